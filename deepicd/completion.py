@@ -1,0 +1,71 @@
+"""The form of an answer, `<think>…</think><diagnosis>CODE</diagnosis>`: written and parsed here and nowhere else.
+
+    >>> parse(write("Chest pain on exertion.", Code.parse("I20.0")))
+    Completion(trace='Chest pain on exertion.', code=Code(value='I200'))
+
+DeepICD-R1 asks for exactly one block of each, with text in them. Its pattern for the code wants two digits after the
+letter, which no answer of C7A, M1A, Z3A … can meet; here every ICD-10-CM form counts (facts: the paper, format reward).
+Parsing is a handful of linear scans, so that a megabyte of `<` costs what a megabyte of text costs.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from deepicd.icd10cm import Code
+
+THINK, THINK_END = "<think>", "</think>"
+DIAGNOSIS, DIAGNOSIS_END = "<diagnosis>", "</diagnosis>"
+TAGS = (THINK, THINK_END, DIAGNOSIS, DIAGNOSIS_END)
+
+Problem = Literal[
+    "missing tag",  # one of the four is absent: nothing was written, or the text was cut off
+    "repeated tag",  # two think blocks, two diagnoses, nested tags
+    "tags out of order",
+    "text outside the blocks",
+    "empty trace",
+    "no code in the diagnosis",  # not the shape of an ICD-10-CM code, or more than one
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A well-formed answer: the reasoning without its tags, and the code it closes on."""
+
+    trace: str
+    code: Code
+
+
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """An answer without the form, and the first thing that is wrong with it."""
+
+    problem: Problem
+
+
+def write(trace: str, code: Code) -> str:
+    """The canonical text: the code is written without its dot, as the dataset stores it."""
+    return f"{THINK}\n{trace.strip()}\n{THINK_END}\n{DIAGNOSIS}{code.value}{DIAGNOSIS_END}"
+
+
+def parse(text: str) -> Completion | Malformed:
+    """The answer in a model's text. The prompt opens with `<think>`: put it back before parsing.
+
+    >>> parse("<think>Cough.</think>")
+    Malformed(problem='missing tag')
+    """
+    counts = [text.count(tag) for tag in TAGS]
+    if 0 in counts:
+        return Malformed("missing tag")
+    if counts != [1, 1, 1, 1]:
+        return Malformed("repeated tag")
+    at = [text.index(tag) for tag in TAGS]
+    if at != sorted(at):
+        return Malformed("tags out of order")
+    before, between, after = text[: at[0]], text[at[1] + len(THINK_END) : at[2]], text[at[3] + len(DIAGNOSIS_END) :]
+    if before.strip() or between.strip() or after.strip():
+        return Malformed("text outside the blocks")
+    trace = text[at[0] + len(THINK) : at[1]].strip()
+    if not trace:
+        return Malformed("empty trace")
+    code = Code.find(text[at[2] + len(DIAGNOSIS) : at[3]])
+    return Completion(trace, code) if code else Malformed("no code in the diagnosis")

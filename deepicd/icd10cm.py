@@ -1,0 +1,178 @@
+"""ICD-10-CM: codes, their categories and chapters, and the titles of the FY2025 release.
+
+    >>> code = Code.parse(" i50.21 ")
+    >>> str(code), code.value, code.category, code.chapter.roman
+    ('I50.21', 'I5021', 'I50', 'IX')
+
+Shapes and chapters need no data. Titles and validity come from the tabular XML that `simple-icd-10-cm` 1.4.0 carries
+(release of April 2025, FY2025); it takes some two seconds to read and is read on first use.
+"""
+
+import re
+from bisect import bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+
+from deepicd.errors import BadCode
+
+RELEASE = "FY2025 (April 2025)"
+
+# Letter, digit, then a digit or one of the letters that ten categories carry (C4A, C7A, C7B, D3A, I1A, M1A, …);
+# FY2026 adds QA0. Characters 4 to 7 are free: placeholders X, laterality, encounter letters.
+SHAPE = re.compile(r"(?:[A-Z][0-9][0-9AB]|QA[0-9])(?:\.?[0-9A-Z]{1,4})?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Chapter:
+    """One of the 22 chapters. `ranges` are inclusive categories: (('A00', 'B99'),)."""
+
+    number: int
+    roman: str
+    title: str
+    ranges: tuple[tuple[str, str], ...]
+
+    def __str__(self) -> str:
+        return f"{self.number}. {self.title} ({', '.join(f'{a}–{b}' for a, b in self.ranges)})"
+
+
+# Number, Roman numeral, first and last category, title: ICD-10-CM FY2025 tabular list. The titles are its words
+# less the range that each ends in.
+CHAPTERS: tuple[Chapter, ...] = tuple(
+    Chapter(number, roman, title, ((first, last),))
+    for number, roman, first, last, title in [
+        (1, "I", "A00", "B99", "Certain infectious and parasitic diseases"),
+        (2, "II", "C00", "D49", "Neoplasms"),
+        (3, "III", "D50", "D89", "Diseases of the blood and blood-forming organs and certain disorders involving"
+         " the immune mechanism"),
+        (4, "IV", "E00", "E89", "Endocrine, nutritional and metabolic diseases"),
+        (5, "V", "F01", "F99", "Mental, Behavioral and Neurodevelopmental disorders"),
+        (6, "VI", "G00", "G99", "Diseases of the nervous system"),
+        (7, "VII", "H00", "H59", "Diseases of the eye and adnexa"),
+        (8, "VIII", "H60", "H95", "Diseases of the ear and mastoid process"),
+        (9, "IX", "I00", "I99", "Diseases of the circulatory system"),
+        (10, "X", "J00", "J99", "Diseases of the respiratory system"),
+        (11, "XI", "K00", "K95", "Diseases of the digestive system"),
+        (12, "XII", "L00", "L99", "Diseases of the skin and subcutaneous tissue"),
+        (13, "XIII", "M00", "M99", "Diseases of the musculoskeletal system and connective tissue"),
+        (14, "XIV", "N00", "N99", "Diseases of the genitourinary system"),
+        (15, "XV", "O00", "O9A", "Pregnancy, childbirth and the puerperium"),
+        (16, "XVI", "P00", "P96", "Certain conditions originating in the perinatal period"),
+        (17, "XVII", "Q00", "Q99", "Congenital malformations, deformations and chromosomal abnormalities"),
+        (18, "XVIII", "R00", "R99", "Symptoms, signs and abnormal clinical and laboratory findings, not elsewhere"
+         " classified"),
+        (19, "XIX", "S00", "T88", "Injury, poisoning and certain other consequences of external causes"),
+        (20, "XX", "V00", "Y99", "External causes of morbidity"),
+        (21, "XXI", "Z00", "Z99", "Factors influencing health status and contact with health services"),
+        (22, "XXII", "U00", "U85", "Codes for special purposes"),
+    ]
+)  # fmt: skip
+
+# Where each chapter starts in alphabetical order: U (22) stands between T (19) and V (20).
+_BY_START = sorted(CHAPTERS, key=lambda chapter: chapter.ranges[0][0])
+_STARTS = [chapter.ranges[0][0] for chapter in _BY_START]
+
+
+def chapter_of(category: str) -> Chapter:
+    """The chapter of a category. Total: one past a chapter's last category (D92, U99) belongs to that chapter.
+
+    >>> chapter_of("C7A").number, chapter_of("H59").number, chapter_of("H60").number, chapter_of("U07").number
+    (2, 7, 8, 22)
+    """
+    return _BY_START[bisect_right(_STARTS, category) - 1]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Code:
+    """One ICD-10-CM code, of three to seven characters, stored without its dot as MIMIC stores it.
+
+    A well-formed code need not exist: ask `in_release` or `is_billable`.
+
+    >>> str(Code.parse("T383X6A")), Code.parse("z3a.08").category, Code.parse("I10").value
+    ('T38.3X6A', 'Z3A', 'I10')
+    """
+
+    value: str
+
+    @classmethod
+    def parse(cls, text: str) -> "Code":
+        """The code in a text: with its dot or without, any case, padded or not. Raises BadCode."""
+        # .upper() would turn look-alikes into ASCII ('ı' becomes 'I'), so the test comes first
+        bare = text.strip()
+        if bare.isascii() and SHAPE.fullmatch(upper := bare.upper()):
+            return cls(upper.replace(".", ""))
+        shown = bare if len(bare) <= 12 else f"{bare[:12]}…"
+        raise BadCode(
+            f"{shown!r} is not an ICD-10-CM code.",
+            "A code is a letter, a digit, a digit or A/B, then up to four letters or digits: I10, I50.21, C7A.8, T38.3X6A.",
+        )
+
+    @classmethod
+    def find(cls, text: str) -> "Code | None":
+        """As `parse`, but None where the text is no code."""
+        try:
+            return cls.parse(text)
+        except BadCode:
+            return None
+
+    def __str__(self) -> str:
+        return self.value if len(self.value) == 3 else f"{self.value[:3]}.{self.value[3:]}"
+
+    @property
+    def category(self) -> str:
+        """The first three characters."""
+        return self.value[:3]
+
+    @property
+    def chapter(self) -> Chapter:
+        return chapter_of(self.category)
+
+    @property
+    def prefixes(self) -> tuple[str, ...]:
+        """The code and its parents down to the category, longest first, without dots.
+
+        >>> Code.parse("I50.21").prefixes
+        ('I5021', 'I502', 'I50')
+        """
+        return tuple(self.value[:length] for length in range(len(self.value), 2, -1))
+
+    @property
+    def title(self) -> str | None:
+        """Its title in the release; None for a code the release does not hold."""
+        return release().titles.get(self.value)
+
+    @property
+    def in_release(self) -> bool:
+        return self.value in release().titles
+
+    @property
+    def is_billable(self) -> bool:
+        """Whether the release has it as a leaf, the only codes a stay may be billed under."""
+        return self.value in release().billable
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A year's tables. Keys are codes without dots, in tabular order: categories, subcategories and leaves, no blocks."""
+
+    year: int
+    titles: Mapping[str, str]
+    billable: frozenset[str]
+
+    def codes(self) -> list[Code]:
+        """The billable codes in tabular order."""
+        return [Code(value) for value in self.titles if value in self.billable]
+
+
+@cache
+def release() -> Release:
+    """The FY2025 tables: 74,260 billable codes. Reads the XML once a process (about two seconds)."""
+    import simple_icd_10_cm as tabular
+
+    # the listing also holds chapters ('1') and blocks ('A00-A09'); a few blocks of one category bear its very name
+    values = [value for value in tabular.get_all_codes(False) if SHAPE.fullmatch(value)]
+    return Release(
+        year=2025,
+        titles={value: tabular.get_description(value) for value in values},
+        billable=frozenset(value for value in values if tabular.is_leaf(value)),
+    )

@@ -1,0 +1,133 @@
+"""Every table and JSON document that passes from one stage to the next, column by column.
+
+`code` columns hold ICD-10-CM codes without a dot, as MIMIC does; only `descriptions.code` (ICD-10-GM, as the site writes
+it) has one. Parquet files carry their origin in the footer (see store).
+"""
+
+from typing import TypedDict
+
+import pyarrow as pa
+
+SPLITS = ("train", "validation", "test")
+
+_TEXT, _COUNT = pa.string(), pa.int64()
+
+# build → distill, assemble: one row an admission, OUT/{train,validation,test}.parquet, ordered by note_id
+COHORT = pa.schema(
+    [
+        ("note_id", _TEXT),  # '<subject_id>-DS-<note_seq>'
+        ("subject_id", _COUNT),
+        ("hadm_id", _COUNT),
+        ("admission_note", _TEXT),  # what was known at admission: '## Chief Complaint\n…', template order
+        ("icd_code", _TEXT),  # the first diagnosis: smallest seq_num
+        ("icd_title", _TEXT),  # MIMIC's own dictionary, or the release tables where it has none
+        ("category", _TEXT),  # first three characters
+        ("chapter", pa.int8()),  # 1–22
+        ("seq_num", _COUNT),  # usually 1; may have gaps
+    ]
+)
+
+# distill → assemble: one row an attempt that was kept (kept/*.parquet) or not (rejected/*.parquet)
+TRACES = pa.schema(
+    [
+        ("note_id", _TEXT),
+        ("split", _TEXT),
+        ("icd_code", _TEXT),  # the true code the teacher was given
+        ("trace", _TEXT),  # reasoning without tags; null where the completion has no such form
+        ("completion", _TEXT),  # all the teacher wrote, opened by <think>
+        ("words", _COUNT),  # of the trace; of the completion where there is no trace
+        ("finish_reason", _TEXT),  # 'stop' or 'length'
+        ("rejected_for", pa.list_(_TEXT)),  # reason codes of distill.checks; empty for a kept row
+        ("recipe", _TEXT),  # name of the recipe; the folder carries its digest
+        ("teacher", _TEXT),
+        ("engine", _TEXT),
+        ("prompt_sha256", _TEXT),
+        ("description_code", _TEXT),  # whose description the teacher saw (ICD-10-GM), null for none
+        ("guideline_chapter", pa.int8()),  # whose guidelines it saw, null for none
+    ]
+)
+
+# scrape → distill: one row a page that was asked for, ordered by code and language
+DESCRIPTIONS = pa.schema(
+    [
+        ("code", _TEXT),  # ICD-10-GM, dotted: the code that was asked for
+        ("language", _TEXT),  # de, en
+        ("outcome", _TEXT),  # see scrapers.page.Outcome
+        ("title", _TEXT),  # official title on the page
+        ("text", _TEXT),  # paragraphs parted by a blank line; null unless outcome is 'described'
+        ("words", _COUNT),  # of the text; 0 for none
+        ("text_code", _TEXT),  # the code the page says its text belongs to; may be another one's
+        ("url", _TEXT),
+        ("status", pa.int16()),  # HTTP status; 0 where no answer came
+        ("fetched_at", _TEXT),  # ISO 8601, UTC, of the download, not of a later reading of the cache
+        ("sha256", _TEXT),  # of the page as received
+        ("extractor", _TEXT),  # version of scrapers.page
+    ]
+)
+
+_MESSAGES = pa.list_(pa.struct([("role", _TEXT), ("content", _TEXT)]))
+
+# assemble → readers and trainers: dataset/<config>/<split>-00000-of-000NN.parquet
+DATASET = {
+    "traces": pa.schema(
+        [
+            ("note_id", _TEXT),
+            ("subject_id", _COUNT),
+            ("hadm_id", _COUNT),
+            ("admission_note", _TEXT),
+            ("icd_code", _TEXT),
+            ("icd_title", _TEXT),
+            ("category", _TEXT),
+            ("chapter", pa.int8()),
+            ("trace", _TEXT),
+            ("words", _COUNT),
+            ("judge_score", pa.float32()),  # 1–5; null until `deepicd judge` has scored the traces
+            ("recipe", _TEXT),
+            ("teacher", _TEXT),
+            ("finish_reason", _TEXT),
+        ]
+    ),
+    "sft": pa.schema(  # TRL: prompt and completion as messages
+        [("prompt", _MESSAGES), ("completion", _MESSAGES), ("note_id", _TEXT), ("icd_code", _TEXT)]
+    ),
+    "grpo": pa.schema(  # verl's RLHFDataset; TRL reads `prompt` and hands the rest to the reward
+        [
+            ("data_source", _TEXT),
+            ("prompt", _MESSAGES),
+            ("ability", _TEXT),
+            ("reward_model", pa.struct([("style", _TEXT), ("ground_truth", _TEXT)])),
+            ("extra_info", pa.struct([("split", _TEXT), ("index", _COUNT), ("note_id", _TEXT), ("note", _TEXT)])),
+        ]
+    ),
+}
+
+
+class Block(TypedDict):
+    """A piece of a guideline section's text, in reading order."""
+
+    kind: str  # 'paragraph' or 'item' (one entry of a list, its bullet or number taken off)
+    text: str
+
+
+class Section(TypedDict):
+    """A guideline section with what stands below it."""
+
+    id: str  # 'I.C.4.a.3.b': unique in a fiscal year
+    label: str  # as printed: 'a.', '3)', '(b)'
+    title: str
+    pages: list[int]  # first and last page of the PDF, counted from 1
+    blocks: list[Block]
+    children: list["Section"]
+
+
+class ChapterGuidelines(TypedDict):
+    """guidelines → distill: OUT/fy2025/chapter_04.json."""
+
+    fiscal_year: int
+    number: int  # 1–22
+    roman: str
+    title: str
+    ranges: list[list[str]]  # [['A00', 'B99'], ['U07.1', 'U07.1']]
+    pages: list[int]
+    blocks: list[Block]  # text before the first section
+    sections: list[Section]

@@ -1,0 +1,33 @@
+"""How near a predicted code comes to the true one. One scorer serves evaluation, selection and rewards.
+
+>>> prefix_overlap("I5021", "I5023"), prefix_overlap("J189", "I10")
+(4, 0)
+"""
+
+from collections.abc import Iterable
+from itertools import takewhile
+
+from deepicd.icd10cm import Code
+
+
+def prefix_overlap(predicted: str, truth: str) -> int:
+    """Characters that the two codes share from the first on, dots not counted (DeepICD-R1, equation 1: O)."""
+    pairs = zip(predicted.replace(".", ""), truth.replace(".", ""), strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+def accuracy_by_level(pairs: Iterable[tuple[Code | None, Code]]) -> dict[str, float | None]:
+    """Share of (predicted, truth) pairs that agree on chapter, category and full code; None predicts nothing.
+
+    >>> accuracy_by_level([(Code("I5021"), Code("I5023")), (None, Code("J189"))])
+    {'chapter': 0.5, 'category': 0.5, 'full': 0.0}
+    """
+    hits = {"chapter": 0, "category": 0, "full": 0}
+    total = 0
+    for predicted, truth in pairs:
+        total += 1
+        if predicted is not None:
+            hits["chapter"] += predicted.chapter == truth.chapter
+            hits["category"] += predicted.category == truth.category
+            hits["full"] += predicted == truth
+    return {level: hit / total if total else None for level, hit in hits.items()}

@@ -1,0 +1,154 @@
+"""Files that are whole or absent, and parquet that knows where its rows come from.
+
+Nothing is ever written under its final name: `atomic` hands out a temporary neighbour and renames it when the block
+ends well. Every parquet file of ours carries `deepicd.origin` in its footer; a file that does not is taken for
+credentialed, the only safe guess.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from deepicd.errors import DeepicdError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+Origin = Literal["mimic", "synthetic", "public"]
+"""mimic: descends from credentialed records, stays on the machine. synthetic: made up by us. public: neither."""
+
+ORIGIN_KEY = b"deepicd.origin"
+ROW_GROUP = 4096  # rows; a note is some 10 kB, so a group of the cohort is some 20 MB before compression
+
+
+def combined(origins: Iterable[Origin]) -> Origin:
+    """The origin of what is made from several sources: one credentialed source makes all of it credentialed."""
+    present = set(origins)
+    return "mimic" if "mimic" in present else "synthetic" if "synthetic" in present else "public"
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path` to write to; it takes the name `path` when the block ends well, else it goes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tmp = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        yield tmp
+        with tmp.open("rb") as file:
+            os.fsync(file.fileno())  # else a power cut may leave the new name with none of the bytes
+        tmp.replace(path)
+    finally:
+        tmp.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    with atomic(path) as tmp:
+        tmp.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(path: Path, value: object) -> None:
+    write_text(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """The value in a JSON file. Raises DeepicdError with the place where it stops being JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise DeepicdError(f"{path} is not JSON: {error}.", "Make it again with the command that wrote it.") from error
+
+
+@contextmanager
+def parquet_writer(path: Path, schema: "pa.Schema", origin: Origin) -> Iterator["pq.ParquetWriter"]:
+    """A writer of `schema` whose file appears, whole, when the block ends. Same rows in the same calls, same bytes."""
+    import pyarrow.parquet as pq
+
+    with (
+        atomic(path) as tmp,
+        pq.ParquetWriter(tmp, with_origin(schema, origin), compression="zstd", store_schema=True) as writer,
+    ):
+        yield writer
+
+
+def with_origin(schema: "pa.Schema", origin: Origin) -> "pa.Schema":
+    return schema.with_metadata({**(schema.metadata or {}), ORIGIN_KEY: origin.encode()})
+
+
+def write_parquet(
+    path: Path, rows: "pa.Table | Iterable[Mapping[str, object]]", schema: "pa.Schema", origin: Origin
+) -> int:
+    """Write rows (mappings, or a table that has the schema's columns); how many there were."""
+    import pyarrow as pa
+
+    table = rows if isinstance(rows, pa.Table) else pa.Table.from_pylist([dict(row) for row in rows], schema)
+    table = table.select(schema.names).cast(schema)
+    with parquet_writer(path, schema, origin) as writer:
+        writer.write_table(table.replace_schema_metadata(writer.schema.metadata), row_group_size=ROW_GROUP)
+    return int(table.num_rows)
+
+
+def parquet_file(path: Path, schema: "pa.Schema") -> "pq.ParquetFile":
+    """An open parquet file that has at least the schema's columns, with its types. Raises DeepicdError."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if not path.is_file():
+        raise DeepicdError(f"There is no file {path}.", "Check the path, or run the stage that writes it.")
+    try:
+        file = pq.ParquetFile(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DeepicdError(
+            f"{path} is not a parquet file, or only part of one.", "Make it again with the stage that writes it."
+        ) from error
+    has = file.schema_arrow
+    off = [
+        f"{field.name} ({field.type} expected, {has.field(field.name).type if field.name in has.names else 'absent'})"
+        for field in schema
+        if field.name not in has.names or has.field(field.name).type != field.type
+    ]
+    if off:
+        raise DeepicdError(
+            f"{path} is not the kind of table expected here; columns that differ: {', '.join(off)}.",
+            "Point at the output of the stage before this one, made by this version.",
+        )
+    return file
+
+
+def origin_of(path: Path) -> Origin:
+    """What a parquet file says of its rows; one that says nothing counts as credentialed."""
+    import pyarrow.parquet as pq
+
+    value = (pq.read_schema(path).metadata or {}).get(ORIGIN_KEY, b"mimic").decode()
+    return cast(Origin, value) if value in ("mimic", "synthetic", "public") else "mimic"
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file; of a folder, over the names and digests of its files, run records and hidden files left out."""
+    if path.is_file():
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    total = hashlib.sha256()
+    for file_path in files_in(path):
+        total.update(f"{file_path.relative_to(path).as_posix()}\0{digest(file_path)}\n".encode())
+    return total.hexdigest()
+
+
+def files_in(folder: Path) -> list[Path]:
+    """The files of a folder that count as its content, sorted: no run.json, nothing hidden."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.is_file()
+        and path.name != "run.json"
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
+
+
+def digest_of(value: object) -> str:
+    """SHA-256 of a JSON value in its canonical form (sorted keys, no spaces)."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
