@@ -75,9 +75,8 @@ def main(args: list[str] | None = None) -> None:
     except ModuleNotFoundError as error:
         _fail(str(missing_library(error)))
     except OSError as error:  # a full disk, a folder without permission: the user's to mend, so no traceback
-        _fail(
-            f"{error.strerror or error}: {error.filename or 'no file named'}.\nMend that and run the same command again."
-        )
+        named = f": {error.filename}" if error.filename else ""
+        _fail(f"{error.strerror or error}{named}.\nMend that and run the same command again.")
     except (KeyboardInterrupt, click.Abort):
         click.echo("Stopped. The same command goes on from what is finished.", err=True)
         sys.exit(130)

@@ -104,7 +104,7 @@ class Code:
         shown = bare if len(bare) <= 12 else f"{bare[:12]}…"
         raise BadCode(
             f"{shown!r} is not an ICD-10-CM code.",
-            "A code is a letter, a digit, a digit or A/B, then up to four letters or digits: I10, I50.21, C7A.8, T38.3X6A.",
+            "A code is a letter, a digit, a digit or A/B, then up to four letters or digits: I10, I50.21, C7A.8.",
         )
 
     @classmethod
@@ -153,7 +153,7 @@ class Code:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A year's tables. Keys are codes without dots, in tabular order: categories, subcategories and leaves, no blocks."""
+    """A year's tables. Keys are codes without dots in tabular order: categories, subcategories, leaves; no blocks."""
 
     year: int
     titles: Mapping[str, str]

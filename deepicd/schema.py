@@ -1,7 +1,7 @@
 """Every table and JSON document that passes from one stage to the next, column by column.
 
-`code` columns hold ICD-10-CM codes without a dot, as MIMIC does; only `descriptions.code` (ICD-10-GM, as the site writes
-it) has one. Parquet files carry their origin in the footer (see store).
+`code` columns hold ICD-10-CM codes without a dot, as MIMIC does; only `descriptions.code` (ICD-10-GM, as the site
+writes it) has one. Parquet files carry their origin in the footer (see store).
 """
 
 from typing import TypedDict

@@ -128,7 +128,7 @@ def origin_of(path: Path) -> Origin:
 
 
 def digest(path: Path) -> str:
-    """SHA-256 of a file; of a folder, over the names and digests of its files, run records and hidden files left out."""
+    """SHA-256 of a file; of a folder, over its files' names and digests, run records and hidden files left out."""
     if path.is_file():
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
