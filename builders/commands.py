@@ -1,0 +1,90 @@
+"""`deepicd synthesize`, `deepicd build` and `deepicd assemble`."""
+
+from pathlib import Path
+
+import click
+
+from deepicd.runs import Record
+
+FOLDER = click.Path(path_type=Path)
+overwrite = click.option("--overwrite", is_flag=True, help="Replace what another run of this stage left in OUT.")
+
+
+@click.command()
+@click.argument("out", type=FOLDER)
+@click.option("--admissions", type=click.IntRange(min=1), default=1000, show_default=True, help="How many to make up.")
+@click.option("--seed", type=int, default=42, show_default=True, help="Same seed, same bytes.")
+@click.option(
+    "--hosp", type=FOLDER, help="Write notes for the admissions of this copy instead, for instance the open demo."
+)
+@overwrite
+def synthesize(out: Path, admissions: int, seed: int, hosp: Path | None, overwrite: bool) -> None:
+    """Make up a copy of MIMIC-IV 3.1 and MIMIC-IV-Note 2.2 under OUT/hosp and OUT/note.
+
+    Layout, columns and quirks are those of the real tables; every patient is invented. The copy says so of itself in
+    SYNTHETIC.json, and a copy that does not is taken for credentialed.
+
+    \b
+    deepicd synthesize out/mimic --admissions 1000
+    deepicd build --mimic out/mimic --notes out/mimic out/cohort
+    """
+    from builders.synthetic import synthesize as make
+
+    record = make(out, admissions, seed, hosp, overwrite=overwrite)
+    rows = ", ".join(f"{name} {number:,}" for name, number in record["counts"]["rows"].items())
+    click.echo(f"{rows} → {out}")
+    for note in record["notes"]:
+        click.echo(f"Note: {note}", err=True)
+
+
+@click.command()
+@click.option("--mimic", type=FOLDER, envvar="DEEPICD_MIMIC", required=True, help="Folder above hosp/.")
+@click.option("--notes", type=FOLDER, envvar="DEEPICD_NOTES", required=True, help="Folder above note/.")
+@click.argument("out", type=FOLDER)
+@click.option("--seed", type=int, default=42, show_default=True, help="Of the split.")
+@overwrite
+def build(mimic: Path, notes: Path, out: Path, seed: int, overwrite: bool) -> None:
+    """Join notes and first ICD-10 diagnoses into OUT/{train,validation,test}.parquet.
+
+    Keeps what each note says of the time of admission; funnel.json counts the rows after every step and why the others
+    were lost. The folders may also be named by DEEPICD_MIMIC and DEEPICD_NOTES.
+
+    \b
+    deepicd build --mimic ~/mimiciv/3.1 --notes ~/mimic-iv-note/2.2 out/cohort
+    """
+    from builders.cohort import build as make
+
+    record = make(mimic, notes, out, seed=seed, overwrite=overwrite)
+    click.echo(_funnel(record))
+    for note in record["notes"]:
+        click.echo(f"Note: {note}", err=True)
+    click.echo(f"Cohort ({record['origin']}) → {out}")
+
+
+@click.command()
+@click.option("--cohort", type=FOLDER, required=True, help="Output of `deepicd build`.")
+@click.option("--traces", type=FOLDER, required=True, help="Output of `deepicd distill`, or one recipe's folder in it.")
+@click.argument("out", type=FOLDER)
+@overwrite
+def assemble(cohort: Path, traces: Path, out: Path, overwrite: bool) -> None:
+    """Join a cohort and its traces into the dataset folder OUT: configs traces, sft and grpo.
+
+    \b
+    deepicd assemble --cohort out/cohort --traces out/traces out/dataset
+    """
+    from builders.assembly import assemble as make
+
+    record = make(cohort, traces, out, overwrite=overwrite)
+    for config, rows in record["counts"]["rows"].items():
+        click.echo(f"{config:<7} " + "  ".join(f"{split} {number:,}" for split, number in rows.items()))
+    click.echo(f"Dataset ({record['origin']}) → {out}")
+
+
+def _funnel(record: Record) -> str:
+    """The funnel as lines for the terminal: rows left after each step, and what was lost."""
+    lines = []
+    for step in record["counts"]["funnel"]["steps"]:
+        lost = "".join(f"  −{number:,} {reason}" for reason, number in step["lost"].items())
+        lines.append(f"{step['rows']:>10,}  {step['step']}{lost}")
+    lines.append(f"{record['counts']['codes']:>10,}  distinct codes")
+    return "\n".join(lines)

@@ -22,6 +22,7 @@ COMMANDS = {
     "assemble": ("builders.commands:assemble", "Cohort + traces → dataset folder."),
     "card": ("cards.commands:card", "Dataset folder → README.md with figures."),
 }
+OURS = {target.split(".")[0] for target, _ in COMMANDS.values()}
 
 
 class Stages(click.Group):
@@ -57,6 +58,9 @@ def cli() -> None:
 
 
 def missing_library(error: ModuleNotFoundError) -> DeepicdError:
+    """What to say of an import that failed; a module of ours that is missing is no fault of the user's."""
+    if error.name is None or error.name.split(".")[0] in OURS:
+        raise error
     return DeepicdError(
         f"This stage needs the Python package {error.name!r}, which is not installed here.",
         "Install all stages' packages: pip install -c requirements/constraints.txt -e '.[all]'",

@@ -17,6 +17,16 @@ THINK, THINK_END = "<think>", "</think>"
 DIAGNOSIS, DIAGNOSIS_END = "<diagnosis>", "</diagnosis>"
 TAGS = (THINK, THINK_END, DIAGNOSIS, DIAGNOSIS_END)
 
+TASK = f"""\
+You read the admission note of a hospital stay and predict the ICD-10-CM code of its first diagnosis. Reason from what \
+the note states, weigh the alternatives, then settle on one code, as specific as the findings allow.
+
+Answer in exactly this form:
+{THINK}
+your reasoning
+{THINK_END}
+{DIAGNOSIS}the code, without a dot{DIAGNOSIS_END}"""
+
 Problem = Literal[
     "missing tag",  # one of the four is absent: nothing was written, or the text was cut off
     "repeated tag",  # two think blocks, two diagnoses, nested tags
@@ -45,6 +55,11 @@ class Malformed:
 def write(trace: str, code: Code) -> str:
     """The canonical text: the code is written without its dot, as the dataset stores it."""
     return f"{THINK}\n{trace.strip()}\n{THINK_END}\n{DIAGNOSIS}{code.value}{DIAGNOSIS_END}"
+
+
+def task(note: str) -> list[dict[str, str]]:
+    """The chat that asks a model (never the teacher) for such an answer to an admission note."""
+    return [{"role": "system", "content": TASK}, {"role": "user", "content": note}]
 
 
 def parse(text: str) -> Completion | Malformed:

@@ -63,6 +63,11 @@ class Knowledge:
         chapters = (cast(ChapterGuidelines, store.read_json(file)) for file in files)
         return {chapter["number"]: "\n".join(chapter_lines(chapter)) for chapter in chapters}
 
+    def read(self) -> "Knowledge":
+        """Both resources, read now instead of on first use. Raises DeepicdError for what cannot be."""
+        _ = self._texts, self._chapters
+        return self
+
     def description(self, code: Code) -> Description | None:
         """The text of the code itself or of its nearest parent that has one; None where GM has no such thing."""
         if code.value.startswith(NOT_SHARED):
@@ -80,7 +85,7 @@ class Knowledge:
 
 def chapter_lines(chapter: ChapterGuidelines) -> Iterator[str]:
     """A chapter as lines of text: headings as printed, a line a paragraph, '- ' before an item."""
-    yield f"Chapter {chapter['number']}: {chapter['title']}"
+    yield chapter["heading"]
     yield from map(_block_line, chapter["blocks"])
     for section in chapter["sections"]:
         yield from _section_lines(section)

@@ -116,7 +116,8 @@ def finished(folder: Path, plan: Plan) -> Record | None:
 def fresh_folder(out: Path, plan: Plan, origin: Origin, *, overwrite: bool = False) -> Iterator[Run]:
     """A folder that appears as `out`, with its record, when the block ends well; otherwise nothing stays behind.
 
-    Refuses an `out` that holds something else, and (DeepicdError) a second process at work on the same one.
+    Hidden files in it are scratch and go at the end. Refuses (DeepicdError) an `out` that holds something else, and a
+    second process at work on the same one.
     """
     out = out.absolute()
     refuse_other_content(out, plan, overwrite=overwrite)
@@ -128,6 +129,8 @@ def fresh_folder(out: Path, plan: Plan, origin: Origin, *, overwrite: bool = Fal
                 shutil.rmtree(left_over) if left_over.is_dir() else left_over.unlink()
             with _recorded(Run(staging, plan, origin)) as run:
                 yield run
+            for scratch in staging.glob(".*"):
+                shutil.rmtree(scratch) if scratch.is_dir() else scratch.unlink()
             if out.exists():
                 old = out.with_name(f".{out.name}.old")
                 shutil.rmtree(old, ignore_errors=True)

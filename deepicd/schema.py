@@ -102,11 +102,29 @@ DATASET = {
 }
 
 
+class Mark(TypedDict):
+    """Characters `start` up to `end` of a text are printed in a style. What that means stands on the front page; for
+    FY2025: bold is changed text, underlined text has moved, italics in a heading mean a revised heading."""
+
+    start: int
+    end: int
+    style: str  # 'bold', 'underline', 'italics'
+
+
 class Block(TypedDict):
     """A piece of a guideline section's text, in reading order."""
 
-    kind: str  # 'paragraph' or 'item' (one entry of a list, its bullet or number taken off)
+    kind: str  # 'paragraph' or 'item' (one entry of a list, its bullet taken off)
     text: str
+    marks: list[Mark]
+
+
+class CodeReference(TypedDict):
+    """Codes that a section names: those that begin with `first`, with `last`, or sort between the two."""
+
+    text: str  # as printed: 'E11.-', 'T36-T50', 'A00.0 through T88.9'
+    first: str  # without dot: 'E11', 'T36', 'A000'
+    last: str  # the same as first unless it is a range
 
 
 class Section(TypedDict):
@@ -115,19 +133,59 @@ class Section(TypedDict):
     id: str  # 'I.C.4.a.3.b': unique in a fiscal year
     label: str  # as printed: 'a.', '3)', '(b)'
     title: str
+    title_marks: list[Mark]  # underlines and italics; headings are bold anyway
     pages: list[int]  # first and last page of the PDF, counted from 1
     blocks: list[Block]
+    codes: list[CodeReference]  # named in its title and blocks, not in its children
+    see: list[str]  # ids of the sections that it points to
     children: list["Section"]
+
+
+class GuidelinePart(Section):
+    """guidelines → readers: OUT/fy2025/section_I_A.json, a top-level section with all that stands below it.
+
+    section_I.json and section_I_C.json have their own blocks only: what stands below them is in files of its own.
+    """
+
+    fiscal_year: int
+    effective: list[str]  # first and last day, ISO 8601; empty where the front page names none
 
 
 class ChapterGuidelines(TypedDict):
     """guidelines → distill: OUT/fy2025/chapter_04.json."""
 
     fiscal_year: int
+    effective: list[str]  # first and last day, ISO 8601; empty where the front page names none
+    id: str  # 'I.C.4'
     number: int  # 1–22
     roman: str
-    title: str
+    title: str  # without the codes: 'Endocrine, Nutritional, and Metabolic Diseases'
+    heading: str  # as printed: '4. Chapter 4: Endocrine, Nutritional, and Metabolic Diseases (E00-E89)'
+    heading_marks: list[Mark]
     ranges: list[list[str]]  # [['A00', 'B99'], ['U07.1', 'U07.1']]
+    reserved: bool  # 'Reserved for future guideline expansion', and nothing else
     pages: list[int]
     blocks: list[Block]  # text before the first section
+    codes: list[CodeReference]
+    see: list[str]
     sections: list[Section]
+
+
+# guidelines → readers: OUT/fy2025/sections.parquet, one row a section in reading order
+SECTIONS = pa.schema(
+    [
+        ("fiscal_year", pa.int16()),
+        ("id", _TEXT),  # 'I.C.4.a.3.b': unique in a fiscal year
+        ("parent", _TEXT),  # its id; null for the front matter, Sections I to IV and the appendix
+        ("level", pa.int8()),  # 0 for those, 1 for 'A.', 2 for '1.', 3 for 'a.', …
+        ("chapter", pa.int8()),  # 1–22, null outside Section I.C
+        ("label", _TEXT),
+        ("title", _TEXT),
+        ("text", _TEXT),  # its own blocks, a line each, '- ' before an item; '' where it has children only
+        ("codes", pa.list_(_TEXT)),  # as printed, in order of mention, repeated ones left out
+        ("see", pa.list_(_TEXT)),  # ids of the sections that it points to
+        ("first_page", pa.int16()),
+        ("last_page", pa.int16()),
+        ("marks", pa.list_(pa.struct([("start", pa.int32()), ("end", pa.int32()), ("style", _TEXT)]))),  # in `text`
+    ]
+)

@@ -1,0 +1,133 @@
+"""The dataset folder: cohort and traces joined into what `datasets`, TRL and verl load.
+
+    OUT/traces/train-00000-of-00001.parquet   for reading: note, code and trace (rows with a kept trace)
+    OUT/sft/…                                 for TRL: prompt and completion as messages (the same rows)
+    OUT/grpo/…                                for verl and TRL: prompt and true code (every row of the cohort)
+    OUT/run.json                              with the records of all stages before
+
+`grpo` needs no trace. It keeps the rows whose trace was rejected, so that training and evaluation are not on the notes
+that the teacher found easy alone.
+Run: deepicd assemble --cohort out/cohort --traces out/traces out/dataset
+"""
+
+from collections.abc import Iterator
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+from deepicd import runs, store
+from deepicd.completion import task, write
+from deepicd.errors import DeepicdError
+from deepicd.icd10cm import Code
+from deepicd.schema import COHORT, DATASET, SPLITS, TRACES
+from deepicd.store import Origin
+
+DATA_SOURCE = "mimic-reason"  # by this name a reward function tells the dataset from others
+ROWS_PER_FILE = 25_000
+
+Row = dict[str, Any]
+
+
+def assemble(cohort: Path, traces: Path, out: Path, *, overwrite: bool = False) -> runs.Record:
+    """Write the three configs with their splits; the record. Raises DeepicdError if traces and cohort do not match."""
+    traces = recipe_folder(traces)
+    plan = runs.plan("assemble", options={"recipe": traces.name}, inputs={"cohort": cohort, "traces": traces})
+    if done := runs.finished(out, plan):
+        return done
+    kept = _kept_traces(traces)
+    files = {split: cohort / f"{split}.parquet" for split in SPLITS}
+    tables = {split: store.parquet_file(path, COHORT) for split, path in files.items()}
+    origin = store.combined(store.origin_of(path) for path in [*files.values(), *(traces / "kept").glob("*.parquet")])
+    with runs.fresh_folder(out, plan, origin, overwrite=overwrite) as run:
+        used: set[str] = set()
+        run.counts["rows"] = {config: {} for config in DATASET}
+        for split, table in tables.items():
+            rows = table.read(COHORT.names).to_pylist()
+            _check_match(rows, kept)
+            used |= {row["note_id"] for row in rows if row["note_id"] in kept}
+            for config in DATASET:
+                shaped = list(_shape(config, split, rows, kept))
+                _write(run.folder / config, config, split, shaped, origin)
+                run.counts["rows"][config][split] = len(shaped)
+        if strangers := len(kept) - len(used):
+            raise DeepicdError(
+                f"{strangers:,} of {len(kept):,} kept traces belong to no row of {cohort}.",
+                "Assemble traces with the cohort they were made from.",
+            )
+    record = runs.read(out)
+    assert record is not None
+    return record
+
+
+def recipe_folder(traces: Path) -> Path:
+    """The folder of one recipe's traces: the one given, or the only one below it. Raises DeepicdError."""
+    if (traces / "kept").is_dir():
+        found = [traces]
+    else:
+        found = sorted(path.parent for path in traces.glob("*/kept") if path.is_dir())
+    if not found:
+        raise DeepicdError(f"{traces} holds no traces.", "Write them first: deepicd distill COHORT OUT")
+    if len(found) > 1:
+        names = ", ".join(path.name for path in found)
+        raise DeepicdError(f"{traces} holds traces of {len(found)} recipes: {names}.", "Point --traces at one of them.")
+    if runs.read(found[0]) is None:
+        raise DeepicdError(f"The traces in {found[0]} are not finished.", "Run the same `deepicd distill` again first.")
+    return found[0]
+
+
+def _kept_traces(folder: Path) -> dict[str, Row]:
+    """note_id → kept trace."""
+    columns = ["note_id", "icd_code", "trace", "words", "recipe", "teacher", "finish_reason"]
+    return {
+        row["note_id"]: row
+        for path in sorted((folder / "kept").glob("*.parquet"))
+        for row in store.parquet_file(path, TRACES).read(columns).to_pylist()
+    }
+
+
+def _check_match(rows: list[Row], kept: dict[str, Row]) -> None:
+    other = sum(row["note_id"] in kept and kept[row["note_id"]]["icd_code"] != row["icd_code"] for row in rows)
+    if other:
+        raise DeepicdError(
+            f"{other:,} traces argue for another code than the cohort's.", "Write the traces again from this cohort."
+        )
+
+
+def _shape(config: str, split: str, rows: list[Row], kept: dict[str, Row]) -> Iterator[Row]:
+    """The rows of a split as a config has them, in the cohort's order."""
+    for index, row in enumerate(rows):
+        trace = kept.get(row["note_id"])
+        if config == "grpo":
+            yield {
+                "data_source": DATA_SOURCE,
+                "prompt": task(row["admission_note"]),
+                "ability": "diagnosis",
+                "reward_model": {"style": "rule", "ground_truth": row["icd_code"]},
+                "extra_info": {
+                    "split": split,
+                    "index": index,
+                    "note_id": row["note_id"],
+                    "note": row["admission_note"],
+                },
+            }
+        elif trace is None:
+            continue
+        elif config == "sft":
+            answer = write(trace["trace"], Code(row["icd_code"]))
+            yield {
+                "prompt": task(row["admission_note"]),
+                "completion": [{"role": "assistant", "content": answer}],
+                "note_id": row["note_id"],
+                "icd_code": row["icd_code"],
+            }
+        else:
+            yield {**row, **trace, "judge_score": None}
+
+
+def _write(folder: Path, config: str, split: str, rows: list[Row], origin: Origin) -> None:
+    """One file for every ROWS_PER_FILE rows, named as `datasets` names shards; an empty split gets an empty file."""
+    files = max(1, ceil(len(rows) / ROWS_PER_FILE))
+    for number in range(files):
+        part = rows[number * ROWS_PER_FILE : (number + 1) * ROWS_PER_FILE]
+        path = folder / f"{split}-{number:05d}-of-{files:05d}.parquet"
+        store.write_parquet(path, part, DATASET[config], origin)

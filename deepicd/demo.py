@@ -1,0 +1,132 @@
+"""`deepicd demo`: the whole chain on made-up records, from synthetic notes to a dataset that loads.
+
+Each step is the stage's own function with its ordinary arguments; the lines printed are commands that do the same.
+The knowledge is made up as well: a guideline PDF and a small site of descriptions, both of our own making, stand where
+the real ones would, and the real parser and the real spider read them.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from deepicd import runs, store
+
+
+@dataclass(frozen=True)
+class Step:
+    """A stage of the demo: the command it stands for, and what to do."""
+
+    command: str
+    run: Callable[[], runs.Record]
+
+
+@click.command()
+@click.argument("out", type=click.Path(path_type=Path), default=Path("out/demo"))
+@click.option("--admissions", type=click.IntRange(min=50), default=1000, show_default=True, help="How many to make up.")
+@click.option("--seed", type=int, default=42, show_default=True)
+def demo(out: Path, admissions: int, seed: int) -> None:
+    """Run every stage on made-up records into OUT (default out/demo): no data, no network, no GPU needed.
+
+    Prints each stage's command, what became of the rows, and how to load the dataset. A second run goes on from what
+    is finished.
+
+    \b
+    deepicd demo out/demo
+    """
+    records: dict[str, runs.Record] = {}
+    for step in steps(out, admissions, seed):
+        click.secho(f"$ {step.command}", bold=True, err=True)
+        record = step.run()
+        records[record["command"]] = record
+        click.echo(f"  {record['seconds']:.1f} s", err=True)
+    click.echo(report(out, records))
+
+
+def steps(out: Path, admissions: int, seed: int) -> list[Step]:
+    """The stages in order. Imports happen here and not above: `--help` needs none of it."""
+    from builders.assembly import assemble
+    from builders.cohort import build
+    from builders.synthetic.generator import synthesize
+    from cards.card import write_card
+    from distill import recipe, traces
+    from guidelines.parse import make as parse_guidelines
+    from guidelines.sample import write_sample
+
+    mimic, cohort, written, dataset = out / "mimic", out / "cohort", out / "traces", out / "dataset"
+    pdf, chapters, scraped = out / "guidelines.pdf", out / "guidelines", out / "descriptions"
+    descriptions = scraped / "descriptions.parquet"
+
+    def guidelines() -> runs.Record:
+        if not pdf.is_file():
+            with store.atomic(pdf) as tmp:
+                write_sample(tmp)
+        return parse_guidelines(pdf, chapters)
+
+    return [
+        Step(
+            f"deepicd synthesize {mimic} --admissions {admissions} --seed {seed}",
+            lambda: synthesize(mimic, admissions, seed),
+        ),
+        Step(f"deepicd guidelines {pdf} {chapters}", guidelines),
+        Step(
+            f"deepicd scrape {scraped} --base-url http://127.0.0.1:PORT --codes {out / 'codes.txt'}",
+            lambda: _scrape(out),
+        ),
+        Step(
+            f"deepicd build --mimic {mimic} --notes {mimic} {cohort} --seed {seed}",
+            lambda: build(mimic, mimic, cohort, seed=seed),
+        ),
+        Step(
+            f"deepicd distill {cohort} {written} --guidelines {chapters} --descriptions {descriptions}",
+            lambda: traces.distill(
+                cohort, written, recipe.load(Path("rehearsal")), guidelines=chapters, descriptions=descriptions
+            ),
+        ),
+        Step(
+            f"deepicd assemble --cohort {cohort} --traces {written} {dataset}",
+            lambda: assemble(cohort, written, dataset),
+        ),
+        Step(f"deepicd card {dataset}", lambda: write_card(dataset)),
+    ]
+
+
+def _scrape(out: Path) -> runs.Record:
+    """Ask the sample site for the first diagnoses of the copy, with the real spider."""
+    from builders.cohort import first_codes
+    from scrapers.crawl import harvest
+    from scrapers.sample_site import sample_site
+
+    codes = first_codes(out / "mimic", out / "mimic")
+    store.write_text(out / "codes.txt", "".join(f"{code}\n" for code in codes))
+    with sample_site() as base_url:
+        return harvest(codes, out / "descriptions", base_url=base_url)
+
+
+def report(out: Path, records: dict[str, runs.Record]) -> str:
+    """The closing lines: counts from notes to dataset, where it is, how to load it."""
+    funnel = records["build"]["counts"]["funnel"]["steps"]
+    distilled, rows = records["distill"]["counts"], records["assemble"]["counts"]["rows"]
+    table: list[tuple[str, Any]] = [
+        (f"notes {step['step'].removeprefix('discharge ')}", step["rows"]) for step in funnel
+    ]
+    table += [
+        ("traces kept", sum(distilled["kept"].values())),
+        ("traces rejected", sum(distilled["rejected"].values())),
+        *((f"dataset, {config}", sum(by_split.values())) for config, by_split in rows.items()),
+    ]
+    width = max(len(name) for name, _ in table)
+    lines = [f"  {name:<{width}}  {number:>7,}" for name, number in table]
+    dataset = out / "dataset"
+    return "\n".join(
+        [
+            "",
+            *lines,
+            "",
+            f"Dataset: {dataset} (made-up records; traces by the engine 'rehearsal', no model)",
+            f"Card:    {dataset / 'README.md'}",
+            f"Load it: python -c \"from datasets import load_dataset; print(load_dataset('{dataset}', 'traces'))\"",
+        ]
+    )

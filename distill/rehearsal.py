@@ -1,0 +1,117 @@
+"""Rehearsal: an engine without a model, for trying the pipeline. It argues with the note's own sentences.
+
+No language model takes part, and what it writes is no evidence of anything: a dozen turns of phrase around quotations.
+It knows the answer and never looks for it. A few answers in a hundred are spoiled on purpose, the way a model spoils
+them (cut off, another code, no diagnosis), so that rejected rows are rehearsed too.
+"""
+
+import random
+import re
+from collections.abc import Iterable, Iterator
+
+from deepicd.completion import THINK, THINK_END, write
+from deepicd.icd10cm import Code
+from distill.engines import Answer, Request
+from distill.prompt import Material
+
+# Shares of answers spoiled on purpose.
+CUT_OFF = 0.02
+OTHER_CODE = 0.02
+NO_DIAGNOSIS = 0.01
+
+QUOTED = 14  # words of a quotation at most
+
+_OPENINGS = (
+    "The complaint that brought the patient in is “{}”.",
+    "I start from the chief complaint, “{}”.",
+    "The note opens with “{}”, and everything else has to fit that.",
+)
+_STORY = (
+    "The present illness adds “{}”, which I take as stated.",
+    "It goes on: “{}”.",
+    "Of weight here is “{}”.",
+    "I also read “{}”.",
+)
+_HISTORY = (
+    "The history lists “{}”, which shifts the odds without deciding them.",
+    "Known beforehand is “{}”; it may be background only.",
+)
+_EXAM = (
+    "On examination I find “{}”, and this weighs more than the history.",
+    "The examination at admission records “{}”.",
+)
+_MEDICATION = ("Among the medications stands “{}”, in keeping with that history.",)
+_DOUBT = (
+    "Other explanations remain possible at this point; none accounts for all of these findings at once.",
+    "I considered a less specific reading, but it would leave the findings just quoted unexplained.",
+    "One finding alone would not settle it. Taken together they point one way, though this is my inference.",
+)
+_CLOSINGS = (
+    "Together this belongs to the field of {chapter}. The most specific diagnosis that the findings carry is {title}.",
+    "The field is therefore {chapter}, and within it the findings fit best with {title}.",
+)
+
+
+class Rehearsal:
+    """The same seed and request give the same answer."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def answers(self, requests: Iterable[Request]) -> Iterator[Answer]:
+        for request in requests:
+            chance = random.Random(f"{self.seed}:{request.key}")
+            trace, code = _trace(request.material, chance), request.material.code
+            luck = chance.random()
+            if luck < CUT_OFF:
+                words = trace.split()
+                yield Answer(request.key, f"{THINK}\n{' '.join(words[: len(words) // 2])}", "length")
+            elif luck < CUT_OFF + OTHER_CODE:
+                yield Answer(request.key, write(trace, _neighbour(code)), "stop")
+            elif luck < CUT_OFF + OTHER_CODE + NO_DIAGNOSIS:
+                yield Answer(request.key, f"{THINK}\n{trace}\n{THINK_END}", "stop")
+            else:
+                yield Answer(request.key, write(trace, code), "stop")
+
+
+def _trace(material: Material, chance: random.Random) -> str:
+    """Quotations of the note section by section, a doubt, and the diagnosis last."""
+    parts = _quotations(material.note)
+
+    def say(phrases: tuple[str, ...], section: str, most: int) -> list[str]:
+        quotes = parts.get(section, [])
+        chosen = sorted(chance.sample(range(len(quotes)), min(most, len(quotes))))
+        turns = chance.sample(phrases, len(phrases))
+        return [turns[place % len(turns)].format(quotes[index]) for place, index in enumerate(chosen)]
+
+    closing = chance.choice(_CLOSINGS).format(
+        chapter=material.code.chapter.title.lower(), title=material.title or str(material.code)
+    )
+    paragraphs = [
+        say(_OPENINGS, "Chief Complaint", 1) + say(_STORY, "History of Present Illness", 4),
+        say(_HISTORY, "Past Medical History", 2) + say(_MEDICATION, "Medications on Admission", 1),
+        say(_EXAM, "Physical Exam", 3),
+        [chance.choice(_DOUBT), closing],
+    ]
+    return "\n\n".join(" ".join(sentences) for sentences in paragraphs if sentences)
+
+
+def _quotations(note: str) -> dict[str, list[str]]:
+    """Section → its sentences and list entries, each cut to a quotation of a few words."""
+    parts: dict[str, list[str]] = {}
+    for block in re.split(r"\n\n(?=[A-Z][A-Za-z ]+:\n)", note):
+        header, _, text = block.partition(":\n")
+        sentences = [" ".join(piece.split()) for piece in re.split(r"(?<=[.!?])\s+|\n", text)]
+        kept = [sentence.strip(" -#.•") for sentence in sentences]
+        parts[header] = [" ".join(sentence.split()[:QUOTED]) for sentence in kept if len(sentence) > 2]
+    return parts
+
+
+def _neighbour(code: Code) -> Code:
+    """Another code, one step away in its last character: what a slip of the pen would write.
+
+    >>> _neighbour(Code.parse("I21.4")).value, _neighbour(Code.parse("S72.001A")).value
+    ('I215', 'S72001B')
+    """
+    last = code.value[-1]
+    return Code(code.value[:-1] + {"9": "0", "Z": "A"}.get(last, chr(ord(last) + 1)))

@@ -1,0 +1,127 @@
+"""The card: every figure from the files, no small cell of credentialed data, loadable with `datasets` alone."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from cohorts import write_cohort
+
+from builders.assembly import assemble
+from cards.card import write_card
+from cards.statistics import chapters, funnel_steps, suppressed
+from deepicd.errors import DeepicdError
+from deepicd.store import Origin
+from distill import traces
+from distill.recipe import Recipe
+
+RECIPE = Recipe("test", "rehearsal", "none")
+CODES = ("I214", "I214", "I5021", "J189", "C7A8")
+
+
+def make(folder: Path, origin: Origin, rows: int = 300, codes: tuple[str, ...] = CODES) -> Path:
+    cohort = write_cohort(folder / "cohort", rows, origin, codes)
+    traces.distill(cohort, folder / "traces", RECIPE)
+    assemble(cohort, folder / "traces", folder / "dataset")
+    write_card(folder / "dataset")
+    return folder / "dataset"
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make(tmp_path_factory.mktemp("card"), "synthetic")
+
+
+def front_matter(dataset: Path) -> dict[str, object]:
+    parsed: dict[str, object] = yaml.safe_load((dataset / "README.md").read_text().split("---\n")[1])
+    return parsed
+
+
+LOAD = """
+import json, sys
+from datasets import load_dataset
+print(json.dumps([load_dataset(sys.argv[1], config).num_rows for config in ("traces", "sft", "grpo")]))
+print(json.dumps(load_dataset(sys.argv[1]).num_rows))
+"""
+
+
+def test_datasets_loads_each_config_by_its_name_in_a_fresh_process(dataset: Path, tmp_path: Path) -> None:
+    """Row counts in the YAML are checked by `datasets` as it loads: a wrong one fails."""
+    environment = {**os.environ, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD, dataset], capture_output=True, text=True, check=False, env=environment
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    by_config, default = map(json.loads, done.stdout.splitlines()[-2:])
+    record = json.loads((dataset / "run.json").read_text())
+    assert dict(zip(("traces", "sft", "grpo"), by_config, strict=True)) == record["counts"]["rows"]
+    assert default == by_config[0]
+
+
+def test_the_card_says_that_records_are_made_up_and_traces_by_no_model(dataset: Path) -> None:
+    text = (dataset / "README.md").read_text()
+    assert "Every patient in here is invented" in text
+    assert "No language model wrote these traces" in text
+    assert front_matter(dataset)["license"] == "mit"
+
+
+def test_the_cards_figures_are_those_of_the_files(dataset: Path) -> None:
+    text = (dataset / "README.md").read_text()
+    assert "| `grpo` | 210 | 30 | 60 | 300 |" in text
+    assert "| IX Diseases of the circulatory system | 180 |" in text
+    assert "| discharge notes | 350 |  |" in text
+    assert "| with admission sections | 300 | 3 no admission section |" in text
+    assert f"digest `{RECIPE.digest}`" in text
+    for link in re.findall(r"\]\((card/[^)]+)\)", text):
+        assert (dataset / link).read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_card_repeats_no_note_and_no_id(dataset: Path) -> None:
+    text = (dataset / "README.md").read_text()
+    assert "Pressure for two hours" not in text
+    assert not re.search(r"\b[12]\d{7}\b", text)
+
+
+def test_the_same_dataset_gives_the_same_card(dataset: Path) -> None:
+    files = [dataset / "README.md", *sorted((dataset / "card").glob("*.png"))]
+    before = [file.read_bytes() for file in files]
+    write_card(dataset)
+    assert [file.read_bytes() for file in files] == before
+
+
+def test_a_card_of_credentialed_data_shows_no_small_cell(tmp_path: Path) -> None:
+    dataset = make(tmp_path, "mimic", 40, ("I214", "I214", "I214", "I214", "J189"))
+    text = (dataset / "README.md").read_text()
+    assert "Credentialed data" in text
+    assert "| X Diseases of the respiratory system | under 10 |" in text
+    assert "| IX Diseases of the circulatory system | under 10 |" in text  # else the total would give X away
+    assert "| I Certain infectious and parasitic diseases | 0 |" in text
+    assert "no admission section" not in text
+    assert front_matter(dataset)["license"] == "other"
+    assert front_matter(dataset)["viewer"] is False
+
+
+def test_one_hidden_cell_hides_a_second() -> None:
+    assert suppressed({"a": 100, "b": 40, "c": 3, "d": 0}) == {"a": 100, "b": None, "c": None, "d": 0}
+    assert suppressed({"a": 100, "b": 4, "c": 3}) == {"a": 100, "b": None, "c": None}
+    assert suppressed({"a": 100, "b": 10}) == {"a": 100, "b": 10}
+    assert suppressed({"b": 4}) == {"b": None}
+    assert chapters(["I10"] * 20 + ["J189"] * 3, "mimic")[10] is None
+    assert chapters(["I10"] * 20 + ["J189"] * 3, "synthetic")[10] == 3
+
+
+def test_funnel_steps_that_lose_a_few_are_joined() -> None:
+    steps = [
+        {"step": name, "rows": rows, "lost": {}} for name, rows in [("a", 500), ("b", 497), ("c", 300), ("d", 299)]
+    ]
+    assert [step["rows"] for step in funnel_steps(steps, "mimic")] == [497, 299]
+    assert [step["rows"] for step in funnel_steps(steps, "synthetic")] == [500, 497, 300, 299]
+
+
+def test_a_folder_without_a_dataset_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DeepicdError, match="is no dataset folder"):
+        write_card(tmp_path)

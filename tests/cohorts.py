@@ -1,0 +1,55 @@
+"""Small cohorts, written by hand: every id, note and code is made up."""
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from deepicd import runs, store
+from deepicd.icd10cm import Code
+from deepicd.schema import COHORT, SPLITS
+from deepicd.store import Origin
+
+NOTE = (
+    "Sex:\nF\n\nChief Complaint:\nChest pain\n\nHistory of Present Illness:\nPressure for two hours. It woke her."
+    " She was pale and sweating.\n\nPast Medical History:\n# Diabetes\n\n# Gout\n\nPhysical Exam:\nHR 110, BP 95/60.\n"
+    "Lungs with crackles at both bases."
+)
+SHARES = {"train": 0.7, "validation": 0.1, "test": 0.2}
+
+
+def write_cohort(
+    folder: Path, rows: int = 300, origin: Origin = "synthetic", codes: tuple[str, ...] = ("I214",)
+) -> Path:
+    """A folder as `deepicd build` leaves it; the codes take turns."""
+    plan = runs.plan("build", options={"seed": 42, "rows": rows, "codes": codes}, inputs={})
+    with runs.fresh_folder(folder, plan, origin, overwrite=True) as run:
+        for place, split in enumerate(SPLITS):
+            table = [_row(10_000 * place + n, codes[n % len(codes)]) for n in range(round(rows * SHARES[split]))]
+            store.write_parquet(run.folder / f"{split}.parquet", table, COHORT, origin)
+        steps = [
+            {"step": "discharge notes", "rows": rows + 50, "lost": {}},
+            {"step": "of an ICD-10 stay", "rows": rows + 3, "lost": {"not ICD-10": 47}},
+            {"step": "with admission sections", "rows": rows, "lost": {"no admission section": 3}},
+        ]
+        run.counts["funnel"] = {"steps": steps, "rows": rows, "codes": len(codes)}
+    return folder
+
+
+def _row(number: int, code: str) -> dict[str, Any]:
+    return {
+        "note_id": f"{10_000_000 + number}-DS-1",
+        "subject_id": 10_000_000 + number,
+        "hadm_id": 20_000_000 + number,
+        "admission_note": NOTE,
+        "icd_code": code,
+        "icd_title": Code(code).title,
+        "category": code[:3],
+        "chapter": Code(code).chapter.number,
+        "seq_num": 1,
+    }
+
+
+def rows_in(folder: Path) -> list[dict[str, Any]]:
+    """Every row of every parquet file below a folder."""
+    return [row for path in sorted(folder.rglob("*.parquet")) for row in pq.read_table(path).to_pylist()]

@@ -1,0 +1,108 @@
+"""Stages' folders: whole or absent, finished or repeated, never mixed."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from deepicd import runs, store
+from deepicd.errors import DeepicdError
+
+
+def plan_of(tmp_path: Path, seed: int = 1, text: str = "input") -> runs.Plan:
+    source = tmp_path / "source.txt"
+    source.write_text(text)
+    return runs.plan("build", options={"seed": seed}, inputs={"source": source})
+
+
+def make(out: Path, plan: runs.Plan, *, overwrite: bool = False) -> None:
+    with runs.fresh_folder(out, plan, "synthetic", overwrite=overwrite) as run:
+        store.write_text(run.folder / "data.txt", f"seed {plan.options['seed']}")
+        run.counts["rows"] = 1
+
+
+def test_a_folder_appears_with_its_record(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path)
+    make(tmp_path / "out", plan)
+    record = runs.read(tmp_path / "out")
+    assert record is not None
+    assert record["command"] == "build"
+    assert record["counts"] == {"rows": 1}
+    assert record["origin"] == "synthetic"
+    assert record["outputs"]["data.txt"]["bytes"] == 6
+    assert record["inputs"]["source"]["digest"] == store.digest(tmp_path / "source.txt")
+    assert runs.finished(tmp_path / "out", plan) == record
+
+
+def test_an_error_leaves_nothing_behind(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path)
+    with pytest.raises(ZeroDivisionError), runs.fresh_folder(tmp_path / "out", plan, "synthetic") as run:
+        store.write_text(run.folder / "data.txt", "half")
+        raise ZeroDivisionError
+    assert [path.name for path in tmp_path.iterdir()] == ["source.txt"]
+
+
+def test_a_killed_run_is_no_obstacle_and_no_result(tmp_path: Path) -> None:
+    script = f"""
+import os, signal
+from pathlib import Path
+from deepicd import runs, store
+plan = runs.plan("build", options={{}}, inputs={{}})
+with runs.fresh_folder(Path({str(tmp_path / "out")!r}), plan, "synthetic") as run:
+    store.write_text(run.folder / "stale.txt", "half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -9
+    assert not (tmp_path / "out").exists()
+    make(tmp_path / "out", plan_of(tmp_path))
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["data.txt", "run.json"]
+    assert not list(tmp_path.glob(".out*"))
+
+
+def test_another_plan_is_refused_with_what_differs_and_replaced_on_demand(tmp_path: Path) -> None:
+    make(tmp_path / "out", plan_of(tmp_path, seed=1))
+    other = plan_of(tmp_path, seed=2, text="changed")
+    with pytest.raises(DeepicdError, match="option seed was 1, now 2; input source differs"):
+        make(tmp_path / "out", other)
+    assert (tmp_path / "out" / "data.txt").read_text() == "seed 1"
+    make(tmp_path / "out", other, overwrite=True)
+    assert (tmp_path / "out" / "data.txt").read_text() == "seed 2"
+
+
+def test_files_of_the_user_and_of_other_stages_are_never_touched(tmp_path: Path) -> None:
+    out, plan = tmp_path / "out", plan_of(tmp_path)
+    out.mkdir()
+    (out / "thesis.tex").write_text("mine")
+    with pytest.raises(DeepicdError, match="holds files that no"):
+        make(out, plan, overwrite=True)
+    assert (out / "thesis.tex").read_text() == "mine"
+    make(tmp_path / "cohort", plan)
+    other = runs.plan("assemble", options={}, inputs={})
+    with pytest.raises(DeepicdError, match="output of `deepicd build`"):
+        make(tmp_path / "cohort", other, overwrite=True)
+
+
+def test_a_missing_or_shortened_output_means_unfinished(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path)
+    make(tmp_path / "out", plan)
+    (tmp_path / "out" / "data.txt").write_text("")
+    assert runs.finished(tmp_path / "out", plan) is None
+
+
+def test_a_second_process_is_refused(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path)
+    with (
+        runs.fresh_folder(tmp_path / "out", plan, "synthetic"),
+        pytest.raises(DeepicdError, match="Another process is writing"),
+        runs.fresh_folder(tmp_path / "out", plan, "synthetic"),
+    ):
+        pass
+    assert (tmp_path / "out" / "run.json").is_file()
+
+
+def test_records_travel_down_the_chain_without_paths(tmp_path: Path) -> None:
+    make(tmp_path / "first", plan_of(tmp_path))
+    second = runs.plan("distill", options={}, inputs={"cohort": tmp_path / "first"})
+    assert second.lineage["build"]["counts"] == {"rows": 1}
+    assert str(tmp_path) not in str(second.lineage)

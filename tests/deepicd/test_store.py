@@ -1,0 +1,61 @@
+"""Files: atomic, and honest about where their rows come from."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from deepicd import store
+from deepicd.errors import DeepicdError
+
+SCHEMA = pa.schema([("note_id", pa.string()), ("words", pa.int64())])
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    store.write_text(path, "old")
+    with pytest.raises(ZeroDivisionError), store.atomic(path) as tmp:
+        tmp.write_text("new")
+        raise ZeroDivisionError
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_parquet_carries_its_origin_and_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:
+    rows = [{"note_id": "a", "words": 1}, {"note_id": "b", "words": None}]
+    for name in ("one.parquet", "two.parquet"):
+        assert store.write_parquet(tmp_path / name, rows, SCHEMA, "synthetic") == 2
+    assert store.origin_of(tmp_path / "one.parquet") == "synthetic"
+    assert (tmp_path / "one.parquet").read_bytes() == (tmp_path / "two.parquet").read_bytes()
+
+
+def test_a_file_that_does_not_say_counts_as_credentialed(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"x": [1]}), tmp_path / "foreign.parquet")
+    assert store.origin_of(tmp_path / "foreign.parquet") == "mimic"
+
+
+def test_one_credentialed_source_makes_all_of_it_credentialed() -> None:
+    assert store.combined(["public", "synthetic", "mimic"]) == "mimic"
+    assert store.combined(["public", "synthetic"]) == "synthetic"
+    assert store.combined(["public"]) == "public"
+
+
+def test_a_table_of_another_kind_is_refused_by_column(tmp_path: Path) -> None:
+    path = tmp_path / "table.parquet"
+    pq.write_table(pa.table({"note_id": ["a"], "words": ["many"]}), path)
+    with pytest.raises(DeepicdError, match=r"words \(int64 expected, string"):
+        store.parquet_file(path, SCHEMA)
+    path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(DeepicdError, match="not a parquet file, or only part of one"):
+        store.parquet_file(path, SCHEMA)
+
+
+def test_a_folders_digest_sees_content_and_names_but_no_records(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("1")
+    before = store.digest(tmp_path)
+    (tmp_path / "run.json").write_text("{}")
+    (tmp_path / ".hidden").write_text("x")
+    assert store.digest(tmp_path) == before
+    (tmp_path / "a.txt").rename(tmp_path / "b.txt")
+    assert store.digest(tmp_path) != before

@@ -1,0 +1,51 @@
+"""Recipes: every field checked, every difference visible in the digest."""
+
+from pathlib import Path
+
+import pytest
+
+from deepicd.errors import DeepicdError
+from distill.recipe import CHECKED_IN, Recipe, load, parse
+
+
+@pytest.mark.parametrize("path", sorted(CHECKED_IN.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_checked_in_recipe_parses(path: Path) -> None:
+    assert load(path).name == path.stem
+    assert load(Path(path.stem)) == load(path)
+
+
+def test_the_digest_is_of_the_settings_and_not_of_the_name() -> None:
+    base = Recipe("a", "rehearsal", "none")
+    assert len(base.digest) == 12
+    assert base.but(name="b").digest == base.digest
+    assert base.but(seed=43).digest != base.digest
+    assert base.but(seed=None) == base
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("engine: rehearsal", "teacher missing"),
+        ("{engine: rehearsal, teacher: none, temprature: 0.9}", "Did you mean temperature?"),
+        ("{engine: rehearsal, teacher: none, seed: '42'}", "seed is '42'"),
+        ("{engine: rehearsal, teacher: none, min_words: 900}", "min_words 900 is above max_words 883"),
+        ("- a list", "holds no recipe"),
+        ("{", "is not YAML"),
+    ],
+)
+def test_a_bad_recipe_is_refused_with_what_to_mend(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "mine.yaml").write_text(text)
+    with pytest.raises(DeepicdError) as error:
+        load(tmp_path / "mine.yaml")
+    assert message in str(error.value)
+
+
+def test_an_unknown_name_lists_ours(tmp_path: Path) -> None:
+    with pytest.raises(DeepicdError, match=r"one of ours: .*rehearsal"):
+        load(tmp_path / "absent")
+
+
+def test_the_papers_settings_are_the_defaults() -> None:
+    recipe = parse({"engine": "rehearsal", "teacher": "none"}, "here")
+    assert (recipe.temperature, recipe.seed, recipe.max_tokens) == (0.9, 42, 1024)
+    assert (recipe.min_words, recipe.max_words) == (31, 883)
