@@ -9,7 +9,7 @@ Run: deepicd build --mimic ~/mimiciv/3.1 --notes ~/mimic-iv-note/2.2 out/cohort
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from builders import mimic, splits
 from builders.sections import admission_sections, as_text
@@ -21,6 +21,7 @@ from deepicd.schema import COHORT, SPLITS
 
 if TYPE_CHECKING:
     import duckdb
+    import pyarrow as pa
 
 REQUIRED = ("Chief Complaint", "History of Present Illness")  # a note with neither tells nothing of the admission
 BATCH = 2048  # notes held in memory at a time, some 20 MB of text
@@ -108,7 +109,9 @@ def _database(copy: mimic.Copy, spill: Path | None = None) -> "duckdb.DuckDBPyCo
     """An in-memory database with a view of each CSV and the table `stays`; past its memory it spills into a folder."""
     import duckdb
 
-    db = duckdb.connect(config={"memory_limit": MEMORY} | ({"temp_directory": str(spill)} if spill else {}))
+    db = duckdb.connect(config={"memory_limit": MEMORY})
+    if spill:
+        db.execute(f"set temp_directory = {mimic.quoted(str(spill))}")
     for table in copy.tables.values():
         kind = "temp table" if table.name == "diagnoses_icd" else "view"
         db.execute(f"create {kind} {table.name} as from {table.scan}")
@@ -134,11 +137,16 @@ def _write_rows(
 
     counts: Counter[str] = Counter()
     with store.parquet_writer(path, COHORT, origin) as writer, progress("notes read") as advance:
-        for batch in db.execute(NOTES).to_arrow_reader(BATCH):
+        for batch in _batches(db.sql(NOTES), BATCH):
             rows = list(_rows(batch.to_pylist(), titles, counts))
             writer.write_table(pa.Table.from_pylist(rows, writer.schema))
             advance(batch.num_rows)
     return counts
+
+
+def _batches(result: "duckdb.DuckDBPyRelation", rows: int) -> "Iterator[pa.RecordBatch]":
+    """A result as it is made, so many rows at a time; never all of it in memory."""
+    yield from cast("pa.RecordBatchReader", result.to_arrow_reader(rows))
 
 
 def _rows(notes: list[dict[str, Any]], titles: dict[str, str], counts: Counter[str]) -> Iterator[dict[str, Any]]:
@@ -177,11 +185,11 @@ def _write_splits(
     split_of = splits.stratified(((note_id, code) for note_id, code, _ in rows), seed)
     db.register("assigned", pa.table({"note_id": list(split_of), "split": list(split_of.values())}))
     for split in SPLITS:
-        ordered = db.execute(
-            "select cohort.* from cohort join assigned using (note_id) where split = ? order by note_id", [split]
+        ordered = db.sql(
+            "select cohort.* from cohort join assigned using (note_id) where split = ? order by note_id", params=[split]
         )
         with store.parquet_writer(folder / f"{split}.parquet", COHORT, origin) as writer:
-            for batch in ordered.to_arrow_reader(store.ROW_GROUP):
+            for batch in _batches(ordered, store.ROW_GROUP):
                 writer.write_table(pa.Table.from_batches([batch]).cast(writer.schema))
     by_split, by_chapter = Counter(split_of.values()), Counter(chapter for _, _, chapter in rows)
     return {

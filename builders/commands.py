@@ -28,11 +28,11 @@ def synthesize(out: Path, admissions: int, seed: int, hosp: Path | None, overwri
     deepicd synthesize out/mimic --admissions 1000
     deepicd build --mimic out/mimic --notes out/mimic out/cohort
     """
-    from builders.synthetic import synthesize as make
+    from builders.synthetic.generator import synthesize as make
 
     record = make(out, admissions, seed, hosp, overwrite=overwrite)
-    rows = ", ".join(f"{name} {number:,}" for name, number in record["counts"]["rows"].items())
-    click.echo(f"{rows} → {out}")
+    made = [name for name in ("patients", "admissions", "diagnoses", "notes") if name in record["counts"]]
+    click.echo(", ".join(f"{record['counts'][name]:,} {name}" for name in made) + f" → {out}")
     for note in record["notes"]:
         click.echo(f"Note: {note}", err=True)
 

@@ -136,7 +136,7 @@ def _header(path: Path, name: str) -> tuple[str, ...]:
     """The column names of a CSV; raises where one that the cohort needs is absent."""
     opener = gzip.open if path.suffix == ".gz" else Path.open
     try:
-        with opener(path, "rt", encoding="utf-8", newline="") as file:  # type: ignore[operator]
+        with opener(path, "rt", encoding="utf-8", newline="") as file:
             header = tuple(next(csv.reader(file), []))
     except (EOFError, gzip.BadGzipFile, zlib.error, UnicodeDecodeError) as error:
         raise _unreadable(path, str(error)) from error

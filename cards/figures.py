@@ -31,7 +31,7 @@ def chapter_distribution(path: Path, chapters: Mapping[int, int | None]) -> None
         )
         axes.annotate(label, (count or 0, place), xytext=(4, 0), textcoords="offset points", va="center", size=8)
     axes.set_yticks(places, [f"{chapter.roman}  {_short(chapter.title)}" for chapter in CHAPTERS], size=8)
-    axes.invert_yaxis()
+    axes.set_ylim(len(CHAPTERS) - 0.4, -0.6)  # I at the top
     axes.set_xlim(0, max(shown) * 1.16 or 1)
     axes.set_xlabel("samples (all splits)")
     axes.set_title("First diagnoses by ICD-10-CM chapter", loc="left", size=11)
@@ -44,6 +44,7 @@ def trace_lengths(path: Path, words: Sequence[int], *, smallest_bin: int) -> Non
     axes = figure.add_subplot()
     heights, edges = np.histogram(words, bins=30)
     axes.stairs(np.where(heights >= smallest_bin, heights, 0), edges, fill=True, color=BLUE)
+    axes.set_ylim(0, max(heights) * 1.15)  # room for the label
     mean = float(np.mean(words))
     axes.axvline(mean, color=GREY, linestyle="--", linewidth=1.2)
     axes.annotate(

@@ -8,7 +8,6 @@ the real ones would, and the real parser and the real spider read them.
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -27,7 +26,8 @@ class Step:
 @click.argument("out", type=click.Path(path_type=Path), default=Path("out/demo"))
 @click.option("--admissions", type=click.IntRange(min=50), default=1000, show_default=True, help="How many to make up.")
 @click.option("--seed", type=int, default=42, show_default=True)
-def demo(out: Path, admissions: int, seed: int) -> None:
+@click.option("--overwrite", is_flag=True, help="Replace what another demo left in OUT.")
+def demo(out: Path, admissions: int, seed: int, overwrite: bool) -> None:
     """Run every stage on made-up records into OUT (default out/demo): no data, no network, no GPU needed.
 
     Prints each stage's command, what became of the rows, and how to load the dataset. A second run goes on from what
@@ -37,7 +37,7 @@ def demo(out: Path, admissions: int, seed: int) -> None:
     deepicd demo out/demo
     """
     records: dict[str, runs.Record] = {}
-    for step in steps(out, admissions, seed):
+    for step in steps(out, admissions, seed, overwrite):
         click.secho(f"$ {step.command}", bold=True, err=True)
         record = step.run()
         records[record["command"]] = record
@@ -45,7 +45,7 @@ def demo(out: Path, admissions: int, seed: int) -> None:
     click.echo(report(out, records))
 
 
-def steps(out: Path, admissions: int, seed: int) -> list[Step]:
+def steps(out: Path, admissions: int, seed: int, overwrite: bool) -> list[Step]:
     """The stages in order. Imports happen here and not above: `--help` needs none of it."""
     from builders.assembly import assemble
     from builders.cohort import build
@@ -60,15 +60,15 @@ def steps(out: Path, admissions: int, seed: int) -> list[Step]:
     descriptions = scraped / "descriptions.parquet"
 
     def guidelines() -> runs.Record:
-        if not pdf.is_file():
+        if overwrite or not pdf.is_file():
             with store.atomic(pdf) as tmp:
                 write_sample(tmp)
-        return parse_guidelines(pdf, chapters)
+        return parse_guidelines(pdf, chapters, overwrite=overwrite)
 
     return [
         Step(
             f"deepicd synthesize {mimic} --admissions {admissions} --seed {seed}",
-            lambda: synthesize(mimic, admissions, seed),
+            lambda: synthesize(mimic, admissions, seed, overwrite=overwrite),
         ),
         Step(f"deepicd guidelines {pdf} {chapters}", guidelines),
         Step(
@@ -77,7 +77,7 @@ def steps(out: Path, admissions: int, seed: int) -> list[Step]:
         ),
         Step(
             f"deepicd build --mimic {mimic} --notes {mimic} {cohort} --seed {seed}",
-            lambda: build(mimic, mimic, cohort, seed=seed),
+            lambda: build(mimic, mimic, cohort, seed=seed, overwrite=overwrite),
         ),
         Step(
             f"deepicd distill {cohort} {written} --guidelines {chapters} --descriptions {descriptions}",
@@ -87,7 +87,7 @@ def steps(out: Path, admissions: int, seed: int) -> list[Step]:
         ),
         Step(
             f"deepicd assemble --cohort {cohort} --traces {written} {dataset}",
-            lambda: assemble(cohort, written, dataset),
+            lambda: assemble(cohort, written, dataset, overwrite=overwrite),
         ),
         Step(f"deepicd card {dataset}", lambda: write_card(dataset)),
     ]
@@ -109,9 +109,7 @@ def report(out: Path, records: dict[str, runs.Record]) -> str:
     """The closing lines: counts from notes to dataset, where it is, how to load it."""
     funnel = records["build"]["counts"]["funnel"]["steps"]
     distilled, rows = records["distill"]["counts"], records["assemble"]["counts"]["rows"]
-    table: list[tuple[str, Any]] = [
-        (f"notes {step['step'].removeprefix('discharge ')}", step["rows"]) for step in funnel
-    ]
+    table: list[tuple[str, int]] = [(step["step"], step["rows"]) for step in funnel]
     table += [
         ("traces kept", sum(distilled["kept"].values())),
         ("traces rejected", sum(distilled["rejected"].values())),

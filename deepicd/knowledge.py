@@ -3,6 +3,7 @@
     knowledge = Knowledge(Path("out/guidelines/fy2025"), Path("out/scrape/descriptions.parquet"))
     knowledge.description(Code.parse("E11.9"))   # Description(code='E11.9', level='exact', …) or None
     knowledge.guidelines(Code.parse("E11.9"))    # the text of chapter 4
+    knowledge.guideline_sections(Code.parse("E11.9"), max_tokens=1024)   # what bears on the code, ranked
 
 Descriptions are of ICD-10-**GM**. CM and GM share the WHO's categories and mostly their fourth character and part ways
 below, so each description says whose it is and on how many characters it matched.
@@ -14,9 +15,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import cast
 
-from deepicd import store
+from deepicd import passages, store
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
+from deepicd.passages import Passage, SectionText
 from deepicd.schema import DESCRIPTIONS, Block, ChapterGuidelines, Section
 
 # Categories that name one thing in CM and another in GM, as far as known: a text found there would be about something
@@ -81,6 +83,20 @@ class Knowledge:
     def guidelines(self, code: Code) -> str | None:
         """The guidelines of the code's chapter, verbatim and in full; None where there are none."""
         return self._chapters.get(code.chapter.number)
+
+    @cached_property
+    def _sections(self) -> dict[str, SectionText]:
+        if self.guidelines_folder is None:
+            return {}
+        return passages.read_sections(self.guidelines_folder / "sections.parquet")
+
+    def guideline_sections(self, code: Code, *, max_tokens: int) -> list[Passage]:
+        """What the guidelines of all chapters say that bears on the code, best first; see `passages`."""
+        return passages.choose(self._sections, code, max_tokens=max_tokens)
+
+    def guideline_excerpt(self, code: Code, *, max_tokens: int) -> str | None:
+        """The same as text in reading order, for a prompt; None where nothing bears on the code."""
+        return passages.excerpt(self.guideline_sections(code, max_tokens=max_tokens)) or None
 
 
 def chapter_lines(chapter: ChapterGuidelines) -> Iterator[str]:

@@ -52,7 +52,7 @@ DESCRIPTIONS = pa.schema(
     [
         ("code", _TEXT),  # ICD-10-GM, dotted: the code that was asked for
         ("language", _TEXT),  # de, en
-        ("outcome", _TEXT),  # see scrapers.page.Outcome
+        ("outcome", _TEXT),  # scrapers.page.Outcome; without a page 'no answer' or 'forbidden by robots.txt'
         ("title", _TEXT),  # official title on the page
         ("text", _TEXT),  # paragraphs parted by a blank line; null unless outcome is 'described'
         ("words", _COUNT),  # of the text; 0 for none
@@ -182,7 +182,7 @@ SECTIONS = pa.schema(
         ("label", _TEXT),
         ("title", _TEXT),
         ("text", _TEXT),  # its own blocks, a line each, '- ' before an item; '' where it has children only
-        ("codes", pa.list_(_TEXT)),  # as printed, in order of mention, repeated ones left out
+        ("codes", pa.list_(pa.struct([("text", _TEXT), ("first", _TEXT), ("last", _TEXT)]))),  # see CodeReference
         ("see", pa.list_(_TEXT)),  # ids of the sections that it points to
         ("first_page", pa.int16()),
         ("last_page", pa.int16()),

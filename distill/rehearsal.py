@@ -79,7 +79,7 @@ def _trace(material: Material, chance: random.Random) -> str:
     parts = _quotations(material.note)
 
     def say(phrases: tuple[str, ...], section: str, most: int) -> list[str]:
-        quotes = parts.get(section, [])
+        quotes = parts.get(section, [])[: 2 * most]  # a section's beginning tells more than its end
         chosen = sorted(chance.sample(range(len(quotes)), min(most, len(quotes))))
         turns = chance.sample(phrases, len(phrases))
         return [turns[place % len(turns)].format(quotes[index]) for place, index in enumerate(chosen)]
@@ -96,14 +96,17 @@ def _trace(material: Material, chance: random.Random) -> str:
     return "\n\n".join(" ".join(sentences) for sentences in paragraphs if sentences)
 
 
+# What ends a sentence: its full stop, an empty line, or a line that opens a list entry or has a label of its own.
+_ENDS = re.compile(r"(?<=[.!?])\s+(?=[A-Z])|\n\s*\n|\n(?=\s*(?:[-#•*]|\d+[.)])|[A-Z][A-Za-z/ ]{0,24}:)")
+
+
 def _quotations(note: str) -> dict[str, list[str]]:
-    """Section → its sentences and list entries, each cut to a quotation of a few words."""
+    """Section → its sentences and list entries, wrapped lines joined, each cut to a quotation of a few words."""
     parts: dict[str, list[str]] = {}
     for block in re.split(r"\n\n(?=[A-Z][A-Za-z ]+:\n)", note):
         header, _, text = block.partition(":\n")
-        sentences = [" ".join(piece.split()) for piece in re.split(r"(?<=[.!?])\s+|\n", text)]
-        kept = [sentence.strip(" -#.•") for sentence in sentences]
-        parts[header] = [" ".join(sentence.split()[:QUOTED]) for sentence in kept if len(sentence) > 2]
+        sentences = (" ".join(piece.split()).strip('-#•*"“” .') for piece in _ENDS.split(text))
+        parts[header] = [" ".join(sentence.split()[:QUOTED]) for sentence in sentences if len(sentence) > 2]
     return parts
 
 

@@ -14,6 +14,7 @@ from deepicd import completion, store
 from deepicd.completion import Completion
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
+from deepicd.schema import DATASET
 from distill import traces
 from distill.recipe import Recipe
 
@@ -64,13 +65,7 @@ def test_traces_and_sft_hold_the_kept_rows_and_grpo_the_whole_cohort(dataset: Pa
 
 
 def test_columns_are_those_of_the_design(loaded: dict[str, Any]) -> None:
-    assert (
-        loaded["traces"]["features"]
-        == (
-            "note_id subject_id hadm_id admission_note icd_code icd_title category chapter trace words judge_score recipe"
-            " teacher finish_reason"
-        ).split()
-    )
+    assert loaded["traces"]["features"] == DATASET["traces"].names
     assert loaded["sft"]["features"] == ["prompt", "completion", "note_id", "icd_code"]
     assert loaded["grpo"]["features"] == ["data_source", "prompt", "ability", "reward_model", "extra_info"]
 

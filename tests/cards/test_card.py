@@ -100,7 +100,8 @@ def test_a_card_of_credentialed_data_shows_no_small_cell(tmp_path: Path) -> None
     assert "| X Diseases of the respiratory system | under 10 |" in text
     assert "| IX Diseases of the circulatory system | under 10 |" in text  # else the total would give X away
     assert "| I Certain infectious and parasitic diseases | 0 |" in text
-    assert "no admission section" not in text
+    assert "under 10 no admission section" in text
+    assert "3 no admission section" not in text
     assert front_matter(dataset)["license"] == "other"
     assert front_matter(dataset)["viewer"] is False
 

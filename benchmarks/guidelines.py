@@ -1,0 +1,81 @@
+"""`deepicd guidelines` against pdfplumber's extract_text over the same pages; and how much shorter prompts become.
+
+The floor reads the text of every page, serially, and nothing else; ours also finds structure, marks and references, and
+writes the files. The second figure is about the prompt: a code's whole chapter against the sections that bear on it,
+over the codes of a made-up cohort.
+
+Run: python -m benchmarks.guidelines PDF [ADMISSIONS]
+"""
+
+import json
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from statistics import mean, median
+
+from benchmarks.measure import RESULTS, Cost, compare, python, record, run
+
+PDFPLUMBER = """
+import sys, pdfplumber
+with pdfplumber.open(sys.argv[1]) as pdf:
+    for page in pdf.pages:
+        page.extract_text()
+        page.close()
+"""
+DEEPICD = "import sys; from deepicd.cli import main; main(sys.argv[1:])"
+BUDGET = 1024  # tokens of guidelines in a prompt
+
+
+def main(pdf: Path, admissions: int = 2000) -> None:
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        out, peaks = folder / "guidelines", list[float]()
+
+        def parse() -> Cost:
+            shutil.rmtree(out, ignore_errors=True)
+            return run(python(DEEPICD, "guidelines", pdf, out))
+
+        def floor() -> Cost:
+            cost = run(python(PDFPLUMBER, pdf))
+            peaks.append(cost.peak_mib)
+            return cost
+
+        comparison = compare("guidelines", parse, "pdfplumber's extract_text, page by page", floor, rounds=2)
+        record("guidelines", [comparison], ["pypdfium2", "pdfplumber"])
+        print(f"pdfplumber: {max(peaks):.0f} MiB at most")
+        again = run(python(DEEPICD, "guidelines", pdf, out))
+        print(f"second run on the same PDF: {again.seconds:.2f} s")
+
+        copy, cohort = folder / "copy", folder / "cohort"
+        run(python(DEEPICD, "synthesize", copy, "--admissions", str(admissions)))
+        run(python(DEEPICD, "build", "--mimic", copy, "--notes", copy, cohort))
+        (year,) = out.iterdir()
+        prompts(year, cohort)
+
+
+def prompts(year: Path, cohort: Path) -> None:
+    """Compare the guidelines in a prompt: the whole chapter, and what bears on the code."""
+    import pyarrow.dataset as ds
+
+    from deepicd.icd10cm import Code
+    from deepicd.knowledge import Knowledge
+    from deepicd.passages import estimated_tokens
+
+    knowledge = Knowledge(year)
+    codes = [Code(value) for value in ds.dataset(sorted(cohort.glob("*.parquet"))).to_table()["icd_code"].to_pylist()]
+    whole = [estimated_tokens(knowledge.guidelines(code) or "") for code in codes]
+    chosen = [estimated_tokens(knowledge.guideline_excerpt(code, max_tokens=BUDGET) or "") for code in codes]
+    found = {
+        "codes": len(codes),
+        "budget": BUDGET,
+        "whole_chapter_tokens": {"mean": round(mean(whole)), "median": median(whole)},
+        "excerpt_tokens": {"mean": round(mean(chosen)), "median": median(chosen)},
+        "smaller_by": round(1 - sum(chosen) / sum(whole), 3),
+    }
+    print(json.dumps(found))
+    (RESULTS / "guideline_prompts.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), *map(int, sys.argv[2:]))

@@ -1,0 +1,11 @@
+"""A MIMIC-IV 3.1 + Note 2.2 copy of made-up records, for anyone without the credentialed one.
+
+    phrases → knowledge → conditions     what is known of diseases: hand-written YAML and its reader
+    unlisted                             the same for any other code, from its chapter and its title's words
+    stays, diagnoses                     patients, admissions and codes, drawn in batches
+    admission, outcome → notes, headers  a discharge note as parts known at admission and parts that tell the diagnosis
+    tables, hosp_copy, mark, generator   files: written, read, proven synthetic, made
+
+Every sentence is ours, written from general medical knowledge; nothing comes from MIMIC or any other corpus.
+This file imports nothing, so that asking `mark` about a copy loads no generator.
+"""

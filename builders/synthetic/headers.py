@@ -1,0 +1,104 @@
+"""The discharge note's template: its sections in order, their headers, and how de-identification and habit change them.
+
+Rates are per note and section, chosen higher than in life so that a few hundred notes show every form.
+"""
+
+import random
+
+HEADER_CHANGED = 0.1
+"""Share of headers that take another of their forms."""
+COLON_LOST = 0.01
+"""Share of headers without their colon."""
+SECTION_MISSING = 0.015
+"""Share of optional sections that a note leaves out."""
+REVIEW_SECTION = 0.15
+SURGICAL_SECTION = 0.2
+"""Shares of notes with a Review of Systems and a Past Surgical History of their own."""
+SEPARATOR_LOST = 0.004
+"""Share of sections that follow without the line of one space."""
+CARRIAGE_RETURNS = 0.01
+"""Share of notes whose lines end in CR LF."""
+
+# Section → its other forms. An entry of one of the three-line opening holds its whole line.
+FORMS: dict[str, tuple[str, ...]] = {
+    "Name": (),
+    "Admission Date": (),
+    "Sex": (),
+    "Service": ("___",),
+    "Allergies": (),
+    "Attending": (),
+    "Chief Complaint": ("CC", "cc", "___ Complaint", "CHIEF COMPLAINT"),
+    "Major Surgical or Invasive Procedure": (
+        "Major ___ or Invasive Procedure",
+        "___ Surgical or Invasive Procedure",
+        "Major Surgical or ___ Procedure",
+        "Major Surgical ___ Invasive Procedure",
+    ),
+    "History of Present Illness": (
+        "HPI",
+        "HISTORY OF THE PRESENT ILLNESS",
+        "HISTORY OF PRESENTING ILLNESS",
+        "History of Present ___",
+        "___ of Present Illness",
+        "History ___ Present Illness",
+    ),
+    "Review of Systems": ("ROS", "REVIEW OF SYSTEMS"),
+    "Past Medical History": (
+        "PMH",
+        "PMHx",
+        "PAST MEDICAL HISTORY",
+        "Past Medical and Surgical History",
+        "___ Medical History",
+        "Past ___ History",
+        "Past Medical History (per OMR, confirmed with patient)",
+    ),
+    "Past Surgical History": ("PSH", "PAST SURGICAL HISTORY"),
+    "Social History": ("Social Hx", "___ History"),
+    "Family History": ("Family Hx", "Family Medical History", "FAMILY HISTORY"),
+    "Physical Exam": ("PE", "Physical Examination", "Physical ___", "___ Exam", "PHYSICAL EXAM"),
+    "Pertinent Results": ("PERTINENT RESULTS", "Pertinent ___"),
+    "Brief Hospital Course": ("___ Hospital Course", "Brief ___ Course", "BRIEF HOSPITAL COURSE"),
+    "Medications on Admission": (
+        "Meds on Admission",
+        "Preadmission medications",
+        "Home medications",
+        "___ on Admission",
+        "Medications on ___",
+    ),
+    "Discharge Medications": ("___ Medications", "DISCHARGE MEDICATIONS"),
+    "Discharge Disposition": ("___ Disposition", "Discharge ___"),
+    "Facility": ("___",),
+    "Discharge Diagnosis": ("ischarge Diagnosis", "Discharge ___", "___ Diagnosis", "Discharge Diagnoses"),
+    "Discharge Condition": ("___ Condition", "Discharge ___", "___"),
+    "Discharge Instructions": ("___ Instructions", "Discharge ___"),
+    "Followup Instructions": ("___ Instructions", "Followup ___"),
+}
+TEMPLATE = tuple(FORMS)
+"""The sections in the order of the template."""
+
+OPTIONAL = frozenset(
+    {"Chief Complaint", "History of Present Illness", "Past Medical History", "Family History", "Pertinent Results"}
+    | {"Medications on Admission", "Major Surgical or Invasive Procedure"}
+)
+"""What a note may lack; never the hospital course or the discharge diagnosis."""
+
+SAME_LINE = {
+    "Name": "Name:  ___                     Unit No:   ___",
+    "Admission Date": "Admission Date:  ___              Discharge Date:   ___",
+    "Sex": "Date of Birth:  ___             Sex:   ",
+    "Service": "Service: ",
+    "Attending": "Attending: ",
+}
+"""Headers whose value stands on their own line."""
+
+
+def header(section: str, rng: random.Random) -> str:
+    """The text before a section's value, up to and with the line break."""
+    forms = FORMS[section]
+    changed = bool(forms) and rng.random() < HEADER_CHANGED
+    words = rng.choice(forms) if changed else section
+    if section in SAME_LINE:
+        return f"{words}: " if changed else SAME_LINE[section]
+    if section == "Allergies":
+        return "Allergies: \n"
+    return words + ("\n" if rng.random() < COLON_LOST else ":\n")

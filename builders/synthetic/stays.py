@@ -1,0 +1,140 @@
+"""Patients, their stays and first diagnoses, drawn in batches so that a copy of any size needs the same memory.
+
+First diagnoses come before the people: each stay gets a disease, and a sex and an age that fit it; stays are then
+sorted by sex and age and cut into patients, so that every stay of a patient fits that patient. Chapters are drawn
+evenly over the stays of one kind (noted or not, ICD-9 or ICD-10): even a copy of some 600 stays has all 22.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.random import Generator
+
+from builders.synthetic.case import title_of
+from builders.synthetic.conditions import Condition, knowledge
+from builders.synthetic.stay import Diagnosis
+from builders.synthetic.unlisted import unlisted
+from deepicd.icd10cm import release
+
+BATCH = 2048  # stays; with their notes some 8 MB
+NOTED = 0.61
+"""Share of stays with a discharge note (Note 2.2 against 3.1)."""
+ICD9 = 0.45
+"""Share of ICD-9 stays; 0.63 of noted stays in MIMIC. Fewer here, so that a small copy has ICD-10 stays enough."""
+UNLISTED = 0.12
+"""Share of ICD-10 stays whose first code is any other billable one of its chapter."""
+RETIRED = 0.1
+"""Share of stays, of conditions with retired codes, that carry one."""
+STAYS_PER_PATIENT = 1.9
+MOST_STAYS = 25
+"""Of one patient; MIMIC has more, in a tail too thin for a small copy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A stay before it has a patient."""
+
+    first: Diagnosis
+    condition: Condition | None
+    """None for an unlisted code."""
+    sex: str
+    age: int
+    planned: bool
+    noted: bool
+
+
+class FirstDiagnoses:
+    """Draws first codes: a chapter by its weight, then a listed condition by its own, then a code, commonest first."""
+
+    def __init__(self) -> None:
+        chapters = knowledge().chapters
+        self.numbers = np.array(sorted(chapters))
+        weights = np.array([chapters[number].weight for number in self.numbers])
+        with_icd9 = [any(condition.icd9 for condition in chapters[number].conditions) for number in self.numbers]
+        self.shares = {10: weights / weights.sum(), 9: weights * with_icd9 / (weights * with_icd9).sum()}
+        self.unlisted: dict[int, list[str]] = {number: [] for number in chapters}
+        for code in release().codes():
+            if (code.value, 10) not in knowledge().by_code:
+                self.unlisted[code.chapter.number].append(code.value)
+
+    def draw(self, rng: Generator, version: int, n: int) -> list[tuple[Diagnosis, Condition | None]]:
+        # one draw from each n-th of the weights, in random order: shares come out even, whatever n
+        even = (rng.permutation(n) + rng.random(n)) / n
+        places = np.searchsorted(np.cumsum(self.shares[version]), even, side="right").clip(max=len(self.numbers) - 1)
+        chosen: list[tuple[Diagnosis, Condition | None]] = [(Diagnosis("", 0), None)] * n
+        for place in np.unique(places):
+            rows = np.flatnonzero(places == place)
+            for row, found in zip(
+                rows, self._of_chapter(rng, int(self.numbers[place]), version, len(rows)), strict=True
+            ):
+                chosen[row] = found
+        return chosen
+
+    def _of_chapter(
+        self, rng: Generator, number: int, version: int, n: int
+    ) -> Iterator[tuple[Diagnosis, Condition | None]]:
+        listed = [c for c in knowledge().chapters[number].conditions if version == 10 or c.icd9]
+        weights = np.array([condition.weight for condition in listed])
+        others = self.unlisted[number]
+        for any_other, place in zip(
+            rng.random(n) < UNLISTED, rng.choice(len(listed), n, p=weights / weights.sum()), strict=True
+        ):
+            if version == 10 and any_other and others:
+                yield Diagnosis(others[rng.integers(len(others))], 10), None
+                continue
+            condition = listed[place]
+            codes = tuple(condition.icd9 if version == 9 else condition.codes)
+            if version == 10 and condition.retired and rng.random() < RETIRED:
+                codes = tuple(condition.retired)
+            yield Diagnosis(_by_rank(rng, codes), version), condition
+
+
+def _by_rank(rng: Generator, codes: Sequence[str]) -> str:
+    """The first twice as often as the second, three times as often as the third."""
+    weights = 1 / np.arange(1, len(codes) + 1)
+    return codes[int(np.searchsorted(np.cumsum(weights / weights.sum()), rng.random()).clip(max=len(codes) - 1))]
+
+
+def draw_stays(rng: Generator, first: FirstDiagnoses, n: int) -> list[Drawn]:
+    """n stays with disease, sex and age, in no order."""
+    noted, icd9 = rng.random(n) < NOTED, rng.random(n) < ICD9
+    found: list[tuple[Diagnosis, Condition | None]] = [(Diagnosis("", 0), None)] * n
+    for has_note in (False, True):
+        for version in (9, 10):
+            rows = np.flatnonzero((noted == has_note) & (icd9 == (version == 9)))
+            for row, drawn in zip(rows, first.draw(rng, version, len(rows)), strict=True):
+                found[row] = drawn
+    women, place = rng.random(n) < 0.52, rng.beta(2, 2, n)
+    stays = []
+    for row, (diagnosis, condition) in enumerate(found):
+        looks = condition or unlisted(diagnosis, title_of(diagnosis, {}))
+        low, high = looks.ages
+        stays.append(
+            Drawn(
+                diagnosis,
+                condition,
+                looks.sex or ("F" if women[row] else "M"),
+                low + int(place[row] * (high - low + 1)),
+                looks.planned,
+                bool(noted[row]),
+            )
+        )
+    return stays
+
+
+def into_patients(rng: Generator, stays: list[Drawn]) -> list[list[Drawn]]:
+    """Stays of one sex and almost one age together, ICD-9 stays first, the patients in random order."""
+    stays = sorted(stays, key=lambda stay: (stay.sex, stay.age))
+    sizes = rng.geometric(1 / STAYS_PER_PATIENT, len(stays)).clip(max=MOST_STAYS)
+    patients: list[list[Drawn]] = []
+    start = 0
+    for size in sizes:
+        if start >= len(stays):
+            break
+        stay = stays[start]
+        end = start + (1 if stay.age == 0 else int(size))
+        same = [other for other in stays[start:end] if other.sex == stay.sex]
+        patients.append(sorted(same, key=lambda other: (other.first.version, other.age)))
+        start += len(same)
+    return [patients[place] for place in rng.permutation(len(patients))]

@@ -1,0 +1,191 @@
+"""The sections of the guidelines that bear on a code, ranked, within a budget of tokens.
+
+    sections = read_sections(Path("out/guidelines/fy2025/sections.parquet"))
+    excerpt(choose(sections, Code.parse("E11.65"), max_tokens=1024))
+
+What names the code comes first, then what names one of its parents (the nearest first), a range over it (the narrowest
+first), another code of its category, and last the rules that a chapter states for all of its codes. A section brings
+along the headings above it; what these say by themselves, their introductions, ranks right behind it.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from deepicd import store
+from deepicd.icd10cm import CHAPTERS, Code
+from deepicd.schema import SECTIONS, CodeReference
+
+Reason = Literal["names the code", "names a parent", "names a range", "names a sibling", "introduces", "chapter rule"]
+ORDER: tuple[Reason, ...] = ("names the code", "names a parent", "names a range", "names a sibling", "chapter rule")
+CHAPTER_LEVEL = 2  # of 'I.C.4'; the chapter's own sections stand one below
+BARE = ("I", "I.C")  # their headings say nothing that a chapter's own does not
+CHARACTERS_PER_TOKEN = 4  # of English prose, for want of the teacher's own tokenizer
+
+
+@dataclass(frozen=True, slots=True)
+class SectionText:
+    """A section by itself, without those below it."""
+
+    place: int
+    """In reading order."""
+    id: str
+    parent: str | None
+    level: int
+    chapter: int | None
+    heading: str
+    text: str
+    codes: tuple[CodeReference, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A section that bears on a code, and why."""
+
+    section: SectionText
+    above: tuple[SectionText, ...]
+    """The sections that it stands under, outermost first."""
+    reason: Reason
+
+
+class _Rank(NamedTuple):
+    reason: int
+    """Place in ORDER."""
+    breadth: int
+    """How much else the reference covers; 0 for nothing."""
+    step: int
+    """0 for the section itself, then 1, 2, … for what introduces it, the nearest first."""
+    place: int
+
+
+def read_sections(table: Path) -> dict[str, SectionText]:
+    """Id → section, in reading order."""
+    rows = store.parquet_file(table, SECTIONS).read().to_pylist()
+    return {
+        row["id"]: SectionText(
+            place=place,
+            id=row["id"],
+            parent=row["parent"],
+            level=row["level"],
+            chapter=row["chapter"],
+            heading=f"{row['label']} {row['title']}".strip(),
+            text=row["text"],
+            codes=tuple(row["codes"]),
+        )
+        for place, row in enumerate(rows)
+    }
+
+
+def estimated_tokens(text: str) -> int:
+    return -(-len(text) // CHARACTERS_PER_TOKEN)
+
+
+def choose(
+    sections: Mapping[str, SectionText],
+    code: Code,
+    *,
+    max_tokens: int,
+    tokens: Callable[[str], int] = estimated_tokens,
+) -> list[Passage]:
+    """What bears on a code, best first; all of it together, headings included, costs at most `max_tokens`.
+
+    A section that does not fit is passed over, and a smaller one behind it may still be taken.
+    """
+    chosen: list[Passage] = []
+    headings: set[str] = set()
+    spent = 0
+    for passage in _ranked(sections, code):
+        path = [*passage.above, passage.section]
+        new = [section for section in path if section.id not in headings]
+        cost = sum(tokens(f"{section.heading}\n") for section in new) + tokens(f"{passage.section.text}\n")
+        if spent + cost <= max_tokens:
+            chosen.append(passage)
+            headings |= {section.id for section in new}
+            spent += cost
+    return chosen
+
+
+def excerpt(passages: Iterable[Passage]) -> str:
+    """Passages as text in reading order, each heading once above what stands under it; '' for none."""
+    shown = {section.id: section for passage in passages for section in (*passage.above, passage.section)}
+    told = {passage.section.id for passage in passages}
+    lines: list[str] = []
+    for section in sorted(shown.values(), key=lambda section: section.place):
+        lines.append(section.heading)
+        if section.id in told and section.text:
+            lines.append(section.text)
+    return "\n".join(lines)
+
+
+def _ranked(sections: Mapping[str, SectionText], code: Code) -> Iterator[Passage]:
+    """Every section that bears on a code, once, best first."""
+    best: dict[str, tuple[_Rank, Reason]] = {}
+
+    def offer(section: SectionText, rank: _Rank, reason: Reason) -> None:
+        if section.id not in best or rank < best[section.id][0]:
+            best[section.id] = rank, reason
+
+    for section, (reason, breadth) in _bearing(sections, code):
+        rank = _Rank(ORDER.index(reason), breadth, 0, section.place)
+        offer(section, rank, reason)
+        for step, parent in enumerate(reversed(_above(sections, section)), start=1):
+            if parent.text and parent.level >= CHAPTER_LEVEL:
+                offer(parent, rank._replace(step=step), "introduces")
+    for section_id, (_, reason) in sorted(best.items(), key=lambda item: item[1][0]):
+        yield Passage(sections[section_id], tuple(_above(sections, sections[section_id])), reason)
+
+
+def _bearing(sections: Mapping[str, SectionText], code: Code) -> Iterator[tuple[SectionText, tuple[Reason, int]]]:
+    naming = {parent.id for section in sections.values() if section.codes for parent in _above(sections, section)}
+    for section in sections.values():
+        found = [bearing for reference in section.codes if (bearing := _reference(reference, code))]
+        if found and section.level != CHAPTER_LEVEL:
+            yield section, min(found, key=lambda bearing: (ORDER.index(bearing[0]), bearing[1]))
+        elif section.chapter == code.chapter.number and section.text:
+            general = section.level == CHAPTER_LEVEL + 1 and not section.codes and section.id not in naming
+            if section.level == CHAPTER_LEVEL or general:
+                yield section, ("chapter rule", section.level)
+
+
+def _reference(reference: CodeReference, code: Code) -> tuple[Reason, int] | None:
+    """How a reference bears on a code, and how much else it covers; None where it does not.
+
+    >>> reference = CodeReference(text="E08-E13", first="E08", last="E13")
+    >>> _reference(reference, Code("E1165")), _reference(reference, Code("E162"))
+    (('names a range', 5), None)
+    """
+    first, last = reference["first"], reference["last"]
+    if first == last:
+        if code.value == first:
+            return "names the code", 0
+        if code.value.startswith(first):
+            return "names a parent", len(code.value) - len(first)
+        return ("names a sibling", 0) if first.startswith(code.category) else None
+    if not first <= code.value[: len(first)] or not code.value[: len(last)] <= last:
+        return None
+    if any(a <= first[:3] <= last[:3] <= b and (first[:3], last[:3]) != (a, b) for a, b in _WHOLE_CHAPTERS):
+        return "names a range", _categories(first, last)
+    return None  # a chapter and more: says nothing of this code in particular
+
+
+_WHOLE_CHAPTERS = tuple(span for chapter in CHAPTERS for span in chapter.ranges)
+
+
+def _categories(first: str, last: str) -> int:
+    """How many categories a range spans beyond its first, about: C4A and its like are counted as C49."""
+    return _ordinal(last) - _ordinal(first)
+
+
+def _ordinal(code: str) -> int:
+    return ord(code[0]) * 100 + int(code[1]) * 10 + (int(code[2]) if code[2].isdigit() else 9)
+
+
+def _above(sections: Mapping[str, SectionText], section: SectionText) -> list[SectionText]:
+    """The sections that one stands under, outermost first."""
+    path: list[SectionText] = []
+    while section.parent is not None:
+        section = sections[section.parent]
+        if section.id not in BARE:
+            path.insert(0, section)
+    return path

@@ -1,0 +1,158 @@
+"""A guideline PDF, opened and recognised: its year, its lines by what they are, its bookmarks.
+
+What is recognised is read from the pages, never from a file name. Whatever else comes in (a web page saved as .pdf, a
+scan, half a download, another CMS document) ends in a DeepicdError that says what was found.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import pypdfium2 as pdfium  # type: ignore[import-untyped]
+import pypdfium2.raw as raw  # type: ignore[import-untyped]
+
+from deepicd.errors import DeepicdError
+from deepicd.progress import progress
+from guidelines.lines import Line, lines_of
+
+TITLE = "ICD-10-CM Official Guidelines for Coding and Reporting"
+WHERE = "The CMS publishes the guidelines of each year at https://www.cms.gov/medicare/coding-billing/icd-10-codes"
+DEMONSTRATION = "made up for demonstration"
+"""A PDF whose front page says so is no guideline, and neither is anything made from it."""
+
+FISCAL_YEAR = re.compile(r"\bFY\s*(20\d\d)\b")
+DAY = r"[A-Z][a-z]+ \d{1,2}, 20\d\d"
+EFFECTIVE = re.compile(rf"\(({DAY}) ?[-–—] ?({DAY})\)")
+FOOTER = re.compile(rf"{TITLE}|FY ?\d{{4}}|Page ?\d+ ?of ?\d+".replace(" ", " ?"), re.IGNORECASE)
+FOOTER_BAND = 0.1  # of the page's height, at its foot
+LEADERS = re.compile(r"(?:\. ?){6,}|…{2,}|…\.{2,}")
+CONTENTS_LINES = 3  # leaders on a page that make it one of contents
+
+
+class Bookmark(NamedTuple):
+    title: str
+    level: int
+    """0 for the outermost."""
+    page: int
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A guideline as lines. `front` is what stands before the contents, `body` what follows them."""
+
+    fiscal_year: int
+    effective: tuple[date, date] | None
+    demonstration: bool
+    pages: int
+    front: list[Line]
+    body: list[Line]
+    bookmarks: list[Bookmark]
+
+
+class FrontPage(NamedTuple):
+    fiscal_year: int
+    effective: tuple[date, date] | None
+    demonstration: bool
+
+
+def read(path: Path) -> Document:
+    """All of a guideline. Raises DeepicdError for what is none."""
+    with opened(path) as pdf, progress("pages read", total=len(pdf)) as advance:
+        first = front_page(pdf, path)
+        bookmarks = list(bookmarks_of(pdf))
+        pages = []
+        for number in range(1, len(pdf) + 1):
+            page = pdf[number - 1]
+            pages.append([line for line in lines_of(page, number) if not _is_footer(line, page.get_height())])
+            page.close()
+            advance(1)
+    front, body = _without_contents(pages)
+    return Document(first.fiscal_year, first.effective, first.demonstration, len(pages), front, body, bookmarks)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[pdfium.PdfDocument]:
+    """The PDF at a path, for as long as the block lasts. Raises DeepicdError where there is none."""
+    if not path.is_file():
+        raise DeepicdError(f"There is no file {path}.", f"Check the path. {WHERE}")
+    with path.open("rb") as file:
+        head = file.read(1024)
+        file.seek(max(path.stat().st_size - 2048, 0))
+        tail = file.read()
+    if b"%PDF-" not in head:
+        what = "a web page" if b"<html" in head.lower() or b"<!doctype" in head.lower() else "something else"
+        raise DeepicdError(
+            f"{path} is not a PDF but {what}: it begins with {head[:20]!r}.", f"Download it anew. {WHERE}"
+        )
+    if b"%%EOF" not in tail:
+        size = path.stat().st_size
+        raise DeepicdError(
+            f"{path} ends in the middle: {size:,} bytes are there, the end of a PDF is not.", "Download it anew."
+        )
+    try:
+        with pdfium.PdfDocument(path) as pdf:
+            yield pdf
+    except pdfium.PdfiumError as error:
+        if error.err_code == raw.FPDF_ERR_PASSWORD:
+            raise DeepicdError(
+                f"{path} is encrypted and opens with a password only.", f"Save it without one, or download it. {WHERE}"
+            ) from error
+        raise DeepicdError(f"{path} is a damaged PDF: {error}", "Download it anew.") from error
+
+
+def front_page(pdf: pdfium.PdfDocument, path: Path) -> FrontPage:
+    """The year that a guideline is for. Raises DeepicdError for a PDF that is no guideline."""
+    text = " ".join(line.text for line in lines_of(pdf[0], 1))
+    if not text and not any(pdf[number].get_textpage().count_chars() for number in range(len(pdf))):
+        raise DeepicdError(
+            f"{path} has {len(pdf)} pages and no text on them: it is a scan.",
+            f"Take the PDF with text, or run it through OCR first. {WHERE}",
+        )
+    year = FISCAL_YEAR.search(text)
+    if year is None or TITLE.lower() not in text.lower():
+        found = " and ".join(
+            [f"“{TITLE}”"] * (TITLE.lower() not in text.lower()) + ["a year (“FY 2025”)"] * (year is None)
+        )
+        raise DeepicdError(
+            f"{path} is a PDF of {len(pdf)} pages, but no ICD-10-CM guideline: its first page lacks {found}. "
+            f"It begins: “{text[:80]}…”",
+            WHERE,
+        )
+    days = EFFECTIVE.search(text)
+    effective = (_day(days[1]), _day(days[2])) if days else None
+    return FrontPage(int(year[1]), effective, DEMONSTRATION in text.lower())
+
+
+def _day(text: str) -> date:
+    return datetime.strptime(text, "%B %d, %Y").date()
+
+
+def bookmarks_of(pdf: pdfium.PdfDocument) -> Iterator[Bookmark]:
+    """The bookmarks that point to a page, in order."""
+    for bookmark in pdf.get_toc():
+        target = bookmark.get_dest()
+        if target is not None and (index := target.get_index()) is not None:
+            yield Bookmark(" ".join(bookmark.get_title().split()), bookmark.level, index + 1)
+
+
+def _is_footer(line: Line, height: float) -> bool:
+    return line.top > (1 - FOOTER_BAND) * height and FOOTER.fullmatch(line.text) is not None
+
+
+def _without_contents(pages: list[list[Line]]) -> tuple[list[Line], list[Line]]:
+    """The lines before the contents and those after them. Contents end with the last entry that has leaders."""
+    contents = [
+        number
+        for number, page in enumerate(pages)
+        if sum(LEADERS.search(line.text) is not None for line in page) >= CONTENTS_LINES
+    ]
+    if not contents:
+        return pages[0], [line for page in pages[1:] for line in page]
+    first, last = contents[0], contents[-1]
+    end = max(at for at, line in enumerate(pages[last], start=1) if LEADERS.search(line.text))
+    front = [line for page in pages[:first] for line in page]
+    return front, pages[last][end:] + [line for page in pages[last + 1 :] for line in page]

@@ -1,0 +1,95 @@
+"""Text that remembers how it was printed: bold, underlined, in italics.
+
+The guidelines mark a year's changes by print alone, and plain text loses that. FY2025, front page: bold is changed
+text, underlined text has moved, italics in a heading mean a revised heading.
+
+>>> Marked.joined([Marked("the ICD-"), Marked("10-CM", (Span(0, 5, "bold"),)), Marked("codes")])
+Marked(text='the ICD-10-CM codes', spans=(Span(start=8, end=13, style='bold'),))
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from deepicd.schema import Mark
+
+Style = Literal["bold", "underline", "italics"]
+STYLES: tuple[Style, ...] = ("bold", "underline", "italics")
+
+# A line that ends in a hyphen goes on without a space ('ICD-' / '10-CM'), but a dash of its own ('care -') does not,
+# and neither does the dash of a category ('code G20-' / 'represents') unless a range goes on ('Q00-' / 'Q99').
+_OPEN_END = re.compile(r"[^\s\-–]-\Z")
+_CATEGORY_DASH = re.compile(r"\b[A-Z][0-9][0-9A-Z](?:\.[0-9A-Z]{0,4})?-\Z")
+_CODE_START = re.compile(r"[A-Z][0-9][0-9A-Z]")
+
+
+class Span(NamedTuple):
+    """Characters `start` up to `end` of a text are printed in `style`."""
+
+    start: int
+    end: int
+    style: Style
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """A text and its marks, sorted by start, none of them empty."""
+
+    text: str
+    spans: tuple[Span, ...] = ()
+
+    @classmethod
+    def of_characters(cls, characters: Sequence[tuple[str, frozenset[Style]]]) -> "Marked":
+        """From characters with their styles; a space between two marked words belongs to the mark."""
+        text = "".join(character for character, _ in characters)
+        spans = []
+        for style in STYLES:
+            start: int | None = None
+            for at, (character, styles) in enumerate([*characters, ("", frozenset[Style]())]):
+                if style in styles and not character.isspace():
+                    start = at if start is None else start
+                elif start is not None and not character.isspace():
+                    spans.append(Span(start, start + len(text[start:at].rstrip()), style))
+                    start = None
+        return cls(text, tuple(sorted(spans)))
+
+    @classmethod
+    def joined(cls, lines: Iterable["Marked"]) -> "Marked":
+        """Lines of one paragraph as one text; a mark that goes on over a line end stays one mark."""
+        text, spans = "", list[Span]()
+        for line in lines:
+            gap = " " if text and not _goes_on(text, line.text) else ""
+            for span in line.spans:
+                shifted = Span(span.start + len(text) + len(gap), span.end + len(text) + len(gap), span.style)
+                before = next((old for old in spans if old.style == span.style and old.end == len(text)), None)
+                if before and text and span.start == 0:
+                    spans[spans.index(before)] = Span(before.start, shifted.end, span.style)
+                else:
+                    spans.append(shifted)
+            text += gap + line.text
+        return cls(text, tuple(sorted(spans)))
+
+    def after(self, length: int) -> "Marked":
+        """What follows the first `length` characters and the space after them."""
+        rest = self.text[length:].lstrip()
+        cut = len(self.text) - len(rest)
+        spans = (Span(max(span.start - cut, 0), span.end - cut, span.style) for span in self.spans if span.end > cut)
+        return Marked(rest, tuple(spans))
+
+    def share(self, style: Style) -> float:
+        """How much of the text, spaces not counted, is printed in a style: 0 to 1."""
+        inked = [not character.isspace() for character in self.text]
+        marked = sum(sum(inked[span.start : span.end]) for span in self.spans if span.style == style)
+        return marked / total if (total := sum(inked)) else 0.0
+
+    def marks(self, styles: Iterable[Style] = STYLES) -> list[Mark]:
+        """The spans as they are stored."""
+        return [Mark(start=a, end=b, style=style) for a, b, style in self.spans if style in styles]
+
+
+def _goes_on(text: str, following: str) -> bool:
+    """Whether the next line follows without a space."""
+    if not _OPEN_END.search(text):
+        return False
+    return not _CATEGORY_DASH.search(text) or bool(_CODE_START.match(following))

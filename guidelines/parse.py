@@ -1,0 +1,167 @@
+"""A guideline PDF → OUT/fy2025/: a JSON file a chapter and a part, all sections as a table, run.json.
+
+    chapter_01.json … chapter_22.json             Section I.C, a file a chapter (schema.ChapterGuidelines)
+    front.json, section_I.json, section_I_A.json, section_I_B.json, section_I_C.json, section_II.json … section_IV.json,
+    appendix_I.json                               all that is not a chapter (schema.GuidelinePart)
+    sections.parquet                              one row a section (schema.SECTIONS)
+
+Every word from the front page to the end of the appendix stands in one JSON file and in one row; footers and contents
+are in none. The folder appears whole or not at all, and a second run on the same PDF does nothing.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from deepicd import runs, store
+from deepicd.errors import DeepicdError
+from deepicd.icd10cm import CHAPTERS
+from deepicd.schema import SECTIONS, ChapterGuidelines, GuidelinePart, Section
+from guidelines import document
+from guidelines.document import Document
+from guidelines.folder import walk
+from guidelines.headings import Headings, headings
+from guidelines.references import codes_in
+from guidelines.rows import rows
+from guidelines.tree import FRONT, sections
+
+CHAPTER = re.compile(r"Chapter (\d{1,2}):\s*(.*?)\s*(?:\(?[A-Z]\d[\dA-Z].*)?", re.DOTALL)
+RESERVED = "Reserved for future guideline expansion"
+PARTS = {
+    FRONT: "the front page",
+    **{part: f"Section {part}" for part in ("I.A", "I.B", "I.C", "II", "III", "IV")},
+    "Appendix-I": "Appendix I",
+}
+
+
+def make(pdf: Path, out: Path, *, overwrite: bool = False) -> runs.Record:
+    """Parse `pdf` into OUT/fy<year>; the run's record. Raises DeepicdError where it is no complete guideline."""
+    folder, plan = planned(pdf, out)
+    if done := runs.finished(folder, plan):
+        return done
+    runs.refuse_other_content(folder, plan, overwrite=overwrite)
+    parsed = document.read(pdf)
+    found = headings(parsed)
+    tree = sections(parsed, found.found)
+    _refuse_incomplete(pdf, parsed, tree)
+    origin: store.Origin = "synthetic" if parsed.demonstration else "public"
+    with runs.fresh_folder(folder, plan, origin, overwrite=overwrite) as run:
+        for name, value in files(parsed, tree):
+            store.write_json(run.folder / name, value)
+        count = store.write_parquet(run.folder / "sections.parquet", rows(parsed.fiscal_year, tree), SECTIONS, origin)
+        run.counts |= _counts(parsed, found, tree) | {"sections": count}
+        run.notes += _notes(parsed, found)
+    record = runs.read(folder)
+    assert record is not None
+    return record
+
+
+def planned(pdf: Path, out: Path) -> tuple[Path, runs.Plan]:
+    """The folder that a PDF is parsed into, and the plan of it; reads the front page only."""
+    with document.opened(pdf) as opened:
+        year = document.front_page(opened, pdf).fiscal_year
+    return out / f"fy{year}", runs.plan("guidelines", options={"fiscal_year": year}, inputs={"pdf": pdf})
+
+
+def files(parsed: Document, tree: list[Section]) -> Iterator[tuple[str, ChapterGuidelines | GuidelinePart]]:
+    """Name and content of every JSON file, in reading order."""
+    for section in tree:
+        if section["id"] != "I":
+            yield _name(section["id"]), _part(parsed, section)
+            continue
+        yield _name("I"), _part(parsed, section | {"children": []})
+        for part in section["children"]:
+            if part["id"] != "I.C":
+                yield _name(part["id"]), _part(parsed, part)
+                continue
+            yield _name("I.C"), _part(parsed, part | {"children": []})
+            for chapter in part["children"]:
+                content = _chapter(parsed, chapter)
+                yield f"chapter_{content['number']:02}.json", content
+
+
+def _name(section_id: str) -> str:
+    """
+    >>> _name("I.A"), _name("Appendix-I"), _name("front")
+    ('section_I_A.json', 'appendix_I.json', 'front.json')
+    """
+    if section_id == FRONT or section_id.startswith("Appendix"):
+        return f"{section_id.replace('Appendix-', 'appendix_')}.json"
+    return f"section_{section_id.replace('.', '_')}.json"
+
+
+def _part(parsed: Document, section: Section) -> GuidelinePart:
+    return GuidelinePart(fiscal_year=parsed.fiscal_year, effective=_effective(parsed), **section)
+
+
+def _effective(parsed: Document) -> list[str]:
+    return [day.isoformat() for day in parsed.effective] if parsed.effective else []
+
+
+def _chapter(parsed: Document, section: Section) -> ChapterGuidelines:
+    match = CHAPTER.fullmatch(section["title"])
+    assert match is not None
+    number, title = int(match[1]), match[2]
+    return ChapterGuidelines(
+        fiscal_year=parsed.fiscal_year,
+        effective=_effective(parsed),
+        id=section["id"],
+        number=number,
+        roman=CHAPTERS[number - 1].roman,
+        title=title,
+        heading=f"{section['label']} {section['title']}",
+        heading_marks=section["title_marks"],
+        ranges=[_dotted(code["first"], code["last"]) for code in codes_in(section["title"])],
+        reserved=not section["children"] and [block["text"] for block in section["blocks"]] == [RESERVED],
+        pages=section["pages"],
+        blocks=section["blocks"],
+        codes=section["codes"],
+        see=section["see"],
+        sections=section["children"],
+    )
+
+
+def _dotted(*codes: str) -> list[str]:
+    return [code if len(code) == 3 else f"{code[:3]}.{code[3:]}" for code in codes]
+
+
+def _refuse_incomplete(pdf: Path, parsed: Document, tree: list[Section]) -> None:
+    """Raise unless all parts and the 22 chapters are there, each once, in order."""
+    found = list(walk(tree))
+    ids = [section["id"] for section in found]
+    chapters = [int(match[1]) for section in found if (match := CHAPTER.fullmatch(section["title"]))]
+    missing = [name for part, name in PARTS.items() if part not in ids]
+    missing += [f"chapter {number}" for number in range(1, 23) if number not in chapters]
+    if not missing and chapters == list(range(1, 23)):
+        return
+    recognised = (
+        f"the guideline for fiscal year {parsed.fiscal_year} with {len(found)} sections on {parsed.pages} pages"
+    )
+    what = f"missing: {', '.join(missing)}" if missing else f"chapters out of order: {', '.join(map(str, chapters))}"
+    raise DeepicdError(
+        f"{pdf} was recognised as {recognised}, but it is not complete; {what}.",
+        f"Take the whole document; nothing was written. {document.WHERE}",
+    )
+
+
+def _counts(parsed: Document, found: Headings, tree: list[Section]) -> dict[str, int]:
+    everything = list(walk(tree))
+    return {
+        "pages": parsed.pages,
+        "bookmarks": len(parsed.bookmarks),
+        "headings_from_bookmarks": found.bookmarked,
+        "headings_from_fonts": len(found.found) - found.bookmarked,
+        "code_references": sum(len(section["codes"]) for section in everything),
+        "cross_references": sum(len(section["see"]) for section in everything),
+        "marks": sum(len(block["marks"]) for section in everything for block in section["blocks"]),
+    }
+
+
+def _notes(parsed: Document, found: Headings) -> list[str]:
+    notes = []
+    if parsed.demonstration:
+        notes.append("Made up for demonstration: these are not the official guidelines.")
+    if found.unplaced:
+        titles = "; ".join(bookmark.title for bookmark in found.unplaced)
+        notes.append(f"{len(found.unplaced)} bookmarks do not stand on the page they point to: {titles}")
+    return notes

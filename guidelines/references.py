@@ -1,0 +1,103 @@
+"""What a guideline text points to: codes, categories and ranges of them, and other sections.
+
+>>> [reference["text"] for reference in codes_in("Z79.4, E11.- or T38.3X6-; codes A00.0 through T88.9 (I10–I1A)")]
+['Z79.4', 'E11.-', 'T38.3X6-', 'A00.0 through T88.9', 'I10–I1A']
+"""
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+
+from deepicd.schema import CodeReference
+
+_CODE = r"[A-Z][0-9][0-9AB](?:\.[0-9A-Z]{1,4})?"
+CODES = re.compile(
+    rf"(?<![\w.])({_CODE})"
+    rf"(?:\s?(?:[-–—]|through|to)\s?({_CODE})(?![\w])"  # a range, …
+    r"|\.?-(?!\w)|(?![\w-]))"  # … a dash for the characters left open, or the code alone
+)
+
+# 'Section I.C.15.', 'Section II, H.', 'guideline I.C.1.g.1.a', 'See I.C.9.'; without their roman number or dots, too:
+# 'Section C.1.', 'Section IA'
+SECTIONS = re.compile(
+    r"(?:[Ss]ections?\s+|[Gg]uideline\s+|[Ss]ee\s+)"
+    r"(?P<roman>(?:IV|I{1,3})(?![a-z])(?:[.,]?\s?)|(?=[ABC]\.\d))"
+    r"(?P<rest>(?:[A-Z](?![A-Za-z0-9])(?:[.,]\s?\(?(?:\d{1,2}|[a-z])\)?(?![A-Za-z0-9]))*)?)"
+)
+MORE_SECTIONS = re.compile(r"\bSections (?:(?:IV|I{1,3})(?:, and |, | and )?){2,}")
+APPENDIX = re.compile(r"\bAppendix ([IVX]+)\b")
+SAME_TITLE = 12  # letters in which a quoted title and a section's title must agree, where neither ends before
+
+
+def codes_in(text: str) -> list[CodeReference]:
+    """Every code, category and range in a text, in order."""
+    return [
+        CodeReference(
+            text=match[0], first=(first := match[1].replace(".", "")), last=(match[2] or first).replace(".", "")
+        )
+        for match in CODES.finditer(text)
+    ]
+
+
+def sections_in(text: str, titles: Mapping[str, str], own: str) -> list[str]:
+    """Ids of the sections that a text of section `own` points to, in order. `titles`: id → title, of all sections.
+
+    A reference that stops at a chapter and quotes a title below it ('See Section I.C.19. Coding of traumatic
+    fractures') leads to the section of that title. One that leads nowhere is cut until it does.
+    """
+    found = [
+        *_lists(text),
+        *_singles(text, titles),
+        *((m.start(), f"Appendix-{m[1]}") for m in APPENDIX.finditer(text)),
+    ]
+    targets = (_nearest(target, titles) for _, target in sorted(found))
+    return list(dict.fromkeys(target for target in targets if target and target != own))
+
+
+def _lists(text: str) -> Iterator[tuple[int, str]]:
+    for match in MORE_SECTIONS.finditer(text):
+        for roman in re.findall(r"\b(?:IV|I{1,3})\b", match[0]):
+            yield match.start(), roman
+
+
+def _singles(text: str, titles: Mapping[str, str]) -> Iterator[tuple[int, str]]:
+    for match in SECTIONS.finditer(text):
+        parts = [match["roman"].strip("., ") or "I", *re.findall(r"[A-Za-z]|\d+", match["rest"])]
+        target = _nearest(".".join(parts), titles)
+        if target:
+            yield match.start(), _quoted(target, text[match.end() :], titles)
+
+
+def _nearest(target: str, titles: Collection[str]) -> str:
+    """The section of an id or the nearest one above it, '' where there is none."""
+    while target and target not in titles:
+        target = target.rpartition(".")[0]
+    return target
+
+
+def _quoted(target: str, following: str, titles: Mapping[str, str]) -> str:
+    """The section below `target` whose title follows the reference, or `target` itself."""
+    quote = _letters(following)
+    own = _letters(re.sub(r"^Chapter \d+: | \([A-Z]\d.*", "", titles[target]))
+    if own and quote.startswith(own):
+        quote = quote[len(own) :]
+    below = (section for section in titles if section.startswith(f"{target}."))
+    best, length = target, 0
+    for section in below:
+        title = _letters(titles[section])
+        same = _common(title, quote)
+        if same > length and same >= min(len(title), SAME_TITLE) and same >= 4:
+            best, length = section, same
+    return best
+
+
+def _bare(code: str) -> str:
+    return code.replace(".", "")
+
+
+def _letters(text: str) -> str:
+    return "".join(character for character in text.casefold() if character.isalnum())
+
+
+def _common(one: str, other: str) -> int:
+    """Length of the common beginning."""
+    return next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))

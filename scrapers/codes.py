@@ -1,0 +1,61 @@
+"""Which codes to ask the site for: those of a file, each with its parents.
+
+    >>> [str(code) for code in with_parents([Code.parse("E11.65"), Code.parse("T38.3X6A")])]
+    ['E11', 'E11.6', 'E11.65', 'T38', 'T38.3', 'T38.3X']
+
+ICD-10-GM has no code of more than five characters, so of a longer one only its first three, four and five are asked.
+"""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from deepicd.errors import DeepicdError
+from deepicd.icd10cm import Code
+
+LONGEST = 5  # characters of an ICD-10-GM code, the dot not counted
+MARKS = "!*+†-."  # secondary code, manifestation, aetiology, 'subdivided further' (E10.-): no part of the code
+
+# As much of a text as may open a code; where it ends stands the first character that is wrong.
+_OPENING = re.compile(r"(?:[A-Z](?:[0-9](?:[0-9AB](?:\.?[0-9A-Z]{0,4})?)?)?)?", re.ASCII | re.IGNORECASE)
+
+
+def read(path: Path) -> list[Code]:
+    """The codes of a file, in its order: one a line, dotted or not; blank lines and `# comments` are passed over.
+
+    Raises DeepicdError that names line and column of the first thing that is no code.
+    """
+    if not path.is_file():
+        raise DeepicdError(f"There is no file {path}.", "Name a text file with one ICD-10 code a line: --codes FILE")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DeepicdError(
+            f"{path} is not UTF-8 text (byte {error.start}).", "Save it as plain text, one ICD-10 code a line."
+        ) from error
+    codes = [
+        _code(entry, path, number, line)
+        for number, line in enumerate(text.split("\n"), 1)
+        if (entry := line.partition("#")[0].strip())
+    ]
+    if not codes:
+        raise DeepicdError(f"{path} names no code.", "Write one ICD-10 code a line, for instance I50.21.")
+    return codes
+
+
+def _code(entry: str, path: Path, number: int, line: str) -> Code:
+    bare = entry.rstrip(MARKS)
+    if code := Code.find(bare):
+        return code
+    opening = _OPENING.match(bare)
+    column = line.index(entry) + (opening.end() if opening else 0) + 1
+    shown = entry if len(entry) <= 20 else f"{entry[:20]}…"
+    raise DeepicdError(
+        f"{path}, line {number}, column {column}: {shown!r} is not an ICD-10 code.",
+        "One code a line, with its dot or without: I10, I50.21, E10.-; text after # is passed over.",
+    )
+
+
+def with_parents(codes: Iterable[Code]) -> list[Code]:
+    """The codes cut to five characters and their parents down to the category, sorted, each once."""
+    return sorted({Code(prefix) for code in codes for prefix in code.prefixes if len(prefix) <= LONGEST})

@@ -1,0 +1,91 @@
+"""The site that is asked: the address of each code's page, the pace it is asked at, and how the crawler names itself.
+
+>>> Site.parse("https://gesund.bund.de", "de").url(Code.parse("T75.4"))
+'https://gesund.bund.de/icd-code-suche/t75-4'
+
+The site's robots.txt, terms of reuse and limits are unknown, so the pace is slow and the crawler gives a contact.
+"""
+
+import re
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Literal
+from urllib.parse import urlsplit
+
+from deepicd import __version__
+from deepicd.errors import DeepicdError
+from deepicd.icd10cm import Code
+
+Language = Literal["de", "en"]
+
+GESUND = "https://gesund.bund.de"
+PATHS: dict[Language, str] = {"de": "icd-code-suche", "en": "en/icd-code-search"}
+ROBOT = "deepicd"  # the name that robots.txt may address
+MADE_UP = "X-Made-Up"  # header of a site whose texts are made up, as the sample site's are
+MAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How hard a host may be asked."""
+
+    delay: float  # seconds between two requests; robots.txt and AutoThrottle may lengthen it
+    back_off: float  # seconds before the first repetition of a failed request, doubled each time
+    timeout: float  # seconds
+
+
+PUBLIC = Pace(delay=1.0, back_off=5.0, timeout=30.0)
+LOOPBACK = Pace(delay=0.0, back_off=0.05, timeout=10.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    base_url: str
+    """Without a slash at its end."""
+    language: Language
+    host: str
+
+    @classmethod
+    def parse(cls, base_url: str, language: Language) -> "Site":
+        """The site at an address. Raises DeepicdError for what is no http(s) address of a host."""
+        try:
+            parts = urlsplit(base_url.strip())
+            host, _ = parts.hostname, parts.port
+        except ValueError:
+            host = None
+        if not host or parts.scheme not in ("http", "https") or parts.query or parts.fragment:
+            raise DeepicdError(f"{base_url!r} is not the address of a site.", f"Give it as in --base-url {GESUND}")
+        return cls(base_url.strip().rstrip("/"), language, host)
+
+    def url(self, code: Code) -> str:
+        """The page of a code: in lower case, with a hyphen for the dot."""
+        return f"{self.base_url}/{PATHS[self.language]}/{str(code).lower().replace('.', '-')}"
+
+    @property
+    def is_public(self) -> bool:
+        """Whether it is anything but this machine."""
+        try:
+            return not ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host != "localhost"
+
+    @property
+    def name(self) -> str:
+        """What makes it the same site tomorrow; a port on this machine does not."""
+        parts = urlsplit(self.base_url)
+        return f"{parts.netloc if self.is_public else 'loopback'}{parts.path}"
+
+    @property
+    def pace(self) -> Pace:
+        return PUBLIC if self.is_public else LOOPBACK
+
+    def user_agent(self, contact: str | None) -> str:
+        """The crawler's name with a way to reach whoever runs it. Raises DeepicdError where a host must have one."""
+        if contact is not None and not MAIL.fullmatch(contact):
+            raise DeepicdError(f"{contact!r} is not a mail address.", "Name yours: --contact NAME@EXAMPLE.ORG")
+        if contact is None and self.is_public:
+            raise DeepicdError(
+                f"A crawl of {self.host} must say who runs it, and no contact is given.",
+                "Name a mail address that its operators can write to: --contact NAME@EXAMPLE.ORG",
+            )
+        return f"{ROBOT}/{__version__}" + (f" (+mailto:{contact})" if contact else "")

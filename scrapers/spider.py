@@ -1,0 +1,186 @@
+"""The crawl itself: a Scrapy spider that lays each page into the cache as it comes.
+
+Run by `scrapers.download`, not by hand: stdin brings a `Job` on one line and stays open as long as somebody waits;
+stdout gets {"stopped": null}, or the reason for which the crawl gave up.
+"""
+
+import json
+import os
+import sqlite3
+import sys
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any, NoReturn
+
+from scrapy import Spider, signals
+from scrapy.crawler import AsyncCrawlerProcess
+from scrapy.exceptions import (
+    CannotResolveHostError,
+    CloseSpider,
+    DownloadConnectionRefusedError,
+    DownloadTimeoutError,
+    IgnoreRequest,
+    ResponseDataLossError,
+)
+from scrapy.http import Request, Response
+from twisted.python.failure import Failure as TwistedFailure
+
+from deepicd.icd10cm import Code
+from scrapers import cache
+from scrapers.cache import Cache, Failure, Page
+from scrapers.download import Job
+from scrapers.politeness import PATIENCE, pause_asked
+from scrapers.site import MADE_UP, ROBOT
+
+GIVE_UP_AFTER = 5
+"""Pages in a row that could not be had, whatever was tried: then the host counts as gone."""
+
+REPEATED = [408, 429, 500, 502, 503, 504, 522, 524]
+NOT_AN_ANSWER = {*REPEATED, 401, 403}  # the last two refuse the crawler, not the page
+
+REASONS: dict[type[Exception], str] = {
+    CannotResolveHostError: "its name is not known (DNS)",
+    DownloadConnectionRefusedError: "connection refused",
+    DownloadTimeoutError: "no answer in time",
+    ResponseDataLossError: "the answer broke off",
+}
+
+
+def settings(job: Job) -> dict[str, Any]:
+    """One request at a time, robots.txt obeyed, certificates checked, no cookies, nothing followed to another host."""
+    return {
+        "USER_AGENT": job.user_agent,
+        "ROBOTSTXT_OBEY": True,
+        "ROBOTSTXT_USER_AGENT": ROBOT,
+        "CONCURRENT_REQUESTS": 1,
+        "CONCURRENT_REQUESTS_PER_DOMAIN": 1,
+        "DOWNLOAD_DELAY": job.pace.delay,
+        "DOWNLOAD_DELAY_JITTER": 0,  # it would undercut the delay that robots.txt asks for
+        "AUTOTHROTTLE_ENABLED": job.is_public,
+        "AUTOTHROTTLE_START_DELAY": job.pace.delay,
+        "DOWNLOAD_TIMEOUT": job.pace.timeout,
+        "DOWNLOAD_MAXSIZE": 8 * 2**20,
+        "DOWNLOAD_VERIFY_CERTIFICATES": True,
+        "RETRY_TIMES": 4,
+        "RETRY_HTTP_CODES": REPEATED,
+        "BACK_OFF": job.pace.back_off,
+        "DOWNLOADER_MIDDLEWARES": {
+            "scrapy.downloadermiddlewares.retry.RetryMiddleware": None,
+            "scrapers.politeness.BackOff": 550,
+        },
+        "EXTENSIONS": {"scrapers.politeness.RobotsDelay": 0},
+        "HTTPERROR_ALLOW_ALL": True,  # an error page is an outcome
+        "DUPEFILTER_CLASS": "scrapy.dupefilters.BaseDupeFilter",  # two codes may lead to one page
+        "COOKIES_ENABLED": False,
+        "HTTPPROXY_ENABLED": job.is_public,
+        "TELNETCONSOLE_ENABLED": False,
+        "REMOTE_CONTROL_ENABLED": False,  # else each crawl opens a port
+        "LOG_LEVEL": "INFO",
+    }
+
+
+class PageSpider(Spider):
+    """Asks for each pending page once. `stopped` says why it gave up, None while it has not."""
+
+    name = "pages"
+
+    def __init__(self, job: Job, pages: Cache) -> None:
+        super().__init__(allowed_domains=[job.host])
+        self.job, self.pages = job, pages
+        self.stopped: str | None = None
+        self.misses = 0  # in a row
+
+    async def start(self) -> AsyncIterator[Request]:
+        for code, url in self.job.pending:
+            if self.crawler.engine.needs_backout():  # else all requests would lie in memory from the start
+                await self.crawler.signals.wait_for(signals.scheduler_empty)
+            yield Request(url, callback=self.keep, errback=self.miss, cb_kwargs={"code": code})
+
+    def keep(self, response: Response, code: str) -> None:
+        if response.status in NOT_AN_ANSWER or response.status >= 500:
+            impatient = response.status == 429 or pause_asked(response) > PATIENCE
+            self._failed(code, response.url, response.status, f"HTTP status {response.status}", at_once=impatient)
+            return
+        self.misses = 0
+        page = Page(
+            url=response.url,
+            status=response.status,
+            fetched_at=_date(response).isoformat(timespec="seconds"),
+            encoding=getattr(response, "encoding", "utf-8"),
+            made_up=MADE_UP in response.headers,
+            body=response.body,
+        )
+        with self._storing():
+            self.pages.put(Code.parse(code), page)
+
+    def miss(self, failure: TwistedFailure) -> None:
+        request: Request = failure.request  # type: ignore[attr-defined]  # Scrapy puts it there
+        code, error = request.cb_kwargs["code"], failure.value
+        if isinstance(error, IgnoreRequest):
+            forbidden = "robots.txt" in str(error)
+            reason = cache.FORBIDDEN if forbidden else "it leads to another host"
+            with self._storing():
+                self.pages.fail(Code.parse(code), Failure(request.url, 0, reason))
+        else:
+            self._failed(code, request.url, 0, _reason(error))
+
+    def _failed(self, code: str, url: str, status: int, reason: str, at_once: bool = False) -> None:
+        with self._storing():
+            self.pages.fail(Code.parse(code), Failure(url, status, reason))
+        self.misses += 1
+        if at_once or self.misses >= GIVE_UP_AFTER:
+            self._stop(reason)
+
+    @contextmanager
+    def _storing(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:  # the disk is full, mostly: to go on asking would be for nothing
+            self._stop(f"a page could not be stored ({error})")
+
+    def _stop(self, reason: str) -> NoReturn:
+        self.stopped = reason
+        raise CloseSpider(reason)
+
+
+def _reason(error: BaseException | None) -> str:
+    """What went wrong, in words where we have some."""
+    if "certificate verify failed" in str(error):  # wrapped twice, once by OpenSSL's own class
+        return "its certificate cannot be trusted"
+    return next((reason for kind, reason in REASONS.items() if isinstance(error, kind)), str(error))
+
+
+def _date(response: Response) -> datetime:
+    """When the server answered by its own clock; by ours where it does not say."""
+    try:
+        date = parsedate_to_datetime((response.headers.get("Date") or b"").decode("ascii"))
+    except ValueError:
+        return datetime.now(UTC)
+    return date.astimezone(UTC) if date.tzinfo else date.replace(tzinfo=UTC)
+
+
+def _leave_when_nobody_waits() -> None:
+    """End this process when its stdin closes. The cache is whole at any moment, so there is nothing to wind up."""
+    os.read(sys.stdin.fileno(), 1)  # not sys.stdin.read(), whose lock would hang the end of the interpreter
+    os._exit(1)
+
+
+def main() -> None:
+    job = Job.from_json(sys.stdin.readline())
+    threading.Thread(target=_leave_when_nobody_waits, daemon=True).start()
+    with cache.opened(Path(job.cache)) as pages:
+        process = AsyncCrawlerProcess(settings(job))
+        crawler = process.create_crawler(PageSpider)
+        process.crawl(crawler, job=job, pages=pages)
+        process.start()
+    if not isinstance(crawler.spider, PageSpider):
+        sys.exit(1)  # it never opened; the log says why
+    print(json.dumps({"stopped": crawler.spider.stopped}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

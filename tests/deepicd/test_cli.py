@@ -1,0 +1,87 @@
+"""The command line: exit codes, and messages instead of tracebacks."""
+
+from pathlib import Path
+
+import pytest
+from cohorts import write_cohort
+from conftest import Deepicd
+from copies import discharge, stay, write_copy
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["no-such-stage"],
+        ["build"],  # options missing
+        ["distill"],  # arguments missing
+        ["synthesize", "out", "--admissions", "none"],
+        ["--no-such-option"],
+    ],
+)
+def test_wrong_usage_exits_with_2(arguments: list[str], deepicd: Deepicd) -> None:
+    outcome = deepicd(*arguments)
+    assert outcome.code == 2
+    assert "Traceback" not in outcome.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["build", "--mimic", "absent", "--notes", "absent", "out"],
+        ["distill", "absent", "out"],
+        ["distill", "absent", "out", "--recipe", "absent.yaml"],
+        ["assemble", "--cohort", "absent", "--traces", "absent", "out"],
+        ["card", "absent"],
+        ["guidelines", "absent.pdf", "out"],
+        ["scrape", "out", "--codes", "absent.txt", "--base-url", "http://127.0.0.1:9"],
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_a_mistake_exits_with_1_a_message_and_no_trace_of_output(
+    arguments: list[str], deepicd: Deepicd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    outcome = deepicd(*arguments)
+    assert outcome.code == 1
+    assert outcome.err.startswith("Error: ")
+    assert len(outcome.err.splitlines()) >= 2  # what happened, then what to do
+    assert "Traceback" not in outcome.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_is_a_message(deepicd: Deepicd, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    outcome = deepicd("synthesize", tmp_path / "file" / "out", "--admissions", "1")
+    assert outcome.code == 1
+    assert "Traceback" not in outcome.err
+
+
+def test_synthesize_prints_what_it_made_up(deepicd: Deepicd, tmp_path: Path) -> None:
+    outcome = deepicd("synthesize", tmp_path / "copy", "--admissions", "20")
+    assert outcome.code == 0
+    assert "20 admissions" in outcome.out
+    notes = deepicd("synthesize", tmp_path / "notes", "--hosp", tmp_path / "copy")
+    assert notes.code == 0
+    assert "notes → " in notes.out
+
+
+def test_build_prints_the_funnel(deepicd: Deepicd, tmp_path: Path) -> None:
+    copy = write_copy(
+        tmp_path / "copy",
+        [*stay(20000001, [(1, "I214")]), *stay(20000002, [(1, "4019")], version=9)],
+        [discharge(20000001), discharge(20000002)],
+    )
+    outcome = deepicd("build", "--mimic", copy, "--notes", copy, tmp_path / "out")
+    assert outcome.code == 0
+    assert "1  of an ICD-10 stay  −1 not ICD-10" in outcome.out
+
+
+def test_the_stages_after_the_cohort_run_from_the_command_line(deepicd: Deepicd, tmp_path: Path) -> None:
+    cohort = write_cohort(tmp_path / "cohort", 100)
+    assert deepicd("distill", cohort, tmp_path / "traces", "--engine", "rehearsal", "--seed", 1).code == 0
+    dataset = tmp_path / "dataset"
+    assert deepicd("assemble", "--cohort", cohort, "--traces", tmp_path / "traces", dataset).code == 0
+    outcome = deepicd("card", dataset)
+    assert outcome.code == 0
+    assert "Card of" in outcome.out
+    assert (dataset / "README.md").is_file()

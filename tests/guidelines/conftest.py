@@ -1,0 +1,64 @@
+"""Pages of our own making, the demonstration PDF, and the real document where it is at hand."""
+
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import pypdfium2
+import pytest
+from reportlab.pdfgen.canvas import Canvas
+
+from guidelines import parse, sample
+from guidelines.lines import Line, lines_of
+
+DATA = Path(os.environ.get("DEEPICD_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
+REAL = DATA / "cms-guidelines" / "icd-10-cm-guidelines-FY2025.pdf"
+
+
+class Drawn(NamedTuple):
+    """A text drawn on a page, `top` points below its upper edge."""
+
+    left: float
+    top: float
+    text: str
+    font: str = "Times-Roman"
+    size: float = 12
+
+
+Draw = Callable[[Iterable[Drawn]], list[Line]]
+
+
+@pytest.fixture
+def draw(tmp_path: Path) -> Draw:
+    """Draws a page and reads its lines back."""
+
+    def drawn(texts: Iterable[Drawn]) -> list[Line]:
+        canvas = Canvas(str(tmp_path / "page.pdf"), pagesize=(612, 792))
+        for left, top, text, font, size in texts:
+            canvas.setFont(font, size)
+            canvas.drawString(left, 792 - top, text)
+        canvas.save()
+        with pypdfium2.PdfDocument(tmp_path / "page.pdf") as pdf:
+            return lines_of(pdf[0], 1)
+
+    return drawn
+
+
+@pytest.fixture(scope="session")
+def sample_pdf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return sample.write_sample(tmp_path_factory.mktemp("sample") / "guideline.pdf")
+
+
+@pytest.fixture(scope="session")
+def sample_folder(sample_pdf: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("parsed")
+    parse.make(sample_pdf, out)
+    return out / "fy2025"
+
+
+@pytest.fixture(scope="session")
+def real_pdf() -> Path:
+    if not REAL.is_file():
+        pytest.skip(f"the FY2025 guideline is not at {REAL}")
+    return REAL

@@ -1,0 +1,91 @@
+"""What is no guideline ends in a message that says what was found, and leaves nothing behind."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pikepdf
+import pytest
+from reportlab.pdfgen.canvas import Canvas
+
+from deepicd.errors import DeepicdError
+from guidelines import parse
+
+
+def absent(path: Path, sample: Path) -> None:
+    pass
+
+
+def web_page(path: Path, sample: Path) -> None:
+    path.write_text("<!DOCTYPE html><html><body>Page not found</body></html>")
+
+
+def half_a_download(path: Path, sample: Path) -> None:
+    path.write_bytes(sample.read_bytes()[:10_000])
+
+
+def damaged(path: Path, sample: Path) -> None:
+    path.write_bytes(b"%PDF-1.4\nnothing of it is left\n%%EOF\n")
+
+
+def encrypted(path: Path, sample: Path) -> None:
+    with pikepdf.open(sample) as pdf:
+        pdf.save(path, encryption=pikepdf.Encryption(owner="owner", user="reader"))
+
+
+def scan(path: Path, sample: Path) -> None:
+    pdf = pikepdf.new()
+    pdf.add_blank_page()
+    pdf.save(path)
+
+
+def another_document(path: Path, sample: Path) -> None:
+    canvas = Canvas(str(path))
+    canvas.drawString(72, 700, "ICD-10-PCS Official Coding Guidelines, FY 2025")
+    canvas.save()
+
+
+def without_a_year(path: Path, sample: Path) -> None:
+    canvas = Canvas(str(path))
+    canvas.drawString(72, 700, "ICD-10-CM Official Guidelines for Coding and Reporting")
+    canvas.save()
+
+
+def without_chapters_3_to_7(path: Path, sample: Path) -> None:
+    with pikepdf.open(sample) as pdf:
+        del pdf.pages[6]
+        pdf.save(path)
+
+
+def without_the_front_page(path: Path, sample: Path) -> None:
+    with pikepdf.open(sample) as pdf:
+        del pdf.pages[0]
+        pdf.save(path)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (absent, "There is no file"),
+        (web_page, "is not a PDF but a web page"),
+        (half_a_download, "ends in the middle: 10,000 bytes"),
+        (damaged, "is a damaged PDF"),
+        (encrypted, "is encrypted and opens with a password only"),
+        (scan, "has 1 pages and no text on them"),
+        (
+            another_document,
+            "its first page lacks “ICD-10-CM Official Guidelines for Coding and Reporting”. It begins: “ICD-10-PCS",
+        ),
+        (without_a_year, "its first page lacks a year"),
+        (
+            without_chapters_3_to_7,
+            r"fiscal year 2025 with \d+ sections on 11 pages, but .* missing: chapter 4, chapter 5",
+        ),
+        (without_the_front_page, "missing: the front page"),
+    ],
+)
+def test_bad_input(spoil: Callable[[Path, Path], None], message: str, sample_pdf: Path, tmp_path: Path):
+    spoil(bad := tmp_path / "bad.pdf", sample_pdf)
+    with pytest.raises(DeepicdError, match=message) as error:
+        parse.make(bad, tmp_path / "out")
+    assert error.value.advice
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,98 @@
+"""Downloads, from a server on loopback that behaves as servers do."""
+
+from collections.abc import Iterator
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from click.testing import CliRunner
+
+from deepicd.errors import DeepicdError
+from guidelines.commands import guidelines
+from guidelines.download import ADDRESS, fetch
+
+
+class Site(BaseHTTPRequestHandler):
+    """FY2025 stands behind a redirect; 2024 is a web page; 2023 breaks off; 2022 is the guideline of another year."""
+
+    def __init__(self, pdf: bytes, *args) -> None:
+        self.pdf = pdf
+        super().__init__(*args)
+
+    def do_GET(self) -> None:
+        pages = {
+            ADDRESS.format(year=2024): (200, b"<html>Please accept our cookies</html>", None),
+            ADDRESS.format(year=2023): (200, self.pdf[:5000], len(self.pdf)),
+            ADDRESS.format(year=2022): (200, self.pdf, None),
+            "/media/guidelines.pdf": (200, self.pdf, None),
+        }
+        if self.path == ADDRESS.format(year=2025):
+            self.send_response(302)
+            self.send_header("Location", "/media/guidelines.pdf")
+            self.end_headers()
+            return
+        status, content, announced = pages.get(self.path, (404, b"", None))
+        self.send_response(status)
+        self.send_header("Content-Length", str(announced or len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *args) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def site(sample_pdf: Path) -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Site, sample_pdf.read_bytes())) as server:
+        thread = Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_redirect_is_followed(site, sample_pdf, tmp_path):
+    assert fetch(2025, tmp_path / "g.pdf", site).read_bytes() == sample_pdf.read_bytes()
+
+
+def test_a_file_that_is_there_already_is_kept(sample_pdf, tmp_path):
+    (there := tmp_path / "g.pdf").write_bytes(sample_pdf.read_bytes())
+    assert fetch(2025, there, "http://127.0.0.1:9") == there
+
+
+@pytest.mark.parametrize(
+    ("year", "message"),
+    [
+        (2021, "answers 404"),
+        (2024, "fy-2024-icd-10-cm-coding-guidelines.pdf is not a PDF but a web page"),
+        (2023, r"broke off after 5,000 of \d+,\d+ bytes"),
+        (2022, "is the guideline of fiscal year 2025, not of 2022"),
+    ],
+)
+def test_what_is_not_the_guideline_leaves_nothing(site, tmp_path, year, message):
+    with pytest.raises(DeepicdError, match=message):
+        fetch(year, tmp_path / "g.pdf", site)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("base", "message"), [("http://127.0.0.1:9", "No answer"), ("file:///etc", "not a web address")]
+)
+def test_a_site_that_does_not_answer(tmp_path, base, message):
+    with pytest.raises(DeepicdError, match=message):
+        fetch(2025, tmp_path / "g.pdf", base)
+
+
+def test_the_command_downloads_and_parses(site, tmp_path):
+    arguments = ["--fetch", "2025", str(tmp_path / "g.pdf"), str(tmp_path / "out"), "--base-url", site]
+    result = CliRunner().invoke(guidelines, arguments, catch_exceptions=False)
+    assert result.exit_code == 0
+    assert (tmp_path / "out" / "fy2025" / "chapter_22.json").is_file()
+
+
+def test_the_command_without_arguments_says_what_it_needs():
+    result = CliRunner().invoke(guidelines, ["parse"])
+    assert result.exit_code == 2
+    assert "PDF and OUT are needed" in result.stderr

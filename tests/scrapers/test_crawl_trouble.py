@@ -1,0 +1,146 @@
+"""Crawls that meet trouble: killed, turned away, asked to wait, forbidden, without an answer."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from itertools import pairwise
+
+import pytest
+
+from deepicd.cli import main
+from deepicd.errors import DeepicdError
+from deepicd.icd10cm import Code
+from scrapers import cache, crawl
+from scrapers.sample_site import PLAIN, Answer, answer, served
+
+TEN = [Code(f"K{number}") for number in range(20, 30)]
+
+
+def test_a_killed_crawl_goes_on_and_fetches_no_page_twice(tmp_path, rows):
+    reached, go_on = threading.Event(), threading.Event()
+    file = tmp_path / "codes.txt"
+    file.write_text("".join(f"{code}\n" for code in TEN))
+
+    def stuck_at_the_fifth(path: str) -> Answer:
+        if path.endswith("k24") and not go_on.is_set():
+            reached.set()
+            go_on.wait(20)
+        return answer(path)
+
+    with served(stuck_at_the_fifth) as site:
+        command = [sys.executable, "-m", "deepicd.cli", "scrape", "out", "--codes", file, "--base-url", site.url]
+        with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL) as first:
+            assert reached.wait(20)
+            with cache.opened(tmp_path / "out/.crawl/pages.sqlite") as held:
+                while len(held.codes()) < 4:
+                    time.sleep(0.02)
+            os.kill(first.pid, signal.SIGKILL)
+        go_on.set()
+        assert not (tmp_path / "out/run.json").exists()
+        second = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
+    unanswered = "/icd-code-suche/k24"
+    assert sorted(site.pages) == sorted([f"/icd-code-suche/{str(code).lower()}" for code in TEN] + [unanswered])
+    assert list(rows(tmp_path / "out")) == [str(code) for code in TEN]
+    assert re.search(r"^described +\d+$", second.stdout, re.MULTILINE)
+
+
+def test_a_server_in_trouble_is_asked_again_later_and_as_late_as_it_says(tmp_path, rows):
+    asked: dict[str, list[float]] = {}
+
+    def in_trouble(path: str) -> Answer:
+        times = asked.setdefault(path, [])
+        times.append(time.monotonic())
+        if path.endswith("k20") and len(times) < 3:
+            return Answer(503, "busy")
+        if path.endswith("k21") and len(times) < 2:
+            return Answer(429, "slow down", {"Retry-After": "1"})
+        return answer(path)
+
+    with served(in_trouble) as site:
+        crawl.harvest(TEN[:3], tmp_path, base_url=site.url)
+    busy, slow = asked["/icd-code-suche/k20"], asked["/icd-code-suche/k21"]
+    assert (len(busy), len(slow)) == (3, 2)
+    assert busy[1] - busy[0] >= 0.05
+    assert busy[2] - busy[1] >= 0.1
+    assert slow[1] - slow[0] >= 1
+    assert [row["status"] for row in rows(tmp_path).values()] == [200, 200, 200]
+
+
+def test_a_page_without_an_answer_is_recorded_and_asked_for_again(tmp_path, rows):
+    broken = True
+
+    def one_broken(path: str) -> Answer:
+        return Answer(500, "") if broken and path.endswith("k21") else answer(path)
+
+    with served(one_broken) as site:
+        record = crawl.harvest(TEN[:3], tmp_path, base_url=site.url)
+        assert record["counts"]["outcomes"]["no answer"] == 1
+        assert (rows(tmp_path)["K21"]["outcome"], rows(tmp_path)["K21"]["status"]) == ("no answer", 500)
+        broken, asked = False, len(site.pages)
+        crawl.harvest(TEN[:3], tmp_path, base_url=site.url)
+        assert site.pages[asked:] == ["/icd-code-suche/k21"]
+    assert rows(tmp_path)["K21"]["status"] == 200
+
+
+def test_a_host_that_turns_the_crawler_away_is_left_alone_and_the_harvest_kept(tmp_path):
+    away = True
+
+    def away_after_two(path: str) -> Answer:
+        return Answer(403, "") if away and path >= "/icd-code-suche/k22" and path != "/robots.txt" else answer(path)
+
+    with served(away_after_two) as site:
+        with pytest.raises(DeepicdError, match="HTTP status 403; the crawl gave up with 2 of 10 pages fetched"):
+            crawl.harvest(TEN, tmp_path, base_url=site.url)
+        assert len(site.pages) <= 8, "two pages, five refusals, and one that was under way"
+        assert not (tmp_path / crawl.TABLE).exists()
+        away, asked = False, len(site.pages)
+        crawl.harvest(TEN, tmp_path, base_url=site.url)
+        assert len(site.pages[asked:]) == 8
+
+
+@pytest.mark.parametrize(
+    "robots", [Answer(200, "User-agent: deepicd\nDisallow: /icd-code-suche/\n", PLAIN), Answer(500, "")]
+)
+def test_pages_that_robots_txt_forbids_or_may_forbid_are_not_asked_for(tmp_path, robots):
+    with (
+        served(lambda path: robots if path == "/robots.txt" else answer(path)) as site,
+        pytest.raises(DeepicdError, match=r"robots\.txt of 127\.0\.0\.1 forbids"),
+    ):
+        crawl.harvest(TEN, tmp_path / "out", base_url=site.url)
+    assert set(site.paths) == {"/robots.txt"}
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_delay_that_robots_txt_asks_for_is_kept(tmp_path):
+    times: list[float] = []
+
+    def unhurried(path: str) -> Answer:
+        times.append(time.monotonic())
+        return Answer(200, "User-agent: *\nCrawl-delay: 0.4\n", PLAIN) if path == "/robots.txt" else answer(path)
+
+    with served(unhurried) as site:
+        crawl.harvest(TEN[:3], tmp_path, base_url=site.url)
+    assert min(later - sooner for sooner, later in pairwise(times[1:])) >= 0.39
+
+
+def test_a_host_that_cannot_be_reached_is_an_error_and_leaves_nothing(tmp_path, capsys):
+    (tmp_path / "codes.txt").write_text("I50.21\n")
+    with pytest.raises(SystemExit, match="1"):
+        main(["scrape", f"{tmp_path}/out", "--codes", f"{tmp_path}/codes.txt", "--base-url", "http://127.0.0.1:1"])
+    error = capsys.readouterr().err
+    assert error.startswith("Error: http://127.0.0.1:1 gave no page: connection refused.\n")
+    assert "Traceback" not in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_pages_without_any_text_are_an_error(tmp_path):
+    with (
+        served(lambda path: Answer(404 if path == "/robots.txt" else 200, "<title>Wartung</title>")) as site,
+        pytest.raises(DeepicdError, match=r"None of the 3 pages .* has a text for its code: 3 × not an ICD page"),
+    ):
+        crawl.harvest(TEN[:3], tmp_path, base_url=site.url)
+    assert not (tmp_path / crawl.TABLE).exists()

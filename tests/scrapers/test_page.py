@@ -1,0 +1,56 @@
+"""Readings of saved pages (made up, in the layout of the site), of the sample site's pages and of no pages at all."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deepicd.icd10cm import Code
+from scrapers import sample_site, sample_texts
+from scrapers.page import Reading, read
+
+PAGES = sorted(Path(__file__).with_name("pages").glob("*.html"))
+KEYED = '<title>ICD-10-Code: I10</title><div data-text-key="I10">{}</div>'
+
+
+@pytest.mark.parametrize("saved", PAGES, ids=lambda path: path.stem)
+def test_a_saved_page_reads_as_written_beside_it(saved: Path):
+    expected = json.loads(saved.with_suffix(".json").read_text(encoding="utf-8"))
+    asked = Code.parse(expected.pop("asked"))
+    assert asdict(read(saved.read_text(encoding="utf-8"), asked)) == expected
+
+
+def test_every_outcome_has_a_saved_page():
+    outcomes = {json.loads(page.with_suffix(".json").read_text(encoding="utf-8"))["outcome"] for page in PAGES}
+    assert outcomes == {"described", "no text", "another code", "unknown code", "not an ICD page"}
+
+
+@pytest.mark.parametrize("language", ["de", "en"])
+@pytest.mark.parametrize("code", ["I50.1", "S72.00", "Z00", "U07.1", "O09"])
+def test_the_sample_sites_text_comes_back_whole(code, language):
+    asked = Code.parse(code)
+    owner = sample_site.text_of(asked)
+    assert owner == asked, "choose a code that has a text of its own"
+    reading = read(sample_site.code_page(asked, language), asked)
+    text = "\n\n".join(sample_texts.paragraphs(asked, language))
+    assert reading == Reading("described", sample_texts.title(asked), text, code)
+
+
+@pytest.mark.parametrize("html", ["", "{}", "\0", "<", "%PDF-1.7", "<title></title>"])
+def test_what_is_no_page_is_an_outcome(html):
+    assert read(html, Code("I10")) == Reading("not an ICD page")
+
+
+@given(st.text())
+def test_a_text_is_there_exactly_when_the_page_is_described(inner):
+    reading = read(KEYED.format(inner), Code("I10"))
+    assert (reading.text is not None) == (reading.outcome == "described")
+    assert reading.text != ""
+
+
+def test_a_page_of_two_thousand_nested_boxes_is_read():
+    html = KEYED.format("<div>" * 2_000 + "deep" + "</div>" * 2_000)
+    assert read(html, Code("I10")).text == "deep"

@@ -1,0 +1,51 @@
+"""Addresses, who counts as public, and what a public host is told."""
+
+import pytest
+
+from deepicd.errors import DeepicdError
+from deepicd.icd10cm import Code
+from scrapers.site import LOOPBACK, PUBLIC, Site
+
+
+@pytest.mark.parametrize(
+    ("language", "code", "url"),
+    [
+        ("de", "A00.0", "https://gesund.bund.de/icd-code-suche/a00-0"),
+        ("de", "I10", "https://gesund.bund.de/icd-code-suche/i10"),
+        ("en", "G20.90", "https://gesund.bund.de/en/icd-code-search/g20-90"),
+    ],
+)
+def test_the_address_of_a_code(language, code, url):
+    assert Site.parse("https://gesund.bund.de/", language).url(Code.parse(code)) == url
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:8000", "http://localhost", "http://[::1]:80", "http://127.8.8.8"])
+def test_this_machine_is_asked_without_delay(url):
+    assert Site.parse(url, "de").pace == LOOPBACK
+
+
+@pytest.mark.parametrize("url", ["https://gesund.bund.de", "http://10.0.0.1", "http://localhost.example.org"])
+def test_any_other_host_is_asked_slowly_and_told_whom_to_write_to(url):
+    site = Site.parse(url, "de")
+    assert site.pace == PUBLIC
+    assert site.user_agent("me@example.org").endswith(" (+mailto:me@example.org)")
+    with pytest.raises(DeepicdError, match="no contact is given"):
+        site.user_agent(None)
+
+
+@pytest.mark.parametrize("contact", ["me", "me@example", "me@example.org\r\nCookie: x", ""])
+def test_a_contact_must_be_a_mail_address(contact):
+    with pytest.raises(DeepicdError, match="not a mail address"):
+        Site.parse("https://gesund.bund.de", "de").user_agent(contact)
+
+
+@pytest.mark.parametrize(
+    "url", ["", "gesund.bund.de", "ftp://x.org", "http://", "http://x:port", "http://[::1", "http://x/?q=1"]
+)
+def test_what_is_no_address_of_a_site_is_refused(url):
+    with pytest.raises(DeepicdError, match="not the address of a site"):
+        Site.parse(url, "de")
+
+
+def test_a_site_on_this_machine_is_the_same_on_another_port():
+    assert Site.parse("http://127.0.0.1:1", "de").name == Site.parse("http://localhost:2", "de").name
