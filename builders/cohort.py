@@ -110,6 +110,7 @@ def _database(copy: mimic.Copy, spill: Path | None = None) -> "duckdb.DuckDBPyCo
     import duckdb
 
     db = duckdb.connect(config={"memory_limit": MEMORY})
+    db.execute("set enable_progress_bar = false")  # it goes to stdout
     if spill:
         db.execute(f"set temp_directory = {mimic.quoted(str(spill))}")
     for table in copy.tables.values():

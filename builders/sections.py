@@ -11,7 +11,9 @@ that leaks. Line breaks and lists survive.
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,7 @@ class Heading:
 TEMPLATE: tuple[Heading, ...] = (
     Heading("Name", False, ("Name",)),
     Heading("Admission Date", False, ("Admission Date", "___ Date")),
-    Heading("Sex", True, ("Date of Birth:[^:\n]*Sex", "Sex")),  # shares its line with the date of birth
+    Heading("Sex", True, ("Sex",)),
     Heading("Date of Birth", False, ("Date of Birth",)),
     Heading("Service", False, ("Service",)),  # the discharging service: transfers make it tell of the stay
     Heading("Allergies", True, ("Allergies",)),
@@ -116,14 +118,16 @@ TEMPLATE: tuple[Heading, ...] = (
 BY_NAME = {heading.name: heading for heading in TEMPLATE}
 ORDER = {heading.name: place for place, heading in enumerate(TEMPLATE)}
 
-# One alternative a section, group names s0, s1, …; remarks in brackets may stand between header and colon.
+# One alternative a section, group names s0, s1, …; a remark in brackets may stand between header and colon.
 _HEADER = re.compile(
     "|".join(
-        rf"(?P<s{place}>^[ \t]{{0,3}}(?:{'|'.join(heading.forms)})[ \t]*(?:\([^)\n]{{0,60}}\)[ \t]*)?:)"
-        for place, heading in enumerate(TEMPLATE)
+        rf"(?P<s{place}>(?:{'|'.join(heading.forms)})[ \t]*(?:\([^)]*\))?)" for place, heading in enumerate(TEMPLATE)
     ),
-    re.MULTILINE | re.IGNORECASE,
+    re.IGNORECASE,
 )
+# What may be a header: the start of a line up to its first colon; prose that runs longer before one is none.
+_LABEL = re.compile(r"^[ \t]{0,3}(\w[^:\n]{0,90}):", re.MULTILINE)
+_LINE_END = re.compile(r"[ \t]+\n")
 
 # Once one of these has begun the note tells of the stay; then only the admission medications are let through.
 _COURSE = {"Brief Hospital Course", "Discharge", "Followup Instructions"}
@@ -149,19 +153,55 @@ _ADMISSION_PART = re.compile(
 def sections(note: str) -> list[tuple[str, str]]:
     """The note's sections as (template name, text) in its own order; text before the first header is left out."""
     note = note.replace("\r\n", "\n")
-    headers = [match for match in _HEADER.finditer(note) if _stands_as_header(note, match)]
-    ends = [match.start() for match in headers[1:]] + [len(note)]
-    return [(_name(match), _trimmed(note[match.end() : end])) for match, end in zip(headers, ends, strict=False)]
+    return [(name, _trimmed(note[begin:end])) for name, begin, end in _spans(note)]
+
+
+def _spans(note: str) -> list[tuple[str, int, int]]:
+    """Each section's name, and where its text begins and ends."""
+    headers = list(_headers(note))
+    ends = [start for start, _, _ in headers[1:]] + [len(note)]
+    return [(name, begin, end) for (_, begin, name), end in zip(headers, ends, strict=False)]
+
+
+def _headers(note: str) -> Iterator[tuple[int, int, str]]:
+    """Where each header starts, where its text begins, and the section it opens.
+
+    Headers are written with a capital or as `___`. One in lower case must stand after an empty line, for prose may wrap
+    so that a line begins with such words.
+    """
+    for label in _LABEL.finditer(note):
+        name = _named(label[1].rstrip())
+        if name is None or (label[1][0].islower() and not _after_gap(note, label.start())):
+            continue
+        begin = label.end()
+        if name == "Date of Birth":  # shares its line with the sex
+            end_of_line = note.find("\n", begin)
+            sex = note.find("Sex:", begin, end_of_line)
+            name, begin = ("Sex", sex + len("Sex:")) if sex >= 0 else (name, begin)
+        yield label.start(), begin, name
+
+
+def _after_gap(note: str, start: int) -> bool:
+    """Whether the line before the one that starts here is empty, or there is none."""
+    return not note[note.rfind("\n", 0, max(start - 1, 0)) + 1 : start].strip()
+
+
+@lru_cache(maxsize=2**16)  # the same few headers open nearly all sections of a corpus
+def _named(header: str) -> str | None:
+    match = _HEADER.fullmatch(header)
+    return TEMPLATE[int(str(match.lastgroup)[1:])].name if match else None
 
 
 def admission_sections(note: str) -> dict[str, str]:
     """Template name → text of what was known at admission, template order, empty sections left out."""
     found: dict[str, list[str]] = {}
     in_course = False
-    for name, text in sections(note):
+    note = note.replace("\r\n", "\n")
+    for name, begin, end in _spans(note):
         in_course = in_course or name in _COURSE
         if not BY_NAME[name].known or (in_course and name != _AFTER_COURSE):
             continue
+        text = _trimmed(note[begin:end])
         if name == "Physical Exam":
             text = admission_exam(text)
         if text and text != "___":
@@ -193,22 +233,6 @@ def admission_exam(text: str) -> str:
     return _trimmed("".join(text[at:end] for (at, keep), end in zip(starts, ends, strict=True) if keep))
 
 
-def _name(match: re.Match[str]) -> str:
-    return TEMPLATE[int(str(match.lastgroup)[1:])].name
-
-
-def _stands_as_header(note: str, match: re.Match[str]) -> bool:
-    """Whether a match opens a section: prose that happens to start a line with such words does not.
-
-    The template writes headers with a capital or as `___`; a lower-case one counts only alone after an empty line.
-    """
-    text = match.group().strip()
-    if not text[0].islower():
-        return True
-    before = note[: match.start()].rstrip(" ")
-    return before == "" or before.endswith(("\n\n", "\n \n"))
-
-
 def _trimmed(text: str) -> str:
-    """Without empty lines at either end, nor spaces before a line's end; inner lines as they are."""
-    return "\n".join(line.rstrip() for line in text.split("\n")).strip("\n").lstrip(" ")
+    """A text without empty lines at either end, nor spaces at a line's end; inner lines as they are."""
+    return _LINE_END.sub("\n", text).strip("\n \t")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from deepicd import store
-from deepicd.icd10cm import CHAPTERS, Code
+from deepicd.icd10cm import CHAPTERS, Code, chapter_of
 from deepicd.schema import SECTIONS, CodeReference
 
 Reason = Literal["names the code", "names a parent", "names a range", "names a sibling", "introduces", "chapter rule"]
@@ -137,15 +137,27 @@ def _ranked(sections: Mapping[str, SectionText], code: Code) -> Iterator[Passage
 
 
 def _bearing(sections: Mapping[str, SectionText], code: Code) -> Iterator[tuple[SectionText, tuple[Reason, int]]]:
-    naming = {parent.id for section in sections.values() if section.codes for parent in _above(sections, section)}
+    """Sections that bear on a code by themselves: why, and how broadly."""
+    chapter = [section for section in sections.values() if section.chapter == code.chapter.number]
+    particular = {_topic(sections, section) for section in chapter if _names_its_chapter(section)}
     for section in sections.values():
         found = [bearing for reference in section.codes if (bearing := _reference(reference, code))]
         if found and section.level != CHAPTER_LEVEL:
             yield section, min(found, key=lambda bearing: (ORDER.index(bearing[0]), bearing[1]))
         elif section.chapter == code.chapter.number and section.text:
-            general = section.level == CHAPTER_LEVEL + 1 and not section.codes and section.id not in naming
-            if section.level == CHAPTER_LEVEL or general:
+            if section.level == CHAPTER_LEVEL or _topic(sections, section) not in particular:
                 yield section, ("chapter rule", section.level)
+
+
+def _topic(sections: Mapping[str, SectionText], section: SectionText) -> str:
+    """Id of the section just below the chapter that a section belongs to; the chapter's own id for the chapter."""
+    path = [*_above(sections, section), section]
+    return path[min(1, len(path) - 1)].id
+
+
+def _names_its_chapter(section: SectionText) -> bool:
+    """Whether it names codes of the chapter that it stands in; one that names none holds for all of them."""
+    return any(chapter_of(reference["first"][:3]).number == section.chapter for reference in section.codes)
 
 
 def _reference(reference: CodeReference, code: Code) -> tuple[Reason, int] | None:

@@ -142,7 +142,7 @@ def _markdown(changes: Changes) -> Iterator[str]:
     yield f"# ICD-10-CM guidelines: FY{changes.year_before} → FY{changes.year_after}"
     yield ""
     yield (
-        f"{len(changes.added)} sections added, {len(changes.removed)} removed, {len(changes.moved)} moved, "
+        f"Sections: {len(changes.added)} added, {len(changes.removed)} removed, {len(changes.moved)} moved, "
         f"{len(changes.changed)} changed, {changes.unchanged} as before. ~~Struck~~ is gone, **bold** is new."
     )
     for name, entries in (("Added", changes.added), ("Removed", changes.removed)):

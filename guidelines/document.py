@@ -27,7 +27,7 @@ DEMONSTRATION = "made up for demonstration"
 FISCAL_YEAR = re.compile(r"\bFY\s*(20\d\d)\b")
 DAY = r"[A-Z][a-z]+ \d{1,2}, 20\d\d"
 EFFECTIVE = re.compile(rf"\(({DAY}) ?[-–—] ?({DAY})\)")
-FOOTER = re.compile(rf"{TITLE}|FY ?\d{{4}}|Page ?\d+ ?of ?\d+".replace(" ", " ?"), re.IGNORECASE)
+FOOTER = re.compile(rf"{TITLE}|FY ?\d{{4}}|Page ?\d+ ?of ?\d+")
 FOOTER_BAND = 0.1  # of the page's height, at its foot
 LEADERS = re.compile(r"(?:\. ?){6,}|…{2,}|…\.{2,}")
 CONTENTS_LINES = 3  # leaders on a page that make it one of contents
@@ -112,19 +112,18 @@ def front_page(pdf: pdfium.PdfDocument, path: Path) -> FrontPage:
             f"{path} has {len(pdf)} pages and no text on them: it is a scan.",
             f"Take the PDF with text, or run it through OCR first. {WHERE}",
         )
-    year = FISCAL_YEAR.search(text)
-    if year is None or TITLE.lower() not in text.lower():
-        found = " and ".join(
-            [f"“{TITLE}”"] * (TITLE.lower() not in text.lower()) + ["a year (“FY 2025”)"] * (year is None)
-        )
-        raise DeepicdError(
-            f"{path} is a PDF of {len(pdf)} pages, but no ICD-10-CM guideline: its first page lacks {found}. "
-            f"It begins: “{text[:80]}…”",
-            WHERE,
-        )
+    if TITLE not in text:
+        raise _no_guideline(pdf, path, text, f"the title “{TITLE}”")
+    if (year := FISCAL_YEAR.search(text)) is None:
+        raise _no_guideline(pdf, path, text, "a fiscal year (“FY 2025”)")
     days = EFFECTIVE.search(text)
     effective = (_day(days[1]), _day(days[2])) if days else None
     return FrontPage(int(year[1]), effective, DEMONSTRATION in text.lower())
+
+
+def _no_guideline(pdf: pdfium.PdfDocument, path: Path, text: str, lacks: str) -> DeepicdError:
+    what = f"{path} is a PDF of {len(pdf)} pages, but no ICD-10-CM guideline: its first page lacks {lacks}."
+    return DeepicdError(f"{what} It begins: “{text[:80]}…”", WHERE)
 
 
 def _day(text: str) -> date:

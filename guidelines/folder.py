@@ -38,7 +38,8 @@ def read(folder: Path) -> Year:
     conventions, general, chapters = _parts(folder, "section_I_A", "section_I_B", "section_I_C")
     chapters["children"] = [_as_section(store.read_json(path)) for path in sorted(folder.glob("chapter_*.json"))]
     section_i["children"] = [conventions, general, chapters]
-    rest = _parts(folder, "section_II", "section_III", "section_IV", "appendix_I")
+    appendices = sorted(path.stem for path in folder.glob("appendix_*.json"))
+    rest = _parts(folder, "section_II", "section_III", "section_IV", *appendices)
     return Year(record["options"]["fiscal_year"], [*_parts(folder, "front"), section_i, *rest], record)
 
 

@@ -126,20 +126,18 @@ def _dotted(*codes: str) -> list[str]:
 
 
 def _refuse_incomplete(pdf: Path, parsed: Document, tree: list[Section]) -> None:
-    """Raise unless all parts and the 22 chapters are there, each once, in order."""
-    found = list(walk(tree))
-    ids = [section["id"] for section in found]
-    chapters = [int(match[1]) for section in found if (match := CHAPTER.fullmatch(section["title"]))]
-    missing = [name for part, name in PARTS.items() if part not in ids]
-    missing += [f"chapter {number}" for number in range(1, 23) if number not in chapters]
-    if not missing and chapters == list(range(1, 23)):
+    """Raise unless all parts are there, and below Section I.C the 22 chapters, in order, and nothing else."""
+    found = {section["id"]: section for section in walk(tree)}
+    missing = [name for part, name in PARTS.items() if part not in found]
+    titles = [section["title"] for section in found["I.C"]["children"]] if "I.C" in found else []
+    numbers = [int(match[1]) if (match := CHAPTER.fullmatch(title)) else 0 for title in titles]
+    missing += [f"chapter {number}" for number in range(1, 23) if number not in numbers]
+    if not missing and numbers == list(range(1, 23)):
         return
-    recognised = (
-        f"the guideline for fiscal year {parsed.fiscal_year} with {len(found)} sections on {parsed.pages} pages"
-    )
-    what = f"missing: {', '.join(missing)}" if missing else f"chapters out of order: {', '.join(map(str, chapters))}"
+    year = f"the guideline for fiscal year {parsed.fiscal_year}, {len(found)} sections on {parsed.pages} pages"
+    what = f"missing: {', '.join(missing)}" if missing else f"Section I.C holds {'; '.join(titles)}"
     raise DeepicdError(
-        f"{pdf} was recognised as {recognised}, but it is not complete; {what}.",
+        f"{pdf} was recognised as {year}, but it is not complete; {what}.",
         f"Take the whole document; nothing was written. {document.WHERE}",
     )
 

@@ -16,8 +16,8 @@ CODES = re.compile(
     r"|\.?-(?!\w)|(?![\w-]))"  # … a dash for the characters left open, or the code alone
 )
 
-# 'Section I.C.15.', 'Section II, H.', 'guideline I.C.1.g.1.a', 'See I.C.9.'; without their roman number or dots, too:
-# 'Section C.1.', 'Section IA'
+# 'Section I.C.15.', 'Section II, H.', 'guideline I.C.1.g.1.a', 'See I.C.9.'; also 'Section IA' and 'Section C.1.',
+# which lack a dot or the Roman number
 SECTIONS = re.compile(
     r"(?:[Ss]ections?\s+|[Gg]uideline\s+|[Ss]ee\s+)"
     r"(?P<roman>(?:IV|I{1,3})(?![a-z])(?:[.,]?\s?)|(?=[ABC]\.\d))"
@@ -31,10 +31,8 @@ SAME_TITLE = 12  # letters in which a quoted title and a section's title must ag
 def codes_in(text: str) -> list[CodeReference]:
     """Every code, category and range in a text, in order."""
     return [
-        CodeReference(
-            text=match[0], first=(first := match[1].replace(".", "")), last=(match[2] or first).replace(".", "")
-        )
-        for match in CODES.finditer(text)
+        CodeReference(text=found[0], first=_undotted(found[1]), last=_undotted(found[2] or found[1]))
+        for found in CODES.finditer(text)
     ]
 
 
@@ -44,12 +42,9 @@ def sections_in(text: str, titles: Mapping[str, str], own: str) -> list[str]:
     A reference that stops at a chapter and quotes a title below it ('See Section I.C.19. Coding of traumatic
     fractures') leads to the section of that title. One that leads nowhere is cut until it does.
     """
-    found = [
-        *_lists(text),
-        *_singles(text, titles),
-        *((m.start(), f"Appendix-{m[1]}") for m in APPENDIX.finditer(text)),
-    ]
-    targets = (_nearest(target, titles) for _, target in sorted(found))
+    appendices = ((match.start(), f"Appendix-{match[1]}") for match in APPENDIX.finditer(text))
+    found = sorted([*_lists(text), *_singles(text, titles), *appendices])
+    targets = (_nearest(target, titles) for _, target in found)
     return list(dict.fromkeys(target for target in targets if target and target != own))
 
 
@@ -90,7 +85,7 @@ def _quoted(target: str, following: str, titles: Mapping[str, str]) -> str:
     return best
 
 
-def _bare(code: str) -> str:
+def _undotted(code: str) -> str:
     return code.replace(".", "")
 
 

@@ -1,7 +1,7 @@
 """Headings and blocks → sections within sections, each with the id by which the guidelines cite it.
 
-'I.C.4.a.3.b' is Section I, C, chapter 4, a, 3), (b). The title on the front page has the id 'front'; a title without a
-number ('Present on Admission Reporting Guidelines') is counted among its siblings.
+'I.C.4.a.3.b' is Section I, C, chapter 4, a, 3), (b). The front page has the id 'front'. Any other title without a
+number ('Present on Admission Reporting Guidelines') stands under the section before it, counted among its siblings.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,6 +22,7 @@ class Node:
     """A section as it is being put together."""
 
     id: str
+    level: int
     heading: Heading
     blocks: list[Block]
     pages: tuple[int, int]
@@ -50,11 +51,13 @@ def _tree(document: Document, headings: Sequence[Heading]) -> list[Node]:
     roots: list[Node] = []
     above: list[Node] = []
     for heading, end in zip(headings, ends, strict=True):
-        while above and above[-1].heading.level >= heading.level and not _titles(heading, above[-1].heading):
+        level = heading.level if heading.label or not roots else max(heading.level, TOP + 1)
+        while above and above[-1].level >= level:
             above.pop()
         siblings = above[-1].children if above else roots
         node = Node(
             id=_id(heading, above[-1].id if above else "", siblings),
+            level=level,
             heading=heading,
             blocks=blocks(lines[heading.end : end], margins),
             pages=(heading.page, lines[end - 1].page),
@@ -64,17 +67,10 @@ def _tree(document: Document, headings: Sequence[Heading]) -> list[Node]:
     return roots
 
 
-def _titles(heading: Heading, before: Heading) -> bool:
-    """Whether a heading is the title that the one before it lacks ('Appendix I')."""
-    return not heading.label and not before.title.text
-
-
 def _id(heading: Heading, parent: str, siblings: Sequence[Node]) -> str:
     """Unique among siblings: a label that the document uses twice gets a number behind it the second time."""
-    if heading.level == TOP and not heading.label and not parent:
-        own = FRONT
-    else:
-        own = heading.label.removeprefix("Section ").strip("().").replace(" ", "-") or str(len(siblings) + 1)
+    label = heading.label.removeprefix("Section ").strip("().").replace(" ", "-")
+    own = label or (str(len(siblings) + 1) if parent else FRONT)
     full = f"{parent}.{own}" if parent else own
     twice = sum(sibling.id.split("~")[0] == full for sibling in siblings)
     return f"{full}~{twice + 1}" if twice else full

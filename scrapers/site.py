@@ -23,6 +23,7 @@ PATHS: dict[Language, str] = {"de": "icd-code-suche", "en": "en/icd-code-search"
 ROBOT = "deepicd"  # the name that robots.txt may address
 MADE_UP = "X-Made-Up"  # header of a site whose texts are made up, as the sample site's are
 MAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")
+SLUG = re.compile(r"[a-z][0-9]{2}(?:-[0-9]{1,2})?", re.ASCII | re.IGNORECASE)  # 'a00-b99' is a page that lists codes
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +45,14 @@ class Site:
     """Without a slash at its end."""
     language: Language
     host: str
+    pace: Pace
 
     @classmethod
-    def parse(cls, base_url: str, language: Language) -> "Site":
-        """The site at an address. Raises DeepicdError for what is no http(s) address of a host."""
+    def parse(cls, base_url: str, language: Language, pace: Pace | None = None) -> "Site":
+        """The site at an address; a `pace` other than this machine's or a public host's is for trials on loopback.
+
+        Raises DeepicdError for what is no http(s) address of a host.
+        """
         try:
             parts = urlsplit(base_url.strip())
             host, _ = parts.hostname, parts.port
@@ -55,29 +60,28 @@ class Site:
             host = None
         if not host or parts.scheme not in ("http", "https") or parts.query or parts.fragment:
             raise DeepicdError(f"{base_url!r} is not the address of a site.", f"Give it as in --base-url {GESUND}")
-        return cls(base_url.strip().rstrip("/"), language, host)
+        pace = pace or (PUBLIC if _is_public(host) else LOOPBACK)
+        return cls(base_url.strip().rstrip("/"), language, host, pace)
+
+    @property
+    def section(self) -> str:
+        """The address below which the site speaks of ICD codes."""
+        return f"{self.base_url}/{PATHS[self.language]}"
 
     def url(self, code: Code) -> str:
         """The page of a code: in lower case, with a hyphen for the dot."""
-        return f"{self.base_url}/{PATHS[self.language]}/{str(code).lower().replace('.', '-')}"
+        return f"{self.section}/{str(code).lower().replace('.', '-')}"
 
     @property
     def is_public(self) -> bool:
         """Whether it is anything but this machine."""
-        try:
-            return not ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host != "localhost"
+        return _is_public(self.host)
 
     @property
     def name(self) -> str:
         """What makes it the same site tomorrow; a port on this machine does not."""
         parts = urlsplit(self.base_url)
         return f"{parts.netloc if self.is_public else 'loopback'}{parts.path}"
-
-    @property
-    def pace(self) -> Pace:
-        return PUBLIC if self.is_public else LOOPBACK
 
     def user_agent(self, contact: str | None) -> str:
         """The crawler's name with a way to reach whoever runs it. Raises DeepicdError where a host must have one."""
@@ -89,3 +93,20 @@ class Site:
                 "Name a mail address that its operators can write to: --contact NAME@EXAMPLE.ORG",
             )
         return f"{ROBOT}/{__version__}" + (f" (+mailto:{contact})" if contact else "")
+
+
+def code_at(url: str, section: str) -> Code | None:
+    """The code whose page is at an address; None for any other address.
+
+    >>> code_at("https://x.org/icd-code-suche/T75-4", "https://x.org/icd-code-suche")
+    Code(value='T754')
+    """
+    slug = url.removeprefix(f"{section}/")
+    return Code.parse(slug.replace("-", ".")) if slug != url and SLUG.fullmatch(slug) else None
+
+
+def _is_public(host: str) -> bool:
+    try:
+        return not ip_address(host).is_loopback
+    except ValueError:
+        return host != "localhost"

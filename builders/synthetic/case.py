@@ -37,7 +37,7 @@ class Case:
 
     def quiet_one_of(self, phrases: tuple[Phrase, ...]) -> str:
         """One that does not name the first diagnosis."""
-        return self.one_of(tuple(phrase for phrase in phrases if not self.condition.telling.search(phrase.source)))
+        return self.one_of(_quiet(self.condition.telling, phrases))
 
     def chance(self, share: float) -> bool:
         return self.rng.random() < share
@@ -100,6 +100,11 @@ def _giving_away(telling: re.Pattern[str]) -> frozenset[str]:
         for phrase in (entry.history, entry.medication)
         if phrase is not None and telling.search(phrase.source)
     )
+
+
+@lru_cache(maxsize=8192)
+def _quiet(telling: re.Pattern[str], phrases: tuple[Phrase, ...]) -> tuple[Phrase, ...]:
+    return tuple(phrase for phrase in phrases if not telling.search(phrase.source))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ of the chapter. One pool of accompanying diagnoses (`comorbidities.yaml`). All o
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
@@ -60,8 +60,13 @@ class Condition:
     @property
     def telling(self) -> re.Pattern[str]:
         """Finds what names it: `also` in words that begin so, abbreviations as whole words only."""
-        words = (re.escape(word) + (r"\b" if len(word) <= 4 else "") for word in (self.name, *self.also))
-        return re.compile(rf"\b(?:{'|'.join(words)})", re.IGNORECASE)
+        return _telling((self.name, *self.also))
+
+
+@lru_cache(maxsize=4096)
+def _telling(words: tuple[str, ...]) -> re.Pattern[str]:
+    parts = (re.escape(word) + (r"\b" if len(word) <= 4 else "") for word in words)
+    return re.compile(rf"\b(?:{'|'.join(parts)})", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

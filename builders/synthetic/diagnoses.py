@@ -12,7 +12,7 @@ from numpy.random import Generator
 from builders.synthetic.conditions import Comorbidity, Condition, knowledge
 from builders.synthetic.stay import Diagnosis
 from builders.synthetic.stays import Drawn
-from builders.synthetic.unlisted import sex_of
+from builders.synthetic.unlisted import billable_by_chapter, sex_of
 from deepicd.icd10cm import release
 
 MEDIAN = 10
@@ -55,14 +55,14 @@ class OtherDiagnoses:
         self.weights: dict[str, np.ndarray] = {}
         known = knowledge().comorbidity_of
         self.any_code: dict[str, list[Diagnosis]] = {"F": [], "M": []}
-        for code in release().codes():
-            number = code.chapter.number
-            if number in NOT_BESIDE or (code.value, 10) in known:
-                continue
-            only = sex_of(release().titles[code.value], number)
-            for sex, codes in self.any_code.items():
-                if only in (None, sex):
-                    codes.append(Diagnosis(code.value, 10))
+        for number, values in billable_by_chapter().items():
+            for value in values if number not in NOT_BESIDE else ():
+                if (value, 10) in known:
+                    continue
+                only = sex_of(release().titles[value], number)
+                for sex, codes in self.any_code.items():
+                    if only in (None, sex):
+                        codes.append(Diagnosis(value, 10))
 
     def draw(self, rng: Generator, stays: Sequence[Drawn]) -> Iterator[tuple[Diagnosis, ...]]:
         """For each stay all its diagnoses, the first one first, none twice."""
@@ -73,12 +73,14 @@ class OtherDiagnoses:
             weights = self._weights(stay.condition) * ((self.youngest <= stay.age) & (stay.age <= self.oldest))
             weights[self.not_for[stay.sex]] = 0
             possible = np.flatnonzero(weights)
-            ranked = possible[np.argsort(time[possible] / weights[possible])]
+            ranked = possible[np.argsort(time[possible] / weights[possible])].tolist()
             one_of_each: dict[str, int] = {}
             for place in ranked:
-                one_of_each.setdefault(self.groups[place], int(place))
+                if len(one_of_each) == total - 1:
+                    break
+                one_of_each.setdefault(self.groups[place], place)
             version = stay.first.version
-            others = [self.codes[version][place] for place in one_of_each.values()][: total - 1]
+            others = [self.codes[version][place] for place in one_of_each.values()]
             if version == 10 and stay.age >= 18:
                 any_codes = self.any_code[stay.sex]
                 others = [

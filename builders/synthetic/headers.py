@@ -96,7 +96,7 @@ def header(section: str, rng: random.Random) -> str:
     """The text before a section's value, up to and with the line break."""
     forms = FORMS[section]
     changed = bool(forms) and rng.random() < HEADER_CHANGED
-    words = rng.choice(forms) if changed else section
+    words = forms[int(rng.random() * len(forms))] if changed else section
     if section in SAME_LINE:
         return f"{words}: " if changed else SAME_LINE[section]
     if section == "Allergies":

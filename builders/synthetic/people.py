@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -30,7 +31,7 @@ class Person:
 
 def people(admissions: int, seed: int) -> Iterator[Person]:
     """Patients with, in all, so many admissions, and in between those who have none."""
-    first, others = FirstDiagnoses(), OtherDiagnoses()
+    first, others = _draws()
     orphans = 0
     for start in range(0, admissions, BATCH):
         size = min(BATCH, admissions - start)
@@ -76,6 +77,12 @@ def people(admissions: int, seed: int) -> Iterator[Person]:
                     if was.noted or not admitted
                 ],
             )
+
+
+@cache
+def _draws() -> tuple[FirstDiagnoses, OtherDiagnoses]:
+    """Half a second to set up, the same for every copy."""
+    return FirstDiagnoses(), OtherDiagnoses()
 
 
 def _hadm_id(row: Row) -> int:

@@ -46,10 +46,17 @@ class Phrase:
 
     def say(self, rng: random.Random, facts: Facts) -> str:
         """One alternative in full."""
-        choices = self._alternatives
-        pieces = choices[0] if len(choices) == 1 else rng.choice(choices)
-        said = "".join([piece if isinstance(piece, str) else piece(rng, facts) for piece in pieces])
+        said = _said(_drawn(rng, self._alternatives), rng, facts)
         return _ONE_OF_MANY.sub(r"1 \1", said) if self._from_one else said
+
+
+def _drawn(rng: random.Random, choices: list[list[_Piece]]) -> list[_Piece]:
+    # three times as fast as rng.choice, and this runs some hundred times a note
+    return choices[0] if len(choices) == 1 else choices[int(rng.random() * len(choices))]
+
+
+def _said(pieces: list[_Piece], rng: random.Random, facts: Facts) -> str:
+    return "".join([piece if isinstance(piece, str) else piece(rng, facts) for piece in pieces])
 
 
 def _pieces(text: str) -> list[_Piece]:
@@ -69,11 +76,7 @@ def _pieces(text: str) -> list[_Piece]:
 
 def _wording(options: str) -> _Piece:
     choices = [_pieces(option) for option in options.split("|")]
-
-    def say(rng: random.Random, facts: Facts) -> str:
-        return "".join([piece if isinstance(piece, str) else piece(rng, facts) for piece in rng.choice(choices)])
-
-    return say
+    return lambda rng, facts: _said(_drawn(rng, choices), rng, facts)
 
 
 def _number(text: str) -> _Piece:

@@ -1,9 +1,11 @@
 """Patients and admissions as rows: ids in MIMIC's form, shifted dates, categories as MIMIC writes them."""
 
 import random
+from bisect import bisect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import accumulate
 
 from builders.synthetic.stay import Diagnosis, Stay
 from builders.synthetic.stays import Drawn
@@ -23,47 +25,61 @@ BY_EMERGENCY = 0.72
 OLDEST_SHOWN, OLDEST_WRITTEN = 89, 91  # ages above 89 are all given as 91
 FIRST_YEAR, LAST_ANCHOR = 2110, 2195
 
+
+class Weighted:
+    """Values to be drawn by weight."""
+
+    def __init__(self, weights: Mapping[str, float]) -> None:
+        self.values, self.cumulative = tuple(weights), tuple(accumulate(weights.values()))
+
+    def pick(self, rng: random.Random) -> str:
+        return self.values[bisect(self.cumulative, rng.random() * self.cumulative[-1])]
+
+
 # Weighted roughly as MIMIC-IV 3.1's published aggregate counts. '' is a missing value.
-Weighted = Mapping[str, float]
-EMERGENCY_TYPES: Weighted = {
-    "EW EMER.": 60,
-    "EU OBSERVATION": 14,
-    "OBSERVATION ADMIT": 18,
-    "DIRECT EMER.": 5,
-    "URGENT": 6,
-}
-PLANNED_TYPES: Weighted = {
+EMERGENCY_TYPES = Weighted(
+    {
+        "EW EMER.": 60,
+        "EU OBSERVATION": 14,
+        "OBSERVATION ADMIT": 18,
+        "DIRECT EMER.": 5,
+        "URGENT": 6,
+    }
+)
+PLANNED_TYPES = Weighted({
     "SURGICAL SAME DAY ADMISSION": 40, "URGENT": 22, "ELECTIVE": 14, "OBSERVATION ADMIT": 14, "DIRECT EMER.": 10,
     "DIRECT OBSERVATION": 12, "AMBULATORY OBSERVATION": 5,
-}  # fmt: skip
-EMERGENCY_PLACES: Weighted = {
-    "EMERGENCY ROOM": 80,
-    "WALK-IN/SELF REFERRAL": 8,
-    "TRANSFER FROM HOSPITAL": 5,
-    "CLINIC REFERRAL": 3,
-}
-PLANNED_PLACES: Weighted = {
+})  # fmt: skip
+EMERGENCY_PLACES = Weighted(
+    {
+        "EMERGENCY ROOM": 80,
+        "WALK-IN/SELF REFERRAL": 8,
+        "TRANSFER FROM HOSPITAL": 5,
+        "CLINIC REFERRAL": 3,
+    }
+)
+PLANNED_PLACES = Weighted({
     "PHYSICIAN REFERRAL": 62, "TRANSFER FROM HOSPITAL": 20, "CLINIC REFERRAL": 6, "PROCEDURE SITE": 5, "PACU": 3,
     "TRANSFER FROM SKILLED NURSING FACILITY": 3, "INTERNAL TRANSFER TO OR FROM PSYCH": 1,
     "INFORMATION NOT AVAILABLE": 1, "AMBULATORY SURGERY TRANSFER": 0.3,
-}  # fmt: skip
-DESTINATIONS: Weighted = {
+})  # fmt: skip
+DESTINATIONS = Weighted({
     "HOME": 38, "HOME HEALTH CARE": 20, "": 22, "SKILLED NURSING FACILITY": 11, "REHAB": 3,
     "CHRONIC/LONG TERM ACUTE CARE": 1.7, "HOSPICE": 0.9, "AGAINST ADVICE": 0.7, "PSYCH FACILITY": 0.8,
     "ACUTE HOSPITAL": 0.4, "OTHER FACILITY": 0.4, "ASSISTED LIVING": 0.1,
-}  # fmt: skip
-INSURANCE: Weighted = {"Medicare": 45, "Private": 32, "Medicaid": 19, "Other": 2.5, "": 1.7, "No charge": 0.1}
-LANGUAGES: Weighted = {
+})  # fmt: skip
+INSURANCE = Weighted({"Medicare": 45, "Private": 32, "Medicaid": 19, "Other": 2.5, "": 1.7, "No charge": 0.1})
+LANGUAGES = Weighted({
     "English": 90, "Spanish": 3, "Russian": 1.8, "Chinese": 1.6, "Kabuverdianu": 0.9, "Portuguese": 0.7, "Haitian": 0.6,
     "Other": 0.6, "Vietnamese": 0.3, "Italian": 0.2, "American Sign Language": 0.1, "": 0.2,
-}  # fmt: skip
-MARRIAGE: Weighted = {"MARRIED": 43, "SINGLE": 37, "WIDOWED": 10, "DIVORCED": 7.5, "": 2.5}
-RACES: Weighted = {
+})  # fmt: skip
+MARRIAGE = Weighted({"MARRIED": 43, "SINGLE": 37, "WIDOWED": 10, "DIVORCED": 7.5, "": 2.5})
+RACES = Weighted({
     "WHITE": 62, "BLACK/AFRICAN AMERICAN": 14, "OTHER": 3.5, "WHITE - OTHER EUROPEAN": 3, "UNKNOWN": 3,
     "HISPANIC/LATINO - PUERTO RICAN": 2, "HISPANIC OR LATINO": 2, "ASIAN": 1.9, "ASIAN - CHINESE": 1.8,
     "WHITE - RUSSIAN": 1.6, "BLACK/CAPE VERDEAN": 1.5, "HISPANIC/LATINO - DOMINICAN": 1.3, "PORTUGUESE": 0.5,
     "PATIENT DECLINED TO ANSWER": 0.4, "UNABLE TO OBTAIN": 0.4, "AMERICAN INDIAN/ALASKA NATIVE": 0.2,
-}  # fmt: skip
+})  # fmt: skip
 YEAR_GROUPS: Mapping[int, Sequence[str]] = {
     9: ("2008 - 2010", "2011 - 2013", "2014 - 2016"),
     10: ("2014 - 2016", "2017 - 2019", "2020 - 2022"),
@@ -102,7 +118,7 @@ def records(
     year = rng.randint(FIRST_YEAR, LAST_ANCHOR)
     admitted = datetime(year, 1, 1) + timedelta(days=rng.randrange(360), minutes=rng.randrange(1440))
     dies = first.age > 0 and rng.random() < DIES * len(drawn)
-    about = [_pick(rng, weights) for weights in (INSURANCE, LANGUAGES, MARRIAGE, RACES)]
+    about = [weights.pick(rng) for weights in (INSURANCE, LANGUAGES, MARRIAGE, RACES)]
     rows: list[tuple[object, ...]] = []
     stays: list[Stay] = []
     discharged = admitted
@@ -112,7 +128,7 @@ def records(
         hours = max(6.0, rng.lognormvariate(4.25, 0.85))  # median 70 hours
         discharged = admitted.replace(minute=0) + timedelta(hours=int(hours), minutes=rng.randrange(60))
         died = dies and number == len(drawn) - 1
-        destination = "DIED" if died else _pick(rng, DESTINATIONS)
+        destination = "DIED" if died else DESTINATIONS.pick(rng)
         stays.append(
             Stay(
                 subject_id=subject_id,
@@ -161,16 +177,12 @@ def _admission(
         stay.admitted,
         stay.discharged,
         stay.discharged if stay.died else "",
-        _pick(rng, EMERGENCY_TYPES if emergency else PLANNED_TYPES),
+        (EMERGENCY_TYPES if emergency else PLANNED_TYPES).pick(rng),
         provider,
-        _pick(rng, EMERGENCY_PLACES if emergency else PLANNED_PLACES),
+        (EMERGENCY_PLACES if emergency else PLANNED_PLACES).pick(rng),
         stay.destination,
         *about,
         registered,
         left,
         int(stay.died),
     )
-
-
-def _pick(rng: random.Random, weighted: Weighted) -> str:
-    return rng.choices(tuple(weighted), tuple(weighted.values()))[0]

@@ -14,8 +14,7 @@ from numpy.random import Generator
 from builders.synthetic.case import title_of
 from builders.synthetic.conditions import Condition, knowledge
 from builders.synthetic.stay import Diagnosis
-from builders.synthetic.unlisted import unlisted
-from deepicd.icd10cm import release
+from builders.synthetic.unlisted import billable_by_chapter, unlisted
 
 BATCH = 2048  # stays; with their notes some 8 MB
 NOTED = 0.61
@@ -53,10 +52,11 @@ class FirstDiagnoses:
         weights = np.array([chapters[number].weight for number in self.numbers])
         with_icd9 = [any(condition.icd9 for condition in chapters[number].conditions) for number in self.numbers]
         self.shares = {10: weights / weights.sum(), 9: weights * with_icd9 / (weights * with_icd9).sum()}
-        self.unlisted: dict[int, list[str]] = {number: [] for number in chapters}
-        for code in release().codes():
-            if (code.value, 10) not in knowledge().by_code:
-                self.unlisted[code.chapter.number].append(code.value)
+        listed = knowledge().by_code
+        self.unlisted = {
+            number: [value for value in values if (value, 10) not in listed]
+            for number, values in billable_by_chapter().items()
+        }
 
     def draw(self, rng: Generator, version: int, n: int) -> list[tuple[Diagnosis, Condition | None]]:
         # one draw from each n-th of the weights, in random order: shares come out even, whatever n

@@ -12,7 +12,7 @@ from functools import cache, lru_cache
 from builders.synthetic.conditions import KNOWLEDGE, Condition, Sex, knowledge, read_yaml
 from builders.synthetic.phrases import Phrase
 from builders.synthetic.stay import Diagnosis
-from deepicd.icd10cm import chapter_of
+from deepicd.icd10cm import CHAPTERS, chapter_of, release
 
 MANNERS = 3
 """Sentences taken from a title at most."""
@@ -61,6 +61,18 @@ def chapter_number(diagnosis: Diagnosis) -> int:
     return max(start for start in _ICD9_STARTS if start[0] <= max(1, int(code[:3])))[1]
 
 
+@cache
+def billable_by_chapter() -> dict[int, list[str]]:
+    """The release's billable codes in tabular order, chapter by chapter."""
+    chapter_by_category = {value: chapter_of(value).number for value in release().titles if len(value) == 3}
+    found: dict[int, list[str]] = {chapter.number: [] for chapter in CHAPTERS}
+    for value in release().titles:
+        if value in release().billable:
+            found[chapter_by_category[value[:3]]].append(value)
+    return found
+
+
+@lru_cache(maxsize=4096)
 def site_of(title: str, chapter: int) -> str:
     """The part of the body that a title speaks of, in everyday words."""
     words = title.lower()

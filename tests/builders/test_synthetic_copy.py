@@ -3,6 +3,7 @@
 import csv
 import gzip
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -95,7 +96,7 @@ def test_stays_of_a_patient_never_overlap_and_nobody_returns_from_death(rows):
         by_patient.setdefault(row["subject_id"], []).append(row)
     assert max(map(len, by_patient.values())) >= 4
     for stays in by_patient.values():
-        assert all(a["dischtime"] < b["admittime"] for a, b in zip(stays, stays[1:], strict=False))
+        assert all(a["dischtime"] < b["admittime"] for a, b in pairwise(stays))
         assert not any(row["deathtime"] for row in stays[:-1])
 
 

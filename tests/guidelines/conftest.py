@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import NamedTuple
 
 import pypdfium2
 import pytest
@@ -16,24 +15,15 @@ DATA = Path(os.environ.get("DEEPICD_TEST_DATA", Path(__file__).parents[3] / "sha
 REAL = DATA / "cms-guidelines" / "icd-10-cm-guidelines-FY2025.pdf"
 
 
-class Drawn(NamedTuple):
-    """A text drawn on a page, `top` points below its upper edge."""
-
-    left: float
-    top: float
-    text: str
-    font: str = "Times-Roman"
-    size: float = 12
-
-
-Draw = Callable[[Iterable[Drawn]], list[Line]]
+Text = tuple[float, float, str, str, float]
+"""Left edge and baseline in points from the page's upper left corner, text, font, size."""
 
 
 @pytest.fixture
-def draw(tmp_path: Path) -> Draw:
+def draw(tmp_path: Path) -> Callable[[Iterable[Text]], list[Line]]:
     """Draws a page and reads its lines back."""
 
-    def drawn(texts: Iterable[Drawn]) -> list[Line]:
+    def drawn(texts: Iterable[Text]) -> list[Line]:
         canvas = Canvas(str(tmp_path / "page.pdf"), pagesize=(612, 792))
         for left, top, text, font, size in texts:
             canvas.setFont(font, size)

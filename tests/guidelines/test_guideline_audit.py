@@ -62,16 +62,6 @@ def test_the_command_says_what_it_found(sample_pdf, sample_folder):
 
 
 def test_the_command_fails_where_words_differ(sample_pdf, spoiled):
-    folder = spoiled("only the metastasis", "the metastasis")
-    shutil.copy(folder / "run.json", folder / "kept.json")
-    result = CliRunner().invoke(guidelines, [str(sample_pdf), str(folder.parent), "--audit", "--overwrite"])
-    assert result.exit_code == 0  # the spoiled file has another size than its record says, so it was made anew
-    assert "0 lost" in result.stdout
+    folder = spoiled("only the metastasis", "only the metastases")  # as many bytes as its record says
     with pytest.raises(DeepicdError, match="not word for word"):
-        spoil_again(sample_pdf, folder)
-
-
-def spoil_again(pdf: Path, folder: Path) -> None:
-    text = (folder / "chapter_02.json").read_text(encoding="utf-8")
-    store.write_text(folder / "chapter_02.json", text.replace("metastasis", "metastases", 1))
-    CliRunner().invoke(guidelines, [str(pdf), str(folder.parent), "--audit"], catch_exceptions=False)
+        CliRunner().invoke(guidelines, [str(sample_pdf), str(folder.parent), "--audit"], catch_exceptions=False)
