@@ -29,11 +29,11 @@ $(READY): pyproject.toml $(LOCK)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "deepicd needs Python 3.11 or newer; name one with: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(LOCK) -e '.[all]' -r requirements/dev.txt
+	$(BIN)/python -m pip install -qq --disable-pip-version-check -c $(LOCK) -e '.[all]' -r requirements/dev.txt
 	@touch $(READY)
 
 lock: $(READY) ## resolve pyproject.toml anew for every platform and Python it supports
-	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/python -m pip install -qq uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-annotate --no-header \
 	  --constraint requirements/held-back.txt pyproject.toml requirements/dev.txt --output-file $(LOCK)
 

@@ -23,9 +23,8 @@ def main(admissions: int = 20_000) -> None:
         copy, cohort = Path(folder) / "copy", Path(folder) / "cohort"
         made = run(python(DEEPICD, "synthesize", copy, "--admissions", str(admissions)))
         notes = copy / "note" / "discharge.csv.gz"
-        print(
-            f"synthesize: {made.seconds:.1f} s, {made.peak_mib:.0f} MiB; {notes.stat().st_size / 2**20:.0f} MiB of notes"
-        )
+        size = notes.stat().st_size / 2**20
+        print(f"synthesize: {made.seconds:.1f} s, {made.peak_mib:.0f} MiB; discharge.csv.gz: {size:.0f} MiB")
 
         def build() -> Cost:
             shutil.rmtree(cohort, ignore_errors=True)
