@@ -41,6 +41,7 @@ select
     arg_min(trim(icd_code), (seq_num, trim(icd_code))) as icd_code,
     min(seq_num) as seq_num
 from diagnoses_icd
+where trim(icd_code) <> ''
 group by subject_id, hadm_id
 """
 
@@ -78,13 +79,13 @@ def build(mimic_root: Path, notes_root: Path, out: Path, *, seed: int = 42, over
     plan = runs.plan("build", options={"seed": seed, "required": list(REQUIRED)}, inputs=copy.files)
     if done := runs.finished(out, plan):
         return done
-    with runs.fresh_folder(out, plan, copy.origin, overwrite=overwrite) as run, mimic.reading(copy):
+    with runs.fresh_folder(out, plan, copy.origin, overwrite=overwrite) as run, mimic.reading(copy.tables):
         db = _database(copy, spill=run.folder / ".spill")
         work = run.folder / ".work.parquet"
         counts = _write_rows(db, work, _titles(db, copy, run), copy.origin)
         if not counts["kept"]:
             raise DeepicdError(
-                f"No note is left of {counts['notes']:,}: {_reasons(counts)}.",
+                f"No note is left of {counts['notes']:,}: {_reasons(counts)}." if counts else "The copy holds no note.",
                 "Check that --mimic and --notes belong together; ICD-10 stays with admission sections are kept.",
             )
         run.counts |= _write_splits(db, work, run.folder, seed, copy.origin)
@@ -100,7 +101,7 @@ def build(mimic_root: Path, notes_root: Path, out: Path, *, seed: int = 42, over
 def first_codes(mimic_root: Path, notes_root: Path) -> list[Code]:
     """The distinct first diagnoses of a copy's ICD-10 stays, in order: what there is to know something about."""
     copy = mimic.find(mimic_root, notes_root)
-    with mimic.reading(copy), _database(copy) as db:
+    with mimic.reading(copy.tables), _database(copy) as db:
         rows = db.execute("select distinct icd_code from stays where icd_version = 10 order by icd_code").fetchall()
     return [code for (text,) in rows if (code := Code.find(text))]
 

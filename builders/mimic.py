@@ -12,7 +12,7 @@ A copy counts as credentialed unless it proves to be made up (see builders.synth
 import csv
 import gzip
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from errno import ENOSPC
@@ -51,6 +51,14 @@ OPTIONAL = {"d_icd_diagnoses"}  # the open demo as found in the wild lacks it; t
 MAX_LINE = 16 * 2**20  # bytes; a note of 2.2 has at most 60,381 characters, but one odd row must not stop a build
 BUFFER = 2 * MAX_LINE  # bytes; DuckDB would take sixteen lines of the longest
 
+# What DuckDB says of a damaged file, in lower case, and what we say.
+DAMAGE = {
+    "gzip": "the gzip ends early",
+    "utf-8": "it holds bytes that are not UTF-8",
+    "unicode": "it holds bytes that are not UTF-8",
+    "": "a line does not have the header's columns or types",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
@@ -59,6 +67,11 @@ class Table:
     name: str
     path: Path
     header: tuple[str, ...]
+
+    @classmethod
+    def at(cls, path: Path, name: str) -> "Table":
+        """The table in a file, its header read. Raises DeepicdError where a column that the cohort needs is absent."""
+        return cls(name, path, _header(path, name))
 
     @property
     def scan(self) -> str:
@@ -87,16 +100,21 @@ class Copy:
 def find(mimic: Path, notes: Path) -> Copy:
     """Locate and check the tables of a copy (`notes` may be the same root). Raises DeepicdError for what is missing."""
     roots = {"hosp": _root(mimic, "hosp", "--mimic"), "note": _root(notes, "note", "--notes")}
-    tables = {}
+    tables, missing = {}, []
     for name, folder in FOLDER.items():
         path = _file(roots[folder] / folder, name)
         if path is not None:
-            tables[name] = Table(name, path, _header(path, name))
+            tables[name] = Table.at(path, name)
         elif name not in OPTIONAL:
-            raise DeepicdError(
-                f"{roots[folder] / folder} holds neither {name}.csv.gz nor {name}.csv.",
-                "Fetch the missing table from PhysioNet into that folder, beside the others.",
-            )
+            missing.append((roots[folder] / folder, name))
+    if missing:
+        if "diagnoses_icd" in tables:  # damaged codes are the graver fault: no further download would mend them
+            check_codes(tables["diagnoses_icd"])
+        folder_path, name = missing[0]
+        raise DeepicdError(
+            f"{folder_path} holds neither {name}.csv.gz nor {name}.csv.",
+            "Fetch the missing table from PhysioNet into that folder, beside the others.",
+        )
     by_folder = {root: [table.path for table in tables.values() if FOLDER[table.name] == root] for root in roots}
     proven = all(is_synthetic(roots[folder], files) for folder, files in by_folder.items())
     return Copy(tables, "synthetic" if proven else "mimic")
@@ -134,12 +152,11 @@ def _file(folder: Path, name: str) -> Path | None:
 
 def _header(path: Path, name: str) -> tuple[str, ...]:
     """The column names of a CSV; raises where one that the cohort needs is absent."""
-    opener = gzip.open if path.suffix == ".gz" else Path.open
     try:
-        with opener(path, "rt", encoding="utf-8", newline="") as file:
-            header = tuple(next(csv.reader(file), []))
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            header = tuple(next(csv.reader([file.readline().decode("utf-8-sig")]), []))
     except (EOFError, gzip.BadGzipFile, zlib.error, UnicodeDecodeError) as error:
-        raise _unreadable(path, str(error)) from error
+        raise _unreadable(path, "it is no gzip file" if path.suffix == ".gz" else "its header is not UTF-8") from error
     missing = [column for column in COLUMNS[name] if column not in header]
     if missing:
         raise DeepicdError(
@@ -157,7 +174,7 @@ def _unreadable(path: Path, why: str) -> DeepicdError:
 
 
 @contextmanager
-def reading(copy: Copy) -> Iterator[None]:
+def reading(tables: Mapping[str, Table]) -> Iterator[None]:
     """Turn what DuckDB says of a damaged table into an error that names the file and shows none of its rows."""
     import duckdb
 
@@ -167,12 +184,21 @@ def reading(copy: Copy) -> Iterator[None]:
         text = str(error)
         if "No space left" in text:
             raise OSError(ENOSPC, "No space left on device") from None
-        path = next((path for path in copy.files.values() if path.name in text), None)
+        path = next((table.path for table in tables.values() if table.path.name in text), None)
         if path is None:
             raise
         # DuckDB quotes the offending line, which may be part of a note: keep the kind of trouble only
-        kind = "the gzip ends early" if "GZIP" in text.upper() else "a line does not have the header's columns or types"
-        raise _unreadable(path, kind) from None
+        raise _unreadable(path, next(kind for sign, kind in DAMAGE.items() if sign in text.casefold())) from None
+
+
+def check_codes(table: Table) -> None:
+    """As `check_codes_are_text`, on a table that is not in a database yet."""
+    import duckdb
+
+    with reading({table.name: table}), duckdb.connect() as db:
+        db.execute("set enable_progress_bar = false")  # it goes to stdout
+        db.execute(f"create view diagnoses_icd as from {table.scan}")
+        check_codes_are_text(db, table)
 
 
 def check_codes_are_text(db: "duckdb.DuckDBPyConnection", table: Table) -> None:

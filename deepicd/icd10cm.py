@@ -173,6 +173,7 @@ def release() -> Release:
     values = [value for value in tabular.get_all_codes(False) if SHAPE.fullmatch(value)]
     return Release(
         year=2025,
-        titles={value: tabular.get_description(value) for value in values},
+        # a few hundred titles of the XML have tabs in them
+        titles={value: " ".join(tabular.get_description(value).split()) for value in values},
         billable=frozenset(value for value in values if tabular.is_leaf(value)),
     )

@@ -9,7 +9,7 @@ Descriptions are of ICD-10-**GM**. CM and GM share the WHO's categories and most
 below, so each description says whose it is and on how many characters it matched.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import cast
 from deepicd import passages, store
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
-from deepicd.passages import Passage, SectionText
+from deepicd.passages import Passage, SectionText, estimated_tokens
 from deepicd.schema import DESCRIPTIONS, Block, ChapterGuidelines, Section
 
 # Categories that name one thing in CM and another in GM, as far as known: a text found there would be about something
@@ -90,13 +90,17 @@ class Knowledge:
             return {}
         return passages.read_sections(self.guidelines_folder / "sections.parquet")
 
-    def guideline_sections(self, code: Code, *, max_tokens: int) -> list[Passage]:
+    def guideline_sections(
+        self, code: Code, *, max_tokens: int, tokens: Callable[[str], int] = estimated_tokens
+    ) -> list[Passage]:
         """What the guidelines of all chapters say that bears on the code, best first; see `passages`."""
-        return passages.choose(self._sections, code, max_tokens=max_tokens)
+        return passages.choose(self._sections, code, max_tokens=max_tokens, tokens=tokens)
 
-    def guideline_excerpt(self, code: Code, *, max_tokens: int) -> str | None:
+    def guideline_excerpt(
+        self, code: Code, *, max_tokens: int, tokens: Callable[[str], int] = estimated_tokens
+    ) -> str | None:
         """The same as text in reading order, for a prompt; None where nothing bears on the code."""
-        return passages.excerpt(self.guideline_sections(code, max_tokens=max_tokens)) or None
+        return passages.excerpt(self.guideline_sections(code, max_tokens=max_tokens, tokens=tokens)) or None
 
 
 def chapter_lines(chapter: ChapterGuidelines) -> Iterator[str]:

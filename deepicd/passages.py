@@ -5,16 +5,16 @@
 
 What names the code comes first, then what names one of its parents (the nearest first), a range over it (the narrowest
 first), another code of its category, and last the rules that a chapter states for all of its codes. A section brings
-along the headings above it; what these say by themselves, their introductions, ranks right behind it.
+along the headings above it; what these say by themselves, their introductions, comes right behind it.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from deepicd import store
-from deepicd.icd10cm import CHAPTERS, Code, chapter_of
+from deepicd.icd10cm import CHAPTERS, Code
 from deepicd.schema import SECTIONS, CodeReference
 
 Reason = Literal["names the code", "names a parent", "names a range", "names a sibling", "introduces", "chapter rule"]
@@ -49,16 +49,6 @@ class Passage:
     reason: Reason
 
 
-class _Rank(NamedTuple):
-    reason: int
-    """Place in ORDER."""
-    breadth: int
-    """How much else the reference covers; 0 for nothing."""
-    step: int
-    """0 for the section itself, then 1, 2, … for what introduces it, the nearest first."""
-    place: int
-
-
 def read_sections(table: Path) -> dict[str, SectionText]:
     """Id → section, in reading order."""
     rows = store.parquet_file(table, SECTIONS).read().to_pylist()
@@ -90,20 +80,31 @@ def choose(
 ) -> list[Passage]:
     """What bears on a code, best first; all of it together, headings included, costs at most `max_tokens`.
 
-    A section that does not fit is passed over, and a smaller one behind it may still be taken.
+    A section that does not fit is passed over, and a smaller one behind it may still be taken. What is taken brings its
+    introductions along, the nearest first, as far as they fit.
     """
-    chosen: list[Passage] = []
+    chosen: dict[str, Passage] = {}
     headings: set[str] = set()
     spent = 0
-    for passage in _ranked(sections, code):
-        path = [*passage.above, passage.section]
-        new = [section for section in path if section.id not in headings]
-        cost = sum(tokens(f"{section.heading}\n") for section in new) + tokens(f"{passage.section.text}\n")
-        if spent + cost <= max_tokens:
-            chosen.append(passage)
-            headings |= {section.id for section in new}
-            spent += cost
-    return chosen
+
+    def take(section: SectionText, reason: Reason) -> bool:
+        nonlocal spent
+        above = _above(sections, section)
+        new = [one for one in (*above, section) if one.id not in headings]
+        cost = sum(tokens(f"{one.heading}\n") for one in new) + tokens(f"{section.text}\n")
+        if section.id in chosen or spent + cost > max_tokens:
+            return False
+        chosen[section.id] = Passage(section, tuple(above), reason)
+        headings.update(one.id for one in new)
+        spent += cost
+        return True
+
+    for section, reason in _ranked(sections, code):
+        if take(section, reason):
+            for parent in reversed(chosen[section.id].above):
+                if parent.text and parent.level >= CHAPTER_LEVEL:
+                    take(parent, "introduces")
+    return list(chosen.values())
 
 
 def excerpt(passages: Iterable[Passage]) -> str:
@@ -118,46 +119,44 @@ def excerpt(passages: Iterable[Passage]) -> str:
     return "\n".join(lines)
 
 
-def _ranked(sections: Mapping[str, SectionText], code: Code) -> Iterator[Passage]:
-    """Every section that bears on a code, once, best first."""
-    best: dict[str, tuple[_Rank, Reason]] = {}
-
-    def offer(section: SectionText, rank: _Rank, reason: Reason) -> None:
-        if section.id not in best or rank < best[section.id][0]:
-            best[section.id] = rank, reason
-
-    for section, (reason, breadth) in _bearing(sections, code):
-        rank = _Rank(ORDER.index(reason), breadth, 0, section.place)
-        offer(section, rank, reason)
-        for step, parent in enumerate(reversed(_above(sections, section)), start=1):
-            if parent.text and parent.level >= CHAPTER_LEVEL:
-                offer(parent, rank._replace(step=step), "introduces")
-    for section_id, (_, reason) in sorted(best.items(), key=lambda item: item[1][0]):
-        yield Passage(sections[section_id], tuple(_above(sections, sections[section_id])), reason)
+def _ranked(sections: Mapping[str, SectionText], code: Code) -> Iterator[tuple[SectionText, Reason]]:
+    """Every section that bears on a code by itself, best first."""
+    bearing = [
+        (ORDER.index(reason), breadth, section.place, section.id)
+        for section, (reason, breadth) in _bearing(sections, code)
+    ]
+    for reason, _, _, section_id in sorted(bearing):
+        yield sections[section_id], ORDER[reason]
 
 
 def _bearing(sections: Mapping[str, SectionText], code: Code) -> Iterator[tuple[SectionText, tuple[Reason, int]]]:
     """Sections that bear on a code by themselves: why, and how broadly."""
     chapter = [section for section in sections.values() if section.chapter == code.chapter.number]
-    particular = {_topic(sections, section) for section in chapter if _names_its_chapter(section)}
+    covered = [reference for section in chapter if section.level == CHAPTER_LEVEL for reference in section.codes]
+    particular = {_topic(sections, section) for section in chapter if _names(section, covered)}
     for section in sections.values():
         found = [bearing for reference in section.codes if (bearing := _reference(reference, code))]
+        general = section.level == CHAPTER_LEVEL or _topic(sections, section) not in particular
         if found and section.level != CHAPTER_LEVEL:
             yield section, min(found, key=lambda bearing: (ORDER.index(bearing[0]), bearing[1]))
-        elif section.chapter == code.chapter.number and section.text:
-            if section.level == CHAPTER_LEVEL or _topic(sections, section) not in particular:
-                yield section, ("chapter rule", section.level)
+        elif section.chapter == code.chapter.number and section.text and general:
+            yield section, ("chapter rule", section.level)
+
+
+def _names(section: SectionText, covered: list[CodeReference]) -> bool:
+    """Whether it names codes that its chapter covers; a section that names none of them holds for all of them."""
+    return any(
+        span["first"] <= reference["first"] and reference["first"][: len(span["last"])] <= span["last"]
+        for reference in section.codes
+        for span in covered
+        if section.level != CHAPTER_LEVEL
+    )
 
 
 def _topic(sections: Mapping[str, SectionText], section: SectionText) -> str:
     """Id of the section just below the chapter that a section belongs to; the chapter's own id for the chapter."""
     path = [*_above(sections, section), section]
     return path[min(1, len(path) - 1)].id
-
-
-def _names_its_chapter(section: SectionText) -> bool:
-    """Whether it names codes of the chapter that it stands in; one that names none holds for all of them."""
-    return any(chapter_of(reference["first"][:3]).number == section.chapter for reference in section.codes)
 
 
 def _reference(reference: CodeReference, code: Code) -> tuple[Reason, int] | None:

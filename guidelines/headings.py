@@ -30,7 +30,7 @@ LABELS = (  # by level
     re.compile(r"\([a-z]\)"),
     re.compile(r"\([ivx]+\)"),
 )
-TOP, LETTER, ROMAN = 0, 5, 6  # '(i)' may be either of the last two
+TOP, ROMAN = 0, 6  # '(i)' may also be the letter after '(h)', level 5
 ROMANS = ("i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix", "x", "xi", "xii", "xiii", "xiv", "xv")
 
 

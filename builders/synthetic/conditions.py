@@ -27,7 +27,6 @@ class Condition:
     """As the hospital course calls it."""
     also: tuple[str, ...] = ()
     """Other words that would give it away."""
-    category: str
     codes: Mapping[str, Phrase | None]
     """Billable code → a sentence of the present illness that sets it apart from its neighbours; commonest first."""
     icd9: Mapping[str, str] = field(default_factory=dict)
@@ -90,10 +89,16 @@ class Comorbidity:
 class ChapterKnowledge:
     number: int
     weight: float
-    """Percent of first diagnoses."""
+    """Of its first diagnoses, against the other chapters; all of them sum to little more than a hundred."""
     conditions: tuple[Condition, ...]
     otherwise: Condition
-    """Its name, category and codes are placeholders: see unlisted.py."""
+    """For any other code; its name and codes are placeholders: see unlisted.py."""
+    within: tuple[tuple[str, str, Condition], ...]
+    """First and last category of parts of the chapter that `otherwise` does not fit, and what does."""
+
+    def general(self, category: str) -> Condition:
+        """The text for a category that has none of its own."""
+        return next((text for first, last, text in self.within if first <= category <= last), self.otherwise)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +115,7 @@ class Knowledge:
 
 @cache
 def knowledge() -> Knowledge:
-    """All files, read once a process (half a second). Raises ValueError, with the file's name, for a mistake in one."""
+    """All files, read once a process (0.1 s). Raises ValueError, with the file's name, for a mistake in one."""
     chapters = {number: _chapter(KNOWLEDGE / f"chapter_{number:02d}.yaml") for number in range(1, 23)}
     pool = {
         key: Comorbidity(key=key, **_fields(entry))
@@ -151,10 +156,15 @@ def _chapter(path: Path) -> ChapterKnowledge:
             number=int(path.stem[-2:]),
             weight=content["weight"],
             conditions=tuple(Condition(**_fields(entry)) for entry in content["conditions"]),
-            otherwise=Condition(name="", category="", codes={}, **_fields(content["otherwise"])),
+            otherwise=_general(content["otherwise"]),
+            within=tuple((part[:3], part[4:], _general(text)) for part, text in content.get("within", {}).items()),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path.name}: {error}") from error
+
+
+def _general(entry: Mapping[str, Any]) -> Condition:
+    return Condition(name="", codes={}, **_fields(entry))
 
 
 def read_yaml(path: Path) -> Any:
@@ -164,7 +174,7 @@ def read_yaml(path: Path) -> Any:
     return yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
 
 
-PHRASE = frozenset({"complaint", "procedure", "history_line", "medication"})
+PHRASE = frozenset({"complaint", "procedure", "medication"})
 LINES = frozenset({"story", "history", "medications", "findings", "course", "treatment"})
 BY_NAME = frozenset({"vitals", "exam", "labs", "exam_after"})
 

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from builders import mimic
 from builders.synthetic.case import case_of
 from builders.synthetic.conditions import KNOWLEDGE, knowledge
 from builders.synthetic.mark import is_synthetic, write_mark
@@ -75,6 +76,7 @@ def _notes_for(hosp: Path, out: Path, seed: int, overwrite: bool) -> runs.Record
     from builders.synthetic.hosp_copy import HospCopy
 
     copy = HospCopy.find(hosp)
+    mimic.check_codes(mimic.Table.at(copy.files["diagnoses_icd"], "diagnoses_icd"))
     made_up = is_synthetic(copy.root, copy.files.values())
     plan = runs.plan(
         COMMAND,

@@ -4,11 +4,12 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from itertools import compress
 
 import numpy as np
 
 from builders.synthetic.diagnoses import OtherDiagnoses, numbered
-from builders.synthetic.records import FIRST_SUBJECT, IDS, WITHOUT_STAY, patient_without_stay, records, stay_id
+from builders.synthetic.records import FIRST_SUBJECT, IDS, WITHOUT_STAY, Records, patient_without_stay, records, stay_id
 from builders.synthetic.stay import Stay
 from builders.synthetic.stays import BATCH, Drawn, FirstDiagnoses, draw_stays, into_patients
 
@@ -35,58 +36,57 @@ def people(admissions: int, seed: int) -> Iterator[Person]:
     orphans = 0
     for start in range(0, admissions, BATCH):
         size = min(BATCH, admissions - start)
-        rng = np.random.default_rng([seed, start])
-        plain = random.Random(f"{seed}/{start}")
+        rng, plain = np.random.default_rng([seed, start]), random.Random(f"{seed}/{start}")
         patients = into_patients(rng, draw_stays(rng, first, size))
         without = round(len(patients) * WITHOUT_STAY / (1 - WITHOUT_STAY))
-        with_orphan = int(rng.binomial(without, ORPHAN)) if start else max(1, round(without * ORPHAN))
-        strays = draw_stays(rng, first, with_orphan)
+        strays = int(rng.binomial(without, ORPHAN)) if start else max(1, round(without * ORPHAN))
+        # (stays, whether they are in the tables)
         line: list[tuple[list[Drawn], bool]] = [
             *((patient, True) for patient in patients),
-            *(([stray], False) for stray in strays),
-            *(([], False) for _ in range(without - with_orphan)),
+            *(([stray], False) for stray in draw_stays(rng, first, strays)),
+            *(([], False) for _ in range(without - strays)),
         ]
-        ids = _subject_ids(rng, start, size, admissions, len(line))
         number = start
+        ids = _subject_ids(rng, start, size, admissions, len(line))
         for place, subject_id in zip(rng.permutation(len(line)), ids, strict=True):
-            drawn, admitted = line[place]
+            drawn, in_tables = line[place]
             if not drawn:
                 yield Person(patient_without_stay(plain, subject_id), [], [], [])
                 continue
-            if admitted:
+            if in_tables:
                 hadm_ids = [stay_id(number + nth, seed) for nth in range(len(drawn))]
                 number += len(drawn)
             else:
                 orphans += 1
                 hadm_ids = [stay_id(IDS - orphans, seed)]  # numbers from the end, which no admission reaches
             found = records(plain, subject_id, hadm_ids, drawn, list(others.draw(rng, drawn)))
-            seqs = np.cumsum(rng.integers(1, NOTES_BETWEEN + 1, len(drawn))) + 1
-            yield Person(
-                found.patient,
-                sorted(found.admissions, key=_hadm_id) if admitted else [],
-                [
-                    (stay.subject_id, stay.hadm_id, seq_num, *diagnosis)
-                    for stay in sorted(found.stays, key=lambda stay: stay.hadm_id)
-                    for seq_num, diagnosis in numbered(rng, stay.diagnoses)
-                ]
-                if admitted
-                else [],
-                [
-                    (int(seq), stay)
-                    for seq, stay, was in zip(seqs, found.stays, drawn, strict=True)
-                    if was.noted or not admitted
-                ],
-            )
+            seqs = (np.cumsum(rng.integers(1, NOTES_BETWEEN + 1, len(drawn))) + 1).tolist()
+            if in_tables:
+                noted = [stay.noted for stay in drawn]
+                yield _admitted(rng, found, list(compress(zip(seqs, found.stays, strict=True), noted)))
+            else:
+                yield Person(found.patient, [], [], [(seqs[0], found.stays[0])])
+
+
+def _admitted(rng: np.random.Generator, found: Records, notes: list[tuple[int, Stay]]) -> Person:
+    """A patient's rows in the tables' order, by hadm_id."""
+    by_id = sorted(zip(found.stays, found.admissions, strict=True), key=lambda pair: pair[0].hadm_id)
+    return Person(
+        found.patient,
+        [row for _, row in by_id],
+        [
+            (stay.subject_id, stay.hadm_id, seq_num, *diagnosis)
+            for stay, _ in by_id
+            for seq_num, diagnosis in numbered(rng, stay.diagnoses)
+        ],
+        notes,
+    )
 
 
 @cache
 def _draws() -> tuple[FirstDiagnoses, OtherDiagnoses]:
     """Half a second to set up, the same for every copy."""
     return FirstDiagnoses(), OtherDiagnoses()
-
-
-def _hadm_id(row: Row) -> int:
-    return int(str(row[1]))
 
 
 def _subject_ids(rng: np.random.Generator, start: int, size: int, admissions: int, n: int) -> list[int]:

@@ -17,7 +17,7 @@ MOST_ADMISSIONS = 4_000_000
 WITHOUT_STAY = 0.39
 """Share of patients seen in the emergency department only (3.1: 364,627 patients, 223,452 with a stay)."""
 DIES = 0.022
-"""Share of stays that end in death, among patients' last ones scaled up to it."""
+"""Share of stays that end in death; it falls to patients' last stays, the likelier the more they had."""
 DIES_LATER = 0.08
 """Share of patients whose death within a year after the last stay is known."""
 BY_EMERGENCY = 0.72

@@ -95,14 +95,13 @@ def sex_of(title: str, chapter: int) -> Sex | None:
 def unlisted(diagnosis: Diagnosis, title: str) -> Condition:
     """The condition for a code that no knowledge file lists."""
     chapter = chapter_number(diagnosis)
-    otherwise = knowledge().chapters[chapter].otherwise
+    general = knowledge().chapters[chapter].general(diagnosis.code[:3])
     words = title.lower()
     manners = [sentence for pattern, sentence in hints().manners if pattern.search(words)][:MANNERS]
     return replace(
-        otherwise,
+        general,
         name=title,
-        category=diagnosis.code[:3],
         codes={diagnosis.code: None},
-        sex=sex_of(title, chapter),
-        story=(otherwise.story[0], *manners, *otherwise.story[1:]),
+        sex=sex_of(title, chapter) or general.sex,
+        story=(general.story[0], *manners, *general.story[1:]),
     )

@@ -71,18 +71,19 @@ def test_every_lost_note_is_counted_under_its_reason(tmp_path: Path) -> None:
         *stay(20000003, [(2, "4019")], version=9),
         *stay(20000005, [(1, "I214")]),
         *stay(20000006, [(1, "NODX")]),
+        *stay(20000007, [(1, "")]),
     ]
     notes = [
         discharge(20000001),
         discharge(20000001, seq=2),
-        *(discharge(hadm_id) for hadm_id in (20000002, 20000003, 20000004, 20000006, 20000009)),
+        *(discharge(hadm_id) for hadm_id in (20000002, 20000003, 20000004, 20000006, 20000007, 20000009)),
         discharge(20000005, "Brief Hospital Course:\nOnly this.\n"),
     ]
-    write_copy(tmp_path / "copy", diagnoses, notes, admitted=[20000000 + n for n in range(1, 7)])
+    write_copy(tmp_path / "copy", diagnoses, notes, admitted=[20000000 + n for n in range(1, 8)])
     record = build(tmp_path / "copy", tmp_path / "copy", tmp_path / "out")
     assert funnel(tmp_path / "out") == {
         "no admission": 1,
-        "no diagnosis": 1,
+        "no diagnosis": 2,
         "two ICD versions": 1,
         "not ICD-10": 1,
         "no ICD-10-CM code": 1,
@@ -90,7 +91,7 @@ def test_every_lost_note_is_counted_under_its_reason(tmp_path: Path) -> None:
         "second note of a stay": 1,
     }
     assert list(rows(tmp_path / "out")) == [20000001]
-    assert [step["rows"] for step in record["counts"]["funnel"]["steps"]] == [8, 7, 4, 3, 1]
+    assert [step["rows"] for step in record["counts"]["funnel"]["steps"]] == [9, 8, 4, 3, 1]
 
 
 def test_two_builds_write_the_same_bytes_and_a_repeated_one_does_nothing(tmp_path: Path) -> None:
@@ -163,6 +164,14 @@ def damaged(tmp_path: Path, kind: str) -> Path:
     elif kind == "ragged":
         with gzip.open(notes, "at") as file:
             file.write("10000007-DS-1,SECRET,x,y,z\n")
+    elif kind == "latin-1":
+        notes.write_bytes(gzip.compress(gzip.decompress(notes.read_bytes()).replace(b"Father", b"F\xe4ther")))
+    elif kind == "no number":
+        notes.write_bytes(gzip.compress(gzip.decompress(notes.read_bytes()).replace(b",20000003,", b",SECRET,")))
+    elif kind == "empty":
+        notes.write_bytes(gzip.compress(b""))
+    elif kind == "no note":
+        write_table(copy, "note/discharge", [])
     elif kind == "no ICD-10 stay":
         write_table(copy, "hosp/diagnoses_icd", stay(20000001, [(1, "0389")], version=9))
     return copy
@@ -175,9 +184,13 @@ def damaged(tmp_path: Path, kind: str) -> Path:
         ("no table", "holds neither diagnoses_icd.csv.gz nor diagnoses_icd.csv"),
         ("no column", "has no column icd_code, icd_version; its header is subject_id"),
         ("truncated", "cannot be read to its end: the gzip ends early"),
-        ("no gzip", "cannot be read to its end"),
+        ("no gzip", "cannot be read to its end: it is no gzip file"),
         ("numbers", "has lost the leading zeros of its ICD-9 codes"),
         ("ragged", "a line does not have the header's columns or types"),
+        ("latin-1", "it holds bytes that are not UTF-8"),
+        ("no number", "a line does not have the header's columns or types"),
+        ("empty", "its header is empty"),
+        ("no note", "The copy holds no note"),
         ("no ICD-10 stay", "No note is left of 5: 4 no diagnosis, 1 not ICD-10"),
     ],
 )
@@ -191,6 +204,13 @@ def test_a_damaged_copy_is_an_error_that_shows_no_row_and_leaves_nothing(
     assert "SECRET" not in str(error.value)
     assert error.value.advice
     assert sorted(path.name for path in tmp_path.iterdir()) == ["copy"]
+
+
+def test_lost_zeros_are_told_before_a_missing_table(tmp_path: Path) -> None:
+    copy = damaged(tmp_path, "numbers")
+    (copy / "hosp" / "admissions.csv.gz").unlink()
+    with pytest.raises(DeepicdError, match="has lost the leading zeros"):
+        build(copy, copy, tmp_path / "out")
 
 
 def test_lost_zeros_are_detected_in_the_real_demo(tmp_path: Path, real_data: Path) -> None:

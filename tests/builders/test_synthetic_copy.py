@@ -13,7 +13,7 @@ from builders.synthetic.tables import table_path
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
 
-STAYS = 2500
+STAYS = 2000
 
 # As PhysioNet documents MIMIC-IV 3.1 and MIMIC-IV-Note 2.2
 HEADERS = {

@@ -136,3 +136,11 @@ def test_the_open_demo_gets_275_notes_with_titles_of_the_release(tmp_path):
     assert record["counts"]["notes_icd10"] == 123
     assert record["origin"] == "mimic"
     assert "The copy has no d_icd_diagnoses" in record["notes"][0]
+
+
+def test_a_copy_whose_codes_lost_their_zeros_gets_no_notes(hosp, tmp_path):
+    path = hosp / "diagnoses_icd.csv"
+    path.write_text(DIAGNOSES.replace("0389", "42"))  # HIV is 042
+    with pytest.raises(DeepicdError, match="has lost the leading zeros"):
+        synthesize(tmp_path / "out", hosp=hosp)
+    assert not (tmp_path / "out").exists()

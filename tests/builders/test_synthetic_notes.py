@@ -46,7 +46,7 @@ def text_of(parts: list[Part], *, known: bool) -> str:
     return re.sub(r"\s+", " ", "\n".join(part.text for part in parts if part.known_at_admission == known))
 
 
-def all_stays(condition: Condition, times: int = 3) -> Iterator[Stay]:
+def all_stays(condition: Condition, times: int = 2) -> Iterator[Stay]:
     for version, codes in ((10, condition.codes), (9, condition.icd9)):
         for code in codes:
             for seed in range(times):
@@ -55,16 +55,18 @@ def all_stays(condition: Condition, times: int = 3) -> Iterator[Stay]:
 
 
 def sample_of_release(n: int) -> list[str]:
-    """n billable codes of each chapter (as many as there are)."""
+    """n billable codes of each chapter (as many as there are) that no knowledge file lists."""
     rng = random.Random(7)
     by_chapter: dict[int, list[str]] = {chapter.number: [] for chapter in CHAPTERS}
     for code in release().codes():
+        if (code.value, 10) in knowledge().by_code:
+            continue
         by_chapter[code.chapter.number].append(code.value)
     return [code for codes in by_chapter.values() for code in rng.sample(codes, min(n, len(codes)))]
 
 
 def test_there_are_at_least_70_conditions_over_all_22_chapters():
-    assert len(CONDITIONS) >= 70
+    assert len(CONDITIONS) == len(knowledge().conditions) >= 70  # no name twice
     assert {Code(code).chapter.number for c in CONDITIONS.values() for code in c.codes} == set(range(1, 23))
 
 
@@ -107,10 +109,10 @@ def test_the_hospital_course_and_the_discharge_diagnosis_always_name_it():
         assert "pneumonia" in texts["Discharge Diagnosis"] or title in texts["Discharge Diagnosis"]
 
 
-@pytest.mark.parametrize("code", sample_of_release(8))
+@pytest.mark.parametrize("code", sample_of_release(5))
 def test_any_code_of_the_release_has_a_note_that_holds_its_title_back(code):
     parts = parts_of(stay(code, seed=3))
-    title = release().titles[code]
+    title = " ".join(release().titles[code].split())
     assert title.lower() not in text_of(parts, known=True).lower()
     assert title.lower() in text_of(parts, known=False).lower()
 
@@ -121,6 +123,22 @@ def test_words_of_a_title_show_as_site_side_and_manner():
     assert "left thigh" in re.sub(r"\s+", " ", story)
     assert "out of line" in re.sub(r"\s+", " ", story)
     assert "fracture" not in text_of(parts, known=True)
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("T402X1A", "Poison control"),  # poisoning, not an injury of some limb
+        ("T8579XA", "device"),
+        ("C8330", "sweats at night"),
+        ("I6000", "EMS found a blood pressure"),
+        ("F1123", "has used"),
+        ("N800", "Periods come"),
+    ],
+)
+def test_parts_of_a_chapter_that_differ_have_texts_of_their_own(code, words):
+    story = "".join(part.text for part in parts_of(stay(code)) if part.section == "History of Present Illness")
+    assert words in re.sub(r"\s+", " ", story)
 
 
 def test_an_unknown_icd9_code_gets_a_note_of_its_chapter():
@@ -155,7 +173,7 @@ def test_an_ordinary_note_has_the_headers_of_the_template():
 
 
 def test_the_variants_of_the_template_all_occur():
-    texts = [written(parts_of(stay("J189", seed=seed)), random.Random(seed)) for seed in range(700)]
+    texts = [written(parts_of(stay("J189", seed=seed)), random.Random(seed)) for seed in range(500)]
     for words in (
         "\nHPI:\n",
         "\nPMH:\n",

@@ -85,6 +85,7 @@ def test_the_letters_that_two_chapters_share_are_divided() -> None:
 def test_the_release_holds_the_codes_of_fy2025() -> None:
     assert len(release().billable) == 74_260
     assert Code.parse("I21.4").title == "Non-ST elevation (NSTEMI) myocardial infarction"
+    assert all(title == " ".join(title.split()) for title in release().titles.values())
     assert Code.parse("E11.9").is_billable
     assert Code.parse("E11").in_release
     assert not Code.parse("E11").is_billable

@@ -1,5 +1,7 @@
 """Which sections bear on a code, in what order, within what budget."""
 
+from dataclasses import replace
+
 import pytest
 
 from deepicd.icd10cm import Code
@@ -74,6 +76,14 @@ def test_headings_above_stand_once_and_their_text_only_when_chosen():
         "2) Hyperglycemia",
         "Assign E11.65.",
     ]
+
+
+def test_an_introduction_comes_with_what_it_introduces_or_not_at_all():
+    wordy = {**SECTIONS, "I.C.4.a.2": replace(SECTIONS["I.C.4.a.2"], text="Assign E11.65. " * 100)}
+    passages = choose(wordy, Code.parse("E11.65"), max_tokens=15, tokens=lambda text: len(text.split()))
+    assert [passage.section.id for passage in passages] == ["I.C.4.a.1"]
+    passages = choose(wordy, Code.parse("E11.65"), max_tokens=19, tokens=lambda text: len(text.split()))
+    assert [passage.section.id for passage in passages] == ["I.C.4.a.1", "I.C.4.a"]
 
 
 def test_knowledge_reads_them_from_a_parsed_year(sample_folder):
