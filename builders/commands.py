@@ -1,10 +1,9 @@
 """`deepicd synthesize`, `deepicd build` and `deepicd assemble`."""
 
 from pathlib import Path
+from typing import Any
 
 import click
-
-from deepicd.runs import Record
 
 FOLDER = click.Path(path_type=Path)
 overwrite = click.option("--overwrite", is_flag=True, help="Replace what another run of this stage left in OUT.")
@@ -38,24 +37,39 @@ def synthesize(out: Path, admissions: int, seed: int, hosp: Path | None, overwri
 
 
 @click.command()
-@click.option("--mimic", type=FOLDER, envvar="DEEPICD_MIMIC", required=True, help="Folder above hosp/.")
-@click.option("--notes", type=FOLDER, envvar="DEEPICD_NOTES", required=True, help="Folder above note/.")
+@click.option(
+    "--mimic", type=FOLDER, envvar="DEEPICD_MIMIC", required=True, help="Folder above hosp/, or a DuckDB file."
+)
+@click.option(
+    "--notes", type=FOLDER, envvar="DEEPICD_NOTES", required=True, help="Folder above note/, or a DuckDB file."
+)
 @click.argument("out", type=FOLDER)
-@click.option("--seed", type=int, default=42, show_default=True, help="Of the split.")
+@click.option("--preset", type=click.Choice(["default", "paper"]), default="default", show_default=True,
+              help="paper: the published choice of sections and split, for comparison; its exam leaks.")  # fmt: skip
+@click.option("--split", type=click.Choice(["patient", "stratified"]), help="One side a patient, or by code alone.")
+@click.option("--seed", type=int, help="Of the split; 42 unless given.")
+@click.option("--admission-labs/--no-admission-labs", default=None, help="Take results that are marked as admission's.")
+@click.option("--min-words", type=click.IntRange(min=0), help="Shortest admission note to keep.")
+@click.option("--max-words", type=click.IntRange(min=1), help="Longest admission note to keep.")
 @overwrite
-def build(mimic: Path, notes: Path, out: Path, seed: int, overwrite: bool) -> None:
+def build(mimic: Path, notes: Path, out: Path, preset: str, overwrite: bool, **options: Any) -> None:
     """Join notes and first ICD-10 diagnoses into OUT/{train,validation,test}.parquet.
 
-    Keeps what each note says of the time of admission; funnel.json counts the rows after every step and why the others
-    were lost. The folders may also be named by DEEPICD_MIMIC and DEEPICD_NOTES.
+    Keeps what each note says of the time of admission. excluded.parquet lists every other note with its reason,
+    funnel.json counts them, splits.csv can be shared. The folders may also be named by DEEPICD_MIMIC and DEEPICD_NOTES.
 
     \b
     deepicd build --mimic ~/mimiciv/3.1 --notes ~/mimic-iv-note/2.2 out/cohort
     """
+    from builders import funnel
     from builders.cohort import build as make
+    from builders.criteria import PRESETS
 
-    record = make(mimic, notes, out, seed=seed, overwrite=overwrite)
-    click.echo(_funnel(record))
+    record = make(mimic, notes, out, PRESETS[preset].but(**options), overwrite=overwrite)
+    for line in funnel.lines(record["counts"]["funnel"]):
+        click.echo(line)
+    split = record["counts"]["split"]
+    click.echo(f"{split['patients']:,} patients, {split['patients_on_several_sides']:,} of them in several splits")
     for note in record["notes"]:
         click.echo(f"Note: {note}", err=True)
     click.echo(f"Cohort ({record['origin']}) → {out}")
@@ -78,13 +92,3 @@ def assemble(cohort: Path, traces: Path, out: Path, overwrite: bool) -> None:
     for config, rows in record["counts"]["rows"].items():
         click.echo(f"{config:<7} " + "  ".join(f"{split} {number:,}" for split, number in rows.items()))
     click.echo(f"Dataset ({record['origin']}) → {out}")
-
-
-def _funnel(record: Record) -> str:
-    """The funnel as lines for the terminal: rows left after each step, and what was lost."""
-    lines = []
-    for step in record["counts"]["funnel"]["steps"]:
-        lost = "".join(f"  −{number:,} {reason}" for reason, number in step["lost"].items())
-        lines.append(f"{step['rows']:>10,}  {step['step']}{lost}")
-    lines.append(f"{record['counts']['codes']:>10,}  distinct codes")
-    return "\n".join(lines)

@@ -12,111 +12,10 @@ that leaks. Line breaks and lists survive.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 
-
-@dataclass(frozen=True, slots=True)
-class Heading:
-    """A section of the template: its name, whether it was known at admission, and how its header is written."""
-
-    name: str
-    known: bool
-    forms: tuple[str, ...]  # regular expressions, matched without regard to case, before the colon
-
-
-# The template of MIMIC-IV-Note 2.2 in its order, with the header variants seen there; ___ is a de-identified span.
-TEMPLATE: tuple[Heading, ...] = (
-    Heading("Name", False, ("Name",)),
-    Heading("Admission Date", False, ("Admission Date", "___ Date")),
-    Heading("Sex", True, ("Sex",)),
-    Heading("Date of Birth", False, ("Date of Birth",)),
-    Heading("Service", False, ("Service",)),  # the discharging service: transfers make it tell of the stay
-    Heading("Allergies", True, ("Allergies",)),
-    Heading("Attending", False, ("Attending",)),
-    Heading("Chief Complaint", True, ("Chief Complaint", "CC", "___ Complaint", "Chief ___")),
-    Heading(
-        "Major Surgical or Invasive Procedure",
-        False,
-        ("(?:Major|___) (?:Surgical|___)(?: (?:or|___) (?:Invasive|___))? (?:Procedures?|___)",),
-    ),
-    Heading(
-        "History of Present Illness",
-        True,
-        (
-            "HPI",
-            "History of (?:the )?Present(?:ing)? Illness",
-            "___ of Present Illness",
-            "History ___ Present Illness",
-            "History of ___ Illness",
-            "History of Present ___",
-        ),
-    ),
-    Heading("Review of Systems", True, ("Review of Systems", "ROS", "___ of Systems")),
-    Heading(
-        "Past Medical History",
-        True,
-        (
-            "PMHx?",
-            "PMH/PSH",
-            "Past (?:Medical|___)(?: and Surgical|/Surgical)? History",
-            "___ Medical History",
-            "Past Medical ___",
-        ),
-    ),
-    Heading("Past Surgical History", True, ("PSHx?", "Past Surgical History", "___ Surgical History")),
-    Heading("Social History", True, ("Social (?:History|Hx|___)", "___ Social History")),
-    Heading("Family History", True, ("Family (?:Medical )?(?:History|Hx|___)",)),
-    Heading(
-        "Physical Exam",
-        True,
-        (
-            "PE",
-            "(?:Physical|___) (?:Exam|Examination|___)",
-            "Admission (?:Physical )?Exam(?:ination)?",
-            "(?:Physical )?Exam(?:ination)? (?:at|on|upon) admission",
-        ),
-    ),
-    Heading(
-        "Discharge Exam",
-        False,
-        (
-            "(?:Discharge|Death) (?:Physical )?Exam(?:ination)?",
-            "(?:Physical )?Exam(?:ination)? (?:at|on|upon) discharge",
-        ),
-    ),
-    Heading("Pertinent Results", False, ("Pertinent (?:Results|___)", "___ Results")),  # mostly of the stay itself
-    Heading(
-        "Brief Hospital Course",
-        False,
-        (
-            "(?:Brief )?Hospital Course(?: by [^:\n]{1,40})?",
-            "___ Hospital Course",
-            "Brief ___ Course",
-            "Brief Hospital ___",
-        ),
-    ),
-    Heading(
-        "Medications on Admission",
-        True,
-        (
-            "Med(?:ication)?s on Admission",
-            "___ on Admission",
-            "Medications (?:on|___) ___",
-            "Pre-?admission Medications?(?: list)?",
-            "Home Med(?:ication)?s",
-            "Admission Med(?:ication)?s",
-        ),
-    ),
-    Heading("Transitional Issues", False, ("Transitional Issues",)),
-    Heading("Active Issues", False, ("(?:Active|Acute|Chronic)(?:/\\w+)? Issues",)),
-    Heading("Discharge", False, (r"D?ischarge (?:Med\w*|Disposition|Diagnos[ei]s|Condition|Instructions?|Labs?|___)",)),
-    Heading("Facility", False, ("Facility",)),
-    Heading("Followup Instructions", False, ("Follow-?\\s?up (?:Instructions|___)", "___ Instructions")),
-    Heading("Redacted", False, ("___",)),  # nobody can say what it was
-)
-BY_NAME = {heading.name: heading for heading in TEMPLATE}
-ORDER = {heading.name: place for place, heading in enumerate(TEMPLATE)}
+from builders.criteria import DEFAULT, Criteria
+from builders.template import ORDER, TEMPLATE
 
 # One alternative a section, group names s0, s1, …; a remark in brackets may stand between header and colon.
 _HEADER = re.compile(
@@ -125,9 +24,9 @@ _HEADER = re.compile(
     ),
     re.IGNORECASE,
 )
-# What may be a header: the start of a line up to its first colon; prose that runs longer before one is none.
-_LABEL = re.compile(r"^[ \t]{0,3}(\w[^:\n]{0,90}):", re.MULTILINE)
-_LINE_END = re.compile(r"[ \t]+\n")
+# What may be a header: words at the start of a line, up to a colon or by themselves, behind them perhaps a remark in
+# brackets. Prose is told by its first comma, digit or full stop. Possessive, so that a line is gone over once.
+_LABEL = re.compile(r"\n[ \t]{0,3}+([A-Za-z_][A-Za-z_ /&'-]{0,60}+(?:\([^)\n]{0,60}+\))?+[ \t]*+)(:|(?=\n))")
 
 # Once one of these has begun the note tells of the stay; then only the admission medications are let through.
 _COURSE = {"Brief Hospital Course", "Discharge", "Followup Instructions"}
@@ -137,23 +36,35 @@ _EXAM = r"(?:physical|exam\w*|pe|vitals?|vs)"
 _OUT = r"(?:discharge|d/c|death|expiration)"
 _IN = r"(?:admission|admit|arrival|presentation|initial)"
 _ENDS = rf"(?=\s*(?:{_EXAM}\b|day\b|date\b|[:(=*\-]|$))"  # what follows the word in a sub-header, not in a sentence
-# A line of the exam that opens its discharge part: "DISCHARGE PHYSICAL EXAM:", "Exam on discharge (day 5):".
-# "No discharge from the wound" and "Discharge from the left ear" open nothing.
-_DISCHARGE_PART = re.compile(
-    rf"^[\W_]*(?:{_EXAM}\b[^:\n]{{0,30}}?\b{_OUT}\b"
-    rf"|(?:(?:at|on|upon|prior to|before|day of|time of|the)\s+)*{_OUT}\b{_ENDS})",
+_AT = r"(?:(?:at|on|upon|prior to|before|day of|time of|the)\s+)*"
+# A line of the exam that opens its discharge part, "DISCHARGE PHYSICAL EXAM:", "Exam on discharge (day 5):", or goes
+# back to its admission part. "No discharge from the wound" and "Discharge from the left ear" open nothing.
+_PART = re.compile(
+    rf"[\W_]*(?:{_EXAM}\b[^:]{{0,30}}?\b(?:(?P<out>{_OUT})|{_IN})\b|{_AT}(?:(?P<out2>{_OUT})|{_IN})\b{_ENDS})",
+    re.IGNORECASE,
+)
+_PART_WORDS = ("discharge", "d/c", "death", "expiration", "admi", "arrival", "presentation", "initial")
+
+_ADMISSION_LABS = re.compile(
+    rf"^[\W_]*(?:{_IN}\b[^\n:]{{0,20}}\blabs?\b|labs?\b[^\n:]{{0,20}}\b(?:at|on|upon)\s+{_IN}\b)",
     re.MULTILINE | re.IGNORECASE,
 )
-_ADMISSION_PART = re.compile(
-    rf"^[\W_]*(?:{_EXAM}\b[^:\n]{{0,30}}?\b{_IN}\b|(?:(?:at|on|upon|day of|the)\s+)*{_IN}\b{_ENDS})",
+_OTHER_RESULTS = re.compile(
+    r"^[\W_]*(?:discharge|d/c|interval|interim|relevant|pertinent|other|micro\w*|cultures?|imaging|studies|radiology|reports?"
+    r"|pathology|ekg|ecg|echo|tte|cta?|mri|cxr|ultrasound|trend\w*)\b[^\n:]{0,40}(?::|$)",
     re.MULTILINE | re.IGNORECASE,
 )
 
 
 def sections(note: str) -> list[tuple[str, str]]:
     """The note's sections as (template name, text) in its own order; text before the first header is left out."""
-    note = note.replace("\r\n", "\n")
+    note = _normal(note)
     return [(name, _trimmed(note[begin:end])) for name, begin, end in _spans(note)]
+
+
+def _normal(note: str) -> str:
+    """With plain line breaks, and one before the first line and behind the last."""
+    return "\n" + note.replace("\r\n", "\n") + "\n"
 
 
 def _spans(note: str) -> list[tuple[str, int, int]]:
@@ -166,12 +77,12 @@ def _spans(note: str) -> list[tuple[str, int, int]]:
 def _headers(note: str) -> Iterator[tuple[int, int, str]]:
     """Where each header starts, where its text begins, and the section it opens.
 
-    Headers are written with a capital or as `___`. One in lower case must stand after an empty line, for prose may wrap
-    so that a line begins with such words.
+    Headers are written with a capital or as `___`, and with a colon. One in lower case or without its colon must stand
+    after an empty line, for prose may wrap so that a line begins with such words.
     """
     for label in _LABEL.finditer(note):
         name = _named(label[1].rstrip())
-        if name is None or (label[1][0].islower() and not _after_gap(note, label.start())):
+        if name is None or ((not label[2] or label[1][0].islower()) and not _after_gap(note, label.start())):
             continue
         begin = label.end()
         if name == "Date of Birth":  # shares its line with the sex
@@ -181,9 +92,9 @@ def _headers(note: str) -> Iterator[tuple[int, int, str]]:
         yield label.start(), begin, name
 
 
-def _after_gap(note: str, start: int) -> bool:
-    """Whether the line before the one that starts here is empty, or there is none."""
-    return not note[note.rfind("\n", 0, max(start - 1, 0)) + 1 : start].strip()
+def _after_gap(note: str, line_break: int) -> bool:
+    """Whether the line that ends at a line break is empty, or there is none."""
+    return not note[note.rfind("\n", 0, line_break) + 1 : line_break].strip()
 
 
 @lru_cache(maxsize=2**16)  # the same few headers open nearly all sections of a corpus
@@ -192,20 +103,24 @@ def _named(header: str) -> str | None:
     return TEMPLATE[int(str(match.lastgroup)[1:])].name if match else None
 
 
-def admission_sections(note: str) -> dict[str, str]:
+def admission_sections(note: str, criteria: Criteria = DEFAULT) -> dict[str, str]:
     """Template name → text of what was known at admission, template order, empty sections left out."""
     found: dict[str, list[str]] = {}
     in_course = False
-    note = note.replace("\r\n", "\n")
+    note = _normal(note)
+    taken = {*criteria.sections, *(["Pertinent Results"] if criteria.admission_labs else [])}
     for name, begin, end in _spans(note):
         in_course = in_course or name in _COURSE
-        if not BY_NAME[name].known or (in_course and name != _AFTER_COURSE):
+        wanted = "Physical Exam" if name == "Discharge Exam" and criteria.whole_exam else name
+        if wanted not in taken or (in_course and name != _AFTER_COURSE):
             continue
         text = _trimmed(note[begin:end])
-        if name == "Physical Exam":
+        if name == "Physical Exam" and not criteria.whole_exam:
             text = admission_exam(text)
+        elif name == "Pertinent Results":
+            text = admission_labs(text)
         if text and text != "___":
-            found.setdefault(name, []).append(text)
+            found.setdefault(wanted, []).append(text)
     return {name: "\n".join(found[name]) for name in sorted(found, key=ORDER.__getitem__)}
 
 
@@ -224,15 +139,29 @@ def admission_exam(text: str) -> str:
     >>> admission_exam("ADMISSION EXAM:\\nHR 110\\nDISCHARGE EXAM (day 5):\\nHR 70")
     'ADMISSION EXAM:\\nHR 110'
     """
-    marks = sorted(
-        [(match.start(), False) for match in _DISCHARGE_PART.finditer(text)]
-        + [(match.start(), True) for match in _ADMISSION_PART.finditer(text)]
-    )
-    starts = [(0, True), *marks]
-    ends = [at for at, _ in marks] + [len(text)]
-    return _trimmed("".join(text[at:end] for (at, keep), end in zip(starts, ends, strict=True) if keep))
+    kept, keep = [], True
+    for line in text.split("\n"):
+        start = line[:80].casefold()
+        if any(word in start for word in _PART_WORDS) and (part := _PART.match(line)):
+            keep = not (part["out"] or part["out2"])
+        if keep:
+            kept.append(line)
+    return _trimmed("\n".join(kept))
+
+
+def admission_labs(text: str) -> str:
+    """The block of the results that is marked as admission labs; '' where none is.
+
+    >>> admission_labs("ADMISSION LABS:\\nWBC 9\\nDISCHARGE LABS:\\nWBC 5")
+    'ADMISSION LABS:\\nWBC 9'
+    """
+    start = _ADMISSION_LABS.search(text)
+    if start is None:
+        return ""
+    end = _OTHER_RESULTS.search(text, start.end())
+    return _trimmed(text[start.start() : end.start() if end else len(text)])
 
 
 def _trimmed(text: str) -> str:
     """A text without empty lines at either end, nor spaces at a line's end; inner lines as they are."""
-    return _LINE_END.sub("\n", text).strip("\n \t")
+    return "\n".join(map(str.rstrip, text.split("\n"))).strip("\n \t")

@@ -49,6 +49,7 @@ def steps(out: Path, admissions: int, seed: int, overwrite: bool) -> list[Step]:
     """The stages in order. Imports happen here and not above: `--help` needs none of it."""
     from builders.assembly import assemble
     from builders.cohort import build
+    from builders.criteria import Criteria
     from builders.synthetic.generator import synthesize
     from cards.card import write_card
     from distill import recipe, traces
@@ -77,7 +78,7 @@ def steps(out: Path, admissions: int, seed: int, overwrite: bool) -> list[Step]:
         ),
         Step(
             f"deepicd build --mimic {mimic} --notes {mimic} {cohort} --seed {seed}",
-            lambda: build(mimic, mimic, cohort, seed=seed, overwrite=overwrite),
+            lambda: build(mimic, mimic, cohort, Criteria(seed=seed), overwrite=overwrite),
         ),
         Step(
             f"deepicd distill {cohort} {written} --guidelines {chapters} --descriptions {descriptions}",

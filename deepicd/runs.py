@@ -79,10 +79,11 @@ def plan(command: str, *, options: Mapping[str, Any], inputs: Mapping[str, Path]
             upstream = store.read_json(record_path)
             lineage |= upstream.get("lineage", {})
             lineage[upstream["command"]] = _portable(upstream)
+    digests = {path: store.digest(path) for path in set(inputs.values())}  # one file may play several parts
     return Plan(
         command=command,
         options=dict(options),
-        inputs={role: {"path": str(path), "digest": store.digest(path)} for role, path in inputs.items()},
+        inputs={role: {"path": str(path), "digest": digests[path]} for role, path in inputs.items()},
         lineage=lineage,
     )
 

@@ -24,8 +24,12 @@ COHORT = pa.schema(
         ("category", _TEXT),  # first three characters
         ("chapter", pa.int8()),  # 1–22
         ("seq_num", _COUNT),  # usually 1; may have gaps
+        ("flags", pa.list_(_TEXT)),  # what a reader may want to leave out or look at; see builders.cohort
     ]
 )
+
+# build → its user: one row a discharge note that is not in the cohort, OUT/excluded.parquet, ordered by note_id
+EXCLUDED = pa.schema([("note_id", _TEXT), ("subject_id", _COUNT), ("hadm_id", _COUNT), ("reason", _TEXT)])
 
 # distill → assemble: one row an attempt that was kept (kept/*.parquet) or not (rejected/*.parquet)
 TRACES = pa.schema(

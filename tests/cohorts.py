@@ -22,7 +22,7 @@ def write_cohort(
     folder: Path, rows: int = 300, origin: Origin = "synthetic", codes: tuple[str, ...] = ("I214",)
 ) -> Path:
     """A folder as `deepicd build` leaves it; the codes take turns."""
-    plan = runs.plan("build", options={"seed": 42, "rows": rows, "codes": codes}, inputs={})
+    plan = runs.plan("build", options={"seed": 42, "split": "patient", "rows": rows, "codes": codes}, inputs={})
     with runs.fresh_folder(folder, plan, origin, overwrite=True) as run:
         for place, split in enumerate(SPLITS):
             table = [_row(10_000 * place + n, codes[n % len(codes)]) for n in range(round(rows * SHARES[split]))]
@@ -47,6 +47,7 @@ def _row(number: int, code: str) -> dict[str, Any]:
         "category": code[:3],
         "chapter": Code(code).chapter.number,
         "seq_num": 1,
+        "flags": [],
     }
 
 

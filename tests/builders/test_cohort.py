@@ -56,6 +56,7 @@ def test_a_row_says_what_the_schema_says(tmp_path: Path) -> None:
         "category": "I21",
         "chapter": 9,
         "seq_num": 1,
+        "flags": [],
     }
     assert "Chief Complaint:\nChest pain" in text
     assert "Medications on Admission:\n1. Lisinopril 10 mg PO DAILY" in text
@@ -91,7 +92,7 @@ def test_every_lost_note_is_counted_under_its_reason(tmp_path: Path) -> None:
         "second note of a stay": 1,
     }
     assert list(rows(tmp_path / "out")) == [20000001]
-    assert [step["rows"] for step in record["counts"]["funnel"]["steps"]] == [9, 8, 4, 3, 1]
+    assert [step["rows"] for step in record["counts"]["funnel"]["steps"]] == [9, 8, 4, 3, 2, 2, 1]
 
 
 def test_two_builds_write_the_same_bytes_and_a_repeated_one_does_nothing(tmp_path: Path) -> None:

@@ -73,7 +73,8 @@ def test_build_prints_the_funnel(deepicd: Deepicd, tmp_path: Path) -> None:
     )
     outcome = deepicd("build", "--mimic", copy, "--notes", copy, tmp_path / "out")
     assert outcome.code == 0
-    assert "1  of an ICD-10 stay  −1 not ICD-10" in outcome.out
+    assert "of an ICD-10 stay  −1 not ICD-10" in outcome.out
+    assert "93,142  cohort (the paper's)" in outcome.out
 
 
 def test_the_stages_after_the_cohort_run_from_the_command_line(deepicd: Deepicd, tmp_path: Path) -> None:

@@ -1,0 +1,43 @@
+"""The funnel: notes left after each step of a build, and why the others fell out. OUT/funnel.json, and on the terminal.
+
+{"steps": [{"step": "discharge notes", "rows": 615, "lost": {}}, …], "rows": 342, "codes": 197, "paper": {…}}
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+# What the paper's cohort comes to (DeepICD-R1, Table 2), and the steps before it on MIMIC-IV 3.1 with Note 2.2.
+PAPER = {"rows": 93_142, "codes": 6_368}
+KNOWN = {"discharge notes": 331_793, "with an admission": 331_732, "of an ICD-10 stay": 122_288}
+
+STEPS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("discharge notes", ()),
+    ("with an admission", ("no admission",)),
+    ("of an ICD-10 stay", ("no diagnosis", "two ICD versions", "not ICD-10")),
+    ("with a first ICD-10-CM diagnosis", ("no ICD-10-CM code",)),
+    ("with admission sections", ("no admission section",)),
+    ("within the limits of length", ("too short", "too long")),
+    ("one note a stay", ("second note of a stay",)),
+)
+
+
+def funnel(notes: int, lost: Mapping[str, int], codes: int) -> dict[str, Any]:
+    """From all notes and the losses by reason."""
+    left, steps = notes, []
+    for step, reasons in STEPS:
+        here = {reason: lost[reason] for reason in reasons if lost.get(reason)}
+        left -= sum(here.values())
+        steps.append({"step": step, "rows": left, "lost": here})
+    return {"steps": steps, "rows": left, "codes": codes, "paper": PAPER}
+
+
+def lines(found: Mapping[str, Any]) -> Iterator[str]:
+    """For the terminal: rows, share of all notes, the same step of MIMIC-IV 3.1 + Note 2.2, what was lost and why."""
+    total = found["steps"][0]["rows"] or 1
+    yield f"{'notes':>10}{'of all':>9}{'3.1 + 2.2':>11}  step"
+    for step in found["steps"]:
+        lost = "".join(f"  −{number:,} {reason}" for reason, number in step["lost"].items())
+        known = f"{KNOWN[step['step']]:,}" if step["step"] in KNOWN else ""
+        yield f"{step['rows']:>10,}{step['rows'] / total:>9.1%}{known:>11}  {step['step']}{lost}"
+    yield f"{found['rows']:>10,}{'':>9}{PAPER['rows']:>11,}  cohort (the paper's)"
+    yield f"{found['codes']:>10,}{'':>9}{PAPER['codes']:>11,}  distinct codes (the paper's)"

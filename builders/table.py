@@ -1,0 +1,201 @@
+"""One table of a MIMIC copy, in any of the forms people keep it in: CSV, gzipped or not, parquet, DuckDB.
+
+    table = Table.at(Path("hosp/diagnoses_icd.csv.gz"), "diagnoses_icd")
+    db.sql(f"select icd_code from {table.scan}")
+
+Columns are found by name, since 2.0 and 2.1 lack one in the middle of admissions, and given their type by us: codes are
+text, whatever a reader would guess. Damage is an error that names the file and shows none of its rows.
+"""
+
+import csv
+import gzip
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from errno import ENOSPC
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deepicd.errors import DeepicdError
+
+if TYPE_CHECKING:
+    import duckdb
+
+# The columns the cohort reads, with the type each is read as. Others may come or go between releases.
+COLUMNS: dict[str, dict[str, str]] = {
+    "patients": {"subject_id": "bigint"},
+    "admissions": {"subject_id": "bigint", "hadm_id": "bigint"},
+    "diagnoses_icd": {
+        "subject_id": "bigint",
+        "hadm_id": "bigint",
+        "seq_num": "bigint",
+        "icd_code": "varchar",  # '0389' is a code, 389 is another one
+        "icd_version": "bigint",
+    },
+    "d_icd_diagnoses": {"icd_code": "varchar", "icd_version": "bigint", "long_title": "varchar"},
+    "discharge": {
+        "note_id": "varchar",
+        "subject_id": "bigint",
+        "hadm_id": "bigint",
+        "note_seq": "bigint",
+        "text": "varchar",
+    },
+}
+
+MAX_LINE = 16 * 2**20  # bytes; a note of 2.2 has at most 60,381 characters, but one odd row must not stop a build
+BUFFER = 2 * MAX_LINE  # bytes; DuckDB would take sixteen lines of the longest
+
+# What DuckDB says of a damaged file, in lower case, and what we say.
+DAMAGE = {
+    "gzip": "the gzip ends early",
+    "utf-8": "it holds bytes that are not UTF-8",
+    "unicode": "it holds bytes that are not UTF-8",
+    "": "a line does not have the header's columns or types",
+}
+DATABASES = (".duckdb", ".db")
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table and the file that holds it."""
+
+    name: str
+    path: Path
+    header: tuple[str, ...]
+    """All of its columns, in order."""
+    inside: str = ""
+    """Of a DuckDB file: the schema the table stands in."""
+
+    @classmethod
+    def at(cls, path: Path, name: str) -> "Table":
+        """The table in a file, its header read. Raises DeepicdError where a column that the cohort needs is absent."""
+        inside = ""
+        if path.suffix in DATABASES:
+            inside, types = _database_columns(path, name)
+        elif path.suffix == ".parquet":
+            types = _parquet_columns(path)
+        else:
+            types = dict.fromkeys(_csv_header(path), "VARCHAR")
+        _check_columns(path, name, types)
+        return cls(name, path, tuple(types), inside)
+
+    @property
+    def scan(self) -> str:
+        """What stands behind `from` to read it, typed where the cohort needs it. A DuckDB file must be `attached`."""
+        typed = COLUMNS[self.name]
+        if self.path.suffix in DATABASES or self.path.suffix == ".parquet":
+            source = f"read_parquet({quoted(str(self.path))})" if not self.inside else f"{self.alias}.{self.inside}"
+            columns = ", ".join(f"cast({column} as {kind}) as {column}" for column, kind in typed.items())
+            return f"(select {columns} from {source})"
+        columns = ", ".join(f"{quoted(column)}: {quoted(typed.get(column, 'varchar'))}" for column in self.header)
+        return (
+            f"read_csv({quoted(str(self.path))}, columns = {{{columns}}}, auto_detect = false, header = true,"
+            f" delim = ',', quote = '\"', escape = '\"', parallel = false,"
+            f" max_line_size = {MAX_LINE}, buffer_size = {BUFFER})"
+        )
+
+    @property
+    def alias(self) -> str:
+        """The name under which a DuckDB file is attached."""
+        return f"copy_{self.name}"
+
+    def attach(self, db: "duckdb.DuckDBPyConnection") -> None:
+        """Give a database access to the table's file, read-only; nothing to do but for a DuckDB file."""
+        if self.inside:
+            db.execute(f"attach {quoted(str(self.path))} as {self.alias} (read_only)")
+
+
+def _check_columns(path: Path, name: str, types: Mapping[str, str]) -> None:
+    missing = [column for column in COLUMNS[name] if column not in types]
+    if missing:
+        raise DeepicdError(
+            f"{path} has no column {', '.join(missing)}; its header is {', '.join(types) or 'empty'}.",
+            f"Expected the {name} table of MIMIC-IV 2.0 to 3.1 with its header line.",
+        )
+    if "icd_code" in COLUMNS[name] and types["icd_code"] != "VARCHAR":
+        raise DeepicdError(
+            f"{path} holds codes as {types['icd_code']}: their leading zeros are lost (ICD-9 0389 became 389).",
+            "Make the file again from PhysioNet's CSV with icd_code read as text.",
+        )
+
+
+def _csv_header(path: Path) -> list[str]:
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            return next(csv.reader([file.readline().decode("utf-8-sig")]), [])
+    except (EOFError, gzip.BadGzipFile, zlib.error, UnicodeDecodeError) as error:
+        raise unreadable(path, "it is no gzip file" if path.suffix == ".gz" else "its header is not UTF-8") from error
+
+
+def _parquet_columns(path: Path) -> dict[str, str]:
+    """Column → DuckDB type."""
+    import duckdb
+
+    try:
+        rows = duckdb.execute("select column_name, column_type from (describe from read_parquet(?))", [str(path)])
+    except duckdb.Error as error:
+        raise unreadable(path, "it is no parquet file, or only part of one") from error
+    return dict(rows.fetchall())
+
+
+def holds(database: Path, name: str) -> bool:
+    """Whether a DuckDB file has a table of that name."""
+    return bool(_columns_in(database, name))
+
+
+def _database_columns(path: Path, name: str) -> tuple[str, dict[str, str]]:
+    """Where a table stands in a DuckDB file, 'schema.name', and its columns with their types."""
+    rows = _columns_in(path, name)
+    schemas = sorted({schema for schema, _, _ in rows})
+    if len(schemas) != 1:
+        raise DeepicdError(
+            f"{path} holds {len(schemas)} tables {name}{', in schemas ' + ', '.join(schemas) if schemas else ''}.",
+            "Keep one copy of MIMIC in a DuckDB file, its tables under their own names.",
+        )
+    return f"{schemas[0]}.{name}", {column: kind for _, column, kind in rows}
+
+
+def _columns_in(path: Path, name: str) -> list[tuple[str, str, str]]:
+    """(schema, column, type) of every column of the tables of a name."""
+    import duckdb
+
+    try:
+        with duckdb.connect(str(path), read_only=True) as db:
+            return db.execute(
+                "select schema_name, column_name, data_type from duckdb_columns() where table_name = ? and not internal"
+                " order by schema_name, column_index",
+                [name],
+            ).fetchall()
+    except duckdb.Error as error:
+        raise unreadable(path, "it is no DuckDB file of a version that this DuckDB reads") from error
+
+
+def unreadable(path: Path, why: str) -> DeepicdError:
+    return DeepicdError(
+        f"{path} cannot be read to its end: {why}.",
+        "The file is damaged or its download was cut short: compare it with SHA256SUMS.txt and fetch it again.",
+    )
+
+
+@contextmanager
+def reading(tables: Mapping[str, Table]) -> Iterator[None]:
+    """Turn what DuckDB says of a damaged table into an error that names the file and shows none of its rows."""
+    import duckdb
+
+    try:
+        yield
+    except duckdb.Error as error:
+        text = str(error)
+        if "No space left" in text:
+            raise OSError(ENOSPC, "No space left on device") from None
+        path = next((table.path for table in tables.values() if table.path.name in text), None)
+        if path is None:
+            raise
+        # DuckDB quotes the offending line, which may be part of a note: keep the kind of trouble only
+        raise unreadable(path, next(kind for sign, kind in DAMAGE.items() if sign in text.casefold())) from None
+
+
+def quoted(text: str) -> str:
+    """A SQL string literal."""
+    return "'" + text.replace("'", "''") + "'"
