@@ -10,12 +10,15 @@ Run: deepicd build --mimic ~/mimiciv/3.1 --notes ~/mimic-iv-note/2.2 out/cohort
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from builders import mimic, splits
 from builders.criteria import DEFAULT, Criteria
 from builders.funnel import funnel
+from builders.leakage import Terms, terms
+from builders.parallel import mapped
 from builders.table import quoted
 from deepicd import runs, store
 from deepicd.errors import DeepicdError
@@ -116,6 +119,7 @@ def build(
         mimic.connected(copy, run.folder / ".spill") as db,
     ):
         db.execute(STAYS)
+        register_titles(db, copy)
         _extract(db, criteria, run.folder, copy.origin)
         lost = Counter(dict(db.execute("select reason, count(*) from excluded group by reason").fetchall()))
         run.counts |= _divide(db, criteria)
@@ -123,7 +127,6 @@ def build(
             raise _nothing_left(lost)
         if "d_icd_diagnoses" not in copy.tables:
             run.notes.append("The copy has no d_icd_diagnoses: titles come from the ICD-10-CM release tables, FY2025.")
-        _register_titles(db, "d_icd_diagnoses" in copy.tables)
         _write_files(db, run.folder, copy.origin)
         run.counts["funnel"] = funnel(kept + lost.total(), lost, run.counts["codes"])
         run.counts["flags"] = dict(db.execute(FLAGS).fetchall())
@@ -154,16 +157,27 @@ def _extract(db: "duckdb.DuckDBPyConnection", criteria: Criteria, folder: Path, 
         store.parquet_writer(excluded, EXCLUDED, origin) as excluded_writer,
         progress("notes read") as advance,
     ):
-        for part in extraction.extracted(_batches(db.sql(NOTES), BATCH), criteria, to_read):
+        extract = partial(extraction.extract, criteria=criteria, naming=naming(db) if criteria.strict else {})
+        for part in mapped(extract, batches(db.sql(NOTES), BATCH), to_read):
             for writer, batch in ((row_writer, part.rows), (excluded_writer, part.excluded)):
                 writer.write_table(pa.Table.from_batches([batch]).cast(writer.schema))
             advance(part.rows.num_rows + part.excluded.num_rows)
     db.execute(FOUND.format(rows=quoted(str(rows)), excluded=quoted(str(excluded))))
 
 
-def _batches(result: "duckdb.DuckDBPyRelation", rows: int) -> "Iterator[pa.RecordBatch]":
+def batches(result: "duckdb.DuckDBPyRelation", rows: int) -> "Iterator[pa.RecordBatch]":
     """A result as it is made, so many rows at a time; never all of it in memory."""
     yield from cast("pa.RecordBatchReader", result.to_arrow_reader(rows))
+
+
+def naming(db: "duckdb.DuckDBPyConnection") -> dict[str, Terms]:
+    """What would name each first diagnosis of an ICD-10 stay: its titles and the release's other terms for it."""
+    rows = db.execute(
+        "select distinct s.icd_code, coalesce(t.title, '') from stays s left join titles t using (icd_code)"
+        " where s.icd_version = 10"
+    ).fetchall()
+    found = ((code, title) for text, title in rows if (code := Code.find(text)))
+    return {code.value: terms(code.value, title, code.inclusion_terms) for code, title in found}
 
 
 def _divide(db: "duckdb.DuckDBPyConnection", criteria: Criteria) -> dict[str, Any]:
@@ -184,8 +198,8 @@ def _divide(db: "duckdb.DuckDBPyConnection", criteria: Criteria) -> dict[str, An
     }
 
 
-def _register_titles(db: "duckdb.DuckDBPyConnection", has_dictionary: bool) -> None:
-    """The view `titles`: ICD-10 code → title, MIMIC's own (it names every code it uses) before the release's."""
+def register_titles(db: "duckdb.DuckDBPyConnection", copy: mimic.Copy) -> None:
+    """The table `titles`: ICD-10 code → title, MIMIC's own (it names every code it uses) before the release's."""
     import pyarrow as pa
 
     tables = release()
@@ -204,7 +218,7 @@ def _register_titles(db: "duckdb.DuckDBPyConnection", has_dictionary: bool) -> N
             coalesce(d.icd_code, r.icd_code) as icd_code,
             coalesce(any_value(d.long_title), any_value(r.title)) as title,
             any_value(r.billable) as billable
-        from ({dictionary if has_dictionary else nothing}) d
+        from ({dictionary if "d_icd_diagnoses" in copy.tables else nothing}) d
         full join release r using (icd_code)
         group by 1
     """)
@@ -220,7 +234,7 @@ def _write_files(db: "duckdb.DuckDBPyConnection", folder: Path, origin: Origin) 
     ]
     for name, schema, query in [*files, ("excluded.parquet", EXCLUDED, "select * from excluded")]:
         with store.parquet_writer(folder / name, schema, origin) as writer:
-            for batch in _batches(db.sql(f"{query} order by note_id"), store.ROW_GROUP):
+            for batch in batches(db.sql(f"{query} order by note_id"), store.ROW_GROUP):
                 writer.write_table(pa.Table.from_batches([batch]).cast(writer.schema))
     with store.atomic(folder / "splits.csv") as tmp:
         db.execute(

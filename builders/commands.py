@@ -49,6 +49,9 @@ def synthesize(out: Path, admissions: int, seed: int, hosp: Path | None, overwri
 @click.option("--split", type=click.Choice(["patient", "stratified"]), help="One side a patient, or by code alone.")
 @click.option("--seed", type=int, help="Of the split; 42 unless given.")
 @click.option("--admission-labs/--no-admission-labs", default=None, help="Take results that are marked as admission's.")
+@click.option(
+    "--strict", is_flag=True, default=None, help="Remove sentences that name the diagnosis or tell the outcome."
+)
 @click.option("--min-words", type=click.IntRange(min=0), help="Shortest admission note to keep.")
 @click.option("--max-words", type=click.IntRange(min=1), help="Longest admission note to keep.")
 @overwrite
@@ -92,3 +95,29 @@ def assemble(cohort: Path, traces: Path, out: Path, overwrite: bool) -> None:
     for config, rows in record["counts"]["rows"].items():
         click.echo(f"{config:<7} " + "  ".join(f"{split} {number:,}" for split, number in rows.items()))
     click.echo(f"Dataset ({record['origin']}) → {out}")
+
+
+@click.command()
+@click.option(
+    "--mimic", type=FOLDER, envvar="DEEPICD_MIMIC", required=True, help="Folder above hosp/, or a DuckDB file."
+)
+@click.option(
+    "--notes", type=FOLDER, envvar="DEEPICD_NOTES", required=True, help="Folder above note/, or a DuckDB file."
+)
+@click.argument("out", type=FOLDER)
+@overwrite
+def audit(mimic: Path, notes: Path, out: Path, overwrite: bool) -> None:
+    """Count the admission notes that give their diagnosis away, by section and signal, into OUT/leakage.json.
+
+    Three extractions side by side: ours, ours with the paper's choice of sections, and the published one. Counts only;
+    no note is shown. `deepicd build --strict` removes such sentences.
+
+    \b
+    deepicd audit --mimic ~/mimiciv/3.1 --notes ~/mimic-iv-note/2.2 out/audit
+    """
+    from builders.audit import audit_copy, lines
+
+    record = audit_copy(mimic, notes, out, overwrite=overwrite)
+    for line in lines(record["counts"]["leakage"]):
+        click.echo(line)
+    click.echo(f"\n{out / 'leakage.png'}")

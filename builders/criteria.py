@@ -38,6 +38,8 @@ class Criteria:
     min_words: int = 0
     max_words: int | None = None
     """Of the admission note; one out of these limits falls out, it is not cut. The distiller plans for tokens."""
+    strict: bool = False
+    """Remove every sentence with a signal of builders.leakage: the diagnosis named, the outcome told."""
     split: Rule = "patient"
     seed: int = 42
 

@@ -1,23 +1,19 @@
-"""From joined discharge notes to admission notes: the costly step, on as many cores as there are.
+"""From joined discharge notes to admission notes, a batch at a time: the costly step of a build.
 
 In: batches of note_id, subject_id, hadm_id, icd_code, second_code, seq_num, reason, text; a note that ids and codes
-have ruled out comes with its reason and without its text. Out, batch by batch and in the same order: `ROWS` for the
+have ruled out comes with its reason and without its text. Out: `ROWS` for the
 notes that have what the criteria ask for, `EXCLUDED` for all others.
 """
 
-import os
-from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import islice
-from multiprocessing import get_context
 from typing import Any
 
 import pyarrow as pa
 
 from builders.criteria import Criteria
-from builders.sections import admission_sections, as_text
+from builders.leakage import Terms, without_signals
+from builders.sections import admission_sections, as_text, hospital_course
 from deepicd.icd10cm import Code
 from deepicd.schema import EXCLUDED
 
@@ -35,8 +31,6 @@ ROWS = pa.schema(
     ]
 )
 
-WORTH_IT = 20_000  # notes to read below which starting processes costs more than it saves
-
 
 @dataclass(frozen=True, slots=True)
 class Extracted:
@@ -46,33 +40,15 @@ class Extracted:
     excluded: pa.RecordBatch
 
 
-def extracted(batches: Iterable[pa.RecordBatch], criteria: Criteria, notes: int) -> Iterator[Extracted]:
-    """The batches, extracted in order; `notes` is about how many texts there are to read."""
-    cores = os.cpu_count() or 1
-    if notes < WORTH_IT or cores == 1:
-        yield from (extract(batch, criteria) for batch in batches)
-        return
-    source = iter(batches)
-    # spawned, not forked: a fork would copy DuckDB's threads' locks without the threads
-    with ProcessPoolExecutor(cores, mp_context=get_context("spawn")) as pool:
-        try:
-            waiting: deque[Future[Extracted]] = deque()
-            waiting.extend(pool.submit(extract, batch, criteria) for batch in islice(source, 2 * cores))
-            while waiting:
-                done = waiting.popleft().result()
-                waiting.extend(pool.submit(extract, batch, criteria) for batch in islice(source, 1))
-                yield done
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def extract(batch: pa.RecordBatch, criteria: Criteria) -> Extracted:
-    """One batch; runs in whatever process."""
+def extract(batch: pa.RecordBatch, criteria: Criteria, naming: Mapping[str, Terms]) -> Extracted:
+    """One batch; runs in whatever process. `naming`: what would name each code, needed by strict criteria only."""
     rows: list[dict[str, Any]] = []
     excluded: list[dict[str, Any]] = []
     for note in batch.to_pylist():
         code = None if note["reason"] else Code.find(note["icd_code"])
         parts = admission_sections(note["text"] or "", criteria) if code else {}
+        if criteria.strict and code and parts:
+            parts = without_signals(parts, naming[code.value], hospital_course(note["text"]))
         text = as_text(parts)
         reason = note["reason"] or _reason(code, parts, text, criteria)
         if reason or code is None:

@@ -124,6 +124,11 @@ def admission_sections(note: str, criteria: Criteria = DEFAULT) -> dict[str, str
     return {name: "\n".join(found[name]) for name in sorted(found, key=ORDER.__getitem__)}
 
 
+def hospital_course(note: str) -> str:
+    """What the note tells of the stay itself; '' where it has no such section."""
+    return "\n".join(text for name, text in sections(note) if name == "Brief Hospital Course")
+
+
 def admission_note(note: str) -> str:
     """The admission sections as one text, each under its header."""
     return as_text(admission_sections(note))

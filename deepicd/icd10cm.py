@@ -142,6 +142,14 @@ class Code:
         return release().titles.get(self.value)
 
     @property
+    def inclusion_terms(self) -> tuple[str, ...]:
+        """Other names that the tabular list gives for it and for its parents, the nearest first."""
+        import simple_icd_10_cm as tabular
+
+        known = [prefix for prefix in self.prefixes if prefix in release().titles]
+        return tuple(dict.fromkeys(term for prefix in known for term in tabular.get_inclusion_term(prefix)))
+
+    @property
     def in_release(self) -> bool:
         return self.value in release().titles
 

@@ -1,6 +1,7 @@
 """What a build may be asked for: presets, filters, flags, and the files beside the splits."""
 
 import csv
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from cohorts import rows_in
 from copies import discharge, note, stay, write_copy
 
-from builders import extraction, mimic
+from builders import extraction, mimic, parallel
 from builders.cohort import NOTES, STAYS, build
 from builders.criteria import DEFAULT, PRESETS
 from builders.sections import admission_sections
@@ -90,6 +91,16 @@ def test_limits_of_length_drop_and_count(copy: Path, tmp_path: Path) -> None:
         build(copy, copy, tmp_path / "out", DEFAULT.but(min_words=500))
 
 
+def test_strict_criteria_remove_the_sentences_that_give_the_diagnosis_away(tmp_path: Path) -> None:
+    illness = "She was pale. Troponin suggests NSTEMI. She expired later."
+    copy = write_copy(tmp_path / "copy", stay(20000001, [(1, "I214")]), [discharge(20000001, note("Cough", illness))])
+    build(copy, copy, tmp_path / "out", DEFAULT.but(strict=True))
+    [row] = cohort(tmp_path / "out")
+    assert "She was pale." in row["admission_note"]
+    assert "NSTEMI" not in row["admission_note"]
+    assert "expired" not in row["admission_note"]
+
+
 def test_the_papers_preset_takes_the_whole_exam_and_no_sex() -> None:
     found = admission_sections(note(), PRESETS["paper"])
     assert "HR 70" in found["Physical Exam"]
@@ -130,11 +141,12 @@ def test_a_parquet_copy_whose_codes_are_numbers_is_refused(copy: Path, tmp_path:
 def test_several_processes_extract_what_one_does(copy: Path) -> None:
     found = mimic.find(copy, copy)
     outputs = []
-    for notes in (1, extraction.WORTH_IT):
+    for notes in (1, parallel.WORTH_IT):
         with mimic.connected(found) as db:
             db.execute(STAYS)
             batches = db.sql(NOTES + " order by note_id").to_arrow_reader(2)
-            outputs.append([(part.rows, part.excluded) for part in extraction.extracted(batches, DEFAULT, notes)])
+            extract = partial(extraction.extract, criteria=DEFAULT, naming={})
+            outputs.append([(part.rows, part.excluded) for part in parallel.mapped(extract, batches, notes)])
     assert outputs[0] == outputs[1]
     assert sum(rows.num_rows for rows, _ in outputs[0]) == 5
     assert len(outputs[0]) == 3
