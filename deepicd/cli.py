@@ -14,10 +14,13 @@ from deepicd.errors import DeepicdError
 # name → (module:function, line of help), in the order in which data flows
 COMMANDS = {
     "demo": ("deepicd.demo:demo", "The whole chain on made-up records, one command."),
+    "doctor": ("builders.doctor:doctor", "What is here, what is missing, what to do about it."),
+    "physionet": ("builders.physionet.commands:physionet", "Download MIMIC-IV + Notes; check a copy."),
     "synthesize": ("builders.commands:synthesize", "Make up a MIMIC-IV 3.1 + Note 2.2 copy."),
     "guidelines": ("guidelines.commands:guidelines", "Guideline PDF → one JSON file a chapter."),
     "scrape": ("scrapers.commands:scrape", "gesund.bund.de → descriptions.parquet."),
     "build": ("builders.commands:build", "MIMIC-IV + Notes → cohort of admission notes."),
+    "audit": ("builders.commands:audit", "How often admission notes give their diagnosis away."),
     "distill": ("distill.commands:distill", "Cohort + knowledge → reasoning traces."),
     "assemble": ("builders.commands:assemble", "Cohort + traces → dataset folder."),
     "card": ("cards.commands:card", "Dataset folder → README.md with figures."),

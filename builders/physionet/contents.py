@@ -1,0 +1,95 @@
+"""What a part of a copy holds: each table read once and counted, nothing judged yet."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from builders import mimic
+from builders.physionet.copies import Part
+from builders.synthetic.mark import is_synthetic
+from builders.table import Table, reading
+from deepicd.errors import DeepicdError
+
+if TYPE_CHECKING:
+    import duckdb
+
+IDS = ("admissions", "discharge")
+"""Tables whose patient and stay are remembered, so that joining notes and admissions needs no second look at them."""
+
+NOTES = """
+select count(*) - count(distinct hadm_id), count(distinct subject_id)
+from discharge
+"""
+
+# As the cohort joins: a note belongs to an admission of the same patient.
+ORPHANS = """
+select count(*)
+from discharge n
+left join (select distinct subject_id, hadm_id from admissions) a using (subject_id, hadm_id)
+where a.hadm_id is null
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """The counts of one part."""
+
+    part: Part
+    made_up: bool
+    """Proven to be ours by SYNTHETIC.json, file by file."""
+    rows: dict[str, int]
+    """Table → rows, for the tables that can be read to their end."""
+    errors: dict[str, DeepicdError]
+    """Table → why it cannot be read, or is not what it was."""
+    surplus: int = 0
+    """Notes beyond one a stay."""
+    patients: int = 0
+    """Patients with a note."""
+
+
+@contextmanager
+def database() -> Iterator["duckdb.DuckDBPyConnection"]:
+    import duckdb
+
+    with duckdb.connect(config={"memory_limit": mimic.MEMORY}) as db:
+        db.execute("set enable_progress_bar = false")  # it goes to stdout
+        yield db
+
+
+def read(db: "duckdb.DuckDBPyConnection", part: Part) -> Contents:
+    """Count a part's tables. Leaves the ids of the tables in IDS in `db`, in place of those of a part read before."""
+    made_up = part.root.is_dir() and is_synthetic(part.root, part.files.values())
+    rows: dict[str, int] = {}
+    errors: dict[str, DeepicdError] = {}
+    for name, path in part.files.items():
+        try:
+            table = Table.at(path, name)
+            with reading({name: table}):
+                table.attach(db)
+                rows[name] = _count(db, table)
+            if name == "diagnoses_icd":
+                mimic.check_codes(table)
+        except DeepicdError as error:
+            errors[name] = error
+    surplus, patients = _numbers(db, NOTES) if "discharge" in rows else (0, 0)
+    return Contents(part, made_up, rows, errors, surplus, patients)
+
+
+def orphans(db: "duckdb.DuckDBPyConnection") -> int:
+    """How many of the notes last read have no admission among the admissions last read."""
+    return _numbers(db, ORPHANS)[0]
+
+
+def _count(db: "duckdb.DuckDBPyConnection", table: Table) -> int:
+    source = table.scan
+    if table.name in IDS:
+        db.execute(f"create or replace temp table {table.name} as select subject_id, hadm_id from {source}")
+        source = table.name
+    return _numbers(db, f"select count(*) from {source}")[0]
+
+
+def _numbers(db: "duckdb.DuckDBPyConnection", query: str) -> tuple[int, ...]:
+    row = db.execute(query).fetchone()
+    assert row is not None
+    return tuple(row)

@@ -1,0 +1,84 @@
+"""`deepicd doctor`: what is here, and what is wrong with it."""
+
+from pathlib import Path
+
+import pytest
+from conftest import Deepicd
+from copies import discharge, stay, write_copy
+
+from builders.doctor import gpu, packages
+from deepicd import __version__
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    return write_copy(tmp_path / "copy", stay(20000001, [(1, "I214")]), [discharge(20000001)])
+
+
+@pytest.fixture(autouse=True)
+def _no_default_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DEEPICD_MIMIC", raising=False)
+    monkeypatch.delenv("DEEPICD_NOTES", raising=False)
+
+
+def test_a_machine_with_what_the_floor_needs_is_well(deepicd: Deepicd):
+    outcome = deepicd("doctor")
+    assert outcome.code == 0, outcome.err
+    assert outcome.out.startswith(f"deepicd {__version__}\n  ok       Python ")
+
+
+def test_the_floor_and_each_extra_have_a_line():
+    lines = {check.what: check for check in packages()}
+    assert lines["packages"].status == "ok"
+    assert "click 8" in lines["packages"].found
+    assert {"extra mimic", "extra hub"} <= set(lines)
+    assert "extra all" not in lines
+
+
+def test_a_copy_is_checked_with_its_pair(copy, deepicd: Deepicd):
+    outcome = deepicd("doctor", "--mimic", copy, "--notes", copy)
+    assert outcome.code == 0, outcome.err
+    assert "The pair\n" in outcome.out
+    assert "0 of 1 notes have no admission" in outcome.out
+
+
+def test_the_environment_names_the_copy_as_it_does_for_build(copy, deepicd: Deepicd, monkeypatch):
+    monkeypatch.setenv("DEEPICD_MIMIC", str(copy))
+    assert "diagnoses_icd    1 rows" in deepicd("doctor").out
+
+
+def test_a_damaged_copy_exits_with_1(copy, deepicd: Deepicd):
+    (copy / "hosp" / "admissions.csv.gz").write_bytes(b"no gzip")
+    outcome = deepicd("doctor", "--mimic", copy)
+    assert outcome.code == 1
+    assert "differs  admissions" in outcome.out
+
+
+def test_several_copies_under_one_option_are_an_error_that_lists_them(tmp_path, deepicd: Deepicd):
+    for name in ("2.2", "3.1"):
+        write_copy(tmp_path / name, stay(20000001, [(1, "I214")]), [discharge(20000001)])
+    outcome = deepicd("doctor", "--mimic", tmp_path)
+    assert outcome.code == 1
+    assert "holds 2 copies of MIMIC-IV" in outcome.err
+
+
+DRIVERS = {
+    "one": ("#!/bin/sh\necho 'NVIDIA H200, 143771 MiB'", "ok", "NVIDIA H200, 143771 MiB"),
+    "two": ("#!/bin/sh\nprintf 'A100, 1 MiB\\nA100, 1 MiB\\n'", "ok", "A100, 1 MiB; A100, 1 MiB"),
+    "broken": ("#!/bin/sh\nexit 9", "unknown", "nvidia-smi ended with 9 and named none"),
+}
+
+
+@pytest.mark.parametrize(("script", "status", "found"), DRIVERS.values(), ids=DRIVERS)
+def test_gpus_are_those_that_the_driver_names(script, status, found, tmp_path, monkeypatch):
+    program = tmp_path / "nvidia-smi"
+    program.write_text(script)
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    check = gpu()
+    assert (check.status, check.found) == (status, found)
+
+
+def test_no_driver_means_no_gpu(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert gpu().status == "absent"
