@@ -25,7 +25,7 @@ lint: $(READY) ## ruff and mypy (strict)
 setup: $(READY) ## .venv with everything that demo and tests need
 
 # Remade when the project or its lock changes. Exact versions come from the lock; pip brings whatever index it is set to.
-$(READY): pyproject.toml $(LOCK)
+$(READY): pyproject.toml $(LOCK) requirements/dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "deepicd needs Python 3.11 or newer; name one with: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -30,33 +30,34 @@ Row = dict[str, Any]
 
 def assemble(cohort: Path, traces: Path, out: Path, *, overwrite: bool = False) -> runs.Record:
     """Write the three configs with their splits; the record. Raises DeepicdError if traces and cohort do not match."""
+    runs.required(cohort, "build")
     traces = recipe_folder(traces)
     plan = runs.plan("assemble", options={"recipe": traces.name}, inputs={"cohort": cohort, "traces": traces})
     if done := runs.finished(out, plan):
         return done
     kept = _kept_traces(traces)
     files = {split: cohort / f"{split}.parquet" for split in SPLITS}
-    tables = {split: store.parquet_file(path, COHORT) for split, path in files.items()}
     origin = store.combined(store.origin_of(path) for path in [*files.values(), *(traces / "kept").glob("*.parquet")])
     with runs.fresh_folder(out, plan, origin, overwrite=overwrite) as run:
         used: set[str] = set()
         run.counts["rows"] = {config: {} for config in DATASET}
-        for split, table in tables.items():
-            rows = table.read(COHORT.names).to_pylist()
+        for split, path in files.items():
+            rows = store.read_table(path, COHORT).to_pylist()
             _check_match(rows, kept)
             used |= {row["note_id"] for row in rows if row["note_id"] in kept}
             for config in DATASET:
-                shaped = list(_shape(config, split, rows, kept))
-                _write(run.folder / config, config, split, shaped, origin)
-                run.counts["rows"][config][split] = len(shaped)
+                # an empty split is left out: `datasets` cannot load one
+                if shaped := list(_shape(config, split, rows, kept)):
+                    _write(run.folder / config, config, split, shaped, origin)
+                    run.counts["rows"][config][split] = len(shaped)
+        if not kept:
+            raise DeepicdError(f"{traces} holds no kept trace.", "See why in its rejected/ folder and run.json.")
         if strangers := len(kept) - len(used):
             raise DeepicdError(
                 f"{strangers:,} of {len(kept):,} kept traces belong to no row of {cohort}.",
                 "Assemble traces with the cohort they were made from.",
             )
-    record = runs.read(out)
-    assert record is not None
-    return record
+    return run.record
 
 
 def recipe_folder(traces: Path) -> Path:
@@ -81,7 +82,7 @@ def _kept_traces(folder: Path) -> dict[str, Row]:
     return {
         row["note_id"]: row
         for path in sorted((folder / "kept").glob("*.parquet"))
-        for row in store.parquet_file(path, TRACES).read(columns).to_pylist()
+        for row in store.read_table(path, TRACES, columns).to_pylist()
     }
 
 
@@ -125,8 +126,8 @@ def _shape(config: str, split: str, rows: list[Row], kept: dict[str, Row]) -> It
 
 
 def _write(folder: Path, config: str, split: str, rows: list[Row], origin: Origin) -> None:
-    """One file for every ROWS_PER_FILE rows, named as `datasets` names shards; an empty split gets an empty file."""
-    files = max(1, ceil(len(rows) / ROWS_PER_FILE))
+    """One file for every ROWS_PER_FILE rows, named as `datasets` names shards."""
+    files = ceil(len(rows) / ROWS_PER_FILE)
     for number in range(files):
         part = rows[number * ROWS_PER_FILE : (number + 1) * ROWS_PER_FILE]
         path = folder / f"{split}-{number:05d}-of-{files:05d}.parquet"

@@ -59,9 +59,7 @@ def audit_copy(mimic_root: Path, notes_root: Path, out: Path, *, overwrite: bool
 
         smallest = 10 if copy.origin == "mimic" else 1  # no small cell of credentialed data in a figure
         draw(run.folder / "leakage.png", run.counts["leakage"], smallest=smallest)
-    record = runs.read(out)
-    assert record is not None
-    return record
+    return run.record
 
 
 def audit_batch(batch: pa.RecordBatch, terms: Mapping[str, Terms]) -> Counts:

@@ -131,9 +131,7 @@ def build(
         run.counts["funnel"] = funnel(kept + lost.total(), lost, run.counts["codes"])
         run.counts["flags"] = dict(db.execute(FLAGS).fetchall())
         store.write_json(run.folder / "funnel.json", run.counts["funnel"])
-    record = runs.read(out)
-    assert record is not None
-    return record
+    return run.record
 
 
 def first_codes(mimic_root: Path, notes_root: Path) -> list[Code]:

@@ -125,18 +125,22 @@ def check_codes(diagnoses: Table) -> None:
 
 def _check_codes_are_text(db: "duckdb.DuckDBPyConnection", table: Table) -> None:
     """ICD-9 diagnoses 001–099 are infections, some 3 in 100 ICD-9 rows of the open demo, and no numeric ICD-9 code has
-    fewer than three digits: none of the former or any of the latter means damage."""
-    numeric, short, zero = db.execute(
+    fewer than three digits or a point: none of the former or any of the latter means damage."""
+    [(numeric, short, zero, decimal)] = db.execute(
         """
-        select count(*), count(*) filter (length(icd_code) < 3), count(*) filter (starts_with(icd_code, '0'))
+        select
+            count(*),
+            count(*) filter (regexp_full_match(icd_code, '[0-9]{1,2}')),
+            count(*) filter (starts_with(icd_code, '0')),
+            count(*) filter (not regexp_full_match(icd_code, '[0-9]+'))
         from diagnoses_icd
-        where icd_version = 9 and regexp_full_match(icd_code, '[0-9]+')
+        where icd_version = 9 and regexp_full_match(trim(icd_code), '[0-9]+([.][0-9]*)?(E[+]?[0-9]+)?')
         """
-    ).fetchall()[0]
+    ).fetchall()
     enough = 300  # rows below which the absence of leading zeros may be chance
-    if short or (numeric >= enough and zero == 0):
+    if short or decimal or (numeric >= enough and zero == 0):
         raise DeepicdError(
             f"{table.path} has lost the leading zeros of its ICD-9 codes: of {numeric:,} numeric codes {zero:,} start"
-            f" with 0 and {short:,} have fewer than three digits.",
+            f" with 0, {short:,} have fewer than three digits, {decimal:,} are written as decimal numbers.",
             "A program read the codes as numbers. Use the file as PhysioNet ships it, or read icd_code as text.",
         )

@@ -9,6 +9,7 @@ text, whatever a reader would guess. Damage is an error that names the file and 
 
 import csv
 import gzip
+import re
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -53,6 +54,7 @@ DAMAGE = {
     "unicode": "it holds bytes that are not UTF-8",
     "": "a line does not have the header's columns or types",
 }
+CHUNK = 2**24  # bytes
 DATABASES = (".duckdb", ".db")
 
 
@@ -76,7 +78,11 @@ class Table:
         elif path.suffix == ".parquet":
             types = _parquet_columns(path)
         else:
-            types = dict.fromkeys(_csv_header(path), "VARCHAR")
+            header = _csv_header(path)
+            types = dict.fromkeys(header, "VARCHAR")
+            if len(types) < len(header):
+                raise unreadable(path, "its header names a column twice")
+            _check_end(path)
         _check_columns(path, name, types)
         return cls(name, path, tuple(types), inside)
 
@@ -109,8 +115,10 @@ class Table:
 def _check_columns(path: Path, name: str, types: Mapping[str, str]) -> None:
     missing = [column for column in COLUMNS[name] if column not in types]
     if missing:
+        # a file without its header line has a row in that place: names only are repeated, never what stands there
+        has = [column for column in types if re.fullmatch("[a-z][a-z_]*", column)]
         raise DeepicdError(
-            f"{path} has no column {', '.join(missing)}; its header is {', '.join(types) or 'empty'}.",
+            f"{path} has no column {', '.join(missing)}; its header names {', '.join(has) or 'no column'}.",
             f"Expected the {name} table of MIMIC-IV 2.0 to 3.1 with its header line.",
         )
     if "icd_code" in COLUMNS[name] and types["icd_code"] != "VARCHAR":
@@ -126,6 +134,19 @@ def _csv_header(path: Path) -> list[str]:
             return next(csv.reader([file.readline().decode("utf-8-sig")]), [])
     except (EOFError, gzip.BadGzipFile, zlib.error, UnicodeDecodeError) as error:
         raise unreadable(path, "it is no gzip file" if path.suffix == ".gz" else "its header is not UTF-8") from error
+
+
+def _check_end(path: Path) -> None:
+    """Raise where a CSV that is not zipped (gzip knows its own end) stops within a quoted text.
+
+    A cut download of the notes does, and DuckDB would take the open quote for a whole row.
+    """
+    if path.suffix == ".gz":
+        return
+    with path.open("rb") as file:
+        quotes = sum(chunk.count(b'"') for chunk in iter(lambda: file.read(CHUNK), b""))
+    if quotes % 2:
+        raise unreadable(path, "it ends in the middle of a row")
 
 
 def _parquet_columns(path: Path) -> dict[str, str]:
@@ -189,10 +210,13 @@ def reading(tables: Mapping[str, Table]) -> Iterator[None]:
         text = str(error)
         if "No space left" in text:
             raise OSError(ENOSPC, "No space left on device") from None
+        # DuckDB quotes the offending line, which may be part of a note: keep the kind of trouble only
         path = next((table.path for table in tables.values() if table.path.name in text), None)
         if path is None:
-            raise
-        # DuckDB quotes the offending line, which may be part of a note: keep the kind of trouble only
+            raise DeepicdError(
+                f"DuckDB gave up on the copy ({type(error).__name__}).",
+                "If memory or disk ran short, free some; else compare the files with SHA256SUMS.txt.",
+            ) from None
         raise unreadable(path, next(kind for sign, kind in DAMAGE.items() if sign in text.casefold())) from None
 
 

@@ -21,19 +21,25 @@ SIZES = [(1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_
 
 def write_card(folder: Path) -> runs.Record:
     """Write the card of a dataset folder; its record. Raises DeepicdError where the folder is no finished dataset."""
-    record = runs.read(folder)
-    if record is None or record["command"] != "assemble":
-        raise DeepicdError(f"{folder} is no dataset folder.", "Make it: deepicd assemble --cohort DIR --traces DIR OUT")
+    record = runs.required(folder, "assemble")
+    if lacking := {"build", "distill"} - record["lineage"].keys():
+        raise DeepicdError(
+            f"{folder / runs.RECORD} does not tell of the stages before: {', '.join(sorted(lacking))}.",
+            "Assemble the dataset again from a cohort and traces of this version.",
+        )
+    origin = record["origin"]
     inputs = {"record": folder / runs.RECORD} | {config: folder / config for config in DATASET}
     plan = runs.plan("card", options={}, inputs=inputs)
-    found = statistics(folder, record["origin"])
-    with runs.kept_folder(folder / "card", plan, record["origin"]) as run:
-        _draw(run.folder, found, record["origin"])
-        store.write_text(folder / "README.md", render(folder, record, found))
-        run.counts["rows"] = found.rows
-    card_record = runs.read(folder / "card")
-    assert card_record is not None
-    return card_record
+    readme = folder / "README.md"
+    done = runs.finished(folder / "card", plan)
+    if done and readme.is_file() and store.digest(readme) == done["counts"]["readme_sha256"]:
+        return done
+    found = statistics(folder, origin)
+    with runs.kept_folder(folder / "card", plan, origin) as run:
+        _draw(run.folder, found, origin)
+        store.write_text(readme, render(folder, record, found))
+        run.counts |= {"rows": found.rows, "readme_sha256": store.digest(readme)}
+    return run.record
 
 
 def render(folder: Path, record: runs.Record, found: Statistics) -> str:
@@ -48,7 +54,7 @@ def render(folder: Path, record: runs.Record, found: Statistics) -> str:
         keep_trailing_newline=True,
         autoescape=False,  # it is Markdown
     )
-    environment.filters["count"] = lambda value: f"under {SMALLEST_CELL}" if value is None else f"{value:,}"
+    environment.filters["count"] = lambda value: "withheld" if value is None else f"{value:,}"
     lineage, origin = record["lineage"], record["origin"]
     distilled = lineage["distill"]
     body = environment.get_template("dataset.md.j2").render(
@@ -65,6 +71,7 @@ def render(folder: Path, record: runs.Record, found: Statistics) -> str:
         knowledge={name: lineage[name] for name in ("guidelines", "scrape") if name in lineage},
         funnel=funnel_steps(lineage["build"]["counts"]["funnel"]["steps"], origin),
         reasons=_hidden(distilled["counts"]["reasons"], origin),
+        undescribed=_hidden({"rows": distilled["counts"]["without_description"]}, origin)["rows"],
         smallest=SMALLEST_CELL,
     )
     return f"---\n{front_matter(folder, record, found)}---\n\n{body}"
@@ -131,7 +138,7 @@ def licence(origin: Origin) -> dict[str, Any]:
 def _draw(folder: Path, found: Statistics, origin: Origin) -> None:
     from cards import figures
 
-    figures.chapter_distribution(folder / "chapters.png", found.chapters)
+    figures.chapter_distribution(folder / "chapters.png", found.chapters, sum(found.rows["grpo"].values()))
     if found.words:
         smallest = SMALLEST_CELL if origin == "mimic" else 1
         figures.trace_lengths(folder / "trace_lengths.png", found.words, smallest_bin=smallest)

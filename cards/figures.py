@@ -7,7 +7,6 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from cards.statistics import SMALLEST_CELL
 from deepicd import store
 from deepicd.icd10cm import CHAPTERS
 
@@ -16,19 +15,16 @@ DPI = 144
 SHORT = 46  # characters of a chapter title beside its bar
 
 
-def chapter_distribution(path: Path, chapters: Mapping[int, int | None]) -> None:
-    """A bar a chapter, I to XXII from top to bottom, its share of all samples written at its end."""
+def chapter_distribution(path: Path, chapters: Mapping[int, int | None], total: int) -> None:
+    """A bar a chapter, I to XXII from top to bottom, its share of all samples (`total`) written at its end."""
     figure = Figure(figsize=(8.6, 6.4), layout="constrained")
     axes = figure.add_subplot()
     shown = [chapters[chapter.number] or 0 for chapter in CHAPTERS]
-    total = sum(shown) or 1
     places = range(len(CHAPTERS))
     axes.barh(places, shown, color=BLUE, height=0.72)
     for place, chapter in enumerate(CHAPTERS):
         count = chapters[chapter.number]
-        label = (
-            f"<{SMALLEST_CELL} or withheld" if count is None else f"{count:,} ({count / total:.1%})" if count else "0"
-        )
+        label = "withheld" if count is None else f"{count:,} ({count / total:.1%})" if count else "0"
         axes.annotate(label, (count or 0, place), xytext=(4, 0), textcoords="offset points", va="center", size=8)
     axes.set_yticks(places, [f"{chapter.roman}  {_short(chapter.title)}" for chapter in CHAPTERS], size=8)
     axes.set_ylim(len(CHAPTERS) - 0.4, -0.6)  # I at the top

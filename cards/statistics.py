@@ -1,6 +1,7 @@
 """The figures a card shows, counted from the dataset's parquet files and the records of the stages.
 
-Of credentialed data no count under ten is shown, nor one that a total would give away (PhysioNet, small cells).
+Of credentialed data no count of patients under ten is shown, nor one that a total would give away. The rows of configs
+and splits are exact all the same: they stand in the YAML, and the loader checks them.
 """
 
 from collections import Counter
@@ -50,9 +51,10 @@ class Statistics:
 def statistics(folder: Path, origin: Origin) -> Statistics:
     """Count a dataset folder. Raises DeepicdError where a config or split is missing or not of our schema."""
     files = {
-        config: {split: sorted((folder / config).glob(f"{split}-*.parquet")) for split in SPLITS} for config in DATASET
+        config: {split: found for split in SPLITS if (found := sorted((folder / config).glob(f"{split}-*.parquet")))}
+        for config in DATASET
     }
-    lacking = [f"{config}/{split}" for config in files for split in SPLITS if not files[config][split]]
+    lacking = [config for config, by_split in files.items() if not any(by_split.values())]
     if lacking:
         raise DeepicdError(
             f"{folder} is no dataset folder: it lacks {', '.join(lacking)}.",
@@ -98,16 +100,20 @@ def chapters(codes: Sequence[str], origin: Origin) -> dict[int, int | None]:
 
 
 def suppressed(cells: Mapping[Key, int]) -> dict[Key, int | None]:
-    """Cells with those of 1 to 9 hidden (None). Where one alone would be hidden, so is the next smallest, since the
-    total would give it away.
+    """Cells with those of 1 to 9 hidden (None), and the next smallest with them until the total no longer tells.
+
+    It tells where one cell is hidden, or where what is hidden adds up to fewer than ten.
 
     >>> suppressed({"a": 100, "b": 40, "c": 3, "d": 0})
     {'a': 100, 'b': None, 'c': None, 'd': 0}
     """
-    hidden = {key for key, count in cells.items() if 0 < count < SMALLEST_CELL}
-    if len(hidden) == 1:
-        others = {key: count for key, count in cells.items() if count >= SMALLEST_CELL}
-        hidden |= {min(others, key=others.__getitem__)} if others else set()
+    rising = sorted((key for key, count in cells.items() if count), key=cells.__getitem__)
+    hidden = [key for key in rising if cells[key] < SMALLEST_CELL]
+    others = iter(rising[len(hidden) :])
+    while hidden and (len(hidden) == 1 or sum(cells[key] for key in hidden) < SMALLEST_CELL):
+        if (another := next(others, None)) is None:
+            break
+        hidden.append(another)
     return {key: None if key in hidden else count for key, count in cells.items()}
 
 

@@ -3,8 +3,10 @@
 The first lines of help stand here, so that `deepicd --help` reads no stage at all and answers at once.
 """
 
+import signal
 import sys
 from importlib import import_module
+from typing import NoReturn
 
 import click
 
@@ -72,6 +74,7 @@ def missing_library(error: ModuleNotFoundError) -> DeepicdError:
 
 def main(args: list[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 an error that the message explains, 2 wrong usage, 130 stopped."""
+    signal.signal(signal.SIGTERM, _stop)  # what SLURM and systemd send; cleaned up after like Ctrl-C
     try:
         cli.main(args=args, prog_name="deepicd", standalone_mode=False)
     except click.ClickException as error:
@@ -89,10 +92,10 @@ def main(args: list[str] | None = None) -> None:
         sys.exit(130)
 
 
+def _stop(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
 def _fail(message: str) -> None:
     click.echo(f"Error: {message}", err=True)
     sys.exit(1)
-
-
-if __name__ == "__main__":
-    main()

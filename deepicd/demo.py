@@ -1,11 +1,12 @@
 """`deepicd demo`: the whole chain on made-up records, from synthetic notes to a dataset that loads.
 
 Each step is the stage's own function with its ordinary arguments; the lines printed are commands that do the same.
-The knowledge is made up as well: a guideline PDF and a small site of descriptions, both of our own making, stand where
-the real ones would, and the real parser and the real spider read them.
+The knowledge is made up as well: a guideline PDF (`python -m guidelines.sample`) and a small site of descriptions
+(`python -m scrapers.sample_site`) stand where the real ones would, and the real parser and spider read them.
 """
 
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,8 +19,12 @@ from deepicd import runs, store
 class Step:
     """A stage of the demo: the command it stands for, and what to do."""
 
-    command: str
+    words: Sequence[object]
     run: Callable[[], runs.Record]
+
+    @property
+    def command(self) -> str:
+        return shlex.join(["deepicd", *map(str, self.words)])
 
 
 @click.command()
@@ -68,29 +73,31 @@ def steps(out: Path, admissions: int, seed: int, overwrite: bool) -> list[Step]:
 
     return [
         Step(
-            f"deepicd synthesize {mimic} --admissions {admissions} --seed {seed}",
+            ["synthesize", mimic, "--admissions", admissions, "--seed", seed],
             lambda: synthesize(mimic, admissions, seed, overwrite=overwrite),
         ),
-        Step(f"deepicd guidelines {pdf} {chapters}", guidelines),
+        Step(["guidelines", pdf, chapters], guidelines),
+        Step(["scrape", scraped, "--codes", out / "codes.txt", "--base-url", "http://127.0.0.1"], lambda: _scrape(out)),
         Step(
-            f"deepicd scrape {scraped} --base-url http://127.0.0.1:PORT --codes {out / 'codes.txt'}",
-            lambda: _scrape(out),
-        ),
-        Step(
-            f"deepicd build --mimic {mimic} --notes {mimic} {cohort} --seed {seed}",
+            ["build", "--mimic", mimic, "--notes", mimic, cohort, "--seed", seed],
             lambda: build(mimic, mimic, cohort, Criteria(seed=seed), overwrite=overwrite),
         ),
         Step(
-            f"deepicd distill {cohort} {written} --guidelines {chapters} --descriptions {descriptions}",
+            ["distill", cohort, written, "--guidelines", chapters, "--descriptions", descriptions],
             lambda: traces.distill(
-                cohort, written, recipe.load(Path("rehearsal")), guidelines=chapters, descriptions=descriptions
+                cohort,
+                written,
+                recipe.load(Path("rehearsal")),
+                guidelines=chapters,
+                descriptions=descriptions,
+                overwrite=overwrite,
             ),
         ),
         Step(
-            f"deepicd assemble --cohort {cohort} --traces {written} {dataset}",
+            ["assemble", "--cohort", cohort, "--traces", written, dataset],
             lambda: assemble(cohort, written, dataset, overwrite=overwrite),
         ),
-        Step(f"deepicd card {dataset}", lambda: write_card(dataset)),
+        Step(["card", dataset], lambda: write_card(dataset)),
     ]
 
 
@@ -119,6 +126,7 @@ def report(out: Path, records: dict[str, runs.Record]) -> str:
     width = max(len(name) for name, _ in table)
     lines = [f"  {name:<{width}}  {number:>7,}" for name, number in table]
     dataset = out / "dataset"
+    load = f'from datasets import load_dataset; print(load_dataset({str(dataset)!r}, "traces"))'
     return "\n".join(
         [
             "",
@@ -126,6 +134,6 @@ def report(out: Path, records: dict[str, runs.Record]) -> str:
             "",
             f"Dataset: {dataset} (made-up records; traces by the engine 'rehearsal', no model)",
             f"Card:    {dataset / 'README.md'}",
-            f"Load it: python -c \"from datasets import load_dataset; print(load_dataset('{dataset}', 'traces'))\"",
+            f"Load it: python -c {shlex.quote(load)}",
         ]
     )

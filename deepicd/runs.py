@@ -10,10 +10,9 @@ does nothing the second time.
     with runs.fresh_folder(out, plan, origin) as run:  # appears when the block ends well, or not at all
         write(run.folder / "train.parquet")
         run.counts["kept"] = 3
+    return run.record
 """
 
-import fcntl
-import os
 import shlex
 import shutil
 import sys
@@ -64,19 +63,33 @@ class Run:
     """Numbers that the card shows: rows kept, rows dropped by reason."""
     notes: list[str] = field(default_factory=list)
     """Sentences for the reader of the record, e.g. that titles came from the release tables."""
+    record: "Record" = field(default_factory=dict)
+    """What run.json says; filled when the block has ended well."""
 
 
 Record = dict[str, Any]
 """A run.json as read; `_recorded` below writes its fields."""
+
+# What must be there for a file to be a record.
+FIELDS: dict[str, type] = {
+    "version": str,
+    "command": str,
+    "key": str,
+    "origin": str,
+    "options": dict,
+    "inputs": dict,
+    "counts": dict,
+    "notes": list,
+    "outputs": dict,
+    "lineage": dict,
+}
 
 
 def plan(command: str, *, options: Mapping[str, Any], inputs: Mapping[str, Path]) -> Plan:
     """Digest the inputs (files or folders) and take along the records of the stages that made them."""
     lineage: dict[str, Any] = {}
     for path in inputs.values():
-        record_path = (path if path.is_dir() else path.parent) / RECORD
-        if record_path.is_file():
-            upstream = store.read_json(record_path)
+        if upstream := read(path if path.is_dir() else path.parent):
             lineage |= upstream.get("lineage", {})
             lineage[upstream["command"]] = _portable(upstream)
     digests = {path: store.digest(path) for path in set(inputs.values())}  # one file may play several parts
@@ -96,9 +109,26 @@ def _portable(record: Record) -> Record:
 
 
 def read(folder: Path) -> Record | None:
-    """The record in a folder, None where there is none."""
+    """The record in a folder, None where there is none. Raises DeepicdError for a run.json that is none of ours."""
     path = folder / RECORD
-    return store.read_json(path) if path.is_file() else None
+    if not path.is_file():
+        return None
+    record = store.read_json(path)
+    if not isinstance(record, dict) or any(not isinstance(record.get(name), kind) for name, kind in FIELDS.items()):
+        raise DeepicdError(
+            f"{path} is not the record of a stage.",
+            "Was it edited? Make the folder again with the stage that wrote it.",
+        )
+    return record
+
+
+def required(folder: Path, command: str) -> Record:
+    """The record of the finished run of a stage in a folder. Raises DeepicdError where there is none."""
+    record = read(folder)
+    if record is None or record["command"] != command:
+        holds = "no finished run" if record is None else f"a run of `deepicd {record['command']}`"
+        raise DeepicdError(f"{folder} holds {holds}.", f"Point at what `deepicd {command}` has made, or run it first.")
+    return record
 
 
 def finished(folder: Path, plan: Plan) -> Record | None:
@@ -120,36 +150,46 @@ def fresh_folder(out: Path, plan: Plan, origin: Origin, *, overwrite: bool = Fal
     Hidden files in it are scratch and go at the end. Refuses (DeepicdError) an `out` that holds something else, and a
     second process at work on the same one.
     """
-    out = out.absolute()
+    out = out.resolve()  # a link is followed, not replaced
+    if out == Path.cwd() or out.is_mount():
+        raise DeepicdError(f"{out} is the working folder or a mount point.", "Name a folder in it, which may be new.")
     refuse_other_content(out, plan, overwrite=overwrite)
-    staging = out.with_name(f".{out.name}.partial")
+    staging, old = out.with_name(f".{out.name}.partial"), out.with_name(f".{out.name}.old")
     staging.mkdir(parents=True, exist_ok=True)
-    with _only_process(staging, out):
+    with store.only_process(staging, out):
         try:
-            for left_over in staging.iterdir():  # of a run that was killed
-                shutil.rmtree(left_over) if left_over.is_dir() else left_over.unlink()
+            if old.exists():  # of a run that was killed between two renamings
+                shutil.rmtree(old) if out.exists() else old.rename(out)
+            refuse_other_content(out, plan, overwrite=overwrite)  # again, now that nobody else can write to it
+            _empty(staging)
             with _recorded(Run(staging, plan, origin)) as run:
                 yield run
             for scratch in staging.glob(".*"):
-                shutil.rmtree(scratch) if scratch.is_dir() else scratch.unlink()
+                store.remove(scratch)
             if out.exists():
-                old = out.with_name(f".{out.name}.old")
-                shutil.rmtree(old, ignore_errors=True)
                 out.rename(old)
-                staging.rename(out)
-                shutil.rmtree(old)
-            else:
-                staging.rename(out)
+            staging.rename(out)
+            run.folder = out
+            shutil.rmtree(old, ignore_errors=True)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
+
+
+def _empty(folder: Path) -> None:
+    """Remove what a killed run has left."""
+    for left_over in folder.iterdir():
+        store.remove(left_over)
 
 
 @contextmanager
 def kept_folder(out: Path, plan: Plan, origin: Origin) -> Iterator[Run]:
     """A folder that keeps what earlier, interrupted runs left in it; its record appears when the block ends well."""
     out.mkdir(parents=True, exist_ok=True)
-    with _only_process(out, out), _recorded(Run(out, plan, origin)) as run:
-        yield run
+    with store.only_process(out, out):
+        for partial in out.rglob(".*.partial"):  # a file that a killed run was writing
+            store.remove(partial)
+        with _recorded(Run(out, plan, origin)) as run:
+            yield run
 
 
 def refuse_other_content(out: Path, plan: Plan, *, overwrite: bool = False) -> None:
@@ -198,40 +238,23 @@ def _difference(record: Record, plan: Plan) -> str:
 def _recorded(run: Run) -> Iterator[Run]:
     started, clock = datetime.now(UTC), time.monotonic()
     yield run
-    store.write_json(
-        run.folder / RECORD,
-        {
-            "version": __version__,
-            "command": run.plan.command,
-            "argv": shlex.join(["deepicd", *sys.argv[1:]]),
-            "key": run.plan.key,
-            "origin": run.origin,
-            "options": run.plan.options,
-            "inputs": run.plan.inputs,
-            "counts": run.counts,
-            "notes": run.notes,
-            "started": started.isoformat(timespec="seconds"),
-            "seconds": round(time.monotonic() - clock, 2),
-            "outputs": {
-                path.relative_to(run.folder).as_posix(): {"bytes": path.stat().st_size, "sha256": store.digest(path)}
-                for path in store.files_in(run.folder)
-            },
-            "lineage": run.plan.lineage,
+    record = {
+        "version": __version__,
+        "command": run.plan.command,
+        "argv": shlex.join(["deepicd", *sys.argv[1:]]),
+        "key": run.plan.key,
+        "origin": run.origin,
+        "options": run.plan.options,
+        "inputs": run.plan.inputs,
+        "counts": run.counts,
+        "notes": run.notes,
+        "started": started.isoformat(timespec="seconds"),
+        "seconds": round(time.monotonic() - clock, 2),
+        "outputs": {
+            path.relative_to(run.folder).as_posix(): {"bytes": path.stat().st_size, "sha256": store.digest(path)}
+            for path in store.files_in(run.folder)
         },
-    )
-
-
-@contextmanager
-def _only_process(folder: Path, out: Path) -> Iterator[None]:
-    """Hold a folder for this process; the lock goes with the process, however it ends."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise DeepicdError(
-                f"Another process is writing to {out}.", "Wait for it to end, or choose another folder."
-            ) from error
-        yield
-    finally:
-        os.close(handle)
+        "lineage": run.plan.lineage,
+    }
+    store.write_json(run.folder / RECORD, record)
+    run.record |= store.read_json(run.folder / RECORD)  # as anybody reads it: lists for tuples

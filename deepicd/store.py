@@ -5,10 +5,12 @@ ends well. Every parquet file of ours carries `deepicd.origin` in its footer; a 
 credentialed, the only safe guess.
 """
 
+import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -44,6 +46,27 @@ def atomic(path: Path) -> Iterator[Path]:
         tmp.replace(path)
     finally:
         tmp.unlink(missing_ok=True)
+
+
+@contextmanager
+def only_process(folder: Path, out: Path) -> Iterator[None]:
+    """Hold a folder for this process; the lock goes with the process, however it ends."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise DeepicdError(
+                f"Another process is writing to {out}.", "Wait for it to end, or choose another folder."
+            ) from error
+        yield
+    finally:
+        os.close(handle)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or a folder with all that is in it."""
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def write_text(path: Path, text: str) -> None:
@@ -92,6 +115,17 @@ def write_parquet(
     return int(table.num_rows)
 
 
+def read_table(path: Path, schema: "pa.Schema", columns: Sequence[str] | None = None) -> "pa.Table":
+    """All rows of a parquet file that has the schema's columns, or these columns of them. Raises DeepicdError."""
+    import pyarrow as pa
+
+    file = parquet_file(path, schema)
+    try:
+        return file.read(list(columns or schema.names))
+    except (pa.ArrowInvalid, OSError) as error:
+        raise _damaged(path) from error
+
+
 def parquet_file(path: Path, schema: "pa.Schema") -> "pq.ParquetFile":
     """An open parquet file that has at least the schema's columns, with its types. Raises DeepicdError."""
     import pyarrow as pa
@@ -101,10 +135,10 @@ def parquet_file(path: Path, schema: "pa.Schema") -> "pq.ParquetFile":
         raise DeepicdError(f"There is no file {path}.", "Check the path, or run the stage that writes it.")
     try:
         file = pq.ParquetFile(path)
+    except PermissionError:
+        raise
     except (pa.ArrowInvalid, OSError) as error:
-        raise DeepicdError(
-            f"{path} is not a parquet file, or only part of one.", "Make it again with the stage that writes it."
-        ) from error
+        raise _damaged(path) from error
     has = file.schema_arrow
     off = [
         f"{field.name} ({field.type} expected, {has.field(field.name).type if field.name in has.names else 'absent'})"
@@ -117,6 +151,12 @@ def parquet_file(path: Path, schema: "pa.Schema") -> "pq.ParquetFile":
             "Point at the output of the stage before this one, made by this version.",
         )
     return file
+
+
+def _damaged(path: Path) -> DeepicdError:
+    return DeepicdError(
+        f"{path} is not a parquet file, or only part of one.", "Make it again with the stage that writes it."
+    )
 
 
 def origin_of(path: Path) -> Origin:

@@ -18,6 +18,7 @@ from deepicd.runs import Record
 @click.option("--model", help="Overrides the recipe's teacher.")
 @click.option("--seed", type=int, help="Overrides the recipe's seed.")
 @click.option("--limit", type=click.IntRange(min=1), help="Only the first N rows of each split.")
+@click.option("--overwrite", is_flag=True, help="Drop the rows of other inputs that OUT holds for this recipe.")
 def distill(
     cohort: Path,
     out: Path,
@@ -28,6 +29,7 @@ def distill(
     model: str | None,
     seed: int | None,
     limit: int | None,
+    overwrite: bool,
 ) -> None:
     """Write a reasoning trace for each row of COHORT into OUT/<recipe digest>.
 
@@ -40,7 +42,9 @@ def distill(
     from distill import recipe, traces
 
     chosen = recipe.load(recipe_path).but(engine=engine, teacher=model, seed=seed)
-    record = traces.distill(cohort, out, chosen, guidelines=guidelines, descriptions=descriptions, limit=limit)
+    record = traces.distill(
+        cohort, out, chosen, guidelines=guidelines, descriptions=descriptions, limit=limit, overwrite=overwrite
+    )
     click.echo(summary(record, out))
 
 

@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from deepicd import completion, runs, store
+from deepicd import __version__, completion, runs, store
 from deepicd.completion import Completion
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
@@ -33,6 +33,7 @@ from distill.recipe import Recipe
 
 SHARD = 128  # rows; what a killed run may have to write again
 VERDICTS = ("kept", "rejected")
+CLAIM = ".claim.json"  # in a recipe's folder: the inputs its traces are made from, there from the first shard on
 
 
 def distill(
@@ -43,6 +44,7 @@ def distill(
     guidelines: Path | None = None,
     descriptions: Path | None = None,
     limit: int | None = None,
+    overwrite: bool = False,
 ) -> runs.Record:
     """Write the traces of a cohort (of its first `limit` rows a split) under OUT/<digest>; the record."""
     if recipe.prompt != prompt.VERSION:
@@ -51,36 +53,55 @@ def distill(
             f"This version writes {prompt.VERSION!r}: put that name.",
         )
     writer = engine(recipe)
+    runs.required(cohort, "build")
     cohort_files = {split: cohort / f"{split}.parquet" for split in SPLITS}
     sources = {split: store.parquet_file(path, COHORT) for split, path in cohort_files.items()}
     guidelines = fiscal_year_folder(guidelines) if guidelines else None
     knowledge = Knowledge(guidelines, descriptions).read()
     inputs = {"cohort": cohort, "guidelines": guidelines, "descriptions": descriptions}
     plan = runs.plan(
-        "distill",
-        options={**asdict(recipe), "limit": limit},
-        inputs={role: path for role, path in inputs.items() if path is not None},
+        "distill", options=asdict(recipe), inputs={role: path for role, path in inputs.items() if path is not None}
     )
     folder = out / recipe.digest
-    if done := runs.finished(folder, plan):
+    if (done := runs.finished(folder, plan)) and _covers(done["counts"]["limit"], limit):
         return done
     origin = store.combined(store.origin_of(path) for path in cohort_files.values())
-    desk = _Desk(folder, recipe, writer, knowledge, origin)
+    desk = _Desk(folder, recipe, writer, knowledge, origin, keep_others=not overwrite)
     total = sum(min(limit or file.metadata.num_rows, file.metadata.num_rows) for file in sources.values())
     with runs.kept_folder(folder, plan, origin) as run, progress("traces", total) as advance:
+        _claim(folder, plan, overwrite=overwrite)
         expected: set[Path] = set()
         for split, file in sources.items():
             for number, rows in enumerate(_shards(file, limit)):
                 expected |= set(desk.paths(split, number).values())
                 desk.write_shard(split, number, rows)
                 advance(len(rows))
-        for stale in {path for verdict in VERDICTS for path in (folder / verdict).glob("*.parquet")} - expected:
-            stale.unlink()  # of a longer cohort
-        run.counts |= counts(folder)
-        run.counts["recipe_digest"] = recipe.digest
-    record = runs.read(folder)
-    assert record is not None
-    return record
+        if overwrite:  # shards of a longer cohort
+            for stale in {path for verdict in VERDICTS for path in (folder / verdict).glob("*.parquet")} - expected:
+                stale.unlink()
+        run.counts |= counts(folder) | {"recipe_digest": recipe.digest, "limit": limit}
+    return run.record
+
+
+def _covers(had: int | None, wanted: int | None) -> bool:
+    """Whether a run with one limit holds all that a run with another asks for; None is no limit."""
+    return had is None or (wanted is not None and wanted <= had)
+
+
+def _claim(folder: Path, plan: runs.Plan, *, overwrite: bool) -> None:
+    """Make the folder this plan's. Raises DeepicdError where it holds traces of another cohort or other knowledge."""
+    path = folder / CLAIM
+    claim = {"version": __version__} | {role: entry["digest"] for role, entry in plan.inputs.items()}
+    had = store.read_json(path) if path.is_file() else claim
+    changed = [name for name in sorted({*had, *claim}) if had.get(name) != claim.get(name)]
+    if changed and not overwrite:
+        raise DeepicdError(
+            f"{folder} holds traces made from another {', another '.join(changed)}.",
+            "Name another OUT; or pass --overwrite, which keeps the rows whose prompt is unchanged and drops the rest.",
+        )
+    if changed:
+        (folder / runs.RECORD).unlink(missing_ok=True)  # it must not account for what is written now
+    store.write_json(path, claim)
 
 
 @dataclass(frozen=True)
@@ -92,6 +113,8 @@ class _Desk:
     engine: Engine
     knowledge: Knowledge
     origin: Origin
+    keep_others: bool
+    """Leave rows in a shard that are not asked for now: those of a run with a higher limit."""
 
     def paths(self, split: str, number: int) -> dict[str, Path]:
         return {verdict: self.folder / verdict / f"{split}-{number:05d}.parquet" for verdict in VERDICTS}
@@ -99,24 +122,20 @@ class _Desk:
     def write_shard(self, split: str, number: int, rows: list[dict[str, Any]]) -> None:
         """Bring a shard's two files up to date: rows already written for the same prompt stay, others are asked for."""
         paths = self.paths(split, number)
-        written = {
-            (row["note_id"], row["prompt_sha256"]): row
-            for path in paths.values()
-            if path.is_file()
-            for row in _read(path)
-        }
-        requests = {row["note_id"]: self._request(row) for row in rows}
-        wanted = {(note_id, request.key) for note_id, request in requests.items()}
-        if wanted == written.keys() and all(path.is_file() for path in paths.values()):
+        written = {(row["note_id"], row["prompt_sha256"]): row for path in paths.values() for row in _read(path)}
+        requests = {(row["note_id"], request.key): request for row in rows if (request := self._request(row))}
+        if requests.keys() <= written.keys() and self.keep_others and all(path.is_file() for path in paths.values()):
             return
-        missing = [requests[note_id] for note_id, key in wanted - written.keys()]
-        answers = {
-            answer.key: answer for answer in self.engine.answers(sorted(missing, key=lambda request: request.key))
-        }
+        missing = sorted(
+            (request for key, request in requests.items() if key not in written), key=lambda request: request.key
+        )
+        answers = {answer.key: answer for answer in self.engine.answers(missing)}
         done = [
-            written.get((note_id, request.key)) or self._row(split, note_id, request, answers[request.key])
-            for note_id, request in requests.items()
+            written.get(key) or self._row(split, key[0], request, answers[request.key])
+            for key, request in requests.items()
         ]
+        if self.keep_others:
+            done += [row for key, row in written.items() if key not in requests]
         # the rejected ones first: a kill between the two then leaves no row that looks finished and is not
         store.write_parquet(paths["rejected"], [row for row in done if row["rejected_for"]], TRACES, self.origin)
         store.write_parquet(paths["kept"], [row for row in done if not row["rejected_for"]], TRACES, self.origin)
@@ -176,8 +195,13 @@ def _shards(file: "pq.ParquetFile", limit: int | None) -> Iterator[list[dict[str
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = store.parquet_file(path, TRACES).read().to_pylist()
-    return rows
+    """The rows of a shard's file; none where it is not there yet."""
+    if not path.is_file():
+        return []
+    try:
+        return cast(list[dict[str, Any]], store.read_table(path, TRACES).to_pylist())
+    except DeepicdError as error:
+        raise DeepicdError(error.what, "Remove that file: the same command then writes its rows again.") from error
 
 
 def counts(folder: Path) -> dict[str, Any]:

@@ -139,3 +139,18 @@ def test_one_credentialed_source_makes_the_dataset_credentialed(tmp_path: Path) 
     record = assemble(cohort, tmp_path / "traces", tmp_path / "dataset")
     assert record["origin"] == "mimic"
     assert {store.origin_of(path) for path in (tmp_path / "dataset").rglob("*.parquet")} == {"mimic"}
+
+
+def test_an_empty_split_is_left_out_so_that_the_rest_loads(tmp_path: Path) -> None:
+    cohort = write_cohort(tmp_path / "cohort", 4)  # three rows to train, one to test
+    traces.distill(cohort, tmp_path / "traces", RECIPE)
+    record = assemble(cohort, tmp_path / "traces", tmp_path / "dataset")
+    assert record["counts"]["rows"]["grpo"] == {"train": 3, "test": 1}
+    assert not list((tmp_path / "dataset" / "grpo").glob("validation-*"))
+
+
+def test_a_folder_without_a_finished_build_is_no_cohort(dataset: Path, tmp_path: Path) -> None:
+    with pytest.raises(DeepicdError, match="holds no finished run"):
+        assemble(tmp_path, dataset / "traces", tmp_path / "out")
+    with pytest.raises(DeepicdError, match="holds a run of `deepicd assemble`"):
+        assemble(dataset / "dataset", dataset / "traces", tmp_path / "out")

@@ -165,6 +165,18 @@ def damaged(tmp_path: Path, kind: str) -> Path:
     elif kind == "ragged":
         with gzip.open(notes, "at") as file:
             file.write("10000007-DS-1,SECRET,x,y,z\n")
+    elif kind == "decimals":
+        write_table(copy, "hosp/diagnoses_icd", [*diagnoses, *stay(20000009, [(1, "5723.0")], version=9)])
+    elif kind == "no header":
+        path = write_table(copy, "hosp/diagnoses_icd", stay(29999999, [(1, "I214")]), gzipped=False)
+        (copy / "hosp" / "diagnoses_icd.csv.gz").unlink()
+        path.write_text(path.read_text().split("\n", 1)[1])
+    elif kind == "column twice":
+        notes.write_bytes(gzip.compress(gzip.decompress(notes.read_bytes()).replace(b"note_type", b"note_id", 1)))
+    elif kind == "cut in a note":
+        text = gzip.decompress(notes.read_bytes())
+        notes.unlink()
+        notes.with_suffix("").write_bytes(text[:-30] + b"\n")
     elif kind == "latin-1":
         notes.write_bytes(gzip.compress(gzip.decompress(notes.read_bytes()).replace(b"Father", b"F\xe4ther")))
     elif kind == "no number":
@@ -183,14 +195,18 @@ def damaged(tmp_path: Path, kind: str) -> Path:
     [
         ("no folder", "holds no hosp/ folder"),
         ("no table", "holds neither diagnoses_icd.csv.gz nor diagnoses_icd.csv"),
-        ("no column", "has no column icd_code, icd_version; its header is subject_id"),
+        ("no column", "has no column icd_code, icd_version; its header names subject_id"),
         ("truncated", "cannot be read to its end: the gzip ends early"),
         ("no gzip", "cannot be read to its end: it is no gzip file"),
         ("numbers", "has lost the leading zeros of its ICD-9 codes"),
         ("ragged", "a line does not have the header's columns or types"),
+        ("decimals", "1 are written as decimal numbers"),
+        ("no header", "has no column subject_id, hadm_id, seq_num, icd_code, icd_version; its header names no column"),
+        ("column twice", "its header names a column twice"),
+        ("cut in a note", "it ends in the middle of a row"),
         ("latin-1", "it holds bytes that are not UTF-8"),
         ("no number", "a line does not have the header's columns or types"),
-        ("empty", "its header is empty"),
+        ("empty", "its header names no column"),
         ("no note", "The copy holds no note"),
         ("no ICD-10 stay", "No note is left of 5: 4 no diagnosis, 1 not ICD-10"),
     ],
@@ -203,6 +219,7 @@ def test_a_damaged_copy_is_an_error_that_shows_no_row_and_leaves_nothing(
         build(copy, copy, tmp_path / "out")
     assert message in str(error.value)
     assert "SECRET" not in str(error.value)
+    assert "29999999" not in str(error.value)
     assert error.value.advice
     assert sorted(path.name for path in tmp_path.iterdir()) == ["copy"]
 

@@ -89,6 +89,7 @@ def test_the_card_repeats_no_note_and_no_id(dataset: Path) -> None:
 def test_the_same_dataset_gives_the_same_card(dataset: Path) -> None:
     files = [dataset / "README.md", *sorted((dataset / "card").glob("*.png"))]
     before = [file.read_bytes() for file in files]
+    (dataset / "card" / "run.json").unlink()
     write_card(dataset)
     assert [file.read_bytes() for file in files] == before
 
@@ -97,10 +98,10 @@ def test_a_card_of_credentialed_data_shows_no_small_cell(tmp_path: Path) -> None
     dataset = make(tmp_path, "mimic", 40, ("I214", "I214", "I214", "I214", "J189"))
     text = (dataset / "README.md").read_text()
     assert "Credentialed data" in text
-    assert "| X Diseases of the respiratory system | under 10 |" in text
-    assert "| IX Diseases of the circulatory system | under 10 |" in text  # else the total would give X away
+    assert "| X Diseases of the respiratory system | withheld |" in text
+    assert "| IX Diseases of the circulatory system | withheld |" in text  # else the total would give X away
     assert "| I Certain infectious and parasitic diseases | 0 |" in text
-    assert "under 10 no admission section" in text
+    assert "withheld no admission section" in text
     assert "3 no admission section" not in text
     assert front_matter(dataset)["license"] == "other"
     assert front_matter(dataset)["viewer"] is False
@@ -108,11 +109,24 @@ def test_a_card_of_credentialed_data_shows_no_small_cell(tmp_path: Path) -> None
 
 def test_one_hidden_cell_hides_a_second() -> None:
     assert suppressed({"a": 100, "b": 40, "c": 3, "d": 0}) == {"a": 100, "b": None, "c": None, "d": 0}
-    assert suppressed({"a": 100, "b": 4, "c": 3}) == {"a": 100, "b": None, "c": None}
+    assert suppressed({"a": 100, "b": 8, "c": 3}) == {"a": 100, "b": None, "c": None}
+    # 1 and 1 of a total of 102 are no secret: a third goes with them
+    assert suppressed({"a": 100, "b": 1, "c": 1, "d": 50}) == {"a": 100, "b": None, "c": None, "d": None}
     assert suppressed({"a": 100, "b": 10}) == {"a": 100, "b": 10}
     assert suppressed({"b": 4}) == {"b": None}
     assert chapters(["I10"] * 20 + ["J189"] * 3, "mimic")[10] is None
     assert chapters(["I10"] * 20 + ["J189"] * 3, "synthetic")[10] == 3
+
+
+def test_a_second_card_is_not_drawn_and_an_edited_one_is(tmp_path: Path) -> None:
+    dataset = make(tmp_path, "synthetic", 30)
+    figure = dataset / "card" / "chapters.png"
+    before = figure.stat().st_mtime_ns
+    write_card(dataset)
+    assert figure.stat().st_mtime_ns == before
+    (dataset / "README.md").write_text("edited")
+    write_card(dataset)
+    assert "Every patient in here is invented" in (dataset / "README.md").read_text()
 
 
 def test_funnel_steps_that_lose_a_few_are_joined() -> None:
@@ -124,5 +138,5 @@ def test_funnel_steps_that_lose_a_few_are_joined() -> None:
 
 
 def test_a_folder_without_a_dataset_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DeepicdError, match="is no dataset folder"):
+    with pytest.raises(DeepicdError, match="holds no finished run"):
         write_card(tmp_path)

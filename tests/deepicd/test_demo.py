@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -16,8 +17,8 @@ from deepicd.schema import SPLITS
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("demo") / "out"
-    command = [sys.executable, "-m", "deepicd.cli", "demo", out, "--admissions", "300"]
+    out = tmp_path_factory.mktemp("demo") / "a 'quoted' folder"
+    command = [sys.executable, "-m", "deepicd", "demo", out, "--admissions", "300"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     (out / "printed.txt").write_text(done.stdout)
@@ -29,7 +30,7 @@ def test_it_ends_with_counts_the_place_and_the_line_that_loads(demo: Path, tmp_p
     assert "traces kept" in printed
     assert f"Dataset: {demo / 'dataset'}" in printed
     line = next(line for line in printed.splitlines() if line.startswith("Load it: "))
-    code = line.split('"')[1]
+    code = shlex.split(line)[-1]
     environment = {**os.environ, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr

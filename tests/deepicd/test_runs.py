@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -106,3 +107,56 @@ def test_records_travel_down_the_chain_without_paths(tmp_path: Path) -> None:
     second = runs.plan("distill", options={}, inputs={"cohort": tmp_path / "first"})
     assert second.lineage["build"]["counts"] == {"rows": 1}
     assert str(tmp_path) not in str(second.lineage)
+
+
+def test_a_link_to_a_folder_is_followed_and_the_working_folder_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    make(tmp_path / "link", plan_of(tmp_path))
+    make(tmp_path / "link", plan_of(tmp_path, seed=2), overwrite=True)
+    assert (tmp_path / "real" / "data.txt").read_text() == "seed 2"
+    assert (tmp_path / "link").is_symlink()
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(DeepicdError, match="is the working folder or a mount point"):
+        make(Path(), plan_of(tmp_path))
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", "null", '{"command": "build"}', "not JSON"])
+def test_a_run_json_of_another_kind_is_an_error(tmp_path: Path, text: str) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "run.json").write_text(text)
+    with pytest.raises(DeepicdError, match=r"run\.json is not"):
+        runs.finished(tmp_path / "out", plan_of(tmp_path))
+    with pytest.raises(DeepicdError, match=r"run\.json is not"):
+        runs.plan("distill", options={}, inputs={"cohort": tmp_path / "out"})
+
+
+def test_output_between_two_names_is_found_again(tmp_path: Path) -> None:
+    make(tmp_path / "out", plan_of(tmp_path))
+    (tmp_path / "out").rename(tmp_path / ".out.old")  # as a kill between two renamings leaves it
+    with pytest.raises(DeepicdError, match="already holds another run"):
+        make(tmp_path / "out", plan_of(tmp_path, seed=2))
+    assert (tmp_path / "out" / "data.txt").read_text() == "seed 1"
+
+
+def test_half_written_files_of_a_killed_run_go(tmp_path: Path) -> None:
+    (tmp_path / "out" / "kept").mkdir(parents=True)
+    (tmp_path / "out" / "kept" / ".train.parquet.4242.partial").write_text("half")
+    with runs.kept_folder(tmp_path / "out", plan_of(tmp_path), "synthetic"):
+        pass
+    assert list((tmp_path / "out" / "kept").iterdir()) == []
+
+
+def test_sigterm_cleans_up_like_ctrl_c(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "deepicd", "synthesize", tmp_path / "copy", "--admissions", "100000"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        while process.poll() is None and not (tmp_path / ".copy.partial" / "hosp").exists():
+            time.sleep(0.01)
+        process.terminate()
+        _, error = process.communicate()
+    assert process.returncode == 130
+    assert error.splitlines()[-1].startswith("Stopped.")
+    assert list(tmp_path.iterdir()) == []

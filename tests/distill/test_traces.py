@@ -62,23 +62,48 @@ def test_a_finished_run_is_not_repeated(tmp_path: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*")} == before
 
 
-def test_a_changed_cohort_keeps_the_rows_whose_prompt_is_unchanged(tmp_path: Path) -> None:
+def test_traces_of_another_cohort_are_not_written_over_unless_asked(tmp_path: Path) -> None:
     write_cohort(tmp_path / "cohort", 300)
     traces.distill(tmp_path / "cohort", tmp_path / "out", RECIPE)
     folder = tmp_path / "out" / RECIPE.digest
     first_shard = folder / "kept" / "train-00000.parquet"
-    written = first_shard.stat().st_mtime_ns
+    before = first_shard.read_bytes()
     write_cohort(tmp_path / "cohort", 200)  # the same first rows, fewer of them
-    traces.distill(tmp_path / "cohort", tmp_path / "out", RECIPE)
-    assert first_shard.stat().st_mtime_ns == written
+    with pytest.raises(DeepicdError, match="made from another cohort"):
+        traces.distill(tmp_path / "cohort", tmp_path / "out", RECIPE)
+    assert first_shard.read_bytes() == before
+    traces.distill(tmp_path / "cohort", tmp_path / "out", RECIPE, overwrite=True)
+    assert first_shard.read_bytes() == before  # these rows' prompts are unchanged
     wanted = sorted(row["note_id"] for row in rows_in(tmp_path / "cohort"))
     assert sorted(row["note_id"] for row in rows_in(folder)) == wanted
+
+
+def test_a_smaller_limit_loses_no_row_and_a_larger_one_goes_on(tmp_path: Path) -> None:
+    cohort = write_cohort(tmp_path / "cohort", 300)
+    traces.distill(cohort, tmp_path / "out", RECIPE, limit=20)
+    assert len(rows_in(tmp_path / "out")) == 60
+    traces.distill(cohort, tmp_path / "out", RECIPE)
+    assert len(rows_in(tmp_path / "out")) == 300
+    assert sum(traces.distill(cohort, tmp_path / "out", RECIPE, limit=5)["counts"]["kept"].values()) > 200
+    assert len(rows_in(tmp_path / "out")) == 300
+
+
+def test_a_damaged_shard_is_named_with_the_way_out(tmp_path: Path) -> None:
+    cohort = write_cohort(tmp_path / "cohort", 50)
+    traces.distill(cohort, tmp_path / "out", RECIPE)
+    shard = tmp_path / "out" / RECIPE.digest / "kept" / "train-00000.parquet"
+    shard.write_bytes(b"PAR1")
+    with pytest.raises(DeepicdError, match="Remove that file: the same command then writes its rows again"):
+        traces.distill(cohort, tmp_path / "out", RECIPE)
+    shard.unlink()
+    traces.distill(cohort, tmp_path / "out", RECIPE)
+    assert len(rows_in(tmp_path / "out")) == 50
 
 
 def test_a_killed_run_goes_on_and_ends_as_an_undisturbed_one(tmp_path: Path) -> None:
     cohort, out = write_cohort(tmp_path / "cohort", 4_000), tmp_path / "out"
     (tmp_path / "test.yaml").write_text("{engine: rehearsal, teacher: none}")
-    command = [sys.executable, "-m", "deepicd.cli", "distill", cohort, out, "--recipe", tmp_path / "test.yaml"]
+    command = [sys.executable, "-m", "deepicd", "distill", cohort, out, "--recipe", tmp_path / "test.yaml"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         while process.poll() is None and len(list(out.rglob("*.parquet"))) < 6:
             time.sleep(0.001)
@@ -118,7 +143,7 @@ def test_limit_takes_the_first_rows_of_each_split(tmp_path: Path) -> None:
     [
         ("engine", "There is no engine 'oracle'"),
         ("prompt", "The recipe asks for the prompt 'other'"),
-        ("cohort", "There is no file"),
+        ("cohort", "holds no finished run"),
         ("guidelines", "Make the guidelines first"),
         ("empty guidelines", r"holds no chapter_01\.json"),
         ("descriptions", "There is no file"),

@@ -1,0 +1,16 @@
+"""Where the command starts, so that Ctrl-C is no traceback even while Python is still importing."""
+
+import sys
+
+
+def main() -> None:
+    try:
+        from deepicd.cli import main as run
+
+        run()
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()
