@@ -131,7 +131,13 @@ def _ranked(sections: Mapping[str, SectionText], code: Code) -> Iterator[tuple[S
 
 def _bearing(sections: Mapping[str, SectionText], code: Code) -> Iterator[tuple[SectionText, tuple[Reason, int]]]:
     """Sections that bear on a code by themselves: why, and how broadly."""
-    chapter = [section for section in sections.values() if section.chapter == code.chapter.number]
+    # a heading may take in single codes of another chapter: 'Chapter 1 … (A00-B99), U07.1, U09.9'
+    own = {code.chapter.number} | {
+        section.chapter
+        for section in sections.values()
+        if section.level == CHAPTER_LEVEL and any(_reference(reference, code) for reference in section.codes)
+    }
+    chapter = [section for section in sections.values() if section.chapter in own]
     covered = [reference for section in chapter if section.level == CHAPTER_LEVEL for reference in section.codes]
     particular = {_topic(sections, section) for section in chapter if _names(section, covered)}
     for section in sections.values():
@@ -139,7 +145,7 @@ def _bearing(sections: Mapping[str, SectionText], code: Code) -> Iterator[tuple[
         general = section.level == CHAPTER_LEVEL or _topic(sections, section) not in particular
         if found and section.level != CHAPTER_LEVEL:
             yield section, min(found, key=lambda bearing: (ORDER.index(bearing[0]), bearing[1]))
-        elif section.chapter == code.chapter.number and section.text and general:
+        elif section.chapter in own and section.text and general:
             yield section, ("chapter rule", section.level)
 
 

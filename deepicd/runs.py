@@ -18,7 +18,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -155,6 +155,7 @@ def fresh_folder(out: Path, plan: Plan, origin: Origin, *, overwrite: bool = Fal
         raise DeepicdError(f"{out} is the working folder or a mount point.", "Name a folder in it, which may be new.")
     refuse_other_content(out, plan, overwrite=overwrite)
     staging, old = out.with_name(f".{out.name}.partial"), out.with_name(f".{out.name}.old")
+    new_above = [folder for folder in out.parents if not folder.exists()]  # innermost first
     staging.mkdir(parents=True, exist_ok=True)
     with store.only_process(staging, out):
         try:
@@ -173,6 +174,10 @@ def fresh_folder(out: Path, plan: Plan, origin: Origin, *, overwrite: bool = Fal
             shutil.rmtree(old, ignore_errors=True)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
+            if not out.exists():
+                for folder in new_above:
+                    with suppress(OSError):  # somebody else has put something there
+                        folder.rmdir()
 
 
 def _empty(folder: Path) -> None:

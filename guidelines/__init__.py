@@ -4,5 +4,5 @@
 
 The way of a document: `lines` (characters of a page → lines with their marks) → `document` (what is front matter,
 contents, body) → `headings` (from bookmarks, or from fonts and numbering) → `blocks` (paragraphs and list items) →
-`tree` (sections in sections, with ids) → `parse` (files).
+`tree` (sections in sections, with ids) → `completeness` (nothing is missing) → `parse` (files).
 """

@@ -5,7 +5,7 @@ scan, half a download, another CMS document) ends in a DeepicdError that says wh
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -17,7 +17,7 @@ import pypdfium2.raw as raw  # type: ignore[import-untyped]
 
 from deepicd.errors import DeepicdError
 from deepicd.progress import progress
-from guidelines.lines import Line, lines_of
+from guidelines.lines import Line, is_turned, lines_of
 
 TITLE = "ICD-10-CM Official Guidelines for Coding and Reporting"
 WHERE = "The CMS publishes the guidelines of each year at https://www.cms.gov/medicare/coding-billing/icd-10-codes"
@@ -27,10 +27,18 @@ DEMONSTRATION = "made up for demonstration"
 FISCAL_YEAR = re.compile(r"\bFY\s*(20\d\d)\b")
 DAY = r"[A-Z][a-z]+ \d{1,2}, 20\d\d"
 EFFECTIVE = re.compile(rf"\(({DAY}) ?[-–—] ?({DAY})\)")
-FOOTER = re.compile(rf"{TITLE}|FY ?\d{{4}}|Page ?\d+ ?of ?\d+")
+NUMBER = re.compile(r"Page ?(\d+) ?of ?(\d+)")
+FOOTER = re.compile(rf"{TITLE}|FY ?\d{{4}}|{NUMBER.pattern}")
 FOOTER_BAND = 0.1  # of the page's height, at its foot
 LEADERS = re.compile(r"(?:\. ?){6,}|…{2,}|…\.{2,}")
 CONTENTS_LINES = 3  # leaders on a page that make it one of contents
+
+
+class PageNumber(NamedTuple):
+    """'Page 17 of 120', as a footer says it."""
+
+    number: int
+    of: int
 
 
 class Bookmark(NamedTuple):
@@ -47,10 +55,16 @@ class Document:
     fiscal_year: int
     effective: tuple[date, date] | None
     demonstration: bool
-    pages: int
+    numbers: list[PageNumber | None]
+    """What the footer of each page says; None for a page without one, as the first is."""
     front: list[Line]
+    contents: list[Line]
     body: list[Line]
     bookmarks: list[Bookmark]
+
+    @property
+    def pages(self) -> int:
+        return len(self.numbers)
 
 
 class FrontPage(NamedTuple):
@@ -60,23 +74,70 @@ class FrontPage(NamedTuple):
 
 
 def read(path: Path) -> Document:
-    """All of a guideline. Raises DeepicdError for what is none."""
+    """All of a guideline. Raises DeepicdError for what is none, and for pages that cannot be read in order."""
     with opened(path) as pdf, progress("pages read", total=len(pdf)) as advance:
         first = front_page(pdf, path)
         bookmarks = list(bookmarks_of(pdf))
-        pages = []
+        pages, numbers = list[list[Line]](), list[PageNumber | None]()
+        turned, pictures = list[int](), list[int]()
         for number in range(1, len(pdf) + 1):
             page = pdf[number - 1]
-            pages.append([line for line in lines_of(page, number) if not _is_footer(line, page.get_height())])
+            lines = lines_of(page, number)
+            footer = [line for line in lines if _is_footer(line, page.get_height())]
+            numbers.append(_page_number(footer))
+            pages.append([line for line in lines if line not in footer])
+            if is_turned(page):
+                turned.append(number)
+            elif not lines and any(page.get_objects()):
+                pictures.append(number)
             page.close()
             advance(1)
-    front, body = _without_contents(pages)
-    return Document(first.fiscal_year, first.effective, first.demonstration, len(pages), front, body, bookmarks)
+    _refuse_unreadable(path, turned, pictures)
+    front, contents, body = _parted(pages)
+    return Document(*first, numbers, front, contents, body, bookmarks)
+
+
+def _refuse_unreadable(path: Path, turned: list[int], pictures: list[int]) -> None:
+    kinds = ((turned, "turned"), (pictures, "without text, a picture only"))
+    found = [
+        f"{page_list(pages)} of the file {'is' if len(pages) == 1 else 'are'} {kind}" for pages, kind in kinds if pages
+    ]
+    if found:
+        raise DeepicdError(
+            f"{path} cannot be read in order: {'; '.join(found)}.",
+            f"Take the document as it was published; nothing was written. {WHERE}",
+        )
+
+
+def page_list(pages: Iterable[int]) -> str:
+    """
+    >>> page_list([12]), page_list([66, 63, 64, 65, 70])
+    ('page 12', 'pages 63–66, 70')
+    """
+    runs: list[list[int]] = []
+    for page in sorted(set(pages)):
+        if runs and page == runs[-1][1] + 1:
+            runs[-1][1] = page
+        else:
+            runs.append([page, page])
+    several = len(runs) > 1 or runs[0][0] < runs[0][1]
+    listed = ", ".join(f"{first}–{last}" if first < last else f"{first}" for first, last in runs)
+    return f"page{'s' if several else ''} {listed}"
+
+
+def _page_number(footer: list[Line]) -> PageNumber | None:
+    found = (NUMBER.fullmatch(line.text) for line in footer)
+    return next((PageNumber(int(match[1]), int(match[2])) for match in found if match), None)
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[pdfium.PdfDocument]:
     """The PDF at a path, for as long as the block lasts. Raises DeepicdError where there is none."""
+    if path.is_dir():
+        raise DeepicdError(
+            f"{path} is a folder, and a PDF file is expected here.",
+            f"Name the file: {path / 'icd-10-cm-guidelines.pdf'}",
+        )
     if not path.is_file():
         raise DeepicdError(f"There is no file {path}.", f"Check the path. {WHERE}")
     with path.open("rb") as file:
@@ -142,16 +203,17 @@ def _is_footer(line: Line, height: float) -> bool:
     return line.top > (1 - FOOTER_BAND) * height and FOOTER.fullmatch(line.text) is not None
 
 
-def _without_contents(pages: list[list[Line]]) -> tuple[list[Line], list[Line]]:
-    """The lines before the contents and those after them. Contents end with the last entry that has leaders."""
+def _parted(pages: list[list[Line]]) -> tuple[list[Line], list[Line], list[Line]]:
+    """The lines before the contents, of them and after them. Contents end with the last entry that has leaders."""
     contents = [
         number
         for number, page in enumerate(pages)
         if sum(LEADERS.search(line.text) is not None for line in page) >= CONTENTS_LINES
     ]
     if not contents:
-        return pages[0], [line for page in pages[1:] for line in page]
+        return pages[0], [], [line for page in pages[1:] for line in page]
     first, last = contents[0], contents[-1]
     end = max(at for at, line in enumerate(pages[last], start=1) if LEADERS.search(line.text))
     front = [line for page in pages[:first] for line in page]
-    return front, pages[last][end:] + [line for page in pages[last + 1 :] for line in page]
+    entries = [line for page in pages[first:last] for line in page] + pages[last][:end]
+    return front, entries, pages[last][end:] + [line for page in pages[last + 1 :] for line in page]

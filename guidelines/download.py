@@ -5,6 +5,7 @@ another, and then the message says where to look. A file takes its name only whe
 """
 
 import shutil
+from http.client import HTTPException, InvalidURL
 from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
@@ -15,6 +16,7 @@ from guidelines import document
 
 CMS = "https://www.cms.gov"
 ADDRESS = "/files/document/fy-{year}-icd-10-cm-coding-guidelines.pdf"
+BY_HAND = f"Run the same command again, or download it by hand. {document.WHERE}"
 TIMEOUT = 30  # seconds without an answer
 
 
@@ -36,8 +38,8 @@ def fetch(year: int, to: Path, base_url: str = CMS) -> Path:
 
 
 def _download(url: str, to: Path) -> None:
-    request = Request(url, headers={"User-Agent": f"deepicd/{__version__}"})
     try:
+        request = Request(url, headers={"User-Agent": f"deepicd/{__version__}"})
         with urlopen(request, timeout=TIMEOUT) as answer, to.open("wb") as file:
             shutil.copyfileobj(answer, file)
             announced = answer.headers.get("Content-Length")
@@ -49,7 +51,15 @@ def _download(url: str, to: Path) -> None:
     except (URLError, TimeoutError, ConnectionError) as error:
         reason = getattr(error, "reason", error)
         raise DeepicdError(f"No answer from {url}: {reason}.", "Check the connection, then run it again.") from error
+    except (InvalidURL, ValueError) as error:
+        raise DeepicdError(
+            f"{url} is not a web address: {error}.", f"Name one as --base-url, for instance {CMS}"
+        ) from error
+    except HTTPException as error:  # a status line that is none, a body in pieces of which the last is missing
+        raise DeepicdError(f"The answer of {url} is broken: {error!r:.80}.", "Run the same command again.") from error
     got = to.stat().st_size
+    if announced is not None and not announced.isdecimal():
+        raise DeepicdError(f"The answer of {url} is broken: Content-Length {announced!r:.40}.", BY_HAND)
     if announced is not None and got != int(announced):
         raise DeepicdError(f"{url} broke off after {got:,} of {int(announced):,} bytes.", "Run the same command again.")
 

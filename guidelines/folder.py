@@ -4,14 +4,18 @@ year = read(Path("out/guidelines/fy2025"))
 year.fiscal_year, [section["id"] for section in year.sections]   # 2025, ['front', 'I', 'II', 'III', 'IV', …]
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeGuard, cast
 
 from deepicd import runs, store
 from deepicd.errors import DeepicdError
-from deepicd.schema import Block, ChapterGuidelines, Section
+from deepicd.schema import Block, ChapterGuidelines, GuidelinePart, Section
+
+CHAPTER = re.compile(r"Chapter (\d{1,2}):\s*(.*?)\s*(?:\(?[A-Z]\d[\dA-Z].*)?", re.DOTALL)
+"""The title of a chapter: its number, and its name without the codes it covers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +40,7 @@ def read(folder: Path) -> Year:
         )
     (section_i,) = _parts(folder, "section_I")
     conventions, general, chapters = _parts(folder, "section_I_A", "section_I_B", "section_I_C")
-    chapters["children"] = [_as_section(store.read_json(path)) for path in sorted(folder.glob("chapter_*.json"))]
+    chapters["children"] = [_as_section(path) for path in sorted(folder.glob("chapter_*.json"))]
     section_i["children"] = [conventions, general, chapters]
     appendices = sorted(path.stem for path in folder.glob("appendix_*.json"))
     rest = _parts(folder, "section_II", "section_III", "section_IV", *appendices)
@@ -66,10 +70,31 @@ def _text(block: Block) -> str:
 
 
 def _parts(folder: Path, *names: str) -> list[Section]:
-    return [cast(Section, store.read_json(folder / f"{name}.json")) for name in names]
+    return [cast(Section, _whole(folder / f"{name}.json", GuidelinePart, "children")) for name in names]
 
 
-def _as_section(chapter: ChapterGuidelines | Any) -> Section:
+def _whole(path: Path, kind: type, below: str) -> dict[str, Any]:
+    """The value in a file, if it has all fields of its kind, as have the sections `below`. Raises DeepicdError."""
+    value = store.read_json(path)
+    if _has(value, kind) and isinstance(value[below], list) and all(map(_is_section, value[below])):
+        return value
+    raise DeepicdError(
+        f"{path} is not a file of parsed guidelines, or of another version.",
+        "Make it again: deepicd guidelines PDF OUT",
+    )
+
+
+def _is_section(value: object) -> bool:
+    return _has(value, Section) and all(map(_is_section, value["children"]))
+
+
+def _has(value: object, kind: type) -> TypeGuard[dict[str, Any]]:
+    fields: frozenset[str] = kind.__required_keys__  # type: ignore[attr-defined]  # of every TypedDict
+    return isinstance(value, dict) and fields <= value.keys()
+
+
+def _as_section(path: Path) -> Section:
+    chapter = cast(ChapterGuidelines, _whole(path, ChapterGuidelines, "sections"))
     label, _, title = chapter["heading"].partition(" ")
     return Section(
         id=chapter["id"],

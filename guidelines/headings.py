@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from guidelines.document import Bookmark, Document
+from guidelines.document import LEADERS, Bookmark, Document
 from guidelines.lines import Line
 from guidelines.marked import Marked
 
@@ -65,7 +65,7 @@ def headings(document: Document) -> Headings:
     taken = {line for heading in marked for line in range(heading.first, heading.end)}
     others = [
         heading
-        for heading in from_fonts(lines, len(document.front))
+        for heading in from_fonts(lines, len(document.front), document.contents)
         if taken.isdisjoint(range(heading.first, heading.end))
     ]
     found = sorted([*marked, *others], key=lambda heading: heading.first)
@@ -106,8 +106,11 @@ def _bare(text: str) -> str:
     return "".join(text.split())
 
 
-def from_fonts(lines: Sequence[Line], front: int) -> list[Heading]:
-    """Headings by their type and by a numbering that goes on where it stopped. `front`: lines before the body."""
+def from_fonts(lines: Sequence[Line], front: int, contents: Sequence[Line] = ()) -> list[Heading]:
+    """Headings by their type and by a numbering that goes on where it stopped. `front`: lines before the body.
+
+    Where the numbering skips one, the line is a heading only if it stands in the contents: 'C. difficile' does not.
+    """
     found: list[Heading] = []
     usual = sorted(line.size for line in lines)[len(lines) // 2] if lines else 0.0
     if front:
@@ -116,7 +119,7 @@ def from_fonts(lines: Sequence[Line], front: int) -> list[Heading]:
     open_labels: list[str] = []  # of the headings that the next one may stand under, outermost first
     at = front
     while at < len(lines):
-        level = _level(lines[at], open_labels)
+        level = _level(lines[at], open_labels, contents)
         untitled = bool(found) and found[-1].end == at and not found[-1].title.text
         if level is None and untitled and lines[at].size > LARGE * usual:
             level = TOP  # the appendix has its title on a line of its own
@@ -132,10 +135,13 @@ def from_fonts(lines: Sequence[Line], front: int) -> list[Heading]:
     return found
 
 
-def _level(line: Line, open_labels: Sequence[str]) -> int | None:
+def _level(line: Line, open_labels: Sequence[str], contents: Sequence[Line]) -> int | None:
     """The level of a heading that may stand here, None for a line that is none."""
     for level, pattern in enumerate(LABELS):
-        if (label := pattern.match(line.text)) and (level == TOP or _follows(label[0], level, open_labels)):
+        if not (label := pattern.match(line.text)):
+            continue
+        step = 1 if level == TOP else _follows(label[0], level, open_labels)
+        if step == 1 or (step > 1 and level < ROMAN and entry_places(contents, line.text)):
             title = line.content.after(label.end())
             printed = title if title.text else line.content
             if level == ROMAN or printed.share("bold") >= BOLD:
@@ -143,18 +149,27 @@ def _level(line: Line, open_labels: Sequence[str]) -> int | None:
     return None
 
 
-def _follows(label: str, level: int, open_labels: Sequence[str]) -> bool:
-    """Whether a label continues the numbering at its level, or opens it."""
+def _follows(label: str, level: int, open_labels: Sequence[str]) -> int:
+    """How far a label goes on in the numbering at its level: 1 for the next or the first, 0 where it cannot stand."""
     if len(open_labels) < level:
-        return False
-    before = _ordinal(open_labels[level], level) if len(open_labels) > level else 0
-    return _ordinal(label, level) == before + 1
+        return 0
+    before = ordinal(open_labels[level], level) if len(open_labels) > level else 0
+    return max(0, ordinal(label, level) - before)
 
 
-def _ordinal(label: str, level: int) -> int:
+def entry_places(contents: Sequence[Line], heading: str) -> list[int]:
+    """Where the contents list a heading: entries that begin as it does, for either may go on in a second line."""
+    wanted = _bare(heading)
+    entries = (_bare(LEADERS.split(line.text)[0]) for line in contents)
+    return [
+        place for place, entry in enumerate(entries) if entry and (wanted.startswith(entry) or entry.startswith(wanted))
+    ]
+
+
+def ordinal(label: str, level: int) -> int:
     """Place of a label among its siblings, counted from 1; 0 for none.
 
-    >>> _ordinal("(c)", 5), _ordinal("(iv)", 6), _ordinal("aa.", 3)
+    >>> ordinal("(c)", 5), ordinal("(iv)", 6), ordinal("aa.", 3)
     (3, 4, 27)
     """
     bare = label.strip("().")

@@ -9,6 +9,7 @@ Unit of length: the point. `top` grows downwards from the upper edge of the page
 """
 
 import ctypes
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from operator import attrgetter
@@ -23,6 +24,8 @@ from guidelines.marked import Marked, Style
 WORD_GAP = 0.05  # of the type size
 SAME_LINE = 0.45  # of the type size: raised 'th' of '7th' stands 0.36 above its line
 UNDERLINE_DEPTH = 0.3  # of the type size below the baseline
+PROBES = 50  # characters of a page whose direction is looked up
+TILT = 0.1  # radians that type may lean and still run from left to right
 UNDERLINE_HEIGHT = 3.0  # points; pdfium counts the width of a stroke twice
 
 BULLETS = "•●▪◦‣\uf0a7\uf0b7"  # the last two are Wingdings' and Symbol's, which have no Unicode name
@@ -84,6 +87,16 @@ def lines_of(page: pdfium.PdfPage, number: int) -> list[Line]:
             rows.append([character])
     lines = (_line(number, sorted(row, key=attrgetter("left")), underlines) for row in rows)
     return [line for line in lines if line is not None]
+
+
+def is_turned(page: pdfium.PdfPage) -> bool:
+    """Whether a page lies on its side or its head, or most of its text does: its lines would be read out of order."""
+    text_page = page.get_textpage()
+    count = text_page.count_chars()
+    probes = range(0, count, max(1, count // PROBES))
+    angles = [raw.FPDFText_GetCharAngle(text_page.raw, index) for index in probes]  # 0 to 2π, -1 for none
+    turned = sum(TILT < angle < 2 * math.pi - TILT for angle in angles)
+    return bool(page.get_rotation()) or turned > len(angles) / 2
 
 
 def _characters(page: pdfium.PdfPage) -> Iterator[_Character]:

@@ -9,29 +9,22 @@ Every word from the front page to the end of the appendix stands in one JSON fil
 are in none. The folder appears whole or not at all, and a second run on the same PDF does nothing.
 """
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from deepicd import runs, store
-from deepicd.errors import DeepicdError
 from deepicd.icd10cm import CHAPTERS
 from deepicd.schema import SECTIONS, ChapterGuidelines, GuidelinePart, Section
 from guidelines import document
+from guidelines.completeness import refuse_incomplete
 from guidelines.document import Document
-from guidelines.folder import walk
+from guidelines.folder import CHAPTER, walk
 from guidelines.headings import Headings, headings
 from guidelines.references import codes_in
 from guidelines.rows import rows
 from guidelines.tree import FRONT, sections
 
-CHAPTER = re.compile(r"Chapter (\d{1,2}):\s*(.*?)\s*(?:\(?[A-Z]\d[\dA-Z].*)?", re.DOTALL)
 RESERVED = "Reserved for future guideline expansion"
-PARTS = {
-    FRONT: "the front page",
-    **{part: f"Section {part}" for part in ("I.A", "I.B", "I.C", "II", "III", "IV")},
-    "Appendix-I": "Appendix I",
-}
 
 
 def make(pdf: Path, out: Path, *, overwrite: bool = False) -> runs.Record:
@@ -39,21 +32,21 @@ def make(pdf: Path, out: Path, *, overwrite: bool = False) -> runs.Record:
     folder, plan = planned(pdf, out)
     if done := runs.finished(folder, plan):
         return done
-    runs.refuse_other_content(folder, plan, overwrite=overwrite)
-    parsed = document.read(pdf)
-    found = headings(parsed)
-    tree = sections(parsed, found.found)
-    _refuse_incomplete(pdf, parsed, tree)
-    origin: store.Origin = "synthetic" if parsed.demonstration else "public"
-    with runs.fresh_folder(folder, plan, origin, overwrite=overwrite) as run:
+    with runs.fresh_folder(folder, plan, "public", overwrite=overwrite) as run:
+        parsed = document.read(pdf)
+        found = headings(parsed)
+        tree = sections(parsed, found.found)
+        refuse_incomplete(pdf, parsed, tree)
+        if parsed.demonstration:
+            run.origin = "synthetic"
         for name, value in files(parsed, tree):
             store.write_json(run.folder / name, value)
-        count = store.write_parquet(run.folder / "sections.parquet", rows(parsed.fiscal_year, tree), SECTIONS, origin)
+        count = store.write_parquet(
+            run.folder / "sections.parquet", rows(parsed.fiscal_year, tree), SECTIONS, run.origin
+        )
         run.counts |= _counts(parsed, found, tree) | {"sections": count}
         run.notes += _notes(parsed, found)
-    record = runs.read(folder)
-    assert record is not None
-    return record
+    return run.record
 
 
 def planned(pdf: Path, out: Path) -> tuple[Path, runs.Plan]:
@@ -123,23 +116,6 @@ def _chapter(parsed: Document, section: Section) -> ChapterGuidelines:
 
 def _dotted(*codes: str) -> list[str]:
     return [code if len(code) == 3 else f"{code[:3]}.{code[3:]}" for code in codes]
-
-
-def _refuse_incomplete(pdf: Path, parsed: Document, tree: list[Section]) -> None:
-    """Raise unless all parts are there, and below Section I.C the 22 chapters, in order, and nothing else."""
-    found = {section["id"]: section for section in walk(tree)}
-    missing = [name for part, name in PARTS.items() if part not in found]
-    titles = [section["title"] for section in found["I.C"]["children"]] if "I.C" in found else []
-    numbers = [int(match[1]) if (match := CHAPTER.fullmatch(title)) else 0 for title in titles]
-    missing += [f"chapter {number}" for number in range(1, 23) if number not in numbers]
-    if not missing and numbers == list(range(1, 23)):
-        return
-    year = f"the guideline for fiscal year {parsed.fiscal_year}, {len(found)} sections on {parsed.pages} pages"
-    what = f"missing: {', '.join(missing)}" if missing else f"Section I.C holds {'; '.join(titles)}"
-    raise DeepicdError(
-        f"{pdf} was recognised as {year}, but it is not complete; {what}.",
-        f"Take the whole document; nothing was written. {document.WHERE}",
-    )
 
 
 def _counts(parsed: Document, found: Headings, tree: list[Section]) -> dict[str, int]:

@@ -56,9 +56,7 @@ def make(years: list[Path], out: Path, *, overwrite: bool = False) -> runs.Recor
         tables = {name: _figures(run.folder / "sections" / f"{name}.parquet") for name in names}
         run.counts["rows"] = {name: figures["sections"] for name, figures in tables.items()}
         store.write_text(run.folder / "README.md", card(tables, origin))
-    record = runs.read(out)
-    assert record is not None
-    return record
+    return run.record
 
 
 def card(tables: dict[str, dict[str, Any]], origin: store.Origin) -> str:

@@ -38,7 +38,7 @@ def test_a_folder_appears_with_its_record(tmp_path: Path) -> None:
 
 def test_an_error_leaves_nothing_behind(tmp_path: Path) -> None:
     plan = plan_of(tmp_path)
-    with pytest.raises(ZeroDivisionError), runs.fresh_folder(tmp_path / "out", plan, "synthetic") as run:
+    with pytest.raises(ZeroDivisionError), runs.fresh_folder(tmp_path / "new" / "out", plan, "synthetic") as run:
         store.write_text(run.folder / "data.txt", "half")
         raise ZeroDivisionError
     assert [path.name for path in tmp_path.iterdir()] == ["source.txt"]

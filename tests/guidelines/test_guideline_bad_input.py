@@ -62,10 +62,80 @@ def without_the_front_page(path: Path, sample: Path) -> None:
         pdf.save(path)
 
 
+def without_page_10(path: Path, sample: Path) -> None:
+    with pikepdf.open(sample) as pdf:
+        del pdf.pages[9]
+        pdf.save(path)
+
+
+def with_a_page_twice(path: Path, sample: Path) -> None:
+    with pikepdf.open(sample) as pdf:
+        pdf.pages.insert(9, pdf.pages[9])
+        pdf.save(path)
+
+
+def with_two_pages_changed_round(path: Path, sample: Path) -> None:
+    with pikepdf.open(sample) as pdf:
+        page = pdf.pages[9]
+        del pdf.pages[9]
+        pdf.pages.insert(10, page)
+        pdf.save(path)
+
+
+def with_a_page_on_its_side(path: Path, sample: Path) -> None:
+    with pikepdf.open(sample) as pdf:
+        pdf.pages[5].rotate(90, relative=True)
+        pdf.save(path)
+
+
+def with_a_page_set_on_its_side(path: Path, sample: Path) -> None:
+    """Its text runs upwards, and the viewer is told nothing."""
+    with pikepdf.open(sample) as pdf:
+        pdf.pages[5].contents_add(b"q 0 1 -1 0 700 0 cm", prepend=True)
+        pdf.pages[5].contents_add(b"Q")
+        pdf.save(path)
+
+
+def with_a_scanned_page(path: Path, sample: Path) -> None:
+    canvas = Canvas(str(path))
+    canvas.rect(72, 72, 400, 600)
+    canvas.save()
+    with pikepdf.open(path, allow_overwriting_input=True) as scan, pikepdf.open(sample) as pdf:
+        pdf.pages[5] = scan.pages[0]
+        pdf.save(path)
+
+
+def without_bookmarks(spoil: Callable[[Path, Path], None]) -> Callable[[Path, Path], None]:
+    def spoiled(path: Path, sample: Path) -> None:
+        spoil(path, sample)
+        with pikepdf.open(path, allow_overwriting_input=True) as pdf:
+            del pdf.Root["/Outlines"]
+            pdf.save(path)
+
+    return spoiled
+
+
+def a_folder(path: Path, sample: Path) -> None:
+    path.mkdir()
+
+
+INCOMPLETE = [
+    (without_page_10, "but it is not complete; missing: page 10 of 12"),
+    (with_a_page_twice, "but it is not complete; twice there: page 10"),
+    (with_two_pages_changed_round, "but it is not complete; out of order: page 10"),
+    (with_a_page_on_its_side, "cannot be read in order: page 6 of the file is turned"),
+    (with_a_page_set_on_its_side, "cannot be read in order: page 6 of the file is turned"),
+    (with_a_scanned_page, "cannot be read in order: page 6 of the file is without text"),
+]
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
+        *INCOMPLETE,
+        *((without_bookmarks(spoil), message) for spoil, message in INCOMPLETE),
         (absent, "There is no file"),
+        (a_folder, "bad.pdf is a folder, and a PDF file is expected"),
         (web_page, "is not a PDF but a web page"),
         (half_a_download, "ends in the middle: 10,000 bytes"),
         (damaged, "is a damaged PDF"),
@@ -78,7 +148,7 @@ def without_the_front_page(path: Path, sample: Path) -> None:
         (without_a_year, "its first page lacks a fiscal year"),
         (
             without_chapters_3_to_7,
-            r"fiscal year 2025, \d+ sections on 11 pages, but .* missing: chapter 4, chapter 5",
+            r"fiscal year 2025, \d+ sections on 11 pages, but .* page 7 of 12; missing: chapter 4, chapter 5",
         ),
         (without_the_front_page, "missing: the front page"),
     ],
@@ -88,4 +158,4 @@ def test_bad_input(spoil: Callable[[Path, Path], None], message: str, sample_pdf
     with pytest.raises(DeepicdError, match=message) as error:
         parse.make(bad, tmp_path / "out")
     assert error.value.advice
-    assert not (tmp_path / "out").exists()
+    assert not list(tmp_path.glob("out/**/*"))

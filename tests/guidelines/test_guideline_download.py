@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from socketserver import BaseRequestHandler, ThreadingTCPServer
 from threading import Thread
 
 import pytest
@@ -83,6 +84,43 @@ def test_what_is_not_the_guideline_leaves_nothing(site, tmp_path, year, message)
 def test_a_site_that_does_not_answer(tmp_path, base, message):
     with pytest.raises(DeepicdError, match=message):
         fetch(2025, tmp_path / "g.pdf", base)
+
+
+BROKEN = {
+    "status line": (b"HELLO THERE\r\n\r\n", "is broken: BadStatusLine"),
+    "chunks": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\n%PDF-1.4", "is broken: IncompleteRead"),
+    "length": (b"HTTP/1.1 200 OK\r\nContent-Length: abc\r\n\r\n%PDF-1.4", "is broken: Content-Length 'abc'"),
+    "redirect": (b"HTTP/1.1 302 Found\r\nLocation: http://[::1\r\n\r\n", "is not a web address"),
+    "silence": (b"", "No answer"),
+}
+
+
+@pytest.mark.parametrize(("answer", "message"), BROKEN.values(), ids=BROKEN)
+def test_a_broken_answer_is_told_and_leaves_nothing(tmp_path, answer, message):
+    class Broken(BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(10_000)
+            self.request.sendall(answer)
+
+    with ThreadingTCPServer(("127.0.0.1", 0), Broken) as server:
+        Thread(target=server.serve_forever, args=(0.01,)).start()
+        with pytest.raises(DeepicdError, match=message) as error:
+            fetch(2025, tmp_path / "g.pdf", f"http://127.0.0.1:{server.server_address[1]}")
+        server.shutdown()
+    assert error.value.advice
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("base", ["http://foo bar", "http://[::1", "http://a..b", "http://127.0.0.1:port"])
+def test_what_is_no_address_is_told(tmp_path, base):
+    with pytest.raises(DeepicdError, match="is not a web address"):
+        fetch(2025, tmp_path / "g.pdf", base)
+
+
+def test_a_folder_is_not_a_place_to_save_to(tmp_path):
+    with pytest.raises(DeepicdError, match="is a folder, and a PDF file is expected") as error:
+        fetch(2025, tmp_path)
+    assert str(tmp_path / "icd-10-cm-guidelines.pdf") in error.value.advice
 
 
 def test_the_command_downloads_and_parses(site, tmp_path):

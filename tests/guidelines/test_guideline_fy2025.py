@@ -6,6 +6,7 @@ import pikepdf
 import pytest
 
 from deepicd import runs, store
+from deepicd.errors import DeepicdError
 from deepicd.icd10cm import CHAPTERS, Code
 from deepicd.knowledge import Knowledge
 from deepicd.schema import Section
@@ -79,6 +80,17 @@ def test_without_its_bookmarks_the_same_sections_come_out(real_pdf, sections, tm
     assert (record["counts"]["bookmarks"], record["counts"]["headings_from_fonts"]) == (0, 488)
     bare = {section["id"]: section for section in parsed_folder.read(tmp_path / "fy2025").all_sections()}
     assert bare == sections
+
+
+def test_missing_pages_are_named_with_bookmarks_and_without(real_pdf, tmp_path):
+    with pikepdf.open(real_pdf) as pdf:
+        del pdf.pages[62:66]
+        pdf.save(tmp_path / "cut.pdf")
+        del pdf.Root["/Outlines"]
+        pdf.save(tmp_path / "bare.pdf")
+    for name in ("cut.pdf", "bare.pdf"):
+        with pytest.raises(DeepicdError, match="missing: pages 63–66 of 120"):
+            parse.make(tmp_path / name, tmp_path / "out")
 
 
 def test_references_between_sections_lead_somewhere(sections):

@@ -73,6 +73,11 @@ def test_bold_text_out_of_sequence_is_no_heading():
     assert len(from_fonts(lines, 0)) == 2
 
 
+def test_a_heading_after_one_that_is_missing_is_known_by_the_contents():
+    lines = [SECTION, line("A. Conventions", 100, bold=True), line("C. Chapters", 120, bold=True)]
+    assert found(from_fonts(lines, 0, [line("C. Chapters ......... 12", 80)]))[-1] == (1, "C.", "Chapters")
+
+
 def test_a_numbered_line_in_plain_type_is_no_heading():
     lines = [SECTION, line("A. Conventions", 100, bold=True), line("1. as in the list", 120)]
     assert len(from_fonts(lines, 0)) == 2

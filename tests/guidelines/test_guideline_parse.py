@@ -1,6 +1,8 @@
 """From a PDF to files, on the demonstration PDF."""
 
 import json
+import shutil
+import time
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -12,6 +14,7 @@ from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
 from deepicd.knowledge import Knowledge
 from deepicd.schema import SECTIONS
+from guidelines import folder as parsed_folder
 from guidelines import parse, sample
 from guidelines.commands import guidelines
 
@@ -112,6 +115,38 @@ def test_what_is_made_up_says_so(sample_folder):
 def test_knowledge_finds_the_chapter_of_a_code(sample_folder):
     text = Knowledge(sample_folder).guidelines(Code.parse("I11.0"))
     assert text.startswith("9. Chapter 9: Diseases of the Circulatory System (I00-I99)\na. Hypertension\n")
+
+
+@pytest.mark.parametrize(("code", "chapters"), [("U07.1", [1, 22]), ("U09.9", [1, 22]), ("U07.0", [10, 22])])
+def test_a_code_that_another_chapter_covers_gets_that_chapter_and_its_own(sample_folder, code, chapters):
+    lines = Knowledge(sample_folder).guidelines(Code.parse(code)).splitlines()
+    assert [line for line in lines if ". Chapter " in line] == [heading(sample_folder, number) for number in chapters]
+
+
+def test_other_special_codes_get_chapter_22_alone(sample_folder):
+    assert Knowledge(sample_folder).guidelines(Code.parse("U80")).startswith(heading(sample_folder, 22))
+
+
+def heading(folder: Path, number: int) -> str:
+    return chapter(folder, number)["heading"]
+
+
+@pytest.mark.parametrize(
+    "content", ["{}", "[]", '"text"', '{"number": 1, "heading": "1. Chapter 1", "ranges": [["A00"]]}']
+)
+def test_a_chapter_file_of_another_shape_is_told(sample_folder, tmp_path, content):
+    folder = shutil.copytree(sample_folder, tmp_path / "fy2025")
+    store.write_text(folder / "chapter_04.json", content)
+    with pytest.raises(DeepicdError, match=r"chapter_04.json is not a chapter file of this version.\nMake it again"):
+        Knowledge(folder).read()
+    with pytest.raises(DeepicdError, match=r"chapter_04.json is not a file of parsed guidelines"):
+        parsed_folder.read(folder)
+
+
+def test_the_record_counts_the_time_of_parsing(sample_pdf, tmp_path):
+    start = time.monotonic()
+    record = parse.make(sample_pdf, tmp_path)
+    assert record["seconds"] > 0.5 * (time.monotonic() - start)
 
 
 def test_a_second_run_does_nothing(sample_pdf, sample_folder):

@@ -94,3 +94,10 @@ def test_knowledge_reads_them_from_a_parsed_year(sample_folder):
     assert len(knowledge.guideline_excerpt(code, max_tokens=200)) < len(knowledge.guidelines(code))
     assert knowledge.guideline_excerpt(code, max_tokens=3) is None
     assert Knowledge().guideline_excerpt(code, max_tokens=200) is None
+
+
+def test_a_code_that_another_chapters_heading_names_gets_that_chapters_rules():
+    heading = replace(SECTIONS["I.C.9"], heading="9. Chapter 9: Heart (I00-I99), U07.0")
+    named = replace(heading, codes=tuple(codes_in(heading.heading)))
+    passages = choose({**SECTIONS, "I.C.9": named}, Code.parse("U07.0"), max_tokens=1000)
+    assert [(passage.section.id, passage.reason) for passage in passages] == [("I.C.9", "chapter rule")]
