@@ -16,8 +16,19 @@ overwrite = click.option("--overwrite", is_flag=True, help="Replace what another
 @click.option(
     "--hosp", type=FOLDER, help="Write notes for the admissions of this copy instead, for instance the open demo."
 )
+@click.option("--note-length", type=click.IntRange(4000, 30_000), default=4000, show_default=True,
+              help="Mean characters of a note; MIMIC's have 10,500.")  # fmt: skip
+@click.option("--processes", type=click.IntRange(min=1), help="One a core for large copies; changes no byte.")
 @overwrite
-def synthesize(out: Path, admissions: int, seed: int, hosp: Path | None, overwrite: bool) -> None:
+def synthesize(
+    out: Path,
+    admissions: int,
+    seed: int,
+    hosp: Path | None,
+    note_length: int,
+    processes: int | None,
+    overwrite: bool,
+) -> None:
     """Make up a copy of MIMIC-IV 3.1 and MIMIC-IV-Note 2.2 under OUT/hosp and OUT/note.
 
     Layout, columns and quirks are those of the real tables; every patient is invented. The copy says so of itself in
@@ -29,7 +40,7 @@ def synthesize(out: Path, admissions: int, seed: int, hosp: Path | None, overwri
     """
     from builders.synthetic.generator import synthesize as make
 
-    record = make(out, admissions, seed, hosp, overwrite=overwrite)
+    record = make(out, admissions, seed, hosp, length=note_length, processes=processes, overwrite=overwrite)
     made = [name for name in ("patients", "admissions", "diagnoses", "notes") if name in record["counts"]]
     click.echo(", ".join(f"{record['counts'][name]:,} {name}" for name in made) + f" → {out}")
     for note in record["notes"]:

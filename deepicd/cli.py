@@ -22,6 +22,7 @@ COMMANDS = {
     "guidelines": ("guidelines.commands:guidelines", "Guideline PDF → one JSON file a chapter."),
     "scrape": ("scrapers.commands:scrape", "gesund.bund.de → descriptions.parquet."),
     "build": ("builders.commands:build", "MIMIC-IV + Notes → cohort of admission notes."),
+    "coverage": ("scrapers.commands:coverage", "Cohort × descriptions → what share has a text."),
     "audit": ("builders.commands:audit", "How often admission notes give their diagnosis away."),
     "distill": ("distill.commands:distill", "Cohort + knowledge → reasoning traces."),
     "assemble": ("builders.commands:assemble", "Cohort + traces → dataset folder."),

@@ -3,37 +3,26 @@
     knowledge = Knowledge(Path("out/guidelines/fy2025"), Path("out/scrape/descriptions.parquet"))
     knowledge.description(Code.parse("E11.9"))   # Description(code='E11.9', level='exact', …) or None
     knowledge.guidelines(Code.parse("E11.9"))    # the text of chapter 4
+    knowledge.guidelines(Code.parse("U07.1"))    # of chapter 1, which covers it by name, and of its own, chapter 22
     knowledge.guideline_sections(Code.parse("E11.9"), max_tokens=1024)   # what bears on the code, ranked
 
-Descriptions are of ICD-10-**GM**. CM and GM share the WHO's categories and mostly their fourth character and part ways
-below, so each description says whose it is and on how many characters it matched.
+Descriptions are of ICD-10-**GM**: each says whose it is, on how many characters it matched and how far to trust that
+(see `crosswalk`).
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 
-from deepicd import passages, store
+from deepicd import crosswalk, passages, store
+from deepicd.crosswalk import Crosswalk
+from deepicd.crosswalk import Description as Description
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
 from deepicd.passages import Passage, SectionText, estimated_tokens
-from deepicd.schema import DESCRIPTIONS, Block, ChapterGuidelines, Section
-
-# Categories that name one thing in CM and another in GM, as far as known: a text found there would be about something
-# else. U00–U49 are each country's own; G20 is subdivided by different axes; the rest exist in CM only.
-NOT_SHARED = ("U", "G20", "C4A", "C7A", "C7B", "D3A", "I1A", "I5A", "J4A", "M1A", "O9A", "Z3A")
-
-
-@dataclass(frozen=True, slots=True)
-class Description:
-    """A text of ICD-10-GM shown for a CM code. `level` is 'exact', or the number of characters that matched."""
-
-    code: str
-    """Whose text it is: a GM code, dotted."""
-    level: str
-    text: str
+from deepicd.schema import Block, ChapterGuidelines, Section
 
 
 @dataclass(frozen=True)
@@ -44,16 +33,12 @@ class Knowledge:
     descriptions_file: Path | None = None
 
     @cached_property
-    def _texts(self) -> dict[str, str]:
-        """GM code, without dot → text."""
-        if self.descriptions_file is None:
-            return {}
-        table = store.parquet_file(self.descriptions_file, DESCRIPTIONS).read(["code", "outcome", "text"])
-        return {row["code"].replace(".", ""): row["text"] for row in table.to_pylist() if row["outcome"] == "described"}
+    def _crosswalk(self) -> Crosswalk:
+        return crosswalk.read(self.descriptions_file) if self.descriptions_file else Crosswalk({})
 
     @cached_property
-    def _chapters(self) -> dict[int, str]:
-        """Chapter number → its guidelines as text."""
+    def _chapters(self) -> dict[int, "_Chapter"]:
+        """Chapter number → what it covers and its guidelines as text."""
         if self.guidelines_folder is None:
             return {}
         files = sorted(self.guidelines_folder.glob("chapter_[0-9][0-9].json"))
@@ -62,27 +47,27 @@ class Knowledge:
                 f"{self.guidelines_folder} holds no chapter_01.json … chapter_22.json.",
                 "Point at a fiscal year's folder, or make it: deepicd guidelines PDF OUT",
             )
-        chapters = (cast(ChapterGuidelines, store.read_json(file)) for file in files)
-        return {chapter["number"]: "\n".join(chapter_lines(chapter)) for chapter in chapters}
+        return dict(sorted(map(_read_chapter, files)))
 
     def read(self) -> "Knowledge":
         """Both resources, read now instead of on first use. Raises DeepicdError for what cannot be."""
-        _ = self._texts, self._chapters
+        _ = self._crosswalk, self._chapters
         return self
 
     def description(self, code: Code) -> Description | None:
-        """The text of the code itself or of its nearest parent that has one; None where GM has no such thing."""
-        if code.value.startswith(NOT_SHARED):
-            return None
-        for prefix in code.prefixes:
-            if text := self._texts.get(prefix):
-                level = "exact" if prefix == code.value else str(len(prefix))
-                return Description(str(Code(prefix)), level, text)
-        return None
+        """The text of the code itself or of a parent, and how far to trust it; None where GM has no such thing."""
+        return self._crosswalk.description(code)
 
     def guidelines(self, code: Code) -> str | None:
-        """The guidelines of the code's chapter, verbatim and in full; None where there are none."""
-        return self._chapters.get(code.chapter.number)
+        """The guidelines of the code's chapter, verbatim and in full; None where there are none.
+
+        A chapter may cover a code of another one: chapter 1 is headed 'A00-B99, U07.1, U09.9'. Such a code gets the
+        guidelines of both, a line break between them, in the order of the chapters.
+        """
+        texts = (
+            one.text for number, one in self._chapters.items() if number == code.chapter.number or one.covers(code)
+        )
+        return "\n".join(texts) or None
 
     @cached_property
     def _sections(self) -> dict[str, SectionText]:
@@ -101,6 +86,27 @@ class Knowledge:
     ) -> str | None:
         """The same as text in reading order, for a prompt; None where nothing bears on the code."""
         return passages.excerpt(self.guideline_sections(code, max_tokens=max_tokens, tokens=tokens)) or None
+
+
+class _Chapter(NamedTuple):
+    ranges: tuple[tuple[str, str], ...]
+    """First and last code or category that it covers, without dots."""
+    text: str
+
+    def covers(self, code: Code) -> bool:
+        return any(first <= code.value and code.value[: len(last)] <= last for first, last in self.ranges)
+
+
+def _read_chapter(file: Path) -> tuple[int, _Chapter]:
+    """Number and content of a chapter file. Raises DeepicdError for a file that is none."""
+    try:
+        chapter = cast(ChapterGuidelines, store.read_json(file))
+        ranges = tuple((first.replace(".", ""), last.replace(".", "")) for first, last in chapter["ranges"])
+        return int(chapter["number"]), _Chapter(ranges, "\n".join(chapter_lines(chapter)))
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise DeepicdError(
+            f"{file} is not a chapter file of this version.", "Make it again: deepicd guidelines PDF OUT"
+        ) from error
 
 
 def chapter_lines(chapter: ChapterGuidelines) -> Iterator[str]:

@@ -46,8 +46,9 @@ def progress(what: str, total: int | None = None) -> Iterator[Advance]:
             task = bar.add_task(what, total=total, rate="", status="")
 
             def advance_bar(n: int, status: str = "") -> None:
-                shown = {"status": status} if status else {}
-                bar.update(task, advance=n, rate=_rate(bar.tasks[0].completed, bar.tasks[0].elapsed or 0), **shown)
+                shown = bar.tasks[0]
+                rate = _rate(shown.completed + n, shown.elapsed or 0)
+                bar.update(task, advance=n, rate=rate, status=status or shown.fields["status"])
 
             yield advance_bar
         return

@@ -1,43 +1,81 @@
 """The pages as received, in one SQLite file: what is in it is never asked for again.
 
-One row a page: code='A00.0' url='https://…/a00-0' status=200 fetched_at='2025-11-03T09:12:44+00:00' body=…
+One document: url='https://…/a00-0' status=200 fetched_at='2025-11-03T09:12:44+00:00' body=…; one page: asked='A00.0'
+url='https://…/a00-0'. Where two codes lead to one address, they share its document.
 
-Scrapy's own cache writes several files a page, one after the other, and a kill between two leaves half a page. A row is
-whole or absent. The crawl writes here and nothing else; descriptions are read from here, so that a better reading of
-the pages needs no second crawl. An answer that may be another one tomorrow (429, 5xx, none) is a failure, not a page.
+This file stands in place of Scrapy's HTTP cache and of its JOBDIR. The one writes several files a page, one after the
+other, and a kill between two leaves half a page; the other writes its queue when a crawl is closed, and a kill closes
+nothing. Here a page comes in one transaction together with the places that it links to, so that queue and pages are
+never out of step: the queue is what was asked for or found, less what is here.
+
+An answer that may be another one tomorrow (429, 5xx, none) is a failure, not a page. Readings are kept too, each with
+the extractor that made it, so that a page is read once by each version of the extractor.
 """
 
 import sqlite3
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from hashlib import sha256
 from pathlib import Path
 
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
+from scrapers.page import EXTRACTOR, Outcome, Reading
 from scrapers.site import Site
 
 TABLES = """
-create table if not exists page (
-    code text primary key,
-    url text not null,
+create table if not exists document (
+    url text primary key,
     status integer not null,
     fetched_at text not null,
     encoding text not null,
     made_up integer not null,
+    sha256 text not null,
     body blob not null
 ) strict;
+create table if not exists page (
+    asked text primary key,  -- a code with its dot, or the place of a list of codes in the site's section
+    url text not null references document
+) strict;
+create table if not exists found (place text primary key) strict;
 create table if not exists failure (
-    code text primary key,
+    asked text primary key,
     url text not null,
     status integer not null,
     reason text not null
 ) strict;
+create table if not exists reading (
+    code text primary key,
+    extractor text not null,
+    outcome text not null,
+    title text,
+    text text,
+    text_code text
+) strict;
 create table if not exists site (name text not null, language text not null) strict;
 """
-PUT_PAGE = "insert or replace into page values (?, ?, ?, ?, ?, ?, ?)"
-PUT_FAILURE = "insert or replace into failure values (?, ?, ?, ?)"
+CODES = "select asked from page where asked glob '[A-Z]*'"
+PAGE = """
+select url, status, fetched_at, encoding, made_up, body
+from page join document using (url)
+where asked = ?
+"""
+HELD = "select url, status, fetched_at, encoding, made_up, body from document where url = ?"
+UNREAD = """
+select page.rowid, asked
+from page
+where page.rowid > ?
+    and asked glob '[A-Z]*'
+    and not exists (select 1 from reading where code = asked and extractor = ?)
+order by page.rowid
+"""
+ENTRY = """
+select url, status, fetched_at, made_up, sha256, outcome, title, text, text_code
+from page join document using (url) join reading on code = asked
+where asked = ? and extractor = ?
+"""
 ANSWERED = "select (select count(*) from page) + (select count(*) from failure)"
 
 FORBIDDEN = "forbidden by robots.txt"
@@ -51,13 +89,35 @@ class Page:
     status: int
     fetched_at: str  # ISO 8601, UTC
     encoding: str
+    """As the server or the page declared it, or a guess."""
     made_up: bool
     """Whether the site said of itself that its texts are made up."""
     body: bytes  # content encoding undone
 
     @property
     def html(self) -> str:
+        """The page as text. Bytes that are UTF-8 are taken for it: in no other encoding would they make sense."""
+        if b"\0" not in self.body:  # UTF-16
+            try:
+                return self.body.decode("utf-8-sig")
+            except UnicodeDecodeError:
+                pass
         return self.body.decode(self.encoding, errors="replace")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A page that has been read, its body left out."""
+
+    url: str
+    status: int
+    fetched_at: str
+    made_up: bool
+    sha256: str
+    outcome: Outcome
+    title: str | None
+    text: str | None
+    text_code: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,37 +130,90 @@ class Failure:
 
 
 class Cache:
-    """The file, open. One process writes; others may read beside it."""
+    """The file, open. One process writes pages; another may write readings beside it."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
     def codes(self) -> set[Code]:
         """The codes whose pages are here."""
-        return {Code.parse(row[0]) for row in self._connection.execute("select code from page")}
+        return {Code.parse(row[0]) for row in self._connection.execute(CODES)}
+
+    def found(self) -> set[str]:
+        """Places in the site's section that the pages here link to."""
+        return {row[0] for row in self._connection.execute("select place from found")}
 
     def answered(self) -> int:
         """Pages and failures together."""
         return int(self._connection.execute(ANSWERED).fetchone()[0])
 
-    def put(self, code: Code, page: Page) -> None:
-        body = zlib.compress(page.body)
-        row = (str(code), page.url, page.status, page.fetched_at, page.encoding, int(page.made_up), body)
-        self._connection.execute(PUT_PAGE, row)
+    def put(self, asked: Code | str, page: Page, found: Iterable[str] = ()) -> None:
+        """Keep a page under the code or the place it was asked for, with the places that it links to."""
+        digest, body = sha256(page.body).hexdigest(), zlib.compress(page.body)
+        document = (page.url, page.status, page.fetched_at, page.encoding, int(page.made_up), digest, body)
+        with self._transaction():
+            self._connection.execute("insert or ignore into document values (?, ?, ?, ?, ?, ?, ?)", document)
+            self._connection.execute("insert or replace into page values (?, ?)", (str(asked), page.url))
+            self._connection.executemany("insert or ignore into found values (?)", ((place,) for place in found))
 
-    def page(self, code: Code) -> Page | None:
-        row = self._connection.execute("select * from page where code = ?", [str(code)]).fetchone()
+    def page(self, asked: Code | str) -> Page | None:
+        return self._page(PAGE, str(asked))
+
+    def held(self, url: str) -> Page | None:
+        """What an address answered, whatever it was asked for."""
+        return self._page(HELD, url)
+
+    def _page(self, query: str, key: str) -> Page | None:
+        row = self._connection.execute(query, [key]).fetchone()
         if row is None:
             return None
-        _, url, status, fetched_at, encoding, made_up, body = row
+        url, status, fetched_at, encoding, made_up, body = row
         return Page(url, status, fetched_at, encoding, bool(made_up), zlib.decompress(body))
 
-    def fail(self, code: Code, failure: Failure) -> None:
-        self._connection.execute(PUT_FAILURE, (str(code), failure.url, failure.status, failure.reason))
+    def forget(self, codes: Iterable[Code]) -> None:
+        """Take pages out again, so that they are asked for anew."""
+        with self._transaction():
+            for code in codes:
+                self._connection.execute("delete from page where asked = ?", [str(code)])
+                self._connection.execute("delete from reading where code = ?", [str(code)])
+            self._connection.execute("delete from document where url not in (select url from page)")
 
-    def failure(self, code: Code) -> Failure | None:
-        row = self._connection.execute("select * from failure where code = ?", [str(code)]).fetchone()
-        return Failure(*row[1:]) if row else None
+    def unread(self, after: int = 0) -> list[tuple[int, Code]]:
+        """Pages without a reading by this extractor, in the order they came, each with its number in that order."""
+        return [(number, Code.parse(code)) for number, code in self._connection.execute(UNREAD, (after, EXTRACTOR))]
+
+    def last(self) -> int:
+        """The number of the page that came last; 0 for none."""
+        return int(self._connection.execute("select coalesce(max(rowid), 0) from page").fetchone()[0])
+
+    def put_readings(self, readings: Mapping[Code, Reading]) -> None:
+        rows = [
+            (str(code), EXTRACTOR, reading.outcome, reading.title, reading.text, reading.text_code)
+            for code, reading in readings.items()
+        ]
+        with self._transaction():
+            self._connection.executemany("insert or replace into reading values (?, ?, ?, ?, ?, ?)", rows)
+
+    def described(self) -> int:
+        """Pages with a text, as far as they have been read."""
+        query = "select count(*) from reading where outcome = 'described' and extractor = ?"
+        return int(self._connection.execute(query, [EXTRACTOR]).fetchone()[0])
+
+    def entry(self, code: Code) -> Entry | None:
+        """A code's page with its reading by this extractor."""
+        row = self._connection.execute(ENTRY, (str(code), EXTRACTOR)).fetchone()
+        if row is None:
+            return None
+        url, status, fetched_at, made_up, digest, outcome, title, text, text_code = row
+        return Entry(url, status, fetched_at, bool(made_up), digest, outcome, title, text, text_code)
+
+    def fail(self, asked: Code | str, failure: Failure) -> None:
+        self._connection.execute("insert or replace into failure values (?, ?, ?, ?)", (str(asked), *astuple(failure)))
+
+    def failure(self, asked: Code | str) -> Failure | None:
+        query = "select url, status, reason from failure where asked = ?"
+        row = self._connection.execute(query, [str(asked)]).fetchone()
+        return Failure(*row) if row else None
 
     def forget_failures(self) -> None:
         self._connection.execute("delete from failure")
@@ -115,6 +228,16 @@ class Cache:
                 f"The folder holds pages of {held[0]} in language {held[1]}, not of {site.name} in {site.language}.",
                 "Choose another folder for this crawl.",
             )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._connection.execute("begin immediate")
+        try:
+            yield
+        except BaseException:
+            self._connection.rollback()
+            raise
+        self._connection.execute("commit")
 
 
 @contextmanager

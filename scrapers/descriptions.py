@@ -4,9 +4,9 @@ One row: code='A00.0' language='de' outcome='described' title='Cholera durch …
 Every code that was asked for has its row, whatever came of it; nothing here asks the network.
 """
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from deepicd.icd10cm import CHAPTERS, Code
@@ -14,6 +14,7 @@ from deepicd.progress import progress
 from deepicd.store import Origin
 from scrapers import page
 from scrapers.cache import FORBIDDEN, Cache
+from scrapers.page import Reading
 from scrapers.site import Site
 
 NO_ANSWER = "no answer"
@@ -23,34 +24,54 @@ NO_ANSWER = "no answer"
 PAPER_BY_LENGTH = {3: 163, 4: 6_562, 5: 5_063}
 PAPER_MEAN_WORDS = 132
 
+BATCH = 200  # pages read between two writes into the cache
+
 Row = dict[str, Any]
 
 
+def read_pages(pages: Cache) -> None:
+    """Read what nobody has read yet: a few pages of a crawl that was killed, or all where the extractor is newer."""
+    unread = pages.unread()
+    if not unread:
+        return
+    with progress("pages read", total=len(unread)) as advance:
+        for start in range(0, len(unread), BATCH):
+            readings: dict[Code, Reading] = {}
+            for _, code in unread[start : start + BATCH]:
+                answer = pages.page(code)
+                assert answer is not None
+                readings[code] = page.read(answer.html, code)
+            pages.put_readings(readings)
+            advance(len(readings))
+
+
 def rows(pages: Cache, codes: Sequence[Code], site: Site) -> Iterator[Row]:
-    """A row a code, in the order of the codes."""
-    with progress("pages read", total=len(codes)) as advance:
-        for code in codes:
-            yield _answered(pages, code, site) or _unanswered(pages, code, site)
-            advance(1)
+    """A row a code, in the order of the codes. Pages must have been read."""
+    for code in codes:
+        yield _answered(pages, code, site) or _unanswered(pages, code, site)
+
+
+def batches(table: Iterator[Row], size: int) -> Iterator[list[Row]]:
+    while batch := list(islice(table, size)):
+        yield batch
 
 
 def _answered(pages: Cache, code: Code, site: Site) -> Row | None:
-    answer = pages.page(code)
-    if answer is None:
+    entry = pages.entry(code)
+    if entry is None:
         return None
-    reading = page.read(answer.html, code)
     return {
         "code": str(code),
         "language": site.language,
-        "outcome": reading.outcome,
-        "title": reading.title,
-        "text": reading.text,
-        "words": len((reading.text or "").split()),
-        "text_code": reading.text_code,
-        "url": answer.url,
-        "status": answer.status,
-        "fetched_at": answer.fetched_at,
-        "sha256": hashlib.sha256(answer.body).hexdigest(),
+        "outcome": entry.outcome,
+        "title": entry.title,
+        "text": entry.text,
+        "words": len((entry.text or "").split()),
+        "text_code": entry.text_code,
+        "url": entry.url,
+        "status": entry.status,
+        "fetched_at": entry.fetched_at,
+        "sha256": entry.sha256,
         "extractor": page.EXTRACTOR,
     }
 
@@ -68,35 +89,47 @@ def _unanswered(pages: Cache, code: Code, site: Site) -> Row:
     }
 
 
-def origin(pages: Cache, described: Sequence[Row]) -> Origin:
+def origin(pages: Cache, codes: Sequence[Code]) -> Origin:
     """'synthetic' where the site said so of every described page, else 'public'."""
-    answers = (pages.page(Code.parse(row["code"])) for row in described)
-    return "synthetic" if all(answer is not None and answer.made_up for answer in answers) else "public"
+    entries = (pages.entry(code) for code in codes)
+    all_made_up = all(entry.made_up for entry in entries if entry and entry.outcome == "described")
+    return "synthetic" if all_made_up else "public"
 
 
-def counts(table: Sequence[Row]) -> dict[str, Any]:
+def counts(table: Iterator[Row]) -> dict[str, Any]:
     """Rows by outcome; described ones by length of the code and by chapter; mean words of a text (None for none)."""
-    described = [row for row in table if row["outcome"] == "described"]
-    words = sum(row["words"] for row in described)
+    outcomes: Counter[str] = Counter()
+    asked: Counter[tuple[int, int]] = Counter()
+    described: Counter[tuple[int, int]] = Counter()
+    words = 0
+    for row in table:
+        code = Code.parse(row["code"])
+        place = (len(code.value), code.chapter.number)
+        outcomes[row["outcome"]] += 1
+        asked[place] += 1
+        if row["outcome"] == "described":
+            described[place] += 1
+            words += row["words"]
     return {
-        "asked": len(table),
-        "outcomes": dict(sorted(Counter(row["outcome"] for row in table).items())),
-        "asked_by_length": _by_length(table),
+        "asked": asked.total(),
+        "outcomes": dict(sorted(outcomes.items())),
+        "asked_by_length": _by_length(asked),
         "described_by_length": _by_length(described),
-        "asked_by_chapter": _by_chapter(table),
+        "asked_by_chapter": _by_chapter(asked),
         "described_by_chapter": _by_chapter(described),
-        "mean_words": round(words / len(described), 1) if described else None,
+        "mean_words": round(words / described.total(), 1) if described else None,
     }
 
 
-def _by_length(table: Sequence[Row]) -> dict[str, int]:
-    found = Counter(len(row["code"].replace(".", "")) for row in table)
-    return {str(length): found[length] for length in PAPER_BY_LENGTH}
+def _by_length(found: Counter[tuple[int, int]]) -> dict[str, int]:
+    return {str(length): sum(number for (of, _), number in found.items() if of == length) for length in PAPER_BY_LENGTH}
 
 
-def _by_chapter(table: Sequence[Row]) -> dict[str, int]:
-    found = Counter(Code.parse(row["code"]).chapter.number for row in table)
-    return {str(chapter.number): found[chapter.number] for chapter in CHAPTERS if found[chapter.number]}
+def _by_chapter(found: Counter[tuple[int, int]]) -> dict[str, int]:
+    by_chapter = Counter[int]()
+    for (_, chapter), number in found.items():
+        by_chapter[chapter] += number
+    return {str(chapter.number): by_chapter[chapter.number] for chapter in CHAPTERS if by_chapter[chapter.number]}
 
 
 def summary(counted: Mapping[str, Any]) -> Iterator[str]:

@@ -9,16 +9,15 @@ close and goes too.
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from deepicd.errors import DeepicdError
-from deepicd.icd10cm import Code
 from deepicd.progress import progress
 from scrapers.cache import Cache
 from scrapers.site import Pace, Site
+from scrapers.watch import Watch
 
 # -P: a folder `scrapers` where the user happens to stand is not ours
 COMMAND = [sys.executable, "-P", "-m", "scrapers.spider"]
@@ -36,7 +35,14 @@ class Job:
     user_agent: str
     pace: Pace
     pending: list[tuple[str, str]]
-    """Code, dotted, and the address of its page."""
+    """What to ask for (a code, dotted, or a place in the section), and its address."""
+    section: str
+    room: int | None
+    """How many pages of codes beyond these may be asked for where links are followed; None for any number."""
+    follow: bool
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> "Job":
@@ -45,15 +51,13 @@ class Job:
         return cls(**(fields | {"pace": Pace(**fields["pace"]), "pending": pending}))
 
 
-def download(site: Site, codes: Sequence[Code], cache: Cache, path: Path, log: Path, user_agent: str) -> None:
-    """Ask the site for the codes' pages. Returns when each is in the cache, as a page or as a failure.
+def download(job: Job, site: Site, pages: Cache, log: Path) -> None:
+    """Ask the site for what is pending. Returns when each is in the cache, as a page or as a failure.
 
     Raises DeepicdError where the crawl gave up: the pages so far stay in the cache.
     """
-    pending = [(str(code), site.url(code)) for code in codes]
-    job = Job(str(path), site.host, site.is_public, user_agent, site.pace, pending)
-    cache.forget_failures()
-    had, before = len(cache.codes()), cache.answered()
+    pages.forget_failures()
+    had, before, watch = len(pages.codes()), pages.answered(), Watch(pages)
     with (
         log.open("ab") as log_file,
         subprocess.Popen(
@@ -66,34 +70,41 @@ def download(site: Site, codes: Sequence[Code], cache: Cache, path: Path, log: P
     ):
         try:
             _tell(child, job)
-            with progress(f"pages of {site.host}", total=len(codes)) as advance:
-                seen = before
-                while child.poll() is None:
-                    _wait(child)
-                    now = cache.answered()
-                    advance(now - seen)
+            stopped = None
+            with progress(f"pages of {site.host}", None if job.follow else len(job.pending)) as advance:
+                seen, ended = before, False
+                while not ended and stopped is None:
+                    ended = _ended(child)
+                    stopped = watch.look()
+                    now = pages.answered()
+                    advance(now - seen, watch.status)
                     seen = now
-            stopped = _stopped(child, log)
+            if stopped is None:
+                stopped = _stopped(child, log)
         finally:
             _let_go(child)
+    watch.end()
     if stopped is not None:
+        of = "" if job.follow else f" of {len(job.pending):,}"
         raise DeepicdError(
-            f"{site.base_url}: {stopped}; the crawl gave up with {len(cache.codes()) - had:,} of "
-            f"{len(codes):,} pages fetched.",
-            "Check the address and the connection; pages fetched are kept, and the same command goes on from there.",
+            f"{site.base_url}: {stopped}; the crawl gave up with {len(pages.codes()) - had:,}{of} pages fetched.",
+            "Look at the site in a browser, check address and connection; pages fetched are kept, and the same command "
+            "goes on from there.",
         )
 
 
 def _tell(child: "subprocess.Popen[bytes]", job: Job) -> None:
     assert child.stdin is not None
     with suppress(BrokenPipeError):  # it has ended already; `_stopped` says so
-        child.stdin.write(json.dumps(asdict(job)).encode() + b"\n")
+        child.stdin.write(job.to_json().encode() + b"\n")
         child.stdin.flush()
 
 
-def _wait(child: "subprocess.Popen[bytes]") -> None:
+def _ended(child: "subprocess.Popen[bytes]") -> bool:
+    """Whether the child has gone, after waiting a little for it."""
     with suppress(subprocess.TimeoutExpired):
         child.wait(LOOK_EVERY)
+    return child.returncode is not None
 
 
 def _stopped(child: "subprocess.Popen[bytes]", log: Path) -> str | None:

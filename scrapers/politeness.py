@@ -1,4 +1,4 @@
-"""Manners that Scrapy leaves to its user: wait before a repetition, keep the pace that robots.txt asks for.
+"""Manners that Scrapy leaves to its user: wait before a repetition, keep the robots.txt's pace, ask no address twice.
 
 `BackOff` takes the place of Scrapy's RetryMiddleware, which repeats a failed request at once. With one request under
 way at a time, waiting in it holds up the whole crawl, which is what a server in trouble needs.
@@ -17,9 +17,11 @@ from scrapy.http import Request, Response
 from scrapy.robotstxt import RobotParser
 from scrapy.utils.misc import load_object
 
+from scrapers.cache import Cache
 from scrapers.site import ROBOT
 
 PATIENCE = 300.0  # seconds; who asks for more is not asked again in this crawl
+HELD = "held"  # flag of an answer that comes from the cache
 FORBID_ALL = b"User-agent: *\nDisallow: /"
 
 
@@ -56,6 +58,11 @@ class BackOff:
             again = await self._again(request, f"status {response.status}", pause)
             if again is not None:
                 return again
+        # sent without its length, over a connection that was then closed: this may be all of it or not
+        if "partial" in response.flags and b"</html" not in response.body.lower():
+            again = await self._again(request, "the answer broke off", 0.0)
+            if again is not None:
+                return again
         if response.status >= 500 and urlsplit(request.url).path == "/robots.txt":
             return response.replace(body=FORBID_ALL)  # RFC 9309, 2.3.1.4: rules that cannot be had forbid everything
         return response
@@ -72,6 +79,24 @@ class BackOff:
         if again is not None:
             await asyncio.sleep(max(pause, self.first * 2 ** (again.meta["retry_times"] - 1)))
         return again
+
+
+class AskOnce:
+    """Answers from the cache where the address has been asked before: two codes may be redirected to one page."""
+
+    def __init__(self, crawler: Crawler) -> None:
+        self.crawler = crawler
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> "AskOnce":
+        return cls(crawler)
+
+    def process_request(self, request: Request) -> Response | None:
+        pages: Cache = self.crawler.spider.pages  # type: ignore[union-attr]  # PageSpider has them
+        held = pages.held(request.url)
+        if held is None:
+            return None
+        return Response(request.url, held.status, body=held.body, flags=[HELD], request=request)
 
 
 class RobotsDelay:

@@ -12,7 +12,10 @@ Run: python -m scrapers.sample_site --port 8000
 """
 
 import re
+import ssl
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -47,8 +50,12 @@ class Answer:
     """What the site sends back."""
 
     status: int
-    body: str
+    body: str | bytes
     headers: Mapping[str, str] = field(default_factory=lambda: HTML)
+    """The length is sent as well, unless it is given here as ''."""
+    wait: float = 0.0  # seconds before it comes
+    share: float = 1.0
+    """How much of the body is sent before the connection breaks off."""
 
 
 def answer(path: str) -> Answer:
@@ -121,7 +128,7 @@ class Served:
 
 
 @contextmanager
-def served(respond: Callable[[str], Answer], port: int = 0) -> Iterator[Served]:
+def served(respond: Callable[[str], Answer], port: int = 0, tls: ssl.SSLContext | None = None) -> Iterator[Served]:
     """A site on loopback that answers each path as `respond` says; a free port unless one is named."""
     paths: list[str] = []
 
@@ -132,22 +139,34 @@ def served(respond: Callable[[str], Answer], port: int = 0) -> Iterator[Served]:
         def do_GET(self) -> None:
             paths.append(self.path)
             answer = respond(self.path)
-            body = answer.body.encode()
+            time.sleep(answer.wait)
+            body = answer.body.encode() if isinstance(answer.body, str) else answer.body
             self.send_response(answer.status)
-            for name, value in {**answer.headers, "Content-Length": str(len(body))}.items():
-                self.send_header(name, value)
+            for name, value in {"Content-Length": str(len(body)), **answer.headers}.items():
+                if value:
+                    self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(body)
+            self.wfile.write(body[: round(answer.share * len(body))])
+            self.close_connection = self.close_connection or answer.share < 1
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the base class's name
             """No line a request: `paths` has them."""
 
-    with ThreadingHTTPServer(("127.0.0.1", port), Handler) as server:
-        server.daemon_threads = True
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, request: object, client_address: object) -> None:
+            """Nothing to say when whoever asked has gone, as a crawler that lost patience has."""
+            if not isinstance(sys.exception(), ConnectionError | ssl.SSLError):
+                super().handle_error(request, client_address)  # type: ignore[arg-type]
+
+    with Server(("127.0.0.1", port), Handler) as server:
+        if tls:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()
         try:
-            yield Served(f"http://127.0.0.1:{server.server_address[1]}", paths)
+            yield Served(f"http{'s' if tls else ''}://127.0.0.1:{server.server_address[1]}", paths)
         finally:
             server.shutdown()
             thread.join()

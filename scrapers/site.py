@@ -95,14 +95,16 @@ class Site:
         return f"{ROBOT}/{__version__}" + (f" (+mailto:{contact})" if contact else "")
 
 
-def code_at(url: str, section: str) -> Code | None:
-    """The code whose page is at an address; None for any other address.
+def place(url: str, section: str) -> str | None:
+    """What an address in the section stands for: a code, dotted, or a place that lists codes; None outside of it.
 
-    >>> code_at("https://x.org/icd-code-suche/T75-4", "https://x.org/icd-code-suche")
-    Code(value='T754')
+    >>> [place(f"https://x.org{path}", "https://x.org/icd") for path in ("/icd/T75-4", "/icd/a00-b99", "/icd", "/faq")]
+    ['T75.4', '/a00-b99', '', None]
     """
-    slug = url.removeprefix(f"{section}/")
-    return Code.parse(slug.replace("-", ".")) if slug != url and SLUG.fullmatch(slug) else None
+    rest = url.removeprefix(section)
+    if rest == url or rest[:1] not in ("", "/", "?"):
+        return None
+    return str(Code.parse(rest[1:].replace("-", "."))) if SLUG.fullmatch(rest[1:]) else rest
 
 
 def _is_public(host: str) -> bool:

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, NoReturn
+from urllib.parse import urldefrag
 
 from scrapy import Spider, signals
 from scrapy.crawler import AsyncCrawlerProcess
@@ -26,15 +27,15 @@ from scrapy.exceptions import (
     IgnoreRequest,
     ResponseDataLossError,
 )
-from scrapy.http import Request, Response
+from scrapy.http import HtmlResponse, Request, Response
 from twisted.python.failure import Failure as TwistedFailure
 
 from deepicd.icd10cm import Code
 from scrapers import cache
 from scrapers.cache import Cache, Failure, Page
 from scrapers.download import Job
-from scrapers.politeness import PATIENCE, pause_asked
-from scrapers.site import MADE_UP, ROBOT
+from scrapers.politeness import HELD, PATIENCE, pause_asked
+from scrapers.site import MADE_UP, ROBOT, place
 
 GIVE_UP_AFTER = 5
 """Pages in a row that could not be had, whatever was tried: then the host counts as gone."""
@@ -48,6 +49,8 @@ REASONS: dict[type[Exception], str] = {
     DownloadTimeoutError: "no answer in time",
     ResponseDataLossError: "the answer broke off",
 }
+
+IGNORED = {"robots.txt": cache.FORBIDDEN, "redirections": "it leads round in a circle"}  # a word of Scrapy's message
 
 
 def settings(job: Job) -> dict[str, Any]:
@@ -71,10 +74,11 @@ def settings(job: Job) -> dict[str, Any]:
         "DOWNLOADER_MIDDLEWARES": {
             "scrapy.downloadermiddlewares.retry.RetryMiddleware": None,
             "scrapers.politeness.BackOff": 550,
+            "scrapers.politeness.AskOnce": 560,  # after robots.txt
         },
         "EXTENSIONS": {"scrapers.politeness.RobotsDelay": 0},
         "HTTPERROR_ALLOW_ALL": True,  # an error page is an outcome
-        "DUPEFILTER_CLASS": "scrapy.dupefilters.BaseDupeFilter",  # two codes may lead to one page
+        "DUPEFILTER_CLASS": "scrapy.dupefilters.BaseDupeFilter",  # two codes may lead to one page; see AskOnce
         "COOKIES_ENABLED": False,
         "HTTPPROXY_ENABLED": job.is_public,
         "TELNETCONSOLE_ENABLED": False,
@@ -93,20 +97,29 @@ class PageSpider(Spider):
         self.job, self.pages = job, pages
         self.stopped: str | None = None
         self.misses = 0  # in a row
+        self.room = job.room
+        self.known = {asked for asked, _ in job.pending}
+        if job.follow:
+            self.known |= pages.found() | {str(code) for code in pages.codes()}
 
     async def start(self) -> AsyncIterator[Request]:
-        for code, url in self.job.pending:
+        for asked, url in self.job.pending:
             if self.crawler.engine.needs_backout():  # else all requests would lie in memory from the start
                 await self.crawler.signals.wait_for(signals.scheduler_empty)
-            yield Request(url, callback=self.keep, errback=self.miss, cb_kwargs={"code": code})
+            yield self._request(asked, url)
 
-    def keep(self, response: Response, code: str) -> None:
+    def _request(self, asked: str, url: str) -> Request:
+        return Request(url, callback=self.keep, errback=self.miss, cb_kwargs={"asked": asked})
+
+    def keep(self, response: Response, asked: str) -> list[Request]:
+        """Put an answer into the cache. The requests for what it links to, where links are followed."""
         if response.status in NOT_AN_ANSWER or response.status >= 500:
             impatient = response.status == 429 or pause_asked(response) > PATIENCE
-            self._failed(code, response.url, response.status, f"HTTP status {response.status}", at_once=impatient)
-            return
+            self._failed(asked, response.url, response.status, f"HTTP status {response.status}", at_once=impatient)
+            return []
         self.misses = 0
-        page = Page(
+        page = self.pages.held(response.url) if HELD in response.flags else None
+        page = page or Page(
             url=response.url,
             status=response.status,
             fetched_at=_date(response).isoformat(timespec="seconds"),
@@ -114,23 +127,46 @@ class PageSpider(Spider):
             made_up=MADE_UP in response.headers,
             body=response.body,
         )
+        links = self._links(response) if self.job.follow else {}
         with self._storing():
-            self.pages.put(Code.parse(code), page)
+            self.pages.put(asked, page, found=links)
+        self.known.update(links)
+        return [self._request(asked, url) for asked, url in links.items()]
+
+    def _links(self, response: Response) -> dict[str, str]:
+        """What a page links to in the section of the site and nobody asked for yet, with its address."""
+        found: dict[str, str] = {}
+        if not isinstance(response, HtmlResponse):
+            return found
+        for href in response.css("a::attr(href)").getall():
+            try:
+                url = urldefrag(response.urljoin(href)).url
+            except ValueError:  # 'http://[' and the like
+                continue
+            asked = place(url, self.job.section)
+            if asked is None or asked in self.known or asked in found:
+                continue
+            if Code.find(asked) is not None and self.room is not None:
+                if self.room == 0:
+                    continue
+                self.room -= 1
+            found[asked] = url
+        return found
 
     def miss(self, failure: TwistedFailure) -> None:
         request: Request = failure.request  # type: ignore[attr-defined]  # Scrapy puts it there
-        code, error = request.cb_kwargs["code"], failure.value
+        asked, error = request.cb_kwargs["asked"], failure.value
         if isinstance(error, IgnoreRequest):
-            forbidden = "robots.txt" in str(error)
-            reason = cache.FORBIDDEN if forbidden else "it leads to another host"
+            reasons = (reason for word, reason in IGNORED.items() if word in str(error))
+            reason = next(reasons, "it leads to another host")
             with self._storing():
-                self.pages.fail(Code.parse(code), Failure(request.url, 0, reason))
+                self.pages.fail(asked, Failure(request.url, 0, reason))
         else:
-            self._failed(code, request.url, 0, _reason(error))
+            self._failed(asked, request.url, 0, _reason(error))
 
-    def _failed(self, code: str, url: str, status: int, reason: str, at_once: bool = False) -> None:
+    def _failed(self, asked: str, url: str, status: int, reason: str, at_once: bool = False) -> None:
         with self._storing():
-            self.pages.fail(Code.parse(code), Failure(url, status, reason))
+            self.pages.fail(asked, Failure(url, status, reason))
         self.misses += 1
         if at_once or self.misses >= GIVE_UP_AFTER:
             self._stop(reason)

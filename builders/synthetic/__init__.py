@@ -1,9 +1,11 @@
 """A MIMIC-IV 3.1 + Note 2.2 copy of made-up records, for anyone without the credentialed one.
 
     phrases → knowledge → conditions     what is known of diseases: hand-written YAML and its reader
-    unlisted                             the same for any other code, from its chapter and its title's words
+    unlisted                             the same for any other code, from its relatives or its chapter
     stays, diagnoses                     patients, admissions and codes, drawn in batches
-    admission, outcome → notes, headers  a discharge note as parts known at admission and parts that tell the diagnosis
+    admission, outcome, longer → notes   a discharge note as parts known at admission and parts that tell the diagnosis
+    headers, oddities → gold             how notes depart from their template, and what a perfect reader finds in them
+    making, parallel                     what one process makes, and all of them in order
     tables, hosp_copy, mark, generator   files: written, read, proven synthetic, made
 
 Every sentence is ours, written from general medical knowledge; nothing comes from MIMIC or any other corpus.

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 
 from builders.synthetic.case import Case, common
+from builders.synthetic.longer import Surplus
 from builders.synthetic.phrases import Phrase
 
 STORY_KEPT = 0.85
@@ -11,7 +12,7 @@ STORY_KEPT = 0.85
 COLON_PARAGRAPH = 0.15
 """Share of present illnesses with a paragraph that opens like a header: 'She reports the following:'."""
 HEADER_IN_PROSE = 0.03
-"""Share of present illnesses that hold the words 'past medical history:'."""
+"""Share of present illnesses with a header's words inside a sentence: 'Further past medical history: …'."""
 LIST_WITH_BLANK_LINES = 0.1
 """Share of problem lists whose items are parted by blank lines."""
 MEDICATION_KEPT = 0.85
@@ -49,15 +50,15 @@ def histories(case: Case) -> list[str]:
     return [*own[:3], *case.known_before]
 
 
-def medications(case: Case) -> list[str]:
-    """What the patient took at home, each drug once."""
+def medications(case: Case, more: list[str]) -> list[str]:
+    """What the patient took at home, each drug once: for the disease, for others, and what else there is."""
     taken = [case.say(phrase) for phrase in case.condition.medications if case.chance(MEDICATION_KEPT)]
     taken += [case.say(entry.medication) for entry in case.comorbidities if entry.medication is not None]
-    return list({line.split()[0]: line for line in taken}.values())
+    return list({line.split()[0]: line for line in [*taken, *more]}.values())
 
 
-def present_illness(case: Case, complaint: str, past: list[str], vitals: str) -> str:
-    """Opening, story, the sentence that tells the exact code, and how the patient came in."""
+def present_illness(case: Case, complaint: str, past: list[str], vitals: str, more: Surplus) -> str:
+    """Opening, story, the sentence that tells the exact code, background, and how the patient came in."""
     lines, story = common().lines, case.condition.story
     opening = case.one_of(lines["opening"])
     if case.newborn:
@@ -77,13 +78,23 @@ def present_illness(case: Case, complaint: str, past: list[str], vitals: str) ->
             f"{case.facts['He']} reports the following: " + " ".join(sentences[2:]),
         ]
     if case.chance(HEADER_IN_PROSE):
-        paragraphs[0] += " Further past medical history: as listed below."
+        paragraphs[0] += f" {case.rng.choice(_HEADERS_IN_PROSE)}"
+    paragraphs += more.background
     if not case.newborn and not case.condition.planned:
         emergency = case.one_of(lines["emergency"]).replace("VITALS", vitals)
-        paragraphs += [emergency, case.one_of(lines["arrival"])]
+        paragraphs += [emergency, *more.emergency_detail, case.one_of(lines["arrival"])]
     if case.chance(0.6) and not case.newborn:
         paragraphs.append(case.one_of(lines["review"]))
     return "\n\n".join(paragraphs)
+
+
+_HEADERS_IN_PROSE = (
+    "Further past medical history: as listed below.",
+    "The rest of the past medical history: see below.",
+    "Reviewed with the family, including social history: unchanged, and family history: as below.",
+    "Of the physical exam: see below; of the hospital course elsewhere: records are awaited.",
+    "A list of home medications: brought along and copied below.",
+)
 
 
 def as_list(case: Case, items: list[str]) -> str:

@@ -9,7 +9,7 @@ from functools import cache, lru_cache
 from builders.synthetic.conditions import KNOWLEDGE, Comorbidity, Condition, knowledge, read_yaml
 from builders.synthetic.phrases import Phrase
 from builders.synthetic.stay import Diagnosis, Stay
-from builders.synthetic.unlisted import chapter_number, side_of, site_of, unlisted
+from builders.synthetic.unlisted import side_of, site_of, unlisted
 from deepicd.icd10cm import release
 
 AGE_SHOWN = 0.3
@@ -65,7 +65,7 @@ def case_of(stay: Stay, titles: Mapping[Diagnosis, str], seed: int) -> Case:
         "His": "Her" if woman else "His",
         "him": "her" if woman else "him",
         "side": side_of(title) or rng.choice(("left", "right")),
-        "site": site_of(title, chapter_number(first)),
+        "site": site_of(first, title),
     }
     silent = _giving_away(condition.telling)
     others = {

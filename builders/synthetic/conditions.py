@@ -27,6 +27,8 @@ class Condition:
     """As the hospital course calls it."""
     also: tuple[str, ...] = ()
     """Other words that would give it away."""
+    other_names: tuple[str, ...] = ()
+    """What a clinician may write for a diagnosis; the name where there are none."""
     codes: Mapping[str, Phrase | None]
     """Billable code → a sentence of the present illness that sets it apart from its neighbours; commonest first."""
     icd9: Mapping[str, str] = field(default_factory=dict)

@@ -16,6 +16,10 @@ SURGICAL_SECTION = 0.2
 """Shares of notes with a Review of Systems and a Past Surgical History of their own."""
 SEPARATOR_LOST = 0.004
 """Share of sections that follow without the line of one space."""
+HEADER_TWICE = 0.005
+"""Share of optional sections with the plain header once more above their header."""
+VALUE_BESIDE = 0.01
+"""Share of sections whose text begins on the header's line."""
 CARRIAGE_RETURNS = 0.01
 """Share of notes whose lines end in CR LF."""
 
@@ -27,7 +31,7 @@ FORMS: dict[str, tuple[str, ...]] = {
     "Service": ("___",),
     "Allergies": (),
     "Attending": (),
-    "Chief Complaint": ("CC", "cc", "___ Complaint", "CHIEF COMPLAINT"),
+    "Chief Complaint": ("CC", "cc", "___ Complaint", "Chief ___", "CHIEF COMPLAINT"),
     "Major Surgical or Invasive Procedure": (
         "Major ___ or Invasive Procedure",
         "___ Surgical or Invasive Procedure",
@@ -41,8 +45,9 @@ FORMS: dict[str, tuple[str, ...]] = {
         "History of Present ___",
         "___ of Present Illness",
         "History ___ Present Illness",
+        "History of ___ Illness",
     ),
-    "Review of Systems": ("ROS", "REVIEW OF SYSTEMS"),
+    "Review of Systems": ("ROS", "REVIEW OF SYSTEMS", "___ of Systems"),
     "Past Medical History": (
         "PMH",
         "PMHx",
@@ -50,14 +55,21 @@ FORMS: dict[str, tuple[str, ...]] = {
         "Past Medical and Surgical History",
         "___ Medical History",
         "Past ___ History",
+        "Past Medical ___",
         "Past Medical History (per OMR, confirmed with patient)",
     ),
-    "Past Surgical History": ("PSH", "PAST SURGICAL HISTORY"),
-    "Social History": ("Social Hx", "___ History"),
-    "Family History": ("Family Hx", "Family Medical History", "FAMILY HISTORY"),
+    "Past Surgical History": ("PSH", "PAST SURGICAL HISTORY", "___ Surgical History"),
+    "Social History": ("Social Hx", "Social ___", "___ History"),
+    "Family History": ("Family Hx", "Family Medical History", "Family ___", "FAMILY HISTORY"),
     "Physical Exam": ("PE", "Physical Examination", "Physical ___", "___ Exam", "PHYSICAL EXAM"),
-    "Pertinent Results": ("PERTINENT RESULTS", "Pertinent ___"),
-    "Brief Hospital Course": ("___ Hospital Course", "Brief ___ Course", "BRIEF HOSPITAL COURSE"),
+    "Pertinent Results": ("PERTINENT RESULTS", "Pertinent ___", "___ Results"),
+    "Brief Hospital Course": (
+        "___ Hospital Course",
+        "Brief ___ Course",
+        "Brief Hospital ___",
+        "BRIEF HOSPITAL COURSE",
+        "Hospital Course",
+    ),
     "Medications on Admission": (
         "Meds on Admission",
         "Preadmission medications",
@@ -72,6 +84,7 @@ FORMS: dict[str, tuple[str, ...]] = {
     "Discharge Condition": ("___ Condition", "Discharge ___", "___"),
     "Discharge Instructions": ("___ Instructions", "Discharge ___"),
     "Followup Instructions": ("___ Instructions", "Followup ___"),
+    "Addendum": ("ADDENDUM", "Addendum ___"),
 }
 TEMPLATE = tuple(FORMS)
 """The sections in the order of the template."""

@@ -34,7 +34,11 @@ select
     case when a.hospital_expire_flag = '1' then 'DIED' else coalesce(a.discharge_location, '') end,
     list(trim(d.icd_code) order by cast(d.seq_num as int), d.icd_code),
     list(cast(d.icd_version as int) order by cast(d.seq_num as int), d.icd_code)
-from admissions a
+from (
+    -- an admission entered twice is still one stay
+    select distinct subject_id, hadm_id, admittime, dischtime, discharge_location, hospital_expire_flag
+    from admissions
+) a
 join patients p using (subject_id)
 join diagnoses_icd d using (hadm_id)
 group by all

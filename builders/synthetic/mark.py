@@ -28,7 +28,8 @@ def write_mark(root: Path, files: Iterable[Path], *, generator: str, seed: int) 
 def is_synthetic(root: Path, files: Iterable[Path]) -> bool:
     """Whether root's mark proves each of these files, byte for byte, made up. False for no files and for any doubt."""
     try:
-        claimed = json.loads((root / MARK).read_text(encoding="utf-8"))["files"]
+        mark = json.loads((root / MARK).read_text(encoding="utf-8"))
+        claimed = mark["files"] if mark["statement"] == STATEMENT else {}
         digests = {path.resolve().relative_to(root.resolve()).as_posix(): store.digest(path) for path in files}
     except (OSError, ValueError, KeyError, TypeError):  # no mark, no JSON, a file elsewhere: nothing is proven
         return False

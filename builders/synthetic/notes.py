@@ -15,13 +15,16 @@ from builders.synthetic import admission, outcome
 from builders.synthetic.case import Case, common
 from builders.synthetic.headers import (
     CARRIAGE_RETURNS,
+    HEADER_TWICE,
     OPTIONAL,
     REVIEW_SECTION,
     SECTION_MISSING,
     SEPARATOR_LOST,
     SURGICAL_SECTION,
+    VALUE_BESIDE,
     header,
 )
+from builders.synthetic.longer import USUAL_LENGTH, Surplus, surplus
 
 ADMISSION_EXAM_HEADED = 0.5
 """Share of exams with a heading over the admission part."""
@@ -29,22 +32,36 @@ DISCHARGE_EXAM = 0.7
 """Share of notes whose Physical Exam goes on with the exam at discharge."""
 TIGHT_EXAMS = 0.3
 """Share of those without a blank line between the two."""
+ADMISSION_LABS_MARKED = 0.8
+"""Share of notes that say which results are those of admission; of the others nobody can tell."""
 DISCHARGE_LABS = 0.4
 
 
 class Part(NamedTuple):
     section: str
-    """One of headers.TEMPLATE; neighbours of one section stand under one header."""
+    """One of headers.TEMPLATE: what it stands under. Neighbours of one section share a header."""
     text: str
     known_at_admission: bool
     tight: bool = False
     """Whether it follows a neighbour of its section without a blank line."""
+    is_of: str | None = None
+    """The section whose matter it is, where it stands under another's header."""
+    own_header: bool = False
+    """Whether its section's header is written again."""
+    heading: str = ""
+    """A line of its own below the header, no part of the text: 'ADMISSION EXAM:'."""
+
+    @property
+    def name(self) -> str:
+        """The section as an extraction should call it."""
+        return self.is_of or self.section
 
 
-def note_parts(case: Case) -> list[Part]:
-    """The note in the order of the template."""
+def note_parts(case: Case, length: int = USUAL_LENGTH) -> list[Part]:
+    """The note in the order of the template, `length` characters long on the average over many notes."""
     condition, chance = case.condition, case.chance
-    past, at_home = admission.histories(case), admission.medications(case)
+    more = surplus(case, length)
+    past, at_home = admission.histories(case), admission.medications(case, more.home_medicines)
     complaint = case.say(condition.complaint)
     vitals = admission.vital_signs(case, condition.vitals)
     shape: Callable[[str], str] = admission.wrapped if chance(admission.WRAPPED) else str
@@ -64,28 +81,34 @@ def note_parts(case: Case) -> list[Part]:
         later("Attending", "___"),
         known("Chief Complaint", complaint),
         later("Major Surgical or Invasive Procedure", outcome.procedure(case)),
-        known("History of Present Illness", admission.present_illness(case, complaint, past, vitals)),
+        known("History of Present Illness", admission.present_illness(case, complaint, past, vitals, more)),
     ]
     if chance(REVIEW_SECTION):
         parts.append(known("Review of Systems", case.one_of(common().lines["review"])))
-    parts.append(known("Past Medical History", admission.medical_history(case, past)))
+    parts.append(known("Past Medical History", admission.medical_history(case, [*past, *more.history])))
     if chance(SURGICAL_SECTION) and not case.newborn:
         parts.append(known("Past Surgical History", admission.surgical_history(case)))
     parts += [
         known("Social History", "___"),
         known("Family History", admission.family_history(case)),
-        known("Physical Exam", _admission_exam(case, vitals)),
-        *([_discharge_exam(case)] if case.stay.died or chance(DISCHARGE_EXAM) else []),
-        known("Pertinent Results", "ADMISSION LABS:\n" + admission.laboratory(case, condition.labs)),
+        known("Physical Exam", admission.examination(case, condition.exam, vitals))._replace(
+            heading=_one_of(case, _ADMISSION_EXAMS) if chance(ADMISSION_EXAM_HEADED) else ""
+        ),
     ]
-    if found := outcome.findings(case):
-        parts.append(later("Pertinent Results", found))
-    if chance(DISCHARGE_LABS) and not case.stay.died:
-        parts.append(later("Pertinent Results", outcome.discharge_labs(case)))
+    if case.stay.died or chance(DISCHARGE_EXAM):
+        exam = outcome.discharge_exam(case, admission.vital_signs(case, {}))
+        parts.append(Part("Physical Exam", exam, False, tight=chance(TIGHT_EXAMS), is_of="Discharge Exam"))
+    labs = "\n".join([admission.laboratory(case, condition.labs), *more.labs])
+    parts.append(
+        known("Pertinent Results", labs)._replace(heading=_one_of(case, _ADMISSION_LABS))
+        if chance(ADMISSION_LABS_MARKED)
+        else later("Pertinent Results", labs)
+    )
+    parts += [later("Pertinent Results", text) for text in _later_results(case, more)]
     parts += [
-        later("Brief Hospital Course", outcome.hospital_course(case)),
+        later("Brief Hospital Course", outcome.hospital_course(case, more)),
         known("Medications on Admission", _preadmission(case, at_home)),
-        later("Discharge Medications", outcome.discharge_medications(case, at_home)),
+        later("Discharge Medications", outcome.discharge_medications(case, at_home, more.prescriptions)),
         later("Discharge Disposition", outcome.disposition(case)),
     ]
     if outcome.disposition(case) == "Extended Care":
@@ -93,7 +116,7 @@ def note_parts(case: Case) -> list[Part]:
     parts += [
         later("Discharge Diagnosis", outcome.discharge_diagnosis(case)),
         later("Discharge Condition", outcome.discharge_condition(case)),
-        later("Discharge Instructions", outcome.instructions(case)),
+        later("Discharge Instructions", outcome.instructions(case, more.advice)),
         later("Followup Instructions", "___"),
     ]
     missing = {name for name in sorted(OPTIONAL) if chance(SECTION_MISSING)}
@@ -105,32 +128,53 @@ def written(parts: Sequence[Part], rng: random.Random) -> str:
     text = [" \n"]
     before = ""
     for part in parts:
-        if part.section == before:
-            text.append(("\n" if part.tight else "\n\n") + part.text)
+        if part.section == before and not part.own_header:
+            text += ["\n" if part.tight else "\n\n", part.heading, part.text]
             continue
         if before:
             tight = part.section == "Family History" or rng.random() < SEPARATOR_LOST
             text.append("\n" if tight else "\n \n")
-        text += [header(part.section, rng), part.text]
+        if rng.random() < HEADER_TWICE and part.section in OPTIONAL:
+            text.append(f"{part.section}:\n")
+        first = header(part.section, rng)
+        if first.endswith(":\n") and rng.random() < VALUE_BESIDE:
+            first = f"{first[:-1]} "
+        text += [first, part.heading, part.text]
         before = part.section
-    text.append("\n")
+    if not parts[-1].known_at_admission:  # a note that breaks off has no last line end either
+        text.append("\n")
     whole = "".join(text)
     return whole.replace("\n", "\r\n") if rng.random() < CARRIAGE_RETURNS else whole
 
 
-def _admission_exam(case: Case, vitals: str) -> str:
-    exam = admission.examination(case, case.condition.exam, vitals)
-    if not case.chance(ADMISSION_EXAM_HEADED):
-        return exam
-    heading = case.rng.choice(
-        ("ADMISSION PHYSICAL EXAM:", "ADMISSION EXAM:", "Admission PE:", "On admission:", "ADMISSION PHYSICAL EXAM:\n")
-    )
-    return f"{heading}\n{exam}"
+_ADMISSION_EXAMS = (
+    "ADMISSION PHYSICAL EXAM:",
+    "ADMISSION EXAM:",
+    "Admission PE:",
+    "On admission:",
+    "ADMISSION PHYSICAL EXAM:\n",
+    "PHYSICAL EXAM ON ADMISSION:",
+    "ADMISSION EXAM\n==============",
+)
+_ADMISSION_LABS = ("ADMISSION LABS:", "ADMISSION LABS", "LABS ON ADMISSION:", "Admission labs:", "ADMISSION LABS:\n")
 
 
-def _discharge_exam(case: Case) -> Part:
-    exam = outcome.discharge_exam(case, admission.vital_signs(case, {}))
-    return Part("Physical Exam", exam, False, tight=case.chance(TIGHT_EXAMS))
+def _one_of(case: Case, headings: tuple[str, ...]) -> str:
+    return f"{case.rng.choice(headings)}\n"
+
+
+def _later_results(case: Case, more: Surplus) -> list[str]:
+    """Results of the stay, block by block, each under a heading."""
+    blocks = []
+    if more.later_labs:
+        blocks.append(
+            "\n".join([case.rng.choice(("INTERVAL LABS:", "OTHER LABS:", "LABS DURING STAY:")), *more.later_labs])
+        )
+    if found := outcome.findings(case, more.studies):
+        blocks.append(found)
+    if case.chance(DISCHARGE_LABS) and not case.stay.died:
+        blocks.append(outcome.discharge_labs(case))
+    return blocks
 
 
 def _preadmission(case: Case, at_home: list[str]) -> str:

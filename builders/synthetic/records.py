@@ -9,6 +9,7 @@ from itertools import accumulate
 
 from builders.synthetic.stay import Diagnosis, Stay
 from builders.synthetic.stays import Drawn
+from builders.synthetic.tables import COLUMNS
 
 FIRST_SUBJECT, FIRST_STAY, IDS = 10_000_000, 20_000_000, 10_000_000
 MOST_ADMISSIONS = 4_000_000
@@ -16,10 +17,14 @@ MOST_ADMISSIONS = 4_000_000
 
 WITHOUT_STAY = 0.39
 """Share of patients seen in the emergency department only (3.1: 364,627 patients, 223,452 with a stay)."""
+TWICE = 0.001
+"""Share of admissions with two rows. hadm_id is unique in MIMIC-IV 3.1; copies loaded twice or in pieces have such."""
 DIES = 0.022
 """Share of stays that end in death; it falls to patients' last stays, the likelier the more they had."""
 DIES_LATER = 0.08
 """Share of patients whose death within a year after the last stay is known."""
+ORGAN_DONOR = 0.05
+"""Share of stays that end in death that are an organ donor's: opened after the death, they end before they begin."""
 BY_EMERGENCY = 0.72
 """Share of unplanned stays that begin in the emergency department."""
 OLDEST_SHOWN, OLDEST_WRITTEN = 89, 91  # ages above 89 are all given as 91
@@ -128,6 +133,9 @@ def records(
         hours = max(6.0, rng.lognormvariate(4.25, 0.85))  # median 70 hours
         discharged = admitted.replace(minute=0) + timedelta(hours=int(hours), minutes=rng.randrange(60))
         died = dies and number == len(drawn) - 1
+        donor = died and rng.random() < ORGAN_DONOR
+        if donor:
+            discharged = admitted - timedelta(minutes=rng.randint(20, 1200))
         destination = "DIED" if died else DESTINATIONS.pick(rng)
         stays.append(
             Stay(
@@ -142,7 +150,7 @@ def records(
                 diagnoses=codes,
             )
         )
-        rows.append(_admission(rng, stays[-1], admitted, stay.planned, about))
+        rows.append(_admission(rng, stays[-1], admitted, stay.planned or donor, about))
     dod = ""
     if dies:
         dod = f"{discharged:%Y-%m-%d}"
@@ -162,6 +170,16 @@ def patient_without_stay(rng: random.Random, subject_id: int) -> tuple[object, .
     return (subject_id, rng.choice("FM"), rng.randint(18, OLDEST_SHOWN), year, group, "")
 
 
+def again(rng: random.Random, admission: tuple[object, ...]) -> tuple[object, ...]:
+    """The same admission entered a second time, by another provider."""
+    place = COLUMNS["hosp/admissions"].index("admit_provider_id")
+    return (*admission[:place], _provider(rng), *admission[place + 1 :])
+
+
+def _provider(rng: random.Random) -> str:
+    return f"P{rng.randrange(100):02d}{''.join(rng.choices('ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789', k=3))}"
+
+
 def _admission(
     rng: random.Random, stay: Stay, admitted: datetime, planned: bool, about: Sequence[str]
 ) -> tuple[object, ...]:
@@ -170,7 +188,6 @@ def _admission(
     if emergency:
         arrival = admitted - timedelta(minutes=rng.randint(60, 900))
         registered, left = str(arrival), str(admitted + timedelta(minutes=rng.randint(5, 180)))
-    provider = f"P{rng.randrange(100):02d}{''.join(rng.choices('ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789', k=3))}"
     return (
         stay.subject_id,
         stay.hadm_id,
@@ -178,7 +195,7 @@ def _admission(
         stay.discharged,
         stay.discharged if stay.died else "",
         (EMERGENCY_TYPES if emergency else PLANNED_TYPES).pick(rng),
-        provider,
+        _provider(rng),
         (EMERGENCY_PLACES if emergency else PLANNED_PLACES).pick(rng),
         stay.destination,
         *about,

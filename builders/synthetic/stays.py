@@ -7,6 +7,7 @@ evenly over the stays of one kind (noted or not, ICD-9 or ICD-10): even a copy o
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from zlib import crc32
 
 import numpy as np
 from numpy.random import Generator
@@ -14,15 +15,23 @@ from numpy.random import Generator
 from builders.synthetic.case import title_of
 from builders.synthetic.conditions import Condition, knowledge
 from builders.synthetic.stay import Diagnosis
-from builders.synthetic.unlisted import billable_by_chapter, unlisted
+from builders.synthetic.unlisted import billable_by_chapter, relative, unlisted
+from deepicd.icd10cm import release
 
 BATCH = 2048  # stays; with their notes some 8 MB
 NOTED = 0.61
 """Share of stays with a discharge note (Note 2.2 against 3.1)."""
 ICD9 = 0.45
 """Share of ICD-9 stays; 0.63 of noted stays in MIMIC. Fewer here, so that a small copy has ICD-10 stays enough."""
-UNLISTED = 0.12
-"""Share of ICD-10 stays whose first code is any other billable one of its chapter."""
+UNLISTED = 0.2
+"""Share of ICD-10 stays whose first code is any other billable one of its chapter: with them a copy of real size has
+some thousands of distinct first codes, most of them rare (MIMIC-Reason: 6,368)."""
+STEEPNESS = 1.25
+"""The n-th commonest of a chapter's other codes weighs 1 / (10 + n) to this power."""
+RELATED = 5.0
+"""Weight of codes that take the text of a listed relative, which fits them better than the chapter's general one."""
+AFTER_THE_FACT = 0.1
+"""Weight of codes for later encounters and late effects: seldom why somebody is admitted."""
 RETIRED = 0.1
 """Share of stays, of conditions with retired codes, that carry one."""
 STAYS_PER_PATIENT = 1.9
@@ -53,10 +62,16 @@ class FirstDiagnoses:
         with_icd9 = [any(condition.icd9 for condition in chapters[number].conditions) for number in self.numbers]
         self.shares = {10: weights / weights.sum(), 9: weights * with_icd9 / (weights * with_icd9).sum()}
         listed = knowledge().by_code
-        self.unlisted = {
-            number: [value for value in values if (value, 10) not in listed]
-            for number, values in billable_by_chapter().items()
-        }
+        self.unlisted: dict[int, list[str]] = {}
+        self.unlisted_until: dict[int, np.ndarray] = {}
+        for number, values in billable_by_chapter().items():
+            # which are common nobody tells us; an order that the code's own bytes decide is the same everywhere
+            others = sorted((value for value in values if (value, 10) not in listed), key=lambda v: crc32(v.encode()))
+            weights = 1 / (10.0 + np.arange(len(others))) ** STEEPNESS
+            weights *= np.where([relative(Diagnosis(value, 10)) is not None for value in others], RELATED, 1.0)
+            weights *= np.where([_after_the_fact(value) for value in others], AFTER_THE_FACT, 1.0)
+            self.unlisted[number] = others
+            self.unlisted_until[number] = np.cumsum(weights / weights.sum())
 
     def draw(self, rng: Generator, version: int, n: int) -> list[tuple[Diagnosis, Condition | None]]:
         # one draw from each n-th of the weights, in random order: shares come out even, whatever n
@@ -81,13 +96,19 @@ class FirstDiagnoses:
             rng.random(n) < UNLISTED, rng.choice(len(listed), n, p=weights / weights.sum()), strict=True
         ):
             if version == 10 and any_other and others:
-                yield Diagnosis(others[rng.integers(len(others))], 10), None
+                place = int(np.searchsorted(self.unlisted_until[number], rng.random()))
+                yield Diagnosis(others[min(place, len(others) - 1)], 10), None
                 continue
             condition = listed[place]
             codes = tuple(condition.icd9 if version == 9 else condition.codes)
             if version == 10 and condition.retired and rng.random() < RETIRED:
                 codes = tuple(condition.retired)
             yield Diagnosis(_by_rank(rng, codes), version), condition
+
+
+def _after_the_fact(code: str) -> bool:
+    words = release().titles[code]
+    return "subsequent encounter" in words or "sequela" in words
 
 
 def _by_rank(rng: Generator, codes: Sequence[str]) -> str:

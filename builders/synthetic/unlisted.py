@@ -1,8 +1,9 @@
-"""A condition for any code without a text of its own: its chapter's general text, shaped by the words of its title.
+"""A condition for any code without a text of its own: that of its nearest relative, or its chapter's general text.
 
-The title itself stays out of the admission part. What a reader may find there is the body site, the side, how it
-began and how it behaves: of 'Displaced fracture of left femur, initial encounter' that it is the left thigh, and that
-the part looked out of line.
+The code's hierarchy finds the relative: K57.80 looks like the listed diverticulitis of K57. Words of the title, and of
+the titles above it, give the body site, the side, how it began and how it behaves: of 'Displaced fracture of left
+femur, initial encounter' that it is the left thigh, and that the part looked out of line. The title itself, and what
+the release includes under it, stay out of the admission part; the rest of the note may use both.
 """
 
 import re
@@ -12,10 +13,17 @@ from functools import cache, lru_cache
 from builders.synthetic.conditions import KNOWLEDGE, Condition, Sex, knowledge, read_yaml
 from builders.synthetic.phrases import Phrase
 from builders.synthetic.stay import Diagnosis
-from deepicd.icd10cm import CHAPTERS, chapter_of, release
+from deepicd.icd10cm import CHAPTERS, Code, chapter_of, release
 
+SHARED = 3
+"""First characters that a code has in common with a relative's at least: the category."""
+SHARED_WHERE_SITES_DIFFER = 4
+SITES_DIFFER = frozenset({2, 13, 15, 19, 20, 21})
+"""Chapters whose categories span several body sites or occasions, told apart by the fourth character."""
 MANNERS = 3
 """Sentences taken from a title at most."""
+SHORTEST_TERM = 8
+"""Characters of an inclusion term that is used: shorter ones are words of any note ('Chills')."""
 
 # First category of each ICD-9-CM chapter → chapter of ICD-10-CM; E and V codes are told by their letter.
 _ICD9_STARTS = (
@@ -73,10 +81,19 @@ def billable_by_chapter() -> dict[int, list[str]]:
 
 
 @lru_cache(maxsize=4096)
-def site_of(title: str, chapter: int) -> str:
-    """The part of the body that a title speaks of, in everyday words."""
-    words = title.lower()
-    return next((site for pattern, site in hints().sites if pattern.search(words)), hints().default_sites[chapter])
+def site_of(diagnosis: Diagnosis, title: str) -> str:
+    """The part of the body that a title speaks of, or the titles above it, in everyday words."""
+    for words in (title, *_titles_above(diagnosis)):
+        if found := next((site for pattern, site in hints().sites if pattern.search(words.lower())), None):
+            return found
+    return hints().default_sites[chapter_number(diagnosis)]
+
+
+def _titles_above(diagnosis: Diagnosis) -> list[str]:
+    """Of an ICD-10 code's parents, nearest first."""
+    if diagnosis.version != 10:
+        return []
+    return [title for parent in Code(diagnosis.code).prefixes[1:] if (title := release().titles.get(parent))]
 
 
 def side_of(title: str) -> str | None:
@@ -91,17 +108,58 @@ def sex_of(title: str, chapter: int) -> Sex | None:
     return "M" if hints().men_only.search(words) else None
 
 
+@cache
+def _by_prefix() -> dict[str, Condition]:
+    """First characters of listed codes → the condition that owns most of them, by its weight."""
+    found: dict[str, Condition] = {}
+    for condition in sorted(knowledge().conditions, key=lambda condition: -condition.weight):
+        for code in condition.codes:
+            for prefix in Code(code).prefixes:
+                found.setdefault(prefix, condition)
+    return found
+
+
+def relative(diagnosis: Diagnosis) -> Condition | None:
+    """The listed condition whose codes have most in common with this one; None where too little.
+
+    >>> relative(Diagnosis("K5780", 10)).name, relative(Diagnosis("S72352A", 10))
+    ('diverticulitis of the colon', None)
+    """
+    if diagnosis.version != 10 or diagnosis.code[:3] not in _by_prefix():
+        return None
+    needed = SHARED_WHERE_SITES_DIFFER if chapter_number(diagnosis) in SITES_DIFFER else SHARED
+    shared = (prefix for prefix in Code(diagnosis.code).prefixes[1:] if len(prefix) >= needed)
+    return next((found for prefix in shared if (found := _by_prefix().get(prefix))), None)
+
+
+def included(diagnosis: Diagnosis) -> tuple[str, ...]:
+    """Other names of a code: the inclusion terms of the release's tabular list."""
+    import simple_icd_10_cm as tabular
+
+    if diagnosis.version != 10 or diagnosis.code not in release().titles:
+        return ()
+    return tuple(term for term in tabular.get_inclusion_term(diagnosis.code) if len(term) >= SHORTEST_TERM)
+
+
 @lru_cache(maxsize=4096)
 def unlisted(diagnosis: Diagnosis, title: str) -> Condition:
     """The condition for a code that no knowledge file lists."""
     chapter = chapter_number(diagnosis)
-    general = knowledge().chapters[chapter].general(diagnosis.code[:3])
+    looks = knowledge().chapters[chapter].general(diagnosis.code[:3])
+    sex = sex_of(title, chapter)
+    also: tuple[str, ...] = ()
+    kin = relative(diagnosis)
+    if kin is not None and sex in (None, kin.sex):
+        looks, also = kin, (kin.name, *kin.also)
     words = title.lower()
     manners = [sentence for pattern, sentence in hints().manners if pattern.search(words)][:MANNERS]
     return replace(
-        general,
+        looks,
         name=title,
+        also=(*also, *included(diagnosis)),
+        other_names=(title, *included(diagnosis)),
         codes={diagnosis.code: None},
-        sex=sex_of(title, chapter) or general.sex,
-        story=(general.story[0], *manners, *general.story[1:]),
+        retired={},
+        sex=sex or looks.sex,
+        story=(looks.story[0], *manners, *looks.story[1:]),
     )

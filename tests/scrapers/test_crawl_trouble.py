@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import ssl
 import subprocess
 import sys
 import threading
@@ -20,32 +21,68 @@ from scrapers.sample_site import PLAIN, Answer, answer, served
 TEN = [Code(f"K{number}") for number in range(20, 30)]
 
 
-def test_a_killed_crawl_goes_on_and_fetches_no_page_twice(tmp_path, rows):
+def test_a_crawl_killed_three_times_goes_on_and_asks_again_only_for_what_was_under_way(tmp_path, rows):
+    stuck = ["k21", "k24", "k27"]
     reached, go_on = threading.Event(), threading.Event()
     file = tmp_path / "codes.txt"
     file.write_text("".join(f"{code}\n" for code in TEN))
 
-    def stuck_at_the_fifth(path: str) -> Answer:
-        if path.endswith("k24") and not go_on.is_set():
+    def stuck_three_times(path: str) -> Answer:
+        if path.endswith(tuple(stuck)):
+            stuck.remove(path[-3:])
             reached.set()
             go_on.wait(20)
         return answer(path)
 
-    with served(stuck_at_the_fifth) as site:
-        command = [sys.executable, "-m", "deepicd.cli", "scrape", "out", "--codes", file, "--base-url", site.url]
-        with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL) as first:
-            assert reached.wait(20)
-            with cache.opened(tmp_path / "out/.crawl/pages.sqlite") as held:
-                while len(held.codes()) < 4:
-                    time.sleep(0.02)
-            os.kill(first.pid, signal.SIGKILL)
+    with served(stuck_three_times) as site:
+        command = [sys.executable, "-m", "deepicd", "scrape", "out", "--codes", file, "--base-url", site.url]
+        for held in (1, 4, 7):
+            with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL) as crawler:
+                assert reached.wait(20)
+                with cache.opened(tmp_path / "out/.crawl/pages.sqlite") as pages:
+                    while len(pages.codes()) < held:
+                        time.sleep(0.02)
+                os.kill(crawler.pid, signal.SIGKILL)
+            reached.clear()
         go_on.set()
         assert not (tmp_path / "out/run.json").exists()
-        second = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
-    unanswered = "/icd-code-suche/k24"
-    assert sorted(site.pages) == sorted([f"/icd-code-suche/{str(code).lower()}" for code in TEN] + [unanswered])
+        last = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
+    twice = ["k21", "k24", "k27"]
+    assert sorted(site.pages) == sorted(f"/icd-code-suche/{slug}" for slug in [*map(str.lower, map(str, TEN)), *twice])
     assert list(rows(tmp_path / "out")) == [str(code) for code in TEN]
-    assert re.search(r"^described +\d+$", second.stdout, re.MULTILINE)
+    assert re.search(r"^described +\d+$", last.stdout, re.MULTILINE)
+
+
+def test_a_full_disk_stops_the_crawl_and_leaves_the_harvest_so_far(tmp_path, rows):
+    codes = [Code(f"{letter}{number:02}") for letter in "AC" for number in range(60)]
+    (tmp_path / "codes.txt").write_text("".join(f"{code}\n" for code in codes))
+    with served(answer) as site:
+        command = f"{sys.executable} -m deepicd scrape out --codes codes.txt --base-url {site.url}"
+        # no file may grow beyond 512 KiB: what a disk without room looks like to whoever writes
+        full = subprocess.run(["bash", "-c", f"ulimit -f 512; {command}"], cwd=tmp_path, capture_output=True, text=True)
+        assert (full.returncode, "Traceback" in full.stderr) == (1, False), full.stderr
+        assert re.search("could not be stored|cannot be used", full.stderr)
+        had = set(site.pages)
+        assert 0 < len(had) < len(codes)
+        subprocess.run(command.split(), cwd=tmp_path, check=True, capture_output=True)
+    assert len(rows(tmp_path / "out")) == len(codes)
+    assert len(site.pages) <= len(codes) + 2, "twice only what could not be stored and what was under way"
+
+
+def test_a_certificate_that_nobody_vouches_for_is_an_error(tmp_path):
+    key = tmp_path / "site.pem"
+    made = (
+        f"openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=localhost -keyout {key} -out {tmp_path}/site.crt"
+    )
+    subprocess.run(made.split(), check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "site.crt", key)
+    with (
+        served(answer, tls=context) as site,
+        pytest.raises(DeepicdError, match="gave no page: its certificate cannot be trusted"),
+    ):
+        crawl.harvest(TEN[:1], tmp_path / "out", base_url=site.url)
+    assert site.paths == []
 
 
 def test_a_server_in_trouble_is_asked_again_later_and_as_late_as_it_says(tmp_path, rows):

@@ -1,4 +1,6 @@
-"""Code files good and bad, and what is asked for."""
+"""Code files and dictionaries good and bad, and what is asked for."""
+
+import gzip
 
 import pytest
 
@@ -56,3 +58,40 @@ def test_a_missing_file_is_refused(tmp_path):
 def test_each_code_brings_its_parents_once_and_none_is_longer_than_five():
     asked = codes.with_parents([Code("T383X6A"), Code("T383X1A"), Code("I10")])
     assert values(asked) == ["I10", "T38", "T383", "T383X"]
+
+
+DICTIONARY = (
+    "icd_version,long_title,icd_code\n"
+    '9,"Cholera, one",0010\n'
+    '10,"Fracture of neck, right",S72001A\n'
+    "10,Essential hypertension,I10\n"
+    "10,No code at all,NOCODE99\n"
+)
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["hosp/d_icd_diagnoses.csv", "hosp/d_icd_diagnoses.csv.gz", "d_icd_diagnoses.csv", "3.1/hosp/d_icd_diagnoses.csv"],
+)
+def test_the_icd_10_codes_of_a_copys_dictionary_are_read_by_the_names_of_its_columns(tmp_path, place):
+    file = tmp_path / place
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(gzip.compress(DICTIONARY.encode()) if file.suffix == ".gz" else DICTIONARY.encode())
+    assert values(codes.of_dictionary(tmp_path)) == ["S72001A", "I10"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("notes.csv", b"", r"holds no d_icd_diagnoses\.csv"),
+        ("d_icd_diagnoses.csv", b"icd_code,long_title\nI10,x\n", "has no column icd_version"),
+        ("d_icd_diagnoses.csv", b"", "has no column icd_code and icd_version"),
+        ("d_icd_diagnoses.csv", b"icd_code,icd_version\n0010,9\n", "names no ICD-10 code"),
+        ("d_icd_diagnoses.csv.gz", gzip.compress(DICTIONARY.encode())[:-20], "cannot be read to its end"),
+        ("d_icd_diagnoses.csv.gz", b"no gzip", "cannot be read to its end"),
+    ],
+)
+def test_a_copy_without_a_usable_dictionary_is_refused(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DeepicdError, match=message):
+        codes.of_dictionary(tmp_path)

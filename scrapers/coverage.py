@@ -1,0 +1,97 @@
+"""How much of a cohort the descriptions explain: stays and distinct codes by level of the match, and by chapter.
+
+    {"stays": {"exact": 21_230, "5": 14_877, …, "none": 4_100}, "codes": {…}, "warnings": {…}, "chapters": {"1": {…}}}
+
+A count of one to nine stays is None, here and in the figure: of a credentialed cohort no such cell may be shown.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from deepicd import crosswalk, runs, store
+from deepicd.crosswalk import LEVELS, WARNINGS, Crosswalk
+from deepicd.icd10cm import CHAPTERS, Code, chapter_of
+from deepicd.schema import COHORT, SPLITS
+
+NONE = "none"
+ROWS = (*LEVELS, NONE)
+SMALLEST_CELL = 10
+FIGURE = "coverage.png"
+
+Cells = dict[str, int | None]
+
+
+def coverage(cohort: Path, descriptions: Path, out: Path | None = None) -> dict[str, Any]:
+    """The counts above; with `out` also OUT/coverage.png and OUT/run.json that hold them."""
+    if out is None:
+        return counts(stays(cohort), crosswalk.read(descriptions))
+    plan = runs.plan("coverage", options={}, inputs={"cohort": cohort, "descriptions": descriptions})
+    if record := runs.finished(out, plan):
+        return dict(record["counts"])
+    origins = [store.origin_of(path) for path in (*_files(cohort), descriptions)]
+    with runs.fresh_folder(out, plan, store.combined(origins)) as run:
+        from scrapers.coverage_figure import draw  # matplotlib, which a table does not need
+
+        run.counts = counts(stays(cohort), crosswalk.read(descriptions))
+        draw(run.folder / FIGURE, run.counts)
+    return run.counts
+
+
+def stays(cohort: Path) -> Counter[Code]:
+    """Stays by first diagnosis, all splits."""
+    found: Counter[Code] = Counter()
+    for path in _files(cohort):
+        column = store.parquet_file(path, COHORT).read(["icd_code"])["icd_code"]
+        for entry in column.value_counts().to_pylist():
+            found[Code.parse(entry["values"])] += entry["counts"]
+    return found
+
+
+def _files(cohort: Path) -> list[Path]:
+    return [cohort / f"{split}.parquet" for split in SPLITS]
+
+
+def counts(by_code: Mapping[Code, int], texts: Crosswalk) -> dict[str, Any]:
+    """Stays and codes by level, stays by warning, stays by chapter and level, and the texts there are by chapter."""
+    of_stays, of_codes, of_warnings = Counter[str](), Counter[str](), Counter[str]()
+    of_chapters = {chapter.number: Counter[str]() for chapter in CHAPTERS}
+    for code, number in by_code.items():
+        description = texts.description(code)
+        level = description.level if description else NONE
+        of_stays[level] += number
+        of_codes[level] += 1
+        of_chapters[code.chapter.number][level] += number
+        if description:
+            of_warnings[description.warning] += number
+    described = Counter(chapter_of(value[:3]).number for value in texts.texts)
+    return {
+        "stays": _cells(of_stays, ROWS),
+        "codes": {level: of_codes[level] for level in ROWS},
+        "warnings": _cells(of_warnings, WARNINGS),
+        "chapters": {str(number): _cells(found, ROWS) for number, found in of_chapters.items()},
+        "described": {str(chapter.number): described[chapter.number] for chapter in CHAPTERS},
+    }
+
+
+def _cells(found: Counter[str], names: tuple[str, ...]) -> Cells:
+    return {name: found[name] if found[name] == 0 or found[name] >= SMALLEST_CELL else None for name in names}
+
+
+def summary(counted: Mapping[str, Any]) -> Iterator[str]:
+    """The counts as lines of a table, each with its share."""
+    yield f"{'level of the match':<22}{'stays':>10}{'share':>8}{'codes':>10}{'share':>8}"
+    for level in ROWS:
+        yield f"{level:<22}{_shares(counted['stays'], level)}{_shares(counted['codes'], level)}"
+    yield ""
+    yield f"{'warning':<22}{'stays':>10}{'share':>8}"
+    for warning in WARNINGS:
+        yield f"{warning:<22}{_shares(counted['warnings'], warning)}"
+
+
+def _shares(cells: Mapping[str, int | None], name: str) -> str:
+    count = cells[name]
+    if count is None:
+        return f"{f'<{SMALLEST_CELL}':>10}{'':>8}"
+    return f"{count:>10,}{count / (sum(filter(None, cells.values())) or 1):>8.1%}"
