@@ -72,7 +72,7 @@ def test_an_account_does_not_print_its_password():
 def test_a_terminal_is_asked_and_does_not_show_what_is_typed(site, tmp_path):
     child, terminal = pty.fork()
     if child == 0:
-        command = ["-m", "deepicd.cli", "physionet", "fetch", "--user", USER, "--base-url", site.url, str(tmp_path)]
+        command = ["-m", "deepicd", "physionet", "fetch", "--user", USER, "--base-url", site.url, str(tmp_path)]
         os.execv(sys.executable, [sys.executable, *command])
     shown = b""
     while b"password of sam" not in shown:
