@@ -61,9 +61,11 @@ def prompts(year: Path, cohort: Path) -> None:
     from deepicd.icd10cm import Code
     from deepicd.knowledge import Knowledge
     from deepicd.passages import estimated_tokens
+    from deepicd.schema import SPLITS
 
     knowledge = Knowledge(year)
-    codes = [Code(value) for value in ds.dataset(sorted(cohort.glob("*.parquet"))).to_table()["icd_code"].to_pylist()]
+    rows = ds.dataset([cohort / f"{split}.parquet" for split in SPLITS]).to_table(columns=["icd_code"])
+    codes = [Code(value) for value in rows["icd_code"].to_pylist()]
     whole = [estimated_tokens(knowledge.guidelines(code) or "") for code in codes]
     chosen = [estimated_tokens(knowledge.guideline_excerpt(code, max_tokens=BUDGET) or "") for code in codes]
     found = {

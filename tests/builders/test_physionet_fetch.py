@@ -262,7 +262,7 @@ def test_what_is_no_version_is_refused(version, site, tmp_path):
 
 def test_a_killed_run_leaves_no_file_that_looks_whole_and_the_next_one_goes_on(site, tmp_path):
     site.faults["discharge.csv.gz"] = [Fault(breaks_after=30_000, hangs=True)]
-    command = ["-m", "deepicd.cli", "physionet", "fetch", "--user", USER, "--base-url", site.url, str(tmp_path)]
+    command = ["-m", "deepicd", "physionet", "fetch", "--user", USER, "--base-url", site.url, str(tmp_path)]
     environment = os.environ | {"DEEPICD_PHYSIONET_PASSWORD": PASSWORD}
     with subprocess.Popen([sys.executable, *command], env=environment, stdout=subprocess.DEVNULL) as run:
         part = tmp_path / f"{NOTES}.part"
