@@ -6,8 +6,9 @@
 
 MIMIC's notes follow a template whose headers stand at the start of a line and end in a colon; de-identification has put
 `___` into some of them, and authors abbreviate. Each section is kept or cut whole, but for the physical exam, of which
-only the part written at admission stays. What cannot be told apart is cut: a lost sentence costs less than a diagnosis
-that leaks. Line breaks and lists survive.
+only the part written at admission stays. Where words do not tell what a header opens its place does: a "primary
+diagnosis" in the present illness is an old one's. What cannot be told apart is cut: a lost sentence costs less than a
+diagnosis that leaks. Line breaks and lists survive.
 """
 
 import re
@@ -15,7 +16,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from builders.criteria import DEFAULT, Criteria
-from builders.template import ORDER, TEMPLATE
+from builders.template import ADMISSION_LABS, COMING, EXAM_PART, KNOWN, LEAVING, ORDER, OTHER_RESULTS, TEMPLATE
 
 # One alternative a section, group names s0, s1, …; a remark in brackets may stand between header and colon.
 _HEADER = re.compile(
@@ -26,34 +27,20 @@ _HEADER = re.compile(
 )
 # What may be a header: words at the start of a line, up to a colon or by themselves, behind them perhaps a remark in
 # brackets. Prose is told by its first comma, digit or full stop. Possessive, so that a line is gone over once.
-_LABEL = re.compile(r"\n[ \t]{0,3}+([A-Za-z_][A-Za-z_ /&'-]{0,60}+(?:\([^)\n]{0,60}+\))?+[ \t]*+)(:|(?=\n))")
+_LABEL = re.compile(r"\n[ \t#*=]*+([A-Za-z_][A-Za-z_ /&'-]{0,60}+(?:\([^)\n]{0,60}+\))?+[ \t*=]*+)(?::|(?=\n))")
+_SMALL_WORDS = {"of", "the", "or", "and", "on", "at"}
 
+_COURSE = "Brief Hospital Course"
 # Once one of these has begun the note tells of the stay; then only the admission medications are let through.
-_COURSE = {"Brief Hospital Course", "Discharge", "Followup Instructions"}
-_AFTER_COURSE = "Medications on Admission"
+_OF_THE_STAY = {_COURSE, "Active Issues", "Transitional Issues", "Discharge", "Followup Instructions"}
+_MEDICATIONS, _DISCHARGE_EXAM = "Medications on Admission", "Discharge Exam"
+# Told by the patient, in paragraphs that may open like headers.
+_HISTORIES = {"History of Present Illness", "Review of Systems", "Past Medical History", "Past Surgical History"}
+_UNCLEAR = {"Physical Exam", "Pertinent Results", "Diagnosis", "Redacted", "Social History", _MEDICATIONS}
+_VITALS = 200  # characters; an exam header behind more than these opens a second exam
+_AT_HOME = "The Preadmission Medication list"  # how the list made at admission begins
 
-_EXAM = r"(?:physical|exam\w*|pe|vitals?|vs)"
-_OUT = r"(?:discharge|d/c|death|expiration)"
-_IN = r"(?:admission|admit|arrival|presentation|initial)"
-_ENDS = rf"(?=\s*(?:{_EXAM}\b|day\b|date\b|[:(=*\-]|$))"  # what follows the word in a sub-header, not in a sentence
-_AT = r"(?:(?:at|on|upon|prior to|before|day of|time of|the)\s+)*"
-# A line of the exam that opens its discharge part, "DISCHARGE PHYSICAL EXAM:", "Exam on discharge (day 5):", or goes
-# back to its admission part. "No discharge from the wound" and "Discharge from the left ear" open nothing.
-_PART = re.compile(
-    rf"[\W_]*(?:{_EXAM}\b[^:]{{0,30}}?\b(?:(?P<out>{_OUT})|{_IN})\b|{_AT}(?:(?P<out2>{_OUT})|{_IN})\b{_ENDS})",
-    re.IGNORECASE,
-)
-_PART_WORDS = ("discharge", "d/c", "death", "expiration", "admi", "arrival", "presentation", "initial")
-
-_ADMISSION_LABS = re.compile(
-    rf"^[\W_]*(?:{_IN}\b[^\n:]{{0,20}}\blabs?\b|labs?\b[^\n:]{{0,20}}\b(?:at|on|upon)\s+{_IN}\b)",
-    re.MULTILINE | re.IGNORECASE,
-)
-_OTHER_RESULTS = re.compile(
-    r"^[\W_]*(?:discharge|d/c|interval|interim|relevant|pertinent|other|micro\w*|cultures?|imaging|studies|radiology|reports?"
-    r"|pathology|ekg|ecg|echo|tte|cta?|mri|cxr|ultrasound|trend\w*)\b[^\n:]{0,40}(?::|$)",
-    re.MULTILINE | re.IGNORECASE,
-)
+_Header = tuple[str, int, int, str]  # the section it opens, where it starts, where its text begins, its words
 
 
 def sections(note: str) -> list[tuple[str, str]]:
@@ -69,27 +56,34 @@ def _normal(note: str) -> str:
 
 def _spans(note: str) -> list[tuple[str, int, int]]:
     """Each section's name, and where its text begins and ends."""
-    headers = list(_headers(note))
-    ends = [start for start, _, _ in headers[1:]] + [len(note)]
-    return [(name, begin, end) for (_, begin, name), end in zip(headers, ends, strict=False)]
+    headers = _placed(note, list(_headers(note)))
+    ends = [start for _, start, _, _ in headers[1:]] + [len(note)]
+    return [(name, begin, end) for (name, _, begin, _), end in zip(headers, ends, strict=False)]
 
 
-def _headers(note: str) -> Iterator[tuple[int, int, str]]:
-    """Where each header starts, where its text begins, and the section it opens.
+def _headers(note: str) -> Iterator[_Header]:
+    """The headers by their words.
 
-    Headers are written with a capital or as `___`, and with a colon. One in lower case or without its colon must stand
-    after an empty line, for prose may wrap so that a line begins with such words.
+    They are written with a capital or as `___`, and with a colon, or with capitals throughout. Others must stand after
+    an empty line, for prose may wrap so that a line begins with such words.
     """
     for label in _LABEL.finditer(note):
-        name = _named(label[1].rstrip())
-        if name is None or ((not label[2] or label[1][0].islower()) and not _after_gap(note, label.start())):
+        named = _named(label[1])
+        if named is None:
             continue
-        begin = label.end()
+        name, words, capital, titled = named
+        start, begin = label.span()
+        if not (titled or (capital and note[begin - 1] == ":") or _after_gap(note, start)):
+            continue
+        if (len(words) < 5 or name == _MEDICATIONS) and name in KNOWN and "#" in note[start : label.start(1)]:
+            continue  # an item of a problem list, such as "# PE"
         if name == "Date of Birth":  # shares its line with the sex
             end_of_line = note.find("\n", begin)
             sex = note.find("Sex:", begin, end_of_line)
             name, begin = ("Sex", sex + len("Sex:")) if sex >= 0 else (name, begin)
-        yield label.start(), begin, name
+        elif name == "Pertinent Results" and "lab" in words.casefold():
+            begin = label.start(1)  # which labs they are is told by the header itself
+        yield name, start, begin, words
 
 
 def _after_gap(note: str, line_break: int) -> bool:
@@ -98,27 +92,108 @@ def _after_gap(note: str, line_break: int) -> bool:
 
 
 @lru_cache(maxsize=2**16)  # the same few headers open nearly all sections of a corpus
-def _named(header: str) -> str | None:
-    match = _HEADER.fullmatch(header)
-    return TEMPLATE[int(str(match.lastgroup)[1:])].name if match else None
+def _named(label: str) -> tuple[str, str, bool, bool] | None:
+    """The section, the header without what surrounds it, and whether its first, or every word has a capital."""
+    words = label.rstrip(" \t*=-")
+    match = _HEADER.fullmatch(words)
+    if match is None:
+        return None
+    each = words.split()
+    titled = len(each) > 1 and all(word in _SMALL_WORDS or not word[0].islower() for word in each)
+    return TEMPLATE[int(str(match.lastgroup)[1:])].name, words, not words[0].islower(), titled
+
+
+def _placed(note: str, headers: list[_Header]) -> list[_Header]:
+    """The headers with what only their place tells: lines of a history are none, a second exam is that at discharge."""
+    placed: list[_Header] = []
+    seen: dict[str, int] = {}  # section → where its text begins
+    under = ""
+    for index, header in enumerate(headers):
+        name = header[0]
+        if name in _UNCLEAR and (name != header[3] or name in seen or name == _MEDICATIONS or _DISCHARGE_EXAM in seen):
+            there = _name_by_place(note, headers, index, under, seen)
+            if there is None:
+                continue
+            header = (there, *header[1:])
+        under = header[0]
+        seen[under] = header[2]
+        placed.append(header)
+    return placed
+
+
+def _name_by_place(note: str, headers: list[_Header], index: int, under: str, seen: dict[str, int]) -> str | None:
+    """What an unclear header opens; None where it is a line of the section that it stands under."""
+    name, start, begin, words = headers[index]
+    words = words.casefold()
+    block = note.endswith("\n ", 0, start)  # behind a line of one space, as the template's sections are
+    told_by_patient = under in _HISTORIES and not block
+    leaving = any(word in words for word in LEAVING)
+    if name == "Pertinent Results":  # among the histories, the labs of the emergency room
+        return None if told_by_patient and "lab" in words and not leaving else name
+    if name in KNOWN and leaving:  # "Physical Exam (discharge)"
+        return _DISCHARGE_EXAM if name == "Physical Exam" else "Discharge"
+    if name == "Physical Exam":
+        if words == "pe" and _beside(note, begin) and not block:
+            return None  # pulmonary embolism
+        if any(word in words for word in COMING):
+            return name
+        first = seen.get(name, start)
+        again = _DISCHARGE_EXAM in seen or ("___" in words and first < start) or start - first > _VITALS
+        return _DISCHARGE_EXAM if again else name
+    told = not seen.keys().isdisjoint(_OF_THE_STAY)
+    if name in (_MEDICATIONS, "Redacted") and told and note.startswith(_AT_HOME, begin + 1):
+        return _MEDICATIONS
+    named = "admission" in words
+    if name == _MEDICATIONS and told:  # "Home medications: held at first", a paragraph of the course
+        if _beside(note, begin) and not (named and block):
+            return None
+        if not (named or "___" in words or _after_gap(note, start)):
+            return None
+    if name == _MEDICATIONS and not named:
+        at_the_end = "Followup Instructions" in seen and "Addendum" not in seen and name not in seen
+        of_discharge = "Discharge" in seen and not at_the_end
+        return "Discharge" if of_discharge or ("___" in words and name in seen) else name
+    if name == "Redacted":
+        return None if told_by_patient and _beside(note, begin) else name  # a dated line of a history
+    if name == "Diagnosis":  # an old one, where more of what is known at admission follows
+        places = (ORDER[other] for other, _, _, _ in headers[index + 1 :])
+        before = told_by_patient and any(ORDER[under] < place <= ORDER[_COURSE] for place in places)
+        return None if before else "Discharge"
+    return "Past Medical History" if words == "___ history" and "Past Medical History" not in seen else name
+
+
+def _beside(note: str, begin: int) -> bool:
+    """Whether text stands on the header's own line."""
+    return bool(note[begin : note.find("\n", begin)].strip())
 
 
 def admission_sections(note: str, criteria: Criteria = DEFAULT) -> dict[str, str]:
     """Template name → text of what was known at admission, template order, empty sections left out."""
     found: dict[str, list[str]] = {}
-    in_course = False
     note = _normal(note)
     taken = {*criteria.sections, *(["Pertinent Results"] if criteria.admission_labs else [])}
-    for name, begin, end in _spans(note):
-        in_course = in_course or name in _COURSE
-        wanted = "Physical Exam" if name == "Discharge Exam" and criteria.whole_exam else name
-        if wanted not in taken or (in_course and name != _AFTER_COURSE):
+    spans = _spans(note)
+    # Of several hospital courses the last is the note's own. One quoted before it, of another hospital, is cut, but not
+    # the sections behind it that go on in the template's order.
+    own_course = next((index for index in reversed(range(len(spans))) if spans[index][0] == _COURSE), -1)
+    told, reached = False, -1
+    for index, (name, begin, end) in enumerate(spans):
+        place = ORDER[name]
+        told = told or name in _OF_THE_STAY
+        goes_on = index < own_course and (reached < place < ORDER[_COURSE] or name == spans[index - 1][0])
+        if told and not goes_on and name != _MEDICATIONS:
             continue
-        text = _trimmed(note[begin:end])
+        reached = max(reached, place) if place < ORDER[_COURSE] else reached
+        wanted = "Physical Exam" if name == _DISCHARGE_EXAM and criteria.whole_exam else name
+        if wanted not in taken:
+            continue
+        text = note[begin:end]
+        if name == _MEDICATIONS and told:
+            text = text.partition("\n#")[0]  # a problem of the hospital course
         if name == "Physical Exam" and not criteria.whole_exam:
             text = admission_exam(text)
-        elif name == "Pertinent Results":
-            text = admission_labs(text)
+        else:
+            text = admission_labs(text) if name == "Pertinent Results" else _trimmed(text)
         if text and text != "___":
             found.setdefault(wanted, []).append(text)
     return {name: "\n".join(found[name]) for name in sorted(found, key=ORDER.__getitem__)}
@@ -144,10 +219,13 @@ def admission_exam(text: str) -> str:
     >>> admission_exam("ADMISSION EXAM:\\nHR 110\\nDISCHARGE EXAM (day 5):\\nHR 70")
     'ADMISSION EXAM:\\nHR 110'
     """
+    folded = text.casefold()
+    if not any(word in folded for word in LEAVING):
+        return _trimmed(text)
     kept, keep = [], True
     for line in text.split("\n"):
         start = line[:80].casefold()
-        if any(word in start for word in _PART_WORDS) and (part := _PART.match(line)):
+        if any(word in start for word in LEAVING + COMING) and (part := EXAM_PART.match(line)):
             keep = not (part["out"] or part["out2"])
         if keep:
             kept.append(line)
@@ -160,10 +238,10 @@ def admission_labs(text: str) -> str:
     >>> admission_labs("ADMISSION LABS:\\nWBC 9\\nDISCHARGE LABS:\\nWBC 5")
     'ADMISSION LABS:\\nWBC 9'
     """
-    start = _ADMISSION_LABS.search(text)
+    start = ADMISSION_LABS.search(text)
     if start is None:
         return ""
-    end = _OTHER_RESULTS.search(text, start.end())
+    end = OTHER_RESULTS.search(text, start.end())
     return _trimmed(text[start.start() : end.start() if end else len(text)])
 
 

@@ -5,6 +5,7 @@ The knowledge is made up as well: a guideline PDF (`python -m guidelines.sample`
 (`python -m scrapers.sample_site`) stand where the real ones would, and the real parser and spider read them.
 """
 
+import json
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -126,7 +127,7 @@ def report(out: Path, records: dict[str, runs.Record]) -> str:
     width = max(len(name) for name, _ in table)
     lines = [f"  {name:<{width}}  {number:>7,}" for name, number in table]
     dataset = out / "dataset"
-    load = f'from datasets import load_dataset; print(load_dataset({str(dataset)!r}, "traces"))'
+    load = f'from datasets import load_dataset; print(load_dataset({json.dumps(str(dataset))}, "traces"))'
     return "\n".join(
         [
             "",

@@ -1,6 +1,7 @@
 """The shape of the repository: stages stand on the floor and never lean on each other."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -65,3 +66,11 @@ def test_each_commands_help_ends_in_a_line_to_paste(command: str) -> None:
 def test_every_command_stands_in_the_readme() -> None:
     readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
     assert [command for command in COMMANDS if f"deepicd {command}" not in readme] == []
+
+
+def test_what_the_readme_links_to_is_there_and_nothing_is_left_to_fill_in() -> None:
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", readme) if "://" not in link]
+    assert len(links) >= 4
+    assert [link for link in links if not (REPOSITORY / link).is_file()] == []
+    assert not re.search(r"@[A-Z]+@|TODO|FIXME", readme)
