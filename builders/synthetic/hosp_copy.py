@@ -58,6 +58,7 @@ class HospCopy:
     @classmethod
     def find(cls, path: Path) -> "HospCopy":
         """The copy at a root or at its hosp/ folder. Raises DeepicdError naming the tables that are missing."""
+        path = path.expanduser()
         folder = path / "hosp" if (path / "hosp").is_dir() else path
         if not folder.is_dir():
             raise DeepicdError(
