@@ -17,7 +17,7 @@ from builders import mimic
 from builders.cohort import BATCH, NOTES, STAYS, batches, naming, register_titles
 from builders.criteria import PRESETS
 from builders.leakage import SIGNALS, Terms, audit
-from builders.parallel import mapped
+from builders.parallel import in_order, processes_for
 from builders.published import published_sections
 from builders.sections import admission_sections, hospital_course
 from deepicd import runs, store
@@ -46,7 +46,8 @@ def audit_copy(mimic_root: Path, notes_root: Path, out: Path, *, overwrite: bool
         register_titles(db, copy)
         [(to_read,)] = db.execute("select count(*) from stays where icd_version = 10").fetchall()
         total: Counts = Counter()
-        for counted in mapped(partial(audit_batch, terms=naming(db)), batches(db.sql(NOTES), BATCH), to_read):
+        count = partial(audit_batch, terms=naming(db))
+        for counted in in_order(count, batches(db.sql(NOTES), BATCH), processes_for(to_read)):
             total.update(counted)
             advance(counted["default", ANY, "notes"])
         if not total:

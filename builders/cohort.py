@@ -18,7 +18,7 @@ from builders import mimic, splits
 from builders.criteria import DEFAULT, Criteria
 from builders.funnel import funnel
 from builders.leakage import Terms, terms
-from builders.parallel import mapped
+from builders.parallel import in_order, processes_for
 from builders.table import quoted
 from deepicd import runs, store
 from deepicd.errors import DeepicdError
@@ -156,7 +156,7 @@ def _extract(db: "duckdb.DuckDBPyConnection", criteria: Criteria, folder: Path, 
         progress("notes read") as advance,
     ):
         extract = partial(extraction.extract, criteria=criteria, naming=naming(db) if criteria.strict else {})
-        for part in mapped(extract, batches(db.sql(NOTES), BATCH), to_read):
+        for part in in_order(extract, batches(db.sql(NOTES), BATCH), processes_for(to_read)):
             for writer, batch in ((row_writer, part.rows), (excluded_writer, part.excluded)):
                 writer.write_table(pa.Table.from_batches([batch]).cast(writer.schema))
             advance(part.rows.num_rows + part.excluded.num_rows)

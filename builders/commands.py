@@ -6,6 +6,12 @@ from typing import Any
 import click
 
 FOLDER = click.Path(path_type=Path)
+mimic_folder = click.option(
+    "--mimic", type=FOLDER, envvar="DEEPICD_MIMIC", required=True, help="Folder above hosp/, or a DuckDB file."
+)
+notes_folder = click.option(
+    "--notes", type=FOLDER, envvar="DEEPICD_NOTES", required=True, help="Folder above note/, or a DuckDB file."
+)
 overwrite = click.option("--overwrite", is_flag=True, help="Replace what another run of this stage left in OUT.")
 
 
@@ -48,12 +54,8 @@ def synthesize(
 
 
 @click.command()
-@click.option(
-    "--mimic", type=FOLDER, envvar="DEEPICD_MIMIC", required=True, help="Folder above hosp/, or a DuckDB file."
-)
-@click.option(
-    "--notes", type=FOLDER, envvar="DEEPICD_NOTES", required=True, help="Folder above note/, or a DuckDB file."
-)
+@mimic_folder
+@notes_folder
 @click.argument("out", type=FOLDER)
 @click.option("--preset", type=click.Choice(["default", "paper"]), default="default", show_default=True,
               help="paper: the published choice of sections and split, for comparison; its exam leaks.")  # fmt: skip
@@ -109,12 +111,8 @@ def assemble(cohort: Path, traces: Path, out: Path, overwrite: bool) -> None:
 
 
 @click.command()
-@click.option(
-    "--mimic", type=FOLDER, envvar="DEEPICD_MIMIC", required=True, help="Folder above hosp/, or a DuckDB file."
-)
-@click.option(
-    "--notes", type=FOLDER, envvar="DEEPICD_NOTES", required=True, help="Folder above note/, or a DuckDB file."
-)
+@mimic_folder
+@notes_folder
 @click.argument("out", type=FOLDER)
 @overwrite
 def audit(mimic: Path, notes: Path, out: Path, overwrite: bool) -> None:

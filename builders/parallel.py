@@ -1,37 +1,74 @@
-"""One function over many batches, on as many cores as there are, results in the order of the batches."""
+"""Work on many items in several processes, results in the order of the items."""
 
+import multiprocessing
 import os
+import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
-from multiprocessing import get_context
 from typing import TypeVar
 
-import pyarrow as pa
+from deepicd.errors import DeepicdError
 
-Result = TypeVar("Result")
+AHEAD = 2
+"""Items a process that are given out at once: enough that none waits, few enough that results do not pile up."""
 
 WORTH_IT = 20_000  # notes to read below which starting processes costs more than it saves
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
-def mapped(
-    function: Callable[[pa.RecordBatch], Result], batches: Iterable[pa.RecordBatch], notes: int
-) -> Iterator[Result]:
-    """`function` of each batch; `notes` is about how many texts they hold. A few batches are in memory at a time."""
-    cores = os.cpu_count() or 1
-    if notes < WORTH_IT or cores == 1:
-        yield from map(function, batches)
+
+def in_order(work: Callable[[Item], Result], items: Iterable[Item], processes: int) -> Iterator[Result]:
+    """`work(item)` for each item, in their order; one process is this one.
+
+    `work` is a function of a module and its items can be pickled. Raises DeepicdError when a process is killed.
+    """
+    if processes == 1:
+        yield from map(work, items)
         return
-    source = iter(batches)
-    # spawned, not forked: a fork would copy the locks of DuckDB's threads without the threads
-    with ProcessPoolExecutor(cores, mp_context=get_context("spawn")) as pool:
+    # a forked process would inherit the locks of this one's threads (the progress bar's, Arrow's); so they start afresh
+    context = multiprocessing.get_context("spawn")
+    rest = iter(items)
+    with ProcessPoolExecutor(processes, context, initializer=_leave_with_parent) as pool:
         try:
-            waiting: deque[Future[Result]] = deque()
-            waiting.extend(pool.submit(function, batch) for batch in islice(source, 2 * cores))
-            while waiting:
-                done = waiting.popleft().result()
-                waiting.extend(pool.submit(function, batch) for batch in islice(source, 1))
-                yield done
+            under_way: deque[Future[Result]] = deque(
+                pool.submit(work, item) for item in islice(rest, AHEAD * processes)
+            )
+            while under_way:
+                result = under_way.popleft().result()
+                under_way.extend(pool.submit(work, item) for item in islice(rest, 1))
+                yield result
+        except BrokenProcessPool as error:
+            raise DeepicdError(
+                "A process that did part of the work was killed, most often for lack of memory.",
+                "Run the same command again with more memory free, or with fewer processes where it takes --processes.",
+            ) from error
         finally:
-            pool.shutdown(cancel_futures=True)
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def processes_for(notes: int) -> int:
+    """One a core, or this one alone where reading so many notes would not pay for starting others."""
+    return cores() if notes >= WORTH_IT else 1
+
+
+def cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _leave_with_parent() -> None:
+    """Ctrl-C is the parent's to handle; should it be killed, its processes go too."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

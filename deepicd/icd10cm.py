@@ -16,8 +16,6 @@ from functools import cache
 
 from deepicd.errors import BadCode
 
-RELEASE = "FY2025 (April 2025)"
-
 # Letter, digit, then a digit or one of the letters that ten categories carry (C4A, C7A, C7B, D3A, I1A, M1A, …);
 # FY2026 adds QA0. Characters 4 to 7 are free: placeholders X, laterality, encounter letters.
 SHAPE = re.compile(r"(?:[A-Z][0-9][0-9AB]|QA[0-9])(?:\.?[0-9A-Z]{1,4})?", re.ASCII)

@@ -5,7 +5,7 @@
     stays, diagnoses                     patients, admissions and codes, drawn in batches
     admission, outcome, longer → notes   a discharge note as parts known at admission and parts that tell the diagnosis
     headers, oddities → gold             how notes depart from their template, and what a perfect reader finds in them
-    making, parallel                     what one process makes, and all of them in order
+    making                               what one process makes of a batch of patients
     tables, hosp_copy, mark, generator   files: written, read, proven synthetic, made
 
 Every sentence is ours, written from general medical knowledge; nothing comes from MIMIC or any other corpus.

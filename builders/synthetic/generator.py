@@ -16,12 +16,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from builders import mimic
+from builders.parallel import cores, in_order
 from builders.synthetic.conditions import KNOWLEDGE, knowledge
 from builders.synthetic.gold import GOLD
 from builders.synthetic.longer import LONGEST, USUAL_LENGTH
 from builders.synthetic.making import PEOPLES_TABLES, Made, NotesWanted, PeopleWanted, Titles, make_notes, make_people
 from builders.synthetic.mark import is_synthetic, write_mark
-from builders.synthetic.parallel import cores, in_order
 from builders.synthetic.stay import Stay
 from builders.synthetic.tables import COLUMNS, packed, table_file, table_path
 from builders.table import Table

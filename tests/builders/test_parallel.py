@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from builders.synthetic.parallel import in_order
+from builders.parallel import in_order
 from deepicd.errors import DeepicdError
 
 
