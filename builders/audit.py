@@ -14,12 +14,12 @@ from typing import Any
 import pyarrow as pa
 
 from builders import mimic
-from builders.cohort import BATCH, NOTES, STAYS, batches, naming, register_titles
 from builders.criteria import PRESETS
 from builders.leakage import SIGNALS, Terms, audit
 from builders.parallel import in_order, processes_for
 from builders.published import published_sections
 from builders.sections import admission_sections, hospital_course
+from builders.stays import icd10_stays, joined_notes, naming, read_stays
 from deepicd import runs, store
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
@@ -42,12 +42,12 @@ def audit_copy(mimic_root: Path, notes_root: Path, out: Path, *, overwrite: bool
         mimic.connected(copy, run.folder / ".spill") as db,
         progress("notes audited") as advance,
     ):
-        db.execute(STAYS)
-        register_titles(db, copy)
-        [(to_read,)] = db.execute("select count(*) from stays where icd_version = 10").fetchall()
+        read_stays(db, copy)
         total: Counts = Counter()
         count = partial(audit_batch, terms=naming(db))
-        for counted in in_order(count, batches(db.sql(NOTES), BATCH), processes_for(to_read)):
+        for counted in in_order(
+            count, (notes.to_read for notes in joined_notes(db, copy)), processes_for(icd10_stays(db))
+        ):
             total.update(counted)
             advance(counted["default", ANY, "notes"])
         if not total:
@@ -67,7 +67,7 @@ def audit_batch(batch: pa.RecordBatch, terms: Mapping[str, Terms]) -> Counts:
     """Count the signals in one batch of joined notes; runs in whatever process."""
     counted: Counts = Counter()
     for note in batch.to_pylist():
-        code = None if note["reason"] else Code.find(note["icd_code"])
+        code = Code.find(note["icd_code"])
         if code is None or not note["text"]:
             continue
         course = hospital_course(note["text"])

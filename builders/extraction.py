@@ -1,11 +1,10 @@
-"""From joined discharge notes to admission notes, a batch at a time: the costly step of a build.
+"""From discharge notes of ICD-10 stays to admission notes, a batch at a time: the costly step of a build.
 
-In: batches of note_id, subject_id, hadm_id, icd_code, second_code, seq_num, reason, text; a note that ids and codes
-have ruled out comes with its reason and without its text. Out: `ROWS` for the
-notes that have what the criteria ask for, `EXCLUDED` for all others.
+In: batches of builders.stays.Notes.to_read. Out: `ROWS` for the notes that have what the criteria ask for, `EXCLUDED`
+for all others.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,34 +41,43 @@ class Extracted:
 
 def extract(batch: pa.RecordBatch, criteria: Criteria, naming: Mapping[str, Terms]) -> Extracted:
     """One batch; runs in whatever process. `naming`: what would name each code, needed by strict criteria only."""
-    rows: list[dict[str, Any]] = []
-    excluded: list[dict[str, Any]] = []
-    for note in batch.to_pylist():
-        code = None if note["reason"] else Code.find(note["icd_code"])
-        parts = admission_sections(note["text"] or "", criteria) if code else {}
-        if criteria.strict and code and parts:
-            parts = without_signals(parts, naming[code.value], hospital_course(note["text"]))
-        text = as_text(parts)
-        reason = note["reason"] or _reason(code, parts, text, criteria)
-        if reason or code is None:
-            excluded.append({**note, "reason": reason})
+    kept: dict[int, tuple[str, Code]] = {}  # place in the batch → admission note, code
+    lost: dict[int, str] = {}  # place → reason
+    pairs = zip(batch["text"].to_pylist(), batch["icd_code"].to_pylist(), strict=True)
+    for place, (text, icd_code) in enumerate(pairs):
+        code = Code.find(icd_code)
+        if code is None:
+            lost[place] = "no ICD-10-CM code"
+            continue
+        parts = admission_sections(text or "", criteria)
+        if criteria.strict and parts:
+            parts = without_signals(parts, naming[code.value], hospital_course(text))
+        note = as_text(parts)
+        if reason := _reason(parts, note, criteria):
+            lost[place] = reason
         else:
-            rows.append(
-                {
-                    **note,
-                    "admission_note": text,
-                    "icd_code": code.value,
-                    "category": code.category,
-                    "chapter": code.chapter.number,
-                }
-            )
-    return Extracted(_batch(rows, ROWS), _batch(excluded, EXCLUDED))
+            kept[place] = note, code
+    columns: dict[str, list[Any]] = {
+        "admission_note": [note for note, _ in kept.values()],
+        "icd_code": [code.value for _, code in kept.values()],
+        "category": [code.category for _, code in kept.values()],
+        "chapter": [code.chapter.number for _, code in kept.values()],
+    }
+    return Extracted(_batch(batch, kept, columns, ROWS), _batch(batch, lost, {"reason": [*lost.values()]}, EXCLUDED))
 
 
-def _reason(code: Code | None, parts: dict[str, str], text: str, criteria: Criteria) -> str | None:
-    """Why a note that has been read falls out; None for one that stays."""
-    if code is None:
-        return "no ICD-10-CM code"
+def _batch(
+    batch: pa.RecordBatch, places: Iterable[int], columns: Mapping[str, list[Any]], schema: pa.Schema
+) -> pa.RecordBatch:
+    """The rows at these places, with new columns, in a schema's order."""
+    taken = batch.select([name for name in schema.names if name not in columns]).take(pa.array(places, pa.int64()))
+    for name, values in columns.items():
+        taken = taken.append_column(name, pa.array(values, schema.field(name).type))
+    return taken.select(schema.names)
+
+
+def _reason(parts: dict[str, str], text: str, criteria: Criteria) -> str | None:
+    """Why a note of a stay with a code falls out; None for one that stays."""
     if not any(name in parts for name in criteria.required):
         return "no admission section"
     words = len(text.split()) if criteria.min_words or criteria.max_words else 0
@@ -78,7 +86,3 @@ def _reason(code: Code | None, parts: dict[str, str], text: str, criteria: Crite
     if criteria.max_words and words > criteria.max_words:
         return "too long"
     return None
-
-
-def _batch(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.RecordBatch:
-    return pa.RecordBatch.from_pylist([{name: row[name] for name in schema.names} for row in rows], schema)

@@ -10,11 +10,13 @@ the tables. A copy counts as credentialed unless it proves to be made up (see bu
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from errno import ENOSPC
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from builders.rows import load
 from builders.synthetic.mark import is_synthetic
-from builders.table import DATABASES, Table, holds, quoted, reading
+from builders.table import DATABASES, Table, holds, quoted
 from deepicd.errors import DeepicdError
 from deepicd.store import Origin
 
@@ -99,22 +101,36 @@ def _file(root: Path, name: str) -> Path | None:
 
 @contextmanager
 def connected(copy: Copy, spill: Path | None = None) -> Iterator["duckdb.DuckDBPyConnection"]:
-    """An in-memory database with a view of each table under its name; past its memory it spills into a folder.
+    """An in-memory database with the tables of a copy under their names, but for the notes, which are read as they are
+    needed (builders.stays); past its memory it spills into a folder.
 
     Raises DeepicdError for damaged tables and for codes that have lost their leading zeros.
     """
-    import duckdb
-
-    with reading(copy.tables), duckdb.connect(config={"memory_limit": MEMORY}) as db:
-        db.execute("set enable_progress_bar = false")  # it goes to stdout
-        if spill:
-            db.execute(f"set temp_directory = {quoted(str(spill))}")
+    with database(spill) as db:
         for table in copy.tables.values():
-            table.attach(db)
-            kind = "temp table" if table.name == "diagnoses_icd" else "view"  # read several times, and small
-            db.execute(f"create {kind} {table.name} as from {table.scan}")
+            if table.name != "discharge":
+                load(db, table)
         _check_codes_are_text(db, copy.tables["diagnoses_icd"])
         yield db
+
+
+@contextmanager
+def database(spill: Path | None = None) -> Iterator["duckdb.DuckDBPyConnection"]:
+    """An empty database in memory. Raises OSError where the disk is full, DeepicdError where DuckDB gives up."""
+    import duckdb
+
+    try:
+        with duckdb.connect(config={"memory_limit": MEMORY}) as db:
+            db.execute("set enable_progress_bar = false")  # it goes to stdout
+            if spill:
+                db.execute(f"set temp_directory = {quoted(str(spill))}")
+            yield db
+    except duckdb.Error as error:
+        if "No space left" in str(error):
+            raise OSError(ENOSPC, "No space left on device") from None
+        raise DeepicdError(  # its message may quote a row
+            f"DuckDB gave up on the copy ({type(error).__name__}).", "If memory or disk ran short, free some."
+        ) from None
 
 
 def check_codes(diagnoses: Table) -> None:

@@ -31,6 +31,7 @@ _LABEL = re.compile(r"\n[ \t#*=]*+([A-Za-z_][A-Za-z_ /&'-]{0,60}+(?:\([^)\n]{0,6
 _SMALL_WORDS = {"of", "the", "or", "and", "on", "at"}
 
 _COURSE = "Brief Hospital Course"
+_COURSE_PLACE = ORDER[_COURSE]
 # Once one of these has begun the note tells of the stay; then only the admission medications are let through.
 _OF_THE_STAY = {_COURSE, "Active Issues", "Transitional Issues", "Discharge", "Followup Instructions"}
 _MEDICATIONS, _DISCHARGE_EXAM = "Medications on Admission", "Discharge Exam"
@@ -51,7 +52,8 @@ def sections(note: str) -> list[tuple[str, str]]:
 
 def _normal(note: str) -> str:
     """With plain line breaks, and one before the first line and behind the last."""
-    return "\n" + note.replace("\r\n", "\n") + "\n"
+    plain = note.replace("\r\n", "\n") if "\r" in note else note
+    return f"\n{plain}\n"
 
 
 def _spans(note: str) -> list[tuple[str, int, int]]:
@@ -180,11 +182,13 @@ def admission_sections(note: str, criteria: Criteria = DEFAULT) -> dict[str, str
     for index, (name, begin, end) in enumerate(spans):
         place = ORDER[name]
         told = told or name in _OF_THE_STAY
-        goes_on = index < own_course and (reached < place < ORDER[_COURSE] or name == spans[index - 1][0])
-        if told and not goes_on and name != _MEDICATIONS:
-            continue
-        reached = max(reached, place) if place < ORDER[_COURSE] else reached
-        wanted = "Physical Exam" if name == _DISCHARGE_EXAM and criteria.whole_exam else name
+        if told and name != _MEDICATIONS:
+            goes_on = index < own_course and (reached < place < _COURSE_PLACE or name == spans[index - 1][0])
+            if not goes_on:
+                continue
+        if reached < place < _COURSE_PLACE:
+            reached = place
+        wanted = "Physical Exam" if criteria.whole_exam and name == _DISCHARGE_EXAM else name
         if wanted not in taken:
             continue
         text = note[begin:end]
@@ -246,5 +250,6 @@ def admission_labs(text: str) -> str:
 
 
 def _trimmed(text: str) -> str:
-    """A text without empty lines at either end, nor spaces at a line's end; inner lines as they are."""
-    return "\n".join(map(str.rstrip, text.split("\n"))).strip("\n \t")
+    """A text without empty lines at either end, nor blanks at a line's end; inner lines as they are."""
+    text = text.strip("\n \t")
+    return "\n".join(map(str.rstrip, text.split("\n"))) if " \n" in text or "\t\n" in text else text

@@ -53,23 +53,25 @@ def patient(stays: Iterable[Stay], seed: int) -> dict[str, str]:
     def place(group: Sequence[Stay]) -> tuple[int, bytes]:
         return min(frequency[stay.code] for stay in group), _drawn(seed, str(group[0].subject_id))
 
-    given: Counter[tuple[str, str]] = Counter()  # (split, code) → rows; the code '' counts all
+    given = {name: Counter[str]() for name in SHARES}  # code → rows; the code '' counts all
     seen: Counter[str] = Counter()
     split_of: dict[str, str] = {}
     for group in sorted(of_patient.values(), key=place):
         codes = [stay.code for stay in group]
-        seen.update([*codes, *[""] * len(group)])
-        new = any(seen[code] == codes.count(code) for code in codes)
-        # how far a split lags behind in these codes, and, to a tenth, in rows of any code
-        lag = {
-            name: sum(share * seen[code] - given[name, code] for code in codes) / len(codes)
-            + (share * seen[""] - given[name, ""]) / 10
-            for name, share in SHARES.items()
-        }
-        split = "train" if new else max(lag, key=lag.__getitem__)
+        counted = codes + [""] * len(codes)
+        seen.update(counted)
+        if any(seen[code] == codes.count(code) for code in codes):
+            split = "train"  # a code that no patient before had
+        else:
+            # how far a split lags behind in these codes, and, to a tenth, in rows of any code
+            lag = {
+                name: sum([share * seen[code] - given[name][code] for code in codes]) / len(codes)
+                + (share * seen[""] - given[name][""]) / 10
+                for name, share in SHARES.items()
+            }
+            split = max(lag, key=lag.__getitem__)
+        given[split].update(counted)
         for stay in group:
-            given[split, stay.code] += 1
-            given[split, ""] += 1
             split_of[stay.note_id] = split
     return split_of
 
@@ -82,25 +84,24 @@ def report(stays: Sequence[Stay], split_of: Mapping[str, str]) -> dict[str, Any]
 
     `moved`: half the summed distance between the code distributions of a split and of all rows, 0 (alike) to 1.
     """
-    sides: defaultdict[int, set[str]] = defaultdict(set)
+    sides = Counter(subject for subject, _ in {(stay.subject_id, split_of[stay.note_id]) for stay in stays})
     codes: dict[str, Counter[str]] = {name: Counter() for name in SHARES}
-    for stay in stays:
-        split = split_of[stay.note_id]
-        sides[stay.subject_id].add(split)
-        codes[split][stay.code] += 1
+    for (split, code), number in Counter((split_of[stay.note_id], stay.code) for stay in stays).items():
+        codes[split][code] = number
     everything = sum(codes.values(), Counter[str]())
-    total = everything.total()
     return {
         "rows": {name: counted.total() for name, counted in codes.items()},
         "codes": {name: len(counted) for name, counted in codes.items()},
         "patients": len(sides),
-        "patients_on_several_sides": sum(len(found) > 1 for found in sides.values()),
-        "moved": {
-            name: round(sum(abs(counted[code] / counted.total() - n / total) for code, n in everything.items()) / 2, 4)
-            for name, counted in codes.items()
-            if counted
-        },
+        "patients_on_several_sides": sum(number > 1 for number in sides.values()),
+        "moved": {name: round(_distance(counted, everything), 4) for name, counted in codes.items() if counted},
     }
+
+
+def _distance(some: Counter[str], everything: Counter[str]) -> float:
+    """Half the summed distance between two distributions."""
+    rows, total = some.total(), everything.total()
+    return sum(abs(some[code] / rows - number / total) for code, number in everything.items()) / 2
 
 
 def _drawn(seed: int, text: str) -> bytes:

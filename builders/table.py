@@ -1,20 +1,17 @@
 """One table of a MIMIC copy, in any of the forms people keep it in: CSV, gzipped or not, parquet, DuckDB.
 
-    table = Table.at(Path("hosp/diagnoses_icd.csv.gz"), "diagnoses_icd")
-    db.sql(f"select icd_code from {table.scan}")
+    Table.at(Path("hosp/diagnoses_icd.csv.gz"), "diagnoses_icd").header   # ('subject_id', 'hadm_id', …)
 
 Columns are found by name, since 2.0 and 2.1 lack one in the middle of admissions, and given their type by us: codes are
-text, whatever a reader would guess. Damage is an error that names the file and shows none of its rows.
+text, whatever a reader would guess. builders.rows reads what is in it.
 """
 
 import csv
 import gzip
 import re
 import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
-from errno import ENOSPC
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,16 +41,6 @@ COLUMNS: dict[str, dict[str, str]] = {
     },
 }
 
-MAX_LINE = 16 * 2**20  # bytes; a note of 2.2 has at most 60,381 characters, but one odd row must not stop a build
-BUFFER = 2 * MAX_LINE  # bytes; DuckDB would take sixteen lines of the longest
-
-# What DuckDB says of a damaged file, in lower case, and what we say.
-DAMAGE = {
-    "gzip": "the gzip ends early",
-    "utf-8": "it holds bytes that are not UTF-8",
-    "unicode": "it holds bytes that are not UTF-8",
-    "": "a line does not have the header's columns or types",
-}
 CHUNK = 2**24  # bytes
 DATABASES = (".duckdb", ".db")
 
@@ -88,18 +75,10 @@ class Table:
 
     @property
     def scan(self) -> str:
-        """What stands behind `from` to read it, typed where the cohort needs it. A DuckDB file must be `attached`."""
-        typed = COLUMNS[self.name]
-        if self.path.suffix in DATABASES or self.path.suffix == ".parquet":
-            source = f"read_parquet({quoted(str(self.path))})" if not self.inside else f"{self.alias}.{self.inside}"
-            columns = ", ".join(f"cast({column} as {kind}) as {column}" for column, kind in typed.items())
-            return f"(select {columns} from {source})"
-        columns = ", ".join(f"{quoted(column)}: {quoted(typed.get(column, 'varchar'))}" for column in self.header)
-        return (
-            f"read_csv({quoted(str(self.path))}, columns = {{{columns}}}, auto_detect = false, header = true,"
-            f" delim = ',', quote = '\"', escape = '\"', parallel = false,"
-            f" max_line_size = {MAX_LINE}, buffer_size = {BUFFER})"
-        )
+        """What stands behind `from` to read a parquet file, or a DuckDB file once it is `attached`, typed as we do."""
+        source = f"{self.alias}.{self.inside}" if self.inside else f"read_parquet({quoted(str(self.path))})"
+        columns = ", ".join(f"cast({column} as {kind}) as {column}" for column, kind in COLUMNS[self.name].items())
+        return f"(select {columns} from {source})"
 
     @property
     def alias(self) -> str:
@@ -197,27 +176,6 @@ def unreadable(path: Path, why: str) -> DeepicdError:
         f"{path} cannot be read to its end: {why}.",
         "The file is damaged or its download was cut short: compare it with SHA256SUMS.txt and fetch it again.",
     )
-
-
-@contextmanager
-def reading(tables: Mapping[str, Table]) -> Iterator[None]:
-    """Turn what DuckDB says of a damaged table into an error that names the file and shows none of its rows."""
-    import duckdb
-
-    try:
-        yield
-    except duckdb.Error as error:
-        text = str(error)
-        if "No space left" in text:
-            raise OSError(ENOSPC, "No space left on device") from None
-        # DuckDB quotes the offending line, which may be part of a note: keep the kind of trouble only
-        path = next((table.path for table in tables.values() if table.path.name in text), None)
-        if path is None:
-            raise DeepicdError(
-                f"DuckDB gave up on the copy ({type(error).__name__}).",
-                "If memory or disk ran short, free some; else compare the files with SHA256SUMS.txt.",
-            ) from None
-        raise unreadable(path, next(kind for sign, kind in DAMAGE.items() if sign in text.casefold())) from None
 
 
 def quoted(text: str) -> str:

@@ -104,7 +104,7 @@ def steps(out: Path, admissions: int, seed: int, overwrite: bool) -> list[Step]:
 
 def _scrape(out: Path) -> runs.Record:
     """Ask the sample site for the first diagnoses of the copy, with the real spider."""
-    from builders.cohort import first_codes
+    from builders.stays import first_codes
     from scrapers.crawl import harvest
     from scrapers.sample_site import sample_site
 

@@ -4,17 +4,18 @@
     >>> str(code), code.value, code.category, code.chapter.roman
     ('I50.21', 'I5021', 'I50', 'IX')
 
-Shapes and chapters need no data. Titles and validity come from the tabular XML that `simple-icd-10-cm` 1.4.0 carries
-(release of April 2025, FY2025); it takes some two seconds to read and is read on first use.
+Shapes and chapters need no data. Titles and validity are the release's (deepicd.release), read on first use.
 """
 
 import re
 from bisect import bisect_right
-from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from typing import TYPE_CHECKING
 
 from deepicd.errors import BadCode
+
+if TYPE_CHECKING:
+    from deepicd.release import Release
 
 # Letter, digit, then a digit or one of the letters that ten categories carry (C4A, C7A, C7B, D3A, I1A, M1A, …);
 # FY2026 adds QA0. Characters 4 to 7 are free: placeholders X, laterality, encounter letters.
@@ -142,10 +143,8 @@ class Code:
     @property
     def inclusion_terms(self) -> tuple[str, ...]:
         """Other names that the tabular list gives for it and for its parents, the nearest first."""
-        import simple_icd_10_cm as tabular
-
-        known = [prefix for prefix in self.prefixes if prefix in release().titles]
-        return tuple(dict.fromkeys(term for prefix in known for term in tabular.get_inclusion_term(prefix)))
+        terms = release().inclusion_terms
+        return tuple(dict.fromkeys(term for prefix in self.prefixes for term in terms.get(prefix, ())))
 
     @property
     def in_release(self) -> bool:
@@ -157,29 +156,8 @@ class Code:
         return self.value in release().billable
 
 
-@dataclass(frozen=True, slots=True)
-class Release:
-    """A year's tables. Keys are codes without dots in tabular order: categories, subcategories, leaves; no blocks."""
+def release() -> "Release":
+    """The FY2025 tables; see deepicd.release."""
+    from deepicd import release as tables
 
-    year: int
-    titles: Mapping[str, str]
-    billable: frozenset[str]
-
-    def codes(self) -> list[Code]:
-        """The billable codes in tabular order."""
-        return [Code(value) for value in self.titles if value in self.billable]
-
-
-@cache
-def release() -> Release:
-    """The FY2025 tables: 74,260 billable codes. Reads the XML once a process (about two seconds)."""
-    import simple_icd_10_cm as tabular
-
-    # the listing also holds chapters ('1') and blocks ('A00-A09'); a few blocks of one category bear its very name
-    values = [value for value in tabular.get_all_codes(False) if SHAPE.fullmatch(value)]
-    return Release(
-        year=2025,
-        # a few hundred titles of the XML have tabs in them
-        titles={value: " ".join(tabular.get_description(value).split()) for value in values},
-        billable=frozenset(value for value in values if tabular.is_leaf(value)),
-    )
+    return tables.fy2025()

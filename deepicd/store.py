@@ -12,6 +12,7 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -87,13 +88,18 @@ def read_json(path: Path) -> Any:
 
 
 @contextmanager
-def parquet_writer(path: Path, schema: "pa.Schema", origin: Origin) -> Iterator["pq.ParquetWriter"]:
-    """A writer of `schema` whose file appears, whole, when the block ends. Same rows in the same calls, same bytes."""
+def parquet_writer(
+    path: Path, schema: "pa.Schema", origin: Origin, *, compression: Literal["zstd", "lz4"] = "zstd"
+) -> Iterator["pq.ParquetWriter"]:
+    """A writer of `schema` whose file appears, whole, when the block ends. Same rows in the same calls, same bytes.
+
+    zstd for what stays; lz4, a third of the work, for what is soon read again and removed.
+    """
     import pyarrow.parquet as pq
 
     with (
         atomic(path) as tmp,
-        pq.ParquetWriter(tmp, with_origin(schema, origin), compression="zstd", store_schema=True) as writer,
+        pq.ParquetWriter(tmp, with_origin(schema, origin), compression=compression, store_schema=True) as writer,
     ):
         yield writer
 
@@ -170,12 +176,19 @@ def origin_of(path: Path) -> Origin:
 def digest(path: Path) -> str:
     """SHA-256 of a file; of a folder, over its files' names and digests, run records and hidden files left out."""
     if path.is_file():
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        stat = path.stat()
+        return _file_digest(path, stat.st_ino, stat.st_size, stat.st_mtime_ns)
     total = hashlib.sha256()
     for file_path in files_in(path):
         total.update(f"{file_path.relative_to(path).as_posix()}\0{digest(file_path)}\n".encode())
     return total.hexdigest()
+
+
+@lru_cache(maxsize=1024)
+def _file_digest(path: Path, *_: int) -> str:
+    """Of a file whose inode, size and time are these: the notes, a gigabyte, are asked for twice in a run."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def files_in(folder: Path) -> list[Path]:

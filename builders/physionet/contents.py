@@ -1,14 +1,13 @@
 """What a part of a copy holds: each table read once and counted, nothing judged yet."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from builders import mimic
 from builders.physionet.copies import Part
+from builders.rows import load, rows
 from builders.synthetic.mark import is_synthetic
-from builders.table import Table, reading
+from builders.table import Table
 from deepicd.errors import DeepicdError
 
 if TYPE_CHECKING:
@@ -48,32 +47,21 @@ class Contents:
     """Patients with a note."""
 
 
-@contextmanager
-def database() -> Iterator["duckdb.DuckDBPyConnection"]:
-    import duckdb
-
-    with duckdb.connect(config={"memory_limit": mimic.MEMORY}) as db:
-        db.execute("set enable_progress_bar = false")  # it goes to stdout
-        yield db
-
-
 def read(db: "duckdb.DuckDBPyConnection", part: Part) -> Contents:
     """Count a part's tables. Leaves the ids of the tables in IDS in `db`, in place of those of a part read before."""
     made_up = part.root.is_dir() and is_synthetic(part.root, part.files.values())
-    rows: dict[str, int] = {}
+    counted: dict[str, int] = {}
     errors: dict[str, DeepicdError] = {}
     for name, path in part.files.items():
         try:
             table = Table.at(path, name)
-            with reading({name: table}):
-                table.attach(db)
-                rows[name] = _count(db, table)
+            counted[name] = _count(db, table)
             if name == "diagnoses_icd":
                 mimic.check_codes(table)
         except DeepicdError as error:
             errors[name] = error
-    surplus, patients = _numbers(db, NOTES) if "discharge" in rows else (0, 0)
-    return Contents(part, made_up, rows, errors, surplus, patients)
+    surplus, patients = _numbers(db, NOTES) if "discharge" in counted else (0, 0)
+    return Contents(part, made_up, counted, errors, surplus, patients)
 
 
 def orphans(db: "duckdb.DuckDBPyConnection") -> int:
@@ -82,11 +70,10 @@ def orphans(db: "duckdb.DuckDBPyConnection") -> int:
 
 
 def _count(db: "duckdb.DuckDBPyConnection", table: Table) -> int:
-    source = table.scan
+    """Its rows, each read in full."""
     if table.name in IDS:
-        db.execute(f"create or replace temp table {table.name} as select subject_id, hadm_id from {source}")
-        source = table.name
-    return _numbers(db, f"select count(*) from {source}")[0]
+        return load(db, table, ("subject_id", "hadm_id"))
+    return sum(batch.num_rows for batch in rows(table))
 
 
 def _numbers(db: "duckdb.DuckDBPyConnection", query: str) -> tuple[int, ...]:

@@ -6,6 +6,7 @@ the notes that have no admission, of which a pair of releases has its number. Ev
 
 from collections.abc import Iterator, Sequence
 
+from builders import mimic
 from builders.checks import Check, Section
 from builders.physionet import checksums, contents
 from builders.physionet.contents import Contents
@@ -21,7 +22,7 @@ NEEDED = ("admissions", "diagnoses_icd", "discharge")
 
 def examine(parts: Sequence[Part]) -> list[Section]:
     """What there is to say of each part, and of hosp and note together. Reads every table once."""
-    with contents.database() as db:
+    with mimic.database() as db:
         with progress("tables read", sum(len(part.files) for part in parts)) as advance:
             found = []
             for part in parts:

@@ -134,11 +134,10 @@ def relative(diagnosis: Diagnosis) -> Condition | None:
 
 def included(diagnosis: Diagnosis) -> tuple[str, ...]:
     """Other names of a code: the inclusion terms of the release's tabular list."""
-    import simple_icd_10_cm as tabular
-
-    if diagnosis.version != 10 or diagnosis.code not in release().titles:
+    if diagnosis.version != 10:
         return ()
-    return tuple(term for term in tabular.get_inclusion_term(diagnosis.code) if len(term) >= SHORTEST_TERM)
+    terms = release().inclusion_terms.get(diagnosis.code, ())
+    return tuple(term for term in terms if len(term) >= SHORTEST_TERM)
 
 
 @lru_cache(maxsize=4096)

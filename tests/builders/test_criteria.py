@@ -13,9 +13,10 @@ from cohorts import rows_in
 from copies import discharge, note, stay, write_copy
 
 from builders import extraction, mimic, parallel
-from builders.cohort import NOTES, STAYS, build
+from builders.cohort import build
 from builders.criteria import DEFAULT, PRESETS
 from builders.sections import admission_sections
+from builders.stays import joined_notes, read_stays
 from deepicd import store
 from deepicd.errors import DeepicdError
 from deepicd.schema import SPLITS
@@ -143,8 +144,9 @@ def test_several_processes_extract_what_one_does(copy: Path) -> None:
     outputs = []
     for processes in (1, 2):
         with mimic.connected(found) as db:
-            db.execute(STAYS)
-            batches = db.sql(NOTES + " order by note_id").to_arrow_reader(2)
+            read_stays(db, found)
+            [notes] = joined_notes(db, found)
+            batches = [notes.to_read.slice(start, 2) for start in (0, 2, 4)]
             extract = partial(extraction.extract, criteria=DEFAULT, naming={})
             outputs.append([(part.rows, part.excluded) for part in parallel.in_order(extract, batches, processes)])
     assert outputs[0] == outputs[1]

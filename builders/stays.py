@@ -1,0 +1,144 @@
+"""What a copy says of each stay, and each discharge note beside what is said of its stay.
+
+One stay: hadm_id=20000019 icd_version=10 icd_code='I214' second_code='I10' seq_num=1.
+Source: hosp.diagnoses_icd, hosp.admissions, hosp.d_icd_diagnoses, note.discharge (MIMIC-IV 2.0 to 3.1, Note 2.2).
+ICD-9 stays are left out, not mapped: a GEM map is many-to-many and would invent labels.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from builders import mimic
+from builders.leakage import Terms, terms
+from builders.rows import rows
+from deepicd.icd10cm import Code, release
+from deepicd.schema import EXCLUDED
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+# One row a stay: its ICD version (null where rows disagree) and its first two codes by seq_num, which may lack 1. Rows
+# come twice at times; of two codes with one rank the smaller is taken, so that the choice is always the same.
+STAYS = """
+create temp table stays as
+select
+    subject_id,
+    hadm_id,
+    case when min(icd_version) = max(icd_version) then min(icd_version) end as icd_version,
+    arg_min(trim(icd_code), (seq_num, trim(icd_code))) as icd_code,
+    arg_min(trim(icd_code), (seq_num, trim(icd_code)), 4) as first_codes,
+    min(seq_num) as seq_num
+from diagnoses_icd
+where trim(icd_code) <> ''
+group by subject_id, hadm_id
+"""
+
+# One row an admission: what becomes of its note as far as ids and codes can tell, null where it is to be read.
+FATES = """
+create temp table fates as
+select
+    a.subject_id, a.hadm_id, s.icd_code, s.seq_num,
+    list_filter(s.first_codes, lambda code: code <> s.icd_code)[1] as second_code,
+    case
+        when s.hadm_id is null then 'no diagnosis'
+        when s.icd_version is null then 'two ICD versions'
+        when s.icd_version <> 10 then 'not ICD-10'
+    end as reason
+from (select distinct subject_id, hadm_id from admissions) a
+left join stays s using (subject_id, hadm_id)
+"""
+
+# One row a note of a batch, in the batch's order.
+NOTES = """
+select
+    n.note_id, n.subject_id, n.hadm_id, f.icd_code, f.second_code, f.seq_num,
+    case when f.hadm_id is null then 'no admission' else f.reason end as reason
+from arrived n
+left join fates f using (subject_id, hadm_id)
+order by n.place
+"""
+
+
+def read_stays(db: "duckdb.DuckDBPyConnection", copy: mimic.Copy) -> None:
+    """Fill the tables `stays`, `fates` and `titles` of a database that holds the copy's hosp tables."""
+    db.execute(STAYS)
+    db.execute(FATES)
+    _read_titles(db, copy)
+
+
+def icd10_stays(db: "duckdb.DuckDBPyConnection") -> int:
+    """How many stays have ICD-10 codes alone: as many notes are read at most."""
+    [(number,)] = db.execute("select count(*) from stays where icd_version = 10").fetchall()
+    return int(number)
+
+
+class Notes(NamedTuple):
+    """A batch of a copy's notes, told apart by what ids and codes say of their stays."""
+
+    to_read: "pa.RecordBatch"
+    """note_id, subject_id, hadm_id, icd_code, second_code, seq_num, text"""
+    ruled_out: "pa.RecordBatch"
+    """The columns of schema.EXCLUDED."""
+
+
+def joined_notes(db: "duckdb.DuckDBPyConnection", copy: mimic.Copy) -> Iterator[Notes]:
+    """The copy's notes, each once, with what `fates` says of their stays."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    for batch in rows(copy.tables["discharge"], ("note_id", "subject_id", "hadm_id", "text")):
+        db.register("arriving", batch.drop_columns("text").append_column("place", pa.array(range(batch.num_rows))))
+        db.execute("create or replace temp table arrived as from arriving")  # joins in half of the time of a view
+        db.unregister("arriving")
+        [joined] = db.sql(NOTES).to_arrow_table().combine_chunks().to_batches()
+        to_read = joined["reason"].is_null()  # texts do not go through the join: copying them would take longer
+        yield Notes(
+            joined.drop_columns("reason").append_column("text", batch["text"]).filter(to_read),
+            joined.select(EXCLUDED.names).filter(pc.invert(to_read)),
+        )
+
+
+def first_codes(mimic_root: Path, notes_root: Path) -> list[Code]:
+    """The distinct first diagnoses of a copy's ICD-10 stays, in order: what there is to know something about."""
+    with mimic.connected(mimic.find(mimic_root, notes_root)) as db:
+        db.execute(STAYS)
+        found = db.execute("select distinct icd_code from stays where icd_version = 10 order by icd_code").fetchall()
+    return [code for (text,) in found if (code := Code.find(text))]
+
+
+def naming(db: "duckdb.DuckDBPyConnection") -> dict[str, Terms]:
+    """What would name each first diagnosis of an ICD-10 stay: its titles and the release's other terms for it."""
+    named = db.execute(
+        "select distinct s.icd_code, coalesce(t.title, '') from stays s left join titles t using (icd_code)"
+        " where s.icd_version = 10"
+    ).fetchall()
+    found = ((code, title) for text, title in named if (code := Code.find(text)))
+    return {code.value: terms(code.value, title, code.inclusion_terms) for code, title in found}
+
+
+def _read_titles(db: "duckdb.DuckDBPyConnection", copy: mimic.Copy) -> None:
+    """The table `titles`: ICD-10 code → title, MIMIC's own (it names every code it uses) before the release's."""
+    import pyarrow as pa
+
+    tables = release()
+    codes = list(tables.titles)
+    columns = {
+        "icd_code": codes,
+        "title": list(tables.titles.values()),
+        "billable": [c in tables.billable for c in codes],
+    }
+    db.register("release", pa.table(columns))
+    dictionary = "select trim(icd_code) as icd_code, long_title from d_icd_diagnoses where icd_version = 10"
+    nothing = "select null::varchar as icd_code, null::varchar as long_title where false"
+    db.execute(f"""
+        create temp table titles as
+        select
+            coalesce(d.icd_code, r.icd_code) as icd_code,
+            coalesce(any_value(d.long_title), any_value(r.title)) as title,
+            any_value(r.billable) as billable
+        from ({dictionary if "d_icd_diagnoses" in copy.tables else nothing}) d
+        full join release r using (icd_code)
+        group by 1
+    """)
