@@ -158,6 +158,11 @@ def damaged(tmp_path: Path, kind: str) -> Path:
         (copy / "hosp" / "diagnoses_icd.csv").write_text("subject_id,hadm_id,seq_num,code\n1,2,3,I10\n")
     elif kind == "truncated":
         notes.write_bytes(notes.read_bytes()[:-20])
+    elif kind == "wrong checksum":
+        notes.write_bytes(notes.read_bytes()[:-8] + b"\0\0\0\0" + notes.read_bytes()[-4:])
+    elif kind == "endless row":
+        with gzip.open(notes, "at") as file:
+            file.write('10000007-DS-1,10000007,20000007,DS,1,,,"SECRET' + "x" * 17 * 2**20 + '"\n')
     elif kind == "no gzip":
         notes.write_bytes(b"<html>404</html>")
     elif kind == "numbers":
@@ -198,6 +203,8 @@ def damaged(tmp_path: Path, kind: str) -> Path:
         ("no column", "has no column icd_code, icd_version; its header names subject_id"),
         ("truncated", "cannot be read to its end: the gzip ends early"),
         ("no gzip", "cannot be read to its end: it is no gzip file"),
+        ("wrong checksum", "cannot be read to its end: its gzip is damaged"),
+        ("endless row", "cannot be read to its end: a row of it is longer than 16 MiB"),
         ("numbers", "has lost the leading zeros of its ICD-9 codes"),
         ("ragged", "a line does not have the header's columns or types"),
         ("decimals", "1 are written as decimal numbers"),

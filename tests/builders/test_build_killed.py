@@ -1,0 +1,46 @@
+"""A build that is killed at any moment: the next one succeeds, and no half file is ever taken for a whole one."""
+
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+from copies import discharge, note, stay, write_copy
+
+from builders.cohort import build
+from deepicd import runs
+from deepicd.errors import DeepicdError
+
+COMMAND = [sys.executable, "-m", "deepicd", "build"]
+
+
+def test_a_build_killed_at_any_moment_is_made_whole_by_the_next(tmp_path: Path) -> None:
+    diagnoses = [row for n in range(4000) for row in stay(20000000 + n, [(1, f"I{10 + n % 7}")])]
+    notes = [discharge(20000000 + n, note("Cough", "word " * 2000)) for n in range(4000)]
+    copy = write_copy(tmp_path / "copy", diagnoses, notes)
+    expected = build(copy, copy, tmp_path / "whole")["outputs"]
+    moments, killed = random.Random(0), 0
+    for _ in range(6):
+        arguments = ["--mimic", copy, "--notes", copy, tmp_path / "killed"]
+        with subprocess.Popen([*COMMAND, *map(str, arguments)], stderr=subprocess.DEVNULL) as process:
+            try:
+                process.wait(moments.uniform(0.3, 2.0))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                killed += 1
+        if (tmp_path / "killed").exists():  # then all of it is there
+            assert runs.required(tmp_path / "killed", "build")["outputs"] == expected
+    assert killed
+    assert build(copy, copy, tmp_path / "killed")["outputs"] == expected
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["copy", "killed", "whole"]
+
+
+def test_a_folder_without_its_record_is_no_cohort(tmp_path: Path) -> None:
+    (tmp_path / "half").mkdir()
+    (tmp_path / "half" / "train.parquet").write_bytes(b"PAR1")
+    try:
+        runs.required(tmp_path / "half", "build")
+    except DeepicdError as error:
+        assert "holds no finished run" in str(error)
+    else:
+        raise AssertionError("a half folder was taken for a whole one")
