@@ -162,7 +162,7 @@ def damaged(tmp_path: Path, kind: str) -> Path:
         notes.write_bytes(notes.read_bytes()[:-8] + b"\0\0\0\0" + notes.read_bytes()[-4:])
     elif kind == "endless row":
         with gzip.open(notes, "at") as file:
-            file.write('10000007-DS-1,10000007,20000007,DS,1,,,"SECRET' + "x" * 17 * 2**20 + '"\n')
+            file.write('10000007-DS-1,10000007,20000007,DS,1,,,"SECRET' + "x" * 33 * 2**20 + '"\n')
     elif kind == "no gzip":
         notes.write_bytes(b"<html>404</html>")
     elif kind == "numbers":
