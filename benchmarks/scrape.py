@@ -25,7 +25,7 @@ from deepicd.icd10cm import Code
 from scrapers.sample_site import Served, served
 from scrapers.site import Pace, Site
 
-PACE = Pace(delay=0.0, back_off=0.0, timeout=1.0)
+PACE = Pace(delay=0.0, back_off=0.0, timeout=0.5)
 KILLS = 20
 SHORTEST, LONGEST = 1.5, 6.0  # seconds that a crawl lives before it is killed
 
