@@ -1,6 +1,6 @@
 """`deepicd scrape` against a bare Scrapy spider, on a site of 12,000 pages with faults; and killed twenty times.
 
-Both ask one page at a time, wait one second for a page that hangs, and repeat what failed at once. The bare spider
+Both ask one page at a time, wait half a second for a page that hangs, and repeat what failed at once. The bare spider
 downloads and keeps nothing; ours stores, reads, counts and writes the table. They take turns on a quarter of the pages;
 the time that both wait for pages that hang says nothing of either and is taken off. Checked on all pages: each text is
 exact, none was sent twice, memory does not grow with their number, and a crawl that is killed ends in the same table.
@@ -25,7 +25,7 @@ from deepicd.icd10cm import Code
 from scrapers.sample_site import Served, served
 from scrapers.site import Pace, Site
 
-PACE = Pace(delay=0.0, back_off=0.0, timeout=1.0)
+PACE = Pace(delay=0.0, back_off=0.0, timeout=0.5)
 KILLS = 20
 SHORTEST, LONGEST = 1.5, 6.0  # seconds that a crawl lives before it is killed
 

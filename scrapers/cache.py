@@ -249,6 +249,7 @@ def opened(path: Path) -> Iterator[Cache]:
         # with a write-ahead log each row is one append, and a reader never waits for the writer
         connection.execute("pragma journal_mode = wal")
         connection.execute("pragma synchronous = normal")
+        connection.execute("pragma wal_autocheckpoint = 4000")  # 16 MB; each time the crawl waits for the disk
         connection.executescript(TABLES)
         yield Cache(connection)
     except sqlite3.OperationalError as error:

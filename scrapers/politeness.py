@@ -53,8 +53,7 @@ class BackOff:
 
     async def process_response(self, request: Request, response: Response) -> Request | Response:
         self.answered = True
-        pause = pause_asked(response)
-        if response.status in self.statuses and pause <= PATIENCE:
+        if response.status in self.statuses and (pause := pause_asked(response)) <= PATIENCE:
             again = await self._again(request, f"status {response.status}", pause)
             if again is not None:
                 return again
@@ -97,6 +96,22 @@ class AskOnce:
         if held is None:
             return None
         return Response(request.url, held.status, body=held.body, flags=[HELD], request=request)
+
+
+class StoreFirst:
+    """Stores an answer while its request still counts as under way, so that none goes out before: a kill loses one."""
+
+    def __init__(self, crawler: Crawler) -> None:
+        self.crawler = crawler
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> "StoreFirst":
+        return cls(crawler)
+
+    def process_response(self, request: Request, response: Response) -> Response:
+        if request.cb_kwargs:  # robots.txt has none
+            self.crawler.spider.store(response, **request.cb_kwargs)  # type: ignore[union-attr]  # PageSpider's
+        return response
 
 
 class RobotsDelay:

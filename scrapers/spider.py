@@ -37,6 +37,8 @@ from scrapers.download import Job
 from scrapers.politeness import HELD, PATIENCE, pause_asked
 from scrapers.site import MADE_UP, ROBOT, place
 
+AHEAD = 100
+"""Requests that lie in memory at once: not all of them, and not one, for which Scrapy would wait a turn each time."""
 GIVE_UP_AFTER = 5
 """Pages in a row that could not be had, whatever was tried: then the host counts as gone."""
 
@@ -72,6 +74,7 @@ def settings(job: Job) -> dict[str, Any]:
         "RETRY_HTTP_CODES": REPEATED,
         "BACK_OFF": job.pace.back_off,
         "DOWNLOADER_MIDDLEWARES": {
+            "scrapers.politeness.StoreFirst": 1,  # after all others
             "scrapy.downloadermiddlewares.retry.RetryMiddleware": None,
             "scrapers.politeness.BackOff": 550,
             "scrapers.politeness.AskOnce": 560,  # after robots.txt
@@ -103,20 +106,25 @@ class PageSpider(Spider):
             self.known |= pages.found() | {str(code) for code in pages.codes()}
 
     async def start(self) -> AsyncIterator[Request]:
-        for asked, url in self.job.pending:
-            if self.crawler.engine.needs_backout():  # else all requests would lie in memory from the start
+        for number, (asked, url) in enumerate(self.job.pending):
+            if number % AHEAD == 0 and self.crawler.engine.needs_backout():
                 await self.crawler.signals.wait_for(signals.scheduler_empty)
             yield self._request(asked, url)
 
     def _request(self, asked: str, url: str) -> Request:
-        return Request(url, callback=self.keep, errback=self.miss, cb_kwargs={"asked": asked})
+        return Request(url, callback=self.follow, errback=self.miss, cb_kwargs={"asked": asked, "links": {}})
 
-    def keep(self, response: Response, asked: str) -> list[Request]:
-        """Put an answer into the cache. The requests for what it links to, where links are followed."""
-        if response.status in NOT_AN_ANSWER or response.status >= 500:
+    def follow(self, response: Response, asked: str, links: dict[str, str]) -> list[Request]:
+        """The requests for what an answer links to, where links are followed."""
+        if not is_page(response):
             impatient = response.status == 429 or pause_asked(response) > PATIENCE
             self._failed(asked, response.url, response.status, f"HTTP status {response.status}", at_once=impatient)
-            return []
+        return [self._request(place, url) for place, url in links.items()]
+
+    def store(self, response: Response, asked: str, links: dict[str, str]) -> None:
+        """Put an answer into the cache if it is a page, and what it links to also into `links`."""
+        if not is_page(response):
+            return
         self.misses = 0
         page = self.pages.held(response.url) if HELD in response.flags else None
         page = page or Page(
@@ -127,11 +135,11 @@ class PageSpider(Spider):
             made_up=MADE_UP in response.headers,
             body=response.body,
         )
-        links = self._links(response) if self.job.follow else {}
+        if self.job.follow:
+            links.update(self._links(response))
         with self._storing():
             self.pages.put(asked, page, found=links)
         self.known.update(links)
-        return [self._request(asked, url) for asked, url in links.items()]
 
     def _links(self, response: Response) -> dict[str, str]:
         """What a page links to in the section of the site and nobody asked for yet, with its address."""
@@ -154,6 +162,8 @@ class PageSpider(Spider):
         return found
 
     def miss(self, failure: TwistedFailure) -> None:
+        if self.stopped:  # by what StoreFirst met, where Scrapy heeds no CloseSpider
+            raise CloseSpider(self.stopped)
         request: Request = failure.request  # type: ignore[attr-defined]  # Scrapy puts it there
         asked, error = request.cb_kwargs["asked"], failure.value
         if isinstance(error, IgnoreRequest):
@@ -181,6 +191,11 @@ class PageSpider(Spider):
     def _stop(self, reason: str) -> NoReturn:
         self.stopped = reason
         raise CloseSpider(reason)
+
+
+def is_page(response: Response) -> bool:
+    """Whether the answer is one to keep; else the page is asked for again another day."""
+    return response.status < 500 and response.status not in NOT_AN_ANSWER
 
 
 def _reason(error: BaseException | None) -> str:
