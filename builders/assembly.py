@@ -7,10 +7,11 @@
 
 `grpo` needs no trace. It keeps the rows whose trace was rejected, so that training and evaluation are not on the notes
 that the teacher found easy alone.
-Run: deepicd assemble --cohort out/cohort --traces out/traces out/dataset
+Run: deepicd assemble --cohort out/cohort --traces out/traces [--scores out/scores] out/dataset
 """
 
 from collections.abc import Iterator
+from hashlib import sha256
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,9 @@ from deepicd import runs, store
 from deepicd.completion import task, write
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
-from deepicd.schema import COHORT, DATASET, SPLITS, TRACES
+from deepicd.schema import COHORT, DATASET, SCORES, SPLITS, TRACES
 from deepicd.store import Origin
+from deepicd.tracefolder import recipe_folder
 
 DATA_SOURCE = "mimic-reason"  # by this name a reward function tells the dataset from others
 ROWS_PER_FILE = 25_000
@@ -28,14 +30,21 @@ ROWS_PER_FILE = 25_000
 Row = dict[str, Any]
 
 
-def assemble(cohort: Path, traces: Path, out: Path, *, overwrite: bool = False) -> runs.Record:
-    """Write the three configs with their splits; the record. Raises DeepicdError if traces and cohort do not match."""
+def assemble(
+    cohort: Path, traces: Path, out: Path, *, scores: Path | None = None, overwrite: bool = False
+) -> runs.Record:
+    """Write the three configs with their splits; the record. `scores`: what `deepicd judge` made of these traces.
+
+    Raises DeepicdError if cohort, traces and scores do not belong together.
+    """
     runs.required(cohort, "build")
     traces = recipe_folder(traces)
-    plan = runs.plan("assemble", options={"recipe": traces.name}, inputs={"cohort": cohort, "traces": traces})
+    inputs = {"cohort": cohort, "traces": traces} | {f"scores {path.name}": path for path in judged(scores)}
+    plan = runs.plan("assemble", options={"recipe": traces.name}, inputs=inputs)
     if done := runs.finished(out, plan):
         return done
     kept = _kept_traces(traces)
+    _score(kept, judged(scores))
     files = {split: cohort / f"{split}.parquet" for split in SPLITS}
     origin = store.combined(store.origin_of(path) for path in [*files.values(), *(traces / "kept").glob("*.parquet")])
     with runs.fresh_folder(out, plan, origin, overwrite=overwrite) as run:
@@ -60,30 +69,40 @@ def assemble(cohort: Path, traces: Path, out: Path, *, overwrite: bool = False) 
     return run.record
 
 
-def recipe_folder(traces: Path) -> Path:
-    """The folder of one recipe's traces: the one given, or the only one below it. Raises DeepicdError."""
-    if (traces / "kept").is_dir():
-        found = [traces]
-    else:
-        found = sorted(path.parent for path in traces.glob("*/kept") if path.is_dir())
-    if not found:
-        raise DeepicdError(f"{traces} holds no traces.", "Write them first: deepicd distill COHORT OUT")
-    if len(found) > 1:
-        names = ", ".join(path.name for path in found)
-        raise DeepicdError(f"{traces} holds traces of {len(found)} recipes: {names}.", "Point --traces at one of them.")
-    if runs.read(found[0]) is None:
-        raise DeepicdError(f"The traces in {found[0]} are not finished.", "Run the same `deepicd distill` again first.")
-    return found[0]
-
-
 def _kept_traces(folder: Path) -> dict[str, Row]:
     """note_id → kept trace."""
     columns = ["note_id", "icd_code", "trace", "words", "recipe", "teacher", "finish_reason"]
     return {
-        row["note_id"]: row
+        row["note_id"]: row | {"judge_score": None}
         for path in sorted((folder / "kept").glob("*.parquet"))
         for row in store.read_table(path, TRACES, columns).to_pylist()
     }
+
+
+def judged(scores: Path | None) -> list[Path]:
+    """The folders of judges' scores: the one given, or those below it. Raises DeepicdError where there is none."""
+    if scores is None:
+        return []
+    found = [scores] if (scores / "scores").is_dir() else sorted(path.parent for path in scores.glob("*/scores"))
+    if not found:
+        raise DeepicdError(f"{scores} holds no scores.", "Make them first: deepicd judge TRACES OUT")
+    return found
+
+
+def _score(kept: dict[str, Row], folders: list[Path]) -> None:
+    """Give each trace the mean of its judges' scores. Raises DeepicdError for scores of other traces."""
+    given: dict[str, list[int]] = {}
+    for path in (path for folder in folders for path in sorted((folder / "scores").glob("*.parquet"))):
+        for row in store.read_table(path, SCORES, ["note_id", "trace_sha256", "score"]).to_pylist():
+            trace = kept.get(row["note_id"])
+            if trace is None or sha256(trace["trace"].encode()).hexdigest() != row["trace_sha256"]:
+                raise DeepicdError(
+                    f"{path} has scores of other traces than these.", "Score these ones: deepicd judge TRACES OUT"
+                )
+            if row["score"] is not None:
+                given.setdefault(row["note_id"], []).append(row["score"])
+    for note_id, values in given.items():
+        kept[note_id]["judge_score"] = sum(values) / len(values)
 
 
 def _check_match(rows: list[Row], kept: dict[str, Row]) -> None:
@@ -122,7 +141,7 @@ def _shape(config: str, split: str, rows: list[Row], kept: dict[str, Row]) -> It
                 "icd_code": row["icd_code"],
             }
         else:
-            yield {**row, **trace, "judge_score": None}
+            yield {**row, **trace}
 
 
 def _write(folder: Path, config: str, split: str, rows: list[Row], origin: Origin) -> None:

@@ -94,9 +94,10 @@ def build(mimic: Path, notes: Path, out: Path, preset: str, overwrite: bool, **o
 @click.command()
 @click.option("--cohort", type=FOLDER, required=True, help="Output of `deepicd build`.")
 @click.option("--traces", type=FOLDER, required=True, help="Output of `deepicd distill`, or one recipe's folder in it.")
+@click.option("--scores", type=FOLDER, help="Output of `deepicd judge`: their mean becomes the column judge_score.")
 @click.argument("out", type=FOLDER)
 @overwrite
-def assemble(cohort: Path, traces: Path, out: Path, overwrite: bool) -> None:
+def assemble(cohort: Path, traces: Path, scores: Path | None, out: Path, overwrite: bool) -> None:
     """Join a cohort and its traces into the dataset folder OUT: configs traces, sft and grpo.
 
     \b
@@ -104,7 +105,7 @@ def assemble(cohort: Path, traces: Path, out: Path, overwrite: bool) -> None:
     """
     from builders.assembly import assemble as make
 
-    record = make(cohort, traces, out, overwrite=overwrite)
+    record = make(cohort, traces, out, scores=scores, overwrite=overwrite)
     for config, rows in record["counts"]["rows"].items():
         click.echo(f"{config:<7} " + "  ".join(f"{split} {number:,}" for split, number in rows.items()))
     click.echo(f"Dataset ({record['origin']}) → {out}")

@@ -25,6 +25,7 @@ COMMANDS = {
     "coverage": ("scrapers.commands:coverage", "Cohort × descriptions → what share has a text."),
     "audit": ("builders.commands:audit", "How often admission notes give their diagnosis away."),
     "distill": ("distill.commands:distill", "Cohort + knowledge → reasoning traces."),
+    "judge": ("distill.commands:judge", "Traces → scores from 1 to 5 by another model."),
     "assemble": ("builders.commands:assemble", "Cohort + traces → dataset folder."),
     "card": ("cards.commands:card", "Dataset folder → README.md with figures."),
 }

@@ -121,7 +121,8 @@ def report(out: Path, records: dict[str, runs.Record]) -> str:
     table: list[tuple[str, int]] = [(step["step"], step["rows"]) for step in funnel]
     table += [
         ("traces kept", sum(distilled["kept"].values())),
-        ("traces rejected", sum(distilled["rejected"].values())),
+        ("rows without a kept trace", sum(distilled["rejected"].values())),
+        ("attempts at a trace", distilled["attempts"]),
         *((f"dataset, {config}", sum(by_split.values())) for config, by_split in rows.items()),
     ]
     width = max(len(name) for name, _ in table)

@@ -31,7 +31,8 @@ COHORT = pa.schema(
 # build → its user: one row a discharge note that is not in the cohort, OUT/excluded.parquet, ordered by note_id
 EXCLUDED = pa.schema([("note_id", _TEXT), ("subject_id", _COUNT), ("hadm_id", _COUNT), ("reason", _TEXT)])
 
-# distill → assemble: one row an attempt that was kept (kept/*.parquet) or not (rejected/*.parquet)
+# distill → assemble, judge: one row an attempt that was kept (kept/*.parquet) or not (rejected/*.parquet); and one row
+# for each row of the cohort that was never answered, among the rejected ones, with nulls from `trace` on
 TRACES = pa.schema(
     [
         ("note_id", _TEXT),
@@ -42,12 +43,74 @@ TRACES = pa.schema(
         ("words", _COUNT),  # of the trace; of the completion where there is no trace
         ("finish_reason", _TEXT),  # 'stop' or 'length'
         ("rejected_for", pa.list_(_TEXT)),  # reason codes of distill.checks; empty for a kept row
-        ("recipe", _TEXT),  # name of the recipe; the folder carries its digest
+        ("attempt", pa.int16()),  # 1 for the first
+        ("attempts", pa.int16()),  # that were made at this row
+        ("row_kept", pa.bool_()),  # whether one of them was kept
+        # what wrote it
+        ("recipe", _TEXT),  # name of the recipe
+        ("recipe_digest", _TEXT),  # and of its settings; the folder's name
         ("teacher", _TEXT),
+        ("revision", _TEXT),  # of the teacher; '' where the recipe pins none
         ("engine", _TEXT),
-        ("prompt_sha256", _TEXT),
+        ("engine_version", _TEXT),
+        ("temperature", pa.float64()),
+        ("top_p", pa.float64()),
+        ("top_k", pa.int32()),  # 0 for all tokens
+        ("max_tokens", pa.int32()),
+        ("seed", _COUNT),  # of this attempt
+        # what it was shown
+        ("prompt", _TEXT),  # version of the prompt's words
+        ("layout", _TEXT),  # 'prefix' or 'paper'
+        ("prompt_sha256", _TEXT),  # of all messages and the opening
+        ("note_sha256", _TEXT),
         ("description_code", _TEXT),  # whose description the teacher saw (ICD-10-GM), null for none
+        ("description_sha256", _TEXT),
         ("guideline_chapter", pa.int8()),  # whose guidelines it saw, null for none
+        ("guideline_text", _TEXT),  # 'full', 'relevant' or 'none'
+        ("guidelines_sha256", _TEXT),
+        # what it took; null where the engine does not tell
+        ("prompt_tokens", pa.int32()),
+        ("completion_tokens", pa.int32()),
+        ("cached_tokens", pa.int32()),  # of the prompt's, those that came from the prefix cache
+        ("seconds", pa.float64()),
+        # what the checks found
+        ("checks", _TEXT),  # version of the way of measuring
+        ("named_at", pa.float32()),  # where code or title first stand, 0 the start and 1 the end; null for nowhere
+        ("giveaways", pa.int16()),  # phrases that tell of a known answer
+        ("repeated", pa.float32()),  # share of words in runs of six that stood before
+        ("english", pa.float32()),  # share of English function words, less German ones
+        ("other_script", pa.float32()),  # share of letters that are not Latin
+        ("numbers", pa.int16()),  # in the trace, and of these in the note; drugs and quotations likewise
+        ("numbers_in_note", pa.int16()),
+        ("drugs", pa.int16()),
+        ("drugs_in_note", pa.int16()),
+        ("quotes", pa.int16()),
+        ("quotes_in_note", pa.int16()),
+        ("verbatim", pa.int32()),  # words of the longest run that the note has word for word
+    ]
+)
+
+# judge → assemble: one row a kept trace, OUT/<recipe digest>/scores/<split>-00000.parquet, in the cohort's order
+SCORES = pa.schema(
+    [
+        ("note_id", _TEXT),
+        ("split", _TEXT),
+        ("icd_code", _TEXT),  # the code that the trace predicts, whose guidelines and description the judge saw
+        ("trace_sha256", _TEXT),  # what was scored
+        ("score", pa.int8()),  # 1–5; null where the judge gave none
+        ("why", _TEXT),  # the judge's own words
+        ("unscored_for", _TEXT),  # why there is no score; null where there is one
+        ("judge", _TEXT),  # the model
+        ("revision", _TEXT),
+        ("engine", _TEXT),
+        ("engine_version", _TEXT),
+        ("rubric", _TEXT),  # version of the rubric's words
+        ("prompt_sha256", _TEXT),
+        ("seed", _COUNT),
+        ("attempts", pa.int16()),
+        ("prompt_tokens", pa.int32()),
+        ("completion_tokens", pa.int32()),
+        ("cached_tokens", pa.int32()),
     ]
 )
 

@@ -11,10 +11,10 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from deepicd.errors import DeepicdError
 
@@ -166,11 +166,18 @@ def _damaged(path: Path) -> DeepicdError:
 
 
 def origin_of(path: Path) -> Origin:
-    """What a parquet file says of its rows; one that says nothing counts as credentialed."""
+    """What a parquet file or a ledger says of its rows; one that says nothing counts as credentialed."""
+    if path.suffix == ".jsonl":
+        with path.open("rb") as file, suppress(ValueError, AttributeError):
+            return _known(json.loads(file.readline()).get("origin"))
+        return "mimic"
     import pyarrow.parquet as pq
 
-    value = (pq.read_schema(path).metadata or {}).get(ORIGIN_KEY, b"mimic").decode()
-    return cast(Origin, value) if value in ("mimic", "synthetic", "public") else "mimic"
+    return _known((pq.read_schema(path).metadata or {}).get(ORIGIN_KEY, b"mimic").decode())
+
+
+def _known(value: object) -> Origin:
+    return next((origin for origin in get_args(Origin) if origin == value), "mimic")
 
 
 def digest(path: Path) -> str:

@@ -1,24 +1,75 @@
-"""Is a trace fit for the dataset? Each check is a pure function and has a reason code; a row is kept if all pass.
+"""Is a trace fit for the dataset? What was found in it (`findings`), and what of that speaks against it (`reasons`).
 
->>> reasons("<think>Too brief.</think><diagnosis>I10</diagnosis>", "stop", Code.parse("I10"), Limits(31, 883))
-['too short']
+    found = findings(text, "stop", material)
+    reasons(found, recipe)     # ['too short'], or [] for a trace that is kept
+
+Findings depend on the text and its note alone and are kept in the ledger; thresholds are the recipe's, so that a
+changed threshold measures nothing again. Shares of grounding count only where there are enough items to speak of one.
 """
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
 
-from deepicd.completion import Malformed, parse
-from deepicd.icd10cm import Code
+from deepicd.completion import Completion, parse
+from distill import wording
+from distill.grounding import Share, grounding
+from distill.prompt import Material
+from distill.recipe import Recipe
 
-Reason = Literal["cut off", "form", "wrong code", "too short", "too long"]
+VERSION = "checks-1"
+"""Other ways of measuring need another name: findings in the ledger are then measured anew."""
+
+Reason = Literal[
+    "cut off",
+    "form",
+    "wrong code",
+    "too short",
+    "too long",
+    "diagnosis named early",
+    "hindsight",
+    "loop",
+    "language",
+    "numbers not in the note",
+    "drugs not in the note",
+    "quotes not in the note",
+    "copies the note",
+]
+
+FEWEST = 4  # items of a kind below which their share says nothing
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """Fewest and most words of a trace, tags and diagnosis not counted."""
+class Findings:
+    """What is to be known of a completion; the trace's part is None or empty where there is no trace."""
 
-    min_words: int
-    max_words: int
+    cut_off: bool
+    form: str | None
+    """What is wrong with the form (deepicd.completion.Problem), None for nothing."""
+    code: str | None
+    """The code it closes on."""
+    right_code: bool
+    words: int
+    """Of the trace; of the whole text where there is no trace."""
+    named_at: float | None
+    """Where code or title first stand, 0 the start and 1 the end; None for nowhere."""
+    giveaways: int
+    repeated: float
+    english: float
+    other_script: float
+    numbers: Share
+    drugs: Share
+    quotes: Share
+    verbatim: int
+
+    @classmethod
+    def read(cls, entry: Mapping[str, Any]) -> "Findings":
+        """As a line of the ledger has them."""
+        values = {field.name: entry[field.name] for field in fields(cls)}
+        return cls(**values | {name: Share(*values[name]) for name in ("numbers", "drugs", "quotes")})
+
+    def entry(self) -> dict[str, Any]:
+        return {"checks": VERSION, **asdict(self)}
 
 
 def words(text: str) -> int:
@@ -26,17 +77,53 @@ def words(text: str) -> int:
     return len(text.split())
 
 
-def reasons(text: str, finish_reason: str, code: Code, limits: Limits) -> list[Reason]:
-    """Why an answer is no row of the dataset, the most telling reason first; empty for one that is kept."""
-    found: list[Reason] = ["cut off"] if finish_reason == "length" else []
-    answer = parse(text)
-    if isinstance(answer, Malformed):
-        return [*found, "form"]
-    if answer.code != code:
-        found.append("wrong code")
-    length = words(answer.trace)
-    if length < limits.min_words:
-        found.append("too short")
-    if length > limits.max_words:
-        found.append("too long")
-    return found
+def findings(text: str, finish_reason: str, material: Material) -> Findings:
+    """Look at a completion once; linear in the length of text and note."""
+    parsed = parse(text)
+    trace = parsed.trace if isinstance(parsed, Completion) else text
+    split = trace.split()
+    grounded = grounding(trace, material.note)
+    return Findings(
+        cut_off=finish_reason == "length",
+        form=None if isinstance(parsed, Completion) else parsed.problem,
+        code=parsed.code.value if isinstance(parsed, Completion) else None,
+        right_code=isinstance(parsed, Completion) and parsed.code == material.code,
+        words=len(split),
+        named_at=wording.named_at(trace, material.code, material.title, material.note),
+        giveaways=wording.giveaways(trace),
+        repeated=wording.repeated(split),
+        english=wording.english(split),
+        other_script=wording.other_script(trace),
+        numbers=grounded.numbers,
+        drugs=grounded.drugs,
+        quotes=grounded.quotes,
+        verbatim=grounded.verbatim,
+    )
+
+
+def reasons(found: Findings, recipe: Recipe) -> list[Reason]:
+    """Why a completion is no row of the dataset, the most telling reason first; empty for one that is kept.
+
+    Without the form there is no trace to judge, so nothing more is said of it.
+    """
+    if found.form is not None:
+        return ["cut off", "form"] if found.cut_off else ["form"]
+    held_against: dict[Reason, bool] = {
+        "cut off": found.cut_off,
+        "wrong code": not found.right_code,
+        "too short": found.words < recipe.min_words,
+        "too long": found.words > recipe.max_words,
+        "diagnosis named early": found.named_at is not None and found.named_at < recipe.named_from,
+        "hindsight": found.giveaways > recipe.max_giveaways,
+        "loop": found.repeated > recipe.max_repeated,
+        "language": found.english < recipe.min_english or found.other_script > recipe.max_other_script,
+        "numbers not in the note": _less(found.numbers, recipe.min_numbers),
+        "drugs not in the note": _less(found.drugs, recipe.min_drugs),
+        "quotes not in the note": _less(found.quotes, recipe.min_quotes),
+        "copies the note": bool(recipe.max_verbatim) and found.verbatim > recipe.max_verbatim,
+    }
+    return [reason for reason, held in held_against.items() if held]
+
+
+def _less(items: Share, wanted: float) -> bool:
+    return items.of >= FEWEST and items.found < wanted * items.of

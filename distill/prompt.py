@@ -2,15 +2,23 @@
 
 The content is the paper's (note, true first code, the code's description, the guidelines of its chapter); the words are
 ours. Any change of them is a change of `VERSION`, because traces made under other words are other traces.
+
+Two layouts of the same parts. `paper` has them in the paper's order, the note first. `prefix` puts first what many rows
+share (guidelines of the chapter, then the description of the category, then the code) and the note last: a server
+that keeps the prefixes it has read (vLLM does) then reads a chapter once and not with every note.
 """
 
 from dataclasses import dataclass
+from hashlib import sha256
 
 from deepicd.completion import DIAGNOSIS, DIAGNOSIS_END, THINK, THINK_END
 from deepicd.icd10cm import Code
 from deepicd.knowledge import Description
+from distill.recipe import Layout
 
-VERSION = "oracle-1"
+VERSION = "oracle-2"
+OPENING = f"{THINK}\n"
+"""What the assistant's turn is opened with, so that no teacher begins with a word of its own."""
 
 SYSTEM = f"""\
 You are an experienced physician who teaches diagnostic reasoning. You are shown an admission note together with the \
@@ -42,18 +50,30 @@ class Material:
     title: str
     description: Description | None
     guidelines: str | None
+    """None where there are none for the code."""
+    with_guidelines: bool = True
+    """Whether the prompt has a place for guidelines at all."""
 
 
-def messages(material: Material) -> list[dict[str, str]]:
-    """The chat that asks for one trace, in the paper's order: note, code, description, guidelines."""
+def messages(material: Material, layout: Layout) -> list[dict[str, str]]:
+    """The chat that asks for one trace."""
     description = material.description
     about = f" (ICD-10-GM {description.code})" if description else ""
-    user = "\n\n".join(
-        [
-            f"# Admission note\n{material.note}",
-            f"# Diagnosis to arrive at\n{material.code}: {material.title}\nWrite the code as {material.code.value}.",
-            f"# What patients are told of it{about}\n{description.text if description else _UNKNOWN}",
-            f"# Coding guidelines of its chapter\n{material.guidelines or _UNKNOWN}",
-        ]
-    )
-    return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": user}]
+    note = f"# Admission note\n{material.note}"
+    knowledge = [
+        f"# Diagnosis to arrive at\n{material.code}: {material.title}\nWrite the code as {material.code.value}.",
+        f"# What patients are told of this diagnosis{about}\n{description.text if description else _UNKNOWN}",
+    ]
+    if material.with_guidelines:
+        knowledge.append(f"# Coding guidelines of its chapter\n{material.guidelines or _UNKNOWN}")
+    parts = [note, *knowledge] if layout == "paper" else [*reversed(knowledge), note]
+    return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": "\n\n".join(parts)}]
+
+
+def digest(messages: list[dict[str, str]], opening: str) -> str:
+    """SHA-256 of all that the model reads: the payload that a completion was made from."""
+    total = sha256()
+    for message in messages:
+        total.update(f"{message['role']}\0{message['content']}\0".encode())
+    total.update(opening.encode())
+    return total.hexdigest()

@@ -1,5 +1,6 @@
 """Small cohorts, written by hand: every id, note and code is made up."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,20 @@ SHARES = {"train": 0.7, "validation": 0.1, "test": 0.2}
 
 
 def write_cohort(
-    folder: Path, rows: int = 300, origin: Origin = "synthetic", codes: tuple[str, ...] = ("I214",)
+    folder: Path,
+    rows: int = 300,
+    origin: Origin = "synthetic",
+    codes: tuple[str, ...] = ("I214",),
+    notes: Sequence[str] = (),
 ) -> Path:
-    """A folder as `deepicd build` leaves it; the codes take turns."""
-    plan = runs.plan("build", options={"seed": 42, "split": "patient", "rows": rows, "codes": codes}, inputs={})
+    """A folder as `deepicd build` leaves it; the codes take turns. `notes`: those of the first rows of train."""
+    options = {"seed": 42, "split": "patient", "rows": rows, "codes": codes, "notes": list(notes)}
+    plan = runs.plan("build", options=options, inputs={})
     with runs.fresh_folder(folder, plan, origin, overwrite=True) as run:
         for place, split in enumerate(SPLITS):
-            table = [_row(10_000 * place + n, codes[n % len(codes)]) for n in range(round(rows * SHARES[split]))]
+            table = [_row(1_000_000 * place + n, codes[n % len(codes)]) for n in range(round(rows * SHARES[split]))]
+            for row, note in zip(table, notes if split == "train" else (), strict=False):
+                row["admission_note"] = note
             store.write_parquet(run.folder / f"{split}.parquet", table, COHORT, origin)
         steps = [
             {"step": "discharge notes", "rows": rows + 50, "lost": {}},

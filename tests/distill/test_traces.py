@@ -1,37 +1,67 @@
-"""Distillation: every row of the cohort ends in one of two files, once, whatever happens on the way."""
+"""Distillation: every row of the cohort is kept once or rejected with its reasons, and nothing is asked for twice."""
 
-import signal
-import subprocess
-import sys
-import time
+import json
+import shutil
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cohorts import rows_in, write_cohort
+from cohorts import NOTE, rows_in, write_cohort
 
-from deepicd import runs, store
+from deepicd import __version__, store
 from deepicd.errors import DeepicdError
 from deepicd.schema import DESCRIPTIONS
-from distill import traces
+from distill import ledger, traces
 from distill.recipe import Recipe
 
 RECIPE = Recipe("test", "rehearsal", "none")
+ONCE = RECIPE.but(attempts=1)
 
 
-def test_every_row_is_kept_or_rejected_once_and_says_who_wrote_it(tmp_path: Path) -> None:
+def completions(out: Path) -> list[dict[str, Any]]:
+    """Every answer in a ledger, in the order it came."""
+    lines = [json.loads(line) for path in sorted((out / "ledger").iterdir()) for line in path.read_bytes().splitlines()]
+    return [line for line in lines if line["kind"] == "completion"]
+
+
+def test_every_row_ends_kept_or_rejected_and_says_who_wrote_it(tmp_path: Path) -> None:
     cohort = write_cohort(tmp_path / "cohort")
-    record = traces.distill(cohort, tmp_path / "out", RECIPE)
-    folder = tmp_path / "out" / RECIPE.digest
+    record = traces.distill(cohort, tmp_path / "out", ONCE)
+    folder = tmp_path / "out" / ONCE.digest
     kept, rejected = rows_in(folder / "kept"), rows_in(folder / "rejected")
     wanted = sorted(row["note_id"] for row in rows_in(cohort))
     assert sorted(row["note_id"] for row in kept + rejected) == wanted
-    assert {row["engine"] for row in kept + rejected} == {"rehearsal"}
+    assert {(row["engine"], row["engine_version"]) for row in kept + rejected} == {("rehearsal", __version__)}
     assert all(row["trace"] and not row["rejected_for"] for row in kept)
     assert all(row["completion"] and row["rejected_for"] for row in rejected)
     assert set(record["counts"]["reasons"]) == {"form", "cut off", "wrong code"}  # the faults made on purpose
     assert sum(record["counts"]["kept"].values()) == len(kept)
     assert record["counts"]["without_description"] == len(wanted)
+
+
+def test_a_rejected_row_is_tried_again_and_each_attempt_stays_with_its_reason(tmp_path: Path) -> None:
+    cohort = write_cohort(tmp_path / "cohort")
+    record = traces.distill(cohort, tmp_path / "out", RECIPE)
+    folder = tmp_path / "out" / RECIPE.digest
+    kept, rejected = rows_in(folder / "kept"), rows_in(folder / "rejected")
+    assert len(kept) == 300
+    assert all(row["row_kept"] and row["rejected_for"] and row["completion"] for row in rejected)
+    assert len(rejected) == record["counts"]["attempts"] - 300 > 5
+    second = [row for row in kept if row["attempt"] == 2]
+    assert {row["seed"] for row in second} == {RECIPE.seed_of(1)}
+    assert {row["note_id"] for row in second} <= {row["note_id"] for row in rejected}
+    assert {row["attempts"] for row in second} == {2}
+
+
+def test_a_row_tells_all_that_it_was_made_with(tmp_path: Path) -> None:
+    traces.distill(write_cohort(tmp_path / "cohort", 20), tmp_path / "out", RECIPE)
+    row = rows_in(tmp_path / "out" / RECIPE.digest / "kept")[0]
+    assert row["note_sha256"] == sha256(NOTE.encode()).hexdigest()
+    assert (row["recipe_digest"], row["prompt"], row["layout"]) == (RECIPE.digest, "oracle-2", "prefix")
+    assert (row["temperature"], row["top_p"], row["top_k"], row["max_tokens"], row["seed"]) == (0.9, 1.0, 0, 1024, 42)
+    assert (row["checks"], row["quotes_in_note"], row["description_code"]) == ("checks-1", row["quotes"], None)
+    assert row["verbatim"] >= 3
 
 
 def test_a_trace_quotes_the_note_and_names_the_diagnosis_last(tmp_path: Path) -> None:
@@ -44,14 +74,25 @@ def test_a_trace_quotes_the_note_and_names_the_diagnosis_last(tmp_path: Path) ->
 
 def test_the_same_recipe_gives_the_same_bytes_and_another_its_own_folder(tmp_path: Path) -> None:
     cohort = write_cohort(tmp_path / "cohort")
-    outputs = [
-        {name: entry["sha256"] for name, entry in traces.distill(cohort, tmp_path / out, RECIPE)["outputs"].items()}
-        for out in ("one", "two")
-    ]
+    outputs = [traces.distill(cohort, tmp_path / out, RECIPE)["outputs"] for out in ("one", "two")]
     assert outputs[0] == outputs[1]
     other = RECIPE.but(seed=7)
     traces.distill(cohort, tmp_path / "one", other)
-    assert sorted(path.name for path in (tmp_path / "one").iterdir()) == sorted([RECIPE.digest, other.digest])
+    folders = {path.name for path in (tmp_path / "one").iterdir()}
+    assert folders == {RECIPE.digest, other.digest, "ledger", "progress"}
+
+
+def test_a_changed_recipe_asks_only_for_what_it_asks_otherwise(tmp_path: Path) -> None:
+    cohort, out = write_cohort(tmp_path / "cohort"), tmp_path / "out"
+    words = traces.distill(cohort, out, RECIPE)["counts"]["words"]
+    before = completions(out)
+    stricter = RECIPE.but(min_words=round(words["mean"]), name="stricter")
+    record = traces.distill(cohort, out, stricter)
+    assert record["counts"]["attempts_rejected_for"]["too short"] > 5
+    new = completions(out)[len(before) :]
+    assert new and all(line["attempt"] > 0 for line in new)  # further attempts; no first one is asked for again
+    traces.distill(cohort, out, RECIPE.but(max_tokens=512))
+    assert sum(line["attempt"] == 0 for line in completions(out)) == 600
 
 
 def test_a_finished_run_is_not_repeated(tmp_path: Path) -> None:
@@ -66,55 +107,51 @@ def test_traces_of_another_cohort_are_not_written_over_unless_asked(tmp_path: Pa
     write_cohort(tmp_path / "cohort", 300)
     traces.distill(tmp_path / "cohort", tmp_path / "out", RECIPE)
     folder = tmp_path / "out" / RECIPE.digest
-    first_shard = folder / "kept" / "train-00000.parquet"
-    before = first_shard.read_bytes()
+    before, asked = (folder / "kept" / "train-00000.parquet").read_bytes(), len(completions(tmp_path / "out"))
     write_cohort(tmp_path / "cohort", 200)  # the same first rows, fewer of them
-    with pytest.raises(DeepicdError, match="made from another cohort"):
+    with pytest.raises(DeepicdError, match="already holds another run: input cohort differs"):
         traces.distill(tmp_path / "cohort", tmp_path / "out", RECIPE)
-    assert first_shard.read_bytes() == before
+    assert (folder / "kept" / "train-00000.parquet").read_bytes() == before
     traces.distill(tmp_path / "cohort", tmp_path / "out", RECIPE, overwrite=True)
-    assert first_shard.read_bytes() == before  # these rows' prompts are unchanged
+    assert len(completions(tmp_path / "out")) == asked  # these rows' prompts are unchanged
     wanted = sorted(row["note_id"] for row in rows_in(tmp_path / "cohort"))
-    assert sorted(row["note_id"] for row in rows_in(folder)) == wanted
+    assert sorted(row["note_id"] for row in rows_in(folder / "kept")) == wanted
 
 
 def test_a_smaller_limit_loses_no_row_and_a_larger_one_goes_on(tmp_path: Path) -> None:
-    cohort = write_cohort(tmp_path / "cohort", 300)
+    cohort, kept = write_cohort(tmp_path / "cohort", 300), tmp_path / "out" / RECIPE.digest / "kept"
     traces.distill(cohort, tmp_path / "out", RECIPE, limit=20)
-    assert len(rows_in(tmp_path / "out")) == 60
+    assert len(rows_in(kept)) == 60
     traces.distill(cohort, tmp_path / "out", RECIPE)
-    assert len(rows_in(tmp_path / "out")) == 300
-    assert sum(traces.distill(cohort, tmp_path / "out", RECIPE, limit=5)["counts"]["kept"].values()) > 200
-    assert len(rows_in(tmp_path / "out")) == 300
+    assert len(rows_in(kept)) == 300
+    assert sum(traces.distill(cohort, tmp_path / "out", RECIPE, limit=5)["counts"]["kept"].values()) == 300
+    assert len(rows_in(kept)) == 300
 
 
-def test_a_damaged_shard_is_named_with_the_way_out(tmp_path: Path) -> None:
+def test_removed_files_are_written_again_without_asking(tmp_path: Path) -> None:
+    cohort, out = write_cohort(tmp_path / "cohort", 50), tmp_path / "out"
+    first = traces.distill(cohort, out, RECIPE)
+    asked = len(completions(out))
+    shutil.rmtree(out / RECIPE.digest)
+    assert traces.distill(cohort, out, RECIPE)["outputs"] == first["outputs"]
+    assert len(completions(out)) == asked
+
+
+def test_a_second_process_on_a_folder_is_refused(tmp_path: Path) -> None:
     cohort = write_cohort(tmp_path / "cohort", 50)
-    traces.distill(cohort, tmp_path / "out", RECIPE)
-    shard = tmp_path / "out" / RECIPE.digest / "kept" / "train-00000.parquet"
-    shard.write_bytes(b"PAR1")
-    with pytest.raises(DeepicdError, match="Remove that file: the same command then writes its rows again"):
+    with ledger.opened(tmp_path / "out", "synthetic"), pytest.raises(DeepicdError, match="Another process is writing"):
         traces.distill(cohort, tmp_path / "out", RECIPE)
-    shard.unlink()
-    traces.distill(cohort, tmp_path / "out", RECIPE)
-    assert len(rows_in(tmp_path / "out")) == 50
 
 
-def test_a_killed_run_goes_on_and_ends_as_an_undisturbed_one(tmp_path: Path) -> None:
-    cohort, out = write_cohort(tmp_path / "cohort", 4_000), tmp_path / "out"
-    (tmp_path / "test.yaml").write_text("{engine: rehearsal, teacher: none}")
-    command = [sys.executable, "-m", "deepicd", "distill", cohort, out, "--recipe", tmp_path / "test.yaml"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        while process.poll() is None and len(list(out.rglob("*.parquet"))) < 6:
-            time.sleep(0.001)
-        process.kill()
-    assert process.returncode == -signal.SIGKILL
-    assert runs.read(out / RECIPE.digest) is None
-    saved = {path: path.stat().st_mtime_ns for path in out.rglob("*.parquet")}
-    killed = traces.distill(cohort, out, RECIPE)
-    # a shard whose second file was still to come is written again; the others are left alone
-    assert sum(path.stat().st_mtime_ns != time_written for path, time_written in saved.items()) <= 1
-    assert killed["outputs"] == traces.distill(cohort, tmp_path / "undisturbed", RECIPE)["outputs"]
+def test_a_row_without_a_note_or_with_too_long_a_one_is_listed_with_its_reason(tmp_path: Path) -> None:
+    cohort = write_cohort(tmp_path / "cohort", 20, notes=["", "word " * 40_000])
+    record = traces.distill(cohort, tmp_path / "out", RECIPE)
+    rejected = rows_in(tmp_path / "out" / RECIPE.digest / "rejected")
+    assert [row["rejected_for"] for row in rejected if row["completion"] is None] == [
+        ["no note"],
+        ["too long for the context"],
+    ]
+    assert (record["counts"]["no_note"], record["counts"]["too_long_for_the_context"]) == (1, 1)
 
 
 def test_the_teacher_is_shown_a_description_and_the_row_says_whose(tmp_path: Path) -> None:
@@ -135,7 +172,7 @@ def test_traces_of_credentialed_notes_are_credentialed(tmp_path: Path) -> None:
 
 def test_limit_takes_the_first_rows_of_each_split(tmp_path: Path) -> None:
     traces.distill(write_cohort(tmp_path / "cohort"), tmp_path / "out", RECIPE, limit=5)
-    assert len(rows_in(tmp_path / "out")) == 15
+    assert len(rows_in(tmp_path / "out" / RECIPE.digest / "kept")) == 15
 
 
 @pytest.mark.parametrize(

@@ -5,14 +5,18 @@ It knows the answer and never looks for it. A few answers in a hundred are spoil
 them (cut off, another code, no diagnosis), so that rejected rows are rehearsed too.
 """
 
+import json
 import random
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from deepicd import __version__
 from deepicd.completion import THINK, THINK_END, write
 from deepicd.icd10cm import Code
-from distill.engines import Answer, Request
+from distill.engines import Answer, Failure, Request
 from distill.prompt import Material
+from distill.recipe import Recipe
 
 # Shares of answers spoiled on purpose.
 CUT_OFF = 0.02
@@ -52,26 +56,55 @@ _CLOSINGS = (
 )
 
 
+def engine(recipe: Recipe) -> "Rehearsal":
+    return Rehearsal()
+
+
 class Rehearsal:
-    """The same seed and request give the same answer."""
+    """The same request gives the same answer, whenever it is asked."""
 
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
+    name, version, ahead = "rehearsal", __version__, 64
 
-    def answers(self, requests: Iterable[Request]) -> Iterator[Answer]:
-        for request in requests:
-            chance = random.Random(f"{self.seed}:{request.key}")
-            trace, code = _trace(request.material, chance), request.material.code
-            luck = chance.random()
-            if luck < CUT_OFF:
-                words = trace.split()
-                yield Answer(request.key, f"{THINK}\n{' '.join(words[: len(words) // 2])}", "length")
-            elif luck < CUT_OFF + OTHER_CODE:
-                yield Answer(request.key, write(trace, _neighbour(code)), "stop")
-            elif luck < CUT_OFF + OTHER_CODE + NO_DIAGNOSIS:
-                yield Answer(request.key, f"{THINK}\n{trace}\n{THINK_END}", "stop")
-            else:
-                yield Answer(request.key, write(trace, code), "stop")
+    def __init__(self) -> None:
+        self._under_way: list[Request] = []
+
+    def submit(self, requests: Sequence[Request]) -> None:
+        self._under_way += requests
+
+    def finished(self) -> list[Answer | Failure]:
+        done, self._under_way = self._under_way, []
+        return [_answer(request) for request in done]
+
+    def close(self) -> None:
+        self._under_way.clear()
+
+
+def _answer(request: Request) -> Answer:
+    chance = random.Random(f"{request.key}:{request.seed}")
+    if request.schema is not None:
+        return Answer(request.key, _filled_in(request.schema, chance), "stop")
+    assert request.material is not None, "a request for a trace brings its material"
+    trace, code = _trace(request.material, chance), request.material.code
+    luck = chance.random()
+    if luck < CUT_OFF:
+        words = trace.split()
+        return Answer(request.key, f"{request.opening}{' '.join(words[: len(words) // 2])}", "length")
+    if luck < CUT_OFF + OTHER_CODE:
+        return Answer(request.key, write(trace, _neighbour(code)), "stop")
+    if luck < CUT_OFF + OTHER_CODE + NO_DIAGNOSIS:
+        return Answer(request.key, f"{THINK}\n{trace}\n{THINK_END}", "stop")
+    return Answer(request.key, write(trace, code), "stop")
+
+
+def _filled_in(schema: Mapping[str, Any], chance: random.Random) -> str:
+    """A flat JSON object that meets a schema of whole numbers and texts, drawn by chance."""
+    values = {
+        name: chance.randint(field["minimum"], field["maximum"])
+        if field["type"] == "integer"
+        else "No model read this."
+        for name, field in schema["properties"].items()
+    }
+    return json.dumps(values)
 
 
 def _trace(material: Material, chance: random.Random) -> str:

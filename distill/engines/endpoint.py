@@ -1,0 +1,178 @@
+"""The engine `endpoint`: any server that speaks OpenAI's chat API, `vllm serve MODEL` above all.
+
+Many requests are in flight; answers come back as they end. What may pass is asked again (distill.engines.server); what
+will not (no such model, no permission) ends the run with what to do, and nothing that was answered is lost.
+
+The assistant's turn is opened with `<think>` where the server can go on from an unfinished turn: vLLM and SGLang do,
+on `continue_final_message`. OpenAI's own API and most others cannot; there the prompt alone asks for the form, and the
+text is kept as it came. Which server it is tells the list of its models (`owned_by`). To vLLM and SGLang all of the
+sampling is sent, since they would else fill in what the model's own generation_config.json recommends; others get what
+OpenAI documents. Start vLLM without --reasoning-parser, which would take the trace out of the text.
+
+A key, where the server wants one, is taken from the environment (DEEPICD_API_KEY) and never written down.
+"""
+
+import asyncio
+import queue
+import threading
+import time
+from collections.abc import Coroutine, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+from deepicd.errors import DeepicdError
+from distill.engines import Answer, Failure, Request
+from distill.engines.server import TRIES, MayPass, Server, WillNotPass
+from distill.recipe import Recipe
+
+IN_FLIGHT = 64
+CONTINUE = ("vllm", "sglang")  # servers that go on from an unfinished assistant turn
+FIRST_TRIES = 3  # of the greeting: a server that is not there is soon known
+
+
+def engine(recipe: Recipe) -> "Endpoint":
+    return Endpoint(recipe)
+
+
+class Endpoint:
+    """Runs an event loop in a thread of its own; `submit` and `finished` hand over to it and take from it."""
+
+    name = "endpoint"
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+        self.ahead = recipe.in_flight or IN_FLIGHT
+        self._server = Server(recipe.base_url, self.ahead, recipe.timeout)
+        self.url = self._server.url
+        self._done: queue.SimpleQueue[Answer | Failure | BaseException] = queue.SimpleQueue()
+        self._errors: list[BaseException] = []
+        self._under_way = 0
+        self._continues = False
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        try:
+            self.version = self._now(self._greet())
+        except BaseException:
+            self.close()
+            raise
+
+    def submit(self, requests: Sequence[Request]) -> None:
+        for request in requests:
+            self._under_way += 1
+            asyncio.run_coroutine_threadsafe(self._answer(request), self._loop).add_done_callback(self._hand_over)
+
+    def finished(self) -> list[Answer | Failure]:
+        if not self._under_way:
+            return []
+        results = [] if self._errors else [self._done.get()]
+        while not self._done.empty():
+            results.append(self._done.get())
+        self._under_way -= len(results)
+        self._errors += [result for result in results if isinstance(result, BaseException)]
+        if answered := [result for result in results if not isinstance(result, BaseException)]:
+            return answered
+        raise self._errors[0]  # only now, so that what was answered beside it is kept
+
+    def close(self) -> None:
+        self._now(self._cancel())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def _now(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    async def _cancel(self) -> None:
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        await self._server.client.aclose()
+
+    async def _greet(self) -> str:
+        """What serves, and its version, as far as it tells. Raises DeepicdError where nobody serves this model."""
+        try:
+            models = (await self._server.insist("GET", "models", tries=FIRST_TRIES)).get("data")
+        except MayPass as error:
+            raise DeepicdError(
+                f"{self.url}: {error}.",
+                f"Start a server there, for instance: vllm serve {self.recipe.teacher} --port {self._server.port}",
+            ) from error
+        if not isinstance(models, list) or not all(isinstance(model, dict) for model in models):
+            raise DeepicdError(
+                f"{self.url} answers, but not as a server of OpenAI's API.", "Point --base-url at its /v1 (vLLM's)."
+            )
+        serving = [str(model.get("id")) for model in models]
+        if self.recipe.teacher not in serving:
+            raise DeepicdError(
+                f"The server at {self.url} has no model {self.recipe.teacher!r}.",
+                f"It serves: {', '.join(serving) or 'nothing'}. Name one with --model, or serve that model.",
+            )
+        model = next(model for model in models if model.get("id") == self.recipe.teacher)
+        if isinstance(context := model.get("max_model_len"), int) and context < self.recipe.context:
+            raise DeepicdError(
+                f"The server takes {context:,} tokens of prompt and completion, the recipe plans with"
+                f" {self.recipe.context:,}.",
+                f"Add --context {context} (prompts are then shortened to fit), or serve with --max-model-len.",
+            )
+        owner = str(model.get("owned_by", ""))
+        self._continues = owner in CONTINUE
+        return f"{owner} {await self._server.version()}".strip() if self._continues else owner
+
+    def _hand_over(self, future: "Future[Answer | Failure]") -> None:
+        if not future.cancelled():
+            self._done.put(future.exception() or future.result())
+
+    async def _answer(self, request: Request) -> Answer | Failure:
+        clock = time.monotonic()
+        try:
+            reply = await self._server.insist("POST", "chat/completions", self._body(request))
+            return self._read(request, reply, time.monotonic() - clock)
+        except WillNotPass as error:
+            return Failure(request.key, str(error), final=True)
+        except MayPass as error:
+            return Failure(request.key, f"{error}, {TRIES} times", final=False)
+
+    def _body(self, request: Request) -> dict[str, Any]:
+        messages = list(request.messages)
+        sampling = dict(self.recipe.sampling)
+        top_k = sampling.pop("top_k")
+        body: dict[str, Any] = {"model": self.recipe.teacher, "seed": request.seed, **sampling}
+        if self._continues:
+            body |= {"top_k": top_k or -1, "min_p": 0.0, "repetition_penalty": 1.0}
+            if request.opening:
+                messages.append({"role": "assistant", "content": request.opening})
+                body |= {"continue_final_message": True, "add_generation_prompt": False}
+        if request.schema is not None:
+            named = {"name": "answer", "schema": request.schema, "strict": True}
+            body["response_format"] = {"type": "json_schema", "json_schema": named}
+        return body | {"messages": messages}
+
+    def _read(self, request: Request, reply: dict[str, Any], seconds: float) -> Answer:
+        """The answer in a reply. Raises MayPass where there is none in it."""
+        try:
+            choice = reply["choices"][0]
+            text, finish = choice["message"]["content"], choice["finish_reason"]
+            usage = reply.get("usage") or {}
+            cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens")
+        except (KeyError, IndexError, TypeError, AttributeError) as error:
+            raise MayPass("the server's answer is not one of OpenAI's chat API") from error
+        if text is None and (choice["message"].get("reasoning_content") or choice["message"].get("reasoning")):
+            raise DeepicdError(
+                "The server takes the reasoning out of its answers.", "Start it without --reasoning-parser."
+            )
+        if not isinstance(text, str):
+            raise MayPass("the server's answer has no text")
+        text = text.encode(errors="replace").decode()  # JSON can carry halves of characters, which no file takes
+        if self._continues:
+            text = request.opening + text
+        return Answer(
+            key=request.key,
+            text=text,
+            finish_reason="length" if finish == "length" else "stop",
+            prompt_tokens=usage.get("prompt_tokens"),
+            completion_tokens=usage.get("completion_tokens"),
+            cached_tokens=cached,
+            seconds=seconds,
+        )

@@ -1,0 +1,167 @@
+"""`deepicd judge`: a score from 1 to 5 for each kept trace, by a model of another family than the teacher.
+
+    OUT/ledger/…                     every answer of every judge (distill.ledger)
+    OUT/<recipe digest>/scores/…     one row a trace; derived from the ledger
+    OUT/<recipe digest>/run.json
+    OUT/agreement.json               where two judges or more have scored: how far they agree (distill.agreement)
+
+A judge is a recipe as the teacher is: `teacher` names the model, `prompt` the rubric. Its answer is asked for as JSON
+by a schema; one without a score is asked for again with another seed.
+"""
+
+from collections import Counter
+from contextlib import closing
+from dataclasses import asdict, replace
+from hashlib import sha256
+from itertools import chain, groupby
+from pathlib import Path
+from typing import Any
+
+import click
+
+from deepicd import runs, store
+from deepicd.errors import DeepicdError
+from deepicd.schema import SCORES
+from deepicd.tracefolder import recipe_folder
+from distill import agreement, board, disclosure, engines, families, ledger, rubric
+from distill.asking import Asker
+from distill.cases import NO_SCORE, Bench, Case
+from distill.ledger import Entry, Ledger
+from distill.recipe import RUNNING, Recipe
+from distill.rowfile import row_file
+from distill.sources import Row, sources
+
+
+def judge(
+    traces: Path,
+    out: Path,
+    recipe: Recipe,
+    *,
+    cohort: Path | None = None,
+    guidelines: Path | None = None,
+    descriptions: Path | None = None,
+    limit: int | None = None,
+    same_family: bool = False,
+    overwrite: bool = False,
+    responsible: str | None = None,
+) -> runs.Record:
+    """Score the kept traces of a recipe (the first `limit` of a split) under OUT/<digest>; the record.
+
+    Cohort, guidelines and descriptions are those that the traces were made with, unless others are named.
+    """
+    if recipe.prompt != rubric.VERSION:
+        raise DeepicdError(
+            f"The recipe asks for the rubric {recipe.prompt!r}.", f"This version has {rubric.VERSION!r}: put that name."
+        )
+    engines.check(recipe)
+    traces = recipe_folder(traces)
+    made = runs.required(traces, "distill")
+    doubt = families.compared(made["options"]["teacher"], recipe, allow_same=same_family)
+    read = sources(
+        cohort or _of(made, "cohort"),
+        guidelines or (_of(made, "guidelines") if "guidelines" in made["inputs"] else None),
+        descriptions or (_of(made, "descriptions") if "descriptions" in made["inputs"] else None),
+    )
+    taken = disclosure.checked(recipe, read.origin, responsible)
+    options = {key: value for key, value in asdict(recipe).items() if key not in RUNNING}
+    plan = runs.plan("judge", options=options | {"limit": limit}, inputs=read.paths | {"traces": traces})
+    folder = out / recipe.digest
+    if (done := runs.finished(folder, plan)) and not done["counts"]["unscored"]:
+        return done
+    bench = Bench(recipe, traces, read, limit)
+    with (
+        ledger.opened(out, read.origin) as book,
+        runs.fresh_folder(folder, plan, read.origin, overwrite=overwrite) as run,
+    ):
+        unanswered = _ask(bench, book, out)
+        run.counts |= _write(run.folder, bench, book, unanswered)
+        run.counts |= {"recipe_digest": recipe.digest, "series": board.series(out, recipe.digest)}
+        run.notes += [doubt] if doubt else []
+        run.notes += [f"Said by who ran it: {taken}"] if taken else []
+    _compare(out)
+    return run.record
+
+
+def _of(made: runs.Record, role: str) -> Path:
+    """Where the traces' own run had something from. Raises DeepicdError where it is no longer what it was."""
+    path = Path(made["inputs"][role]["path"])
+    if not path.exists() or store.digest(path) != made["inputs"][role]["digest"]:
+        raise DeepicdError(
+            f"{path}, which the traces were made from, is no longer what it was.", f"Name it: --{role} PATH"
+        )
+    return path
+
+
+def _ask(bench: Bench, book: Ledger, out: Path) -> dict[str, str]:
+    """Have the engine score what the ledger has no score of; requests that it could not answer, with reasons."""
+    recipe = bench.recipe
+    waiting = (replace(case, first=at) for case in bench.cases() if (at := case.missing(book)) is not None)
+    if (first := next(waiting, None)) is None:
+        return {}
+    with closing(engines.engine(recipe)) as engine, board.board("scores", bench.count(), out, recipe.digest) as shown:
+        asker = Asker(engine, book, recipe.attempts, shown)
+        asker.run(chain([first], waiting))
+    return asker.unanswered
+
+
+def _write(folder: Path, bench: Bench, book: Ledger, unanswered: dict[str, str]) -> dict[str, Any]:
+    """Write the scores of each split; what they are in numbers."""
+    scores: Counter[int] = Counter()
+    unscored: Counter[str] = Counter()
+    for split, cases in groupby(bench.cases(), key=lambda case: case.split):
+        with row_file(folder / "scores" / f"{split}-00000.parquet", SCORES, bench.read.origin) as add:
+            for case in cases:
+                add(row := _row(case, case.answers(book), unanswered))
+                if row["score"] is None:
+                    unscored[row["unscored_for"]] += 1
+                else:
+                    scores[row["score"]] += 1
+    total = scores.total()
+    return {
+        "scored": total,
+        "scores": {str(score): scores[score] for score in sorted(scores)},
+        "mean": round(sum(score * rows for score, rows in scores.items()) / total, 2) if total else None,
+        "unscored": dict(unscored),
+    }
+
+
+def _row(case: Case, answers: list[Entry], unanswered: dict[str, str]) -> Row:
+    last: Entry = answers[-1] if answers else {}
+    given = rubric.score(last["text"]) if last else None
+    why_not = unanswered.get(case.key(len(answers)), NO_SCORE if answers else "not asked")
+    return {
+        "note_id": case.note_id,
+        "split": case.split,
+        "icd_code": case.material.code.value,
+        "trace_sha256": sha256(case.trace.encode()).hexdigest(),
+        "score": given.value if given else None,
+        "why": given.why if given else None,
+        "unscored_for": None if given else why_not,
+        "judge": case.recipe.teacher,
+        "revision": case.recipe.revision,
+        "rubric": case.recipe.prompt,
+        "prompt_sha256": case.payload,
+        "attempts": len(answers),
+        **{name: last.get(name) for name in ("engine", "engine_version", "seed")},
+        **{name: last.get(name) for name in ("prompt_tokens", "completion_tokens", "cached_tokens")},
+    }
+
+
+def _compare(out: Path) -> None:
+    """Say how far the judges of a folder agree, where there are two or more."""
+    records = {path.parent: runs.read(path.parent) for path in sorted(out.glob("*/run.json"))}
+    folders = {
+        f"{record['options']['teacher']} ({record['counts']['recipe_digest']})": folder
+        for folder, record in records.items()
+        if record and record["command"] == "judge"
+    }
+    found = [{"judges": [one, other], **both} for one, other, both in agreement.of_folders(folders)]
+    if not found:
+        return
+    store.write_json(out / "agreement.json", found)
+    for entry in found:
+        click.echo(
+            f"{' and '.join(entry['judges'])}: weighted kappa {entry['kappa']}, the same score for {entry['same']:.0%},"
+            f" at most one apart for {entry['at_most_one_apart']:.0%} of {entry['traces']:,} traces",
+            err=True,
+        )

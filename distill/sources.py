@@ -1,0 +1,71 @@
+"""What a distillation reads: a cohort, and what is known of its codes."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deepicd import runs, store
+from deepicd.errors import DeepicdError
+from deepicd.knowledge import Knowledge
+from deepicd.schema import COHORT, SPLITS
+from deepicd.store import Origin
+
+if TYPE_CHECKING:
+    import pyarrow.parquet as pq
+
+COLUMNS = ("note_id", "icd_code", "icd_title", "admission_note")
+BATCH = 256  # rows of the cohort in memory at once
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Everything has been looked at once when this is there: files are of the right kind, knowledge is read."""
+
+    cohort: Path
+    files: dict[str, "pq.ParquetFile"]  # by split
+    knowledge: Knowledge
+    origin: Origin
+    paths: dict[str, Path]
+    """Role → what a run's record names and digests."""
+
+    def count(self, limit: int | None) -> int:
+        return sum(min(limit or rows, rows) for rows in (file.metadata.num_rows for file in self.files.values()))
+
+    def rows(self, limit: int | None = None) -> Iterator[tuple[str, Row]]:
+        """(split, row) in the cohort's order; of each split the first `limit` rows."""
+        for split, file in self.files.items():
+            every = (row for batch in file.iter_batches(BATCH, columns=list(COLUMNS)) for row in batch.to_pylist())
+            yield from ((split, row) for row in islice(every, limit))
+
+
+def sources(cohort: Path, guidelines: Path | None, descriptions: Path | None) -> Sources:
+    """Open what the paths name. Raises DeepicdError for what is absent or of another kind."""
+    runs.required(cohort, "build")
+    files = {split: cohort / f"{split}.parquet" for split in SPLITS}
+    opened = {split: store.parquet_file(path, COHORT) for split, path in files.items()}
+    if not any(file.metadata.num_rows for file in opened.values()):
+        raise DeepicdError(f"{cohort} holds no notes.", "See its funnel.json for where they went, then build it anew.")
+    guidelines = fiscal_year_folder(guidelines) if guidelines else None
+    paths = {"cohort": cohort, "guidelines": guidelines, "descriptions": descriptions}
+    return Sources(
+        cohort=cohort,
+        files=opened,
+        knowledge=Knowledge(guidelines, descriptions).read(),
+        origin=store.combined(store.origin_of(path) for path in files.values()),
+        paths={role: path for role, path in paths.items() if path is not None},
+    )
+
+
+def fiscal_year_folder(folder: Path) -> Path:
+    """The folder of chapter files: the one given, or the only fiscal year below it. Raises DeepicdError."""
+    if not folder.is_dir():
+        raise DeepicdError(f"There is no folder {folder}.", "Make the guidelines first: deepicd guidelines PDF OUT")
+    years = sorted(path for path in folder.glob("fy[0-9][0-9][0-9][0-9]") if path.is_dir())
+    if len(years) > 1:
+        names = ", ".join(path.name for path in years)
+        raise DeepicdError(f"{folder} holds several fiscal years: {names}.", "Point --guidelines at one of them.")
+    return years[0] if years else folder

@@ -1,0 +1,146 @@
+"""The judge: a score for each kept trace, by another family than the teacher's, resumable, compared with others."""
+
+import json
+from pathlib import Path
+
+import pytest
+from cohorts import rows_in, write_cohort
+from conftest import Deepicd
+from openai_server import MODEL, StandIn, answer, openai_server, status
+
+from builders.assembly import assemble
+from deepicd import runs
+from deepicd.errors import DeepicdError
+from distill import rubric, traces
+from distill.families import families
+from distill.judge import judge
+from distill.recipe import Recipe
+
+TEACHER = Recipe("test", "rehearsal", "rehearsal")
+JUDGE = Recipe("judge", "rehearsal", "rehearsal", prompt=rubric.VERSION, guideline_text="relevant")
+
+
+def written(folder: Path, rows: int = 40) -> tuple[Path, Path]:
+    cohort = write_cohort(folder / "cohort", rows)
+    traces.distill(cohort, folder / "traces", TEACHER)
+    return cohort, folder / "traces"
+
+
+def by_server(stand_in: StandIn) -> Recipe:
+    return JUDGE.but(engine="endpoint", teacher=MODEL, base_url=stand_in.url, temperature=0.0, timeout=5.0)
+
+
+def test_every_kept_trace_gets_a_score_and_the_dataset_has_it(tmp_path: Path) -> None:
+    cohort, made = written(tmp_path)
+    record = judge(made, tmp_path / "scores", JUDGE)
+    rows = rows_in(tmp_path / "scores" / JUDGE.digest / "scores")
+    assert record["counts"]["scored"] == len(rows) == 40
+    assert {row["score"] for row in rows} <= {1, 2, 3, 4, 5}
+    assert record["notes"] == ["No model has read these traces: the scores are drawn by chance."]
+    assemble(cohort, made, tmp_path / "dataset", scores=tmp_path / "scores")
+    given = {row["note_id"]: row["judge_score"] for row in rows_in(tmp_path / "dataset" / "traces")}
+    assert given == {row["note_id"]: row["score"] for row in rows}
+
+
+def test_scores_of_other_traces_are_refused(tmp_path: Path) -> None:
+    cohort, made = written(tmp_path)
+    judge(made, tmp_path / "scores", JUDGE)
+    traces.distill(cohort, tmp_path / "others", TEACHER.but(seed=7))
+    with pytest.raises(DeepicdError, match="scores of other traces"):
+        assemble(cohort, tmp_path / "others", tmp_path / "dataset", scores=tmp_path / "scores")
+
+
+def test_a_second_run_asks_nothing_and_a_killed_one_goes_on(tmp_path: Path) -> None:
+    _, made = written(tmp_path)
+    with openai_server() as stand_in:
+        one_by_one = by_server(stand_in).but(in_flight=1)
+        stand_in.faults = [lambda handler: answer(stand_in, handler)] * 15 + [status(401)]
+        with pytest.raises(DeepicdError, match="wants a key"):
+            judge(made, tmp_path / "scores", one_by_one)
+        assert len(stand_in.asked) == 16
+        record = judge(made, tmp_path / "scores", one_by_one)
+        assert record["counts"]["scores"] == {"4": 40}
+        assert judge(made, tmp_path / "scores", one_by_one) == record
+        assert len(stand_in.asked) == 41
+
+
+def test_the_answer_is_asked_for_by_a_schema_and_never_by_a_regular_expression(tmp_path: Path) -> None:
+    _, made = written(tmp_path, 10)
+    with openai_server() as stand_in:
+        judge(made, tmp_path / "scores", by_server(stand_in))
+    body = stand_in.asked[0]
+    assert body["response_format"]["json_schema"]["schema"]["properties"]["score"]["maximum"] == 5
+    assert "guided_regex" not in json.dumps(body)
+    assert body["temperature"] == 0.0
+    assert [message["role"] for message in body["messages"]] == ["system", "user"]
+    for part in ("# The code it closes on\nI21.4: ", "# Admission note\n", "# The line of thought\n"):
+        assert part in body["messages"][1]["content"]
+
+
+def test_an_answer_without_a_score_is_asked_for_again_and_then_counted(tmp_path: Path) -> None:
+    _, made = written(tmp_path, 10)
+    with openai_server() as stand_in:
+        words = json.dumps({"choices": [{"message": {"content": "Good."}, "finish_reason": "stop"}]})
+        stand_in.faults = [status(200, words), lambda handler: answer(stand_in, handler)] * 2 + [
+            status(200, words)
+        ] * 18
+        record = judge(made, tmp_path / "scores", by_server(stand_in).but(in_flight=1, attempts=2))
+    assert record["counts"]["scored"] == 2
+    assert record["counts"]["unscored"] == {"no score in the answer": 8}
+
+
+def test_two_judges_are_compared(tmp_path: Path) -> None:
+    _, made = written(tmp_path)
+    judge(made, tmp_path / "scores", JUDGE)
+    assert not (tmp_path / "scores" / "agreement.json").exists()
+    judge(made, tmp_path / "scores", JUDGE.but(seed=7))
+    [found] = json.loads((tmp_path / "scores" / "agreement.json").read_text())
+    assert found["traces"] == 40
+    assert -1 <= found["kappa"] <= 1
+    cohort = tmp_path / "cohort"
+    assemble(cohort, made, tmp_path / "dataset", scores=tmp_path / "scores")
+    means = [row["judge_score"] for row in rows_in(tmp_path / "dataset" / "traces")]
+    assert any(mean % 1 == 0.5 for mean in means)
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        ("Qwen/Qwen2.5-32B-Instruct", {"qwen"}),
+        ("DeepICD-R1-zero-32B", {"qwen"}),
+        ("meta-llama/Llama-3.3-70B-Instruct", {"llama"}),
+        ("deepseek-ai/DeepSeek-R1-Distill-Llama-8B", {"deepseek", "llama"}),
+        ("mistralai/Mistral-Small-24B-Instruct-2501", {"mistral"}),
+        ("/models/ours", set()),
+    ],
+)
+def test_a_models_name_tells_its_family(model: str, expected: set[str]) -> None:
+    assert families(model) == expected
+
+
+def test_a_judge_of_the_teachers_family_is_refused_unless_allowed(tmp_path: Path) -> None:
+    made = tmp_path / "traces"
+    with openai_server() as stand_in:
+        teacher = Recipe("test", "endpoint", MODEL, base_url=stand_in.url, timeout=5.0)
+        traces.distill(write_cohort(tmp_path / "cohort", 10), made, teacher)
+        with pytest.raises(DeepicdError, match="is of the teacher's family"):
+            judge(made, tmp_path / "scores", by_server(stand_in))
+        record = judge(made, tmp_path / "scores", by_server(stand_in), same_family=True)
+    assert record["notes"] == ["The judge is of the teacher's own family."]
+
+
+def test_a_cohort_that_changed_since_is_not_taken_silently(tmp_path: Path) -> None:
+    cohort, made = written(tmp_path)
+    write_cohort(cohort, 30)
+    with pytest.raises(DeepicdError, match="no longer what it was"):
+        judge(made, tmp_path / "scores", JUDGE)
+    with pytest.raises(DeepicdError, match="have no note in the cohort"):
+        judge(made, tmp_path / "scores", JUDGE, cohort=cohort)
+
+
+def test_the_command_prints_how_the_scores_fall(tmp_path: Path, deepicd: Deepicd) -> None:
+    _, made = written(tmp_path)
+    outcome = deepicd("judge", made, tmp_path / "scores", "--seed", 3)
+    assert outcome.code == 0
+    assert outcome.out.startswith("40 traces scored, mean ")
+    assert runs.read(next((tmp_path / "scores").glob("*/run.json")).parent)

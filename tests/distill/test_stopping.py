@@ -1,0 +1,77 @@
+"""A run may end at any moment, by a kill, by Ctrl-C, by damage: what it had is kept, and the rows end the same."""
+
+import json
+import shutil
+import signal
+import subprocess
+import time
+from collections import Counter
+from pathlib import Path
+
+import kills
+from cohorts import write_cohort
+
+from deepicd import runs
+from distill import traces
+from distill.recipe import Recipe
+
+RECIPE = Recipe("killed", "rehearsal", "none")
+
+
+def answered(out: Path) -> Counter[str]:
+    """Key → how many answers the ledger has of it; lines that a kill cut short left out."""
+    keys: Counter[str] = Counter()
+    for path in (out / "ledger").glob("*.jsonl"):
+        for line in path.read_bytes().splitlines(keepends=True):
+            if line.endswith(b"\n") and (entry := json.loads(line))["kind"] == "completion":
+                keys[entry["key"]] += 1
+    return keys
+
+
+def test_killed_at_random_moments_it_ends_as_an_undisturbed_run(tmp_path: Path) -> None:
+    """Five kills here, a hundred in benchmarks.distill."""
+    cohort, out = write_cohort(tmp_path / "cohort", 2_000), tmp_path / "out"
+    assert kills.kill_until_done(cohort, out, kills=5, longest=0.3) >= 3
+    traces.distill(cohort, tmp_path / "undisturbed", RECIPE)
+    assert kills.outputs(out) == kills.outputs(tmp_path / "undisturbed")
+    assert answered(out) == answered(tmp_path / "undisturbed")  # none lost, and none paid for twice
+
+
+def test_ctrl_c_waits_for_what_is_under_way_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    cohort, out = write_cohort(tmp_path / "cohort", 6_000), tmp_path / "out"
+    with subprocess.Popen(kills.command(cohort, out), stderr=subprocess.PIPE, text=True) as process:
+        while not answered(out):
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate()
+    assert process.returncode == 130
+    assert "Stopping: waiting for what is under way" in said
+    assert "The same command goes on" in said
+    assert 0 < len(answered(out)) < 6_000
+    assert not (out / RECIPE.digest).exists()
+    record = traces.distill(cohort, out, RECIPE)
+    assert sum(record["counts"]["kept"].values()) + sum(record["counts"]["rejected"].values()) == 6_000
+    assert set(answered(out).values()) == {1}
+
+
+def test_a_damaged_last_line_is_reported_and_its_row_asked_for_again(tmp_path: Path) -> None:
+    cohort, out = write_cohort(tmp_path / "cohort", 50), tmp_path / "out"
+    whole = traces.distill(cohort, out, RECIPE)
+    shutil.rmtree(out / RECIPE.digest)
+    [segment] = (out / "ledger").iterdir()
+    segment.write_bytes(segment.read_bytes()[:-30])
+    record = traces.distill(cohort, out, RECIPE)
+    assert record["outputs"] == whole["outputs"]
+    assert record["notes"] == ["1 damaged lines of the ledger were passed over; what they held was asked for again."]
+
+
+def test_the_series_goes_on_over_sessions(tmp_path: Path) -> None:
+    cohort, out = write_cohort(tmp_path / "cohort", 300), tmp_path / "out"
+    traces.distill(cohort, out, RECIPE, limit=50)
+    series = traces.distill(cohort, out, RECIPE)["counts"]["series"]
+    rows, seconds = [sample["rows"] for sample in series], [sample["seconds"] for sample in series]
+    assert rows[-1] == 300
+    assert rows == sorted(rows)
+    assert seconds == sorted(seconds)
+    assert (out / "progress" / f"{RECIPE.digest}.png").read_bytes().startswith(b"\x89PNG")
+    assert runs.read(out / RECIPE.digest)
