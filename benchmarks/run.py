@@ -3,13 +3,14 @@
 `benchmarks.guidelines` wants the guideline PDF: python -m benchmarks.guidelines PDF
 """
 
-from benchmarks import build, scrape, startup
+from benchmarks import build, distill, scrape, startup
 
 
 def main() -> None:
     startup.main()
     build.main()
     scrape.main()
+    distill.main()
 
 
 if __name__ == "__main__":

@@ -69,6 +69,8 @@ def render(folder: Path, record: runs.Record, found: Statistics) -> str:
         build=lineage["build"],
         distill=distilled,
         knowledge={name: lineage[name] for name in ("guidelines", "scrape") if name in lineage},
+        judge=lineage.get("judge"),
+        judges=sum(role.startswith("scores ") for role in record["inputs"]),
         funnel=funnel_steps(lineage["build"]["counts"]["funnel"]["steps"], origin),
         reasons=_hidden(distilled["counts"]["reasons"], origin),
         undescribed=_hidden({"rows": distilled["counts"]["without_description"]}, origin)["rows"],

@@ -56,6 +56,8 @@ class Knowledge:
 
     def description(self, code: Code) -> Description | None:
         """The text of the code itself or of a parent, and how far to trust it; None where GM has no such thing."""
+        if self.descriptions_file is None:
+            return None  # without the two seconds that reading the release's titles takes
         return self._crosswalk.description(code)
 
     def guidelines(self, code: Code) -> str | None:

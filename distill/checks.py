@@ -8,7 +8,7 @@ changed threshold measures nothing again. Shares of grounding count only where t
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from deepicd.completion import Completion, parse
@@ -69,7 +69,7 @@ class Findings:
         return cls(**values | {name: Share(*values[name]) for name in ("numbers", "drugs", "quotes")})
 
     def entry(self) -> dict[str, Any]:
-        return {"checks": VERSION, **asdict(self)}
+        return {"checks": VERSION} | {field.name: getattr(self, field.name) for field in fields(self)}
 
 
 def words(text: str) -> int:

@@ -77,7 +77,7 @@ def distill(
 
     chosen = recipe.load(recipe_path).but(**overrides).but(**_fields(fields))
     if dry_run or preview:
-        read, _ = traces.ready(cohort, chosen, guidelines, descriptions, responsible)
+        read = traces.readable(cohort, chosen, guidelines, descriptions)
         click.echo(previews.plan(read, chosen, out, limit) if dry_run else previews.prompts(read, chosen, preview or 1))
         return
     if pilot:

@@ -122,7 +122,7 @@ class Recipe:
 
 def load(path: Path) -> Recipe:
     """The recipe in a YAML file, or one of ours by its bare name. Raises DeepicdError."""
-    if not path.is_file() and len(path.parts) == 1 and (CHECKED_IN / f"{path}.yaml").is_file():
+    if not path.is_file() and (CHECKED_IN / f"{path}.yaml").is_file():
         path = CHECKED_IN / f"{path}.yaml"
     if not path.is_file():
         ours = ", ".join(sorted(file.stem for file in CHECKED_IN.glob("*.yaml")))

@@ -86,14 +86,19 @@ def ready(
     cohort: Path, recipe: Recipe, guidelines: Path | None, descriptions: Path | None, responsible: str | None = None
 ) -> tuple[Sources, str | None]:
     """Everything that can be wrong is looked at before anything is written; the sources, and the sentence if needed."""
+    engines.check(recipe)
+    read = readable(cohort, recipe, guidelines, descriptions)
+    return read, disclosure.checked(recipe, read.origin, responsible)
+
+
+def readable(cohort: Path, recipe: Recipe, guidelines: Path | None, descriptions: Path | None) -> Sources:
+    """The sources, as far as prompts can be made of them; no engine is needed for that."""
     if recipe.prompt != prompt.VERSION:
         raise DeepicdError(
             f"The recipe asks for the prompt {recipe.prompt!r}.",
             f"This version writes {prompt.VERSION!r}: put that name.",
         )
-    engines.check(recipe)
-    read = sources(cohort, guidelines, descriptions)
-    return read, disclosure.checked(recipe, read.origin, responsible)
+    return sources(cohort, guidelines, descriptions)
 
 
 @contextmanager

@@ -40,7 +40,8 @@ _GIVEAWAY = re.compile(
     r")",
     re.IGNORECASE,
 )
-_LATIN_END = "\u024f"  # of Latin with all its accents
+# a letter behind Latin with all its accents, Greek left out
+_OTHER_LETTER = re.compile(r"[^\W\d_\u0000-\u024f\u0370-\u03ff]")
 
 
 def giveaways(trace: str) -> int:
@@ -113,4 +114,4 @@ def other_script(text: str) -> float:
     letters = sum(map(str.isalpha, text))
     if text.isascii() or not letters:
         return 0.0
-    return sum(c > _LATIN_END and c.isalpha() and not "\u0370" <= c <= "\u03ff" for c in text) / letters
+    return len(_OTHER_LETTER.findall(text)) / letters

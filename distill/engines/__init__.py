@@ -69,7 +69,10 @@ class Failure:
 
 
 class Engine(Protocol):
-    """`submit` and `finished` are called from one thread. Errors that hold for every request are DeepicdError."""
+    """`submit` and `finished` are called from one thread. Errors that hold for every request are DeepicdError.
+
+    Ctrl-C is the run's to handle (it waits for what is under way): processes that an engine starts must not end on it.
+    """
 
     @property
     def name(self) -> str:

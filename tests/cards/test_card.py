@@ -17,6 +17,7 @@ from cards.statistics import chapters, funnel_steps, suppressed
 from deepicd.errors import DeepicdError
 from deepicd.store import Origin
 from distill import traces
+from distill.judge import judge
 from distill.recipe import Recipe
 
 RECIPE = Recipe("test", "rehearsal", "none")
@@ -60,6 +61,17 @@ def test_datasets_loads_each_config_by_its_name_in_a_fresh_process(dataset: Path
     record = json.loads((dataset / "run.json").read_text())
     assert dict(zip(("traces", "sft", "grpo"), by_config, strict=True)) == record["counts"]["rows"]
     assert default == by_config[0]
+
+
+def test_a_card_of_scored_traces_names_the_judge(tmp_path: Path) -> None:
+    cohort = write_cohort(tmp_path / "cohort", 100)
+    traces.distill(cohort, tmp_path / "traces", RECIPE)
+    judge(tmp_path / "traces", tmp_path / "scores", Recipe("judge", "rehearsal", "a judge", prompt="rubric-1"))
+    assemble(cohort, tmp_path / "traces", tmp_path / "dataset", scores=tmp_path / "scores")
+    write_card(tmp_path / "dataset")
+    text = (tmp_path / "dataset" / "README.md").read_text()
+    assert "**Scores** (`judge_score`, 1 to 5): rubric `rubric-1`, by a judge, " in text
+    assert "No model has read these traces: the scores are drawn by chance." in text
 
 
 def test_the_card_says_that_records_are_made_up_and_traces_by_no_model(dataset: Path) -> None:

@@ -80,6 +80,12 @@ def test_a_preview_of_made_up_notes_shows_prompt_opening_and_tokens(tmp_path: Pa
     assert not (tmp_path / "out").exists()
 
 
+def test_a_preview_needs_no_engine(tmp_path: Path, deepicd: Deepicd) -> None:
+    cohort = write_cohort(tmp_path / "cohort", 20)
+    outcome = deepicd("distill", cohort, tmp_path / "out", "--engine", "endpoint", "--model", "m", "--preview", 1)
+    assert outcome.code == 0, outcome.err
+
+
 def test_usage_reporting_is_off_before_an_engine_is_imported() -> None:
     script = (
         "import os; from distill.engines import engine; from distill.recipe import Recipe;"

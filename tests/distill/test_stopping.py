@@ -8,9 +8,9 @@ import time
 from collections import Counter
 from pathlib import Path
 
-import kills
 from cohorts import write_cohort
 
+from benchmarks import kills
 from deepicd import runs
 from distill import traces
 from distill.recipe import Recipe
