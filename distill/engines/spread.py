@@ -1,0 +1,220 @@
+"""Ray Data LLM: `data_parallel` vLLM replicas on the machines of a Ray cluster, or on this one if there is none.
+
+    RAY_ADDRESS=head:6379 deepicd distill … --engine ray --set data_parallel=8
+
+Ray Data takes requests a wave at a time and starts its replicas for each wave, so a wave is large; answers come block
+by block while it runs. A replica that dies is started again and writes its batch anew: what comes twice is dropped
+here, what never comes is handed back to be asked again. Ray tells neither finish reason nor cached tokens: the reason
+is read from the tokens.
+"""
+
+import json
+import logging
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from deepicd.errors import DeepicdError
+from distill import tokens
+from distill.engines import SILENT, Answer, Failure, Request
+from distill.engines.offline import DEFAULTS, arguments
+from distill.engines.printed import explained, printing_to
+from distill.engines.weights import found
+from distill.recipe import Recipe
+
+WAVE = 8192  # requests of each replica
+BATCH = 32  # requests that are lost with a replica, and that come back together; several are under way in each
+
+
+def engine(recipe: Recipe) -> "Spread":
+    return Spread(recipe)
+
+
+class Spread:
+    """An Engine. Raises DeepicdError where the cluster lacks what the recipe asks for."""
+
+    name = "ray"
+
+    def __init__(self, recipe: Recipe) -> None:
+        import ray
+
+        self.ahead: int = recipe.in_flight or WAVE * recipe.data_parallel
+        self._recipe = recipe
+        self._tokens = tokens.of(recipe)
+        self._model = found(recipe)
+        self._started_here = not ray.is_initialized()
+        with tempfile.TemporaryFile() as log, printing_to(log):
+            import vllm
+
+            self.version = f"{ray.__version__}, vllm {vllm.__version__}"
+            gpus = _connected(recipe)
+            self._processor = _processor(recipe, self._model.path, on_cpu=not gpus)
+        for name in ("ray", "ray.data"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+        self._waiting: dict[str, dict[str, Any]] = {}
+        self._asked: dict[str, tuple[Request, float]] = {}
+        self._wave: Iterator[Any] | None = None
+        self._in_wave: set[str] = set()
+
+    def submit(self, requests: Sequence[Request]) -> None:
+        for request in requests:
+            prompt = self._tokens.chat(request.messages, request.opening)
+            if prompt is None:
+                raise DeepicdError(f"{self._recipe.teacher} has no chat template.", "Take an instruction-tuned model.")
+            ids = self._tokens.tokenizer(prompt, add_special_tokens=False, verbose=False).input_ids
+            schema = (
+                {"structured_outputs": {"json": json.dumps(request.schema), "disable_any_whitespace": True}}
+                if request.schema is not None
+                else {}
+            )
+            sampling = self._recipe.sampling | {"seed": request.seed} | schema
+            self._waiting[request.key] = {"key": request.key, "ids": ids, "sampling": json.dumps(sampling)}
+            self._asked[request.key] = (request, time.perf_counter())
+
+    def finished(self) -> list[Answer | Failure]:
+        if refused := self._refused():
+            return refused
+        while self._asked:
+            if self._wave is None:
+                self._begin()
+            if done := self._next_block():
+                return done
+        return []
+
+    def close(self) -> None:
+        import ray
+
+        self._wave = None
+        if self._started_here:
+            ray.shutdown()
+
+    def _refused(self) -> list[Answer | Failure]:
+        """Prompts that do not fit, before they are sent anywhere."""
+        context = self._recipe.context
+        long = {key: len(row["ids"]) for key, row in self._waiting.items() if len(row["ids"]) >= context}
+        for key in long:
+            del self._waiting[key], self._asked[key]
+        reason = "a prompt of {:,} tokens in a context of {:,}"
+        return [Failure(key, reason.format(length, context), final=True) for key, length in long.items()]
+
+    def _begin(self) -> None:
+        import ray
+
+        rows, self._waiting = list(self._waiting.values()), {}
+        self._in_wave = {row["key"] for row in rows}
+        dataset = ray.data.from_items(rows, override_num_blocks=max(1, len(rows) // BATCH))
+        self._wave = iter(self._processor(dataset).iter_batches(batch_size=None, batch_format="pyarrow"))
+
+    def _next_block(self) -> list[Answer | Failure]:
+        """What came back with the wave's next block; at its end what never did."""
+        import ray
+
+        assert self._wave is not None
+        try:
+            block = next(self._wave, None)
+        except (ray.exceptions.RayError, RuntimeError, ValueError) as error:
+            what, advice = explained(self._recipe, str(error))
+            raise DeepicdError(what, f"{advice} The same command then goes on from what is finished.") from error
+        if block is not None:
+            fresh = {row["key"]: row for row in block.to_pylist() if row["key"] in self._in_wave}
+            self._in_wave -= fresh.keys()
+            return [self._result(row) for row in fresh.values()]
+        lost, self._wave, self._in_wave = self._in_wave, None, set()
+        for key in lost:
+            del self._asked[key]
+        return [Failure(key, "Ray did not bring it back", final=False) for key in lost]
+
+    def _result(self, row: dict[str, Any]) -> Answer | Failure:
+        request, began = self._asked.pop(row["key"])
+        if error := row.get("__inference_error__"):
+            return Failure(request.key, f"a replica failed ({error.partition(':')[0][:40]})", final=False)
+        room = min(self._recipe.max_tokens, self._recipe.context - row["prompt_tokens"])
+        cut = row["completion_tokens"] >= room and row["last_token"] not in self._ends
+        return Answer(
+            request.key,
+            request.opening + row["text"],
+            "length" if cut else "stop",
+            prompt_tokens=row["prompt_tokens"],
+            completion_tokens=row["completion_tokens"],
+            seconds=time.perf_counter() - began,
+        )
+
+    @property
+    def _ends(self) -> set[int]:
+        """Tokens that end an answer."""
+        ends = self._model.config.eos_token_id
+        return {self._tokens.tokenizer.eos_token_id} | ({ends} if isinstance(ends, int) else set(ends or []))
+
+
+def _connected(recipe: Recipe) -> int:
+    """Join the cluster of RAY_ADDRESS, or start one on this machine; its GPUs."""
+    import ray
+
+    replicas = recipe.data_parallel
+    try:
+        if not ray.is_initialized():
+            here = {} if os.environ.get("RAY_ADDRESS") else {"include_dashboard": False, "num_cpus": _cpus(replicas)}
+            ray.init(log_to_driver=False, logging_level=logging.WARNING, **here)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise DeepicdError(
+            f"No Ray cluster could be joined or started: {str(error).strip().splitlines()[0][:200]}",
+            "RAY_ADDRESS names the head of a running one. Those that `ray start` made want RAY_AUTH_MODE=token and one"
+            " RAY_AUTH_TOKEN_PATH everywhere.",
+        ) from error
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    gpus = int(ray.cluster_resources().get("GPU", 0))
+    if gpus and gpus < (wanted := replicas * recipe.tensor_parallel):
+        raise DeepicdError(
+            f"The recipe is for {wanted} GPUs ({replicas} replicas of {recipe.tensor_parallel}), and the cluster has"
+            f" {gpus}.",
+            "Lower data_parallel or tensor_parallel, or wait for the other nodes: ray status",
+        )
+    return gpus
+
+
+def _cpus(replicas: int) -> int:
+    """Cores that Ray may count on: one a replica, and some for what feeds them, though the machine had fewer."""
+    return max(os.cpu_count() or 1, replicas + 2)
+
+
+def _processor(recipe: Recipe, path: str, *, on_cpu: bool) -> Any:
+    from ray.data.llm import build_processor, vLLMEngineProcessorConfig
+
+    quiet = {"VLLM_CPU_OMP_THREADS_BIND": "nobind"} | DEFAULTS | SILENT
+    passed_on = {name: os.environ[name] for name in ("HF_HUB_OFFLINE", "HF_HOME") if name in os.environ}
+    replicas = recipe.data_parallel
+    return build_processor(
+        vLLMEngineProcessorConfig(
+            model_source=path,
+            engine_kwargs=arguments(recipe, path, on_cpu=on_cpu) | {"disable_log_stats": True},
+            concurrency=(replicas, replicas),
+            batch_size=BATCH,
+            placement_group_config={"bundles": [{"CPU": 1}], "strategy": "PACK"} if on_cpu else None,
+            runtime_env={"env_vars": {name: os.environ.get(name, value) for name, value in quiet.items()} | passed_on},
+            should_continue_on_error=True,
+            log_engine_metrics=False,
+            chat_template_stage=False,
+            tokenize_stage=False,
+            detokenize_stage=False,
+        ),
+        preprocess=_asked,
+        postprocess=_answered,
+    )
+
+
+def _asked(row: dict[str, Any]) -> dict[str, Any]:
+    return {"tokenized_prompt": row["ids"], "sampling_params": json.loads(row["sampling"]), "key": row["key"]}
+
+
+def _answered(row: dict[str, Any]) -> dict[str, Any]:
+    tokens = row["generated_tokens"]
+    return {
+        "key": row["key"],
+        "text": row["generated_text"],
+        "prompt_tokens": row["num_input_tokens"],
+        "completion_tokens": row["num_generated_tokens"],
+        "last_token": tokens[-1] if len(tokens) else -1,
+    }

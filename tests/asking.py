@@ -1,0 +1,22 @@
+"""Requests to engines, and their answers to the end."""
+
+from collections.abc import Iterable
+
+from distill.engines import Answer, Engine, Failure, Request
+
+
+def request(number: int, words: str = "Chest pain since two hours.", **fields: object) -> Request:
+    """A request of its own key, with the shape of a real one."""
+    chat = [{"role": "system", "content": "Reason."}, {"role": "user", "content": f"# Admission note\n{words}"}]
+    return Request(f"key-{number}", chat, seed=number, opening="<think>\n", **fields)  # type: ignore[arg-type]
+
+
+def answers(writer: Engine, requests: Iterable[Request]) -> dict[str, Answer | Failure]:
+    """Key → what came back; fails where something comes twice."""
+    writer.submit(list(requests))
+    found: dict[str, Answer | Failure] = {}
+    while done := writer.finished():
+        for one in done:
+            assert one.key not in found
+            found[one.key] = one
+    return found
