@@ -1,8 +1,10 @@
 """A build that is killed at any moment: the next one succeeds, and no half file is ever taken for a whole one."""
 
 import random
+import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from copies import discharge, note, stay, write_copy
@@ -18,18 +20,22 @@ def test_a_build_killed_at_any_moment_is_made_whole_by_the_next(tmp_path: Path) 
     diagnoses = [row for n in range(4000) for row in stay(20000000 + n, [(1, f"I{10 + n % 7}")])]
     notes = [discharge(20000000 + n, note("Cough", "word " * 2000)) for n in range(4000)]
     copy = write_copy(tmp_path / "copy", diagnoses, notes)
-    expected = build(copy, copy, tmp_path / "whole")["outputs"]
+    command = [*COMMAND, "--mimic", str(copy), "--notes", str(copy)]
+    began = time.monotonic()
+    subprocess.run([*command, str(tmp_path / "whole")], check=True, stdout=subprocess.DEVNULL)
+    lasted = time.monotonic() - began
+    expected = runs.required(tmp_path / "whole", "build")["outputs"]
     moments, killed = random.Random(0), 0
     for _ in range(6):
-        arguments = ["--mimic", copy, "--notes", copy, tmp_path / "killed"]
-        with subprocess.Popen([*COMMAND, *map(str, arguments)], stderr=subprocess.DEVNULL) as process:
+        with subprocess.Popen([*command, str(tmp_path / "killed")], stdout=subprocess.DEVNULL) as process:
             try:
-                process.wait(moments.uniform(0.3, 2.0))
+                process.wait(lasted * moments.uniform(0.1, 0.9))
             except subprocess.TimeoutExpired:
                 process.kill()
                 killed += 1
         if (tmp_path / "killed").exists():  # then all of it is there
             assert runs.required(tmp_path / "killed", "build")["outputs"] == expected
+            shutil.rmtree(tmp_path / "killed")
     assert killed
     assert build(copy, copy, tmp_path / "killed")["outputs"] == expected
     assert sorted(path.name for path in tmp_path.iterdir()) == ["copy", "killed", "whole"]
