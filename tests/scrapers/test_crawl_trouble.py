@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from itertools import pairwise
 
 import pytest
@@ -47,8 +48,11 @@ def test_a_crawl_killed_three_times_goes_on_and_asks_again_only_for_what_was_und
         go_on.set()
         assert not (tmp_path / "out/run.json").exists()
         last = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
-    twice = ["k21", "k24", "k27"]
-    assert sorted(site.pages) == sorted(f"/icd-code-suche/{slug}" for slug in [*map(str.lower, map(str, TEN)), *twice])
+    # the page that was under way, or, where its answer came just before the orphaned crawl saw its end, the next one
+    again = Counter(site.pages) - Counter(set(site.pages))
+    assert set(site.pages) == {f"/icd-code-suche/{str(code).lower()}" for code in TEN}
+    assert again.total() == 3
+    assert {"/icd-code-suche/k21", "/icd-code-suche/k24"} <= set(again)
     assert list(rows(tmp_path / "out")) == [str(code) for code in TEN]
     assert re.search(r"^described +\d+$", last.stdout, re.MULTILINE)
 
