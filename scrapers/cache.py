@@ -149,7 +149,7 @@ class Cache:
 
     def put(self, asked: Code | str, page: Page, found: Iterable[str] = ()) -> None:
         """Keep a page under the code or the place it was asked for, with the places that it links to."""
-        digest, body = sha256(page.body).hexdigest(), zlib.compress(page.body)
+        digest, body = sha256(page.body).hexdigest(), zlib.compress(page.body, 1)
         document = (page.url, page.status, page.fetched_at, page.encoding, int(page.made_up), digest, body)
         with self._transaction():
             self._connection.execute("insert or ignore into document values (?, ?, ?, ?, ?, ?, ?)", document)

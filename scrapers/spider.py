@@ -63,6 +63,7 @@ def settings(job: Job) -> dict[str, Any]:
         "ROBOTSTXT_USER_AGENT": ROBOT,
         "CONCURRENT_REQUESTS": 1,
         "CONCURRENT_REQUESTS_PER_DOMAIN": 1,
+        "CONCURRENT_ITEMS": 1,  # Scrapy starts so many tasks for each page, whether or not anything comes of it
         "DOWNLOAD_DELAY": job.pace.delay,
         "DOWNLOAD_DELAY_JITTER": 0,  # it would undercut the delay that robots.txt asks for
         "AUTOTHROTTLE_ENABLED": job.is_public,
