@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.measure import Comparison, Cost, compare, python, record, run
+from benchmarks.measure import Comparison, Cost, compare, deepicd, python, record, run
 
 SCAN = """
 import duckdb, sys
@@ -32,7 +32,6 @@ as_text = lambda found: " ".join(f"{name.upper()}: {text}" for name, text in fou
 cohort["admission_note"] = cohort.pop("sections").map(as_text)
 cohort.sample(frac=1, random_state=42).to_parquet(out)
 """
-DEEPICD = "import sys; from deepicd.cli import main; main(sys.argv[1:])"
 PACKAGES = ("duckdb", "pyarrow", "pandas")
 
 
@@ -40,7 +39,7 @@ def main(*copies: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         if not copies:
             copies = (Path(folder) / "copy",)
-            made = run(python(DEEPICD, "synthesize", copies[0], "--admissions", "20000"))
+            made = run(deepicd("synthesize", copies[0], "--admissions", "20000"))
             print(f"synthesize --admissions 20000: {made}")
         record("build", [found for copy in copies for found in measured(copy, Path(folder))], PACKAGES)
 
@@ -52,7 +51,7 @@ def measured(copy: Path, folder: Path) -> list[Comparison]:
 
     def build() -> Cost:
         shutil.rmtree(cohort, ignore_errors=True)
-        return run(python(DEEPICD, "build", "--mimic", copy, "--notes", copy, cohort))
+        return run(deepicd("build", "--mimic", copy, "--notes", copy, cohort))
 
     def scan() -> Cost:
         return run(python(SCAN, notes))

@@ -21,9 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import kills
-from benchmarks.measure import RESULTS, python, run
+from benchmarks.measure import RESULTS, deepicd, run
 
-DEEPICD = "import sys; from deepicd.cli import main; main(sys.argv[1:])"
 KILLED_ROWS = 8_000
 
 
@@ -42,8 +41,8 @@ def main(rows: int = 100_000, times: int = 100) -> None:
 
 def made_up(folder: Path) -> Path:
     copy, cohort = folder / "copy", folder / "seeds"
-    run(python(DEEPICD, "synthesize", copy, "--admissions", "2000"))
-    run(python(DEEPICD, "build", "--mimic", copy, "--notes", copy, cohort))
+    run(deepicd("synthesize", copy, "--admissions", "2000"))
+    run(deepicd("build", "--mimic", copy, "--notes", copy, cohort))
     return cohort
 
 
@@ -81,14 +80,14 @@ def memory(folder: Path, seeds: Path, rows: int) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for number in (rows // 10, rows):
         cohort = cohort_of(number, seeds, folder / f"cohort-{number}")
-        cost = run(python(DEEPICD, "distill", cohort, folder / f"traces-{number}"))
+        cost = run(deepicd("distill", cohort, folder / f"traces-{number}"))
         found[f"{number}"] = {
             "peak_mib": round(cost.peak_mib),
             "seconds": round(cost.seconds, 1),
             "us_a_row": round(cost.seconds / number * 1e6),
         }
         print(f"{number:,} rows: {found[f'{number}']}", flush=True)
-    again = run(python(DEEPICD, "distill", cohort, folder / f"traces-{rows}", "--set", "min_words=32"))
+    again = run(deepicd("distill", cohort, folder / f"traces-{rows}", "--set", "min_words=32"))
     found["another threshold, nothing asked"] = {"seconds": round(again.seconds, 1), "peak_mib": round(again.peak_mib)}
     found["growth"] = round(found[f"{rows}"]["peak_mib"] / found[f"{rows // 10}"]["peak_mib"], 2)
     return found

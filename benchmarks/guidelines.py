@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 from statistics import mean, median
 
-from benchmarks.measure import RESULTS, Cost, compare, python, record, run
+from benchmarks.measure import RESULTS, Cost, compare, deepicd, python, record, run
 
 PDFPLUMBER = """
 import sys, pdfplumber
@@ -23,7 +23,6 @@ with pdfplumber.open(sys.argv[1]) as pdf:
         page.extract_text()
         page.close()
 """
-DEEPICD = "import sys; from deepicd.cli import main; main(sys.argv[1:])"
 BUDGET = 1024  # tokens of guidelines in a prompt
 
 
@@ -34,7 +33,7 @@ def main(pdf: Path, admissions: int = 2000) -> None:
 
         def parse() -> Cost:
             shutil.rmtree(out, ignore_errors=True)
-            return run(python(DEEPICD, "guidelines", pdf, out))
+            return run(deepicd("guidelines", pdf, out))
 
         def floor() -> Cost:
             cost = run(python(PDFPLUMBER, pdf))
@@ -44,12 +43,12 @@ def main(pdf: Path, admissions: int = 2000) -> None:
         comparison = compare("guidelines", parse, "pdfplumber's extract_text, page by page", floor, rounds=2)
         record("guidelines", [comparison], ["pypdfium2", "pdfplumber"])
         print(f"pdfplumber: {max(peaks):.0f} MiB at most")
-        again = run(python(DEEPICD, "guidelines", pdf, out))
+        again = run(deepicd("guidelines", pdf, out))
         print(f"second run on the same PDF: {again.seconds:.2f} s")
 
         copy, cohort = folder / "copy", folder / "cohort"
-        run(python(DEEPICD, "synthesize", copy, "--admissions", str(admissions)))
-        run(python(DEEPICD, "build", "--mimic", copy, "--notes", copy, cohort))
+        run(deepicd("synthesize", copy, "--admissions", str(admissions)))
+        run(deepicd("build", "--mimic", copy, "--notes", copy, cohort))
         (year,) = out.iterdir()
         prompts(year, cohort)
 

@@ -69,6 +69,11 @@ def python(code: str, *args: str | Path) -> list[str | Path]:
     return [sys.executable, "-c", code, *args]
 
 
+def deepicd(*args: str | Path) -> list[str | Path]:
+    """The command line of one of our own commands, in this environment."""
+    return python("import sys; from deepicd.cli import main; main(sys.argv[1:])", *args)
+
+
 def compare(
     what: str, mine: Callable[[], Cost], against: str, floor: Callable[[], Cost], rounds: int = 3
 ) -> Comparison:

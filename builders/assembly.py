@@ -11,7 +11,6 @@ Run: deepicd assemble --cohort out/cohort --traces out/traces [--scores out/scor
 """
 
 from collections.abc import Iterator
-from hashlib import sha256
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -39,12 +38,13 @@ def assemble(
     """
     runs.required(cohort, "build")
     traces = recipe_folder(traces)
-    inputs = {"cohort": cohort, "traces": traces} | {f"scores {path.name}": path for path in judged(scores)}
+    judges = judged(scores)
+    inputs = {"cohort": cohort, "traces": traces} | {f"scores {path.name}": path for path in judges}
     plan = runs.plan("assemble", options={"recipe": traces.name}, inputs=inputs)
     if done := runs.finished(out, plan):
         return done
     kept = _kept_traces(traces)
-    _score(kept, judged(scores))
+    _score(kept, judges)
     files = {split: cohort / f"{split}.parquet" for split in SPLITS}
     origin = store.combined(store.origin_of(path) for path in [*files.values(), *(traces / "kept").glob("*.parquet")])
     with runs.fresh_folder(out, plan, origin, overwrite=overwrite) as run:
@@ -95,7 +95,7 @@ def _score(kept: dict[str, Row], folders: list[Path]) -> None:
     for path in (path for folder in folders for path in sorted((folder / "scores").glob("*.parquet"))):
         for row in store.read_table(path, SCORES, ["note_id", "trace_sha256", "score"]).to_pylist():
             trace = kept.get(row["note_id"])
-            if trace is None or sha256(trace["trace"].encode()).hexdigest() != row["trace_sha256"]:
+            if trace is None or store.text_digest(trace["trace"]) != row["trace_sha256"]:
                 raise DeepicdError(
                     f"{path} has scores of other traces than these.", "Score these ones: deepicd judge TRACES OUT"
                 )

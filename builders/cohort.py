@@ -6,7 +6,7 @@ Beside the splits: excluded.parquet (every other note and why), splits.csv (note
 Run: deepicd build --mimic ~/mimiciv/3.1 --notes ~/mimic-iv-note/2.2 out/cohort
 """
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -160,14 +160,16 @@ def _write_files(db: "duckdb.DuckDBPyConnection", folder: Path, origin: Origin) 
     db.execute(COHORT_ROWS)
     rows = quoted(str(folder / EXTRACTED))
 
-    def write(name: str, schema: pa.Schema, query: str) -> None:
+    def write(file: tuple[str, pa.Schema, str]) -> None:
+        name, schema, query = file
         with db.cursor() as own, store.parquet_writer(folder / name, schema, origin) as writer:
             for batch in own.sql(query).to_arrow_reader(store.ROW_GROUP):
                 writer.write_table(pa.Table.from_batches([batch]).select(schema.names).cast(writer.schema))
 
-    splits = [(f"{split}.parquet", COHORT, WITH_TEXT.format(rows=rows, split=quoted(split))) for split in SPLITS]
+    files = [(f"{split}.parquet", COHORT, WITH_TEXT.format(rows=rows, split=quoted(split))) for split in SPLITS]
+    files.append(("excluded.parquet", EXCLUDED, EXCLUDED_ROWS))
     with ThreadPoolExecutor() as pool:  # sorting and packing leave Python's lock alone
-        deque(pool.map(write, *zip(*splits, ("excluded.parquet", EXCLUDED, EXCLUDED_ROWS), strict=True)), maxlen=0)
+        list(pool.map(write, files))  # raises what one of them raised
     with store.atomic(folder / "splits.csv") as tmp:
         db.execute(f"copy ({SHARED}) to {quoted(str(tmp))} (format csv, header)")
 

@@ -110,7 +110,7 @@ def connected(copy: Copy, spill: Path | None = None) -> Iterator["duckdb.DuckDBP
         for table in copy.tables.values():
             if table.name != "discharge":
                 load(db, table)
-        _check_codes_are_text(db, copy.tables["diagnoses_icd"])
+        check_codes_are_text(db, copy.tables["diagnoses_icd"])
         yield db
 
 
@@ -135,13 +135,17 @@ def database(spill: Path | None = None) -> Iterator["duckdb.DuckDBPyConnection"]
 
 def check_codes(diagnoses: Table) -> None:
     """Raise if a spreadsheet or pandas has read the codes as numbers, which drops leading zeros (`07071` → `7071`)."""
-    with connected(Copy({diagnoses.name: diagnoses}, "mimic")):
-        pass
+    with database() as db:
+        load(db, diagnoses)
+        check_codes_are_text(db, diagnoses)
 
 
-def _check_codes_are_text(db: "duckdb.DuckDBPyConnection", table: Table) -> None:
-    """ICD-9 diagnoses 001–099 are infections, some 3 in 100 ICD-9 rows of the open demo, and no numeric ICD-9 code has
-    fewer than three digits or a point: none of the former or any of the latter means damage."""
+def check_codes_are_text(db: "duckdb.DuckDBPyConnection", table: Table) -> None:
+    """The same of diagnoses that a database holds.
+
+    ICD-9 diagnoses 001–099 are infections, some 3 in 100 ICD-9 rows of the open demo, and no numeric ICD-9 code has
+    fewer than three digits or a point: none of the former or any of the latter means damage.
+    """
     [(numeric, short, zero, decimal)] = db.execute(
         """
         select

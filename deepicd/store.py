@@ -209,6 +209,11 @@ def files_in(folder: Path) -> list[Path]:
     )
 
 
+def text_digest(text: str) -> str:
+    """SHA-256 of a text, as rows carry it to say which note, trace or description they speak of."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def digest_of(value: object) -> str:
     """SHA-256 of a JSON value in its canonical form (sorted keys, no spaces)."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return text_digest(json.dumps(value, sort_keys=True, separators=(",", ":")))

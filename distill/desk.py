@@ -6,7 +6,6 @@ as far as there is room, and a note that leaves no room at all goes without a tr
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from hashlib import sha256
 from typing import Any, Literal
 
 from deepicd import store
@@ -38,7 +37,7 @@ class Prompt:
 
     @property
     def note_sha256(self) -> str:
-        return sha256(self.material.note.encode()).hexdigest()
+        return store.text_digest(self.material.note)
 
 
 class Desk:

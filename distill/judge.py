@@ -11,8 +11,7 @@ by a schema; one without a score is asked for again with another seed.
 
 from collections import Counter
 from contextlib import closing
-from dataclasses import asdict, replace
-from hashlib import sha256
+from dataclasses import replace
 from itertools import chain, groupby
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,7 @@ from distill import agreement, board, disclosure, engines, families, ledger, rub
 from distill.asking import Asker
 from distill.cases import NO_SCORE, Bench, Case
 from distill.ledger import Entry, Ledger
-from distill.recipe import RUNNING, Recipe
+from distill.recipe import Recipe
 from distill.rowfile import row_file
 from distill.sources import Row, sources
 
@@ -63,8 +62,7 @@ def judge(
         descriptions or (_of(made, "descriptions") if "descriptions" in made["inputs"] else None),
     )
     taken = disclosure.checked(recipe, read.origin, responsible)
-    options = {key: value for key, value in asdict(recipe).items() if key not in RUNNING}
-    plan = runs.plan("judge", options=options | {"limit": limit}, inputs=read.paths | {"traces": traces})
+    plan = runs.plan("judge", options=recipe.options | {"limit": limit}, inputs=read.paths | {"traces": traces})
     folder = out / recipe.digest
     if (done := runs.finished(folder, plan)) and not done["counts"]["unscored"]:
         return done
@@ -133,7 +131,7 @@ def _row(case: Case, answers: list[Entry], unanswered: dict[str, str]) -> Row:
         "note_id": case.note_id,
         "split": case.split,
         "icd_code": case.material.code.value,
-        "trace_sha256": sha256(case.trace.encode()).hexdigest(),
+        "trace_sha256": store.text_digest(case.trace),
         "score": given.value if given else None,
         "why": given.why if given else None,
         "unscored_for": None if given else why_not,

@@ -22,7 +22,6 @@ CHECKED_IN = Path(__file__).parent / "recipes"
 
 # Fields that decide no text: a run may move from vllm to an endpoint, or to more GPUs, and keep what is written.
 RUNNING = ("engine", "base_url", "in_flight", "tensor_parallel", "data_parallel", "gpu_memory", "timeout")
-NOT_DECIDING = ("name", *RUNNING)
 
 # field → smallest and largest value
 BOUNDS: dict[str, tuple[float, float]] = {
@@ -102,8 +101,14 @@ class Recipe:
     @property
     def digest(self) -> str:
         """Twelve hex digits over every field that decides what is written or kept."""
-        deciding = {key: value for key, value in asdict(self).items() if key not in NOT_DECIDING}
-        return store.digest_of(deciding | {"by_model": self.by_model})[:12]
+        deciding = self.options | {"by_model": self.by_model}
+        del deciding["name"]
+        return store.digest_of(deciding)[:12]
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What a run's plan has of it: all but where and how fast it runs."""
+        return {key: value for key, value in asdict(self).items() if key not in RUNNING}
 
     @property
     def sampling(self) -> dict[str, Any]:

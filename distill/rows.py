@@ -9,12 +9,11 @@ Files are numbered by rows of the cohort, `SHARD` to each, so the same row is al
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from hashlib import sha256
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from deepicd import completion
+from deepicd import completion, store
 from deepicd.completion import Completion
 from deepicd.progress import progress
 from deepicd.schema import TRACES
@@ -182,4 +181,4 @@ def _shown(asked: Prompt, desk: Desk) -> Row:
 
 
 def _digest(text: str | None) -> str | None:
-    return None if text is None else sha256(text.encode()).hexdigest()
+    return None if text is None else store.text_digest(text)

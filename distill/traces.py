@@ -12,7 +12,7 @@ command then asks for nothing that is there. Another recipe, engine or cohort fi
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -59,8 +59,7 @@ def distill(
 ) -> runs.Record:
     """Write the traces of a cohort (of its first `limit` rows a split) under OUT/<digest>; the record."""
     read, taken = ready(cohort, recipe, guidelines, descriptions, responsible)
-    options = {key: value for key, value in asdict(recipe).items() if key not in RUNNING}
-    plan = runs.plan("distill", options=options | {"by_model": recipe.by_model}, inputs=read.paths)
+    plan = runs.plan("distill", options=recipe.options | {"by_model": recipe.by_model}, inputs=read.paths)
     folder = out / recipe.digest
     done = runs.finished(folder, plan)
     if done and not done["counts"]["unanswered"] and _covers(done["counts"]["limit"], limit):

@@ -7,6 +7,7 @@ way at a time, waiting in it holds up the whole crawl, which is what a server in
 import asyncio
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import Self
 from urllib.parse import urlsplit
 
 from scrapy import signals
@@ -37,19 +38,26 @@ def pause_asked(response: Response) -> float:
     return max(0.0, (date.replace(tzinfo=date.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
 
 
-class BackOff:
-    """Repeats after 429, 5xx and broken connections, each time twice as late or as late as Retry-After says."""
+class Middleware:
+    """What Scrapy makes from a crawler, and that knows it."""
 
     def __init__(self, crawler: Crawler) -> None:
         self.crawler = crawler
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        return cls(crawler)
+
+
+class BackOff(Middleware):
+    """Repeats after 429, 5xx and broken connections, each time twice as late or as late as Retry-After says."""
+
+    def __init__(self, crawler: Crawler) -> None:
+        super().__init__(crawler)
         self.statuses = {int(status) for status in crawler.settings.getlist("RETRY_HTTP_CODES")}
         self.broken = tuple(load_object(kind) for kind in crawler.settings.getlist("RETRY_EXCEPTIONS"))
         self.first = crawler.settings.getfloat("BACK_OFF")  # seconds
         self.answered = False  # a host that has never answered is a wrong address rather than in trouble
-
-    @classmethod
-    def from_crawler(cls, crawler: Crawler) -> "BackOff":
-        return cls(crawler)
 
     async def process_response(self, request: Request, response: Response) -> Request | Response:
         self.answered = True
@@ -80,15 +88,8 @@ class BackOff:
         return again
 
 
-class AskOnce:
+class AskOnce(Middleware):
     """Answers from the cache where the address has been asked before: two codes may be redirected to one page."""
-
-    def __init__(self, crawler: Crawler) -> None:
-        self.crawler = crawler
-
-    @classmethod
-    def from_crawler(cls, crawler: Crawler) -> "AskOnce":
-        return cls(crawler)
 
     def process_request(self, request: Request) -> Response | None:
         pages: Cache = self.crawler.spider.pages  # type: ignore[union-attr]  # PageSpider has them
@@ -98,15 +99,8 @@ class AskOnce:
         return Response(request.url, held.status, body=held.body, flags=[HELD], request=request)
 
 
-class StoreFirst:
+class StoreFirst(Middleware):
     """Stores an answer while its request still counts as under way, so that none goes out before: a kill loses one."""
-
-    def __init__(self, crawler: Crawler) -> None:
-        self.crawler = crawler
-
-    @classmethod
-    def from_crawler(cls, crawler: Crawler) -> "StoreFirst":
-        return cls(crawler)
 
     def process_response(self, request: Request, response: Response) -> Response:
         if request.cb_kwargs:  # robots.txt has none
@@ -114,16 +108,12 @@ class StoreFirst:
         return response
 
 
-class RobotsDelay:
+class RobotsDelay(Middleware):
     """Keeps the Crawl-delay of robots.txt, which Scrapy reads and does not apply."""
 
     def __init__(self, crawler: Crawler) -> None:
-        self.crawler = crawler
+        super().__init__(crawler)
         crawler.signals.connect(self.robots_parsed, signal=signals.robots_parsed)
-
-    @classmethod
-    def from_crawler(cls, crawler: Crawler) -> "RobotsDelay":
-        return cls(crawler)
 
     def robots_parsed(self, robotparser: RobotParser, request: Request) -> None:
         delay = robotparser.crawl_delay(ROBOT) or 0.0

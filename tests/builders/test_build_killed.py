@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 from copies import discharge, note, stay, write_copy
 
 from builders.cohort import build
@@ -44,9 +45,5 @@ def test_a_build_killed_at_any_moment_is_made_whole_by_the_next(tmp_path: Path) 
 def test_a_folder_without_its_record_is_no_cohort(tmp_path: Path) -> None:
     (tmp_path / "half").mkdir()
     (tmp_path / "half" / "train.parquet").write_bytes(b"PAR1")
-    try:
+    with pytest.raises(DeepicdError, match="holds no finished run"):
         runs.required(tmp_path / "half", "build")
-    except DeepicdError as error:
-        assert "holds no finished run" in str(error)
-    else:
-        raise AssertionError("a half folder was taken for a whole one")
