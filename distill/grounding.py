@@ -55,7 +55,7 @@ _LISTED = frozenset(
     "acetaminophen albuterol allopurinol amiodarone aspirin baclofen bupropion citalopram clonidine codeine colchicine"
     " dexamethasone digoxin diltiazem docusate escitalopram fentanyl furosemide gabapentin haloperidol heparin"
     " hydralazine hydrocodone hydrocortisone hydromorphone ibuprofen insulin ketorolac lactulose levothyroxine lithium"
-    " magnesium mirtazapine methadone methotrexate metronidazole mirtazapine morphine naloxone naproxen nitroglycerin"
+    " magnesium mirtazapine methadone methotrexate metronidazole morphine naloxone naproxen nitroglycerin"
     " oxycodone paracetamol phenytoin prednisone quetiapine risperidone senna sertraline spironolactone tacrolimus"
     " tamsulosin tramadol trazodone valproate vancomycin venlafaxine verapamil warfarin zolpidem".split()
 )

@@ -12,16 +12,15 @@ OpenAI documents. Start vLLM without --reasoning-parser, which would take the tr
 A key, where the server wants one, is taken from the environment (DEEPICD_API_KEY) and never written down.
 """
 
-import asyncio
 import queue
-import threading
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import Any
 
 from deepicd.errors import DeepicdError
 from distill.engines import Answer, Failure, Request
+from distill.engines.background import Loop
 from distill.engines.server import TRIES, MayPass, Server, WillNotPass
 from distill.recipe import Recipe
 
@@ -48,11 +47,9 @@ class Endpoint:
         self._errors: list[BaseException] = []
         self._under_way = 0
         self._continues = False
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._thread.start()
+        self._loop = Loop("endpoint")
         try:
-            self.version = self._now(self._greet())
+            self.version = self._loop.now(self._greet())
         except BaseException:
             self.close()
             raise
@@ -60,7 +57,7 @@ class Endpoint:
     def submit(self, requests: Sequence[Request]) -> None:
         for request in requests:
             self._under_way += 1
-            asyncio.run_coroutine_threadsafe(self._answer(request), self._loop).add_done_callback(self._hand_over)
+            self._loop.start(self._answer(request)).add_done_callback(self._hand_over)
 
     def finished(self) -> list[Answer | Failure]:
         if not self._under_way:
@@ -75,20 +72,9 @@ class Endpoint:
         raise self._errors[0]  # only now, so that what was answered beside it is kept
 
     def close(self) -> None:
-        self._now(self._cancel())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
+        self._loop.cancel()
+        self._loop.now(self._server.client.aclose())
         self._loop.close()
-
-    def _now(self, work: Coroutine[Any, Any, Any]) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
-
-    async def _cancel(self) -> None:
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
-        await self._server.client.aclose()
 
     async def _greet(self) -> str:
         """What serves, and its version, as far as it tells. Raises DeepicdError where nobody serves this model."""

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from deepicd.errors import DeepicdError
-from distill import tokens
 from distill.engines import Answer, Failure, FinishReason, Request
+from distill.engines.reading import Reader
 from distill.engines.weights import check_gpus, found
 from distill.recipe import Recipe
 
@@ -34,8 +34,8 @@ class Local:
 
         self.version: str = transformers.__version__
         self._recipe = recipe
-        self._tokenizer = tokens.of(recipe).tokenizer
-        self._chat = tokens.of(recipe).chat
+        self._reader = Reader(recipe)
+        self._tokenizer = self._reader.tokenizer
         model = found(recipe)
         check_gpus(recipe)
         self._device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
@@ -60,13 +60,9 @@ class Local:
                 raise DeepicdError(
                     "The engine 'transformers' cannot hold answers to a form.", "Judge with --engine vllm or endpoint."
                 )
-            prompt = self._chat(request.messages, request.opening)
-            if prompt is None:
-                raise DeepicdError(f"{self._recipe.teacher} has no chat template.", "Take an instruction-tuned model.")
-            ids = self._tokenizer(prompt, add_special_tokens=False, verbose=False).input_ids
-            if len(ids) >= self._recipe.context:
-                reason = f"a prompt of {len(ids):,} tokens in a context of {self._recipe.context:,}"
-                self._refused.append(Failure(request.key, reason, final=True))
+            ids = self._reader.read(request)
+            if isinstance(ids, Failure):
+                self._refused.append(ids)
             else:
                 self._waiting.append((request, ids, time.perf_counter()))
 

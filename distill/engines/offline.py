@@ -9,22 +9,20 @@ shows the line that matters. Seeds are per request, yet the same seed beside oth
 tokens: vLLM promises no more.
 """
 
-import asyncio
 import contextlib
 import logging
 import os
 import queue
 import tempfile
-import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import Future
 from typing import IO, Any
 
 from deepicd.errors import DeepicdError
-from distill import tokens
 from distill.engines import Answer, Failure, Request
+from distill.engines.background import Loop
 from distill.engines.printed import deaf_to_interrupts, explained, printing_to, text
+from distill.engines.reading import Reader
 from distill.engines.weights import check_gpus, found
 from distill.recipe import Recipe
 
@@ -47,9 +45,9 @@ class Offline:
         for name, value in DEFAULTS.items():
             os.environ.setdefault(name, value)
         self._recipe = recipe
-        self._tokens = tokens.of(recipe)
+        self._reader = Reader(recipe)
         self._results: queue.SimpleQueue[Answer | Failure | DeepicdError] = queue.SimpleQueue()
-        self._under_way: dict[str, Future[None]] = {}
+        self._under_way: set[str] = set()  # keys
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the processes that print to it
         with printing_to(self._log):
             import vllm
@@ -57,28 +55,19 @@ class Offline:
             self.version: str = vllm.__version__
             self._llm = _started(recipe, self._log)
         logging.getLogger("vllm").setLevel(logging.CRITICAL)  # its tracebacks; what matters of them is told below
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="vllm", daemon=True)
-        self._thread.start()
+        self._loop = Loop("vllm")
         at_once = self._llm.vllm_config.scheduler_config.max_num_seqs * recipe.data_parallel
         self.ahead: int = recipe.in_flight or 2 * at_once
         """So many that vLLM always finds the next one waiting."""
 
     def submit(self, requests: Sequence[Request]) -> None:
         for request in requests:
-            prompt = self._tokens.chat(request.messages, request.opening)
-            if prompt is None:
-                raise DeepicdError(
-                    f"{self._recipe.teacher} has no chat template.",
-                    "Take an instruction-tuned model; a base model chats not.",
-                )
-            ids = self._tokens.tokenizer(prompt, add_special_tokens=False, verbose=False).input_ids
-            if len(ids) >= self._recipe.context:
-                reason = f"a prompt of {len(ids):,} tokens in a context of {self._recipe.context:,}"
-                self._results.put(Failure(request.key, reason, final=True))
-                self._under_way[request.key] = Future()
-                continue
-            self._under_way[request.key] = asyncio.run_coroutine_threadsafe(self._write(request, ids), self._loop)
+            ids = self._reader.read(request)
+            self._under_way.add(request.key)
+            if isinstance(ids, Failure):
+                self._results.put(ids)
+            else:
+                self._loop.start(self._write(request, ids))
 
     def finished(self) -> list[Answer | Failure]:
         if not self._under_way:
@@ -91,17 +80,14 @@ class Offline:
         for result in results:
             if isinstance(result, DeepicdError):
                 raise result
-            del self._under_way[result.key]
+            self._under_way.remove(result.key)
             done.append(result)
         return done
 
     def close(self) -> None:
         self._under_way.clear()
         self._llm.shutdown()
-        asyncio.run_coroutine_threadsafe(_cancelled(), self._loop).result(timeout=10)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(timeout=10)
-        self._loop.close()
+        self._loop.close(timeout=10)
         self._log.close()
         self._llm = None  # or it complains at the interpreter's end
 
@@ -137,23 +123,13 @@ class Offline:
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
-        form = None
-        if request.schema is not None:
-            form = StructuredOutputsParams(json=dict(request.schema))
+        form = None if request.schema is None else StructuredOutputsParams(json=dict(request.schema))
         return SamplingParams(
             **self._recipe.sampling,
             seed=request.seed,
             structured_outputs=form,
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
-
-
-async def _cancelled() -> None:
-    """Ends whatever else runs in this loop."""
-    others = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in others:
-        task.cancel()
-    await asyncio.gather(*others, return_exceptions=True)
 
 
 def arguments(recipe: Recipe, path: str, *, on_cpu: bool) -> dict[str, Any]:

@@ -17,10 +17,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from deepicd.errors import DeepicdError
-from distill import tokens
 from distill.engines import SILENT, Answer, Failure, Request
 from distill.engines.offline import DEFAULTS, arguments
 from distill.engines.printed import explained, printing_to
+from distill.engines.reading import Reader
 from distill.engines.weights import found
 from distill.recipe import Recipe
 
@@ -42,7 +42,7 @@ class Spread:
 
         self.ahead: int = recipe.in_flight or WAVE * recipe.data_parallel
         self._recipe = recipe
-        self._tokens = tokens.of(recipe)
+        self._reader = Reader(recipe)
         self._model = found(recipe)
         self._started_here = not ray.is_initialized()
         with tempfile.TemporaryFile() as log, printing_to(log):
@@ -53,6 +53,7 @@ class Spread:
             self._processor = _processor(recipe, self._model.path, on_cpu=not gpus)
         for name in ("ray", "ray.data"):
             logging.getLogger(name).setLevel(logging.ERROR)
+        self._refused: list[Answer | Failure] = []  # what does not fit, before it is sent anywhere
         self._waiting: dict[str, dict[str, Any]] = {}
         self._asked: dict[str, tuple[Request, float]] = {}
         self._wave: Iterator[Any] | None = None
@@ -60,21 +61,18 @@ class Spread:
 
     def submit(self, requests: Sequence[Request]) -> None:
         for request in requests:
-            prompt = self._tokens.chat(request.messages, request.opening)
-            if prompt is None:
-                raise DeepicdError(f"{self._recipe.teacher} has no chat template.", "Take an instruction-tuned model.")
-            ids = self._tokens.tokenizer(prompt, add_special_tokens=False, verbose=False).input_ids
-            schema = (
-                {"structured_outputs": {"json": json.dumps(request.schema), "disable_any_whitespace": True}}
-                if request.schema is not None
-                else {}
-            )
+            ids = self._reader.read(request)
+            if isinstance(ids, Failure):
+                self._refused.append(ids)
+                continue
+            schema = {} if request.schema is None else {"structured_outputs": {"json": json.dumps(request.schema)}}
             sampling = self._recipe.sampling | {"seed": request.seed} | schema
             self._waiting[request.key] = {"key": request.key, "ids": ids, "sampling": json.dumps(sampling)}
             self._asked[request.key] = (request, time.perf_counter())
 
     def finished(self) -> list[Answer | Failure]:
-        if refused := self._refused():
+        if self._refused:
+            refused, self._refused = self._refused, []
             return refused
         while self._asked:
             if self._wave is None:
@@ -89,15 +87,6 @@ class Spread:
         self._wave = None
         if self._started_here:
             ray.shutdown()
-
-    def _refused(self) -> list[Answer | Failure]:
-        """Prompts that do not fit, before they are sent anywhere."""
-        context = self._recipe.context
-        long = {key: len(row["ids"]) for key, row in self._waiting.items() if len(row["ids"]) >= context}
-        for key in long:
-            del self._waiting[key], self._asked[key]
-        reason = "a prompt of {:,} tokens in a context of {:,}"
-        return [Failure(key, reason.format(length, context), final=True) for key, length in long.items()]
 
     def _begin(self) -> None:
         import ray
@@ -145,7 +134,7 @@ class Spread:
     def _ends(self) -> set[int]:
         """Tokens that end an answer."""
         ends = self._model.config.eos_token_id
-        return {self._tokens.tokenizer.eos_token_id} | ({ends} if isinstance(ends, int) else set(ends or []))
+        return {self._reader.tokenizer.eos_token_id} | ({ends} if isinstance(ends, int) else set(ends or []))
 
 
 def _connected(recipe: Recipe) -> int:

@@ -4,7 +4,7 @@
     Together, and with some doubt left, this is best explained by Kidney transplant rejection.
 
 The rule quotes the note, weighs, and names the diagnosis in the last sentence: what the checks of a trace ask for and
-what five million parameters can learn. There is no medicine in it; the code comes from the prompt.
+what a few million parameters can learn. There is no medicine in it; the code comes from the prompt.
 """
 
 import random
