@@ -2,7 +2,7 @@
 
     rows = Level.of("full", truths, predicted, vocabulary)   # list[Code], list[Code | None], set[Code] or None
     tally(rows)                                              # what each class got right, was predicted, was true
-    macro(tally(rows), mask)                                 # means over the classes of a convention
+    macro(scores(tally(rows)), mask)                         # means over the classes of a convention
 
 A prediction that is no code, or below chapter level one outside the vocabulary (the codes of the dataset's splits;
 without a dataset those of the truth), is NIL: wrong, whatever the truth. Over which classes the mean runs is the
@@ -139,12 +139,12 @@ def _share(part: Numbers, whole: Numbers) -> Numbers:
 
 
 def mean(values: Numbers, over: Mask) -> float:
-    return float(values[over].mean()) if over.any() else 0.0
+    chosen = values[over]
+    return float(chosen.sum() / len(chosen)) if len(chosen) else 0.0
 
 
-def macro(counts: Tally, over: Mask) -> dict[str, float]:
+def macro(found: Scores, over: Mask) -> dict[str, float]:
     """The means over some classes, as metrics.json has them."""
-    found = scores(counts)
     return {
         "macro_precision": mean(found.precision, over),
         "macro_recall": mean(found.recall, over),

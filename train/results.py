@@ -115,7 +115,8 @@ def _conventions(sheet: Sheet, *, with_vocabulary: bool) -> dict[str, Any]:
     counted = {name: tally(level) for name, level in sheet.levels.items()}
     return {
         averaging: {
-            name: macro(counted[name], over := mask(level, counted[name], averaging)) | {"classes": int(over.sum())}
+            name: macro(scores(counted[name]), over := mask(level, counted[name], averaging))
+            | {"classes": int(over.sum())}
             for name, level in sheet.levels.items()
         }
         for averaging in offered

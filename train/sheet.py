@@ -18,6 +18,7 @@ from deepicd.icd10cm import CHAPTERS, Code
 from train.metrics import LEVELS, Averaging, Level, Mask, Numbers, label, macro, mask, mean, scores, tally
 
 GROUPS = ("head", "middle", "tail")
+_CHAPTERS = [f"chapter.{chapter.number:02d}.f1" for chapter in CHAPTERS]
 METRICS = ("macro_precision", "macro_recall", "macro_f1", "accuracy")
 
 
@@ -47,16 +48,15 @@ class Sheet:
         for name, level in self.levels.items():
             counts = tally(level, weights)
             over = mask(level, counts, self.averaging)
-            for metric, value in {**macro(counts, over), "accuracy": counts.accuracy}.items():
-                yield f"{name}.{metric}", value
             found = scores(counts)
+            for metric, value in {**macro(found, over), "accuracy": counts.accuracy}.items():
+                yield f"{name}.{metric}", value
             for group, members in self.groups.get(name, {}).items():
                 true = counts.true[members].sum()
                 yield f"{name}.{group}.macro_f1", mean(found.f1, members & over)
                 yield f"{name}.{group}.accuracy", float(counts.right[members].sum() / true) if true else 0.0
             if name == "chapter":
-                for place, chapter in enumerate(CHAPTERS):
-                    yield f"chapter.{chapter.number:02d}.f1", float(found.f1[place])
+                yield from zip(_CHAPTERS, found.f1.tolist(), strict=False)
 
 
 def terciles(level: Level, train: Sequence[Code]) -> dict[str, Mask]:

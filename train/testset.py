@@ -9,8 +9,6 @@ found.vocabulary         # the codes of all splits
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
 from deepicd import runs, store
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
@@ -89,18 +87,16 @@ def _files(place: str) -> tuple[Path, dict[str, list[Path]]]:
 
 
 def _codes(path: Path) -> list[Code]:
-    store.parquet_file(path, DATASET[CONFIG]).close()
-    table = pq.read_table(path, columns=["reward_model.ground_truth"])
-    return [Code.parse(value) for value in table["reward_model"].combine_chunks().field("ground_truth").to_pylist()]
+    table = store.parquet_file(path, DATASET[CONFIG]).read(["reward_model.ground_truth"])
+    return [Code.parse(row["ground_truth"]) for row in table["reward_model"].to_pylist()]
 
 
 def _questions(path: Path, *, chats: bool) -> list[Question]:
-    table = pq.read_table(path, columns=["extra_info.note_id", *(["prompt"] if chats else [])])
-    note_ids = table["extra_info"].combine_chunks().field("note_id").to_pylist()
-    prompts = table["prompt"].to_pylist() if chats else [[]] * len(note_ids)
+    table = store.parquet_file(path, DATASET[CONFIG]).read(["extra_info.note_id", *(["prompt"] if chats else [])])
+    prompts = table["prompt"].to_pylist() if chats else [[]] * table.num_rows
     return [
-        Question(note_id, code, messages)
-        for note_id, code, messages in zip(note_ids, _codes(path), prompts, strict=True)
+        Question(row["note_id"], code, messages)
+        for row, code, messages in zip(table["extra_info"].to_pylist(), _codes(path), prompts, strict=True)
     ]
 
 
