@@ -2,6 +2,8 @@
 
 import click
 
+from train.measuring import bench_rewards, table
+
 
 @click.group()
 def train() -> None:
@@ -12,6 +14,5 @@ def train() -> None:
     """
 
 
-@train.command("bench-rewards")
-def bench_rewards() -> None:
-    """Show what each reward pays for good, bad and hostile answers."""
+train.add_command(bench_rewards)
+train.add_command(table)

@@ -103,3 +103,45 @@ def _asked(
         raise DeepicdError("A model needs notes to answer.", "Name the dataset: --dataset DIR_OR_REPOSITORY")
     taken = disclosure.checked(recipe, testset.origin(dataset), responsible)
     return generation.Asked(recipe, opening, taken)
+
+
+@click.command("bench-rewards")
+@click.argument("cohort", type=click.Path(path_type=Path), required=False)
+@click.option("--json", "file", type=click.Path(path_type=Path), help="Write all of it there as well.")
+def bench_rewards(cohort: Path | None, file: Path | None) -> None:
+    """Show what each variant of the rewards pays for good, broken and hostile answers.
+
+    With COHORT (or a dataset folder) also what policies that never read a note would earn on its test rows. Nothing is
+    trained, and no model is asked.
+
+    \b
+    deepicd train bench-rewards out/cohort
+    """
+    from deepicd import store
+    from train import bench, bench_report
+
+    found = bench.bench(*bench_report.codes_of(cohort))
+    bench_report.show(found)
+    if file is not None:
+        store.write_json(file, found)
+        click.echo(f"→ {file}", err=True)
+
+
+@click.command()
+@click.argument("evaluations", nargs=-1, required=True, metavar="RUN…")
+@click.option("--json", "file", type=click.Path(path_type=Path), help="Write the rows there as well.")
+def table(evaluations: tuple[str, ...], file: Path | None) -> None:
+    """Print Tables 3 and 4 of the paper with evaluations of one's own beside them, as Markdown.
+
+    Each RUN is the --out of `deepicd evaluate`, or NAME=DIR to call it otherwise.
+
+    \b
+    deepicd train table "7B, SFT=out/evaluation/sft" out/evaluation/grpo
+    """
+    from deepicd import store
+    from train import tables
+
+    rows = tables.rows(evaluations)
+    click.echo(tables.markdown(rows), nl=False)
+    if file is not None:
+        store.write_json(file, rows)
