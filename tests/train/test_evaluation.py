@@ -5,31 +5,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cohorts import rows_in, write_cohort
+from cohorts import rows_in
 from conftest import Deepicd
+from evaluations import dataset, metrics
 
-from builders.assembly import assemble
 from deepicd.completion import write
 from deepicd.icd10cm import Code
-from deepicd.store import Origin
-from distill import traces
-from distill.recipe import Recipe
 
 QUICK = ("--resamples", "50")
-CODES = ("I214", "I2510", "J189", "E1165")
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A dataset folder with 20 notes in its test split."""
     return dataset(tmp_path_factory.mktemp("made"))
-
-
-def dataset(folder: Path, origin: Origin = "synthetic", rows: int = 100) -> Path:
-    cohort = write_cohort(folder / "cohort", rows, origin, CODES)
-    traces.distill(cohort, folder / "traces", Recipe(name="test", engine="rehearsal", model="rehearsal"))
-    assemble(cohort, folder / "traces", folder / "dataset")
-    return folder / "dataset"
 
 
 def answers(folder: Path, made: Path, every: int = 1) -> tuple[Path, list[dict[str, Any]]]:
@@ -49,10 +38,6 @@ def answers(folder: Path, made: Path, every: int = 1) -> tuple[Path, list[dict[s
 def written(path: Path, rows: list[Any]) -> Path:
     path.write_text("".join(f"{row if isinstance(row, str) else json.dumps(row)}\n" for row in rows))
     return path
-
-
-def metrics(folder: Path) -> Any:
-    return json.loads((folder / "metrics.json").read_text())
 
 
 def test_answers_are_measured_at_three_levels(tmp_path: Path, deepicd: Deepicd, made: Path) -> None:
