@@ -19,6 +19,7 @@ from typing import Any
 import click
 
 from deepicd import runs, store
+from deepicd.engines import board, ledger
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
 from deepicd.schema import PREDICTIONS
@@ -30,8 +31,10 @@ from train.predictions import NO_ANSWER, Prediction, Reading
 from train.results import Row, Setting
 from train.testset import Testset, testset
 
-METRICS = "metrics.json"
+METRICS, REPORT, FIGURE = "metrics.json", "report.md", "chapters.png"
 ANSWERED = "predictions.parquet"
+OWN = {METRICS, REPORT, FIGURE, ANSWERED, ledger.FOLDER, board.FOLDER}
+"""What an evaluation that was killed may have left."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,11 +104,8 @@ def evaluate(what: Evaluation, *, overwrite: bool = False) -> runs.Record:
 @contextmanager
 def _kept(out: Path, plan: runs.Plan, origin: Origin, *, overwrite: bool) -> Iterator[runs.Run]:
     """A folder that keeps its ledger. Refuses one that holds anything else than what evaluations leave."""
-    if out.is_dir() and runs.read(out) is None:
-        strangers = {path.name for path in out.iterdir()} - {"ledger", "progress"}
-        if any(not name.startswith(".") for name in strangers):
-            runs.refuse_other_content(out, plan)
-    else:
+    unfinished = out.is_dir() and runs.read(out) is None and (out / ledger.FOLDER).is_dir()
+    if not unfinished or any(not path.name.startswith(".") and path.name not in OWN for path in out.iterdir()):
         runs.refuse_other_content(out, plan, overwrite=overwrite)
     with runs.kept_folder(out, plan, origin) as run:
         yield run
@@ -189,9 +189,9 @@ def _write(
     )
     found = results.results(rows, setting, other)
     store.write_json(run.folder / METRICS, found)
-    store.write_text(run.folder / "report.md", report.report(what.name, found))
+    store.write_text(run.folder / REPORT, report.report(what.name, found))
     compared = store.read_json(what.against / METRICS)["chapters"] if what.against else ()
-    figures.chapters(run.folder / "chapters.png", found["chapters"], compared)
+    figures.chapters(run.folder / FIGURE, found["chapters"], compared)
     table = [
         {
             "note_id": row.note_id,

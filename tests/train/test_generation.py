@@ -46,7 +46,7 @@ def test_a_run_that_broke_off_asks_only_for_what_is_missing(tmp_path: Path, deep
         outcome = deepicd(*one_by_one)
         assert outcome.code == 1
         assert "wants a key" in outcome.err
-        assert not (tmp_path / "out" / "metrics.json").exists()
+        (tmp_path / "out" / "metrics.json").write_text("{")  # as if it had been killed while it wrote
         server.asked.clear()
         assert deepicd(*one_by_one).code == 0
         assert len(server.asked) == 13
@@ -56,6 +56,9 @@ def test_a_run_that_broke_off_asks_only_for_what_is_missing(tmp_path: Path, deep
         assert len(server.asked) == 13
         assert deepicd(*one_by_one, "--set", "temperature=0", "--overwrite").code == 0
         assert len(server.asked) == 33
+        (tmp_path / "out" / "run.json").unlink()
+        (tmp_path / "out" / "mine.txt").touch()
+        assert "holds files that no run.json accounts for" in deepicd(*one_by_one).err
 
 
 def test_what_the_turn_is_opened_with_is_not_put_there_twice(tmp_path: Path, deepicd: Deepicd, made: Path) -> None:
