@@ -19,6 +19,7 @@ from typing import Any
 import click
 
 from deepicd import runs, store
+from deepicd.completion import THINK, THINK_END
 from deepicd.engines import board, ledger
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
@@ -189,6 +190,7 @@ def _write(
     )
     found = results.results(rows, setting, other)
     store.write_json(run.folder / METRICS, found)
+    _hint(rows)
     store.write_text(run.folder / REPORT, report.report(what.name, found))
     compared = store.read_json(what.against / METRICS)["chapters"] if what.against else ()
     figures.chapters(run.folder / FIGURE, found["chapters"], compared)
@@ -208,6 +210,17 @@ def _write(
     run.counts |= {"rows": len(rows), "answered": len(rows) - missing}
     if missing:
         run.notes.append(f"{missing:,} notes without an answer count as wrong.")
+
+
+def _hint(rows: Sequence[Row]) -> None:
+    """Say so where most answers look as if the prompt had opened them."""
+    unopened = sum(bool(row.problem and row.text and THINK_END in row.text and THINK not in row.text) for row in rows)
+    if 2 * unopened > len(rows):
+        click.echo(
+            f"Most answers ({unopened:,}) close a think block that they do not open. If the prompt opened it, add:"
+            f" --opening '{THINK}'",
+            err=True,
+        )
 
 
 def summary(folder: Path) -> str:

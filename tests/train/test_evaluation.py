@@ -111,6 +111,16 @@ def test_an_answer_without_the_form_predicts_nothing_unless_asked_for(tmp_path: 
     assert metrics(tmp_path / "out0")["answers"]["problems"] == {"missing tag": 2, "no answer": 1}
 
 
+def test_answers_that_the_prompt_has_opened_are_noticed(tmp_path: Path, deepicd: Deepicd) -> None:
+    rest = write("Reasons.", Code("I214")).removeprefix("<think>")
+    file = written(tmp_path / "answers.jsonl", [{"note_id": "a", "icd_code": "I214", "completion": rest}])
+    outcome = deepicd("evaluate", *QUICK, "--predictions", file, "--out", tmp_path / "out")
+    assert "add: --opening '<think>'" in outcome.err
+    command = ["evaluate", *QUICK, "--predictions", file, "--out", tmp_path / "opened", "--opening", "<think>"]
+    assert "add: --opening" not in deepicd(*command).err
+    assert metrics(tmp_path / "opened")["full"]["accuracy"] == 1.0
+
+
 def test_notes_without_an_answer_count_as_wrong_and_are_said(tmp_path: Path, deepicd: Deepicd, made: Path) -> None:
     file, _ = answers(tmp_path, made, every=2)
     outcome = deepicd("evaluate", *QUICK, "--predictions", file, "--dataset", made, "--out", tmp_path / "out")
