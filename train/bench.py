@@ -131,11 +131,8 @@ def _least(scheme: Scheme) -> bool:
 
 def _linear(every: Sequence[Case], scheme: Scheme) -> bool:
     """Whether twice a hostile megabyte takes at most thrice the time."""
-    for case in every:
-        if len(case.text) >= 2**19:
-            if not any(_twice_as_long(case, scheme) for _ in range(ROUNDS)):  # a busy machine may spoil a round
-                return False
-    return True
+    long = [case for case in every if len(case.text) >= 2**19]
+    return all(any(_twice_as_long(case, scheme) for _ in range(ROUNDS)) for case in long)  # a busy machine spoils some
 
 
 def _twice_as_long(case: Case, scheme: Scheme) -> bool:
