@@ -1,6 +1,7 @@
 """`deepicd evaluate --model`: a model is asked once, and what it answered is kept."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,8 @@ def test_credentialed_notes_go_to_no_server_elsewhere(tmp_path: Path, deepicd: D
 @pytest.mark.xdist_group("engines")
 @pytest.mark.parametrize("engine", ["transformers", "vllm"])
 def test_a_real_model_answers_and_is_asked_once(tmp_path: Path, deepicd: Deepicd, made: Path, engine: str) -> None:
+    pytest.importorskip("vllm", reason="needs vLLM and transformers: make test-full")
+    os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
     options = ["--engine", engine, "--set", "context=2048", "--set", "max_tokens=128", "--opening", "<think>\n"]
     where = ["--dataset", made, "--out", tmp_path / "out", "--resamples", 20]
     outcome = deepicd("evaluate", "--model", shipped.NAME, *where, *options)
