@@ -69,8 +69,10 @@ def evaluate(what: Evaluation, *, overwrite: bool = False) -> runs.Record:
         raise DeepicdError(
             "An evaluation is of a file of predictions or of a model.", "Give --predictions FILE or --model NAME."
         )
-    if what.dataset is None and (what.asked or what.averaging == "vocabulary" or what.limit):
+    if what.dataset is None and (what.asked or what.averaging == "vocabulary"):
         raise DeepicdError("That needs the dataset.", "Name it: --dataset DIR_OR_REPOSITORY")
+    if what.predictions and what.limit:
+        raise DeepicdError("A file of predictions is taken as a whole.", "Leave --limit out, or shorten the file.")
     given = predictions.read(what.predictions) if what.predictions else []
     asked = testset(what.dataset, what.split, chats=what.asked is not None) if what.dataset else None
     origin = asked.origin if asked else predictions.origin(what.predictions or Path())
@@ -83,6 +85,8 @@ def evaluate(what: Evaluation, *, overwrite: bool = False) -> runs.Record:
         raise DeepicdError(
             f"{what.against} holds no {ANSWERED}.", "Point --against at the --out of another evaluation."
         )
+    if what.against:
+        origin = store.combined([origin, store.origin_of(inputs["against"])])
     plan = runs.plan("evaluate", options=what.options, inputs=inputs)
     done = runs.finished(what.out, plan)
     if done and not done["counts"].get("generation", {}).get("unanswered"):
@@ -94,10 +98,11 @@ def evaluate(what: Evaluation, *, overwrite: bool = False) -> runs.Record:
             _write(run, what, rows, other, asked, origin)
         return run.record
     assert asked is not None
+    unasked = [Row(one.note_id, one.code, None, NO_ANSWER, None) for one in asked.questions[: what.limit]]
+    other = _others(what.against, unasked) if what.against else []  # before anything is asked
     with _kept(what.out, plan, origin, overwrite=overwrite) as run:
         answers, run.counts["generation"] = generated(what.asked, asked, what.out, what.limit)
-        rows = _answered(answers, asked, what)
-        _write(run, what, rows, _others(what.against, rows) if what.against else [], asked, origin)
+        _write(run, what, _answered(answers, asked, what), other, asked, origin)
         run.notes += [f"Said by who ran it: {what.asked.taken}"] if what.asked.taken else []
     return run.record
 
@@ -192,8 +197,8 @@ def _write(
     store.write_json(run.folder / METRICS, found)
     _hint(rows)
     store.write_text(run.folder / REPORT, report.report(what.name, found))
-    compared = store.read_json(what.against / METRICS)["chapters"] if what.against else ()
-    figures.chapters(run.folder / FIGURE, found["chapters"], compared)
+    theirs = results.chapters(setting.sheet(other), other, {}, origin) if other else ()
+    figures.chapters(run.folder / FIGURE, found["chapters"], theirs)
     table = [
         {
             "note_id": row.note_id,

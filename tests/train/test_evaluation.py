@@ -197,6 +197,9 @@ def test_a_run_is_compared_with_another_on_the_same_notes(tmp_path: Path, deepic
     assert (full["ours"], full["theirs"], full["difference"]) == (1.0, 0.25, 0.75)
     assert full["interval"][0] > 0.5 and full["p"] < 0.02
     assert "| full accuracy | 100.0 | 25.0 | 75.0 [" in (tmp_path / "two" / "report.md").read_text()
+    unsaid = ["evaluate", *QUICK, "--predictions", better, "--out", tmp_path / "unsaid", "--against", tmp_path / "one"]
+    assert "cells under ten are withheld" in deepicd(*unsaid).err  # one of the two may be credentialed
+    assert {row["samples"] for row in metrics(tmp_path / "unsaid")["chapters"]} == {0, 10, None}
     some = written(tmp_path / "some.jsonl", [{**rows[0], "origin": "synthetic"}])
     outcome = deepicd("evaluate", *QUICK, "--predictions", some, "--out", tmp_path / "3", "--against", tmp_path / "one")
     assert "1 notes are in both, of 1 here and 20 there" in outcome.err

@@ -79,6 +79,8 @@ def test_what_cannot_be_asked_is_said_before_anything_is_written(tmp_path: Path,
         ("--model", "m", "--engine", "endpoint", "--base-url", "http://127.0.0.1:9/v1", "--dataset", made,
          "--set", "temprature=1"): "Did you mean temperature?",
         ("--dataset", made): "Give --predictions FILE or --model NAME.",
+        ("--predictions", made / "run.json", "--averaging", "vocabulary"): "Name it: --dataset",
+        ("--predictions", made / "run.json", "--limit", 3): "Leave --limit out",
     }  # fmt: skip
     for options, message in said.items():
         outcome = deepicd("evaluate", "--out", out, *options)
