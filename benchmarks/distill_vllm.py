@@ -129,7 +129,9 @@ def distilled(recipe: Recipe, cohort: Path, out: Path, guidelines: Path | None) 
 
     done = traces.distill(cohort, out, recipe, guidelines=guidelines)
     files = out.glob(f"{recipe.digest}/*/*.parquet")
-    rows = [row for file in files for row in pq.read_table(file, columns=["prompt_tokens", "cached_tokens"]).to_pylist()]
+    rows = [
+        row for file in files for row in pq.read_table(file, columns=["prompt_tokens", "cached_tokens"]).to_pylist()
+    ]
     return {
         "seconds": done["counts"]["series"][-1]["seconds"],
         "rows": len(rows),

@@ -68,11 +68,11 @@ def vocabulary_of(materials: Sequence[Material]) -> list[str]:
 
 
 def scrambled(material: Material, words: Sequence[str], chance: random.Random) -> Material:
-    """The same note with other words in the same places, headers apart, and such a title."""
+    """The same note with other words of the same case in the same places, headers apart, and such a title."""
+    capital, small = ([word for word in words if word[0].isupper() == upper] for upper in (True, False))
 
     def other(found: re.Match[str]) -> str:
-        word = chance.choice(words)
-        return word.capitalize() if found[0][0].isupper() else word.lower()
+        return chance.choice(capital if found[0][0].isupper() else small)
 
     lines = (line if HEADER.match(line) else WORDS.sub(other, line) for line in material.note.split("\n"))
     return replace(material, note="\n".join(lines), title=WORDS.sub(other, material.title))

@@ -10,14 +10,18 @@ layers' first two heads each, and training only has to find when to copy and fro
              itself      before it    before that
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-ROPE_BASE = 1e7  # so high that the slow half of a head's pairs hardly turns over a note, and words match at any distance
+ROPE_BASE = (
+    1e7  # so high that the slow half of a head's pairs hardly turns over a note, and words match at any distance
+)
 BEFORE = 32  # dimensions in which a word before is kept
 SHARP = 7.4  # of the heads that look one and two words back: nearly all of their attention goes there
 MATCH = 3.0  # of the heads that look for the same words
 WORD = 0.1  # standard deviation of a word's dimensions
+SPACED = 0.5  # how much the space before a word tells of it, beside the word
 COPY = 0.4  # the copied word is four times louder than the present one
 
 
@@ -58,8 +62,12 @@ def fresh_model(shape: Shape, tokenizer: Any, seed: int) -> Any:
     )
 
 
-def with_copying(model: Any) -> Any:
-    """Put the heads that copy into the first two layers of a fresh model of two heads a layer at least."""
+def with_copying(model: Any, same: Sequence[tuple[int, int]]) -> Any:
+    """Put the heads that copy into the first two layers of a fresh model of two heads a layer at least.
+
+    Of each pair of tokens in `same` the second starts as the first with a space before it: a word that is quoted at the
+    beginning of a sentence has none.
+    """
     import torch
 
     config = model.config
@@ -68,6 +76,9 @@ def with_copying(model: Any) -> Any:
     with torch.no_grad():
         embedding = model.get_input_embeddings().weight
         torch.nn.init.normal_(embedding, std=WORD)
+        space = SPACED * embedding[0]
+        for bare, spaced in same:
+            embedding[spaced] = embedding[bare] + space
         embedding[:, words:] = 0
         projection = torch.linalg.qr(torch.randn(words, BEFORE))[0].T  # a word in few dimensions
         first, second = (model.model.layers[number].self_attn for number in range(2))

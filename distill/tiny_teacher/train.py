@@ -25,10 +25,10 @@ from distill.tiny_teacher import RECIPE, curriculum
 from distill.tiny_teacher.curriculum import Pair
 from distill.tiny_teacher.lessons import lesson
 from distill.tiny_teacher.start import Shape, fresh_model, with_copying
-from distill.tiny_teacher.vocabulary import learn
+from distill.tiny_teacher.vocabulary import learn, spaced
 
 REPORT = 20  # steps between two lines
-SAVE = 100  # steps between two copies of the weights as far as they are
+SAVE = 50  # steps between two copies of the weights as far as they are
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ def main(cohort: Path, out: Path, descriptions: Path | None, threads: int, recip
     torch.set_num_threads(threads)
     chosen = settings(recipe)
     tokenizer, short, whole = lessons(cohort, descriptions, chosen)
-    model = with_copying(fresh_model(chosen.shape, tokenizer, chosen.seed))
+    model = with_copying(fresh_model(chosen.shape, tokenizer, chosen.seed), spaced(tokenizer))
     size = sum(weight.numel() for weight in model.parameters())
     click.echo(f"{size:,} parameters; {len(short):,} short prompts, {len(whole):,} with whole notes", err=True)
     recent: list[dict[str, float]] = []
@@ -95,7 +95,11 @@ def lessons(cohort: Path, descriptions: Path | None, chosen: Settings) -> tuple[
         (
             text
             for number, one in enumerate(known)
-            for text in (prompt.messages(one, curriculum.LAYOUT)[1]["content"], lesson(one, str(number)))
+            for text in (
+                prompt.messages(one, curriculum.LAYOUT)[1]["content"],
+                lesson(one, str(number)),
+                one.note.replace(" ", "\n"),  # so that a word with a space before it and without are both entries
+            )
         ),
         chosen.shape.vocabulary,
         chosen.shape.context,
@@ -105,9 +109,7 @@ def lessons(cohort: Path, descriptions: Path | None, chosen: Settings) -> tuple[
     def drawn(number: int, name: str, lines: int | None) -> list[Pair]:
         some = [chance.choice(known) for _ in range(number)]
         some = [curriculum.shortened(one, lines) if lines else one for one in some]
-        some = [
-            curriculum.scrambled(one, words, chance) if chance.random() < chosen.scrambled else one for one in some
-        ]
+        some = [curriculum.scrambled(one, words, chance) if chance.random() < chosen.scrambled else one for one in some]
         return curriculum.pairs(tokenizer, some, chosen.answers, chosen.shape.context, f"{chosen.seed}:{name}")
 
     return (
