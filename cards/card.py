@@ -16,7 +16,7 @@ from cards.counts import BUCKETS, counts
 from cards.frontmatter import AGREEMENT, LICENCE, LICENCE_LINK, front_matter
 from cards.rendering import TEMPLATES, render
 from cards.statistics import PAPER, Bin, Statistics, histogram, lengths, statistics
-from cards.suppression import SMALLEST_CELL, Published
+from cards.suppression import SMALLEST_CELL, Key, Published
 from deepicd import runs, store
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import CHAPTERS
@@ -139,9 +139,13 @@ def reasons(shown: Published) -> list[tuple[str, int | None, int | None]]:
 def published(facts: Facts) -> dict[str, Any]:
     """The counts that the card shows, for programs: 'chapter/9/train' → rows, null where withheld."""
     return {
-        "counts": {"/".join(map(str, key)): value for key, value in facts.shown.counts.items()},
+        "counts": {_path(key): value for key, value in facts.shown.counts.items()},
         "trace_lengths": [{"from": b.low, "to": b.high, "open": b.open, "traces": b.count} for b in facts.bins],
     }
+
+
+def _path(key: Key) -> str:
+    return "/".join(map(str, key)) if isinstance(key, tuple) else str(key)
 
 
 def figures_of(facts: Facts) -> list[str]:
@@ -167,9 +171,7 @@ def _draw(folder: Path, facts: Facts) -> None:
         figures.chapter_spread(folder / "spread.png", chapters)
     if "descriptions" in drawn:
         scraped = lineage["scrape"]["counts"]
-        figures.descriptions(
-            folder / "descriptions.png", scraped["asked_by_chapter"], scraped["described_by_chapter"]
-        )
+        figures.descriptions(folder / "descriptions.png", scraped["asked_by_chapter"], scraped["described_by_chapter"])
     if "trace_lengths" in drawn:
         words = facts.found.words
         figures.trace_lengths(folder / "trace_lengths.png", facts.bins, sum(words) / len(words))

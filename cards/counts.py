@@ -1,7 +1,7 @@
 """Every count of rows that a dataset's card shows, under the name that card, figures and YAML find it by.
 
     shown = counts(found, record).published(everything=False)
-    shown["rows", "sft", "train"], shown["chapter", 9, "all"], shown["lost", 2, "not ICD-10"]
+    shown["rows", "traces", "train"], shown["chapter", 9, "all"], shown["lost", 2, "not ICD-10"]
 
 One system for all tables: the cohort's rows are divided by chapter, split and whether a trace was kept, and funnel,
 reasons, flags and scores are tied to the same rows, since a reader sees them side by side (see cards.suppression).
@@ -38,13 +38,13 @@ def counts(found: Statistics, record: dict[str, Any]) -> Counts:
 
 
 def _rows(every: Counts, found: Statistics) -> None:
-    """Rows of each config and split; `traces` and `sft` have the same ones."""
+    """Rows of each split: of `grpo`, the cohort, and of `traces`, which are those of `sft` too."""
     cohort, kept = list(found.cells), [cell for cell in found.cells if cell[2]]
-    for config, cells in (("grpo", cohort), ("sft", kept), ("traces", kept)):
-        every.show(("rows", config, "all"), cells, people=_people(found, cells), cost=WHOLE)
+    for config, cells, weight in (("grpo", cohort, 2), ("traces", kept, 1)):
+        every.show(("rows", config, "all"), cells, people=_people(found, cells), cost=WHOLE * weight)
         for split in SPLITS:
             part = [cell for cell in cells if cell[1] == split]
-            every.show(("rows", config, split), part, people=_people(found, part), cost=SPLIT)
+            every.show(("rows", config, split), part, people=_people(found, part), cost=SPLIT * weight)
     lost = [cell for cell in found.cells if not cell[2]]
     every.show("rejected", lost, cost=STEP)
     for split in SPLITS:

@@ -17,8 +17,11 @@ LICENCE = "PhysioNet Credentialed Health Data License 1.5.0"
 LICENCE_LINK = "https://physionet.org/about/licenses/physionet-credentialed-health-data-license-150/"
 AGREEMENT = "PhysioNet Credentialed Health Data Use Agreement 1.5.0"
 
-# What the Hub asks of who wants access. It dresses the form only: gating is a setting of the repository.
-GATE = {
+TAGS: dict[Origin, str] = {"mimic": "credentialed", "synthetic": "synthetic", "public": "public"}
+
+# What the Hub shows and asks of who wants access. It dresses the form only: gating is a setting of the repository.
+GATE: dict[str, Any] = {
+    "viewer": False,
     "extra_gated_heading": "For holders of a PhysioNet credential only",
     "extra_gated_prompt": "These records descend from MIMIC-IV and MIMIC-IV-Note. Who asks for access has been"
     f" credentialed by PhysioNet and has signed the {AGREEMENT} for both; the maintainer looks it up by the user name.",
@@ -45,10 +48,10 @@ def front_matter(folder: Path, title: str, origin: Origin, found: Statistics, sh
         **licence(origin),
         task_categories=["text-generation", "text-classification"],
         size_categories=[next((name for most, name in SIZES if samples < most), "1M<n<10M")],
-        tags=["medical", "clinical", "icd-10-cm", "reasoning", "mimic-iv", origin],
-        **({"viewer": False, **GATE} if origin == "mimic" else {}),
+        tags=["medical", "clinical", "icd-10-cm", "reasoning", "mimic-iv", TAGS[origin]],
+        **(GATE if origin == "mimic" else {}),
     )
-    exact = all(shown["rows", config, split] is not None for config in found.files for split in SPLITS)
+    exact = all(shown["rows", config, split] is not None for config in ("traces", "grpo") for split in SPLITS)
     infos = DatasetInfosDict({config: _info(folder, config, found, exact) for config in found.files})
     infos.to_dataset_card_data(data)
     MetadataConfigs({config: _files(config, found) for config in found.files}).to_dataset_card_data(data)

@@ -11,7 +11,7 @@ WITHHELD = "withheld"
 
 
 def render(template: Path | str, fields: Mapping[str, Any]) -> str:
-    """One of our templates by its name, or a file of the user's, filled in. Raises DeepicdError for an unknown field."""
+    """One of our templates by its name, or a user's file, filled in. Raises DeepicdError for an unknown field."""
     import jinja2
 
     own = isinstance(template, Path)
@@ -25,7 +25,7 @@ def render(template: Path | str, fields: Mapping[str, Any]) -> str:
         keep_trailing_newline=True,
         autoescape=False,  # it is Markdown
     )
-    environment.filters |= {"count": count, "percent": percent, "decimal": decimal, "listed": listed}
+    environment.filters |= {"count": count, "percent": percent, "share": share, "decimal": decimal, "listed": listed}
     name = Path(template).name if own else str(template)
     try:
         return environment.get_template(name).render(**fields)
@@ -60,12 +60,20 @@ def count(value: int | None) -> str:
     return WITHHELD if value is None else f"{value:,}"
 
 
-def percent(part: float | None, whole: float | None = 1.0) -> str:
+def percent(part: float) -> str:
     """
-    >>> percent(0.123), percent(1, 3), percent(None, 3)
-    ('12.3 %', '33.3 %', 'withheld')
+    >>> percent(0.1234)
+    '12.3 %'
     """
-    return WITHHELD if part is None or whole is None else f"{100 * part / (whole or 1):.1f} %"
+    return f"{100 * part:.1f} %"
+
+
+def share(part: int | None, whole: int | None) -> str:
+    """
+    >>> share(1000, 3000), share(1000, None), share(None, 3000)
+    ('1,000 (33.3 %)', '1,000', 'withheld')
+    """
+    return f"{part:,} ({percent(part / whole)})" if part is not None and whole else count(part)
 
 
 def decimal(value: float | None, places: int = 1) -> str:

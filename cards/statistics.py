@@ -56,7 +56,7 @@ class Statistics:
 def statistics(folder: Path) -> Statistics:
     """Count a dataset folder. Raises DeepicdError where it is none, or its configs do not belong together."""
     files = {
-        config: {split: found for split in SPLITS if (found := sorted((folder / config).glob(f"{split}-*.parquet")))}
+        config: {split: paths for split in SPLITS if (paths := sorted((folder / config).glob(f"{split}-*.parquet")))}
         for config in DATASET
     }
     if lacking := [config for config, by_split in files.items() if not by_split]:
@@ -153,8 +153,7 @@ count=0, open=False), Bin(low=20, high=25, count=0, open=False), Bin(low=25, hig
             continue
         counted = Counter(length // width for length in lengths)
         bins = [
-            Bin(place * width, (place + 1) * width, counted[place])
-            for place in range(min(counted), max(counted) + 1)
+            Bin(place * width, (place + 1) * width, counted[place]) for place in range(min(counted), max(counted) + 1)
         ]
         bins = _pooled(_pooled(bins, smallest)[::-1], smallest)[::-1]
         if all(one.count == 0 or one.count >= smallest for one in bins):

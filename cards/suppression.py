@@ -53,9 +53,7 @@ class Counts:
         self._place.setdefault(name, len(self._place))
         return name
 
-    def show(
-        self, key: Key, groups: Iterable[Key], *, people: int | None = None, cost: float | None = None
-    ) -> None:
+    def show(self, key: Key, groups: Iterable[Key], *, people: int | None = None, cost: float | None = None) -> None:
         """A sum that the card shows unless it has to go; its rows are of `people` patients where that is known."""
         of = frozenset(groups)
         value = sum(self.groups[name] for name in of)

@@ -19,6 +19,8 @@ from distill.judge import judge
 from distill.recipe import Recipe
 
 RECIPE = Recipe(name="test", engine="rehearsal", model="none")
+
+
 def carded(folder: Path, rows: int = 300) -> Path:
     dataset = write_dataset(folder, rows, recipe=RECIPE)
     write_card(dataset)

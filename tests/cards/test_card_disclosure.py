@@ -3,6 +3,7 @@
 import json
 import re
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -117,7 +118,9 @@ def test_nobody_can_work_out_a_small_group_of_chapter_split_and_outcome(dataset:
 def test_no_table_has_a_number_under_ten(card: str) -> None:
     shown = tables(card)
     assert "withheld" in str(shown["chapter"])
-    cells = [cell for name in ("rows", "chapter", "samples that a code has") for row in shown[name][1:] for cell in row[1:]]
+    cells = [
+        cell for name in ("rows", "chapter", "samples that a code has") for row in shown[name][1:] for cell in row[1:]
+    ]
     cells += [cell for row in shown["step"][1:] for cell in row[1:]]
     cells += [cell for row in shown["rejected for (an attempt may have several reasons)"][1:] for cell in row[1:]]
     assert [cell for cell in cells if re.match(r"[1-9](?!\d|,)", cell)] == []
@@ -127,7 +130,7 @@ def test_the_steps_of_the_funnel_do_not_tell_a_loss_of_three(card: str) -> None:
     assert "withheld no admission section" in card
     rows = [number(row[1]) for row in tables(card)["step"][1:]]
     known = [value for value in rows if value is not None]
-    assert not [a - b for a, b in zip(known, known[1:], strict=False) if 0 < a - b < 10]
+    assert not [a - b for a, b in pairwise(known) if 0 < a - b < 10]
 
 
 def test_the_yaml_has_no_row_counts_where_they_would_tell_a_small_group(dataset: Path, card: str) -> None:
@@ -144,7 +147,8 @@ def test_the_yaml_has_no_row_counts_where_they_would_tell_a_small_group(dataset:
 
 def read(dataset: Path, config: str) -> dict[str, int]:
     return {
-        split: sum(pq.read_metadata(path).num_rows for path in (dataset / config).glob(f"{split}-*")) for split in SPLITS
+        split: sum(pq.read_metadata(path).num_rows for path in (dataset / config).glob(f"{split}-*"))
+        for split in SPLITS
     }
 
 
