@@ -58,7 +58,7 @@ def write_card(folder: Path, template: Path | None = None) -> runs.Record:
     text = render(template or "dataset.md.j2", fields(facts))
     yaml = front_matter(folder, title(facts.origin), facts.origin, facts.found, facts.shown)
     with runs.kept_folder(folder / "card", plan, facts.origin) as run:
-        _draw(run.folder, facts)
+        draw(run.folder, facts)
         store.write_json(run.folder / "statistics.json", published(facts))
         store.write_text(readme, f"---\n{yaml}---\n\n{text}")
         run.counts |= {"rows": facts.found.rows, "readme_sha256": store.digest(readme)}
@@ -68,12 +68,35 @@ def write_card(folder: Path, template: Path | None = None) -> runs.Record:
 def dataset_record(folder: Path) -> runs.Record:
     """The record of a finished dataset that tells of the stages before. Raises DeepicdError."""
     record = runs.required(folder, "assemble")
+    _check_files(folder, record)
     if lacking := {"build", "distill"} - record["lineage"].keys():
         raise DeepicdError(
             f"{folder / runs.RECORD} does not tell of the stages before: {', '.join(sorted(lacking))}.",
             "Assemble the dataset again from a cohort and traces of this version.",
         )
     return record
+
+
+def _check_files(folder: Path, record: runs.Record) -> None:
+    """Raise unless the folder's parquet files are those that its record tells of."""
+    told = {name: entry["sha256"] for name, entry in record["outputs"].items() if name.endswith(".parquet")}
+    there = {
+        path.relative_to(folder).as_posix(): store.digest(path)
+        for config in DATASET
+        for path in (folder / config).glob("*.parquet")
+    }
+    off = {
+        "missing": sorted(told.keys() - there.keys()),
+        "not of this dataset": sorted(there.keys() - told.keys()),
+        "changed": sorted(name for name in told.keys() & there.keys() if told[name] != there[name]),
+    }
+    if any(off.values()):
+        raise DeepicdError(
+            f"The files of {folder} are not those that its {runs.RECORD} tells of; "
+            + "; ".join(f"{what}: {', '.join(names[:5])}" for what, names in off.items() if names)
+            + ".",
+            "Assemble it again into a new folder: deepicd assemble --cohort DIR --traces DIR OUT",
+        )
 
 
 def read(folder: Path, record: runs.Record) -> Facts:
@@ -111,7 +134,7 @@ def fields(facts: Facts) -> dict[str, Any]:
         "distill": distill,
         "knowledge": {name: lineage[name] for name in ("guidelines", "scrape") if name in lineage},
         "judge": lineage.get("judge"),
-        "judges": sum(role.startswith("scores ") for role in record["inputs"]),
+        "judges": sum(role.startswith("scores ") for role in lineage.get("assemble", record)["inputs"]),
         "funnel": funnel(build, shown),
         "reasons": reasons(shown),
         "flags": shown.under("flag"),
@@ -160,7 +183,7 @@ def figures_of(facts: Facts) -> list[str]:
     ]
 
 
-def _draw(folder: Path, facts: Facts) -> None:
+def draw(folder: Path, facts: Facts) -> None:
     from cards import figures
 
     shown, lineage = facts.shown, facts.record["lineage"]

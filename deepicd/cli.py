@@ -27,7 +27,9 @@ COMMANDS = {
     "distill": ("distill.commands:distill", "Cohort + knowledge → reasoning traces."),
     "judge": ("distill.commands:judge", "Traces → scores from 1 to 5 by another model."),
     "assemble": ("builders.commands:assemble", "Cohort + traces → dataset folder."),
-    "card": ("cards.commands:card", "Dataset folder → README.md with figures."),
+    "card": ("cards.commands:card", "Dataset folder or trained model → README.md with figures."),
+    "bundle": ("cards.commands:bundle", "Dataset folder → submission to PhysioNet."),
+    "rehydrate": ("builders.commands:rehydrate", "Bundle without notes + MIMIC → dataset folder, as it was."),
 }
 OURS = {target.split(".")[0] for target, _ in COMMANDS.values()}
 
