@@ -115,12 +115,12 @@ def front_matter(told: Mapping[str, Any]) -> str:
     results = [
         EvalResult(
             task_type="text-classification",
-            task_name=f"ICD-10-CM, {name}",
+            task_name="first ICD-10-CM diagnosis",
             dataset_type="mimic-reason",
             dataset_name="MIMIC-Reason, made-up records" if told["origin"] == "synthetic" else "MIMIC-Reason",
             dataset_split="test",
             metric_type=metric,
-            metric_name=metric.replace("_", " "),
+            metric_name=f"{metric.replace('_', ' ')}, {name}",
             metric_value=round(told["measured"][level][metric], 4),
         )
         for level, name in LEVELS.items()
@@ -129,7 +129,7 @@ def front_matter(told: Mapping[str, Any]) -> str:
     ]
     data = ModelCardData(
         language=["en"],
-        **licence(told["origin"]),
+        **({} if told["base_on_hub"] and not told["credentialed"] else licence(told["origin"])),  # else the base's own
         library_name="transformers",
         pipeline_tag="text-generation",
         base_model=told["base_on_hub"],
