@@ -104,7 +104,8 @@ def read(folder: Path, record: runs.Record) -> Facts:
     found = statistics(folder)
     free = record["origin"] != "mimic"
     shown = counts(found, record).published(everything=free)
-    return Facts(folder, record, found, shown, histogram(found.words, 1 if free else SMALLEST_CELL))
+    told = shown["rows", "traces", "all"] is not None  # the bars add up to it
+    return Facts(folder, record, found, shown, histogram(found.words, 1 if free else SMALLEST_CELL) if told else [])
 
 
 def title(origin: Origin) -> str:

@@ -135,7 +135,7 @@ def _bars(axes: Axes, names: Sequence[str], values: Sequence[int | None], total:
                       style="italic" if value is None else "normal")  # fmt: skip
     axes.set_yticks(places, names, size=8)
     axes.set_ylim(len(names) - 0.4, -0.6)  # the first at the top
-    axes.set_xlim(0, max(value or 0 for value in values) * 1.18 or 1)
+    axes.set_xlim(0, max(value or 0 for value in values) * 1.22 or 1)
     thousands(axes.xaxis)
 
 

@@ -175,3 +175,14 @@ def test_no_note_and_no_id_of_credentialed_rows_stands_in_the_card(dataset: Path
     everything = card + (dataset / "card" / "statistics.json").read_text()
     assert "Pressure for two hours" not in everything
     assert not re.search(r"\b[12]\d{7}\b", everything)
+
+
+def test_of_a_handful_of_rows_the_card_tells_no_number_at_all(tmp_path: Path) -> None:
+    folder = write_dataset(tmp_path, 9, "mimic", ("I214", "J189"))
+    write_card(folder)
+    card = (folder / "README.md").read_text()
+    assert [number(cell) or 0 for row in tables(card)["rows"][1:] for cell in row[1:]] == [0] * 8
+    assert not (folder / "card" / "trace_lengths.png").exists()
+    data = json.loads((folder / "card" / "statistics.json").read_text())
+    assert not [value for value in data["counts"].values() if value is not None and 0 < value < 10]
+    assert data["trace_lengths"] == []
