@@ -13,6 +13,7 @@ from cohorts import write_dataset
 from conftest import REPOSITORY
 
 from cards.card import write_card
+from deepicd import runs
 
 WEIGHTS = REPOSITORY / "distill" / "tiny_teacher" / "weights"
 MODEL = "Qwen/Qwen2.5-7B-Instruct"
@@ -118,3 +119,15 @@ print(len(prompts), row["data_source"], row["reward_model"]["ground_truth"], row
 """
     printed = run(code + check, place)
     assert re.search(r"42 mimic-reason I214 system", printed)
+
+
+@pytest.mark.engines
+@pytest.mark.skipif(find_spec("transformers") is None, reason="needs transformers")
+def test_a_trained_model_is_asked_as_its_card_says(place: Path) -> None:
+    plan = runs.plan("train sft", options={"name": "tiny", "model": str(WEIGHTS)}, inputs={})
+    with runs.kept_folder(place / "trained", plan, "synthetic"):
+        pass
+    write_card(place / "trained")
+    [code] = snippets(place / "trained" / "README.md")
+    code = code.replace("MODEL_FOLDER_OR_REPOSITORY", str(WEIGHTS)).replace("max_new_tokens=1024", "max_new_tokens=16")
+    assert run(code.replace("PATH_OR_REPOSITORY", "out/demo/dataset"), place).strip()
