@@ -113,13 +113,23 @@ def title(origin: Origin) -> str:
 
 
 def fields(facts: Facts) -> dict[str, Any]:
-    """What the templates of a dataset may name."""
+    """What a template of a dataset may name, whoever writes it: of counts of rows those of `shown` alone."""
     record, shown = facts.record, facts.shown
     lineage, free = record["lineage"], facts.origin != "mimic"
-    build, distill = lineage["build"], lineage["distill"]
+    told = {
+        name: _told(lineage[name]) for name in ("build", "distill", "guidelines", "scrape", "judge") if name in lineage
+    }
+    distill = lineage["distill"]["counts"]
+    told["distill"]["counts"] = {
+        "recipe_digest": distill["recipe_digest"],
+        "engines": list(distill["engines"]),
+        "grounded": distill["grounded"],
+    }
+    if "judge" in told:
+        told["judge"]["counts"] = {"mean": lineage["judge"]["counts"]["mean"]}
     return {
         "title": title(facts.origin),
-        "record": record,
+        "record": _told(record),
         "credentialed": not free,
         "shown": shown,
         "smallest": SMALLEST_CELL,
@@ -131,12 +141,12 @@ def fields(facts: Facts) -> dict[str, Any]:
         "buckets": [name for name, _ in BUCKETS],
         "words": lengths(facts.found.words, exact=free),
         "note_words": lengths(facts.found.note_words, exact=free),
-        "build": build,
-        "distill": distill,
-        "knowledge": {name: lineage[name] for name in ("guidelines", "scrape") if name in lineage},
-        "judge": lineage.get("judge"),
+        "build": told["build"],
+        "distill": told["distill"],
+        "knowledge": {name: told[name] for name in ("guidelines", "scrape") if name in told},
+        "judge": told.get("judge"),
         "judges": sum(role.startswith("scores ") for role in lineage.get("assemble", record)["inputs"]),
-        "funnel": funnel(build, shown),
+        "funnel": funnel(lineage["build"], shown),
         "reasons": reasons(shown),
         "flags": shown.under("flag"),
         "figures": figures_of(facts),
@@ -144,6 +154,11 @@ def fields(facts: Facts) -> dict[str, Any]:
         "licence_link": LICENCE_LINK,
         "agreement": AGREEMENT,
     }
+
+
+def _told(record: runs.Record) -> dict[str, Any]:
+    """A record without its counts, digests and paths."""
+    return {name: record[name] for name in ("version", "origin", "options", "notes")}
 
 
 def funnel(build: Mapping[str, Any], shown: Published) -> list[dict[str, Any]]:

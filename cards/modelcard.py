@@ -26,6 +26,8 @@ TINY = 100_000_000  # parameters below which a model is for trying the pipeline
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 # Of a recipe what says nothing about the model, or where on this machine something is.
 NOT_TOLD = {"name", "model", "revision", "judge_url", "judge_knowledge", "judge_descriptions"}
+# Of a run's counts what tells of no rows.
+TOLD = {"steps", "losses", "validation_loss", "training_seconds", "tokens_per_second", "device", "devices"}
 
 # DeepICD-R1, Table 3: macro F1 in percent at chapter, category and full code.
 PAPER = {
@@ -78,7 +80,7 @@ def fields(run: Path, record: runs.Record, measured: dict[str, Any] | None) -> d
     base = options.get("model", "")
     return {
         "title": f"{options.get('name', run.name)}: {COMMANDS[record['command']]} for ICD-10-CM diagnosis prediction",
-        "record": record,
+        "record": {name: record[name] for name in ("version", "options", "notes")},
         "name": options.get("name", run.name),
         "origin": record["origin"],
         "credentialed": credentialed,
@@ -90,12 +92,12 @@ def fields(run: Path, record: runs.Record, measured: dict[str, Any] | None) -> d
         "recipe": {name: _named(value) for name, value in options.items() if name not in NOT_TOLD},
         "judged": bool(options.get("judge_url")),
         "rows": {split: _round(rows, credentialed) for split, rows in _by_split(record["counts"].get("rows")).items()},
-        "counts": record["counts"],
+        "counts": {name: value for name, value in record["counts"].items() if name in TOLD},
         "parameters": size,
         "tiny": size is not None and size < TINY,
-        "dataset": lineage.get("assemble"),
-        "build": lineage.get("build"),
-        "distill": lineage.get("distill"),
+        "dataset": "assemble" in lineage,
+        "build": {"options": lineage["build"]["options"]} if "build" in lineage else None,
+        "distill": {"options": lineage["distill"]["options"]} if "distill" in lineage else None,
         "levels": LEVELS,
         "metrics": METRICS,
         "measured": measured,

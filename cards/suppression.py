@@ -75,12 +75,16 @@ class Counts:
         return True
 
     def part(self, key: Key, value: int, whole: Iterable[Key], *, cost: float | None = None) -> None:
-        """Show the size of a part of some groups; other parts of them may overlap it."""
+        """Show the size of a part of some groups, and do not let what is left of them be told if it is small.
+
+        Other parts of the groups may overlap it.
+        """
         of = frozenset(whole)
         rest = sum(self.groups[name] for name in of) - value
         inside = self.group(("part", key), value)
         if rest >= 0:
             self.tie([inside, self.group(("rest", key), rest)], of)
+            self.guard([("rest", key)])
         self.show(key, [inside], cost=cost)
 
     def withheld(self) -> frozenset[Key]:

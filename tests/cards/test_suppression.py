@@ -140,3 +140,10 @@ def test_no_reader_who_tries_all_whole_numbers_finds_a_small_group(seed: int) ->
     for count in small:
         found = could_be(count.groups, list(counts.groups), known)
         assert max(found) >= SMALLEST_CELL and max(found) - min(found) >= SMALLEST_CELL, (count, sorted(found))
+
+
+def test_what_is_left_of_a_group_is_a_group_too() -> None:
+    """97 of 100 rows carry a flag: three do not."""
+    counts = one_way(a=60, b=40)
+    counts.part("flag", 97, ["a", "b"])
+    assert counts.withheld() == {"flag"}
