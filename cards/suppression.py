@@ -18,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-SMALLEST_CELL = 10  # what publications from MIMIC and CMS alike take for the least count to show
+from deepicd.cells import SMALLEST_CELL
+
 TOLERANCE = 1e-4  # of the solver; counts are whole
 ZERO = 50.0  # what withholding a nought costs: it tells of nobody, and helps little to hide others
 

@@ -27,6 +27,8 @@ COMMANDS = {
     "distill": ("distill.commands:distill", "Cohort + knowledge → reasoning traces."),
     "judge": ("distill.commands:judge", "Traces → scores from 1 to 5 by another model."),
     "assemble": ("builders.commands:assemble", "Cohort + traces → dataset folder."),
+    "train": ("train.commands:train", "Train on the dataset; see what rewards pay."),
+    "evaluate": ("train.measuring:evaluate", "Answers of a model → the paper's metrics."),
     "card": ("cards.commands:card", "Dataset folder or trained model → README.md with figures."),
     "bundle": ("cards.commands:bundle", "Dataset folder → submission to PhysioNet."),
     "rehydrate": ("builders.commands:rehydrate", "Bundle without notes + MIMIC → dataset folder, as it was."),

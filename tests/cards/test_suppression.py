@@ -5,7 +5,8 @@ from collections.abc import Hashable, Iterator
 
 import pytest
 
-from cards.suppression import SMALLEST_CELL, Counts
+from cards.suppression import Counts
+from deepicd.cells import SMALLEST_CELL
 
 Equation = tuple[frozenset[Hashable], int]
 
