@@ -1,5 +1,7 @@
 """What answers earn."""
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -175,3 +177,16 @@ def test_a_hostile_megabyte_is_scored_in_passing(variant: str) -> None:
     for text in ("<" * 2**20, "<think>" * 2**17, pair * 2**14, "<diagnosis>" * 2**16, "I10 " * 2**18):
         assert rewards.score([text], ["I5021"], scheme)[0].total < 2 or variant != "default"
     assert rewards.score([pair * 2**14], ["I5021"], rewards.scheme(several=True))[0].total < 1.1
+
+
+def test_rewards_load_no_table_and_no_heavy_library() -> None:
+    heavy = ["torch", "simple_icd_10_cm", "numpy", "pyarrow", "httpx", "matplotlib", "datasets", "rich"]
+    script = f"""
+import sys
+from train import trl_reward, verl_reward
+paid = verl_reward.compute_score("mimic-reason", {answer("I5023")!r}, "I5021", None)
+assert paid["score"] == 3.8, paid
+sys.exit(", ".join(set({heavy!r}) & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.stderr.strip() == ""
