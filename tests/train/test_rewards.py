@@ -129,9 +129,11 @@ def test_length_and_loops_cost_only_when_asked_to() -> None:
 
 def test_a_judge_without_a_score_is_neutral_and_one_without_a_trace_is_not_asked() -> None:
     scheme = rewards.scheme("authors", judge=0.8)
-    texts = [answer("I5021")] * 2 + ["I5021"]
-    paid = rewards.score(texts, ["I5021"] * 3, scheme, judged=[5, None, None])
-    assert [reward.judge for reward in paid] == [4.0, pytest.approx(2.4), None]
+    texts = [answer("I5021"), answer("I5021"), answer("C7A8"), "I5021", f"{answer('I5021')} I am certain."]
+    paid = rewards.score(texts, ["I5021"] * 5, scheme, judged=[5, None, 4, None, None])
+    assert [reward.judge for reward in paid] == [4.0, pytest.approx(2.4), pytest.approx(3.2), None, None]
+    assert paid[2].form == 0.0  # by the pattern of the paper; its trace is judged all the same
+    assert paid[4].form == 1.0
 
 
 def test_a_misspelt_weight_is_named_with_its_nearest() -> None:
