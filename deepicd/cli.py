@@ -28,6 +28,7 @@ COMMANDS = {
     "judge": ("distill.commands:judge", "Traces → scores from 1 to 5 by another model."),
     "assemble": ("builders.commands:assemble", "Cohort + traces → dataset folder."),
     "card": ("cards.commands:card", "Dataset folder → README.md with figures."),
+    "check-disclosure": ("cards.firewall.commands:check_disclosure", "May these files leave this machine?"),
 }
 OURS = {target.split(".")[0] for target, _ in COMMANDS.values()}
 
