@@ -7,12 +7,12 @@ from functools import lru_cache
 from pathlib import Path
 
 from deepicd import store
+from deepicd.engines import Request
+from deepicd.engines.ledger import Entry, Ledger
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
 from deepicd.schema import SPLITS, TRACES
 from distill import desk, prompt, rubric
-from distill.engines import Request
-from distill.ledger import Entry, Ledger
 from distill.prompt import Material
 from distill.recipe import Recipe
 from distill.sources import Row, Sources

@@ -35,7 +35,7 @@ def test_a_stage_imports_the_floor_and_no_other_stage(stage: str) -> None:
 
 
 def test_the_floor_imports_no_stage() -> None:
-    floor = [file for file in (REPOSITORY / "deepicd").glob("*.py") if file.name not in ROOF]
+    floor = [file for file in (REPOSITORY / "deepicd").rglob("*.py") if file.name not in ROOF]
     strays = {file.name: found for file in floor if (found := imported(file) & set(STAGES))}
     assert not strays
 
