@@ -29,6 +29,8 @@ COMMANDS = {
     "assemble": ("builders.commands:assemble", "Cohort + traces → dataset folder."),
     "card": ("cards.commands:card", "Dataset folder → README.md with figures."),
     "check-disclosure": ("cards.firewall.commands:check_disclosure", "May these files leave this machine?"),
+    "publish": ("cards.hub.commands:publish", "Card, recipe, rows or resources → Hugging Face Hub."),
+    "retract": ("cards.hub.commands:retract", "A published repository → private."),
 }
 OURS = {target.split(".")[0] for target, _ in COMMANDS.values()}
 

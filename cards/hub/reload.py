@@ -1,0 +1,174 @@
+"""What a stranger gets who loads the publication: a fresh process, with no cache, at one revision.
+
+Started before the upload ends, so that its imports cost nothing, and told what to expect on stdin:
+
+    {"repo": …, "revision": …, "files": {name: path here}, "configs": {config: {split: [paths here]}}, "full": false}
+
+Answers with one line, {"differences": […], "compared": "…"}. Configs, features and counts come from `datasets` as
+anybody calls it; rows are counted in the footers over there, and the first row of each split is compared. `full`
+downloads everything, counts what `load_dataset` loads and takes each file's digest.
+Run: python -m cards.hub.reload
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from cards.hub.client import Hub, child_environment
+from cards.hub.contents import Contents
+from deepicd.errors import DeepicdError
+
+SMALL = 2**20  # bytes; files up to this size are read again in any case
+LONGEST = 3600.0  # seconds for a fresh process to end
+
+
+class Reader:
+    """The fresh process, waiting."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self._process = process
+
+    def compare(self, hub: Hub, contents: Contents, revision: str, *, full: bool) -> str:
+        """What was compared, in words. Raises DeepicdError with every difference."""
+        expected = {
+            "repo": hub.repo,
+            "revision": revision,
+            "files": {name: str(path.resolve()) for name, path in contents.files.items()},
+            "configs": {
+                config: {split: [str(path.resolve()) for path in paths] for split, paths in by_split.items()}
+                for config, by_split in contents.configs.items()
+            },
+            "full": full,
+        }
+        try:
+            answer, complaint = self._process.communicate(json.dumps(expected) + "\n", timeout=LONGEST)
+            found = json.loads(answer.splitlines()[-1])
+        except (subprocess.TimeoutExpired, ValueError, IndexError, OSError) as error:
+            self._process.kill()
+            last = complaint.strip().splitlines()[-1:] if "complaint" in locals() else []
+            raise unverified(hub, revision, [f"a fresh process could not load it: {' '.join(last)[:300]}"]) from error
+        if found["differences"]:
+            raise unverified(hub, revision, found["differences"])
+        return str(found["compared"])
+
+
+def unverified(hub: Hub, revision: str, differences: list[str]) -> DeepicdError:
+    return DeepicdError(
+        f"Everything was sent to {hub.repo} (commit {revision[:12]}), but what comes back could not be verified:\n"
+        + "\n".join(f"  {line}" for line in differences[:20]),
+        "Run the same command again: it sends nothing twice and verifies anew.",
+    )
+
+
+@contextmanager
+def reader(hub: Hub) -> Iterator[Reader]:
+    """A fresh process that has begun to import."""
+    with tempfile.TemporaryDirectory() as home:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "cards.hub.reload"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=child_environment(hub, Path(home)),
+        )
+        try:
+            yield Reader(process)
+        finally:
+            if process.poll() is None:
+                process.kill()
+            process.communicate()
+
+
+def main() -> None:
+    import datasets  # noqa: F401 - before the order comes
+    import huggingface_hub  # noqa: F401
+
+    expected = json.loads(sys.stdin.readline())
+    print(json.dumps(compared(**expected)))
+
+
+def compared(
+    repo: str,
+    revision: str,
+    files: Mapping[str, str],
+    configs: Mapping[str, Mapping[str, list[str]]],
+    full: bool,
+) -> dict[str, Any]:
+    """The differences between what the Hub gives and what lies here."""
+    from huggingface_hub import HfFileSystem, hf_hub_download
+
+    from deepicd import store
+
+    differences, read = [], 0
+    for name, path in files.items():
+        if full or Path(path).stat().st_size <= SMALL:
+            read += 1
+            there = Path(hf_hub_download(repo, name, repo_type="dataset", revision=revision))
+            if store.digest(there) != store.digest(Path(path)):
+                differences.append(f"{name}: other bytes")
+    rows = 0
+    if configs:
+        import datasets
+
+        names = datasets.get_dataset_config_names(repo, revision=revision)
+        if sorted(names) != sorted(configs):
+            differences.append(f"configs: {', '.join(names)} instead of {', '.join(configs)}")
+        remote = HfFileSystem()
+        by_path = {path: name for name, path in files.items()}
+        for config in set(names) & set(configs):
+            for line in _config(repo, revision, config, configs[config], remote, by_path, full):
+                if isinstance(line, int):
+                    rows += line
+                else:
+                    differences.append(line)
+    loaded = f", {len(configs)} configs with {rows:,} rows {'loaded' if full else 'counted'}" if configs else ""
+    return {"differences": differences, "compared": f"{read:,} of {len(files):,} files read again{loaded}"}
+
+
+def _config(
+    repo: str,
+    revision: str,
+    config: str,
+    splits: Mapping[str, list[str]],
+    remote: Any,
+    by_path: Mapping[str, str],
+    full: bool,
+) -> Iterator[str | int]:
+    """Differences of a config, and rows that were counted."""
+    import datasets
+    import pyarrow.parquet as pq
+
+    stream = datasets.load_dataset(repo, config, revision=revision, streaming=True)
+    if sorted(stream) != sorted(splits):
+        yield f"{config}: splits {', '.join(stream)} instead of {', '.join(splits)}"
+        return
+    for split, paths in splits.items():
+        here = datasets.Features.from_arrow_schema(pq.read_schema(paths[0]))
+        if stream[split].features not in (None, here):
+            yield f"{config}, {split}: other features"
+        expected = sum(pq.read_metadata(path).num_rows for path in paths)
+        counted = 0
+        for path in paths:
+            with remote.open(f"datasets/{repo}@{revision}/{by_path[path]}") as file:
+                counted += pq.read_metadata(file).num_rows
+        promised = stream[split].info.splits
+        if promised and split in promised and promised[split].num_examples != expected:
+            yield f"{config}, {split}: the card promises {promised[split].num_examples:,} rows, there are {expected:,}"
+        first = next(iter(stream[split]), None)
+        if first != next(pq.ParquetFile(paths[0]).iter_batches(1)).to_pylist()[0]:
+            yield f"{config}, {split}: another first row"
+        if full:
+            counted = datasets.load_dataset(repo, config, revision=revision, split=split).num_rows
+        if counted != expected:
+            yield f"{config}, {split}: {counted:,} rows instead of {expected:,}"
+        yield counted
+
+
+if __name__ == "__main__":
+    main()
