@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import hub_xet
 import yaml
 from hub_state import LFS, Blob, Commit, Fault, Hub, Repo, User, blob, git_sha1
 
@@ -49,7 +50,7 @@ def serving(folder: Path) -> Iterator[tuple[Hub, str]]:
     folder.mkdir(parents=True, exist_ok=True)
 
     class Handler(_Handler):
-        hub = Hub(folder, dict(TOKENS))
+        hub = Hub(folder, users=dict(TOKENS))
 
     with Server(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
@@ -76,9 +77,10 @@ class _Handler(BaseHTTPRequestHandler):
         split = urlsplit(self.path)
         path, self.query = unquote(split.path), parse_qs(split.query)
         step, repo_id, rest = _routed(path)
+        self.more: dict[str, str] = {}
         self.hub.requests.append((step, path))
         length = int(self.headers.get("Content-Length") or 0)
-        fault = self.hub.fault(step, repo_id)
+        fault = self.hub.fault(step, repo_id, self.headers.get("Authorization", "").removeprefix("Bearer "))
         if fault and fault.kind in ("drop", "hang", "status", "html"):
             return self._instead(fault, length)
         try:
@@ -146,7 +148,7 @@ class _Handler(BaseHTTPRequestHandler):
             if step == "resolve":
                 return self._file(repo_id, rest, user)
             found = getattr(self, "_" + step.replace("-", "_"), self._unknown)(repo_id, rest, body, user)
-        return 200, {}, json.dumps(found).encode()
+        return 200, self.more, json.dumps(found).encode()
 
     def _unknown(self, *_: object) -> None:
         raise Refused(404, f"no such route: {self.command} {self.path}")
@@ -193,7 +195,7 @@ class _Handler(BaseHTTPRequestHandler):
         url = f"{self.url}/datasets/{id_}"
         if id_ in self.hub.repos:
             raise Refused(409, "You already created this dataset repo", url=url)
-        self.hub.create(id_, user.name, private=asked.get("visibility") == "private")
+        self.hub.create(id_, user.name, private=asked.get("visibility") == "private" and not self.hub.force_public)
         return {"url": url, "name": id_}
 
     def _info(self, repo_id: str, rest: str, _: bytes, user: User | None) -> Any:
@@ -293,7 +295,7 @@ class _Handler(BaseHTTPRequestHandler):
             if operation["key"] == "file":
                 tree[value["path"]] = blob(b64decode(value["content"]))
             elif operation["key"] == "lfsFile":
-                if not (self.hub.objects / value["oid"]).is_file():
+                if not self._stored(repo_id, value["oid"]):
                     raise Refused(400, f"LFS object {value['oid']} was never uploaded")
                 pointer = (
                     f"version https://git-lfs.github.com/spec/v1\noid sha256:{value['oid']}\nsize {value['size']}\n"
@@ -311,6 +313,14 @@ class _Handler(BaseHTTPRequestHandler):
             "commitOid": commit.oid,
             "commitUrl": f"{self.url}/datasets/{repo.id}/commit/{commit.oid}",
         }
+
+    def _stored(self, repo_id: str, oid: str) -> bool:
+        """Whether an object is here, by LFS or by Xet."""
+        path = self.hub.objects / oid
+        if not path.is_file() and self.hub.xet:
+            hub_xet.restore(self.hub.xet, oid, path)
+        self.hub.uploaded.setdefault(repo_id, set()).add(oid)
+        return path.is_file()
 
     def _commits(self, repo_id: str, rest: str, _: bytes, user: User | None) -> Any:
         repo = self._repo(repo_id, user)
@@ -368,7 +378,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _xet_token(self, repo_id: str, _: str, __: bytes, user: User | None) -> Any:
         self._repo(repo_id, user, write=True)
-        raise Refused(404, "Xet is not served here")
+        if self.hub.xet is None:
+            raise Refused(404, "Xet is not served here")
+        given = hub_xet.token(self.hub.xet)
+        self.more = given
+        expires = int(given["X-Xet-Token-Expiration"])
+        return {"casUrl": given["X-Xet-Cas-Url"], "accessToken": given["X-Xet-Access-Token"], "exp": expires}
 
     def log_message(self, *args: object) -> None:
         """`hub.requests` has them."""

@@ -98,7 +98,9 @@ class Fault:
     status: int = 500
     times: int = 1
     repo: str | None = None
-    """Only of this repository."""
+    """Only of this repository, where the request names one."""
+    token: str | None = None
+    """Or only with this token."""
     after: int = 0
     """Requests of the step that are answered first."""
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -128,6 +130,10 @@ class Hub:
 
     objects: Path
     """Folder of the objects of LFS, by SHA-256."""
+    xet: Path | None = None
+    """Folder of Xet's chunks; None where only LFS is served."""
+    force_public: bool = False
+    """As some organisations have it: a new repository is public, whatever was asked for."""
     users: dict[str, User] = field(default_factory=dict)
     """By token."""
     repos: dict[str, Repo] = field(default_factory=dict)
@@ -138,10 +144,12 @@ class Hub:
     """Step and path of each."""
     lock: threading.RLock = field(default_factory=threading.RLock)
 
-    def fault(self, step: str, repo: str | None) -> Fault | None:
+    def fault(self, step: str, repo: str, token: str) -> Fault | None:
         with self.lock:
             for fault in self.faults:
-                if fault.step == step and fault.repo in (None, repo) and fault.times:
+                anybody = fault.repo is None and fault.token is None
+                mine = anybody or (repo and fault.repo == repo) or (token and fault.token == token)
+                if fault.step == step and mine and fault.times:
                     if fault.after:
                         fault.after -= 1
                         return None

@@ -2,7 +2,8 @@
 
 The texts are small and the notes are many, so it is the texts whose runs of eight words are kept, as 64-bit hashes in
 a sorted array, and the notes that pass by, once. Words are letters and digits, case ignored: a passage that was wrapped
-or punctuated anew is found. Five of the eight must be words and no numbers: `1 2 3 4 5 6 7 8` stands anywhere.
+or punctuated anew is found. Five of the eight must be words that say something: no numbers, since `1 2 3 4 5 6 7 8`
+stands anywhere, and none of the headings of a discharge note, which recipes name in a row.
 
 A word's hash is a difference of running sums, so that no word is ever cut out.
 """
@@ -14,7 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 LENGTH = 8  # words
-WORDY = 5  # of them that are words, not numbers
+WORDY = 5  # of them that say something
+HEADINGS = """
+    admission allergies attending birth brief chief complaint condition course date diagnosis discharge disposition exam
+    facility family followup history hospital illness instructions invasive major medical medications of on or past
+    pertinent physical present procedure results service sex social surgical unit
+"""
 
 Hashes = npt.NDArray[np.uint64]
 Places = npt.NDArray[np.int64]
@@ -36,6 +42,9 @@ for _byte in range(256):
     if _byte >= 128 or chr(_byte).isalnum():  # a letter outside ASCII is bytes of 128 and more
         _VALUE[_byte] = (ord(chr(_byte).lower()) * 0xBF58476D1CE4E5B9 + 0x94D049BB133111EB) % 2**64
 _IS_WORD = _VALUE != 0
+
+
+_in_headings = np.zeros(_FILTER, np.bool_)  # by the low bits of a word's hash
 
 
 @dataclass
@@ -89,7 +98,9 @@ def _words(text: bytes) -> tuple[Hashes, npt.NDArray[np.bool_], Places]:
     np.cumsum(_VALUE.take(codes) * _UP[: len(codes)], out=sums[1:])
     hashes = _mixed((sums[ends] - sums[starts]) * _DOWN[starts])
     first = codes[starts]
-    return hashes, ((first < 48) | (first > 57)) & (ends - starts > 1), starts.astype(np.int64)
+    wordy = ((first < 48) | (first > 57)) & (ends - starts > 1)
+    wordy &= ~_in_headings[hashes & _LOW]
+    return hashes, wordy, starts.astype(np.int64)
 
 
 def _mixed(hashes: Hashes) -> Hashes:
@@ -115,3 +126,6 @@ def shared(wanted: Hashes, notes: Iterable[bytes]) -> Hashes:
             seen[place[wanted[place] == hashes]] = True
     found: Hashes = wanted[seen]
     return found
+
+
+_in_headings[_words(HEADINGS.encode())[0] & _LOW] = True

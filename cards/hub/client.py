@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from cards.hub import trouble
 from cards.hub.trouble import Patience
@@ -67,12 +67,12 @@ class Account:
 class Hub:
     """One repository of datasets on one server."""
 
-    def __init__(self, repo: str, endpoint: str, patience: Patience) -> None:
+    def __init__(self, repo: str, endpoint: str, patience: Patience, token: str | None = None) -> None:
         from huggingface_hub import HfApi, get_token, is_offline_mode
 
         if is_offline_mode():
             raise DeepicdError("Offline mode is set.", "Unset HF_HUB_OFFLINE and run the same command again.")
-        token = get_token()
+        token = token or get_token()
         if not token:
             raise DeepicdError(
                 "There is no token for the Hub.",
@@ -195,6 +195,14 @@ def _be_patient(timeout: float) -> None:
     set_client_factory(lambda: httpx.Client(follow_redirects=True, timeout=timeout))
 
 
-def child_environment(hub: Hub, home: Path) -> dict[str, Any]:
+def child_environment(hub: Hub, home: Path) -> dict[str, str]:
     """The environment of a fresh process that reads from the same server with the same token, and no cache."""
-    return {**os.environ, "HF_ENDPOINT": hub.endpoint, "HF_TOKEN": hub.token, "HF_HOME": str(home)}
+    patience = str(max(1, round(hub.patience.timeout)))
+    return {
+        **os.environ,
+        "HF_ENDPOINT": hub.endpoint,
+        "HF_TOKEN": hub.token,
+        "HF_HOME": str(home),
+        "HF_HUB_DOWNLOAD_TIMEOUT": patience,
+        "HF_HUB_ETAG_TIMEOUT": patience,
+    }

@@ -11,8 +11,10 @@ Whatever fails, the repository is as it was or private and empty; the same comma
 """
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,12 +28,17 @@ from cards.hub.trouble import Patience
 from deepicd import runs, store
 from deepicd.errors import DeepicdError
 
+SHOWN = 40  # names of files in a plan, of each kind
 MESSAGES: dict[What, str] = {
     "card": "Card",
     "recipe": "Card and recipe",
     "rows": "Rows and card",
     "resources": "Resources",
 }
+
+
+Reread = Callable[[Hub, Contents, upload.Changes], AbstractContextManager[Callable[[str], str]]]
+"""Opened before the files are sent; then given the commit, it says what it compared, or raises DeepicdError."""
 
 
 @dataclass(frozen=True)
@@ -57,15 +64,20 @@ def publish(
     records: Path | None = None,
     full: bool = False,
     dry_run: bool = False,
+    token: str | None = None,
+    reread: Reread | None = None,
     say: Callable[[str], Any] = print,
 ) -> Published | None:
-    """Publish a folder; None for a dry run. Raises DeepicdError, and then nothing is public that was not before."""
+    """Publish a folder; None for a dry run. Raises DeepicdError, and then nothing is public that was not before.
+
+    `token`: that of HF_TOKEN or of `hf auth login` unless given. `reread`: how to verify, if not in a fresh process.
+    """
     _checked_name(repo)
     with tempfile.TemporaryDirectory() as staging:
         contents = gather(out, what, repo, Path(staging), permission)
         rules.may_leave(contents, wish, repo, endpoint)
         contents.check()
-        hub = Hub(repo, endpoint, patience)
+        hub = Hub(repo, endpoint, patience, token)
         account = hub.account()
         _may_write(account, repo)
         journal = Journal(records or out.resolve().parent / FOLDER, repo, endpoint)
@@ -79,11 +91,17 @@ def publish(
             say(line)
         if dry_run:
             return None
-        return _sent(hub, contents, before, journal, wish, full, account)
+        return _sent(hub, contents, before, journal, wish, account, reread or partial(_fresh, full=full))
 
 
 def _sent(
-    hub: Hub, contents: Contents, before: Remote | None, journal: Journal, wish: Wish, full: bool, account: Account
+    hub: Hub,
+    contents: Contents,
+    before: Remote | None,
+    journal: Journal,
+    wish: Wish,
+    account: Account,
+    reread: Reread,
 ) -> Published:
     """Steps 3 to 6."""
     if before is None:
@@ -102,14 +120,14 @@ def _sent(
     if contents.protected:
         journal.add("responsible", sentence=wish.responsible, account=account.name, repository=before.visibility)
     wanted = upload.changes(contents, before.files)
-    with reload.reader(hub) as reader:
+    with reread(hub, contents, wanted) as compare:
         commit = upload.commit(hub, contents, before, f"{MESSAGES[contents.what]} by deepicd")
         journal.add(
             "committed", commit=commit, what=contents.what, protected=contents.protected, files=len(contents.files),
             readme=store.digest(contents.files[README]), account=account.name,
         )  # fmt: skip
         now = _kept(hub, contents, commit)
-        compared = reader.compare(hub, contents, commit, full=full)
+        compared = compare(commit)
     journal.add("verified", commit=commit, compared=compared)
     if wish.public and now.private:
         now = hub.settle(private=False)
@@ -120,6 +138,13 @@ def _sent(
             )
     _record(journal, contents, hub, commit, now, wish, compared)
     return Published(f"{hub.endpoint}/datasets/{hub.repo}", commit, wanted, now, compared)
+
+
+@contextmanager
+def _fresh(hub: Hub, contents: Contents, wanted: upload.Changes, *, full: bool) -> Iterator[Callable[[str], str]]:
+    """Comparing in a fresh process, which may start while files are sent."""
+    with reload.readers(hub, contents, wanted) as readers:
+        yield lambda revision: reload.compare(hub, contents, revision, readers, full=full)
 
 
 def _kept(hub: Hub, contents: Contents, commit: str) -> Remote:
@@ -151,9 +176,11 @@ def plan(contents: Contents, hub: Hub, before: Remote | None, wish: Wish, out: P
         f"  files       {len(contents.files):,}, {contents.size / 1e6:,.1f} MB: {wanted}",
     ]
     for word, names in (("new", wanted.new), ("changed", wanted.changed), ("removed", wanted.gone)):
-        for name in names:
+        for name in names[:SHOWN]:
             size = f"{contents.files[name].stat().st_size / 1e3:>12,.1f} kB" if name in contents.files else " " * 15
             lines.append(f"    {word:<8}{size}  {name}")
+        if len(names) > SHOWN:
+            lines.append(f"    {word:<8}{' ' * 15}  and {len(names) - SHOWN:,} more")
     if contents.not_sent:
         lines.append(f"  not sent    {', '.join(contents.not_sent)}")
     return lines

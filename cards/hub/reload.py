@@ -14,6 +14,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,40 +22,42 @@ from typing import Any
 
 from cards.hub.client import Hub, child_environment
 from cards.hub.contents import Contents
+from cards.hub.upload import Changes
 from deepicd.errors import DeepicdError
 
 SMALL = 2**20  # bytes; files up to this size are read again in any case
+LARGE = 2**24  # bytes to send from which on a process is started beside the sending
 LONGEST = 3600.0  # seconds for a fresh process to end
 
 
-class Reader:
-    """The fresh process, waiting."""
-
-    def __init__(self, process: "subprocess.Popen[str]") -> None:
-        self._process = process
-
-    def compare(self, hub: Hub, contents: Contents, revision: str, *, full: bool) -> str:
-        """What was compared, in words. Raises DeepicdError with every difference."""
-        expected = {
-            "repo": hub.repo,
-            "revision": revision,
-            "files": {name: str(path.resolve()) for name, path in contents.files.items()},
-            "configs": {
-                config: {split: [str(path.resolve()) for path in paths] for split, paths in by_split.items()}
-                for config, by_split in contents.configs.items()
-            },
-            "full": full,
-        }
+def compare(hub: Hub, contents: Contents, revision: str, readers: "Readers", *, full: bool) -> str:
+    """What was compared, in words. Raises DeepicdError with every difference."""
+    expected = {
+        "repo": hub.repo,
+        "revision": revision,
+        "files": {name: str(path.resolve()) for name, path in contents.files.items()},
+        "configs": {
+            config: {split: [str(path.resolve()) for path in paths] for split, paths in by_split.items()}
+            for config, by_split in contents.configs.items()
+        },
+        "full": full,
+    }
+    failure = ""
+    for attempt in range(hub.patience.tries):
+        process = readers.take()
         try:
-            answer, complaint = self._process.communicate(json.dumps(expected) + "\n", timeout=LONGEST)
+            answer, _ = process.communicate(json.dumps(expected) + "\n", timeout=LONGEST)
             found = json.loads(answer.splitlines()[-1])
         except (subprocess.TimeoutExpired, ValueError, IndexError, OSError) as error:
-            self._process.kill()
-            last = complaint.strip().splitlines()[-1:] if "complaint" in locals() else []
-            raise unverified(hub, revision, [f"a fresh process could not load it: {' '.join(last)[:300]}"]) from error
-        if found["differences"]:
-            raise unverified(hub, revision, found["differences"])
-        return str(found["compared"])
+            found = {"failed": f"it ended without an answer ({type(error).__name__})"}
+        if "failed" not in found:
+            if found["differences"]:
+                raise unverified(hub, revision, found["differences"])
+            return str(found["compared"])
+        failure = found["failed"]
+        if attempt + 1 < hub.patience.tries:
+            time.sleep(hub.patience.wait * 2.0**attempt)
+    raise unverified(hub, revision, [f"a fresh process could not load it: {failure}"])
 
 
 def unverified(hub: Hub, revision: str, differences: list[str]) -> DeepicdError:
@@ -65,32 +68,65 @@ def unverified(hub: Hub, revision: str, differences: list[str]) -> DeepicdError:
     )
 
 
-@contextmanager
-def reader(hub: Hub) -> Iterator[Reader]:
-    """A fresh process that has begun to import."""
-    with tempfile.TemporaryDirectory() as home:
+class Readers:
+    """Fresh processes, each for one reading."""
+
+    def __init__(self, environment: Mapping[str, str], *, rows: bool) -> None:
+        self._environment, self._rows = environment, rows
+        self._started: list[subprocess.Popen[str]] = []
+        self._waiting: list[subprocess.Popen[str]] = []
+
+    def start(self) -> None:
+        """Let one begin to import."""
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "cards.hub.reload"],
+            [sys.executable, "-P", "-m", "cards.hub.reload", *(["rows"] if self._rows else [])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
             text=True,
-            env=child_environment(hub, Path(home)),
+            env=self._environment,
         )
-        try:
-            yield Reader(process)
-        finally:
+        self._started.append(process)
+        self._waiting.append(process)
+
+    def take(self) -> "subprocess.Popen[str]":
+        if not self._waiting:
+            self.start()
+        return self._waiting.pop()
+
+    def end(self) -> None:
+        for process in self._started:
             if process.poll() is None:
                 process.kill()
-            process.communicate()
+                process.communicate()
 
 
-def main() -> None:
-    import datasets  # noqa: F401 - before the order comes
-    import huggingface_hub  # noqa: F401
+@contextmanager
+def readers(hub: Hub, contents: Contents, wanted: Changes) -> Iterator[Readers]:
+    """Where to take fresh processes from; the first one starts now if there is so much to send that it pays."""
+    with tempfile.TemporaryDirectory() as home:
+        found = Readers(child_environment(hub, Path(home)), rows=bool(contents.configs))
+        try:
+            if sum(contents.files[name].stat().st_size for name in [*wanted.new, *wanted.changed]) > LARGE:
+                found.start()
+            yield found
+        finally:
+            found.end()
+
+
+def main(*what: str) -> None:
+    import httpx
+    import huggingface_hub  # noqa: F401 - before the order comes
+
+    if what:
+        import datasets  # noqa: F401
 
     expected = json.loads(sys.stdin.readline())
-    print(json.dumps(compared(**expected)))
+    try:
+        print(json.dumps(compared(**expected)))
+    except (OSError, RuntimeError, ValueError, httpx.HTTPError) as error:  # its words may quote rows: its name will do
+        causes = [type(cause).__name__ for cause in (error, error.__cause__) if cause]
+        print(json.dumps({"failed": " from ".join(causes)}))
 
 
 def compared(
@@ -171,4 +207,4 @@ def _config(
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

@@ -1,6 +1,7 @@
 """What can go wrong between here and the Hub: what may pass by itself, and what a user is told of the rest."""
 
 import json
+import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -8,6 +9,7 @@ import httpx
 
 from deepicd.errors import DeepicdError
 
+_REFUSED = re.compile(r"client error \((4\d\d)")
 PASSING = {408, 409, 429, 500, 502, 503, 504, 520, 522, 524}
 """Answers that another try may turn; 409 is another operation under way."""
 LONGEST = 300  # seconds that a server may ask us to wait
@@ -42,6 +44,8 @@ def is_passing(error: BaseException) -> bool:
         return False
     if isinstance(cause, (httpx.TransportError, json.JSONDecodeError, KeyError)):
         return True
+    if isinstance(cause, (ConnectionError, TimeoutError)):  # of hf_xet, which tells a refusal likewise
+        return not _REFUSED.search(str(cause))
     return status_of(error) in PASSING and retry_after(error) <= LONGEST
 
 
@@ -79,6 +83,13 @@ def explained(error: BaseException, doing: str, repo: str, endpoint: str) -> Dee
             f"{what}: what {host} answers is not a Hub's answer.",
             "Check --endpoint, and whether a proxy or a sign-in page stands between.",
         )
+    if isinstance(cause, ConnectionError) and "xet" in str(cause) and (refused := _REFUSED.search(str(cause))):
+        return DeepicdError(
+            f"{what}: {host} refuses to take files by Xet ({refused[1]}).",
+            "Send them by LFS: export HF_HUB_DISABLE_XET=1, and run the same command again.",
+        )
+    if isinstance(cause, (ConnectionError, TimeoutError)):
+        return DeepicdError(f"{what}: the connection broke.", "Run the same command again.")
     match status:
         case 401:
             advice = "Make a new token with the right to write (huggingface.co/settings/tokens): export HF_TOKEN=…"
@@ -98,6 +109,8 @@ def explained(error: BaseException, doing: str, repo: str, endpoint: str) -> Dee
             )
         case 409:
             return DeepicdError(f"{what}: another operation is under way{said}.", "Run the same command again later.")
+        case 412:
+            return DeepicdError(f"{what}: {repo} has changed meanwhile.", "Run the same command again.")
         case 429:
             minutes = retry_after(error) / 60
             when = f"in {minutes:.0f} minutes" if minutes >= 1 else "later"

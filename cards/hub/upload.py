@@ -1,7 +1,7 @@
 """From what a repository holds to what it is to hold, in one commit or none.
 
 The commit names its parent: if somebody else commits meanwhile, the Hub refuses (412) and nothing is lost. A commit
-whose answer did not come is not sent again before the repository was looked at; if that holds what it should, it is done.
+whose answer did not come is not sent again before the repository was looked at: perhaps it holds all of it already.
 """
 
 import time
