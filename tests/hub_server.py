@@ -250,8 +250,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._repo(repo_id, user, write=True)
 
         def actions(wanted: dict[str, Any]) -> dict[str, Any]:
-            if (self.hub.objects / wanted["oid"]).is_file():
-                self.hub.uploaded.setdefault(repo_id, set()).add(wanted["oid"])
+            if wanted["oid"] in self.hub.uploaded.get(repo_id, ()):
                 return wanted
             href = f"{self.url}/lfs/{repo_id}/{wanted['oid']}"
             verify = {"href": f"{self.url}/datasets/{repo_id}.git/info/lfs/objects/verify"}
@@ -280,7 +279,8 @@ class _Handler(BaseHTTPRequestHandler):
         self._repo(repo_id, user, write=True)
         asked = json.loads(body)
         path = self.hub.objects / asked["oid"]
-        if not path.is_file() or path.stat().st_size != asked["size"]:
+        sent = self.hub.uploaded.get(repo_id, ())
+        if asked["oid"] not in sent or path.stat().st_size != asked["size"]:
             raise Refused(404, "Object not found")
         return {}
 
@@ -316,11 +316,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _stored(self, repo_id: str, oid: str) -> bool:
         """Whether an object is here, by LFS or by Xet."""
-        path = self.hub.objects / oid
-        if not path.is_file() and self.hub.xet:
-            hub_xet.restore(self.hub.xet, oid, path)
-        self.hub.uploaded.setdefault(repo_id, set()).add(oid)
-        return path.is_file()
+        sent = self.hub.uploaded.setdefault(repo_id, set())
+        if self.hub.xet and hub_xet.restore(self.hub.xet, oid, self.hub.objects / oid):
+            sent.add(oid)
+        return oid in sent
 
     def _commits(self, repo_id: str, rest: str, _: bytes, user: User | None) -> Any:
         repo = self._repo(repo_id, user)

@@ -4,9 +4,11 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cohorts import write_cohort
@@ -68,6 +70,49 @@ def made_up(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def credentialed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return dataset(tmp_path_factory.mktemp("credentialed"), "mimic")
+
+
+Send = Callable[..., Any]
+
+
+@contextmanager
+def unread(*_: object) -> Iterator[Callable[[str], str]]:
+    """In place of reading it again in a fresh process, which other tests do."""
+    yield lambda revision: "not read again"
+
+
+@pytest.fixture
+def send(loopback: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Send:
+    """The publisher in this process: (folder, repository, what, **what was asked for) → how it ended, and the plan."""
+    import huggingface_hub.constants as constants
+
+    from cards.hub.publish import publish
+    from cards.hub.rules import Wish
+    from cards.hub.trouble import Patience
+
+    monkeypatch.setenv("HF_TOKEN", WRITE)
+    monkeypatch.setenv("HF_HUB_DISABLE_XET", "1")
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)  # read from the environment at its first import
+
+    def started(
+        out: Path,
+        repo: str,
+        what: Any = "card",
+        *,
+        dry_run: bool = False,
+        endpoint: str = loopback.url,
+        permission: str | None = None,
+        reread: Any = unread,
+        **wish: Any,
+    ) -> Any:
+        plan: list[str] = []
+        done = publish(
+            out, repo, what, endpoint, wish=Wish(**wish), patience=Patience(5, 3, 0.01), permission=permission,
+            records=tmp_path / "records", dry_run=dry_run, reread=reread, say=plan.append,
+        )  # fmt: skip
+        return "\n".join(plan) if dry_run else done
+
+    return started
 
 
 Run = Callable[..., Outcome]

@@ -64,6 +64,11 @@ ALWAYS = {
 }  # fmt: skip
 
 
+HARMLESS = {
+    "lfs-verify 409 for ever"
+}  # at the second try the objects are there, and nobody asks for them to be verified
+
+
 def outcomes(cases: list[Case], loopback: Loopback, out: Path, folder: Path) -> dict[str, tuple[str, dict[str, Any]]]:
     """Case → repository and outcome; all at once."""
     orders, repos = [], {}
@@ -94,7 +99,7 @@ def judge(case: Case, repo: str, outcome: dict[str, Any], loopback: Loopback, ou
     assert not [state for state in states if not state.private], "it was never asked to be public"
     there = loopback.hub.repos.get(repo)
     rows = [path.relative_to(out).as_posix() for path in out.glob("*/*.parquet")]
-    assert outcome["done"] is not case.lasting, outcome["said"]
+    assert outcome["done"] is (not case.lasting or str(case) in HARMLESS), outcome["said"]
     if outcome["done"]:
         assert there is not None
         assert set(rows) < set(there.head.tree)
@@ -131,7 +136,7 @@ def every(
     return outcomes(cases, loopback, credentialed, tmp_path_factory.mktemp("every"))
 
 
-@pytest.mark.engines
+@pytest.mark.slow
 @pytest.mark.parametrize("case", [case for case in MATRIX if str(case) not in ALWAYS], ids=str)
 def test_under_every_other_fault_too(
     case: Case, every: dict[str, tuple[str, dict[str, Any]]], loopback: Loopback, credentialed: Path
