@@ -19,11 +19,11 @@ READING = threading.Lock()
 
 
 @contextmanager
-def here(hub: Any, contents: Any, _: Any) -> Iterator[Callable[[str], str]]:
+def here() -> Iterator[Callable[[Any, Any, str], str]]:
     from cards.hub import reload
     from deepicd.errors import DeepicdError
 
-    def compare(revision: str) -> str:
+    def compare(hub: Any, contents: Any, revision: str) -> str:
         files = {name: str(path.resolve()) for name, path in contents.files.items()}
         configs = {
             config: {split: [str(path.resolve()) for path in paths] for split, paths in by_split.items()}
@@ -55,7 +55,7 @@ def publish(case: dict[str, Any], endpoint: str, records: Path) -> dict[str, Any
     try:
         done = send(
             Path(case["out"]), case["repo"], case["what"], endpoint, wish=wish, patience=patience, records=records,
-            token=case["token"], reread=here, say=lambda _: None,
+            token=case["token"], reread=here(), say=lambda _: None,
         )  # fmt: skip
     except DeepicdError as error:
         return {"done": False, "said": str(error)}

@@ -5,7 +5,6 @@ it does not, and it waits for an answer for ever. A commit whose answer was lost
 then holds.
 """
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -193,16 +192,3 @@ def _be_patient(timeout: float) -> None:
     from huggingface_hub import set_client_factory
 
     set_client_factory(lambda: httpx.Client(follow_redirects=True, timeout=timeout))
-
-
-def child_environment(hub: Hub, home: Path) -> dict[str, str]:
-    """The environment of a fresh process that reads from the same server with the same token, and no cache."""
-    patience = str(max(1, round(hub.patience.timeout)))
-    return {
-        **os.environ,
-        "HF_ENDPOINT": hub.endpoint,
-        "HF_TOKEN": hub.token,
-        "HF_HOME": str(home),
-        "HF_HUB_DOWNLOAD_TIMEOUT": patience,
-        "HF_HUB_ETAG_TIMEOUT": patience,
-    }

@@ -11,10 +11,9 @@ Whatever fails, the repository is as it was or private and empty; the same comma
 """
 
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -37,8 +36,8 @@ MESSAGES: dict[What, str] = {
 }
 
 
-Reread = Callable[[Hub, Contents, upload.Changes], AbstractContextManager[Callable[[str], str]]]
-"""Opened before the files are sent; then given the commit, it says what it compared, or raises DeepicdError."""
+Reread = AbstractContextManager[Callable[[Hub, Contents, str], str]]
+"""Opened before anything else; then given the commit, it says what it compared, or raises DeepicdError."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,9 @@ def publish(
     `token`: that of HF_TOKEN or of `hf auth login` unless given. `reread`: how to verify, if not in a fresh process.
     """
     _checked_name(repo)
-    with tempfile.TemporaryDirectory() as staging:
+    early = what == "rows" and not dry_run
+    fresh = reload.readers(endpoint, token, patience, out if early else None, full=full)
+    with tempfile.TemporaryDirectory() as staging, reread or fresh as compare:
         contents = gather(out, what, repo, Path(staging), permission)
         rules.may_leave(contents, wish, repo, endpoint)
         contents.check()
@@ -91,7 +92,7 @@ def publish(
             say(line)
         if dry_run:
             return None
-        return _sent(hub, contents, before, journal, wish, account, reread or partial(_fresh, full=full))
+        return _sent(hub, contents, before, journal, wish, account, compare)
 
 
 def _sent(
@@ -101,7 +102,7 @@ def _sent(
     journal: Journal,
     wish: Wish,
     account: Account,
-    reread: Reread,
+    compare: Callable[[Hub, Contents, str], str],
 ) -> Published:
     """Steps 3 to 6."""
     if before is None:
@@ -120,14 +121,13 @@ def _sent(
     if contents.protected:
         journal.add("responsible", sentence=wish.responsible, account=account.name, repository=before.visibility)
     wanted = upload.changes(contents, before.files)
-    with reread(hub, contents, wanted) as compare:
-        commit = upload.commit(hub, contents, before, f"{MESSAGES[contents.what]} by deepicd")
-        journal.add(
-            "committed", commit=commit, what=contents.what, protected=contents.protected, files=len(contents.files),
-            readme=store.digest(contents.files[README]), account=account.name,
-        )  # fmt: skip
-        now = _kept(hub, contents, commit)
-        compared = compare(commit)
+    commit = upload.commit(hub, contents, before, f"{MESSAGES[contents.what]} by deepicd")
+    journal.add(
+        "committed", commit=commit, what=contents.what, protected=contents.protected, files=len(contents.files),
+        readme=store.digest(contents.files[README]), account=account.name,
+    )  # fmt: skip
+    now = _kept(hub, contents, commit)
+    compared = compare(hub, contents, commit)
     journal.add("verified", commit=commit, compared=compared)
     if wish.public and now.private:
         now = hub.settle(private=False)
@@ -138,13 +138,6 @@ def _sent(
             )
     _record(journal, contents, hub, commit, now, wish, compared)
     return Published(f"{hub.endpoint}/datasets/{hub.repo}", commit, wanted, now, compared)
-
-
-@contextmanager
-def _fresh(hub: Hub, contents: Contents, wanted: upload.Changes, *, full: bool) -> Iterator[Callable[[str], str]]:
-    """Comparing in a fresh process, which may start while files are sent."""
-    with reload.readers(hub, contents, wanted) as readers:
-        yield lambda revision: reload.compare(hub, contents, revision, readers, full=full)
 
 
 def _kept(hub: Hub, contents: Contents, commit: str) -> Remote:

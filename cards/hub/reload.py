@@ -11,26 +11,29 @@ Run: python -m cards.hub.reload
 """
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cards.hub.client import Hub, child_environment
+from cards.hub.client import Hub
 from cards.hub.contents import Contents
-from cards.hub.upload import Changes
+from cards.hub.trouble import Patience
 from deepicd.errors import DeepicdError
 
 SMALL = 2**20  # bytes; files up to this size are read again in any case
-LARGE = 2**24  # bytes to send from which on a process is started beside the sending
+LARGE = 2**24  # bytes of rows from which on a process is started before it is needed
 LONGEST = 3600.0  # seconds for a fresh process to end
 
 
-def compare(hub: Hub, contents: Contents, revision: str, readers: "Readers", *, full: bool) -> str:
+def compare(readers: "Readers", full: bool, hub: Hub, contents: Contents, revision: str) -> str:
     """What was compared, in words. Raises DeepicdError with every difference."""
     expected = {
         "repo": hub.repo,
@@ -44,7 +47,7 @@ def compare(hub: Hub, contents: Contents, revision: str, readers: "Readers", *, 
     }
     failure = ""
     for attempt in range(hub.patience.tries):
-        process = readers.take()
+        process = readers.take(rows=bool(contents.configs))
         try:
             answer, _ = process.communicate(json.dumps(expected) + "\n", timeout=LONGEST)
             found = json.loads(answer.splitlines()[-1])
@@ -71,15 +74,15 @@ def unverified(hub: Hub, revision: str, differences: list[str]) -> DeepicdError:
 class Readers:
     """Fresh processes, each for one reading."""
 
-    def __init__(self, environment: Mapping[str, str], *, rows: bool) -> None:
-        self._environment, self._rows = environment, rows
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
         self._started: list[subprocess.Popen[str]] = []
         self._waiting: list[subprocess.Popen[str]] = []
 
-    def start(self) -> None:
+    def start(self, *, rows: bool) -> None:
         """Let one begin to import."""
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "cards.hub.reload", *(["rows"] if self._rows else [])],
+            [sys.executable, "-P", "-m", "cards.hub.reload", *(["rows"] if rows else [])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -89,9 +92,9 @@ class Readers:
         self._started.append(process)
         self._waiting.append(process)
 
-    def take(self) -> "subprocess.Popen[str]":
+    def take(self, *, rows: bool) -> "subprocess.Popen[str]":
         if not self._waiting:
-            self.start()
+            self.start(rows=rows)
         return self._waiting.pop()
 
     def end(self) -> None:
@@ -102,16 +105,33 @@ class Readers:
 
 
 @contextmanager
-def readers(hub: Hub, contents: Contents, wanted: Changes) -> Iterator[Readers]:
-    """Where to take fresh processes from; the first one starts now if there is so much to send that it pays."""
+def readers(
+    endpoint: str, token: str | None, patience: Patience, rows: Path | None, *, full: bool
+) -> Iterator[Callable[[Hub, Contents, str], str]]:
+    """Comparing in a fresh process; where there are many rows to send, it starts to import now."""
     with tempfile.TemporaryDirectory() as home:
-        found = Readers(child_environment(hub, Path(home)), rows=bool(contents.configs))
+        found = Readers(_environment(endpoint, token, patience, home))
         try:
-            if sum(contents.files[name].stat().st_size for name in [*wanted.new, *wanted.changed]) > LARGE:
-                found.start()
-            yield found
+            if rows and sum(path.stat().st_size for path in rows.glob("*/*.parquet")) > LARGE:
+                found.start(rows=True)
+            yield partial(compare, found, full)
         finally:
             found.end()
+
+
+def _environment(endpoint: str, token: str | None, patience: Patience, home: str) -> dict[str, str]:
+    """That of a process that reads from the same server with the same token, and has no cache."""
+    from huggingface_hub import get_token
+
+    seconds = str(max(1, round(patience.timeout)))
+    return {
+        **os.environ,
+        "HF_ENDPOINT": endpoint,
+        "HF_TOKEN": token or get_token() or "",
+        "HF_HOME": home,
+        "HF_HUB_DOWNLOAD_TIMEOUT": seconds,
+        "HF_HUB_ETAG_TIMEOUT": seconds,
+    }
 
 
 def main(*what: str) -> None:
@@ -155,14 +175,15 @@ def compared(
         names = datasets.get_dataset_config_names(repo, revision=revision)
         if sorted(names) != sorted(configs):
             differences.append(f"configs: {', '.join(names)} instead of {', '.join(configs)}")
-        remote = HfFileSystem()
         by_path = {path: name for name, path in files.items()}
-        for config in set(names) & set(configs):
-            for line in _config(repo, revision, config, configs[config], remote, by_path, full):
-                if isinstance(line, int):
-                    rows += line
-                else:
-                    differences.append(line)
+
+        def one(config: str) -> list[str | int]:
+            return list(_config(repo, revision, config, configs[config], HfFileSystem(), by_path, full))
+
+        with ThreadPoolExecutor() as pool:  # most of it is waiting for answers
+            found = [line for lines in pool.map(one, sorted(set(names) & set(configs))) for line in lines]
+        rows = sum(line for line in found if isinstance(line, int))
+        differences += [line for line in found if isinstance(line, str)]
     loaded = f", {len(configs)} configs with {rows:,} rows {'loaded' if full else 'counted'}" if configs else ""
     return {"differences": differences, "compared": f"{read:,} of {len(files):,} files read again{loaded}"}
 

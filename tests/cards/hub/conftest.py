@@ -76,9 +76,9 @@ Send = Callable[..., Any]
 
 
 @contextmanager
-def unread(*_: object) -> Iterator[Callable[[str], str]]:
+def unread() -> Iterator[Callable[..., str]]:
     """In place of reading it again in a fresh process, which other tests do."""
-    yield lambda revision: "not read again"
+    yield lambda *_: "not read again"
 
 
 @pytest.fixture
@@ -102,13 +102,12 @@ def send(loopback: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         dry_run: bool = False,
         endpoint: str = loopback.url,
         permission: str | None = None,
-        reread: Any = unread,
         **wish: Any,
     ) -> Any:
         plan: list[str] = []
         done = publish(
             out, repo, what, endpoint, wish=Wish(**wish), patience=Patience(5, 3, 0.01), permission=permission,
-            records=tmp_path / "records", dry_run=dry_run, reread=reread, say=plan.append,
+            records=tmp_path / "records", dry_run=dry_run, reread=unread(), say=plan.append,
         )  # fmt: skip
         return "\n".join(plan) if dry_run else done
 
