@@ -209,10 +209,10 @@ class Cache:
         row = self._connection.execute(ENTRY, (str(code), EXTRACTOR)).fetchone()
         if row is None:
             return None
-        *answered, found = row
+        url, status, fetched_at, digest, found = row
         reading = json.loads(found)
         lists = {name: tuple(reading[name]) for name in ("marks", "hints")}
-        return Entry(*answered, Reading(**(reading | lists)))
+        return Entry(url, status, fetched_at, digest, Reading(**(reading | lists)))
 
     def fail(self, asked: Code | str, failure: Failure) -> None:
         self._connection.execute("insert or replace into failure values (?, ?, ?, ?)", (str(asked), *astuple(failure)))
