@@ -7,7 +7,6 @@ nearest run.json above it. Where there is none, the origin is unknown, and unkno
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -26,6 +25,7 @@ PLAIN = {"LICENSE", "COPYING", "CITATION", "README", "NOTICE", ".gitattributes",
 # Stages whose outputs are for the machine: exact counts, lists of ids. `card` writes what is meant to be shown.
 INTERNAL = {"assemble", "audit", "build", "distill", "judge", "synthesize"}
 
+Known = dict[Path, tuple[Path | None, runs.Record | None]]
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _MOST_TEXT = 2**20  # bytes that a compressed text of a picture may unpack to
 
@@ -64,14 +64,15 @@ def below(path: Path) -> list[Sent]:
     files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
     if not files:
         raise DeepicdError(f"{path} is empty.", "Name a file, or a folder whose files are to leave.")
-    return [sent(file, file.name if file == path else file.relative_to(path).as_posix()) for file in files]
+    known: Known = {}
+    return [sent(file, file.name if file == path else file.relative_to(path).as_posix(), known) for file in files]
 
 
-def sent(path: Path, name: str) -> Sent:
-    """A file under a name, with what it and its run say of it."""
+def sent(path: Path, name: str, known: Known | None = None) -> Sent:
+    """A file under a name, with what it and its run say of it. `known`: the runs of folders seen in the same look."""
     if path.suffix.lower() in (".parquet", ".jsonl"):
         return Sent(name, path, _own_origin(path))
-    folder, record = run_above(path.resolve().parent)
+    folder, record = run_above(path.resolve().parent, {} if known is None else known)
     if record is None or folder is None:
         return Sent(name, path, None)
     output = record["outputs"].get(path.resolve().relative_to(folder).as_posix())
@@ -91,16 +92,18 @@ def _own_origin(path: Path) -> Origin | None:
         return None
 
 
-@lru_cache(maxsize=1024)
-def run_above(folder: Path) -> tuple[Path | None, runs.Record | None]:
+def run_above(folder: Path, known: Known) -> tuple[Path | None, runs.Record | None]:
     """The nearest folder upwards that holds the record of a run, and the record."""
-    for above in (folder, *folder.parents):
+    if folder not in known:
         try:
-            if record := runs.read(above):
-                return above, record
+            record = runs.read(folder)
         except DeepicdError:  # another program's run.json
-            continue
-    return None, None
+            record = None
+        if record is None and folder.parent != folder:
+            known[folder] = run_above(folder.parent, known)
+        else:
+            known[folder] = (folder, record) if record else (None, None)
+    return known[folder]
 
 
 def picture_texts(path: Path) -> Iterator[bytes]:

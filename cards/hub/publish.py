@@ -181,7 +181,7 @@ def plan(contents: Contents, hub: Hub, before: Remote | None, wish: Wish, out: P
 
 def _checked_name(repo: str) -> None:
     from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils._validators import validate_repo_id
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
     advice = "Name it OWNER/NAME: letters, digits, `-`, `_` and `.`, for instance clinic/mimic-reason."
     try:
@@ -208,15 +208,14 @@ def _may_write(account: Account, repo: str) -> None:
 
 
 def _not_edited(hub: Hub, contents: Contents, before: Remote, journal: Journal, wish: Wish) -> None:
-    """Raise where somebody has edited the card on the Hub since it was published from here."""
+    """Raise where the card on the Hub is another one than was published from here."""
     last, there = journal.last_readme(), before.files.get(README)
     if wish.overwrite or there is None or upload.same(contents.files[README], there):
         return
-    theirs = hub.read_text(README, before.commit)
-    if last is not None and store.text_digest(theirs) != last:
+    if last is None or store.text_digest(hub.read_text(README, before.commit)) != last:
+        told = "was edited on the Hub" if last else "was not published from here"
         raise DeepicdError(
-            f"README.md of {hub.repo} was edited on the Hub: nothing was sent.\n"
-            f"{upload.card_difference(hub, contents, before)}",
+            f"README.md of {hub.repo} {told}: nothing was sent.\n{upload.card_difference(hub, contents, before)}",
             "Take over what you want to keep, then run the same command again with --overwrite.",
         )
 

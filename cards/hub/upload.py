@@ -4,13 +4,16 @@ The commit names its parent: if somebody else commits meanwhile, the Hub refuses
 whose answer did not come is not sent again before the repository was looked at: perhaps it holds all of it already.
 """
 
+import hashlib
+import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cards.firewall import patterns
+from cards.firewall.check import check_files
+from cards.firewall.files import Sent
 from cards.hub import front, trouble
 from cards.hub.client import Hub, Remote, RemoteFile
 from cards.hub.contents import FOLDERS, README, RECORD, SHARED, Contents
@@ -62,9 +65,9 @@ def same(path: Path, file: RemoteFile) -> bool:
 
 
 def git_sha1(path: Path) -> str:
-    from huggingface_hub.utils.sha import git_hash
-
-    return str(git_hash(path.read_bytes()))
+    """What git calls a file of these bytes."""
+    content = path.read_bytes()
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
 
 def commit(hub: Hub, contents: Contents, before: Remote, message: str) -> str:
@@ -87,7 +90,7 @@ def commit(hub: Hub, contents: Contents, before: Remote, message: str) -> str:
             )
             return str(done.oid)
         except Exception as error:
-            now = hub.look()
+            now = _asked(hub)
             if now is not None and not changes(contents, now.files):
                 return now.commit  # it had arrived; its answer had not
             if now is not None and now.commit != before.commit:
@@ -96,6 +99,18 @@ def commit(hub: Hub, contents: Contents, before: Remote, message: str) -> str:
                 raise trouble.explained(error, f"sending the files to {hub.repo}", hub.repo, hub.endpoint) from error
             time.sleep(max(trouble.retry_after(error), hub.patience.wait * 2.0**attempt))
     raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+def _asked(hub: Hub) -> Remote | None:
+    """The repository after a commit without an answer. Raises DeepicdError where it does not answer either."""
+    try:
+        return hub.look()
+    except DeepicdError as error:
+        raise DeepicdError(
+            f"The files were on their way to {hub.repo} when the server stopped answering; whether they arrived is not"
+            " known.",
+            "Run the same command again: it looks first and sends nothing twice.",
+        ) from error
 
 
 def moved(hub: Hub, contents: Contents, now: Remote) -> DeepicdError:
@@ -111,7 +126,9 @@ def card_difference(hub: Hub, contents: Contents, now: Remote) -> str:
     """How the card there differs from the one here, in lines; withheld where it has what may not be shown."""
     if README not in now.files or same(contents.files[README], now.files[README]):
         return "README.md is the same there and here; other files differ."
-    theirs = hub.read_text(README, now.commit)
-    if any(patterns.found(theirs.encode(), markdown=True)):
-        return "README.md differs; what stands there is not shown, since it has ids or words removed from notes."
-    return front.difference(theirs, contents.files[README].read_text(encoding="utf-8"))
+    with tempfile.TemporaryDirectory() as folder:
+        theirs = Path(folder) / README
+        theirs.write_text(hub.read_text(README, now.commit), encoding="utf-8")
+        if check_files([Sent(README, theirs, None)], contents.notes_from).findings:
+            return "README.md differs; what stands there is not shown: it has ids of MIMIC or words of its notes."
+        return front.difference(theirs.read_text(encoding="utf-8"), contents.files[README].read_text(encoding="utf-8"))

@@ -86,6 +86,16 @@ def test_credentialed_rows_are_refused_in_public_and_in_an_open_repository(
         assert len(loopback.hub.repos[repo].commits) == 1
 
 
+def test_behind_a_gate_that_is_opened_by_hand_rows_may_be_seen_to_exist(
+    loopback: Loopback, send: Send, credentialed: Path
+) -> None:
+    repo = loopback.new()
+    done = send(credentialed, repo, "rows", responsible=sentence(repo, loopback.url), gated=True, public=True)
+    assert done.remote.visibility == "public, with a gate opened by hand"
+    assert not [state for state in loopback.states(repo) if state.open]
+    assert [state.step for state in loopback.states(repo) if not state.private] == ["settings"]
+
+
 def test_a_repository_that_is_public_against_our_wish_gets_nothing(
     loopback: Loopback, send: Send, made_up: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -132,6 +142,19 @@ def test_a_card_edited_on_the_hub_is_shown_and_not_written_over(loopback: Loopba
     with pytest.raises(DeepicdError, match="is not shown") as refused:
         send(made_up, repo)
     assert "10000032" not in str(refused.value)
+
+
+def test_a_card_that_was_not_published_from_here_is_not_written_over(
+    loopback: Loopback, send: Send, made_up: Path
+) -> None:
+    from hub_state import blob
+
+    repo = loopback.new()
+    there = loopback.hub.create(repo, "sam")
+    there.commit("sam", "mine", {**there.head.tree, "README.md": blob(b"My own words.\n")})
+    with pytest.raises(DeepicdError, match="was not published from here: nothing was sent") as refused:
+        send(made_up, repo)
+    assert "-My own words." in str(refused.value)
 
 
 def edit(loopback: Loopback, repo: str, line: str) -> None:
