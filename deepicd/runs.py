@@ -91,7 +91,7 @@ def plan(command: str, *, options: Mapping[str, Any], inputs: Mapping[str, Path]
     for path in inputs.values():
         if upstream := read(path if path.is_dir() else path.parent):
             lineage |= upstream.get("lineage", {})
-            lineage[upstream["command"]] = portable(upstream)
+            lineage[upstream["command"]] = _portable(upstream)
     digests = {path: store.digest(path) for path in set(inputs.values())}  # one file may play several parts
     return Plan(
         command=command,
@@ -101,7 +101,7 @@ def plan(command: str, *, options: Mapping[str, Any], inputs: Mapping[str, Path]
     )
 
 
-def portable(record: Record) -> Record:
+def _portable(record: Record) -> Record:
     """A record as others may carry it: no paths of this machine, no second copy of its own lineage."""
     kept = {key: value for key, value in record.items() if key not in ("argv", "lineage")}
     kept["inputs"] = {role: {"digest": entry["digest"]} for role, entry in record["inputs"].items()}

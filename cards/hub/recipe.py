@@ -4,30 +4,31 @@
     recipe/recipe.yaml       the settings of the distillation
     recipe/prompts.md        what the teacher was asked, with names in braces for what each row has of its own
     recipe/split.csv         which row is in which split, by fingerprint
-    recipe/statistics.json   counts, small cells withheld where the rows are credentialed
+    recipe/statistics.json   the counts that the card shows
 
 The fingerprint of a row is HMAC-SHA256 of its note_id under its own admission note as the key. A plain digest of an id
 would be as good as the id: a note_id is one of ten million patients and a small number, all tried in a minute. A salt
 that is published with it changes nothing, and one that is kept helps nobody to compare. The note is the key that
 exactly those have who may see the row, and nobody else can guess. Short notes can be guessed, though, so rows under
-fifty words are left out and counted.
+fifty words are left out; of credentialed rows ten at least, and splits of fewer than ten, so that the length of the
+list tells no count that the card withholds.
 """
 
 import hashlib
 import hmac
 import re
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import yaml
 
-from cards.statistics import SMALLEST_CELL, funnel_steps, statistics
 from deepicd import runs, store
-from deepicd.icd10cm import CHAPTERS
 
 SHORTEST = 50  # words of a note that is a key
+FEWEST = 10  # rows, as in the card
 _LOCAL = {"argv", "base_url", "contact", "path", "running", "series"}
 """Keys of records that tell of the machine or of who ran it."""
 _PATH = re.compile(r"^(~|/|[A-Za-z]:[\\/]|\.{1,2}[\\/])")
@@ -62,15 +63,11 @@ def write(dataset: Path, record: runs.Record, out: Path) -> None:
     )
     if asked := distilled["counts"].get("asked"):
         store.write_text(folder / "prompts.md", prompts(asked))
-    rows = sorted(fingerprints(dataset))  # the shortest notes first
-    short = sum(words < SHORTEST for words, _, _ in rows)
-    if record["origin"] == "mimic" and 0 < short < SMALLEST_CELL:
-        short = SMALLEST_CELL
-    lines = sorted(f"{print_},{split}\n" for _, print_, split in rows[short:])
-    store.write_text(folder / "split.csv", "row,split\n" + "".join(lines))
-    found = counted(dataset, record)
-    found["split.csv"] = {"rows": len(lines), "left out, the shortest notes": min(short, len(rows))}
-    store.write_json(folder / "statistics.json", found)
+    listed = split_list(fingerprints(dataset), credentialed=record["origin"] == "mimic")
+    store.write_text(folder / "split.csv", "row,split\n" + "".join(f"{print_},{split}\n" for print_, split in listed))
+    counts = dataset / "card" / "statistics.json"
+    shown = store.read_json(counts) if counts.is_file() else {"rows": record["counts"]["rows"]}
+    store.write_json(folder / "statistics.json", shown)
 
 
 def prompts(asked: Mapping[str, Any]) -> str:
@@ -90,29 +87,15 @@ def fingerprints(dataset: Path) -> Iterator[tuple[int, str, str]]:
                 yield len(row["note"].split()), fingerprint(row["note_id"], row["note"]), row["split"]
 
 
+def split_list(rows: Iterable[tuple[int, str, str]], *, credentialed: bool) -> list[tuple[str, str]]:
+    """Fingerprint and split of the rows that may be listed, in an order that says nothing."""
+    ordered = sorted(rows)  # the shortest notes first
+    short = sum(words < SHORTEST for words, _, _ in ordered)
+    listed = ordered[max(short, FEWEST) if credentialed else short :]
+    of_split = Counter(split for _, _, split in listed)
+    return sorted((print_, split) for _, print_, split in listed if not (credentialed and of_split[split] < FEWEST))
+
+
 def fingerprint(note_id: str, note: str) -> str:
     """HMAC-SHA256 of a note_id under the admission note, 32 hex digits of it."""
     return hmac.new(note.encode(), note_id.encode(), hashlib.sha256).hexdigest()[:32]
-
-
-def counted(dataset: Path, record: runs.Record) -> dict[str, Any]:
-    """Aggregates, as the card has them."""
-    origin = record["origin"]
-    found = statistics(dataset, origin)
-    counts = {
-        "rows": found.rows,
-        "codes": found.codes,
-        "chapters": {chapter.roman: found.chapters[chapter.number] for chapter in CHAPTERS},
-        "mean words of a trace": round(sum(found.words) / len(found.words), 1) if found.words else 0,
-        "funnel": funnel_steps(record["lineage"]["build"]["counts"]["funnel"]["steps"], origin),
-    }
-    return {name: _said(value) for name, value in counts.items()}
-
-
-def _said(value: Any) -> Any:
-    """A suppressed cell (None) in words."""
-    if isinstance(value, Mapping):
-        return {key: _said(entry) for key, entry in value.items()}
-    if isinstance(value, list):
-        return [_said(entry) for entry in value]
-    return "withheld" if value is None else value
