@@ -27,6 +27,8 @@ COMMANDS = {
     "distill": ("distill.commands:distill", "Cohort + knowledge → reasoning traces."),
     "judge": ("distill.commands:judge", "Traces → scores from 1 to 5 by another model."),
     "assemble": ("builders.commands:assemble", "Cohort + traces → dataset folder."),
+    "train": ("train.commands:train", "Train on the dataset; see what rewards pay."),
+    "evaluate": ("train.measuring:evaluate", "Answers of a model → the paper's metrics."),
     "card": ("cards.commands:card", "Dataset folder → README.md with figures."),
     "check-disclosure": ("cards.firewall.commands:check_disclosure", "May these files leave this machine?"),
     "publish": ("cards.hub.commands:publish", "Card, recipe, rows or resources → Hugging Face Hub."),

@@ -18,14 +18,14 @@ from typing import Any
 
 import click
 
-from deepicd import engines, runs, store
+from deepicd import disclosure, engines, rubric, runs, store
 from deepicd.engines import board, ledger
 from deepicd.engines.asking import Asker
 from deepicd.engines.ledger import Entry, Ledger
 from deepicd.errors import DeepicdError
 from deepicd.schema import SCORES
 from deepicd.tracefolder import recipe_folder
-from distill import agreement, disclosure, families, rubric
+from distill import agreement, families
 from distill.cases import NO_SCORE, Bench, Case
 from distill.recipe import Recipe
 from distill.rowfile import row_file

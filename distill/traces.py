@@ -17,14 +17,14 @@ from pathlib import Path
 
 import click
 
-from deepicd import engines, runs
+from deepicd import disclosure, engines, runs
 from deepicd.engines import Request, board, ledger, tokens
 from deepicd.engines.asking import Asker
 from deepicd.engines.ledger import Entry
 from deepicd.engines.recipe import RUNNING
 from deepicd.errors import DeepicdError
 from deepicd.progress import progress
-from distill import disclosure, prompt, rows, throughput, work
+from distill import prompt, rows, throughput, work
 from distill.desk import Desk, Prompt
 from distill.history import History
 from distill.recipe import Recipe

@@ -13,7 +13,8 @@ from cohorts import write_cohort
 
 from builders.assembly import assemble
 from cards.card import write_card
-from cards.statistics import chapters, funnel_steps, suppressed
+from cards.statistics import chapters, funnel_steps
+from deepicd.cells import suppressed
 from deepicd.errors import DeepicdError
 from deepicd.store import Origin
 from distill import traces

@@ -11,7 +11,7 @@ import pytest
 from deepicd.cli import COMMANDS
 
 REPOSITORY = Path(__file__).parent.parent.parent
-STAGES = ("scrapers", "guidelines", "builders", "distill", "cards")
+STAGES = ("scrapers", "guidelines", "builders", "distill", "train", "cards")
 ROOF = ("cli.py", "demo.py")  # the modules of the floor's folder that may call the stages
 
 

@@ -10,8 +10,8 @@ import pytest
 from cohorts import NOTE, write_cohort
 from conftest import Deepicd
 
+from deepicd import disclosure
 from deepicd.errors import DeepicdError
-from distill import disclosure
 from distill.recipe import Recipe
 
 SENTENCE = (

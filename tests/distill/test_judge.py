@@ -9,9 +9,9 @@ from conftest import Deepicd
 from openai_server import MODEL, StandIn, answer, openai_server, status
 
 from builders.assembly import assemble
-from deepicd import runs
+from deepicd import rubric, runs
 from deepicd.errors import DeepicdError
-from distill import rubric, traces
+from distill import traces
 from distill.families import families
 from distill.judge import judge
 from distill.recipe import Recipe
