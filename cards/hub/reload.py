@@ -5,8 +5,8 @@ Started before the upload ends, so that its imports cost nothing, and told what 
     {"repo": …, "revision": …, "files": {name: path here}, "configs": {config: {split: [paths here]}}, "full": false}
 
 Answers with one line, {"differences": […], "compared": "…"}. Configs, features and counts come from `datasets` as
-anybody calls it; rows are counted in the footers over there, and the first row of each split is compared. `full`
-downloads everything, counts what `load_dataset` loads and takes each file's digest.
+anybody calls it; rows are counted in the footers over there, and one row is compared. `full` downloads everything,
+counts what `load_dataset` loads and takes each file's digest.
 Run: python -m cards.hub.reload
 """
 
@@ -23,8 +23,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from cards.hub import front
 from cards.hub.client import Hub
-from cards.hub.contents import Contents
+from cards.hub.contents import README, Contents
 from cards.hub.trouble import Patience
 from deepicd.errors import DeepicdError
 
@@ -171,15 +172,17 @@ def compared(
                 differences.append(f"{name}: other bytes")
     rows = 0
     if configs:
-        import datasets
-
-        names = datasets.get_dataset_config_names(repo, revision=revision)
+        readme = Path(hf_hub_download(repo, README, repo_type="dataset", revision=revision))
+        values, _ = front.parted(readme.read_text(encoding="utf-8"))
+        names = [entry["config_name"] for entry in values["configs"]]
         if sorted(names) != sorted(configs):
             differences.append(f"configs: {', '.join(names)} instead of {', '.join(configs)}")
         by_path = {path: name for name, path in files.items()}
+        firsts = [paths[0] for splits in configs.values() for paths in splits.values()]
+        smallest = min(firsts, key=lambda path: Path(path).stat().st_size)
 
         def one(config: str) -> list[str | int]:
-            return list(_config(repo, revision, config, configs[config], HfFileSystem(), by_path, full))
+            return list(_config(repo, revision, config, configs[config], HfFileSystem(), by_path, smallest, full))
 
         with ThreadPoolExecutor() as pool:  # most of it is waiting for answers
             found = [line for lines in pool.map(one, sorted(set(names) & set(configs))) for line in lines]
@@ -196,6 +199,7 @@ def _config(
     splits: Mapping[str, list[str]],
     remote: Any,
     by_path: Mapping[str, str],
+    sample: str,
     full: bool,
 ) -> Iterator[str | int]:
     """Differences of a config, and rows that were counted."""
@@ -210,22 +214,26 @@ def _config(
         here = datasets.Features.from_arrow_schema(pq.read_schema(paths[0]))
         if stream[split].features not in (None, here):
             yield f"{config}, {split}: other features"
-        expected = sum(pq.read_metadata(path).num_rows for path in paths)
-        counted = 0
+        expected, counted = sum(pq.read_metadata(path).num_rows for path in paths), 0
         for path in paths:
             with remote.open(f"datasets/{repo}@{revision}/{by_path[path]}") as file:
                 counted += pq.read_metadata(file).num_rows
         promised = stream[split].info.splits
         if promised and split in promised and promised[split].num_examples != expected:
             yield f"{config}, {split}: the card promises {promised[split].num_examples:,} rows, there are {expected:,}"
-        first = next(iter(stream[split]), None)
-        if first != next(pq.ParquetFile(paths[0]).iter_batches(1)).to_pylist()[0]:
+        if sample == paths[0] and _first_here(sample) != next(iter(stream[split]), None):
             yield f"{config}, {split}: another first row"
         if full:
             counted = datasets.load_dataset(repo, config, revision=revision, split=split).num_rows
         if counted != expected:
             yield f"{config}, {split}: {counted:,} rows instead of {expected:,}"
         yield counted
+
+
+def _first_here(path: str) -> Any:
+    import pyarrow.parquet as pq
+
+    return next(pq.ParquetFile(path).iter_batches(1)).to_pylist()[0]
 
 
 if __name__ == "__main__":
