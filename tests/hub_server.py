@@ -75,19 +75,16 @@ class _Handler(Api, BaseHTTPRequestHandler):
         except Refused as refused:
             headers = {"X-Error-Message": refused.message} | ({"X-Error-Code": refused.code} if refused.code else {})
             status, body = refused.status, json.dumps({"error": refused.message, **refused.more}).encode()
-        if fault and fault.kind == "lost":
+        if fault and fault.kind in ("lost", "stall"):
             self.close_connection = True
-            return None
+            return self._wait() if fault.kind == "stall" else None
         return self._send(status, headers, body, cut=bool(fault))
 
     def _instead(self, fault: Fault, length: int) -> None:
         if fault.kind in ("drop", "hang"):
             self.close_connection = True
             if fault.kind == "hang":
-                with suppress(OSError):
-                    self.connection.settimeout(20)
-                    while self.connection.recv(2**16):
-                        pass
+                self._wait()
             return
         self._skip(length)
         if fault.kind == "html":
@@ -95,6 +92,13 @@ class _Handler(Api, BaseHTTPRequestHandler):
         else:
             headers = {"X-Error-Message": fault.message, **fault.headers}
             self._send(fault.status, headers, json.dumps({"error": fault.message}).encode())
+
+    def _wait(self) -> None:
+        """Until the other side has gone."""
+        with suppress(OSError):
+            self.connection.settimeout(20)
+            while self.connection.recv(2**16):
+                pass
 
     def _send(self, status: int, headers: dict[str, str], body: bytes | Path, *, cut: bool = False) -> None:
         size = body.stat().st_size if isinstance(body, Path) else len(body)

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Literal
 
 Gate = Literal["auto", "manual"] | bool
-Kind = Literal["status", "drop", "hang", "html", "truncate", "lost"]
+Kind = Literal["status", "drop", "hang", "html", "truncate", "lost", "stall"]
 """status: this answer instead. drop: no answer, nothing done. hang: likewise, and the connection stays open.
-html: a page of some proxy. truncate: done, half of the answer. lost: done, no answer."""
+html: a page of some proxy. truncate: done, half of the answer. lost: done, no answer. stall: done, no
+answer, and the connection stays open."""
 
 LFS = (".parquet", ".png", ".arrow", ".bin", ".zip", ".gz")
 STEPS = (

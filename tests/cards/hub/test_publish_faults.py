@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -19,7 +20,7 @@ from hub_state import Fault, Kind, User
 
 from cards.hub.rules import sentence
 
-from .conftest import Loopback
+from .conftest import Loopback, Run
 
 STEPS = (
     "whoami", "info", "create", "settings", "validate-yaml", "preupload", "lfs-batch", "lfs-put", "lfs-verify",
@@ -147,3 +148,44 @@ def test_under_every_other_fault_too(
 def test_the_cases_that_always_run_are_of_the_matrix() -> None:
     assert {str(case) for case in MATRIX} >= ALWAYS
     assert len(MATRIX) >= 140
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", ["create", "lfs-put", "commit", "resolve"])
+def test_a_publication_that_is_killed_is_finished_by_the_same_command(
+    step: str, loopback: Loopback, made_up: Path, run: Run, tmp_path: Path
+) -> None:
+    """Killed while an answer is outstanding: before anything is done, or (commit) after it was."""
+    repo, token = loopback.new(), f"hf_killed_{step}"
+    loopback.hub.users[token] = User("sam")
+    kind: Kind = "stall" if step == "commit" else "hang"
+    loopback.hub.faults.append(Fault(step, kind, repo=repo, token=token))
+    asked = len(loopback.hub.requests)
+    words = [
+        sys.executable,
+        "-m",
+        "deepicd",
+        "publish",
+        str(made_up),
+        repo,
+        "--what",
+        "rows",
+        "--records",
+        str(tmp_path),
+    ]
+    environment = {**os.environ, "HF_ENDPOINT": loopback.url, "HF_TOKEN": token, "HF_HUB_DISABLE_XET": "1",
+                   "HF_HOME": str(tmp_path / "home")}  # fmt: skip
+    process = subprocess.Popen(
+        words, env=environment, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 60
+    while step not in {done for done, _ in loopback.hub.requests[asked:]} and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.3)
+    process.kill()
+    process.wait()
+    loopback.hub.faults.clear()
+    again = run("publish", made_up, repo, "--what", "rows", "--records", tmp_path)
+    assert again.code == 0, again.err
+    assert len(loopback.hub.repos[repo].commits) == 2
+    assert all(state.private for state in loopback.states(repo))
