@@ -24,7 +24,7 @@ demo: $(DEMO)/.ready ## the whole chain on made-up records, into out/demo; ENGIN
 	$(DEMO)/bin/deepicd demo $(OUT) --engine $(ENGINE)
 
 test: $(READY) ## the quick tests (no torch, about two minutes)
-	$(BIN)/python -m pytest -n auto -m "not engines"
+	$(BIN)/python -m pytest -n auto -m "not engines and not slow"
 
 # Engine tests share what they start (vLLM takes half a minute), so they are one process's.
 test-full: $(FULL_READY) ## all tests, those with vLLM, Ray and transformers too

@@ -32,6 +32,9 @@ COMMANDS = {
     "card": ("cards.commands:card", "Dataset folder or trained model → README.md with figures."),
     "bundle": ("cards.commands:bundle", "Dataset folder → submission to PhysioNet."),
     "rehydrate": ("builders.commands:rehydrate", "Bundle without notes + MIMIC → dataset folder, as it was."),
+    "check-disclosure": ("cards.firewall.commands:check_disclosure", "May these files leave this machine?"),
+    "publish": ("cards.hub.commands:publish", "Card, recipe, rows or resources → Hugging Face Hub."),
+    "retract": ("cards.hub.commands:retract", "A published repository → private."),
 }
 OURS = {target.split(".")[0] for target, _ in COMMANDS.values()}
 

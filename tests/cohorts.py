@@ -30,7 +30,7 @@ def write_cohort(
     notes: Sequence[str] = (),
 ) -> Path:
     """A folder as `deepicd build` leaves it; the codes take turns. `notes`: those of the first rows of train."""
-    options = {"seed": 42, "split": "patient", "rows": rows, "codes": codes, "notes": list(notes)}
+    options = {"seed": 42, "split": "patient", "rows": rows, "codes": codes, "notes": store.digest_of(list(notes))}
     plan = runs.plan("build", options=options, inputs={})
     with runs.fresh_folder(folder, plan, origin, overwrite=True) as run:
         for place, split in enumerate(SPLITS):
