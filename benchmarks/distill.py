@@ -95,7 +95,7 @@ def memory(folder: Path, seeds: Path, rows: int) -> dict[str, Any]:
 
 def ledger(folder: Path, rows: int) -> dict[str, Any]:
     """Of one row: to write an answer of 480 words and its findings; to read both; to open a ledger, in seconds."""
-    from distill.ledger import opened
+    from deepicd.engines.ledger import opened
 
     text, keys = "word " * 480, [hashlib.sha256(str(n).encode()).hexdigest()[:32] for n in range(rows)]
     clock = time.perf_counter()

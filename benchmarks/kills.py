@@ -8,7 +8,7 @@ from pathlib import Path
 
 from deepicd import runs
 
-RECIPE = "{engine: rehearsal, teacher: none}"
+RECIPE = "{engine: rehearsal, model: none}"
 
 
 def command(cohort: Path, out: Path) -> list[str | Path]:

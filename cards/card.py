@@ -8,8 +8,9 @@ OUT/card/run.json
 from pathlib import Path
 from typing import Any
 
-from cards.statistics import PAPER, SMALLEST_CELL, Statistics, funnel_steps, statistics, suppressed
+from cards.statistics import PAPER, Statistics, funnel_steps, statistics
 from deepicd import runs, store
+from deepicd.cells import SMALLEST_CELL, suppressed
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import CHAPTERS
 from deepicd.schema import DATASET, SPLITS

@@ -8,17 +8,15 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pyarrow.parquet as pq
 
+from deepicd.cells import SMALLEST_CELL, suppressed
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import CHAPTERS, Code
 from deepicd.schema import DATASET, SPLITS
 from deepicd.store import Origin, parquet_file
-
-SMALLEST_CELL = 10
-Key = TypeVar("Key")
 
 # DeepICD-R1, Table 2 and the dataset section.
 PAPER = {
@@ -97,24 +95,6 @@ def chapters(codes: Sequence[str], origin: Origin) -> dict[int, int | None]:
     counted = Counter(Code(code).chapter.number for code in codes)
     every = {chapter.number: counted[chapter.number] for chapter in CHAPTERS}
     return suppressed(every) if origin == "mimic" else dict(every)
-
-
-def suppressed(cells: Mapping[Key, int]) -> dict[Key, int | None]:
-    """Cells with those of 1 to 9 hidden (None), and the next smallest with them until the total no longer tells.
-
-    It tells where one cell is hidden, or where what is hidden adds up to fewer than ten.
-
-    >>> suppressed({"a": 100, "b": 40, "c": 3, "d": 0})
-    {'a': 100, 'b': None, 'c': None, 'd': 0}
-    """
-    rising = sorted((key for key, count in cells.items() if count), key=cells.__getitem__)
-    hidden = [key for key in rising if cells[key] < SMALLEST_CELL]
-    others = iter(rising[len(hidden) :])
-    while hidden and (len(hidden) == 1 or sum(cells[key] for key in hidden) < SMALLEST_CELL):
-        if (another := next(others, None)) is None:
-            break
-        hidden.append(another)
-    return {key: None if key in hidden else count for key, count in cells.items()}
 
 
 def funnel_steps(steps: Sequence[Mapping[str, Any]], origin: Origin) -> list[dict[str, Any]]:

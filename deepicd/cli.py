@@ -27,6 +27,7 @@ COMMANDS = {
     "distill": ("distill.commands:distill", "Cohort + knowledge → reasoning traces."),
     "judge": ("distill.commands:judge", "Traces → scores from 1 to 5 by another model."),
     "assemble": ("builders.commands:assemble", "Cohort + traces → dataset folder."),
+    "train": ("train.commands:train", "Train on the dataset; see what rewards pay."),
     "card": ("cards.commands:card", "Dataset folder → README.md with figures."),
 }
 OURS = {target.split(".")[0] for target, _ in COMMANDS.values()}

@@ -84,3 +84,30 @@ def parse(text: str) -> Completion | Malformed:
         return Malformed("empty trace")
     code = Code.find(text[at[2] + len(DIAGNOSIS) : at[3]])
     return Completion(trace, code) if code else Malformed("no code in the diagnosis")
+
+
+def parse_several(text: str) -> tuple[Completion, ...] | Malformed:
+    """The answers in a text that gives one after the other, each with both blocks; what breaks one breaks all.
+
+    >>> [answer.code.value for answer in parse_several(write("Cough.", Code("J189")) + write("Thirst.", Code("E119")))]
+    ['J189', 'E119']
+    """
+    answers: list[Completion] = []
+    start = 0
+    while (end := text.find(DIAGNOSIS_END, start)) >= 0:
+        end += len(DIAGNOSIS_END)
+        answer = parse(text[start:end])
+        if isinstance(answer, Malformed):
+            return answer
+        answers.append(answer)
+        start = end
+    if text[start:].strip():
+        return Malformed("text outside the blocks" if answers else "missing tag")
+    return tuple(answers) or Malformed("missing tag")
+
+
+def diagnosis(text: str) -> str | None:
+    """What stands in the first diagnosis block, whatever is around it; None where no block is opened and closed."""
+    start = text.find(DIAGNOSIS)
+    end = text.find(DIAGNOSIS_END, start) if start >= 0 else -1
+    return text[start + len(DIAGNOSIS) : end] if end >= 0 else None

@@ -5,15 +5,18 @@
 """
 
 from collections.abc import Iterable
-from itertools import takewhile
 
 from deepicd.icd10cm import Code
 
 
 def prefix_overlap(predicted: str, truth: str) -> int:
     """Characters that the two codes share from the first on, dots not counted (DeepICD-R1, equation 1: O)."""
-    pairs = zip(predicted.replace(".", ""), truth.replace(".", ""), strict=False)
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+    shared = 0
+    for mine, theirs in zip(predicted.replace(".", ""), truth.replace(".", ""), strict=False):
+        if mine != theirs:
+            break
+        shared += 1
+    return shared
 
 
 def accuracy_by_level(pairs: Iterable[tuple[Code | None, Code]]) -> dict[str, float | None]:

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from deepicd import store
+from deepicd import rubric, store
+from deepicd.engines import Request
+from deepicd.engines.ledger import Entry, Ledger
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
 from deepicd.schema import SPLITS, TRACES
-from distill import desk, prompt, rubric
-from distill.engines import Request
-from distill.ledger import Entry, Ledger
+from distill import desk, prompt
 from distill.prompt import Material
 from distill.recipe import Recipe
 from distill.sources import Row, Sources
@@ -101,8 +101,12 @@ class Bench:
 
     def _case(self, split: str, row: Row, trace: Row, guidelines: str | None) -> Case:
         code = Code(trace["icd_code"])  # a kept trace closes on the code that it was given
-        known = self.read.knowledge.description(code)
-        material = Material(row["admission_note"], code, code.title or row["icd_title"], known, guidelines)
-        messages = rubric.messages(material, trace["trace"])
+        note, title, known = (
+            row["admission_note"],
+            code.title or row["icd_title"],
+            self.read.knowledge.description(code),
+        )
+        material = Material(note, code, title, known, guidelines)
+        messages = rubric.messages(note, trace["trace"], code, title, description=known, guidelines=guidelines)
         payload = prompt.digest(messages, "")
         return Case(self.recipe, row["note_id"], split, material, trace["trace"], messages, payload)

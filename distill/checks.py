@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from deepicd.completion import Completion, parse
+from deepicd.repetition import repeated
 from distill import wording
 from distill.grounding import Share, grounding
 from distill.prompt import Material
@@ -91,7 +92,7 @@ def findings(text: str, finish_reason: str, material: Material) -> Findings:
         words=len(split),
         named_at=wording.named_at(trace, material.code, material.title, material.note),
         giveaways=wording.giveaways(trace),
-        repeated=wording.repeated(split),
+        repeated=repeated(split),
         english=wording.english(split),
         other_script=wording.other_script(trace),
         numbers=grounded.numbers,

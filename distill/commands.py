@@ -14,7 +14,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 # What both commands may override of a recipe, by the recipe's own name for it.
 _OVERRIDES = [
     click.option("--engine", help="vllm, endpoint, ray, transformers or rehearsal."),
-    click.option("--model", "teacher", help="The model, by name or path."),
+    click.option("--model", help="The model, by name or path."),
     click.option("--base-url", help="Of the engine endpoint: http://127.0.0.1:8000/v1"),
     click.option("--seed", type=int),
     click.option("--set", "fields", multiple=True, metavar="FIELD=VALUE",
@@ -163,7 +163,7 @@ def judge(traces: Path, out: Path, recipe_path: Path, fields: tuple[str, ...], *
     from distill import judge as judges
     from distill import recipe
 
-    overrides = {name: options.pop(name) for name in ("engine", "teacher", "base_url", "seed")}
+    overrides = {name: options.pop(name) for name in ("engine", "model", "base_url", "seed")}
     chosen = recipe.load(recipe_path).but(**overrides).but(**_fields(fields))
     counts = judges.judge(traces, out, chosen, **options)["counts"]
     shares = ", ".join(f"{score}: {number:,}" for score, number in counts["scores"].items())

@@ -9,13 +9,13 @@ from functools import cached_property, lru_cache
 from typing import Any, Literal
 
 from deepicd import store
+from deepicd.engines import Request
+from deepicd.engines.tokens import CHAT, Tokens
 from deepicd.icd10cm import Code
 from deepicd.knowledge import Knowledge
 from distill import prompt
-from distill.engines import Request
 from distill.prompt import Material
 from distill.recipe import GuidelineText, Recipe
-from distill.tokens import CHAT, Tokens
 
 Unasked = Literal["no note", "too long for the context"]
 """Why a row is not put to the teacher."""
@@ -116,5 +116,5 @@ def _nothing(_: Code) -> None:
 
 def key(recipe: Recipe, note_id: str, payload: str, attempt: int) -> str:
     """The ledger's key of an attempt: all that decides what is written, and nothing of where it runs."""
-    model = [recipe.by_model, recipe.teacher, recipe.revision, recipe.dtype]
+    model = [recipe.by_model, recipe.model, recipe.revision, recipe.dtype]
     return store.digest_of([note_id, payload, model, recipe.sampling, recipe.seed_of(attempt), attempt])[:32]

@@ -38,7 +38,7 @@ def compared(teacher: str, recipe: Recipe, *, allow_same: bool) -> str | None:
     """
     if not recipe.by_model:
         return "No model has read these traces: the scores are drawn by chance."
-    judge = recipe.teacher
+    judge = recipe.model
     shared = families(teacher) & families(judge)
     if judge == teacher or shared:
         if not allow_same:

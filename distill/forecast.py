@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from deepicd import engines
+from deepicd.engines import board
+from deepicd.engines.asking import Asker
+from deepicd.engines.board import Board
 from deepicd.errors import DeepicdError
 from deepicd.progress import duration
-from distill import board, engines, traces
-from distill.asking import Asker
-from distill.board import Board
+from distill import traces
 from distill.recipe import Recipe
 
 FILLS = 4  # times that a pilot should fill the engine, for its rate to be more than start and end

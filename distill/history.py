@@ -7,10 +7,10 @@ passed do not count, however they got there, so that the rows of a run do not de
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from deepicd.engines.ledger import Entry, Ledger
 from distill import checks
 from distill.checks import Findings, Reason
 from distill.desk import Desk, Prompt
-from distill.ledger import Entry, Ledger
 
 
 @dataclass(frozen=True, slots=True)

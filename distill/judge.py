@@ -1,6 +1,6 @@
 """`deepicd judge`: a score from 1 to 5 for each kept trace, by a model of another family than the teacher.
 
-    OUT/ledger/…                     every answer of every judge (distill.ledger)
+    OUT/ledger/…                     every answer of every judge (deepicd.engines.ledger)
     OUT/<recipe digest>/scores/…     one row a trace; derived from the ledger
     OUT/<recipe digest>/run.json
     OUT/agreement.json               where two judges or more have scored: how far they agree (distill.agreement)
@@ -18,14 +18,15 @@ from typing import Any
 
 import click
 
-from deepicd import runs, store
+from deepicd import disclosure, engines, rubric, runs, store
+from deepicd.engines import board, ledger
+from deepicd.engines.asking import Asker
+from deepicd.engines.ledger import Entry, Ledger
 from deepicd.errors import DeepicdError
 from deepicd.schema import SCORES
 from deepicd.tracefolder import recipe_folder
-from distill import agreement, board, disclosure, engines, families, ledger, rubric
-from distill.asking import Asker
+from distill import agreement, families
 from distill.cases import NO_SCORE, Bench, Case
-from distill.ledger import Entry, Ledger
 from distill.recipe import Recipe
 from distill.rowfile import row_file
 from distill.sources import Row, sources
@@ -55,7 +56,7 @@ def judge(
     engines.check(recipe)
     traces = recipe_folder(traces)
     made = runs.required(traces, "distill")
-    doubt = families.compared(made["options"]["teacher"], recipe, allow_same=same_family)
+    doubt = families.compared(made["options"]["model"], recipe, allow_same=same_family)
     read = sources(
         cohort or _of(made, "cohort"),
         guidelines or (_of(made, "guidelines") if "guidelines" in made["inputs"] else None),
@@ -135,7 +136,7 @@ def _row(case: Case, answers: list[Entry], unanswered: dict[str, str]) -> Row:
         "score": given.value if given else None,
         "why": given.why if given else None,
         "unscored_for": None if given else why_not,
-        "judge": case.recipe.teacher,
+        "judge": case.recipe.model,
         "revision": case.recipe.revision,
         "rubric": case.recipe.prompt,
         "prompt_sha256": case.payload,
@@ -149,7 +150,7 @@ def _compare(out: Path) -> None:
     """Say how far the judges of a folder agree, where there are two or more."""
     records = {path.parent: runs.read(path.parent) for path in sorted(out.glob("*/run.json"))}
     folders = {
-        f"{record['options']['teacher']} ({record['counts']['recipe_digest']})": folder
+        f"{record['options']['model']} ({record['counts']['recipe_digest']})": folder
         for folder, record in records.items()
         if record and record["command"] == "judge"
     }

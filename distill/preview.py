@@ -4,8 +4,9 @@ import sys
 from itertools import islice
 from pathlib import Path
 
+from deepicd.engines import tokens
 from deepicd.errors import DeepicdError
-from distill import prompt, tokens, traces, work
+from distill import prompt, traces, work
 from distill.desk import Desk, Prompt
 from distill.recipe import Recipe
 from distill.sources import Sources

@@ -165,7 +165,7 @@ def _shown(asked: Prompt, desk: Desk) -> Row:
     return {
         "recipe": recipe.name,
         "recipe_digest": recipe.digest,
-        "teacher": recipe.teacher,
+        "teacher": recipe.model,
         "revision": recipe.revision,
         **recipe.sampling,
         "prompt": recipe.prompt,

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from deepicd import store
-from distill import board
+from deepicd.engines import board
 
 
 def draw(out: Path, digest: str) -> Path | None:

@@ -1,6 +1,6 @@
 """The distillation run: a trace for each row of a cohort, checked, kept or rejected, and never paid for twice.
 
-    OUT/ledger/…                       every completion, as it comes (distill.ledger)
+    OUT/ledger/…                       every completion, as it comes (deepicd.engines.ledger)
     OUT/<recipe digest>/kept/…         rows that passed every check; derived from the ledger (distill.rows)
     OUT/<recipe digest>/rejected/…     every attempt that did not, text and reasons included
     OUT/<recipe digest>/run.json
@@ -17,16 +17,17 @@ from pathlib import Path
 
 import click
 
-from deepicd import runs
+from deepicd import disclosure, engines, runs
+from deepicd.engines import Request, board, ledger, tokens
+from deepicd.engines.asking import Asker
+from deepicd.engines.ledger import Entry
+from deepicd.engines.recipe import RUNNING
 from deepicd.errors import DeepicdError
 from deepicd.progress import progress
-from distill import board, disclosure, engines, ledger, prompt, rows, throughput, tokens, work
-from distill.asking import Asker
+from distill import prompt, rows, throughput, work
 from distill.desk import Desk, Prompt
-from distill.engines import Request
 from distill.history import History
-from distill.ledger import Entry
-from distill.recipe import RUNNING, Recipe
+from distill.recipe import Recipe
 from distill.sources import Sources, sources
 from distill.work import Work
 

@@ -1,4 +1,4 @@
-"""How a trace is worded: does it loop, is it English, does it give away that the diagnosis was known?
+"""How a trace is worded: is it English, does it give away that the diagnosis was known?
 
 Pure functions of the text, each linear in its length.
 """
@@ -7,8 +7,6 @@ import re
 from collections.abc import Sequence
 
 from deepicd.icd10cm import Code
-
-LOOP = 6  # words of a run that counts as repeated when it stands in the text once more
 
 # Words that carry grammar and no matter: some 40 in 100 words of English prose, some 25 of clinical shorthand.
 _ENGLISH = frozenset(
@@ -73,25 +71,6 @@ def named_at(trace: str, code: Code, title: str, note: str) -> float | None:
 def _code_pattern(code: Code) -> re.Pattern[str]:
     dotted = str(code).replace(".", r"\.?")
     return re.compile(rf"\b{dotted}\b(?!\.\d)", re.IGNORECASE)
-
-
-def repeated(words: Sequence[str]) -> float:
-    """Share of the words that stand in a run of six which has been there before: 0 none, near 1 a loop.
-
-    >>> repeated("the pain grew worse over two days".split())
-    0.0
-    >>> round(repeated("so it goes on and on again ".split() * 5), 2)
-    0.8
-    """
-    seen: set[tuple[str, ...]] = set()
-    covered = end = 0
-    for start in range(len(words) - LOOP + 1):
-        run = tuple(words[start : start + LOOP])
-        if run in seen:
-            covered += start + LOOP - max(start, end)
-            end = start + LOOP
-        seen.add(run)
-    return covered / len(words) if words else 0.0
 
 
 def english(words: Sequence[str]) -> float:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from distill.engines import Answer, Engine, Failure, Request
+from deepicd.engines import Answer, Engine, Failure, Request
 
 
 def request(number: int, words: str = "Chest pain since two hours.", **fields: object) -> Request:

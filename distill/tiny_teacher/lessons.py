@@ -12,8 +12,8 @@ import re
 from collections.abc import Iterable
 
 from deepicd.completion import write
-from distill.engines.rehearsal import statements
 from distill.prompt import Material
+from distill.rehearsal import statements
 
 QUOTED = 7  # words of a quotation at most: the more, the sooner a small model slips while copying
 FEWEST = 3  # words of a quotation of the story or the exam at least

@@ -21,6 +21,7 @@ import click
 import yaml
 
 from deepicd import store
+from deepicd.engines.shipped import NAME
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
 from deepicd.knowledge import Knowledge
@@ -28,7 +29,7 @@ from deepicd.schema import COHORT, SPLITS
 from distill import prompt
 from distill.prompt import Material
 from distill.recipe import Layout
-from distill.tiny_teacher import NAME, RECIPE
+from distill.tiny_teacher import RECIPE
 from distill.tiny_teacher.lessons import lesson
 from distill.tiny_teacher.vocabulary import END, learn
 

@@ -18,7 +18,7 @@ from deepicd.schema import DATASET
 from distill import traces
 from distill.recipe import Recipe
 
-RECIPE = Recipe("test", "rehearsal", "none", attempts=1)
+RECIPE = Recipe(name="test", engine="rehearsal", model="none", attempts=1)
 
 
 @pytest.fixture(scope="module")

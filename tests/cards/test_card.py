@@ -13,14 +13,15 @@ from cohorts import write_cohort
 
 from builders.assembly import assemble
 from cards.card import write_card
-from cards.statistics import chapters, funnel_steps, suppressed
+from cards.statistics import chapters, funnel_steps
+from deepicd.cells import suppressed
 from deepicd.errors import DeepicdError
 from deepicd.store import Origin
 from distill import traces
 from distill.judge import judge
 from distill.recipe import Recipe
 
-RECIPE = Recipe("test", "rehearsal", "none")
+RECIPE = Recipe(name="test", engine="rehearsal", model="none")
 CODES = ("I214", "I214", "I5021", "J189", "C7A8")
 
 
@@ -66,7 +67,11 @@ def test_datasets_loads_each_config_by_its_name_in_a_fresh_process(dataset: Path
 def test_a_card_of_scored_traces_names_the_judge(tmp_path: Path) -> None:
     cohort = write_cohort(tmp_path / "cohort", 100)
     traces.distill(cohort, tmp_path / "traces", RECIPE)
-    judge(tmp_path / "traces", tmp_path / "scores", Recipe("judge", "rehearsal", "a judge", prompt="rubric-1"))
+    judge(
+        tmp_path / "traces",
+        tmp_path / "scores",
+        Recipe(name="judge", engine="rehearsal", model="a judge", prompt="rubric-1"),
+    )
     assemble(cohort, tmp_path / "traces", tmp_path / "dataset", scores=tmp_path / "scores")
     write_card(tmp_path / "dataset")
     text = (tmp_path / "dataset" / "README.md").read_text()

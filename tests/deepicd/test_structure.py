@@ -11,7 +11,7 @@ import pytest
 from deepicd.cli import COMMANDS
 
 REPOSITORY = Path(__file__).parent.parent.parent
-STAGES = ("scrapers", "guidelines", "builders", "distill", "cards")
+STAGES = ("scrapers", "guidelines", "builders", "distill", "train", "cards")
 ROOF = ("cli.py", "demo.py")  # the modules of the floor's folder that may call the stages
 
 
@@ -35,7 +35,7 @@ def test_a_stage_imports_the_floor_and_no_other_stage(stage: str) -> None:
 
 
 def test_the_floor_imports_no_stage() -> None:
-    floor = [file for file in (REPOSITORY / "deepicd").glob("*.py") if file.name not in ROOF]
+    floor = [file for file in (REPOSITORY / "deepicd").rglob("*.py") if file.name not in ROOF]
     strays = {file.name: found for file in floor if (found := imported(file) & set(STAGES))}
     assert not strays
 

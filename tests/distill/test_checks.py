@@ -19,7 +19,7 @@ GOOD = (
     " heart rate of 110, on lisinopril 40 mg. I weighed a lung embolism against it, but nothing else in the findings"
     " speaks for that, and the heart remains the most likely source of all of this, so that I settle on a heart attack."
 )
-RECIPE = Recipe("test", "rehearsal", "none")
+RECIPE = Recipe(name="test", engine="rehearsal", model="none")
 
 
 def found(trace: str, finish: str = "stop", code: Code = CODE) -> Findings:

@@ -10,8 +10,8 @@ import pytest
 from cohorts import NOTE, write_cohort
 from conftest import Deepicd
 
+from deepicd import disclosure
 from deepicd.errors import DeepicdError
-from distill import disclosure
 from distill.recipe import Recipe
 
 SENTENCE = (
@@ -21,7 +21,7 @@ SENTENCE = (
 
 
 def recipe(host: str) -> Recipe:
-    return Recipe("test", "endpoint", "m", base_url=f"https://{host}/v1")
+    return Recipe(name="test", engine="endpoint", model="m", base_url=f"https://{host}/v1")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "10.0.0.7", "192.168.1.9", "172.16.3.4"])
@@ -88,8 +88,8 @@ def test_a_preview_needs_no_engine(tmp_path: Path, deepicd: Deepicd) -> None:
 
 def test_usage_reporting_is_off_before_an_engine_is_imported() -> None:
     script = (
-        "import os; from distill.engines import engine; from distill.recipe import Recipe;"
-        "engine(Recipe('a', 'rehearsal', 'b'));"
+        "import os; from deepicd.engines import engine; from distill.recipe import Recipe;"
+        "engine(Recipe(name='a', engine='rehearsal', model='b'));"
         "print(os.environ['VLLM_NO_USAGE_STATS'], os.environ['DO_NOT_TRACK'], os.environ['HF_HUB_DISABLE_TELEMETRY'])"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

@@ -7,9 +7,9 @@ from cohorts import rows_in, write_cohort
 from openai_server import MODEL, Fault, StandIn, answer, break_off, hang, openai_server, status
 
 from deepicd import runs
+from deepicd.engines import server
 from deepicd.errors import DeepicdError
 from distill import traces
-from distill.engines import server
 from distill.recipe import Recipe
 
 
@@ -20,7 +20,7 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def recipe(stand_in: StandIn, **fields: object) -> Recipe:
-    return Recipe("test", "endpoint", MODEL, base_url=stand_in.url, timeout=5.0).but(**fields)
+    return Recipe(name="test", engine="endpoint", model=MODEL, base_url=stand_in.url, timeout=5.0).but(**fields)
 
 
 def distilled(stand_in: StandIn, folder: Path, rows: int = 20, **fields: object) -> runs.Record:
@@ -124,7 +124,7 @@ def test_no_server_a_wrong_model_and_a_small_context_are_told_apart(tmp_path: Pa
         distilled(StandIn(url="http://127.0.0.1:9/v1"), tmp_path)
     with openai_server(max_model_len=4096) as stand_in:
         with pytest.raises(DeepicdError, match="It serves: stand-in"):
-            distilled(stand_in, tmp_path, teacher="another")
+            distilled(stand_in, tmp_path, model="another")
         with pytest.raises(DeepicdError, match="Add --context 4096"):
             distilled(stand_in, tmp_path)
         assert sum(distilled(stand_in, tmp_path, context=4096)["counts"]["kept"].values()) == 20

@@ -9,15 +9,15 @@ from conftest import Deepicd
 from openai_server import MODEL, StandIn, answer, openai_server, status
 
 from builders.assembly import assemble
-from deepicd import runs
+from deepicd import rubric, runs
 from deepicd.errors import DeepicdError
-from distill import rubric, traces
+from distill import traces
 from distill.families import families
 from distill.judge import judge
 from distill.recipe import Recipe
 
-TEACHER = Recipe("test", "rehearsal", "rehearsal")
-JUDGE = Recipe("judge", "rehearsal", "rehearsal", prompt=rubric.VERSION, guideline_text="relevant")
+TEACHER = Recipe(name="test", engine="rehearsal", model="rehearsal")
+JUDGE = Recipe(name="judge", engine="rehearsal", model="rehearsal", prompt=rubric.VERSION, guideline_text="relevant")
 
 
 def written(folder: Path, rows: int = 40) -> tuple[Path, Path]:
@@ -27,7 +27,7 @@ def written(folder: Path, rows: int = 40) -> tuple[Path, Path]:
 
 
 def by_server(stand_in: StandIn) -> Recipe:
-    return JUDGE.but(engine="endpoint", teacher=MODEL, base_url=stand_in.url, temperature=0.0, timeout=5.0)
+    return JUDGE.but(engine="endpoint", model=MODEL, base_url=stand_in.url, temperature=0.0, timeout=5.0)
 
 
 def test_every_kept_trace_gets_a_score_and_the_dataset_has_it(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_a_models_name_tells_its_family(model: str, expected: set[str]) -> None:
 def test_a_judge_of_the_teachers_family_is_refused_unless_allowed(tmp_path: Path) -> None:
     made = tmp_path / "traces"
     with openai_server() as stand_in:
-        teacher = Recipe("test", "endpoint", MODEL, base_url=stand_in.url, timeout=5.0)
+        teacher = Recipe(name="test", engine="endpoint", model=MODEL, base_url=stand_in.url, timeout=5.0)
         traces.distill(write_cohort(tmp_path / "cohort", 10), made, teacher)
         with pytest.raises(DeepicdError, match="is of the teacher's family"):
             judge(made, tmp_path / "scores", by_server(stand_in))

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from deepicd import store
+from deepicd.engines import ledger
 from deepicd.errors import DeepicdError
-from distill import ledger
 
 KEY, OTHER, THIRD = "5d" * 16, "ab" * 16, "0f" * 16
 
@@ -74,7 +74,7 @@ def test_a_line_that_a_session_wrote_before_it_was_killed_is_there(tmp_path: Pat
     script = f"""
 import os, signal, sys
 from pathlib import Path
-from distill import ledger
+from deepicd.engines import ledger
 with ledger.opened(Path(sys.argv[1]), "synthetic") as book:
     book.add_completion({KEY!r}, {{"text": "saved"}})
     os.kill(os.getpid(), signal.SIGKILL)

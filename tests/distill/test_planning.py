@@ -7,6 +7,7 @@ import pytest
 from cohorts import NOTE, write_cohort
 from conftest import Deepicd
 
+from deepicd.engines.tokens import Tokens
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
 from deepicd.knowledge import Description, Knowledge
@@ -14,11 +15,10 @@ from distill import forecast, prompt, traces
 from distill.desk import Desk
 from distill.prompt import Material
 from distill.recipe import Recipe
-from distill.tokens import Tokens
 from guidelines.parse import make
 from guidelines.sample import write_sample
 
-RECIPE = Recipe("test", "rehearsal", "none")
+RECIPE = Recipe(name="test", engine="rehearsal", model="none")
 DESCRIPTION = Description(
     code="I21", level="3", warning="medium", reasons=(), title="Akuter Myokardinfarkt", text="Ihr Herz."
 )

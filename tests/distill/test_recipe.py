@@ -15,7 +15,7 @@ def test_every_checked_in_recipe_parses(path: Path) -> None:
 
 
 def test_the_digest_is_of_the_settings_and_not_of_the_name() -> None:
-    base = Recipe("a", "rehearsal", "none")
+    base = Recipe(name="a", engine="rehearsal", model="none")
     assert len(base.digest) == 12
     assert base.but(name="b").digest == base.digest
     assert base.but(seed=43).digest != base.digest
@@ -25,10 +25,10 @@ def test_the_digest_is_of_the_settings_and_not_of_the_name() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("engine: rehearsal", "teacher missing"),
-        ("{engine: rehearsal, teacher: none, temprature: 0.9}", "Did you mean temperature?"),
-        ("{engine: rehearsal, teacher: none, seed: '42'}", "seed is '42'"),
-        ("{engine: rehearsal, teacher: none, min_words: 900}", "min_words 900 is above max_words 883"),
+        ("engine: rehearsal", "model missing"),
+        ("{engine: rehearsal, model: none, temprature: 0.9}", "Did you mean temperature?"),
+        ("{engine: rehearsal, model: none, seed: '42'}", "seed is '42'"),
+        ("{engine: rehearsal, model: none, min_words: 900}", "min_words 900 is above max_words 883"),
         ("- a list", "holds no recipe"),
         ("{", "is not YAML"),
     ],
@@ -46,6 +46,6 @@ def test_an_unknown_name_lists_ours(tmp_path: Path) -> None:
 
 
 def test_the_papers_settings_are_the_defaults() -> None:
-    recipe = parse({"engine": "rehearsal", "teacher": "none"}, "here")
+    recipe = parse({"engine": "rehearsal", "model": "none"}, "here")
     assert (recipe.temperature, recipe.seed, recipe.max_tokens) == (0.9, 42, 1024)
     assert (recipe.min_words, recipe.max_words) == (31, 883)

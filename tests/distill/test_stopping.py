@@ -15,7 +15,7 @@ from deepicd import runs
 from distill import traces
 from distill.recipe import Recipe
 
-RECIPE = Recipe("killed", "rehearsal", "none")
+RECIPE = Recipe(name="killed", engine="rehearsal", model="none")
 
 
 def answered(out: Path) -> Counter[str]:

@@ -10,12 +10,13 @@ import pytest
 from cohorts import NOTE, rows_in, write_cohort
 
 from deepicd import __version__, store
+from deepicd.engines import ledger
 from deepicd.errors import DeepicdError
 from deepicd.schema import DESCRIPTIONS
-from distill import ledger, traces
+from distill import traces
 from distill.recipe import Recipe
 
-RECIPE = Recipe("test", "rehearsal", "none")
+RECIPE = Recipe(name="test", engine="rehearsal", model="none")
 ONCE = RECIPE.but(attempts=1)
 
 

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from distill import tiny_teacher
-from distill.engines import Engine, engine
+from deepicd.engines import Engine, engine, shipped
 from distill.recipe import Recipe, load
 
 os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
@@ -47,9 +46,9 @@ def server() -> Iterator[str]:
     options = f"--host 127.0.0.1 --port {port} --max-model-len 2048 --enforce-eager"
     # a seeded request whose prompt is read in chunks stops vllm-cpu
     whole = "--no-enable-chunked-prefill --max-num-batched-tokens 8192"
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(tiny_teacher.WEIGHTS)]
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(shipped.WEIGHTS)]
     command += ["--structured-outputs-config", '{"backend": "xgrammar", "disable_any_whitespace": true}']
-    command += ["--served-model-name", tiny_teacher.NAME, *options.split(), *whole.split()]
+    command += ["--served-model-name", shipped.NAME, *options.split(), *whole.split()]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         _wait_for(f"http://127.0.0.1:{port}/health", process)

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 from asking import answers, request
 
+from deepicd.engines import Answer, Engine, Failure, engine
 from deepicd.errors import DeepicdError
-from distill.engines import Answer, Engine, Failure, engine
 from distill.recipe import Recipe
 
 pytestmark = [pytest.mark.engines, pytest.mark.xdist_group("engines")]

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from asking import answers, request
 
+from deepicd.engines import Answer, Engine, Failure, engine
+from deepicd.engines.shipped import WEIGHTS
 from deepicd.errors import DeepicdError
-from distill.engines import Answer, Engine, Failure, engine
 from distill.recipe import Recipe
-from distill.tiny_teacher import WEIGHTS
 
 pytestmark = [pytest.mark.engines, pytest.mark.xdist_group("engines")]
 
@@ -61,7 +61,7 @@ def test_an_answer_meets_the_schema_it_is_asked_in(vllm: Engine) -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"teacher": "nobody/no-such-model"}, "There is no model 'nobody/no-such-model'"),
+        ({"model": "nobody/no-such-model"}, "There is no model 'nobody/no-such-model'"),
         ({"context": 32_768}, "reads 2,048 tokens at most, and the recipe's context is 32,768"),
         ({"context": 256}, "has no room for a prompt beside 256 to write"),
     ],
@@ -84,7 +84,7 @@ def test_damaged_weights_are_named_in_one_line(tiny: Recipe, tmp_path: Path) -> 
         content = file.read_bytes()
         (tmp_path / file.name).write_bytes(content[:100_000] if file.suffix == ".safetensors" else content)
     with pytest.raises(DeepicdError, match=r"vLLM cannot run .*Error: ") as error:
-        engine(tiny.but(teacher=str(tmp_path)))
+        engine(tiny.but(model=str(tmp_path)))
     assert "Traceback" not in str(error.value)
 
 
@@ -97,5 +97,5 @@ def test_a_cache_too_small_for_one_prompt_gets_advice(
     (tmp_path / "config.json").write_text(json.dumps(config | {"max_position_embeddings": 2_000_000}))
     monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
     with pytest.raises(DeepicdError, match="does not fit into memory") as error:
-        engine(tiny.but(teacher=str(tmp_path), context=1_500_000))
+        engine(tiny.but(model=str(tmp_path), context=1_500_000))
     assert "Lower `context`" in error.value.advice

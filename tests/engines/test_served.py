@@ -5,7 +5,7 @@ import json
 import pytest
 from asking import answers, request
 
-from distill.engines import Answer, Engine, engine
+from deepicd.engines import Answer, Engine, engine
 from distill.recipe import Recipe
 
 pytestmark = [pytest.mark.engines, pytest.mark.xdist_group("engines")]

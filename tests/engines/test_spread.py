@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from asking import answers, request
 
-from distill.engines import Answer, engine
+from deepicd.engines import Answer, engine
 from distill.recipe import Recipe
 
 pytestmark = [pytest.mark.engines, pytest.mark.xdist_group("engines")]

@@ -8,7 +8,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from distill.prompt import Material
+from deepicd.crosswalk import Description
+from deepicd.icd10cm import Code
 
 VERSION = "rubric-1"
 
@@ -50,15 +51,16 @@ class Score(NamedTuple):
     why: str
 
 
-def messages(material: Material, trace: str) -> list[dict[str, str]]:
+def messages(
+    note: str, trace: str, code: Code, title: str, *, description: Description | None, guidelines: str | None
+) -> list[dict[str, str]]:
     """The chat that asks for one score; what traces of one code share comes first."""
-    description = material.description
     about = f"\n\nWhat patients are told of it:\n{description.text}" if description else ""
     user = "\n\n".join(
         [
-            f"# Coding guidelines that bear on the code\n{material.guidelines or '(none)'}",
-            f"# The code it closes on\n{material.code}: {material.title}{about}",
-            f"# Admission note\n{material.note}",
+            f"# Coding guidelines that bear on the code\n{guidelines or '(none)'}",
+            f"# The code it closes on\n{code}: {title}{about}",
+            f"# Admission note\n{note}",
             f"# The line of thought\n{trace}",
         ]
     )

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from deepicd.engines import Answer
 from deepicd.progress import Advance, progress
-from distill.engines import Answer
 
 FOLDER = "progress"
 DENSITY = 100  # samples are a hundredth of the time so far apart: dense early, and no more than a thousand a day

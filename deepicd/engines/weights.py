@@ -7,9 +7,9 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
+from deepicd.engines import shipped
+from deepicd.engines.recipe import ModelRecipe
 from deepicd.errors import DeepicdError
-from distill import tiny_teacher
-from distill.recipe import Recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,24 +21,24 @@ class Model:
     """transformers' configuration of it."""
 
 
-def found(recipe: Recipe) -> Model:
+def found(recipe: ModelRecipe) -> Model:
     """The teacher's model. Raises DeepicdError where there is none, or its context is smaller than the recipe's."""
     from transformers import AutoConfig
 
-    path, revision = tiny_teacher.path_of(recipe.teacher), recipe.revision or None
+    path, revision = shipped.path_of(recipe.model), recipe.revision or None
     try:
         config = AutoConfig.from_pretrained(path, revision=revision)
     except (OSError, ValueError) as error:
         revised = f" at revision {recipe.revision!r}" if recipe.revision else ""
         raise DeepicdError(
-            f"There is no model {recipe.teacher!r}{revised} here, and none could be fetched.",
+            f"There is no model {recipe.model!r}{revised} here, and none could be fetched.",
             "Give a folder with config.json and weights, or a name on the Hugging Face Hub (log in for a gated one); a"
             " machine without network needs it in its cache.",
         ) from error
     longest = getattr(config, "max_position_embeddings", None)
     if longest and recipe.context > longest:
         raise DeepicdError(
-            f"{recipe.teacher} reads {longest:,} tokens at most, and the recipe's context is {recipe.context:,}.",
+            f"{recipe.model} reads {longest:,} tokens at most, and the recipe's context is {recipe.context:,}.",
             f"Put `context: {longest}` in the recipe, or less.",
         )
     if recipe.max_tokens >= recipe.context:
@@ -49,7 +49,7 @@ def found(recipe: Recipe) -> Model:
     return Model(path, revision, config)
 
 
-def check_gpus(recipe: Recipe) -> None:
+def check_gpus(recipe: ModelRecipe) -> None:
     """Raises DeepicdError where the recipe wants more GPUs than there are; a recipe for one also runs on a CPU."""
     import torch
 

@@ -2,16 +2,15 @@
 
 from typing import Any
 
+from deepicd.engines import Failure, Request, tokens
+from deepicd.engines.recipe import ModelRecipe
 from deepicd.errors import DeepicdError
-from distill import tokens
-from distill.engines import Failure, Request
-from distill.recipe import Recipe
 
 
 class Reader:
     """Knows the teacher's tokenizer and chat template, and how much the recipe's context holds."""
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: ModelRecipe) -> None:
         self._recipe, self._tokens = recipe, tokens.of(recipe)
 
     @property
@@ -26,7 +25,7 @@ class Reader:
         """
         prompt = self._tokens.chat(request.messages, request.opening)
         if prompt is None:
-            raise DeepicdError(f"{self._recipe.teacher} has no chat template.", "Take an instruction-tuned model.")
+            raise DeepicdError(f"{self._recipe.model} has no chat template.", "Take an instruction-tuned model.")
         ids: list[int] = self.tokenizer(prompt, add_special_tokens=False, verbose=False).input_ids
         if len(ids) >= self._recipe.context:
             reason = f"a prompt of {len(ids):,} tokens in a context of {self._recipe.context:,}"

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from distill import tiny_teacher
-from distill.recipe import Recipe
+from deepicd.engines import shipped
+from deepicd.engines.recipe import ModelRecipe
 
 CHARACTERS_PER_TOKEN = 3
 """Fewer than the four of English prose, since clinical shorthand and German take more tokens. Errs on the long side."""
@@ -48,7 +48,7 @@ class Tokens:
 
 
 @lru_cache(maxsize=1)
-def of(recipe: Recipe) -> Tokens:
+def of(recipe: ModelRecipe) -> Tokens:
     """The way to count for a recipe's teacher."""
     if not recipe.by_model:
         return Tokens()
@@ -60,7 +60,7 @@ def of(recipe: Recipe) -> Tokens:
     with contextlib.suppress(Exception):
         return Tokens(
             AutoTokenizer.from_pretrained(
-                tiny_teacher.path_of(recipe.teacher),
+                shipped.path_of(recipe.model),
                 revision=recipe.revision or None,
                 local_files_only=recipe.engine == "endpoint",
             )

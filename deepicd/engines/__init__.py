@@ -18,9 +18,8 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Literal, Protocol, cast
 
+from deepicd.engines.recipe import ModelRecipe
 from deepicd.errors import DeepicdError
-from distill.prompt import Material
-from distill.recipe import Recipe
 
 FinishReason = Literal["stop", "length"]
 
@@ -38,7 +37,7 @@ class Request:
     """What the assistant's turn is opened with ('<think>\\n'): the model goes on from there."""
     schema: Mapping[str, Any] | None = None
     """A JSON schema that the answer has to meet; None for free text."""
-    material: Material | None = field(default=None, compare=False)
+    material: object = field(default=None, compare=False)
     """What the prompt was made of. Only `rehearsal` looks at it."""
 
 
@@ -99,11 +98,11 @@ class Engine(Protocol):
 
 # name → module:function that takes a recipe and gives an Engine, ready to write
 ENGINES = {
-    "vllm": "distill.engines.offline:engine",
-    "endpoint": "distill.engines.endpoint:engine",
-    "ray": "distill.engines.spread:engine",
-    "transformers": "distill.engines.local:engine",
-    "rehearsal": "distill.engines.rehearsal:engine",
+    "vllm": "deepicd.engines.offline:engine",
+    "endpoint": "deepicd.engines.endpoint:engine",
+    "ray": "deepicd.engines.spread:engine",
+    "transformers": "deepicd.engines.local:engine",
+    "rehearsal": "distill.rehearsal:engine",  # beside the prompts whose material it quotes; imported when chosen
 }
 
 # package that may be missing → how to get it
@@ -135,7 +134,7 @@ NEEDS = {
 }
 
 
-def check(recipe: Recipe) -> None:
+def check(recipe: ModelRecipe) -> None:
     """Whether the recipe's engine could be started here, before anything is done. Raises DeepicdError."""
     if recipe.engine not in ENGINES:
         raise DeepicdError(f"There is no engine {recipe.engine!r}.", f"Engines are: {', '.join(ENGINES)}.")
@@ -148,14 +147,14 @@ def check(recipe: Recipe) -> None:
         )
 
 
-def engine(recipe: Recipe) -> Engine:
+def engine(recipe: ModelRecipe) -> Engine:
     """The engine that a recipe asks for, ready to write. Raises DeepicdError."""
     check(recipe)
     for name, value in SILENT.items():
         os.environ.setdefault(name, value)
     module, function = ENGINES[recipe.engine].split(":")
     try:
-        make = cast(Callable[[Recipe], Engine], getattr(import_module(module), function))
+        make = cast(Callable[[ModelRecipe], Engine], getattr(import_module(module), function))
         return make(recipe)
     except ModuleNotFoundError as error:
         package = (error.name or "").split(".")[0]
@@ -164,7 +163,7 @@ def engine(recipe: Recipe) -> Engine:
         raise _missing(recipe, package) from error
 
 
-def _missing(recipe: Recipe, package: str) -> DeepicdError:
+def _missing(recipe: ModelRecipe, package: str) -> DeepicdError:
     return DeepicdError(
         f"The engine {recipe.engine!r} needs the Python package {package!r}, which is not installed here.",
         INSTALL[package],

@@ -1,6 +1,6 @@
 """The engine `endpoint`: any server that speaks OpenAI's chat API, `vllm serve MODEL` above all.
 
-Many requests are in flight; answers come back as they end. What may pass is asked again (distill.engines.server); what
+Many requests are in flight; answers come back as they end. What may pass is asked again (deepicd.engines.server); what
 will not (no such model, no permission) ends the run with what to do, and nothing that was answered is lost.
 
 The assistant's turn is opened with `<think>` where the server can go on from an unfinished turn: vLLM and SGLang do,
@@ -18,18 +18,18 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import Any
 
+from deepicd.engines import Answer, Failure, Request
+from deepicd.engines.background import Loop
+from deepicd.engines.recipe import ModelRecipe
+from deepicd.engines.server import TRIES, MayPass, Server, WillNotPass
 from deepicd.errors import DeepicdError
-from distill.engines import Answer, Failure, Request
-from distill.engines.background import Loop
-from distill.engines.server import TRIES, MayPass, Server, WillNotPass
-from distill.recipe import Recipe
 
 IN_FLIGHT = 64
 CONTINUE = ("vllm", "sglang")  # servers that go on from an unfinished assistant turn
 FIRST_TRIES = 3  # of the greeting: a server that is not there is soon known
 
 
-def engine(recipe: Recipe) -> "Endpoint":
+def engine(recipe: ModelRecipe) -> "Endpoint":
     return Endpoint(recipe)
 
 
@@ -38,7 +38,7 @@ class Endpoint:
 
     name = "endpoint"
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: ModelRecipe) -> None:
         self.recipe = recipe
         self.ahead = recipe.in_flight or IN_FLIGHT
         self._server = Server(recipe.base_url, self.ahead, recipe.timeout)
@@ -83,19 +83,19 @@ class Endpoint:
         except MayPass as error:
             raise DeepicdError(
                 f"{self.url}: {error}.",
-                f"Start a server there, for instance: vllm serve {self.recipe.teacher} --port {self._server.port}",
+                f"Start a server there, for instance: vllm serve {self.recipe.model} --port {self._server.port}",
             ) from error
         if not isinstance(models, list) or not all(isinstance(model, dict) for model in models):
             raise DeepicdError(
                 f"{self.url} answers, but not as a server of OpenAI's API.", "Point --base-url at its /v1 (vLLM's)."
             )
         serving = [str(model.get("id")) for model in models]
-        if self.recipe.teacher not in serving:
+        if self.recipe.model not in serving:
             raise DeepicdError(
-                f"The server at {self.url} has no model {self.recipe.teacher!r}.",
+                f"The server at {self.url} has no model {self.recipe.model!r}.",
                 f"It serves: {', '.join(serving) or 'nothing'}. Name one with --model, or serve that model.",
             )
-        model = next(model for model in models if model.get("id") == self.recipe.teacher)
+        model = next(model for model in models if model.get("id") == self.recipe.model)
         if isinstance(context := model.get("max_model_len"), int) and context < self.recipe.context:
             raise DeepicdError(
                 f"The server takes {context:,} tokens of prompt and completion, the recipe plans with"
@@ -124,7 +124,7 @@ class Endpoint:
         messages = list(request.messages)
         sampling = dict(self.recipe.sampling)
         top_k = sampling.pop("top_k")
-        body: dict[str, Any] = {"model": self.recipe.teacher, "seed": request.seed, **sampling}
+        body: dict[str, Any] = {"model": self.recipe.model, "seed": request.seed, **sampling}
         if self._continues:
             body |= {"top_k": top_k or -1, "min_p": 0.0, "repetition_penalty": 1.0}
             if request.opening:

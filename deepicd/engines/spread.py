@@ -16,19 +16,19 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from deepicd.engines import SILENT, Answer, Failure, Request
+from deepicd.engines.offline import DEFAULTS, arguments
+from deepicd.engines.printed import explained, printing_to
+from deepicd.engines.reading import Reader
+from deepicd.engines.recipe import ModelRecipe
+from deepicd.engines.weights import found
 from deepicd.errors import DeepicdError
-from distill.engines import SILENT, Answer, Failure, Request
-from distill.engines.offline import DEFAULTS, arguments
-from distill.engines.printed import explained, printing_to
-from distill.engines.reading import Reader
-from distill.engines.weights import found
-from distill.recipe import Recipe
 
 WAVE = 8192  # requests of each replica
 BATCH = 32  # requests that are lost with a replica, and that come back together; several are under way in each
 
 
-def engine(recipe: Recipe) -> "Spread":
+def engine(recipe: ModelRecipe) -> "Spread":
     return Spread(recipe)
 
 
@@ -37,7 +37,7 @@ class Spread:
 
     name = "ray"
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: ModelRecipe) -> None:
         import ray
 
         self.ahead: int = recipe.in_flight or WAVE * recipe.data_parallel
@@ -137,7 +137,7 @@ class Spread:
         return {self._reader.tokenizer.eos_token_id} | ({ends} if isinstance(ends, int) else set(ends or []))
 
 
-def _connected(recipe: Recipe) -> int:
+def _connected(recipe: ModelRecipe) -> int:
     """Join the cluster of RAY_ADDRESS, or start one on this machine; its GPUs."""
     import ray
 
@@ -169,7 +169,7 @@ def _cpus(replicas: int) -> int:
     return max(os.cpu_count() or 1, replicas + 2)
 
 
-def _processor(recipe: Recipe, path: str, *, on_cpu: bool) -> Any:
+def _processor(recipe: ModelRecipe, path: str, *, on_cpu: bool) -> Any:
     from ray.data.llm import build_processor, vLLMEngineProcessorConfig
 
     quiet = {"VLLM_CPU_OMP_THREADS_BIND": "nobind"} | DEFAULTS | SILENT

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Protocol
 
+from deepicd.engines import Answer, Engine, Failure, Request
+from deepicd.engines.board import Board
+from deepicd.engines.ledger import Entry, Ledger
 from deepicd.errors import DeepicdError
-from distill.board import Board
-from distill.engines import Answer, Engine, Failure, Request
-from distill.ledger import Entry, Ledger
 
 BROKEN = 16  # failures in a row, with no answer between them, after which it is not the rows' fault
 AGAIN = 2  # times that a request is submitted anew when the engine failed for a reason that may pass

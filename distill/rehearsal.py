@@ -13,8 +13,8 @@ from typing import Any
 
 from deepicd import __version__
 from deepicd.completion import THINK, THINK_END, write
+from deepicd.engines import Answer, Failure, Request
 from deepicd.icd10cm import Code
-from distill.engines import Answer, Failure, Request
 from distill.prompt import Material
 from distill.recipe import Recipe
 
@@ -83,7 +83,7 @@ def _answer(request: Request) -> Answer:
     chance = random.Random(f"{request.key}:{request.seed}")
     if request.schema is not None:
         return Answer(request.key, _filled_in(request.schema, chance), "stop")
-    assert request.material is not None, "a request for a trace brings its material"
+    assert isinstance(request.material, Material), "a request for a trace brings its material"
     trace, code = _trace(request.material, chance), request.material.code
     luck = chance.random()
     if luck < CUT_OFF:

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator
 from typing import IO
 
-from distill.recipe import Recipe
+from deepicd.engines.recipe import ModelRecipe
 
 LESS_MEMORY = (
     "Lower `context`, lower `gpu_memory` if other programs use the GPU or raise it if none does, spread the model over"
@@ -33,15 +33,15 @@ def text(log: IO[bytes]) -> str:
     return log.read().decode(errors="replace")
 
 
-def explained(recipe: Recipe, log: str) -> tuple[str, str]:
+def explained(recipe: ModelRecipe, log: str) -> tuple[str, str]:
     """What to tell of a failure, and what to do, from what was printed meanwhile."""
     causes = [cause for cause in _CAUSE.findall(log) if "Engine core initialization failed" not in cause]
     cause = (causes[0] if causes else log.strip().rpartition("\n")[2])[:500]
     if any(_MEMORY.search(cause) for cause in causes):
-        return f"{recipe.teacher} does not fit into memory with this recipe: {cause}", LESS_MEMORY
+        return f"{recipe.model} does not fit into memory with this recipe: {cause}", LESS_MEMORY
     if not cause:
-        return f"The processes that run {recipe.teacher} were killed, for want of memory as a rule.", LESS_MEMORY
-    return f"vLLM cannot run {recipe.teacher}: {cause}", "vLLM's documentation lists the models that it supports."
+        return f"The processes that run {recipe.model} were killed, for want of memory as a rule.", LESS_MEMORY
+    return f"vLLM cannot run {recipe.model}: {cause}", "vLLM's documentation lists the models that it supports."
 
 
 @contextlib.contextmanager
