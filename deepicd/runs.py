@@ -215,12 +215,12 @@ def refuse_other_content(out: Path, plan: Plan, *, overwrite: bool = False) -> N
         )
     if not overwrite and record["key"] != plan.key:
         raise DeepicdError(
-            f"{out} already holds another run: {_difference(record, plan)}.",
+            f"{out} already holds another run: {difference(record, plan)}.",
             "Choose another folder, or pass --overwrite to replace it.",
         )
 
 
-def _difference(record: Record, plan: Plan) -> str:
+def difference(record: Record, plan: Plan) -> str:
     """What sets a recorded run apart from a plan, in words: 'option seed was 1, now 2; input hosp differs'."""
     then, now = record["options"], plan.options
     parts = [

@@ -2,6 +2,8 @@
 
 import click
 
+from train.training_commands import grpo, sft
+
 
 @click.group()
 def train() -> None:
@@ -10,6 +12,10 @@ def train() -> None:
     \b
     deepicd train bench-rewards out/cohort
     """
+
+
+train.add_command(sft)
+train.add_command(grpo)
 
 
 @train.command("bench-rewards")

@@ -1,0 +1,61 @@
+"""Starting the processes of a training: this one alone, or one a device through accelerate.
+
+launch.run("train.sft_worker", job, devices=4, sharding="fsdp", config=None)
+
+A worker is a module with `work(job)`, and reads all it needs from the job's folder.
+"""
+
+import os
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+from deepicd.errors import DeepicdError
+
+# Usage reporting of the libraries, and trackers that want an account. Whoever wants one sets the variable otherwise.
+SILENT = {
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "DO_NOT_TRACK": "1",
+    "WANDB_MODE": "disabled",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "VLLM_NO_USAGE_STATS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+
+# Each weight on one device only: 7 billion parameters with their optimizer take 112 GB in all.
+FSDP = [
+    "--use_fsdp", "--fsdp_version", "2", "--fsdp_auto_wrap_policy", "TRANSFORMER_BASED_WRAP",
+    "--fsdp_reshard_after_forward", "true", "--fsdp_state_dict_type", "FULL_STATE_DICT",
+]  # fmt: skip
+
+
+def run(module: str, job: Path, devices: int, sharding: str, config: Path | None) -> None:
+    """Run `module.work(job)` to its end on every device. Raises DeepicdError where a process fails."""
+    for name, value in SILENT.items():
+        os.environ.setdefault(name, value)
+    if devices == 1 and config is None:
+        import_module(module).work(job)
+        return
+    done = subprocess.run(command(module, job, devices, sharding, config), check=False)
+    if done.returncode:
+        raise DeepicdError(
+            f"accelerate ended with {done.returncode}; what it printed stands above.",
+            "Mend that and run the same command again: it goes on from the last checkpoint.",
+        )
+
+
+def command(module: str, job: Path, devices: int, sharding: str, config: Path | None) -> list[str]:
+    """The command line of `accelerate launch`: the user's own configuration, or one machine and the recipe's devices."""
+    import torch
+
+    start = [sys.executable, "-m", "accelerate.commands.launch"]
+    if config is not None:
+        if not config.is_file():
+            raise DeepicdError(f"There is no file {config}.", "Make one: accelerate config --config_file FILE")
+        start += ["--config_file", str(config), "--num_processes", str(devices)]
+    else:
+        on = ["--multi_gpu"] if torch.cuda.is_available() else ["--cpu"]
+        start += ["--num_processes", str(devices), "--num_machines", "1", "--mixed_precision", "no"]
+        start += ["--dynamo_backend", "no", *(FSDP if sharding == "fsdp" else on)]
+    return [*start, "-m", module, str(job)]
