@@ -30,6 +30,12 @@ class Base:
     def folder(self) -> Path | None:
         return Path(self.path) if Path(self.path).is_dir() else None
 
+    @property
+    def named(self) -> dict[str, str]:
+        """For a run's options: no path of this machine; the digest of a folder stands among the inputs."""
+        name = self.folder.resolve().name if self.folder else self.path
+        return {"model": name, "model_commit": self.commit}
+
 
 def found(recipe: Recipe) -> Base:
     """The recipe's model. Raises DeepicdError."""

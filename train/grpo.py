@@ -55,7 +55,7 @@ class Readied:
     @property
     def plan(self) -> runs.Plan:
         inputs = {"dataset": self.corpus.part} | ({"model": self.base.folder} if self.base.folder else {})
-        return runs.plan(COMMAND, options=self.recipe.options | {"model_commit": self.base.commit}, inputs=inputs)
+        return runs.plan(COMMAND, options=self.recipe.options | self.base.named, inputs=inputs)
 
     def __str__(self) -> str:
         recipe = self.recipe

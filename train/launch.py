@@ -21,6 +21,7 @@ SILENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "VLLM_NO_USAGE_STATS": "1",
     "TOKENIZERS_PARALLELISM": "false",
+    "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
 }
 
 # Each weight on one device only: 7 billion parameters with their optimizer take 112 GB in all.
@@ -32,8 +33,7 @@ FSDP = [
 
 def run(module: str, job: Path, devices: int, sharding: str, config: Path | None) -> None:
     """Run `module.work(job)` to its end on every device. Raises DeepicdError where a process fails."""
-    for name, value in SILENT.items():
-        os.environ.setdefault(name, value)
+    quiet()
     if devices == 1 and config is None:
         import_module(module).work(job)
         return
@@ -43,6 +43,15 @@ def run(module: str, job: Path, devices: int, sharding: str, config: Path | None
             f"accelerate ended with {done.returncode}; what it printed stands above.",
             "Mend that and run the same command again: it goes on from the last checkpoint.",
         )
+
+
+def quiet() -> None:
+    """Progress is ours to show, and nothing is reported to anybody."""
+    for name, value in SILENT.items():
+        os.environ.setdefault(name, value)
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
 
 
 def command(module: str, job: Path, devices: int, sharding: str, config: Path | None) -> list[str]:

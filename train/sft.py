@@ -69,7 +69,7 @@ class Readied:
     def plan(self) -> runs.Plan:
         """Of the run: recipe, dataset and model decide it."""
         inputs = {"dataset": self.corpus.part} | ({"model": self.base.folder} if self.base.folder else {})
-        options = self.recipe.options | {"model_commit": self.base.commit}
+        options = self.recipe.options | self.base.named
         return runs.plan(COMMAND, options=options, inputs=inputs)
 
     def __str__(self) -> str:

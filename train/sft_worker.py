@@ -9,6 +9,7 @@ from typing import Any
 
 from deepicd import store
 from deepicd.engines.recipe import parse
+from train.launch import quiet
 from train.recipe import BOUNDS, Sft
 from train.watch import Told
 from train.workshop import last_checkpoint
@@ -20,6 +21,7 @@ def work(job: Path) -> None:
     from transformers import AutoTokenizer, PrinterCallback, set_seed
     from trl import SFTTrainer
 
+    quiet()
     asked = store.read_json(job / "job.json")
     recipe = parse(Sft, asked["recipe"], "the job", BOUNDS)
     set_seed(recipe.seed)
@@ -102,6 +104,7 @@ def _arguments(recipe: Sft, asked: dict[str, Any], steps: int) -> Any:
         max_length=recipe.max_length,
         packing=recipe.packing,
         eval_packing=False,
+        dataset_kwargs={"skip_prepare_dataset": not recipe.packing},  # rows are tokens, and none is too long
         gradient_checkpointing=recipe.gradient_checkpointing,
         save_strategy="steps" if recipe.save_steps else "no",
         save_steps=recipe.save_steps or 500,

@@ -4,18 +4,16 @@ A generation is `batch` prompts × `rollouts` answers; the weights are updated o
 generation is looked at before it is learned from (train.guard).
 """
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from deepicd import store
 from deepicd.repetition import repeated
-from train import basemodel, trl_reward
+from train import basemodel, launch, trl_reward
 from train.grpo import Readied
 from train.guard import Answer, Guard, step_report
 from train.judge_reward import judge
-from train.launch import SILENT
 from train.recipe import Grpo
 from train.steplog import StepLog
 from train.trl_reward import Function, texts
@@ -25,8 +23,7 @@ from train.workshop import Workshop, last_checkpoint
 
 def fit(ready: Readied, shop: Workshop) -> dict[str, Any]:
     """Train into shop.model; what the record says beside the step reports."""
-    for name, value in SILENT.items():
-        os.environ.setdefault(name, value)
+    launch.quiet()
     from transformers import PrinterCallback
     from trl import GRPOTrainer
 
