@@ -28,6 +28,7 @@ COMMANDS = {
     "judge": ("distill.commands:judge", "Traces → scores from 1 to 5 by another model."),
     "assemble": ("builders.commands:assemble", "Cohort + traces → dataset folder."),
     "train": ("train.commands:train", "Train on the dataset; see what rewards pay."),
+    "evaluate": ("train.measuring:evaluate", "Answers of a model → the paper's metrics."),
     "card": ("cards.commands:card", "Dataset folder → README.md with figures."),
 }
 OURS = {target.split(".")[0] for target, _ in COMMANDS.values()}

@@ -114,6 +114,18 @@ SCORES = pa.schema(
     ]
 )
 
+# evaluate → evaluate, its user: one row a note of the split, OUT/predictions.parquet, ordered by note_id
+PREDICTIONS = pa.schema(
+    [
+        ("note_id", _TEXT),
+        ("icd_code", _TEXT),  # the true code
+        ("predicted", _TEXT),  # the code that the answer closes on; null for none
+        ("problem", _TEXT),  # why there is none: deepicd.completion.Problem, 'no answer', …; null where there is one
+        ("overlap", pa.int8()),  # characters that the two codes share from the first on
+        ("completion", _TEXT),  # what was answered, null for nothing
+    ]
+)
+
 # scrape → distill: one row a page that was asked for, ordered by code and language
 DESCRIPTIONS = pa.schema(
     [

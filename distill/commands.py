@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-import yaml
 
 from deepicd.runs import Record
 
@@ -72,10 +71,11 @@ def distill(
     \b
     deepicd distill out/cohort out/traces --guidelines out/guidelines --descriptions out/scrape/descriptions.parquet
     """
+    from deepicd.engines import recipe as recipes
     from distill import forecast, recipe, traces
     from distill import preview as previews
 
-    chosen = recipe.load(recipe_path).but(**overrides).but(**_fields(fields))
+    chosen = recipe.load(recipe_path).but(**overrides).but(**recipes.assignments(fields))
     if dry_run or preview:
         read = traces.readable(cohort, chosen, guidelines, descriptions)
         click.echo(previews.plan(read, chosen, out, limit) if dry_run else previews.prompts(read, chosen, preview or 1))
@@ -95,20 +95,6 @@ def distill(
         responsible=responsible,
     )
     click.echo(summary(record, out))
-
-
-def _fields(assignments: tuple[str, ...]) -> dict[str, Any]:
-    """The values of `--set FIELD=VALUE`, read as YAML would read them in a recipe."""
-    found = {}
-    for assignment in assignments:
-        name, equals, value = assignment.partition("=")
-        if not equals:
-            raise click.UsageError(f"--set takes FIELD=VALUE, not {assignment!r}.")
-        try:
-            found[name] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise click.UsageError(f"--set {name}: {value!r} is no YAML value.") from error
-    return found
 
 
 def summary(record: Record, out: Path) -> str:
@@ -160,11 +146,12 @@ def judge(traces: Path, out: Path, recipe_path: Path, fields: tuple[str, ...], *
     \b
     deepicd judge out/traces out/scores --recipe judge
     """
+    from deepicd.engines import recipe as recipes
     from distill import judge as judges
     from distill import recipe
 
     overrides = {name: options.pop(name) for name in ("engine", "model", "base_url", "seed")}
-    chosen = recipe.load(recipe_path).but(**overrides).but(**_fields(fields))
+    chosen = recipe.load(recipe_path).but(**overrides).but(**recipes.assignments(fields))
     counts = judges.judge(traces, out, chosen, **options)["counts"]
     shares = ", ".join(f"{score}: {number:,}" for score, number in counts["scores"].items())
     click.echo(

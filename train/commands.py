@@ -2,7 +2,8 @@
 
 import click
 
-from train.training_commands import grpo, sft
+from train.measuring import bench_rewards, table
+from train.training_commands import demo, grpo, sft
 
 
 @click.group()
@@ -14,10 +15,5 @@ def train() -> None:
     """
 
 
-train.add_command(sft)
-train.add_command(grpo)
-
-
-@train.command("bench-rewards")
-def bench_rewards() -> None:
-    """Show what each reward pays for good, bad and hostile answers."""
+for command in (sft, grpo, demo, bench_rewards, table):
+    train.add_command(command)

@@ -100,6 +100,26 @@ def grpo(
     click.echo(f"{counts['steps']:,} steps, reward {reward['first']:.2f} → {reward['last']:.2f} → {out}/model")
 
 
+@click.command()
+@click.argument("dataset")
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--epochs", type=float, default=4.0, show_default=True, help="Of the fine-tuning.")
+@click.option("--steps", type=click.IntRange(min=1), default=60, show_default=True, help="Of GRPO.")
+@click.option("--limit", type=click.IntRange(min=1), help="Evaluate the first N test notes only.")
+@click.option("--overwrite", is_flag=True, help="Replace what another demo left in OUT.")
+def demo(dataset: str, out: Path, epochs: float, steps: int, limit: int | None, overwrite: bool) -> None:
+    """Train the shipped tiny model on a made-up DATASET in four stages, on a CPU, and print the paper's Table 3 in small.
+
+    Notes and traces are shortened first. The figures say nothing about medicine.
+
+    \b
+    deepicd train demo out/demo/dataset out/demo-train
+    """
+    from train.demo import demo as run
+
+    click.echo(run(dataset, out, steps=steps, epochs=epochs, limit=limit, overwrite=overwrite))
+
+
 def _given(out: Path | None) -> Path:
     if out is None:
         raise click.UsageError("Missing argument 'OUT': where the model goes to.")

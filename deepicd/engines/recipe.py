@@ -4,12 +4,13 @@ A stage's own recipe is a frozen dataclass that inherits this one and adds what 
 YAML files read in one way: an unknown field is named with its nearest neighbour, types and bounds are checked.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
+import click
 import yaml
 
 from deepicd import store
@@ -117,3 +118,21 @@ def parse(kind: type[R], values: Mapping[str, Any], source: str, bounds: Bounds)
         if name in values and not least <= values[name] <= most:
             raise DeepicdError(f"{source}: {name} is {values[name]!r}.", f"It takes a number from {least} to {most}.")
     return kind(**values)
+
+
+def assignments(texts: Sequence[str]) -> dict[str, Any]:
+    """The values of `--set FIELD=VALUE`, read as YAML would read them in a recipe. Raises UsageError.
+
+    >>> assignments(["temperature=0.7", "model=m"])
+    {'temperature': 0.7, 'model': 'm'}
+    """
+    found = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise click.UsageError(f"--set takes FIELD=VALUE, not {text!r}.")
+        try:
+            found[name] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise click.UsageError(f"--set {name}: {value!r} is no YAML value.") from error
+    return found

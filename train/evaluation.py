@@ -1,0 +1,221 @@
+"""`deepicd evaluate`: answers against true codes, from a file or from a model that is asked here.
+
+    OUT/metrics.json           all figures (train.results)
+    OUT/report.md, chapters.png
+    OUT/predictions.parquet    what was predicted for each note; another run is compared with it (--against)
+    OUT/run.json
+    OUT/ledger/…               with a model: every answer as it comes (deepicd.engines.ledger)
+
+A note of the split without an answer counts as NIL, a wrong prediction, and is counted aloud: leaving it out would
+flatter whoever answers the easy notes only. An answer to a note that the split has not is an error.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from deepicd import runs, store
+from deepicd.errors import DeepicdError
+from deepicd.icd10cm import Code
+from deepicd.schema import PREDICTIONS
+from deepicd.store import Origin
+from train import predictions, report, results
+from train.generation import Asked, generated
+from train.metrics import Averaging
+from train.predictions import NO_ANSWER, Prediction, Reading
+from train.results import Row, Setting
+from train.testset import Testset, testset
+
+METRICS = "metrics.json"
+ANSWERED = "predictions.parquet"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """What is evaluated, and how."""
+
+    out: Path
+    name: str
+    predictions: Path | None = None
+    asked: Asked | None = None
+    """The model to ask instead."""
+    dataset: str | None = None
+    split: str = "test"
+    limit: int | None = None
+    averaging: Averaging = "truth"
+    reading: Reading = "form"
+    opening: str = ""
+    resamples: int = 1000
+    bootstrap_seed: int = 42
+    against: Path | None = None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        shared = ("name", "split", "limit", "averaging", "reading", "opening", "resamples", "bootstrap_seed")
+        return {name: getattr(self, name) for name in shared} | (self.asked.options if self.asked else {})
+
+
+def evaluate(what: Evaluation, *, overwrite: bool = False) -> runs.Record:
+    """Measure and write; the record. Raises DeepicdError before anything is asked or written."""
+    if (what.predictions is None) == (what.asked is None):
+        raise DeepicdError(
+            "An evaluation is of a file of predictions or of a model.", "Give --predictions FILE or --model NAME."
+        )
+    if what.dataset is None and (what.asked or what.averaging == "vocabulary" or what.limit):
+        raise DeepicdError("That needs the dataset.", "Name it: --dataset DIR_OR_REPOSITORY")
+    given = predictions.read(what.predictions) if what.predictions else []
+    asked = testset(what.dataset, what.split, chats=what.asked is not None) if what.dataset else None
+    origin = asked.origin if asked else predictions.origin(what.predictions or Path())
+    inputs = {
+        **({"predictions": what.predictions} if what.predictions else {}),
+        **({"dataset": asked.part} if asked else {}),
+        **({"against": what.against / ANSWERED} if what.against else {}),
+    }
+    if what.against and not inputs["against"].is_file():
+        raise DeepicdError(
+            f"{what.against} holds no {ANSWERED}.", "Point --against at the --out of another evaluation."
+        )
+    plan = runs.plan("evaluate", options=what.options, inputs=inputs)
+    done = runs.finished(what.out, plan)
+    if done and not done["counts"].get("generation", {}).get("unanswered"):
+        return done
+    if what.asked is None:
+        rows = _answered(given, asked, what)
+        other = _others(what.against, rows) if what.against else []
+        with runs.fresh_folder(what.out, plan, origin, overwrite=overwrite) as run:
+            _write(run, what, rows, other, asked, origin)
+        return run.record
+    assert asked is not None
+    with _kept(what.out, plan, origin, overwrite=overwrite) as run:
+        answers, run.counts["generation"] = generated(what.asked, asked, what.out, what.limit)
+        rows = _answered(answers, asked, what)
+        _write(run, what, rows, _others(what.against, rows) if what.against else [], asked, origin)
+        run.notes += [f"Said by who ran it: {what.asked.taken}"] if what.asked.taken else []
+    return run.record
+
+
+@contextmanager
+def _kept(out: Path, plan: runs.Plan, origin: Origin, *, overwrite: bool) -> Iterator[runs.Run]:
+    """A folder that keeps its ledger. Refuses one that holds anything else than what evaluations leave."""
+    if out.is_dir() and runs.read(out) is None:
+        strangers = {path.name for path in out.iterdir()} - {"ledger", "progress"}
+        if any(not name.startswith(".") for name in strangers):
+            runs.refuse_other_content(out, plan)
+    else:
+        runs.refuse_other_content(out, plan, overwrite=overwrite)
+    with runs.kept_folder(out, plan, origin) as run:
+        yield run
+
+
+def _answered(given: Iterable[Prediction], asked: Testset | None, what: Evaluation) -> list[Row]:
+    """Every note with its answer, sorted. Raises DeepicdError where answers and split do not belong together."""
+    if asked is None:
+        known = sorted(given, key=lambda one: one.note_id)
+        if lacking := sum(one.truth is None for one in known):
+            raise DeepicdError(
+                f"{lacking:,} predictions have no icd_code, and no dataset tells the truth.",
+                "Put the true code under icd_code, or name the dataset: --dataset DIR_OR_REPOSITORY",
+            )
+        return [_row(one.note_id, one.truth, one.text, what) for one in known if one.truth]
+    answers = {one.note_id: one for one in given}
+    truths = {one.note_id: one.code for one in asked.questions[: what.limit]}
+    if strangers := len(answers.keys() - truths.keys()):
+        raise DeepicdError(
+            f"{strangers:,} of {len(answers):,} predictions answer notes that are not in the split {asked.split!r}.",
+            "Name the split (--split) and the dataset that were answered.",
+        )
+    if other := sum(one.truth not in (None, truths[note_id]) for note_id, one in answers.items()):
+        raise DeepicdError(
+            f"{other:,} of {len(answers):,} predictions have another icd_code than the dataset.",
+            "icd_code is the true code, not the predicted one. Was another version of the dataset answered?",
+        )
+    if missing := len(truths) - len(answers):
+        click.echo(f"{missing:,} of {len(truths):,} notes have no answer: they count as wrong.", err=True)
+    texts = {note_id: one.text for note_id, one in answers.items()}
+    return [_row(note_id, truth, texts.get(note_id), what) for note_id, truth in truths.items()]
+
+
+def _row(note_id: str, truth: Code, text: str | None, what: Evaluation) -> Row:
+    found = predictions.predicted(text, what.reading, what.opening)
+    code, problem = (found, None) if isinstance(found, Code) else (None, found)
+    return Row(note_id, truth, code, problem, text)
+
+
+def _others(folder: Path, rows: Sequence[Row]) -> list[Row]:
+    """How another run answered the same notes, in the same order. Raises DeepicdError where they are not the same."""
+    table = store.read_table(folder / ANSWERED, PREDICTIONS).to_pylist()
+    theirs = {
+        row["note_id"]: Row(
+            row["note_id"],
+            Code(row["icd_code"]),
+            Code(row["predicted"]) if row["predicted"] else None,
+            row["problem"],
+            None,
+        )
+        for row in table
+    }
+    ours = {row.note_id: row.truth for row in rows}
+    if ours != {note_id: row.truth for note_id, row in theirs.items()}:
+        shared = len(ours.keys() & theirs.keys())
+        raise DeepicdError(
+            f"The two runs answer different questions: {shared:,} notes are in both, of {len(ours):,} here and"
+            f" {len(theirs):,} there.",
+            "Compare runs on the same split of the same dataset.",
+        )
+    return [theirs[row.note_id] for row in rows]
+
+
+def _write(
+    run: runs.Run,
+    what: Evaluation,
+    rows: Sequence[Row],
+    other: Sequence[Row],
+    asked: Testset | None,
+    origin: Origin,
+) -> None:
+    from train import figures
+
+    setting = Setting(
+        averaging=what.averaging,
+        vocabulary=asked.vocabulary if asked else None,
+        train=asked.train if asked else (),
+        resamples=what.resamples,
+        seed=what.bootstrap_seed,
+        origin=origin,
+    )
+    found = results.results(rows, setting, other)
+    store.write_json(run.folder / METRICS, found)
+    store.write_text(run.folder / "report.md", report.report(what.name, found))
+    compared = store.read_json(what.against / METRICS)["chapters"] if what.against else ()
+    figures.chapters(run.folder / "chapters.png", found["chapters"], compared)
+    table = [
+        {
+            "note_id": row.note_id,
+            "icd_code": row.truth.value,
+            "predicted": row.predicted.value if row.predicted else None,
+            "problem": row.problem,
+            "overlap": row.overlap,
+            "completion": row.text.encode(errors="replace").decode() if row.text is not None else None,
+        }
+        for row in rows
+    ]
+    store.write_parquet(run.folder / ANSWERED, table, PREDICTIONS, origin)
+    missing = sum(row.problem == NO_ANSWER for row in rows)
+    run.counts |= {"rows": len(rows), "answered": len(rows) - missing}
+    if missing:
+        run.notes.append(f"{missing:,} notes without an answer count as wrong.")
+
+
+def summary(folder: Path) -> str:
+    """The three levels as lines for a terminal."""
+    found = store.read_json(folder / METRICS)
+    lines = [f"{'':10}{'classes':>9}{'precision':>11}{'recall':>9}{'F1':>9}{'accuracy':>10}   (macro, in %)"]
+    for level in ("chapter", "category", "full"):
+        of = found[level]
+        cells = [f"{100 * of[name]:.1f}" for name in ("macro_precision", "macro_recall", "macro_f1", "accuracy")]
+        lines.append(f"{level:10}{of['classes']:>9,}{cells[0]:>11}{cells[1]:>9}{cells[2]:>9}{cells[3]:>10}")
+    return "\n".join(lines)

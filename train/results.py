@@ -1,0 +1,203 @@
+"""From answers to metrics.json: what an evaluation says of a run, in numbers.
+
+    {"chapter": {"macro_precision": …, "macro_recall": …, "macro_f1": …, "accuracy": …, "classes": 21, "interval": …},
+     "category": …, "full": …, "conventions": …, "chapters": […], "terciles": …, "prefix_depth": …, "answers": …}
+
+Of credentialed rows no count under ten is shown, nor a score that rests on so few (null instead).
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from deepicd.cells import SMALLEST_CELL, suppressed
+from deepicd.icd10cm import CHAPTERS, Code
+from deepicd.scoring import prefix_overlap
+from deepicd.store import Origin
+from train.metrics import AVERAGINGS, LEVELS, Averaging, macro, mask, scores, tally
+from train.predictions import NO_ANSWER
+from train.sheet import GROUPS, METRICS, Sheet, interval, samples, two_sided
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One note with what was answered."""
+
+    note_id: str
+    truth: Code
+    predicted: Code | None
+    problem: str | None
+    """Why nothing is predicted; None where something is."""
+    text: str | None
+
+    @property
+    def overlap(self) -> int:
+        return prefix_overlap(self.predicted.value, self.truth.value) if self.predicted else 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """How rows are measured."""
+
+    averaging: Averaging = "truth"
+    vocabulary: set[Code] | None = None
+    """The codes of the dataset; None without one."""
+    train: Sequence[Code] = ()
+    """The codes of its training rows."""
+    resamples: int = 1000
+    seed: int = 42
+    origin: Origin = "mimic"
+
+    def sheet(self, rows: Sequence[Row]) -> Sheet:
+        return Sheet(
+            [row.truth for row in rows],
+            [row.predicted for row in rows],
+            averaging=self.averaging,
+            vocabulary=self.vocabulary,
+            train=self.train,
+        )
+
+
+def results(rows: Sequence[Row], setting: Setting, other: Sequence[Row] = ()) -> dict[str, Any]:
+    """All that metrics.json says. `other`: the same notes as another run has answered them, to compare with."""
+    sheets = [setting.sheet(rows), *([setting.sheet(other)] if other else [])]
+    sheet = sheets[0]
+    drawn = samples(sheets, setting.resamples, setting.seed)
+    values = dict(zip(sheet.names, sheet.measure().tolist(), strict=True))
+    intervals = dict(zip(sheet.names, interval(drawn[0], CONFIDENCE), strict=False))  # none without samples
+    found: dict[str, Any] = {
+        level: {
+            **{metric: values[f"{level}.{metric}"] for metric in METRICS},
+            "classes": _classes(sheet, level, setting.averaging),
+            "interval": {metric: intervals.get(f"{level}.{metric}") for metric in METRICS},
+        }
+        for level in LEVELS
+    }
+    found |= {
+        "rows": len(rows),
+        "averaging": setting.averaging,
+        "bootstrap": {"resamples": setting.resamples, "seed": setting.seed, "confidence": CONFIDENCE},
+        "conventions": _conventions(sheet, with_vocabulary=setting.vocabulary is not None),
+        "chapters": _chapters(sheet, rows, intervals, setting.origin),
+        "terciles": _terciles(sheet, values, intervals, setting.origin) if setting.train else None,
+        "prefix_depth": _depth(rows, setting.origin),
+        "answers": _answers(rows, sheet, setting.origin),
+    }
+    if other:
+        theirs = sheets[1].measure()
+        apart = interval(drawn[0] - drawn[1], CONFIDENCE)
+        odds = two_sided(drawn[0] - drawn[1]).tolist() if setting.resamples else []
+        found["comparison"] = {
+            name: {
+                "ours": values[name],
+                "theirs": float(theirs[place]),
+                "difference": values[name] - float(theirs[place]),
+                "interval": apart[place] if apart else None,
+                "p": odds[place] if odds else None,
+            }
+            for place, name in enumerate(sheet.names)
+            if name.split(".")[1] in METRICS
+        }
+    return found
+
+
+def _classes(sheet: Sheet, level: Any, averaging: Averaging) -> int:
+    counts = tally(sheet.levels[level])
+    return int(mask(sheet.levels[level], counts, averaging).sum())
+
+
+def _conventions(sheet: Sheet, *, with_vocabulary: bool) -> dict[str, Any]:
+    """The same means by every convention that can be followed."""
+    offered = [name for name in AVERAGINGS if name != "vocabulary" or with_vocabulary]
+    counted = {name: tally(level) for name, level in sheet.levels.items()}
+    return {
+        averaging: {
+            name: macro(scores(counted[name]), over := mask(level, counted[name], averaging))
+            | {"classes": int(over.sum())}
+            for name, level in sheet.levels.items()
+        }
+        for averaging in offered
+    }
+
+
+def _chapters(sheet: Sheet, rows: Sequence[Row], intervals: Mapping[str, Any], origin: Origin) -> list[dict[str, Any]]:
+    """A row a chapter of the tabular list."""
+    counts = tally(sheet.levels["chapter"])
+    found = scores(counts)
+    number = {chapter.number: int(counts.true[place]) for place, chapter in enumerate(CHAPTERS)}
+    shown = suppressed(number) if origin == "mimic" else dict(number)
+    deeper: dict[int, Counter[str]] = {}
+    for row in rows:
+        right = deeper.setdefault(row.truth.chapter.number, Counter())
+        if row.predicted is not None:
+            right["category"] += row.predicted.category == row.truth.category
+            right["full"] += row.predicted == row.truth
+    table = []
+    for place, chapter in enumerate(CHAPTERS):
+        samples = shown[chapter.number]
+        told = bool(samples)
+        table.append(
+            {
+                "chapter": chapter.number,
+                "roman": chapter.roman,
+                "title": chapter.title,
+                "samples": samples,
+                "precision": float(found.precision[place]) if told else None,
+                "recall": float(found.recall[place]) if told else None,
+                "f1": float(found.f1[place]) if told else None,
+                "f1_interval": intervals.get(f"chapter.{chapter.number:02d}.f1") if told else None,
+                "category_accuracy": deeper[chapter.number]["category"] / samples if samples else None,
+                "full_accuracy": deeper[chapter.number]["full"] / samples if samples else None,
+            }
+        )
+    return table
+
+
+def _terciles(
+    sheet: Sheet, values: Mapping[str, float], intervals: Mapping[str, Any], origin: Origin
+) -> dict[str, Any]:
+    """Head, middle and tail of the training rows, at category and full code."""
+    found: dict[str, Any] = {}
+    for level, groups in sheet.groups.items():
+        true = tally(sheet.levels[level]).true
+        number = {name: int(true[members].sum()) for name, members in groups.items()}
+        shown = suppressed(number) if origin == "mimic" else dict(number)
+        found[level] = {
+            name: {
+                "samples": shown[name],
+                "classes": int((true[groups[name]] > 0).sum()),
+                "macro_f1": values[f"{level}.{name}.macro_f1"] if shown[name] else None,
+                "f1_interval": intervals.get(f"{level}.{name}.macro_f1") if shown[name] else None,
+                "accuracy": values[f"{level}.{name}.accuracy"] if shown[name] else None,
+            }
+            for name in GROUPS
+        }
+    return found
+
+
+def _depth(rows: Sequence[Row], origin: Origin) -> dict[str, Any]:
+    """How many characters predictions share with the truth, and how large a part of it that is."""
+    number = Counter(row.overlap for row in rows)
+    every = {str(depth): number[depth] for depth in range(8)}
+    return {
+        "mean": sum(depth * count for depth, count in number.items()) / len(rows),
+        "mean_share": sum(row.overlap / len(row.truth.value) for row in rows) / len(rows),
+        "rows": suppressed(every) if origin == "mimic" else every,
+    }
+
+
+def _answers(rows: Sequence[Row], sheet: Sheet, origin: Origin) -> dict[str, Any]:
+    """What became of the answers: how many predict a code, why others do not, how many codes are NIL."""
+    problems = Counter(row.problem for row in rows if row.problem)
+    problems.setdefault(NO_ANSWER, 0)
+    predict = sum(row.predicted is not None for row in rows)
+    nil = {level: int((sheet.levels[level].predicted == len(sheet.levels[level].classes)).sum()) for level in LEVELS}
+    hide = origin == "mimic"
+    return {
+        "predict_a_code": predict if not hide or len(rows) - predict >= SMALLEST_CELL else None,
+        "problems": suppressed(dict(problems)) if hide else dict(problems),
+        "nil": {level: None if hide and 0 < count < SMALLEST_CELL else count for level, count in nil.items()},
+    }
