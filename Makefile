@@ -69,7 +69,7 @@ teacher: $(FULL_READY) ## train the tiny teacher anew (about an hour on two core
 
 lock: $(READY) ## resolve pyproject.toml anew for every platform and Python it supports
 	$(BIN)/python -m pip install -qq uv
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-annotate --no-header \
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra all --no-annotate --no-header \
 	  --constraint requirements/held-back.txt pyproject.toml requirements/dev.txt --output-file $(LOCK)
 
 benchmarks: $(READY) ## measure what should be fast, against a floor in the same run

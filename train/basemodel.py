@@ -1,7 +1,7 @@
 """The model that training starts from, before its weights are loaded: is it there, can it be asked, is it big enough?
 
-    base = found(recipe)         # Base(path=…, revision=…, commit='…', chat=Chat(…), context=32768)
-    check_hardware(recipe)       # a recipe for GPUs where there are none, or too few, is refused here
+base = found(recipe)         # Base(path=…, revision=…, commit='…', chat=Chat(…), context=32768)
+check_hardware(recipe)       # a recipe for GPUs where there are none, or too few, is refused here
 """
 
 from dataclasses import dataclass
@@ -50,7 +50,7 @@ def found(recipe: Recipe) -> Base:
         at = f" at revision {recipe.revision!r}" if revision else ""
         raise DeepicdError(
             f"There is no model {recipe.model!r}{at} here, and none could be fetched.",
-            "Give a folder with config.json, tokenizer and weights (--model DIR), or a name on the Hugging Face Hub (log"
+            "Give a folder with config.json, tokenizer and weights (--model DIR), or a name on the Hub (log"
             " in for a gated one); a machine without network needs it in its cache.",
         ) from error
     context = int(getattr(config, "max_position_embeddings", 0) or 0)
@@ -79,7 +79,7 @@ def check_hardware(recipe: Recipe) -> None:
         )
     if isinstance(recipe, Sft) and recipe.packing and recipe.attention != "flash_attention_2":
         raise DeepicdError(
-            f"{recipe.name}: packing with attention {recipe.attention!r} would let rows of one sequence see each other.",
+            f"{recipe.name}: packing with attention {recipe.attention!r} lets rows of one sequence see each other.",
             "Install flash-attn and --set attention=flash_attention_2, or --set packing=false.",
         )
 

@@ -4,9 +4,9 @@
     chat.prompt(row["prompt"])         # text that the model goes on from, as it is when answers are generated
     chat.answer("<think>\\n…")          # text that it should go on with
 
-A prompt is rendered as for generation and the answer put behind it, never the two through the template together: several
-templates drop the reasoning of a finished answer (all up to `</think>`), or write `<think>` themselves, so that a model
-would learn to do without, or to open it twice. Tokens are taken of both apart, since generation does so too.
+A prompt is rendered as for generation and the answer put behind it, never the two through the template together:
+several templates drop the reasoning of a finished answer (all up to `</think>`), or write `<think>` themselves, so that
+a model would learn to do without, or to open it twice. Tokens are taken of both apart, since generation does so too.
 """
 
 from collections.abc import Sequence
@@ -52,7 +52,7 @@ class Chat:
                 f"The chat template of {model} refuses a system message and a question: {error}.",
                 "Take a model whose template knows the roles system, user and assistant.",
             ) from error
-        before, found, closing = answered.rpartition(_PROBE)
+        _, found, closing = answered.rpartition(_PROBE)
         if not found or not closing.strip() or _ASKED[1]["content"] not in asked:
             raise DeepicdError(
                 f"The chat template of {model} writes no question, or no end behind an answer.",

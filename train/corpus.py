@@ -82,6 +82,6 @@ def _fetched(place: str, config: str) -> Path:
         raise DeepicdError(
             f"There is no folder {place}, and no repository {name!r}{f' at {revision}' if revision else ''} could be"
             f" fetched ({type(error).__name__}).",
-            "Check the name; log in for a private one (hf auth login); HF_HUB_OFFLINE keeps the client off the network.",
+            "Check the name and the network; log in for a private repository: hf auth login",
         ) from error
     return Path(folder)

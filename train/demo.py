@@ -4,7 +4,7 @@
         └──────▶ GRPO only                 each evaluated on the same test notes, as Table 3 does
 
 Notes and traces of a made-up dataset are shortened first (chief complaint and the first lines of the illness; a trace's
-first and last sentence), so that a CPU gets through in minutes. Everything else is what a real run does: the same commands
+first and last sentence), so that a CPU gets through in minutes. All else is what a real run does: the same commands
 with the recipes tiny-sft and tiny-grpo, the same rewards, the same evaluation. The figures say that the machinery learns
 from what a made-up note holds, and nothing about medicine.
 """
@@ -22,7 +22,7 @@ from deepicd import runs, store
 from deepicd.completion import Completion, parse, task, write
 from deepicd.errors import DeepicdError
 from deepicd.schema import DATASET, SPLITS
-from train import evaluation, generation, grpo, recipe, sft, tables
+from train import evaluation, generation, grpo, recipe, sft
 from train.corpus import corpus
 
 COMMAND = "train demo"
@@ -96,7 +96,7 @@ def _table(out: Path, stages: Sequence[Stage]) -> str:
 
 
 def _cell(level: Mapping[str, Any]) -> str:
-    between = level.get("intervals", {}).get("macro_f1")
+    between = (level.get("interval") or {}).get("macro_f1")
     text = f"{100 * level['macro_f1']:.1f}"
     return f"{text} ({100 * between[0]:.1f}–{100 * between[1]:.1f})" if between else text
 

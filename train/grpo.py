@@ -1,8 +1,8 @@
 """GRPO: the model answers each prompt several times, and learns from which of its answers earn more than the others.
 
-One step: 64 prompts × 8 answers (DeepICD-R1). verl does it on GPUs and nodes, TRL on one device; recipe, dataset, rewards
-and guard rails are the same. Prompts over `max_prompt` tokens are counted before anything starts and left out. The judge
-is asked whether it is there. Killed at any moment, the same command goes on from the last checkpoint.
+One step: 64 prompts × 8 answers (DeepICD-R1). verl does it on GPUs and nodes, TRL on one device; recipe, dataset,
+rewards and guard rails are the same. Prompts over `max_prompt` tokens are counted before anything starts and left out.
+The judge is asked whether it is there. Killed at any moment, the same command goes on from the last checkpoint.
 
 Run: deepicd train grpo --dataset out/dataset --recipe grpo-7b --model out/sft-7b/model out/grpo-7b
 """
@@ -16,7 +16,7 @@ from typing import Any
 
 from deepicd import runs
 from deepicd.errors import DeepicdError
-from train import basemodel, guard
+from train import basemodel, guard, launch
 from train.basemodel import Base
 from train.corpus import Corpus, corpus
 from train.judge_reward import judge
@@ -74,6 +74,7 @@ PARTS = ("form", "outcome", "length", "repetition", "judge")
 
 def readied(dataset: str, recipe: Grpo, *, hardware: bool = True) -> Readied:
     """Check everything, and count what is too long. Raises DeepicdError for what would fail later."""
+    launch.check_installed("torch", "transformers", recipe.backend, *(["vllm"] if recipe.rollout == "vllm" else []))
     if hardware:
         basemodel.check_hardware(recipe)
     found = corpus(dataset, "grpo")

@@ -9,9 +9,21 @@ import os
 import subprocess
 import sys
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 from deepicd.errors import DeepicdError
+
+# package → the extra that has it
+EXTRAS = {
+    "trl": "trl",
+    "peft": "trl",
+    "accelerate": "trl",
+    "transformers": "trl",
+    "torch": "trl",
+    "verl": "verl",
+    "vllm": "verl",
+}
 
 # Usage reporting of the libraries, and trackers that want an account. Whoever wants one sets the variable otherwise.
 SILENT = {
@@ -45,6 +57,16 @@ def run(module: str, job: Path, devices: int, sharding: str, config: Path | None
         )
 
 
+def check_installed(*packages: str) -> None:
+    """Raises DeepicdError where one is missing, before anything is read."""
+    for package in packages:
+        if find_spec(package) is None:
+            raise DeepicdError(
+                f"This needs the Python package {package!r}, which is not installed here.",
+                f"With GPUs: pip install -e '.[{EXTRAS[package]}]' and vllm. On a CPU: make setup-full",
+            )
+
+
 def quiet() -> None:
     """Progress is ours to show, and nothing is reported to anybody."""
     for name, value in SILENT.items():
@@ -55,7 +77,7 @@ def quiet() -> None:
 
 
 def command(module: str, job: Path, devices: int, sharding: str, config: Path | None) -> list[str]:
-    """The command line of `accelerate launch`: the user's own configuration, or one machine and the recipe's devices."""
+    """The command line of `accelerate launch`: by the user's own configuration, or one machine's devices."""
     import torch
 
     start = [sys.executable, "-m", "accelerate.commands.launch"]

@@ -37,7 +37,7 @@ class Lengths:
     def __str__(self) -> str:
         """
         >>> print(Lengths.of([812, 2304, 955], limit=2048))
-        3 rows, of 955 tokens in the middle, 955 at the 95th percentile, 2,304 at most; 1 over 2,048 left out (33.3%)
+        3 rows, of 955 tokens in the middle, 955 at 95 %, 2,304 at most; 1 over 2,048 left out (33.3%)
         """
         over = (
             f"{self.over:,} over {self.limit:,} left out ({self.over / self.rows:.1%})"
@@ -45,6 +45,6 @@ class Lengths:
             else f"none over {self.limit:,}"
         )
         return (
-            f"{self.rows:,} rows, of {self.median:,} tokens in the middle, {self.ninety_fifth:,} at the 95th percentile,"
+            f"{self.rows:,} rows, of {self.median:,} tokens in the middle, {self.ninety_fifth:,} at 95 %,"
             f" {self.longest:,} at most; {over}"
         )

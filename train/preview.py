@@ -1,6 +1,6 @@
 """Rows of a fine-tuning as the trainer reads them: every token, and whether the loss is taken of it.
 
-    print(preview(ready, 1))     # what is trained on is set off by ‹ ›; a table shows the tokens around the boundary
+print(preview(ready, 1))     # what is trained on is set off by ‹ ›; a table shows the tokens around the boundary
 """
 
 from train.sft import Readied, Tokens

@@ -3,8 +3,8 @@
     recipe = sft(Path("sft-7b"), learning_rate=1e-5)     # one of train/recipes, or a YAML file
     recipe.accumulation                                   # 8: an effective batch of 32 from 4 devices × 1 row
 
-Values are those of DeepICD-R1 ("paper") and of its authors' job files ("authors") where these have them. Batch sizes are
-given as they are thought of, all devices together; what a device does at once must divide them, or the recipe is
+Values are those of DeepICD-R1 ("paper") and of its authors' job files ("authors") where these have them. Batch sizes
+are given as they are thought of, all devices together; what a device does at once must divide them, or the recipe is
 refused. A file may build on another: `like: grpo-7b`.
 """
 
@@ -228,7 +228,8 @@ def grpo(path: Path, **changes: Any) -> Grpo:
     _divides(recipe.name, recipe.batch, "batch", recipe.mini_batch, f"mini_batch {recipe.mini_batch}")
     _divides(recipe.name, recipe.world, "devices × nodes", recipe.tensor_parallel,
              f"tensor_parallel {recipe.tensor_parallel}")  # fmt: skip
-    _divides(recipe.name, recipe.mini_batch * recipe.rollouts, "mini_batch × rollouts", recipe.world * recipe.micro_batch,
+    at_once = recipe.world * recipe.micro_batch
+    _divides(recipe.name, recipe.mini_batch * recipe.rollouts, "mini_batch × rollouts", at_once,
              f"devices {recipe.devices} × nodes {recipe.nodes} × micro_batch {recipe.micro_batch}")  # fmt: skip
     recipe.scheme("")
     if recipe.judge_weight and not (recipe.judge_url and recipe.judge_model):
@@ -262,7 +263,9 @@ def assigned(assignments: Iterable[str]) -> dict[str, Any]:
         except yaml.YAMLError:
             equals = ""
         if not equals:
-            raise DeepicdError(f"--set takes FIELD=VALUE, not {assignment!r}.", "For instance: --set learning_rate=1e-5")
+            raise DeepicdError(
+                f"--set takes FIELD=VALUE, not {assignment!r}.", "For instance: --set learning_rate=1e-5"
+            )
     return found
 
 

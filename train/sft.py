@@ -1,15 +1,14 @@
 """Supervised fine-tuning with TRL: the model learns to write the trace and its diagnosis, given the admission note.
 
 One step: 32 rows in 4 devices × 2 rows × 4 backward passes (DeepICD-R1). The loss is taken on the answer alone: every
-token of the prompt has the label −100, which is checked on every row. Rows are put into tokens here, as generation will
-read them (see chat.py), and TRL's SFTTrainer does the rest. Killed at any moment, the same command goes on from the last
-whole checkpoint.
+token of the prompt has the label −100. Rows are put into tokens here, as generation will read them (see chat.py), and
+TRL's SFTTrainer does the rest. Killed at any moment, the same command goes on from the last whole checkpoint.
 
 Run: deepicd train sft --dataset out/dataset --recipe sft-7b out/sft-7b
 """
 
-from collections.abc import Iterator, Mapping
 from array import array
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -45,7 +44,6 @@ class Tokens:
     def trained(self) -> int:
         """Tokens that a loss is taken of."""
         return len(self.ids) - self.asked
-
 
 
 @dataclass(frozen=True)
@@ -86,6 +84,7 @@ class Readied:
 
 def readied(dataset: str, recipe: Sft, *, hardware: bool = True) -> Readied:
     """Check and tokenize everything. Raises DeepicdError for what would fail later, or silently train on the wrong."""
+    launch.check_installed("torch", "transformers", "trl", *(["peft"] if recipe.lora_rank else []))
     if hardware:
         basemodel.check_hardware(recipe)
     found = corpus(dataset, "sft")
@@ -132,7 +131,9 @@ def tokens(chat: Chat, row: Mapping[str, Any], target: str) -> Tokens:
     return Tokens(array("i", asked + wanted), len(asked))
 
 
-def train(dataset: str, recipe: Sft, out: Path, *, accelerate: Path | None = None, overwrite: bool = False) -> runs.Record:
+def train(
+    dataset: str, recipe: Sft, out: Path, *, accelerate: Path | None = None, overwrite: bool = False
+) -> runs.Record:
     """Fine-tune a model into OUT/model. Does nothing where OUT holds this very run."""
     ready = readied(dataset, recipe)
     plan = ready.plan
@@ -163,7 +164,12 @@ def _write_job(ready: Readied, job: Path, checkpoints: Path) -> None:
         if rows:
             plain = ({"input_ids": row.ids.tolist(), "labels": row.labels} for row in rows)
             _write(job / f"{split}.parquet", plain, schema, ready.corpus.origin)
-    asked = {"recipe": ready.recipe.options, "base": ready.base.path, "revision": ready.base.revision, "checkpoints": str(checkpoints)}
+    asked = {
+        "recipe": ready.recipe.options,
+        "base": ready.base.path,
+        "revision": ready.base.revision,
+        "checkpoints": str(checkpoints),
+    }
     store.write_json(job / "job.json", asked)
 
 

@@ -108,7 +108,7 @@ def grpo(
 @click.option("--limit", type=click.IntRange(min=1), help="Evaluate the first N test notes only.")
 @click.option("--overwrite", is_flag=True, help="Replace what another demo left in OUT.")
 def demo(dataset: str, out: Path, epochs: float, steps: int, limit: int | None, overwrite: bool) -> None:
-    """Train the shipped tiny model on a made-up DATASET in four stages, on a CPU, and print the paper's Table 3 in small.
+    """Train the shipped tiny model on a made-up DATASET in four stages, and print the paper's Table 3 in small.
 
     Notes and traces are shortened first. The figures say nothing about medicine.
 

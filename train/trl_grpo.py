@@ -38,7 +38,7 @@ def fit(ready: Readied, shop: Workshop) -> dict[str, Any]:
         train_dataset=prompts(ready),
         processing_class=ready.base.chat.tokenizer,
         reward_funcs=watched.functions,
-        callbacks=[told],
+        callbacks=[told.callback()],
     )
     trainer.remove_callback(PrinterCallback)
     resumed = last_checkpoint(shop.checkpoints)
@@ -67,7 +67,7 @@ def prompts(ready: Readied) -> Any:
 
 
 class Watched:
-    """The reward functions as TRL calls them, one after the other on all answers of a generation; the last one reports."""
+    """Reward functions as TRL calls them, one after the other on all answers of a generation; the last reports."""
 
     def __init__(self, recipe: Grpo, functions: Sequence[Function], end: int, log: StepLog, told: Told) -> None:
         self._recipe, self._end, self._log, self._told = recipe, end, log, told

@@ -1,6 +1,6 @@
 """Compose and check verl's configuration, without starting anything. Run by train.verl_config in a process of its own.
 
-Run: python -m train.verl_check OVERRIDES.json    (writes config.yaml beside it; the last line of stderr says what is wrong)
+Run: python -m train.verl_check OVERRIDES.json    (writes config.yaml; the last line of stderr says what is wrong)
 """
 
 import json
@@ -32,9 +32,13 @@ def check(asked: Path) -> None:
     opening = fields.opening
     right = "<think>\nFever.\n</think>\n<diagnosis>A000</diagnosis>"
     answer = right.removeprefix("<think>\n") if opening else right
-    score = paid(data_source="", solution_str=answer, ground_truth="A000", extra_info={"index": 0})["score"] if paid else 0
+    score = (
+        paid(data_source="", solution_str=answer, ground_truth="A000", extra_info={"index": 0})["score"] if paid else 0
+    )
     if not any(record.iterdir()) or not score > 0:
-        raise RuntimeError(f"verl would not pay with our rewards (a right answer earned {score}): it did not take their keys.")
+        raise RuntimeError(
+            f"verl would not pay with our rewards (a right answer earned {score}): it did not take their keys."
+        )
 
 
 if __name__ == "__main__":

@@ -3,9 +3,9 @@
     overrides(ready, out)      # {'data.train_batch_size': 64, 'actor_rollout_ref.rollout.n': 8, …}
     print(composed(ready, out))   # the whole configuration, as main_ppo will see it; raises DeepicdError
 
-Keys are those of verl 0.9.1. Before 0.9 the reward's keys were `custom_reward_function.*` and `reward_model.*`: these still
-compose and are ignored, so that a run would go on with verl's own rewards. train.verl_check therefore loads the reward
-function the way verl's workers do, and has it pay for a right answer.
+Keys are those of verl 0.9.1. Before 0.9 the reward's keys were `custom_reward_function.*` and `reward_model.*`: these
+still compose and are ignored, so that a run would go on with verl's own rewards. train.verl_check therefore loads the
+reward function the way verl's workers do, and has it pay for a right answer.
 """
 
 import json
@@ -16,8 +16,6 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from deepicd.errors import DeepicdError
 from train.grpo import Readied
@@ -45,7 +43,9 @@ def overrides(ready: Readied, out: Path) -> Overrides:
         "data.truncation": "error",
         "data.shuffle": True,
         "data.seed": recipe.seed,
-        "actor_rollout_ref.model.path": ready.base.path if ready.base.folder is None else str(ready.base.folder.resolve()),
+        "actor_rollout_ref.model.path": ready.base.path
+        if ready.base.folder is None
+        else str(ready.base.folder.resolve()),
         "actor_rollout_ref.model.enable_gradient_checkpointing": recipe.gradient_checkpointing,
         actor + "strategy": "fsdp2",
         actor + "optim.lr": recipe.learning_rate,
@@ -95,6 +95,8 @@ def overrides(ready: Readied, out: Path) -> Overrides:
 
 
 def on_cpu(ready: Readied) -> bool:
+    import torch
+
     return ready.recipe.hardware == "any" and not torch.cuda.is_available()
 
 
@@ -129,6 +131,8 @@ def reward_fields(ready: Readied, out: Path) -> Overrides:
 
 def environment() -> dict[str, str]:
     """What verl's processes need of us, on every node."""
+    import torch
+
     modules = ["train.verl_beside_trl"]
     if not torch.cuda.is_available():
         modules.append("train.verl_on_cpu")
@@ -145,7 +149,7 @@ def lines(given: Mapping[str, Any]) -> list[str]:
     """Overrides as Hydra reads them on a command line.
 
     >>> lines({"a.b": True, "c": [1, "x y"], "+d": {"e": None}})
-    ['a.b=true', "c=[1,'x y']", "+d={e:null}"]
+    ['a.b=true', "c=[1,'x y']", '+d={e:null}']
     """
     return [f"{key}={_value(value)}" for key, value in given.items()]
 

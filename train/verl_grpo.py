@@ -92,7 +92,9 @@ def _run(ready: Readied, out: Path, first: int) -> None:
         )
 
 
-def _reports(ready: Readied, out: Path, told: Path, first: int, started: "subprocess.Popen[bytes]") -> Iterator[StepReport]:
+def _reports(
+    ready: Readied, out: Path, told: Path, first: int, started: "subprocess.Popen[bytes]"
+) -> Iterator[StepReport]:
     """A report for each step that verl has ended. Raises DeepicdError where a step ends without our rewards."""
     step, used = first, 0
     while True:

@@ -1,7 +1,7 @@
 """A CPU as a platform of verl's, by verl's own plugin hooks: to try its whole way with a tiny model, never to train.
 
-verl 0.9.1 knows GPUs and NPUs. What it asks of a device module is answered here for a CPU, weights go to vLLM over shared
-memory, and Ray hands out one "GPU" that is none. Loaded by verl in each of its processes (see train.verl_config):
+verl 0.9.1 knows GPUs and NPUs. What it asks of a device module is answered here for a CPU, weights go to vLLM over
+shared memory, and Ray hands out one "GPU" that is none. Loaded by verl in each of its processes (train.verl_config):
 
     VERL_USE_EXTERNAL_MODULES=train.verl_beside_trl,train.verl_on_cpu VERL_PLATFORM=cpu VERL_ENGINE_DEVICE=cuda
 

@@ -4,8 +4,8 @@
     +reward.custom_reward_function.reward_kwargs.record=FOLDER
 
 verl calls from several processes, none of which sees a whole group. Each appends to a file of its own; the run's own
-process reads them all. A line has the time, the prompt's place in the dataset, what was paid, and measures of the text, never the
-text.
+process reads them all. A line has the time, the prompt's place in the dataset, what was paid, and measures of the text,
+never the text.
 """
 
 import json

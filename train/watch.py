@@ -2,45 +2,52 @@
 
 import time
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from typing import Any
-
-from transformers import TrainerCallback
 
 from deepicd.progress import Advance, progress
 
 
-class Told(TrainerCallback):  # type: ignore[misc]
-    """Counts steps, tokens and seconds of the training alone, without what comes before and after it."""
+@dataclass
+class Told:
+    """Steps, tokens and seconds of the training alone, without what comes before and after it."""
 
-    def __init__(self) -> None:
-        self.seconds = 0.0
-        self.tokens = 0
-        self._began = 0.0
-        self._open = ExitStack()
-        self._advance: Advance | None = None
-        self._seen_before = 0
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if state.is_world_process_zero:
-            self._advance = self._open.enter_context(progress("steps", total=state.max_steps))
-            self._advance(state.global_step)
-        self._seen_before = state.num_input_tokens_seen
-        self._began = time.perf_counter()
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if self._advance:
-            self._advance(1)
+    seconds: float = 0.0
+    tokens: int = 0
+    _advance: Advance | None = None
+    _open: ExitStack = field(default_factory=ExitStack)
 
     def say(self, status: str) -> None:
         """What else is worth saying beside the count of steps."""
         if self._advance:
             self._advance(0, status)
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
-        if self._advance and logs and "loss" in logs:
-            self._advance(0, f"loss {float(logs['loss']):.3f}")
+    def callback(self) -> Any:
+        """What a trainer calls."""
+        from transformers import TrainerCallback
 
-    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self.seconds = time.perf_counter() - self._began
-        self.tokens = state.num_input_tokens_seen - self._seen_before
-        self._open.close()
+        told = self
+        began, seen = 0.0, 0
+
+        class Callback(TrainerCallback):  # type: ignore[misc]
+            def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+                nonlocal began, seen
+                if state.is_world_process_zero:
+                    told._advance = told._open.enter_context(progress("steps", total=state.max_steps))
+                    told._advance(state.global_step)
+                began, seen = time.perf_counter(), state.num_input_tokens_seen
+
+            def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+                if told._advance:
+                    told._advance(1)
+
+            def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+                if logs and "loss" in logs and "reward" not in logs:
+                    told.say(f"loss {float(logs['loss']):.3f}")
+
+            def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+                told.seconds = time.perf_counter() - began
+                told.tokens = state.num_input_tokens_seen - seen
+                told._open.close()
+
+        return Callback()

@@ -5,8 +5,8 @@
         save(shop.run.folder / "model")
     return shop.run.record
 
-OUT/model and OUT/run.json are the outcome. What only a further start needs is hidden: OUT/.checkpoints, and OUT/.plan.json,
-which says whose they are before run.json does.
+OUT/model and OUT/run.json are the outcome. What only a further start needs is hidden: OUT/.checkpoints, and
+OUT/.plan.json, which says whose they are before run.json does.
 """
 
 from collections.abc import Iterator
