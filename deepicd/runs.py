@@ -86,10 +86,13 @@ FIELDS: dict[str, type] = {
 
 
 def plan(command: str, *, options: Mapping[str, Any], inputs: Mapping[str, Path]) -> Plan:
-    """Digest the inputs (files or folders) and take along the records of the stages that made them."""
+    """Digest the inputs (files or folders) and take along the records of the stages that made them.
+
+    The record of a file, or of a folder that has none itself (one config of a dataset, say), is that of its folder.
+    """
     lineage: dict[str, Any] = {}
     for path in inputs.values():
-        if upstream := read(path if path.is_dir() else path.parent):
+        if upstream := read(path) or read(path.parent):
             lineage |= upstream.get("lineage", {})
             lineage[upstream["command"]] = _portable(upstream)
     digests = {path: store.digest(path) for path in set(inputs.values())}  # one file may play several parts

@@ -49,7 +49,7 @@ def _row(split: str, place: int, chance: random.Random) -> dict[str, dict[str, A
     }
 
 
-def small_model(folder: Path, *, template: str | None = None, layers: int = 2, width: int = 64) -> Path:
+def small_model(folder: Path, *, template: str | None = None, layers: int = 2, width: int = 128) -> Path:
     """A Qwen2 with random weights and the shipped model's tokenizer; `template` replaces its chat template."""
     import torch
     from transformers import AutoTokenizer, Qwen2Config, Qwen2ForCausalLM

@@ -114,7 +114,7 @@ def test_a_killed_run_goes_on_from_its_checkpoint_and_another_recipe_may_not(
     dataset: Path, model: Path, tmp_path: Path, deepicd: Deepicd
 ) -> None:
     out = tmp_path / "out"
-    flags = [*FLAGS, "--set", "max_steps=400", "--set", "save_steps=2", "--set", "eval_rows=0"]
+    flags = [*FLAGS, "--set", "max_steps=60", "--set", "save_steps=2", "--set", "eval_rows=0"]
     asked = ["train", "sft", "--dataset", str(dataset), "--model", str(model), "--recipe", "tiny-sft", *flags, str(out)]
     script = "import sys; from deepicd.cli import main; main(sys.argv[1:])"
     process = subprocess.Popen([sys.executable, "-c", script, *asked], stderr=subprocess.DEVNULL)
@@ -128,12 +128,12 @@ def test_a_killed_run_goes_on_from_its_checkpoint_and_another_recipe_may_not(
     assert runs.read(out) is None
     # as much of it as was done, and a little more: the plan's own number of steps is what decides
     plan = json.loads((out / ".plan.json").read_text())
-    assert plan["options"]["max_steps"] == 400
+    assert plan["options"]["max_steps"] == 60
     went_on = subprocess.Popen([sys.executable, "-c", script, *asked], stderr=subprocess.PIPE, text=True)
     _, told = went_on.communicate(timeout=600)
     assert went_on.returncode == 0, told
     record = runs.read(out)
-    assert record is not None and record["counts"]["resumed_at"] >= 2 and record["counts"]["steps"] == 400
+    assert record is not None and record["counts"]["resumed_at"] >= 2 and record["counts"]["steps"] == 60
 
 
 @pytest.mark.parametrize(
