@@ -5,8 +5,8 @@
 
 Notes and traces of a made-up dataset are shortened first (chief complaint and the first lines of the illness; a trace's
 first and last sentence), so that a CPU gets through in minutes. All else is what a real run does: the same commands
-with the recipes tiny-sft and tiny-grpo, the same rewards, the same evaluation. The figures say that the machinery learns
-from what a made-up note holds, and nothing about medicine.
+with the recipes tiny-sft and tiny-grpo, the same rewards, the same evaluation. The figures say that the machinery
+learns from what a made-up note holds, and nothing about medicine.
 """
 
 import re
