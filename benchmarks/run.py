@@ -3,7 +3,7 @@
 `benchmarks.guidelines` wants the guideline PDF: python -m benchmarks.guidelines PDF
 """
 
-from benchmarks import build, distill, scrape, startup
+from benchmarks import build, distill, rewards, scrape, startup
 
 
 def main() -> None:
@@ -11,6 +11,7 @@ def main() -> None:
     build.main()
     scrape.main()
     distill.main()
+    rewards.main()
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from builders.funnel import funnel
 from builders.parallel import in_order, processes_for
 from builders.stays import icd10_stays, joined_notes, naming, read_stays
 from builders.table import quoted
+from builders.token_limit import counter
 from deepicd import runs, store
 from deepicd.errors import DeepicdError
 from deepicd.progress import progress
@@ -88,6 +89,8 @@ def build(
 ) -> runs.Record:
     """Write OUT/{train,validation,test}.parquet and what goes with them; the record. Raises DeepicdError."""
     copy = mimic.find(mimic_root, notes_root)
+    if criteria.tokenizer:
+        counter(criteria.tokenizer)  # raises at once where there is none
     plan = runs.plan("build", options=asdict(criteria), inputs=copy.files)
     if done := runs.finished(out, plan):
         return done

@@ -24,6 +24,8 @@ overwrite = click.option("--overwrite", is_flag=True, help="Replace what another
 )
 @click.option("--note-length", type=click.IntRange(4000, 30_000), default=4000, show_default=True,
               help="Mean characters of a note; MIMIC's have 10,500.")  # fmt: skip
+@click.option("--icd9-share", type=click.FloatRange(0, 1, max_open=True), default=0.45, show_default=True,
+              help="Share of stays with ICD-9 codes; of MIMIC's noted stays 0.63.")  # fmt: skip
 @click.option("--processes", type=click.IntRange(min=1), help="One a core for large copies; changes no byte.")
 @overwrite
 def synthesize(
@@ -32,6 +34,7 @@ def synthesize(
     seed: int,
     hosp: Path | None,
     note_length: int,
+    icd9_share: float,
     processes: int | None,
     overwrite: bool,
 ) -> None:
@@ -46,7 +49,16 @@ def synthesize(
     """
     from builders.synthetic.generator import synthesize as make
 
-    record = make(out, admissions, seed, hosp, length=note_length, processes=processes, overwrite=overwrite)
+    record = make(
+        out,
+        admissions,
+        seed,
+        hosp,
+        length=note_length,
+        icd9_share=icd9_share,
+        processes=processes,
+        overwrite=overwrite,
+    )
     made = [name for name in ("patients", "admissions", "diagnoses", "notes") if name in record["counts"]]
     click.echo(", ".join(f"{record['counts'][name]:,} {name}" for name in made) + f" → {out}")
     for note in record["notes"]:
@@ -67,6 +79,8 @@ def synthesize(
 )
 @click.option("--min-words", type=click.IntRange(min=0), help="Shortest admission note to keep.")
 @click.option("--max-words", type=click.IntRange(min=1), help="Longest admission note to keep.")
+@click.option("--max-tokens", type=click.IntRange(min=1), help="The same in tokens of --tokenizer.")
+@click.option("--tokenizer", metavar="MODEL", help="Whose tokens count: a folder, or a model's name on the Hub.")
 @overwrite
 def build(mimic: Path, notes: Path, out: Path, preset: str, overwrite: bool, **options: Any) -> None:
     """Join notes and first ICD-10 diagnoses into OUT/{train,validation,test}.parquet.

@@ -9,6 +9,7 @@ from typing import Any
 
 from builders.splits import Rule
 from builders.template import KNOWN
+from deepicd.errors import DeepicdError
 
 # The sections of the extraction that DeepICD-R1 builds on.
 PUBLISHED = (
@@ -37,15 +38,25 @@ class Criteria:
     """A note with none of these tells nothing of the admission and falls out."""
     min_words: int = 0
     max_words: int | None = None
-    """Of the admission note; one out of these limits falls out, it is not cut. The distiller plans for tokens."""
+    """Of the admission note; one out of these limits falls out, it is not cut."""
+    max_tokens: int | None = None
+    """Of the admission note by `tokenizer`; the distiller plans for a whole prompt's."""
+    tokenizer: str = ""
+    """Name or folder of a model: see builders.token_limit."""
     strict: bool = False
     """Remove every sentence with a signal of builders.leakage: the diagnosis named, the outcome told."""
     split: Rule = "patient"
     seed: int = 42
 
     def but(self, **changes: Any) -> "Criteria":
-        """With some options changed; None leaves one as it is."""
-        return replace(self, **{name: value for name, value in changes.items() if value is not None})
+        """With some options changed; None leaves one as it is. Raises DeepicdError for tokens of no tokenizer."""
+        changed = replace(self, **{name: value for name, value in changes.items() if value is not None})
+        if (changed.max_tokens is None) != (not changed.tokenizer):
+            raise DeepicdError(
+                "A limit in tokens takes the limit and the tokenizer that counts them.",
+                "For instance: --max-tokens 2048 --tokenizer Qwen/Qwen2.5-7B-Instruct",
+            )
+        return changed
 
 
 DEFAULT = Criteria()

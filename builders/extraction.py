@@ -13,6 +13,7 @@ import pyarrow as pa
 from builders.criteria import Criteria
 from builders.leakage import Terms, without_signals
 from builders.sections import admission_sections, as_text, hospital_course
+from builders.token_limit import is_longer
 from deepicd.icd10cm import Code
 from deepicd.schema import EXCLUDED
 
@@ -85,4 +86,6 @@ def _reason(parts: dict[str, str], text: str, criteria: Criteria) -> str | None:
         return "too short"
     if criteria.max_words and words > criteria.max_words:
         return "too long"
+    if criteria.max_tokens and is_longer(text, criteria.max_tokens, criteria.tokenizer):
+        return "too many tokens"
     return None

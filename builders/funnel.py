@@ -16,7 +16,7 @@ STEPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("of an ICD-10 stay", ("no diagnosis", "two ICD versions", "not ICD-10")),
     ("with a first ICD-10-CM diagnosis", ("no ICD-10-CM code",)),
     ("with admission sections", ("no admission section",)),
-    ("within the limits of length", ("too short", "too long")),
+    ("within the limits of length", ("too short", "too long", "too many tokens")),
     ("one note a stay", ("second note of a stay",)),
 )
 

@@ -149,12 +149,12 @@ def check_codes_are_text(db: "duckdb.DuckDBPyConnection", table: Table) -> None:
     [(numeric, short, zero, decimal)] = db.execute(
         """
         select
-            count(*),
-            count(*) filter (regexp_full_match(icd_code, '[0-9]{1,2}')),
-            count(*) filter (starts_with(icd_code, '0')),
-            count(*) filter (not regexp_full_match(icd_code, '[0-9]+'))
-        from diagnoses_icd
-        where icd_version = 9 and regexp_full_match(trim(icd_code), '[0-9]+([.][0-9]*)?(E[+]?[0-9]+)?')
+            coalesce(sum(rows), 0)::bigint,
+            coalesce(sum(rows) filter (regexp_full_match(icd_code, '[0-9]{1,2}')), 0)::bigint,
+            coalesce(sum(rows) filter (starts_with(icd_code, '0')), 0)::bigint,
+            coalesce(sum(rows) filter (not regexp_full_match(icd_code, '[0-9]+')), 0)::bigint
+        from (select icd_code, count(*) as rows from diagnoses_icd where icd_version = 9 group by icd_code)
+        where regexp_full_match(trim(icd_code), '[0-9]+([.][0-9]*)?(E[+]?[0-9]+)?')
         """
     ).fetchall()
     enough = 300  # rows below which the absence of leading zeros may be chance

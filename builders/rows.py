@@ -19,16 +19,18 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-AT_ONCE = 16 * 2**20
-"""Bytes of CSV in a batch, some 1,600 notes. No row may be longer: a note of 2.2 has at most 60,381 characters, but one
-odd row of some megabytes must not stop a build."""
-ROWS_AT_ONCE = 1600  # of parquet and DuckDB, where nobody counts bytes
+AT_ONCE = 4 * 2**20
+"""Bytes of CSV in a batch, some 400 notes; with more, memory is had and given back all the time. A note of 2.2 has at
+most 60,381 characters: a file with a row longer than a batch is read again from its start, in batches of `LONGEST`."""
+LONGEST = 16 * 2**20  # bytes of a row at most
+ROWS_AT_ONCE = 400  # of parquet and DuckDB, where nobody counts bytes
 
 UNLIKE_THE_HEADER = "a line does not have the header's columns or types"
+TOO_LONG = "block boundaries"
 # What Arrow says of a damaged CSV, in lower case, and what we say; it quotes the line, which may be part of a note.
 DAMAGE = {
     "utf8": "it holds bytes that are not UTF-8",
-    "block boundaries": f"a row of it is longer than {AT_ONCE // 2**20} MiB",
+    TOO_LONG: f"a row of it is longer than {LONGEST // 2**20} MiB",
     "": UNLIKE_THE_HEADER,
 }
 
@@ -64,19 +66,18 @@ def take_in(db: "duckdb.DuckDBPyConnection", batch: "pa.RecordBatch", statement:
 def _csv_rows(table: Table, columns: tuple[str, ...]) -> "Iterator[pa.RecordBatch]":
     import pyarrow as pa
     from isal.igzip_lib import IsalError
-    from pyarrow import csv
 
-    kinds = {"bigint": pa.int64(), "varchar": pa.string()}
-    typed = {name: kinds[kind] for name, kind in COLUMNS[table.name].items()}
+    done = 0  # rows
     try:
-        with _unpacked(table.path) as file:
-            yield from csv.open_csv(
-                file,
-                csv.ReadOptions(block_size=AT_ONCE),
-                csv.ParseOptions(newlines_in_values=True),
-                csv.ConvertOptions(column_types=typed, include_columns=columns),
-                _pool(),
-            )
+        for at_once in (AT_ONCE, LONGEST):
+            try:
+                for batch in _after(done, _batches(table, columns, at_once)):
+                    done += batch.num_rows
+                    yield batch
+                return
+            except pa.ArrowInvalid as error:
+                if TOO_LONG not in str(error) or at_once == LONGEST:
+                    raise
     except EOFError as error:
         raise unreadable(table.path, "the gzip ends early") from error
     except (gzip.BadGzipFile, IsalError) as error:
@@ -84,6 +85,31 @@ def _csv_rows(table: Table, columns: tuple[str, ...]) -> "Iterator[pa.RecordBatc
     except pa.ArrowInvalid as error:
         text = str(error).casefold()
         raise unreadable(table.path, next(kind for sign, kind in DAMAGE.items() if sign in text)) from None
+
+
+def _batches(table: Table, columns: tuple[str, ...], at_once: int) -> "Iterator[pa.RecordBatch]":
+    """Of a CSV file, in blocks of so many bytes."""
+    import pyarrow as pa
+    from pyarrow import csv
+
+    kinds = {"bigint": pa.int64(), "varchar": pa.string()}
+    typed = {name: kinds[kind] for name, kind in COLUMNS[table.name].items()}
+    with _unpacked(table.path) as file:
+        yield from csv.open_csv(
+            file,
+            csv.ReadOptions(block_size=at_once),
+            csv.ParseOptions(newlines_in_values=True),
+            csv.ConvertOptions(column_types=typed, include_columns=columns),
+            _pool(),
+        )
+
+
+def _after(rows: int, batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
+    """All but the first rows."""
+    for batch in batches:
+        if rows < batch.num_rows:
+            yield batch.slice(rows)
+        rows = max(0, rows - batch.num_rows)
 
 
 @cache

@@ -121,26 +121,25 @@ def naming(db: "duckdb.DuckDBPyConnection") -> dict[str, Terms]:
 
 
 def _read_titles(db: "duckdb.DuckDBPyConnection", copy: mimic.Copy) -> None:
-    """The table `titles`: ICD-10 code → title, MIMIC's own (it names every code it uses) before the release's."""
+    """The table `titles` of the stays' ICD-10 codes: MIMIC's own (it names every code it uses) before the release's."""
     import pyarrow as pa
 
     tables = release()
-    codes = list(tables.titles)
+    written = db.execute("select distinct icd_code from stays where icd_version = 10").fetchall()
+    codes = sorted({code.value for (text,) in written if (code := Code.find(text))})
     columns = {
-        "icd_code": codes,
-        "title": list(tables.titles.values()),
-        "billable": [c in tables.billable for c in codes],
+        "icd_code": pa.array(codes, pa.string()),
+        "title": pa.array([tables.titles.get(code) for code in codes], pa.string()),
+        "billable": pa.array([code in tables.billable for code in codes], pa.bool_()),
     }
-    db.register("release", pa.table(columns))
+    db.register("used", pa.table(columns))
     dictionary = "select trim(icd_code) as icd_code, long_title from d_icd_diagnoses where icd_version = 10"
     nothing = "select null::varchar as icd_code, null::varchar as long_title where false"
     db.execute(f"""
         create temp table titles as
-        select
-            coalesce(d.icd_code, r.icd_code) as icd_code,
-            coalesce(any_value(d.long_title), any_value(r.title)) as title,
-            any_value(r.billable) as billable
-        from ({dictionary if "d_icd_diagnoses" in copy.tables else nothing}) d
-        full join release r using (icd_code)
-        group by 1
+        select u.icd_code, coalesce(min(d.long_title), any_value(u.title)) as title, any_value(u.billable) as billable
+        from used u
+        left join ({dictionary if "d_icd_diagnoses" in copy.tables else nothing}) d using (icd_code)
+        group by u.icd_code
     """)
+    db.unregister("used")

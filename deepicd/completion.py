@@ -8,7 +8,9 @@ letter, which no answer of C7A, M1A, Z3A … can meet; here every ICD-10-CM form
 Parsing is a handful of linear scans, so that a megabyte of `<` costs what a megabyte of text costs.
 """
 
+import re
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal
 
 from deepicd.icd10cm import Code
@@ -16,6 +18,7 @@ from deepicd.icd10cm import Code
 THINK, THINK_END = "<think>", "</think>"
 DIAGNOSIS, DIAGNOSIS_END = "<diagnosis>", "</diagnosis>"
 TAGS = (THINK, THINK_END, DIAGNOSIS, DIAGNOSIS_END)
+_TAG = re.compile("|".join(TAGS))  # one pass over the text; behind a `<` it looks at most a tag's length ahead
 
 TASK = f"""\
 You read the admission note of a hospital stay and predict the ICD-10-CM code of its first diagnosis. Reason from what \
@@ -68,14 +71,10 @@ def parse(text: str) -> Completion | Malformed:
     >>> parse("<think>Cough.</think>")
     Malformed(problem='missing tag')
     """
-    counts = [text.count(tag) for tag in TAGS]
-    if 0 in counts:
-        return Malformed("missing tag")
-    if counts != [1, 1, 1, 1]:
-        return Malformed("repeated tag")
-    at = [text.index(tag) for tag in TAGS]
-    if at != sorted(at):
-        return Malformed("tags out of order")
+    tags = list(islice(_TAG.finditer(text), len(TAGS) + 1))
+    if tuple(tag.group() for tag in tags) != TAGS:
+        return _disorder(text)
+    at = [tag.start() for tag in tags]
     before, between, after = text[: at[0]], text[at[1] + len(THINK_END) : at[2]], text[at[3] + len(DIAGNOSIS_END) :]
     if before.strip() or between.strip() or after.strip():
         return Malformed("text outside the blocks")
@@ -84,6 +83,14 @@ def parse(text: str) -> Completion | Malformed:
         return Malformed("empty trace")
     code = Code.find(text[at[2] + len(DIAGNOSIS) : at[3]])
     return Completion(trace, code) if code else Malformed("no code in the diagnosis")
+
+
+def _disorder(text: str) -> Malformed:
+    """What is wrong with the tags of a text that has not each of them once and in order."""
+    counts = [text.count(tag) for tag in TAGS]
+    if 0 in counts:
+        return Malformed("missing tag")
+    return Malformed("tags out of order" if counts == [1, 1, 1, 1] else "repeated tag")
 
 
 def parse_several(text: str) -> tuple[Completion, ...] | Malformed:

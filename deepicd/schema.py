@@ -11,6 +11,7 @@ import pyarrow as pa
 SPLITS = ("train", "validation", "test")
 
 _TEXT, _COUNT = pa.string(), pa.int64()
+_TEXTS = pa.list_(_TEXT)
 
 # build → distill, assemble: one row an admission, OUT/{train,validation,test}.parquet, ordered by note_id
 COHORT = pa.schema(
@@ -24,7 +25,7 @@ COHORT = pa.schema(
         ("category", _TEXT),  # first three characters
         ("chapter", pa.int8()),  # 1–22
         ("seq_num", _COUNT),  # usually 1; may have gaps
-        ("flags", pa.list_(_TEXT)),  # what a reader may want to leave out or look at; see builders.cohort
+        ("flags", _TEXTS),  # what a reader may want to leave out or look at; see builders.cohort
     ]
 )
 
@@ -42,7 +43,7 @@ TRACES = pa.schema(
         ("completion", _TEXT),  # all the teacher wrote, opened by <think>
         ("words", _COUNT),  # of the trace; of the completion where there is no trace
         ("finish_reason", _TEXT),  # 'stop' or 'length'
-        ("rejected_for", pa.list_(_TEXT)),  # reason codes of distill.checks; empty for a kept row
+        ("rejected_for", _TEXTS),  # reason codes of distill.checks; empty for a kept row
         ("attempt", pa.int16()),  # 1 for the first
         ("attempts", pa.int16()),  # that were made at this row
         ("row_kept", pa.bool_()),  # whether one of them was kept
@@ -136,6 +137,8 @@ DESCRIPTIONS = pa.schema(
         ("text", _TEXT),  # paragraphs parted by a blank line; null unless outcome is 'described'
         ("words", _COUNT),  # of the text; 0 for none
         ("text_code", _TEXT),  # the code the page says its text belongs to; may be another one's
+        ("marks", _TEXTS),  # letters of the additional indicators that the page explains: G, V, Z, A, L, R, B
+        ("hints", _TEXTS),  # paragraphs of the page's notes, which are no part of the text
         ("url", _TEXT),
         ("status", pa.int16()),  # HTTP status; 0 where no answer came
         ("fetched_at", _TEXT),  # ISO 8601, UTC, of the download, not of a later reading of the cache
@@ -262,7 +265,7 @@ SECTIONS = pa.schema(
         ("title", _TEXT),
         ("text", _TEXT),  # its own blocks, a line each, '- ' before an item; '' where it has children only
         ("codes", pa.list_(pa.struct([("text", _TEXT), ("first", _TEXT), ("last", _TEXT)]))),  # see CodeReference
-        ("see", pa.list_(_TEXT)),  # ids of the sections that it points to
+        ("see", _TEXTS),  # ids of the sections that it points to
         ("first_page", pa.int16()),
         ("last_page", pa.int16()),
         ("marks", pa.list_(pa.struct([("start", pa.int32()), ("end", pa.int32()), ("style", _TEXT)]))),  # in `text`

@@ -12,17 +12,18 @@ An answer that may be another one tomorrow (429, 5xx, none) is a failure, not a 
 the extractor that made it, so that a page is read once by each version of the extractor.
 """
 
+import json
 import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, astuple, dataclass
 from hashlib import sha256
 from pathlib import Path
 
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
-from scrapers.page import EXTRACTOR, Outcome, Reading
+from scrapers.page import EXTRACTOR, Reading
 from scrapers.site import Site
 
 TABLES = """
@@ -46,13 +47,11 @@ create table if not exists failure (
     status integer not null,
     reason text not null
 ) strict;
-create table if not exists reading (
+create table if not exists read_page (
     code text primary key,
     extractor text not null,
     outcome text not null,
-    title text,
-    text text,
-    text_code text
+    reading text not null  -- all of it, as JSON: another extractor may read other things
 ) strict;
 create table if not exists site (name text not null, language text not null) strict;
 """
@@ -68,13 +67,18 @@ select page.rowid, asked
 from page
 where page.rowid > ?
     and asked glob '[A-Z]*'
-    and not exists (select 1 from reading where code = asked and extractor = ?)
+    and not exists (select 1 from read_page where code = asked and extractor = ?)
 order by page.rowid
 """
 ENTRY = """
-select url, status, fetched_at, made_up, sha256, outcome, title, text, text_code
-from page join document using (url) join reading on code = asked
+select url, status, fetched_at, sha256, reading
+from page join document using (url) join read_page on code = asked
 where asked = ? and extractor = ?
+"""
+MADE_UP = """
+select coalesce(min(made_up), 1)
+from page join document using (url) join read_page on code = asked
+where outcome = 'described' and extractor = ?
 """
 ANSWERED = "select (select count(*) from page) + (select count(*) from failure)"
 
@@ -112,12 +116,8 @@ class Entry:
     url: str
     status: int
     fetched_at: str
-    made_up: bool
     sha256: str
-    outcome: Outcome
-    title: str | None
-    text: str | None
-    text_code: str | None
+    reading: Reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +154,8 @@ class Cache:
         with self._transaction():
             self._connection.execute("insert or ignore into document values (?, ?, ?, ?, ?, ?, ?)", document)
             self._connection.execute("insert or replace into page values (?, ?)", (str(asked), page.url))
-            self._connection.executemany("insert or ignore into found values (?)", ((place,) for place in found))
+            for place in found:
+                self._connection.execute("insert or ignore into found values (?)", (place,))
 
     def page(self, asked: Code | str) -> Page | None:
         return self._page(PAGE, str(asked))
@@ -175,7 +176,7 @@ class Cache:
         with self._transaction():
             for code in codes:
                 self._connection.execute("delete from page where asked = ?", [str(code)])
-                self._connection.execute("delete from reading where code = ?", [str(code)])
+                self._connection.execute("delete from read_page where code = ?", [str(code)])
             self._connection.execute("delete from document where url not in (select url from page)")
 
     def unread(self, after: int = 0) -> list[tuple[int, Code]]:
@@ -188,15 +189,19 @@ class Cache:
 
     def put_readings(self, readings: Mapping[Code, Reading]) -> None:
         rows = [
-            (str(code), EXTRACTOR, reading.outcome, reading.title, reading.text, reading.text_code)
+            (str(code), EXTRACTOR, reading.outcome, json.dumps(asdict(reading), ensure_ascii=False))
             for code, reading in readings.items()
         ]
         with self._transaction():
-            self._connection.executemany("insert or replace into reading values (?, ?, ?, ?, ?, ?)", rows)
+            self._connection.executemany("insert or replace into read_page values (?, ?, ?, ?)", rows)
+
+    def made_up(self) -> bool:
+        """Whether the site said of every page with a text that it is made up, as far as they have been read."""
+        return bool(self._connection.execute(MADE_UP, [EXTRACTOR]).fetchone()[0])
 
     def described(self) -> int:
         """Pages with a text, as far as they have been read."""
-        query = "select count(*) from reading where outcome = 'described' and extractor = ?"
+        query = "select count(*) from read_page where outcome = 'described' and extractor = ?"
         return int(self._connection.execute(query, [EXTRACTOR]).fetchone()[0])
 
     def entry(self, code: Code) -> Entry | None:
@@ -204,8 +209,10 @@ class Cache:
         row = self._connection.execute(ENTRY, (str(code), EXTRACTOR)).fetchone()
         if row is None:
             return None
-        url, status, fetched_at, made_up, digest, outcome, title, text, text_code = row
-        return Entry(url, status, fetched_at, bool(made_up), digest, outcome, title, text, text_code)
+        url, status, fetched_at, digest, found = row
+        reading = json.loads(found)
+        lists = {name: tuple(reading[name]) for name in ("marks", "hints")}
+        return Entry(url, status, fetched_at, digest, Reading(**(reading | lists)))
 
     def fail(self, asked: Code | str, failure: Failure) -> None:
         self._connection.execute("insert or replace into failure values (?, ?, ?, ?)", (str(asked), *astuple(failure)))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from deepicd import runs, store
 from deepicd.errors import DeepicdError
@@ -69,15 +70,16 @@ def harvest(
         if job := _job(wanted, site, pages, out, user_agent):
             download(job, site, pages, out / CRAWL / LOG)
         asked = wanted.asked(pages)
-        run.counts = descriptions.counts(descriptions.rows(pages, asked, site))
+        run.origin = descriptions.origin(pages)
+        schema = DESCRIPTIONS.with_metadata({b"deepicd.redistribution": REDISTRIBUTION.encode()})
+        with store.parquet_writer(out / TABLE, schema, run.origin) as writer:
+            run.counts = descriptions.counts(_written(writer, descriptions.rows(pages, asked, site)))
+            _check(run.counts["outcomes"], pages, asked, site, out)
+            (out / runs.RECORD).unlink(missing_ok=True)  # of an earlier list; it must not account for the new table
         run.counts |= {"downloaded": len(pages.codes()) - before, "lists_missing": len(wanted.pending_places(pages))}
-        _check(run.counts["outcomes"], pages, asked, site, out)
-        run.origin = descriptions.origin(pages, asked)
         run.notes = [MADE_UP if run.origin == "synthetic" else TERMS]
         if unanswered := _unanswered(run.counts):
             run.notes.append(f"Pages without an answer: {unanswered:,}. The same command asks for them again.")
-        (out / runs.RECORD).unlink(missing_ok=True)  # of an earlier list; it must not account for the new table
-        _write(out / TABLE, descriptions.rows(pages, asked, site), run.origin)
     written = runs.read(out)
     assert written is not None
     return written
@@ -101,11 +103,11 @@ def _unanswered(counts: Mapping[str, Any]) -> int:
     return int(counts["outcomes"].get(descriptions.NO_ANSWER, 0) + counts["lists_missing"])
 
 
-def _write(path: Path, table: Iterator[descriptions.Row], origin: store.Origin) -> None:
-    schema = DESCRIPTIONS.with_metadata({b"deepicd.redistribution": REDISTRIBUTION.encode()})
-    with store.parquet_writer(path, schema, origin) as writer:
-        for batch in descriptions.batches(table, store.ROW_GROUP):
-            writer.write_batch(pa.RecordBatch.from_pylist(batch, writer.schema))
+def _written(writer: pq.ParquetWriter, table: Iterator[descriptions.Row]) -> Iterator[descriptions.Row]:
+    """The rows, each group of them once it is written."""
+    for batch in descriptions.batches(table, store.ROW_GROUP):
+        writer.write_batch(pa.RecordBatch.from_pylist(batch, writer.schema))
+        yield from batch
 
 
 def _job(wanted: Wanted, site: Site, pages: Cache, out: Path, user_agent: str) -> Job | None:

@@ -60,14 +60,17 @@ def _answered(pages: Cache, code: Code, site: Site) -> Row | None:
     entry = pages.entry(code)
     if entry is None:
         return None
+    reading = entry.reading
     return {
         "code": str(code),
         "language": site.language,
-        "outcome": entry.outcome,
-        "title": entry.title,
-        "text": entry.text,
-        "words": len((entry.text or "").split()),
-        "text_code": entry.text_code,
+        "outcome": reading.outcome,
+        "title": reading.title,
+        "text": reading.text,
+        "words": len((reading.text or "").split()),
+        "text_code": reading.text_code,
+        "marks": reading.marks,
+        "hints": reading.hints,
         "url": entry.url,
         "status": entry.status,
         "fetched_at": entry.fetched_at,
@@ -89,11 +92,9 @@ def _unanswered(pages: Cache, code: Code, site: Site) -> Row:
     }
 
 
-def origin(pages: Cache, codes: Sequence[Code]) -> Origin:
+def origin(pages: Cache) -> Origin:
     """'synthetic' where the site said so of every described page, else 'public'."""
-    entries = (pages.entry(code) for code in codes)
-    all_made_up = all(entry.made_up for entry in entries if entry and entry.outcome == "described")
-    return "synthetic" if all_made_up else "public"
+    return "synthetic" if pages.made_up() else "public"
 
 
 def counts(table: Iterator[Row]) -> dict[str, Any]:

@@ -9,7 +9,7 @@
 The text stands in `<div data-text-key="A00.0">`, whose key may name another code than the one asked for, and which may
 be missing or empty. A code the site does not know gets a page too, under another title and with status 200.
 Left out of the text: navigation, headings, the list of additional indicators (G, V, Z, A, …), sources and notes.
-Indicators and notes are read on their own; no column of the table has them.
+Indicators and notes are read on their own (`marks`, `hints`).
 """
 
 import re
@@ -22,7 +22,7 @@ from deepicd.icd10cm import Code
 
 Element = Any  # lxml's, which has no types
 
-EXTRACTOR = "2"
+EXTRACTOR = "3"
 """Raise it when the same page would give another row: the pages on disk are then read again."""
 
 Outcome = Literal[
@@ -126,7 +126,8 @@ def _line(tag: Element | None) -> str:
     """A tag's text on one line; '' for no tag."""
     if tag is None:
         return ""
-    return normalize("NFC", " ".join(" ".join(tag.itertext()).replace("\xad", "").split()))
+    text = " ".join(tag.itertext())
+    return " ".join((text if text.isascii() else normalize("NFC", text.replace("\xad", ""))).split())
 
 
 def _key(block: Element) -> Code | None:

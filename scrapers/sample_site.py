@@ -41,6 +41,8 @@ INDICATORS: dict[Language, str] = {
     "de": "<h2>Zusatzkennzeichen</h2><ul><li>G: Gesicherte Diagnose</li><li>V: Verdacht auf</li></ul>",
     "en": "<h2>Additional indicator</h2><ul><li>G: Confirmed diagnosis</li><li>V: Suspected</li></ul>",
 }
+HINT: dict[Language, str] = {"de": "Alle Angaben sind erfunden.", "en": "All of this is made up."}
+NOTES: dict[Language, str] = {"de": f"<h2>Hinweis</h2><p>{HINT['de']}</p>", "en": f"<h2>Note</h2><p>{HINT['en']}</p>"}
 HTML = {"Content-Type": "text/html; charset=utf-8", MADE_UP: "yes"}
 PLAIN = {"Content-Type": "text/plain; charset=utf-8"}
 
@@ -80,7 +82,8 @@ def code_page(code: Code, language: Language) -> str:
         block = f'<div data-text-key="{owner}">{text}</div>'
     return _html(
         f"{KNOWN[language]}: {code} | Beispiel",
-        f"<h1>{HEADLINE[language]} {code}: {title}</h1><article>{block}{INDICATORS[language]}</article>",
+        f"<h1>{HEADLINE[language]} {code}: {title}</h1>"
+        f"<article>{block}{INDICATORS[language]}{NOTES[language]}</article>",
         language,
     )
 

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import urldefrag
@@ -131,7 +132,7 @@ class PageSpider(Spider):
         page = page or Page(
             url=response.url,
             status=response.status,
-            fetched_at=_date(response).isoformat(timespec="seconds"),
+            fetched_at=_date(response),
             encoding=getattr(response, "encoding", "utf-8"),
             made_up=MADE_UP in response.headers,
             body=response.body,
@@ -206,13 +207,18 @@ def _reason(error: BaseException | None) -> str:
     return next((reason for kind, reason in REASONS.items() if isinstance(error, kind)), str(error))
 
 
-def _date(response: Response) -> datetime:
-    """When the server answered by its own clock; by ours where it does not say."""
+def _date(response: Response) -> str:
+    """When the server answered by its own clock, in ISO 8601; by ours where it does not say."""
+    return _in_utc(response.headers.get("Date") or b"") or datetime.now(UTC).isoformat(timespec="seconds")
+
+
+@lru_cache(maxsize=1)  # the answers of a second share their date
+def _in_utc(date: bytes) -> str | None:
     try:
-        date = parsedate_to_datetime((response.headers.get("Date") or b"").decode("ascii"))
+        read = parsedate_to_datetime(date.decode("ascii"))
     except ValueError:
-        return datetime.now(UTC)
-    return date.astimezone(UTC) if date.tzinfo else date.replace(tzinfo=UTC)
+        return None
+    return (read.astimezone(UTC) if read.tzinfo else read.replace(tzinfo=UTC)).isoformat(timespec="seconds")
 
 
 def _leave_when_nobody_waits() -> None:

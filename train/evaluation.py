@@ -19,6 +19,8 @@ from typing import Any
 import click
 
 from deepicd import runs, store
+from deepicd.completion import THINK, THINK_END
+from deepicd.engines import board, ledger
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
 from deepicd.schema import PREDICTIONS
@@ -30,8 +32,10 @@ from train.predictions import NO_ANSWER, Prediction, Reading
 from train.results import Row, Setting
 from train.testset import Testset, testset
 
-METRICS = "metrics.json"
+METRICS, REPORT, FIGURE = "metrics.json", "report.md", "chapters.png"
 ANSWERED = "predictions.parquet"
+OWN = {METRICS, REPORT, FIGURE, ANSWERED, ledger.FOLDER, board.FOLDER}
+"""What an evaluation that was killed may have left."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +69,10 @@ def evaluate(what: Evaluation, *, overwrite: bool = False) -> runs.Record:
         raise DeepicdError(
             "An evaluation is of a file of predictions or of a model.", "Give --predictions FILE or --model NAME."
         )
-    if what.dataset is None and (what.asked or what.averaging == "vocabulary" or what.limit):
+    if what.dataset is None and (what.asked or what.averaging == "vocabulary"):
         raise DeepicdError("That needs the dataset.", "Name it: --dataset DIR_OR_REPOSITORY")
+    if what.predictions and what.limit:
+        raise DeepicdError("A file of predictions is taken as a whole.", "Leave --limit out, or shorten the file.")
     given = predictions.read(what.predictions) if what.predictions else []
     asked = testset(what.dataset, what.split, chats=what.asked is not None) if what.dataset else None
     origin = asked.origin if asked else predictions.origin(what.predictions or Path())
@@ -79,6 +85,8 @@ def evaluate(what: Evaluation, *, overwrite: bool = False) -> runs.Record:
         raise DeepicdError(
             f"{what.against} holds no {ANSWERED}.", "Point --against at the --out of another evaluation."
         )
+    if what.against:
+        origin = store.combined([origin, store.origin_of(inputs["against"])])
     plan = runs.plan("evaluate", options=what.options, inputs=inputs)
     done = runs.finished(what.out, plan)
     if done and not done["counts"].get("generation", {}).get("unanswered"):
@@ -90,10 +98,11 @@ def evaluate(what: Evaluation, *, overwrite: bool = False) -> runs.Record:
             _write(run, what, rows, other, asked, origin)
         return run.record
     assert asked is not None
+    unasked = [Row(one.note_id, one.code, None, NO_ANSWER, None) for one in asked.questions[: what.limit]]
+    other = _others(what.against, unasked) if what.against else []  # before anything is asked
     with _kept(what.out, plan, origin, overwrite=overwrite) as run:
         answers, run.counts["generation"] = generated(what.asked, asked, what.out, what.limit)
-        rows = _answered(answers, asked, what)
-        _write(run, what, rows, _others(what.against, rows) if what.against else [], asked, origin)
+        _write(run, what, _answered(answers, asked, what), other, asked, origin)
         run.notes += [f"Said by who ran it: {what.asked.taken}"] if what.asked.taken else []
     return run.record
 
@@ -101,11 +110,8 @@ def evaluate(what: Evaluation, *, overwrite: bool = False) -> runs.Record:
 @contextmanager
 def _kept(out: Path, plan: runs.Plan, origin: Origin, *, overwrite: bool) -> Iterator[runs.Run]:
     """A folder that keeps its ledger. Refuses one that holds anything else than what evaluations leave."""
-    if out.is_dir() and runs.read(out) is None:
-        strangers = {path.name for path in out.iterdir()} - {"ledger", "progress"}
-        if any(not name.startswith(".") for name in strangers):
-            runs.refuse_other_content(out, plan)
-    else:
+    unfinished = out.is_dir() and runs.read(out) is None and (out / ledger.FOLDER).is_dir()
+    if not unfinished or any(not path.name.startswith(".") and path.name not in OWN for path in out.iterdir()):
         runs.refuse_other_content(out, plan, overwrite=overwrite)
     with runs.kept_folder(out, plan, origin) as run:
         yield run
@@ -189,9 +195,10 @@ def _write(
     )
     found = results.results(rows, setting, other)
     store.write_json(run.folder / METRICS, found)
-    store.write_text(run.folder / "report.md", report.report(what.name, found))
-    compared = store.read_json(what.against / METRICS)["chapters"] if what.against else ()
-    figures.chapters(run.folder / "chapters.png", found["chapters"], compared)
+    _hint(rows)
+    store.write_text(run.folder / REPORT, report.report(what.name, found))
+    theirs = results.chapters(setting.sheet(other), other, {}, origin) if other else ()
+    figures.chapters(run.folder / FIGURE, found["chapters"], theirs)
     table = [
         {
             "note_id": row.note_id,
@@ -208,6 +215,17 @@ def _write(
     run.counts |= {"rows": len(rows), "answered": len(rows) - missing}
     if missing:
         run.notes.append(f"{missing:,} notes without an answer count as wrong.")
+
+
+def _hint(rows: Sequence[Row]) -> None:
+    """Say so where most answers look as if the prompt had opened them."""
+    unopened = sum(bool(row.problem and row.text and THINK_END in row.text and THINK not in row.text) for row in rows)
+    if 2 * unopened > len(rows):
+        click.echo(
+            f"Most answers ({unopened:,}) close a think block that they do not open. If the prompt opened it, add:"
+            f" --opening '{THINK}'",
+            err=True,
+        )
 
 
 def summary(folder: Path) -> str:

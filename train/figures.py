@@ -20,7 +20,7 @@ SHORT = 44  # characters of a chapter's title
 def chapters(path: Path, table: Sequence[Mapping[str, Any]], other: Sequence[Mapping[str, Any]] = ()) -> None:
     """Two panels over the same chapters, I at the top: bars of samples, dots of F1 with their intervals.
 
-    `table`: `chapters` of metrics.json; `other`: those of the run that it is compared with, as hollow squares.
+    `table`: `chapters` of metrics.json; `other`: those of the run it is compared with, as hollow squares, no interval.
     """
     figure = Figure(figsize=(10.4, 6.8), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=(1, 1.15))
@@ -62,7 +62,7 @@ def _scores(
     told = [(place + shift, row) for place, row in enumerate(table) if row["f1"] is not None]
     for place, row in told:
         if row["f1_interval"]:
-            axes.hlines(place, *row["f1_interval"], color=color, linewidth=1.2, alpha=0.6)
+            axes.hlines(place, *row["f1_interval"], color=color, linewidth=1.4, alpha=0.6)
     places, values = [place for place, _ in told], [row["f1"] for _, row in told]
     axes.plot(
         values, places, marker, color=color, markersize=6, markerfacecolor=color if filled else "white", label=label
@@ -76,7 +76,7 @@ def _scores(
     axes.set_xlim(0, 1.12)
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1])
     axes.grid(axis="x", color=GREY, alpha=0.25, linewidth=0.6)
-    axes.set_xlabel("F1 (line: 95 % interval)")
+    axes.set_xlabel("F1 (line: 95 % interval of this run)")
     axes.set_title("F1 by chapter", loc="left", size=11)
 
 

@@ -71,7 +71,9 @@ def _conventions(found: Mapping[str, Any]) -> Iterator[str]:
 def _answers(found: Mapping[str, Any]) -> Iterator[str]:
     answers = found["answers"]
     yield from ("", "## Answers", "")
-    yield f"{_count(answers['predict_a_code'])} of {found['rows']:,} answers predict a code. The others:"
+    predict = answers["predict_a_code"]
+    few = "All but a few" if predict is None else f"{predict:,}"
+    yield f"{few} of {found['rows']:,} answers predict a code. The others:"
     yield from ("", "| reason | answers |", "|---|---:|")
     for reason, number in sorted(answers["problems"].items()):
         yield f"| {reason} | {_count(number)} |"

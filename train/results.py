@@ -81,7 +81,7 @@ def results(rows: Sequence[Row], setting: Setting, other: Sequence[Row] = ()) ->
         "averaging": setting.averaging,
         "bootstrap": {"resamples": setting.resamples, "seed": setting.seed, "confidence": CONFIDENCE},
         "conventions": _conventions(sheet, with_vocabulary=setting.vocabulary is not None),
-        "chapters": _chapters(sheet, rows, intervals, setting.origin),
+        "chapters": chapters(sheet, rows, intervals, setting.origin),
         "terciles": _terciles(sheet, values, intervals, setting.origin) if setting.train else None,
         "prefix_depth": _depth(rows, setting.origin),
         "answers": _answers(rows, sheet, setting.origin),
@@ -123,7 +123,7 @@ def _conventions(sheet: Sheet, *, with_vocabulary: bool) -> dict[str, Any]:
     }
 
 
-def _chapters(sheet: Sheet, rows: Sequence[Row], intervals: Mapping[str, Any], origin: Origin) -> list[dict[str, Any]]:
+def chapters(sheet: Sheet, rows: Sequence[Row], intervals: Mapping[str, Any], origin: Origin) -> list[dict[str, Any]]:
     """A row a chapter of the tabular list."""
     counts = tally(sheet.levels["chapter"])
     found = scores(counts)

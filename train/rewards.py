@@ -175,6 +175,8 @@ _ONE = {"default": _default, "paper": _paper, "authors": _authors}
 
 
 def _first(truth: str | Sequence[str]) -> str:
+    if isinstance(truth, str) and truth.isalnum():  # as datasets have it; the rest is for what is dotted or several
+        return truth.upper()
     return next(iter(truths_in(truth)), "")
 
 
@@ -202,6 +204,6 @@ def _shape(text: str, scheme: Scheme) -> tuple[float, float]:
     words = text.split()
     over = (len(words) - scheme.length_from) / (scheme.length_to - scheme.length_from)
     return (
-        -scheme.length * min(1.0, max(0.0, over)),
-        -scheme.repetition * repeated(words) if scheme.repetition else 0.0,
+        0.0 - scheme.length * min(1.0, max(0.0, over)),  # 0.0 and not -0.0
+        0.0 - scheme.repetition * repeated(words) if scheme.repetition else 0.0,
     )

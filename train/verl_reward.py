@@ -1,6 +1,6 @@
 """The rewards as verl calls them: one answer at a time, a dict with `score` and its parts back.
 
-    reward.custom_reward_function.path=pkg://train.verl_reward          (or a file that imports `compute_score`)
+    reward.custom_reward_function.path=pkg://train.verl_reward
     reward.custom_reward_function.name=compute_score
     +reward.custom_reward_function.reward_kwargs.variant=default
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from train.judge_reward import Judge
 
 JUDGE = "judge_"
+VERLS_OWN = ("reward_router_address", "reward_model_tokenizer")
+"""What verl hands over beside where it runs a reward model itself; no part of a scheme."""
 
 
 def compute_score(
@@ -30,7 +32,7 @@ def compute_score(
     **fields: Any,
 ) -> dict[str, float]:
     """What verl wants of a reward: `score`, and what it is made of. Raises DeepicdError for unknown fields only."""
-    scheme, judge = _made(tuple(sorted(fields.items())))
+    scheme, judge = _made(tuple(sorted((name, value) for name, value in fields.items() if name not in VERLS_OWN)))
     given: list[int | None] = [None]
     if judge is not None:
         given = judge.scores([(extra_info or {}).get("note")], [scheme.opening + (solution_str or "")])

@@ -23,6 +23,7 @@ from builders.synthetic.longer import LONGEST, USUAL_LENGTH
 from builders.synthetic.making import PEOPLES_TABLES, Made, NotesWanted, PeopleWanted, Titles, make_notes, make_people
 from builders.synthetic.mark import is_synthetic, write_mark
 from builders.synthetic.stay import Stay
+from builders.synthetic.stays import ICD9
 from builders.synthetic.tables import COLUMNS, packed, table_file, table_path
 from builders.table import Table
 from deepicd import runs, store
@@ -48,13 +49,14 @@ def synthesize(
     hosp: Path | None = None,
     *,
     length: int = USUAL_LENGTH,
+    icd9_share: float = ICD9,
     processes: int | None = None,
     overwrite: bool = False,
 ) -> runs.Record:
     """Make the copy, or do nothing where `out` already holds this very one. Returns its record.
 
-    Notes have `length` characters on average (10,500 in MIMIC-IV-Note); `processes` is one a core unless given and
-    changes no byte.
+    Notes have `length` characters on average (10,500 in MIMIC-IV-Note), `icd9_share` of the stays have ICD-9 codes;
+    `processes` is one a core unless given and changes no byte.
 
     With `hosp` (a copy's root or its hosp/ folder) only notes are made, one for each stay with a diagnosis, and
     `admissions` has no say. They count as made up only where that copy is proven to be.
@@ -67,12 +69,18 @@ def synthesize(
     if processes is not None and processes < 1:
         raise DeepicdError(f"{processes} processes make nothing.", "Give a number from 1 on, or none: one a core.")
     if hosp is None:
-        return _whole_copy(out, admissions, seed, length, processes, overwrite)
+        return _whole_copy(out, admissions, seed, length, icd9_share, processes, overwrite)
     return _notes_for(hosp, out, seed, length, processes, overwrite)
 
 
 def _whole_copy(
-    out: Path, admissions: int, seed: int, length: int, processes: int | None, overwrite: bool
+    out: Path,
+    admissions: int,
+    seed: int,
+    length: int,
+    icd9_share: float,
+    processes: int | None,
+    overwrite: bool,
 ) -> runs.Record:
     from builders.synthetic.people import batches
     from builders.synthetic.records import MOST_ADMISSIONS
@@ -85,12 +93,18 @@ def _whole_copy(
         raise DeepicdError(f"{seed} is no seed.", "Give a whole number from 0 on: --seed 42")
     plan = runs.plan(
         COMMAND,
-        options={"admissions": admissions, "seed": seed, "length": length, "generator": GENERATOR},
+        options={
+            "admissions": admissions,
+            "seed": seed,
+            "length": length,
+            "icd9_share": icd9_share,
+            "generator": GENERATOR,
+        },
         inputs={"knowledge": KNOWLEDGE},
     )
     if done := runs.finished(out, plan):
         return done
-    wanted = [PeopleWanted(batch, length) for batch in batches(admissions, seed)]
+    wanted = [PeopleWanted(batch, length) for batch in batches(admissions, seed, icd9_share)]
     with runs.fresh_folder(out, plan, "synthetic", overwrite=overwrite) as run:
         with table_file(run.folder, "hosp/d_icd_diagnoses") as dictionary:
             dictionary.append(packed(_dictionary()))

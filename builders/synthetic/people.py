@@ -24,7 +24,7 @@ from builders.synthetic.records import (
     stay_id,
 )
 from builders.synthetic.stay import Stay
-from builders.synthetic.stays import BATCH, Drawn, FirstDiagnoses, draw_stays, into_patients
+from builders.synthetic.stays import BATCH, ICD9, Drawn, FirstDiagnoses, draw_stays, into_patients
 
 ORPHAN = 0.0005
 """Share of patients without a stay who have a note all the same, its admission in no table: 61 notes of Note 2.2
@@ -54,10 +54,12 @@ class Batch:
     admissions: int
     """Of the whole copy."""
     seed: int
+    icd9_share: float
 
 
-def batches(admissions: int, seed: int) -> list[Batch]:
-    return [Batch(start, min(BATCH, admissions - start), admissions, seed) for start in range(0, admissions, BATCH)]
+def batches(admissions: int, seed: int, icd9_share: float = ICD9) -> list[Batch]:
+    starts = range(0, admissions, BATCH)
+    return [Batch(start, min(BATCH, admissions - start), admissions, seed, icd9_share) for start in starts]
 
 
 def people(batch: Batch) -> Iterator[Person]:
@@ -65,13 +67,13 @@ def people(batch: Batch) -> Iterator[Person]:
     first, others = _draws()
     start, seed = batch.start, batch.seed
     rng, plain = np.random.default_rng([seed, start]), random.Random(f"{seed}/{start}")
-    patients = into_patients(rng, draw_stays(rng, first, batch.size))
+    patients = into_patients(rng, draw_stays(rng, first, batch.size, batch.icd9_share))
     without = round(len(patients) * WITHOUT_STAY / (1 - WITHOUT_STAY))
     strays = min(int(rng.binomial(without, ORPHAN)), ORPHANS) if start else 1
     # (stays, whether they are in the tables)
     line: list[tuple[list[Drawn], bool]] = [
         *((patient, True) for patient in patients),
-        *(([stray], False) for stray in draw_stays(rng, first, strays)),
+        *(([stray], False) for stray in draw_stays(rng, first, strays, batch.icd9_share)),
         *(([], False) for _ in range(without - strays)),
     ]
     number, orphan = start, IDS - start // BATCH * ORPHANS  # orphans count down from the end: no admission gets there

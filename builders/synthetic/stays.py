@@ -22,7 +22,8 @@ BATCH = 2048  # stays; with their notes some 8 MB
 NOTED = 0.61
 """Share of stays with a discharge note (Note 2.2 against 3.1)."""
 ICD9 = 0.45
-"""Share of ICD-9 stays; 0.63 of noted stays in MIMIC. Fewer here, so that a small copy has ICD-10 stays enough."""
+"""Share of ICD-9 stays unless another is asked for; 0.63 of noted stays in MIMIC. Fewer here, so that a small copy has
+ICD-10 stays enough."""
 UNLISTED = 0.2
 """Share of ICD-10 stays whose first code is any other billable one of its chapter: with them a copy of real size has
 some thousands of distinct first codes, most of them rare (MIMIC-Reason: 6,368)."""
@@ -117,9 +118,9 @@ def _by_rank(rng: Generator, codes: Sequence[str]) -> str:
     return codes[int(np.searchsorted(np.cumsum(weights / weights.sum()), rng.random()).clip(max=len(codes) - 1))]
 
 
-def draw_stays(rng: Generator, first: FirstDiagnoses, n: int) -> list[Drawn]:
+def draw_stays(rng: Generator, first: FirstDiagnoses, n: int, icd9_share: float) -> list[Drawn]:
     """n stays with disease, sex and age, in no order."""
-    noted, icd9 = rng.random(n) < NOTED, rng.random(n) < ICD9
+    noted, icd9 = rng.random(n) < NOTED, rng.random(n) < icd9_share
     found: list[tuple[Diagnosis, Condition | None]] = [(Diagnosis("", 0), None)] * n
     for has_note in (False, True):
         for version in (9, 10):

@@ -135,13 +135,17 @@ def test_unzipped_tables_and_the_columns_of_2_0_are_read(tmp_path: Path) -> None
     assert list(rows(tmp_path / "out")) == [20000001]
 
 
-def test_a_long_note_with_quotes_and_line_breaks_survives(tmp_path: Path) -> None:
+def test_a_long_note_survives_and_the_notes_around_it_are_read_once(tmp_path: Path) -> None:
     illness = 'She said "cough, then fever".\n' + "word " * 1_000_000
-    copy = write_copy(tmp_path / "copy", stay(20000001, [(1, "I214")]), [discharge(20000001, note("Cough", illness))])
-    build(copy, copy, tmp_path / "out")
-    [row] = rows(tmp_path / "out").values()
-    assert 'She said "cough, then fever".\nword word' in row["admission_note"]
-    assert len(row["admission_note"]) > 5_000_000
+    stays = range(20000001, 20001201)  # some batches of notes, the long one among the last
+    texts = dict.fromkeys(stays, note("Cough", "A cough. " * 1000)) | {20001100: note("Cough", illness)}
+    diagnoses = [row for hadm_id in stays for row in stay(hadm_id, [(1, "I214")])]
+    copy = write_copy(tmp_path / "copy", diagnoses, [discharge(hadm_id, text) for hadm_id, text in texts.items()])
+    assert sum(build(copy, copy, tmp_path / "out")["counts"]["rows"].values()) == len(stays)
+    found = rows(tmp_path / "out")
+    assert sorted(found) == list(stays)
+    assert 'She said "cough, then fever".\nword word' in found[20001100]["admission_note"]
+    assert len(found[20001100]["admission_note"]) > 5_000_000
 
 
 def damaged(tmp_path: Path, kind: str) -> Path:

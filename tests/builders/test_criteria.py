@@ -18,6 +18,7 @@ from builders.criteria import DEFAULT, PRESETS
 from builders.sections import admission_sections
 from builders.stays import joined_notes, read_stays
 from deepicd import store
+from deepicd.engines.shipped import WEIGHTS
 from deepicd.errors import DeepicdError
 from deepicd.schema import SPLITS
 
@@ -90,6 +91,22 @@ def test_limits_of_length_drop_and_count(copy: Path, tmp_path: Path) -> None:
         build(copy, copy, tmp_path / "out", DEFAULT.but(max_words=5))
     with pytest.raises(DeepicdError, match="5 too short"):
         build(copy, copy, tmp_path / "out", DEFAULT.but(min_words=500))
+
+
+def test_a_limit_in_tokens_is_counted_by_the_tokenizer_that_is_named(copy: Path, tmp_path: Path) -> None:
+    limited = DEFAULT.but(max_tokens=20, tokenizer=str(WEIGHTS))
+    with pytest.raises(DeepicdError, match="5 too many tokens"):
+        build(copy, copy, tmp_path / "out", limited)
+    build(copy, copy, tmp_path / "out", limited.but(max_tokens=2000))
+    assert len(cohort(tmp_path / "out")) == 5
+
+
+def test_tokens_of_no_tokenizer_and_a_tokenizer_that_is_not_there_are_refused(copy: Path, tmp_path: Path) -> None:
+    with pytest.raises(DeepicdError, match="takes the limit and the tokenizer"):
+        DEFAULT.but(max_tokens=20)
+    (tmp_path / "tokenizer.json").write_text("{}")
+    with pytest.raises(DeepicdError, match="There is no tokenizer"):
+        build(copy, copy, tmp_path / "out", DEFAULT.but(max_tokens=20, tokenizer=str(tmp_path)))
 
 
 def test_strict_criteria_remove_the_sentences_that_give_the_diagnosis_away(tmp_path: Path) -> None:

@@ -186,6 +186,11 @@ def test_a_small_copy_has_all_22_chapters_too(tmp_path):
     ]
 
 
+def test_the_share_of_icd9_stays_is_a_matter_of_choice(tmp_path):
+    made = synthesize(tmp_path / "copy", 600, icd9_share=0.1)["counts"]
+    assert sum(made["icd10_notes_by_chapter"].values()) / made["notes"] == pytest.approx(0.9, abs=0.04)
+
+
 def test_the_dictionary_names_every_code_and_no_code_is_padded(rows):
     titles = {(row["icd_code"], row["icd_version"]): row["long_title"] for row in rows["hosp/d_icd_diagnoses"]}
     used = {(row["icd_code"], row["icd_version"]) for row in rows["hosp/diagnoses_icd"]}

@@ -1,6 +1,8 @@
 """Harvests of a site on loopback: complete, repeated, made again, made longer; and what is refused at once."""
 
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -12,7 +14,7 @@ from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
 from deepicd.schema import DESCRIPTIONS
 from scrapers import codes, crawl
-from scrapers.sample_site import Answer, answer, served
+from scrapers.sample_site import HINT, Answer, answer, served
 from scrapers.sample_texts import paragraphs
 
 # With their parents 13 pages, of all outcomes that the sample site knows.
@@ -59,6 +61,23 @@ def test_texts_are_exact(harvested, rows):
     text = "\n\n".join(paragraphs(Code.parse("I50.21"), "de"))
     row = rows(harvested)["I50.21"]
     assert (row["text"], row["words"], row["text_code"], row["status"]) == (text, len(text.split()), "I50.21", 200)
+
+
+def test_indicators_and_notes_of_a_page_have_columns_of_their_own(harvested, rows):
+    table = rows(harvested)
+    assert (table["I50.21"]["marks"], table["I50.21"]["hints"]) == (["G", "V"], [HINT["de"]])
+    assert (table["E11.6"]["marks"], table["C7A"]["marks"]) == (["G", "V"], [])  # without a text, without a page
+
+
+def test_pages_are_read_again_where_the_extractor_is_newer(harvested, site, tmp_path, rows):
+    out = shutil.copytree(harvested, tmp_path / "out")
+    (out / crawl.TABLE).unlink()
+    with closing(sqlite3.connect(out / ".crawl" / "pages.sqlite")) as pages:
+        pages.execute("update read_page set extractor = '1', outcome = 'no text', reading = '{}'")
+        pages.commit()
+    asked = len(site.paths)
+    crawl.harvest(CODES, out, base_url=site.url)
+    assert (rows(out), len(site.paths)) == (rows(harvested), asked)
 
 
 def test_the_record_counts_what_the_table_holds(harvested, rows):

@@ -37,8 +37,9 @@ def test_the_sample_sites_text_comes_back_whole(code, language):
     assert owner == asked, "choose a code that has a text of its own"
     reading = read(sample_site.code_page(asked, language), asked)
     text = "\n\n".join(sample_texts.paragraphs(asked, language))
+    hints = (sample_site.HINT[language],)
     assert reading == Reading(
-        "described", sample_texts.title(asked), text, code, marks=("G", "V"), hints=(), has_article=True
+        "described", sample_texts.title(asked), text, code, marks=("G", "V"), hints=hints, has_article=True
     )
 
 

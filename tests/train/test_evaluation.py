@@ -111,6 +111,16 @@ def test_an_answer_without_the_form_predicts_nothing_unless_asked_for(tmp_path: 
     assert metrics(tmp_path / "out0")["answers"]["problems"] == {"missing tag": 2, "no answer": 1}
 
 
+def test_answers_that_the_prompt_has_opened_are_noticed(tmp_path: Path, deepicd: Deepicd) -> None:
+    rest = write("Reasons.", Code("I214")).removeprefix("<think>")
+    file = written(tmp_path / "answers.jsonl", [{"note_id": "a", "icd_code": "I214", "completion": rest}])
+    outcome = deepicd("evaluate", *QUICK, "--predictions", file, "--out", tmp_path / "out")
+    assert "add: --opening '<think>'" in outcome.err
+    command = ["evaluate", *QUICK, "--predictions", file, "--out", tmp_path / "opened", "--opening", "<think>"]
+    assert "add: --opening" not in deepicd(*command).err
+    assert metrics(tmp_path / "opened")["full"]["accuracy"] == 1.0
+
+
 def test_notes_without_an_answer_count_as_wrong_and_are_said(tmp_path: Path, deepicd: Deepicd, made: Path) -> None:
     file, _ = answers(tmp_path, made, every=2)
     outcome = deepicd("evaluate", *QUICK, "--predictions", file, "--dataset", made, "--out", tmp_path / "out")
@@ -187,6 +197,9 @@ def test_a_run_is_compared_with_another_on_the_same_notes(tmp_path: Path, deepic
     assert (full["ours"], full["theirs"], full["difference"]) == (1.0, 0.25, 0.75)
     assert full["interval"][0] > 0.5 and full["p"] < 0.02
     assert "| full accuracy | 100.0 | 25.0 | 75.0 [" in (tmp_path / "two" / "report.md").read_text()
+    unsaid = ["evaluate", *QUICK, "--predictions", better, "--out", tmp_path / "unsaid", "--against", tmp_path / "one"]
+    assert "cells under ten are withheld" in deepicd(*unsaid).err  # one of the two may be credentialed
+    assert {row["samples"] for row in metrics(tmp_path / "unsaid")["chapters"]} == {0, 10, None}
     some = written(tmp_path / "some.jsonl", [{**rows[0], "origin": "synthetic"}])
     outcome = deepicd("evaluate", *QUICK, "--predictions", some, "--out", tmp_path / "3", "--against", tmp_path / "one")
     assert "1 notes are in both, of 1 here and 20 there" in outcome.err

@@ -1,6 +1,7 @@
 """`deepicd evaluate --model`: a model is asked once, and what it answered is kept."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ def test_a_run_that_broke_off_asks_only_for_what_is_missing(tmp_path: Path, deep
         outcome = deepicd(*one_by_one)
         assert outcome.code == 1
         assert "wants a key" in outcome.err
-        assert not (tmp_path / "out" / "metrics.json").exists()
+        (tmp_path / "out" / "metrics.json").write_text("{")  # as if it had been killed while it wrote
         server.asked.clear()
         assert deepicd(*one_by_one).code == 0
         assert len(server.asked) == 13
@@ -56,6 +57,9 @@ def test_a_run_that_broke_off_asks_only_for_what_is_missing(tmp_path: Path, deep
         assert len(server.asked) == 13
         assert deepicd(*one_by_one, "--set", "temperature=0", "--overwrite").code == 0
         assert len(server.asked) == 33
+        (tmp_path / "out" / "run.json").unlink()
+        (tmp_path / "out" / "mine.txt").touch()
+        assert "holds files that no run.json accounts for" in deepicd(*one_by_one).err
 
 
 def test_what_the_turn_is_opened_with_is_not_put_there_twice(tmp_path: Path, deepicd: Deepicd, made: Path) -> None:
@@ -75,6 +79,8 @@ def test_what_cannot_be_asked_is_said_before_anything_is_written(tmp_path: Path,
         ("--model", "m", "--engine", "endpoint", "--base-url", "http://127.0.0.1:9/v1", "--dataset", made,
          "--set", "temprature=1"): "Did you mean temperature?",
         ("--dataset", made): "Give --predictions FILE or --model NAME.",
+        ("--predictions", made / "run.json", "--averaging", "vocabulary"): "Name it: --dataset",
+        ("--predictions", made / "run.json", "--limit", 3): "Leave --limit out",
     }  # fmt: skip
     for options, message in said.items():
         outcome = deepicd("evaluate", "--out", out, *options)
@@ -94,6 +100,8 @@ def test_credentialed_notes_go_to_no_server_elsewhere(tmp_path: Path, deepicd: D
 @pytest.mark.xdist_group("engines")
 @pytest.mark.parametrize("engine", ["transformers", "vllm"])
 def test_a_real_model_answers_and_is_asked_once(tmp_path: Path, deepicd: Deepicd, made: Path, engine: str) -> None:
+    pytest.importorskip("vllm", reason="needs vLLM and transformers: make test-full")
+    os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
     options = ["--engine", engine, "--set", "context=2048", "--set", "max_tokens=128", "--opening", "<think>\n"]
     where = ["--dataset", made, "--out", tmp_path / "out", "--resamples", 20]
     outcome = deepicd("evaluate", "--model", shipped.NAME, *where, *options)

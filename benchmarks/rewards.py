@@ -1,0 +1,129 @@
+"""What a reward costs a training step, and an evaluation its user; each beside the plain way of doing it.
+
+  rewards      completions/s of one core, against a pattern and a loop that pay the same (without hostile inputs, for
+               which the pattern would not come back); and the milliseconds of 512 completions, one step of verl
+  evaluation   18,654 predictions at three levels, against scikit-learn doing the same means; and with 1,000
+               bootstrap samples, against scikit-learn's time for one sample times 1,000
+
+Run: python -m benchmarks.rewards
+"""
+
+import random
+import re
+import resource
+import time
+from collections.abc import Callable, Sequence
+
+from benchmarks.measure import Comparison, Cost, compare, record
+
+STEP = 512  # 64 prompts, 8 answers each (DeepICD-R1)
+ROWS = 18_654  # the paper's test split
+WORDS = 477  # mean length of a trace
+SAMPLES = 1000
+PATTERN = re.compile(r"^\s*<think>(.+?)</think>\s*<diagnosis>(.+?)</diagnosis>\s*$", re.DOTALL)
+CODE = re.compile(r"^[A-Z][0-9][0-9AB](\.?[0-9A-Z]{1,4})?$")
+
+
+def main() -> None:
+    texts, truths = answers(STEP)
+    found = [rewards(texts, truths), *evaluation(*answers(ROWS, words=3))]
+    milliseconds = found[0].seconds * 1000
+    print(f"{STEP} completions: {milliseconds:.1f} ms, {STEP / found[0].seconds:,.0f} completions/s a core")
+    record("rewards", found, ["numpy", "scikit-learn"])
+
+
+def answers(rows: int, words: int = WORDS, seed: int = 1) -> tuple[list[str], list[str]]:
+    """Answers and their true codes: a fifth right, a few without the form."""
+    from deepicd.completion import write
+    from deepicd.icd10cm import Code, release
+
+    chance = random.Random(seed)
+    codes = chance.sample([code.value for code in release().codes()], 6_368)
+    weights = [1 / (place + 1) for place in range(len(codes))]
+    truths = chance.choices(codes, weights, k=rows)
+    guesses = [truth if chance.random() < 0.2 else chance.choices(codes, weights)[0] for truth in truths]
+    trace = "finding " * words
+    texts = [write(trace, Code(guess)) if chance.random() < 0.97 else trace for guess in guesses]
+    return texts, truths
+
+
+def rewards(texts: Sequence[str], truths: Sequence[str]) -> Comparison:
+    from train import rewards
+
+    ours = [reward.total for reward in rewards.score(texts, truths)]
+    assert ours == [plain(text, truth) for text, truth in zip(texts, truths, strict=True)]
+    return compare(
+        f"rewards of {len(texts)} completions",
+        lambda: timed(lambda: rewards.score(texts, truths)),
+        "a pattern and a loop",
+        lambda: timed(lambda: [plain(text, truth) for text, truth in zip(texts, truths, strict=True)]),
+        rounds=9,
+    )
+
+
+def plain(text: str, truth: str) -> float:
+    """The default reward as one would write it down at first."""
+    if not (match := PATTERN.match(text)):
+        return 0.0
+    predicted = match.group(2).strip().upper()
+    if any(text.count(tag) != 1 for tag in ("<think>", "</think>", "<diagnosis>", "</diagnosis>")):
+        return 0.0
+    if not CODE.match(predicted):
+        return 0.0
+    predicted = predicted.replace(".", "")
+    if predicted == truth:
+        return 1.0 + len(truth)
+    overlap = 0
+    for i in range(min(len(predicted), len(truth))):
+        if predicted[i] != truth[i]:
+            break
+        overlap += 1
+    return 1.0 + overlap / len(truth) + max(0, overlap - 2)
+
+
+def evaluation(texts: Sequence[str], truths: Sequence[str]) -> list[Comparison]:
+    from sklearn.metrics import accuracy_score, precision_recall_fscore_support
+
+    from deepicd.icd10cm import Code
+    from train.metrics import LEVELS, label
+    from train.predictions import predicted
+    from train.sheet import Sheet, samples
+
+    true = [Code(code) for code in truths]
+    given = [code if isinstance(code := predicted(text, "form"), Code) else None for text in texts]
+
+    def theirs() -> list[float]:
+        found = []
+        for name in LEVELS:
+            y_true = [label(name, code) for code in true]
+            y_pred = ["NIL" if code is None else label(name, code) for code in given]
+            macro = precision_recall_fscore_support(
+                y_true, y_pred, labels=sorted(set(y_true)), average="macro", zero_division=0
+            )
+            found += [*map(float, macro[:3]), float(accuracy_score(y_true, y_pred))]
+        return found
+
+    sheet = Sheet(true, given)
+    ours = dict(zip(sheet.names, sheet.measure(), strict=True))
+    shared = [ours[f"{name}.{metric}"] for name in LEVELS for metric in ("macro_precision", "macro_recall", "macro_f1",
+                                                                        "accuracy")]  # fmt: skip
+    assert max(abs(one - other) for one, other in zip(shared, theirs(), strict=True)) < 1e-12
+    once = compare(
+        f"metrics of {len(true):,} predictions", lambda: timed(lambda: Sheet(true, given).measure()),
+        "scikit-learn, the same means", lambda: timed(theirs),
+    )  # fmt: skip
+    many = compare(
+        f"the same with {SAMPLES:,} bootstrap samples", lambda: timed(lambda: samples([sheet], SAMPLES, 42)),
+        f"scikit-learn once, times {SAMPLES:,}", lambda: Cost(timed(theirs).seconds * SAMPLES, 0.0), rounds=1,
+    )  # fmt: skip
+    return [once, many]
+
+
+def timed(work: Callable[[], object]) -> Cost:
+    start = time.perf_counter()
+    work()
+    return Cost(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+
+if __name__ == "__main__":
+    main()
