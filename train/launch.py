@@ -77,16 +77,21 @@ def quiet() -> None:
 
 
 def command(module: str, job: Path, devices: int, sharding: str, config: Path | None) -> list[str]:
-    """The command line of `accelerate launch`: by the user's own configuration, or one machine's devices."""
+    """The command line of `accelerate launch`: by the user's own configuration, or one machine's devices.
+
+    Without a GPU it is torchrun: accelerate starts one process on a CPU, whatever it is told.
+    """
     import torch
 
-    start = [sys.executable, "-m", "accelerate.commands.launch"]
-    if config is not None:
-        if not config.is_file():
-            raise DeepicdError(f"There is no file {config}.", "Make one: accelerate config --config_file FILE")
-        start += ["--config_file", str(config), "--num_processes", str(devices)]
+    if config is None and not torch.cuda.is_available():
+        start = ["torch.distributed.run", "--standalone", "--nproc_per_node", str(devices)]
     else:
-        on = ["--multi_gpu"] if torch.cuda.is_available() else ["--cpu"]
-        start += ["--num_processes", str(devices), "--num_machines", "1", "--mixed_precision", "no"]
-        start += ["--dynamo_backend", "no", *(FSDP if sharding == "fsdp" else on)]
-    return [*start, "-m", module, str(job)]
+        start = ["accelerate.commands.launch", "--num_processes", str(devices)]
+        if config is None:
+            start += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
+            start += FSDP if sharding == "fsdp" else ["--multi_gpu"]
+        elif not config.is_file():
+            raise DeepicdError(f"There is no file {config}.", "Make one: accelerate config --config_file FILE")
+        else:
+            start += ["--config_file", str(config)]
+    return [sys.executable, "-m", *start, "-m", module, str(job)]

@@ -144,7 +144,7 @@ def test_a_killed_run_goes_on_from_its_checkpoint_and_another_recipe_may_not(
         (["--set", "max_length=20"], "make no batch of 8"),
         (["--set", "too_long=refuse", "--set", "max_length=44"], "the longest has"),
         (["--model", "nobody/no-such-model"], "There is no model 'nobody/no-such-model'"),
-        (["--recipe", "sft-7b"], "is for 4 GPUs; this machine shows"),
+        (["--set", "hardware=gpu"], "is for 1 GPUs; this machine shows none"),
         (["--set", "max_length=999999"], "reads 2,048 tokens at most"),
         (["--set", "packing=true"], "lets rows of one sequence see each other"),
     ],
