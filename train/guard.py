@@ -80,34 +80,8 @@ def step_report(step: int, answers: Sequence[Answer]) -> StepReport:
     )
 
 
-class Hopeless(DeepicdError):
-    """A run that the recipe's guard rails have stopped."""
-
-
-@dataclass
-class Guard:
-    """The recipe's thresholds over the steps so far."""
-
-    recipe: Grpo
-    over: dict[str, int] = field(default_factory=lambda: dict.fromkeys(RAILS, 0))
-    """Steps in a row that were over each threshold."""
-
-    def look(self, report: StepReport) -> None:
-        """Raises Hopeless where a share was over its threshold in `patience` steps in a row."""
-        for name, (limit, what, advice) in RAILS.items():
-            threshold = getattr(self.recipe, limit)
-            share = getattr(report, name)
-            self.over[name] = self.over[name] + 1 if threshold < 1 and share > threshold else 0
-            if self.over[name] >= max(1, self.recipe.patience):
-                raise Hopeless(
-                    f"Stopped at step {report.step}: {what}, {share:.0%}, over {threshold:.0%} for"
-                    f" {self.over[name]} steps.",
-                    f"{advice} To go on all the same: --set {limit}=1 (as another recipe, in another folder).",
-                )
-
-
 # part of a report → its threshold in the recipe, and what to say
-RAILS = {
+RAILS: dict[str, tuple[str, str, str]] = {
     "zero_variance": (
         "stop_at_zero_variance",
         "groups whose answers all earn the same",
@@ -137,3 +111,29 @@ def summary(reports: Iterable[StepReport | Mapping[str, Any]]) -> dict[str, Any]
             for name, values in parts.items()
         }
     }
+
+
+class Hopeless(DeepicdError):
+    """A run that the recipe's guard rails have stopped."""
+
+
+@dataclass
+class Guard:
+    """The recipe's thresholds over the steps so far."""
+
+    recipe: Grpo
+    over: dict[str, int] = field(default_factory=lambda: dict.fromkeys(RAILS, 0))
+    """Steps in a row that were over each threshold."""
+
+    def look(self, report: StepReport) -> None:
+        """Raises Hopeless where a share was over its threshold in `patience` steps in a row."""
+        for name, (limit, what, advice) in RAILS.items():
+            threshold = getattr(self.recipe, limit)
+            share = getattr(report, name)
+            self.over[name] = self.over[name] + 1 if threshold < 1 and share > threshold else 0
+            if self.over[name] >= max(1, self.recipe.patience):
+                raise Hopeless(
+                    f"Stopped at step {report.step}: {what}, {share:.0%}, over {threshold:.0%} for"
+                    f" {self.over[name]} steps.",
+                    f"{advice} To go on all the same: --set {limit}=1 (as another recipe, in another folder).",
+                )

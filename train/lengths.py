@@ -27,8 +27,12 @@ class Lengths:
     def of(cls, lengths: Sequence[int], limit: int) -> "Lengths":
         ordered = sorted(lengths)
         kept = [length for length in ordered if length <= limit]
-        at = [ordered[int(share * (len(ordered) - 1))] if ordered else 0 for share in (0.5, 0.95, 1.0)]
-        return cls(len(ordered), len(kept), len(ordered) - len(kept), limit, *at, tokens=sum(kept))
+
+        def at(share: float) -> int:
+            return ordered[int(share * (len(ordered) - 1))] if ordered else 0
+
+        over = len(ordered) - len(kept)
+        return cls(len(ordered), len(kept), over, limit, at(0.5), at(0.95), at(1.0), sum(kept))
 
     @property
     def record(self) -> dict[str, Any]:

@@ -212,7 +212,7 @@ Recipe = Sft | Grpo
 
 def sft(path: Path, **changes: Any) -> Sft:
     """The recipe of a file or of ours, with some fields changed; None leaves one as it is. Raises DeepicdError."""
-    recipe = _read(Sft, path, changes)
+    recipe: Sft = _read(Sft, path, changes)
     _divides(recipe.name, recipe.effective_batch, "effective_batch", recipe.per_device * recipe.devices,
              f"per_device {recipe.per_device} × devices {recipe.devices}")  # fmt: skip
     return recipe
@@ -220,7 +220,7 @@ def sft(path: Path, **changes: Any) -> Sft:
 
 def grpo(path: Path, **changes: Any) -> Grpo:
     """Likewise."""
-    recipe = _read(Grpo, path, changes)
+    recipe: Grpo = _read(Grpo, path, changes)
     if recipe.rollouts < 2:
         raise DeepicdError(
             f"{recipe.name}: rollouts is {recipe.rollouts}.", "GRPO compares answers to one prompt: 2 or more."

@@ -48,7 +48,7 @@ def test_a_hopeless_run_stops_and_says_why(dataset: Path, model: Path, tmp_path:
 def test_overlong_prompts_are_counted_before_anything_starts(
     dataset: Path, model: Path, tmp_path: Path, deepicd: Deepicd
 ) -> None:
-    done = deepicd(*command(dataset, tmp_path / "out", max_prompt=29), "--model", model, "--dry-run")
+    done = deepicd(*command(dataset, tmp_path / "out", max_prompt=26), "--model", model, "--dry-run")
     assert done.code == 0, done.err
     assert "left out (" in done.out and not (tmp_path / "out").exists()
 
@@ -59,7 +59,7 @@ def test_overlong_prompts_are_counted_before_anything_starts(
         (["--set", "rolouts=4"], "Did you mean rollouts?"),
         (["--set", "mini_batch=3"], "batch 4 is no multiple of 3"),
         (["--set", "max_prompt=5"], "make no batch of 4"),
-        (["--recipe", "grpo-zero-7b", "--model", "deepicd-tiny-teacher"], "batch 4 is no multiple"),
+        (["--recipe", "grpo-zero-7b", "--model", "deepicd-tiny-teacher"], "16 is no multiple of 64"),
         (["--set", "judge_weight=0.2"], "names no judge"),
         (["--set", "hardware=gpu"], "is for 1 GPUs; this machine shows none"),
     ],
