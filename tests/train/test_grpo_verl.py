@@ -1,5 +1,9 @@
 """`deepicd train grpo --backend verl`: the stock `verl.trainer.main_ppo` on a CPU, with Ray, vLLM and FSDP."""
 
+import signal
+import subprocess
+import sys
+import time
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -56,9 +60,7 @@ def test_rewards_under_the_keys_of_an_older_verl_are_noticed(
         verl_config.composed(ready, tmp_path)
 
 
-def test_the_reward_rises_a_stopped_run_goes_on_and_ends_in_a_model(
-    dataset: Path, tmp_path: Path, deepicd: Deepicd
-) -> None:
+def test_the_reward_rises_and_the_run_ends_in_a_model(dataset: Path, tmp_path: Path, deepicd: Deepicd) -> None:
     """The shipped model knows the form of an answer now and then; being paid for it, it learns to keep to it."""
     out = tmp_path / "out"
     asked = command(dataset, out, max_steps=8, save_steps=4, learning_rate=5e-4)
@@ -72,3 +74,21 @@ def test_the_reward_rises_a_stopped_run_goes_on_and_ends_in_a_model(
     record = runs.read(out)
     assert record is not None and record["counts"]["steps"] == 8
     assert (out / "model" / "model.safetensors").is_file()
+
+
+def test_a_stopped_run_goes_on_from_its_checkpoint(dataset: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    words = [str(word) for word in command(dataset, out, max_steps=4, save_steps=1)]
+    script = [sys.executable, "-c", "import sys; from deepicd.cli import main; main(sys.argv[1:])", *words]
+    stopped = subprocess.Popen(script, stderr=subprocess.PIPE, text=True)
+    until = time.monotonic() + 900
+    while not (out / ".checkpoints/latest_checkpointed_iteration.txt").is_file() and time.monotonic() < until:
+        time.sleep(0.2)
+    stopped.send_signal(signal.SIGINT)
+    _, told = stopped.communicate(timeout=120)
+    assert stopped.returncode == 130 and "goes on from what is finished" in told
+    done = subprocess.run(script, check=False, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 0, done.stderr
+    record = runs.read(out)
+    assert record is not None and record["counts"]["resumed_at"] >= 1
+    assert [report["step"] for report in StepLog(out).reports()] == [1, 2, 3, 4]
