@@ -28,7 +28,7 @@ demo-train: $(FULL_READY) ## the training recipe in small, on a CPU: made-up not
 	$(FULL)/bin/deepicd train demo out/demo-train/records/dataset out/demo-train/training
 
 test: $(READY) ## the quick tests (no torch, about two minutes)
-	$(BIN)/python -m pytest -n auto -m "not engines"
+	$(BIN)/python -m pytest -n auto -m "not engines and not slow"
 
 # Engine tests share what they start (vLLM takes half a minute), so they are one process's.
 test-full: $(FULL_READY) ## all tests, those with vLLM, Ray and transformers too

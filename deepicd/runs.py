@@ -63,6 +63,8 @@ class Run:
     """Numbers that the card shows: rows kept, rows dropped by reason."""
     notes: list[str] = field(default_factory=list)
     """Sentences for the reader of the record, e.g. that titles came from the release tables."""
+    portable: bool = False
+    """Whether the folder is for others: its record then names no path of this machine."""
     record: "Record" = field(default_factory=dict)
     """What run.json says; filled when the block has ended well."""
 
@@ -264,5 +266,7 @@ def _recorded(run: Run) -> Iterator[Run]:
         },
         "lineage": run.plan.lineage,
     }
+    if run.portable:
+        record = _portable(record) | {"lineage": run.plan.lineage}
     store.write_json(run.folder / RECORD, record)
     run.record |= store.read_json(run.folder / RECORD)  # as anybody reads it: lists for tuples
