@@ -33,7 +33,10 @@ class Base:
     @property
     def named(self) -> dict[str, str]:
         """For a run's options: no path of this machine; the digest of a folder stands among the inputs."""
-        name = self.folder.resolve().name if self.folder else self.path
+        folder = self.folder.resolve() if self.folder else None
+        if folder and folder.name == "model":  # of a training of ours, which its folder's name tells
+            folder = folder.parent
+        name = folder.name if folder else self.path
         return {"model": name, "model_commit": self.commit}
 
 
