@@ -54,11 +54,8 @@ def assemble(
             rows = store.read_table(path, COHORT).to_pylist()
             _check_match(rows, kept)
             used |= {row["note_id"] for row in rows if row["note_id"] in kept}
-            for config in DATASET:
-                # an empty split is left out: `datasets` cannot load one
-                if shaped := list(_shape(config, split, rows, kept)):
-                    _write(run.folder / config, config, split, shaped, origin)
-                    run.counts["rows"][config][split] = len(shaped)
+            for config, number in write_split(run.folder, split, rows, kept, origin).items():
+                run.counts["rows"][config][split] = number
         if not kept:
             raise DeepicdError(f"{traces} holds no kept trace.", "See why in its rejected/ folder and run.json.")
         if strangers := len(kept) - len(used):
@@ -111,6 +108,16 @@ def _check_match(rows: list[Row], kept: dict[str, Row]) -> None:
         raise DeepicdError(
             f"{other:,} traces argue for another code than the cohort's.", "Write the traces again from this cohort."
         )
+
+
+def write_split(folder: Path, split: str, rows: list[Row], kept: dict[str, Row], origin: Origin) -> dict[str, int]:
+    """Write the files of a split in every config that has rows of it; how many. `datasets` cannot load an empty one."""
+    written = {}
+    for config in DATASET:
+        if shaped := list(_shape(config, split, rows, kept)):
+            _write(folder / config, config, split, shaped, origin)
+            written[config] = len(shaped)
+    return written
 
 
 def _shape(config: str, split: str, rows: list[Row], kept: dict[str, Row]) -> Iterator[Row]:

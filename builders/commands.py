@@ -145,3 +145,27 @@ def audit(mimic: Path, notes: Path, out: Path, overwrite: bool) -> None:
     for line in lines(record["counts"]["leakage"]):
         click.echo(line)
     click.echo(f"\n{out / 'leakage.png'}")
+
+
+@click.command()
+@click.argument("bundle", type=FOLDER)
+@click.argument("out", type=FOLDER)
+@mimic_folder
+@notes_folder
+@click.option("--partial", is_flag=True, help="Leave out rows that cannot be had back, instead of refusing.")
+@overwrite
+def rehydrate(bundle: Path, out: Path, mimic: Path, notes: Path, partial: bool, overwrite: bool) -> None:
+    """Put the notes of a copy of MIMIC back into BUNDLE: the dataset folder OUT, as it was.
+
+    Files come out byte-identical, and are held against their digests. Rows whose note or diagnosis is another one in
+    this copy are listed, with why, in a file beside OUT.
+
+    \b
+    deepicd rehydrate out/submission out/dataset2 --mimic ~/mimiciv/3.1 --notes ~/mimic-iv-note/2.2
+    """
+    from builders.rehydration import rehydrate as make
+
+    record = make(bundle, out, mimic, notes, partial=partial, overwrite=overwrite)
+    for note in record["notes"]:
+        click.echo(note)
+    click.echo(f"Dataset ({record['origin']}) → {out}")

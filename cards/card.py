@@ -1,151 +1,222 @@
-"""README.md of a dataset folder: rendered from its run.json and parquet footers, never typed.
+"""README.md of a dataset folder or of a trained model: rendered from run.json and parquet footers, never typed.
 
-OUT/README.md                 what the Hub shows: YAML for `datasets`, then the card
+OUT/README.md                 what the Hub shows: YAML for its readers, then the card
 OUT/card/chapters.png, …      its figures
+OUT/card/statistics.json      every count that card and figures show; null for one withheld
 OUT/card/run.json
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cards.statistics import PAPER, Statistics, funnel_steps, statistics
+from cards import modelcard
+from cards.counts import BUCKETS, counts
+from cards.frontmatter import AGREEMENT, LICENCE, LICENCE_LINK, front_matter
+from cards.rendering import TEMPLATES, render
+from cards.statistics import PAPER, Bin, Statistics, histogram, lengths, statistics
+from cards.suppression import Key, Published
 from deepicd import runs, store
-from deepicd.cells import SMALLEST_CELL, suppressed
+from deepicd.cells import SMALLEST_CELL
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import CHAPTERS
 from deepicd.schema import DATASET, SPLITS
 from deepicd.store import Origin
 
-TEMPLATES = Path(__file__).parent / "templates"
-SIZES = [(1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M")]
+README = "README.md"
 
 
-def write_card(folder: Path) -> runs.Record:
-    """Write the card of a dataset folder; its record. Raises DeepicdError where the folder is no finished dataset."""
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that a card, a bundle's README and the figures say of a dataset."""
+
+    folder: Path
+    record: runs.Record
+    found: Statistics
+    shown: Published
+    bins: list[Bin]
+
+    @property
+    def origin(self) -> Origin:
+        origin: Origin = self.record["origin"]
+        return origin
+
+
+def write_card(folder: Path, template: Path | None = None) -> runs.Record:
+    """Write the card of a dataset folder or of a trained model; its record. Raises DeepicdError for other folders."""
+    record = runs.read(folder)
+    if record is not None and record["command"] in modelcard.COMMANDS:
+        return modelcard.write_card(folder, record, template)
+    record = dataset_record(folder)
+    inputs = {"record": folder / runs.RECORD, "templates": TEMPLATES} | ({"template": template} if template else {})
+    plan = runs.plan("card", options={}, inputs=inputs | {config: folder / config for config in DATASET})
+    readme = folder / README
+    done = runs.finished(folder / "card", plan)
+    if done and readme.is_file() and store.digest(readme) == done["counts"]["readme_sha256"]:
+        return done
+    facts = read(folder, record)
+    text = render(template or "dataset.md.j2", fields(facts))
+    yaml = front_matter(folder, title(facts.origin), facts.origin, facts.found, facts.shown)
+    with runs.kept_folder(folder / "card", plan, facts.origin) as run:
+        draw(run.folder, facts)
+        store.write_json(run.folder / "statistics.json", published(facts))
+        store.write_text(readme, f"---\n{yaml}---\n\n{text}")
+        run.counts |= {"rows": facts.found.rows, "readme_sha256": store.digest(readme)}
+    return run.record
+
+
+def dataset_record(folder: Path) -> runs.Record:
+    """The record of a finished dataset that tells of the stages before. Raises DeepicdError."""
     record = runs.required(folder, "assemble")
+    _check_files(folder, record)
     if lacking := {"build", "distill"} - record["lineage"].keys():
         raise DeepicdError(
             f"{folder / runs.RECORD} does not tell of the stages before: {', '.join(sorted(lacking))}.",
             "Assemble the dataset again from a cohort and traces of this version.",
         )
-    origin = record["origin"]
-    inputs = {"record": folder / runs.RECORD} | {config: folder / config for config in DATASET}
-    plan = runs.plan("card", options={}, inputs=inputs)
-    readme = folder / "README.md"
-    done = runs.finished(folder / "card", plan)
-    if done and readme.is_file() and store.digest(readme) == done["counts"]["readme_sha256"]:
-        return done
-    found = statistics(folder, origin)
-    with runs.kept_folder(folder / "card", plan, origin) as run:
-        _draw(run.folder, found, origin)
-        store.write_text(readme, render(folder, record, found))
-        run.counts |= {"rows": found.rows, "readme_sha256": store.digest(readme)}
-    return run.record
+    return record
 
 
-def render(folder: Path, record: runs.Record, found: Statistics) -> str:
-    """The whole README.md: YAML front matter and the card."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,  # it is Markdown
-    )
-    environment.filters["count"] = lambda value: "withheld" if value is None else f"{value:,}"
-    lineage, origin = record["lineage"], record["origin"]
-    distilled = lineage["distill"]
-    body = environment.get_template("dataset.md.j2").render(
-        title=title(record),
-        record=record,
-        found=found,
-        paper=PAPER,
-        splits=SPLITS,
-        chapters=CHAPTERS,
-        total=sum(found.rows["grpo"].values()),
-        mean_words=sum(found.words) / len(found.words) if found.words else 0,
-        build=lineage["build"],
-        distill=distilled,
-        knowledge={name: lineage[name] for name in ("guidelines", "scrape") if name in lineage},
-        judge=lineage.get("judge"),
-        judges=sum(role.startswith("scores ") for role in record["inputs"]),
-        funnel=funnel_steps(lineage["build"]["counts"]["funnel"]["steps"], origin),
-        reasons=_hidden(distilled["counts"]["reasons"], origin),
-        undescribed=_hidden({"rows": distilled["counts"]["without_description"]}, origin)["rows"],
-        smallest=SMALLEST_CELL,
-    )
-    return f"---\n{front_matter(folder, record, found)}---\n\n{body}"
-
-
-def front_matter(folder: Path, record: runs.Record, found: Statistics) -> str:
-    """The YAML that `datasets` and the Hub read: configs and their files, features and row counts, licence, tags."""
-    import datasets
-    import pyarrow.parquet as pq
-    from datasets.info import DatasetInfosDict
-    from datasets.utils.metadata import MetadataConfigs
-    from huggingface_hub import DatasetCardData
-
-    samples = sum(found.rows["grpo"].values())
-    data = DatasetCardData(
-        pretty_name=title(record),
-        language=["en"],
-        **licence(record["origin"]),
-        task_categories=["text-generation", "text-classification"],
-        size_categories=[next((name for most, name in SIZES if samples < most), "1M<n<10M")],
-        tags=["medical", "clinical", "icd-10-cm", "reasoning", record["origin"]],
-        viewer=False,
-    )
-    infos, configs = {}, {}
-    for config, by_split in found.files.items():
-        splits = datasets.SplitDict()
-        for split, paths in by_split.items():
-            footers = [pq.ParquetFile(folder / path).metadata for path in paths]
-            size = sum(
-                footer.row_group(group).total_byte_size for footer in footers for group in range(footer.num_row_groups)
-            )
-            splits.add(datasets.SplitInfo(split, num_bytes=size, num_examples=found.rows[config][split]))
-        every = [folder / path for paths in by_split.values() for path in paths]
-        infos[config] = datasets.DatasetInfo(
-            features=datasets.Features.from_arrow_schema(pq.read_schema(every[0])),
-            splits=splits,
-            dataset_size=sum(split.num_bytes for split in splits.values()),
-            download_size=sum(path.stat().st_size for path in every),
+def _check_files(folder: Path, record: runs.Record) -> None:
+    """Raise unless the folder's parquet files are those that its record tells of."""
+    told = {name: entry["sha256"] for name, entry in record["outputs"].items() if name.endswith(".parquet")}
+    there = {
+        path.relative_to(folder).as_posix(): store.digest(path)
+        for config in DATASET
+        for path in (folder / config).glob("*.parquet")
+    }
+    off = {
+        "missing": sorted(told.keys() - there.keys()),
+        "not of this dataset": sorted(there.keys() - told.keys()),
+        "changed": sorted(name for name in told.keys() & there.keys() if told[name] != there[name]),
+    }
+    if any(off.values()):
+        raise DeepicdError(
+            f"The files of {folder} are not those that its {runs.RECORD} tells of; "
+            + "; ".join(f"{what}: {', '.join(names[:5])}" for what, names in off.items() if names)
+            + ".",
+            "Assemble it again into a new folder: deepicd assemble --cohort DIR --traces DIR OUT",
         )
-        configs[config] = {
-            "data_files": [{"split": split, "path": f"{config}/{split}-*.parquet"} for split in by_split],
-            **({"default": True} if config == "traces" else {}),
-        }
-    DatasetInfosDict(infos).to_dataset_card_data(data)
-    MetadataConfigs(configs).to_dataset_card_data(data)
-    return f"{data.to_yaml()}\n"
 
 
-def title(record: runs.Record) -> str:
-    return "MIMIC-Reason, made-up records" if record["origin"] == "synthetic" else "MIMIC-Reason, regenerated"
+def read(folder: Path, record: runs.Record) -> Facts:
+    """Count the files of a dataset folder, and withhold what credentialed data must not tell."""
+    found = statistics(folder)
+    free = record["origin"] != "mimic"
+    shown = counts(found, record).published(everything=free)
+    told = shown["rows", "traces", "all"] is not None  # the bars add up to it
+    return Facts(folder, record, found, shown, histogram(found.words, 1 if free else SMALLEST_CELL) if told else [])
 
 
-def licence(origin: Origin) -> dict[str, Any]:
-    """The terms that the rows are under, as the Hub's YAML names them."""
-    if origin == "synthetic":
-        return {"license": "mit"}
+def title(origin: Origin) -> str:
+    return "MIMIC-Reason, made-up records" if origin == "synthetic" else "MIMIC-Reason, regenerated"
+
+
+def fields(facts: Facts) -> dict[str, Any]:
+    """What a template of a dataset may name, whoever writes it: of counts of rows those of `shown` alone."""
+    record, shown = facts.record, facts.shown
+    lineage, free = record["lineage"], facts.origin != "mimic"
+    told = {
+        name: _told(lineage[name]) for name in ("build", "distill", "guidelines", "scrape", "judge") if name in lineage
+    }
+    distill = lineage["distill"]["counts"]
+    told["distill"]["counts"] = {
+        "recipe_digest": distill["recipe_digest"],
+        "engines": list(distill["engines"]),
+        "grounded": distill["grounded"],
+    }
+    if "judge" in told:
+        told["judge"]["counts"] = {"mean": lineage["judge"]["counts"]["mean"]}
     return {
-        "license": "other",
-        "license_name": "physionet-credentialed-health-data-license-1.5.0",
-        "license_link": "https://physionet.org/about/licenses/physionet-credentialed-health-data-license-150/",
+        "title": title(facts.origin),
+        "record": _told(record),
+        "credentialed": not free,
+        "shown": shown,
+        "smallest": SMALLEST_CELL,
+        "paper": PAPER,
+        "splits": SPLITS,
+        "chapters": CHAPTERS,
+        "categories": len({code[:3] for code in facts.found.codes}),
+        "chapters_with_rows": len({cell[0] for cell in facts.found.cells}),
+        "buckets": [name for name, _ in BUCKETS],
+        "words": lengths(facts.found.words, exact=free),
+        "note_words": lengths(facts.found.note_words, exact=free),
+        "build": told["build"],
+        "distill": told["distill"],
+        "knowledge": {name: told[name] for name in ("guidelines", "scrape") if name in told},
+        "judge": told.get("judge"),
+        "judges": sum(role.startswith("scores ") for role in lineage.get("assemble", record)["inputs"]),
+        "funnel": funnel(lineage["build"], shown),
+        "reasons": reasons(shown),
+        "flags": shown.under("flag"),
+        "figures": figures_of(facts),
+        "licence": LICENCE,
+        "licence_link": LICENCE_LINK,
+        "agreement": AGREEMENT,
     }
 
 
-def _draw(folder: Path, found: Statistics, origin: Origin) -> None:
+def _told(record: runs.Record) -> dict[str, Any]:
+    """A record without its counts, digests and paths."""
+    return {name: record[name] for name in ("version", "origin", "options", "notes")}
+
+
+def funnel(build: Mapping[str, Any], shown: Published) -> list[dict[str, Any]]:
+    """The steps of a build with what is left after each and what it lost."""
+    return [
+        {"step": step["step"], "rows": shown["funnel", place], "lost": shown.under("lost", place)}
+        for place, step in enumerate(build["counts"]["funnel"]["steps"])
+    ]
+
+
+def reasons(shown: Published) -> list[tuple[str, int | None, int | None]]:
+    """Reason of a check → rows that ended without a trace for it, attempts that it rejected."""
+    rows, attempts = shown.under("reason"), shown.under("attempts")
+    return [(reason, rows.get(reason, 0), attempts.get(reason, 0)) for reason in dict.fromkeys([*attempts, *rows])]
+
+
+def published(facts: Facts) -> dict[str, Any]:
+    """The counts that the card shows, for programs: 'chapter/9/train' → rows, null where withheld."""
+    return {
+        "counts": {_path(key): value for key, value in facts.shown.counts.items()},
+        "trace_lengths": [{"from": b.low, "to": b.high, "open": b.open, "traces": b.count} for b in facts.bins],
+    }
+
+
+def _path(key: Key) -> str:
+    return "/".join(map(str, key)) if isinstance(key, tuple) else str(key)
+
+
+def figures_of(facts: Facts) -> list[str]:
+    """The figures that there is something to draw in."""
+    scraped = facts.record["lineage"].get("scrape")
+    return [
+        "chapters",
+        *(["spread"] if any(facts.shown["chapter", chapter.number, "all"] for chapter in CHAPTERS) else []),
+        *(["descriptions"] if scraped and "described_by_chapter" in scraped["counts"] else []),
+        *(["trace_lengths"] if facts.bins else []),
+        "funnel",
+    ]
+
+
+def draw(folder: Path, facts: Facts) -> None:
     from cards import figures
 
-    figures.chapter_distribution(folder / "chapters.png", found.chapters, sum(found.rows["grpo"].values()))
-    if found.words:
-        smallest = SMALLEST_CELL if origin == "mimic" else 1
-        figures.trace_lengths(folder / "trace_lengths.png", found.words, smallest_bin=smallest)
-
-
-def _hidden(counts: dict[str, int], origin: Origin) -> dict[str, Any]:
-    return suppressed(counts) if origin == "mimic" else dict(counts)
+    shown, lineage = facts.shown, facts.record["lineage"]
+    chapters = {chapter.number: shown["chapter", chapter.number, "all"] for chapter in CHAPTERS}
+    drawn = figures_of(facts)
+    figures.chapter_distribution(folder / "chapters.png", chapters, shown["rows", "grpo", "all"])
+    if "spread" in drawn:
+        figures.chapter_spread(folder / "spread.png", chapters)
+    if "descriptions" in drawn:
+        scraped = lineage["scrape"]["counts"]
+        figures.descriptions(folder / "descriptions.png", scraped["asked_by_chapter"], scraped["described_by_chapter"])
+    if "trace_lengths" in drawn:
+        words = facts.found.words
+        figures.trace_lengths(folder / "trace_lengths.png", facts.bins, sum(words) / len(words))
+    steps = [(step["step"], step["rows"]) for step in funnel(lineage["build"], shown)]
+    figures.funnel(folder / "funnel.png", [*steps, ("with a kept trace", shown["rows", "traces", "all"])])
+    for old in folder.glob("*.png"):
+        if old.stem not in drawn:
+            old.unlink()

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TypeVar
 
-SMALLEST_CELL = 10
+SMALLEST_CELL = 10  # what publications from MIMIC and CMS alike take for the least count to show
 Key = TypeVar("Key")
 
 

@@ -29,7 +29,12 @@ COMMANDS = {
     "assemble": ("builders.commands:assemble", "Cohort + traces → dataset folder."),
     "train": ("train.commands:train", "Train on the dataset; see what rewards pay."),
     "evaluate": ("train.measuring:evaluate", "Answers of a model → the paper's metrics."),
-    "card": ("cards.commands:card", "Dataset folder → README.md with figures."),
+    "card": ("cards.commands:card", "Dataset folder or trained model → README.md with figures."),
+    "bundle": ("cards.commands:bundle", "Dataset folder → submission to PhysioNet."),
+    "rehydrate": ("builders.commands:rehydrate", "Bundle without notes + MIMIC → dataset folder, as it was."),
+    "check-disclosure": ("cards.firewall.commands:check_disclosure", "May these files leave this machine?"),
+    "publish": ("cards.hub.commands:publish", "Card, recipe, rows or resources → Hugging Face Hub."),
+    "retract": ("cards.hub.commands:retract", "A published repository → private."),
 }
 OURS = {target.split(".")[0] for target, _ in COMMANDS.values()}
 

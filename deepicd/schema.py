@@ -184,6 +184,21 @@ DATASET = {
 }
 
 
+# bundle → rehydrate: one row a row of `grpo`, DIR/rows/<split>.parquet, in its order; the note is left out
+BUNDLE = pa.schema(
+    [
+        ("note_id", _TEXT),
+        ("icd_code", _TEXT),
+        ("note_sha256", _TEXT),  # of the admission note, which `deepicd rehydrate` makes again
+        # the rest is null for a row without a kept trace
+        *((DATASET["traces"].field(name).name, DATASET["traces"].field(name).type) for name in (
+            "subject_id", "hadm_id", "icd_title", "category", "chapter", "trace", "words", "judge_score", "recipe",
+            "teacher", "finish_reason",
+        )),
+    ]
+)  # fmt: skip
+
+
 class Mark(TypedDict):
     """Characters `start` up to `end` of a text are printed in a style. What that means stands on the front page; for
     FY2025: bold is changed text, underlined text has moved, italics in a heading mean a revised heading."""

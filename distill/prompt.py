@@ -58,14 +58,50 @@ class Material:
 def messages(material: Material, layout: Layout) -> list[dict[str, str]]:
     """The chat that asks for one trace."""
     description = material.description
-    about = f" (ICD-10-GM {description.code})" if description else ""
-    note = f"# Admission note\n{material.note}"
+    return _chat(
+        layout,
+        note=material.note,
+        code=str(material.code),
+        bare_code=material.code.value,
+        title=material.title,
+        about=f" (ICD-10-GM {description.code})" if description else "",
+        description=description.text if description else _UNKNOWN,
+        guidelines=(material.guidelines or _UNKNOWN) if material.with_guidelines else None,
+    )
+
+
+def template(layout: Layout, *, with_guidelines: bool) -> list[dict[str, str]]:
+    """The chat with names in braces where each row has its own: what a run's record keeps of its prompts."""
+    return _chat(
+        layout,
+        note="{note}",
+        code="{code}",
+        bare_code="{code without dot}",
+        title="{title}",
+        about=" (ICD-10-GM {code of the description})",
+        description="{description}",
+        guidelines="{guidelines}" if with_guidelines else None,
+    )
+
+
+def _chat(
+    layout: Layout,
+    *,
+    note: str,
+    code: str,
+    bare_code: str,
+    title: str,
+    about: str,
+    description: str,
+    guidelines: str | None,
+) -> list[dict[str, str]]:
+    note = f"# Admission note\n{note}"
     knowledge = [
-        f"# Diagnosis to arrive at\n{material.code}: {material.title}\nWrite the code as {material.code.value}.",
-        f"# What patients are told of this diagnosis{about}\n{description.text if description else _UNKNOWN}",
+        f"# Diagnosis to arrive at\n{code}: {title}\nWrite the code as {bare_code}.",
+        f"# What patients are told of this diagnosis{about}\n{description}",
     ]
-    if material.with_guidelines:
-        knowledge.append(f"# Coding guidelines of its chapter\n{material.guidelines or _UNKNOWN}")
+    if guidelines is not None:
+        knowledge.append(f"# Coding guidelines of its chapter\n{guidelines}")
     parts = [note, *knowledge] if layout == "paper" else [*reversed(knowledge), note]
     return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": "\n\n".join(parts)}]
 

@@ -73,6 +73,12 @@ def distill(
             tally = rows.write(run.folder, read, history, read.origin, limit=limit, unanswered=unanswered)
             run.counts |= tally.counts() | work.described(todo.counts)
             run.counts |= {"recipe_digest": recipe.digest, "limit": limit}
+            with_guidelines = recipe.guideline_text != "none"
+            run.counts["asked"] = {
+                "version": prompt.VERSION,
+                "messages": prompt.template(recipe.layout, with_guidelines=with_guidelines),
+                "opening": prompt.OPENING,
+            }
             run.counts["running"] = {name: getattr(recipe, name) for name in RUNNING}
             run.counts["tokens_counted_by"] = history.desk.tokens.counted_by
             run.counts["series"] = board.series(out, recipe.digest)

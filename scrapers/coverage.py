@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from deepicd import crosswalk, runs, store
+from deepicd.cells import SMALLEST_CELL
 from deepicd.crosswalk import LEVELS, WARNINGS, Crosswalk
 from deepicd.icd10cm import CHAPTERS, Code, chapter_of
 from deepicd.schema import COHORT, SPLITS
 
 NONE = "none"
 ROWS = (*LEVELS, NONE)
-SMALLEST_CELL = 10
 FIGURE = "coverage.png"
 
 Cells = dict[str, int | None]

@@ -6,10 +6,13 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from builders.assembly import assemble
 from deepicd import runs, store
 from deepicd.icd10cm import Code
 from deepicd.schema import COHORT, SPLITS
 from deepicd.store import Origin
+from distill import traces
+from distill.recipe import Recipe
 
 NOTE = (
     "Sex:\nF\n\nChief Complaint:\nChest pain\n\nHistory of Present Illness:\nPressure for two hours. It woke her."
@@ -27,7 +30,7 @@ def write_cohort(
     notes: Sequence[str] = (),
 ) -> Path:
     """A folder as `deepicd build` leaves it; the codes take turns. `notes`: those of the first rows of train."""
-    options = {"seed": 42, "split": "patient", "rows": rows, "codes": codes, "notes": list(notes)}
+    options = {"seed": 42, "split": "patient", "rows": rows, "codes": codes, "notes": store.digest_of(list(notes))}
     plan = runs.plan("build", options=options, inputs={})
     with runs.fresh_folder(folder, plan, origin, overwrite=True) as run:
         for place, split in enumerate(SPLITS):
@@ -57,6 +60,20 @@ def _row(number: int, code: str) -> dict[str, Any]:
         "seq_num": 1,
         "flags": [],
     }
+
+
+def write_dataset(
+    folder: Path,
+    rows: int = 300,
+    origin: Origin = "synthetic",
+    codes: tuple[str, ...] = ("I214", "I214", "I5021", "J189", "C7A8"),
+    recipe: Recipe | None = None,
+) -> Path:
+    """A dataset folder as `deepicd assemble` leaves it, of such a cohort and traces that no model wrote."""
+    cohort = write_cohort(folder / "cohort", rows, origin, codes)
+    traces.distill(cohort, folder / "traces", recipe or Recipe(name="test", engine="rehearsal", model="none"))
+    assemble(cohort, folder / "traces", folder / "dataset")
+    return folder / "dataset"
 
 
 def rows_in(folder: Path) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ however long or odd, makes one raise. Three variants:
   only in an answer that has it, so that many codes in one answer earn nothing. Without a weight on the form any first
   diagnosis block counts.
 * `paper`: equation 1 and the pattern `^[A-Z][0-9]{2}[A-Z0-9]{0,4}$` by the letter, for comparison (see docs: it pays
-  most wrong answers more than half-right ones, and seven categories can never earn the form).
+  a wrong code more than a half-right one, and categories such as C7A can never earn the form).
 * `authors`: what their job files pay: 15 times the outcome, −1 for no match and for each trace more than one, +1 for
   the form (with the paper's pattern), −5 where nothing was written.
 
@@ -123,8 +123,15 @@ def _reward(text: str, truth: str | Sequence[str], scheme: Scheme, point: int | 
         outcome=scheme.outcome * answer.outcome,
         length=length,
         repetition=repetition,
-        judge=scheme.judge * (NEUTRAL if point is None else point) if scheme.judge and answer.form else None,
+        judge=scheme.judge * (NEUTRAL if point is None else point)
+        if scheme.judge and _has_trace(text, scheme)
+        else None,
     )
+
+
+def _has_trace(text: str, scheme: Scheme) -> bool:
+    """Whether there is something to judge, in every variant by the dataset's own form (as train.judge_reward asks)."""
+    return isinstance(completion.parse(scheme.opening + text), Completion)
 
 
 def truths_in(truth: object) -> list[str]:

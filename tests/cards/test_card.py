@@ -9,33 +9,27 @@ from pathlib import Path
 
 import pytest
 import yaml
-from cohorts import write_cohort
+from cohorts import write_cohort, write_dataset
 
 from builders.assembly import assemble
 from cards.card import write_card
-from cards.statistics import chapters, funnel_steps
-from deepicd.cells import suppressed
 from deepicd.errors import DeepicdError
-from deepicd.store import Origin
 from distill import traces
 from distill.judge import judge
 from distill.recipe import Recipe
 
 RECIPE = Recipe(name="test", engine="rehearsal", model="none")
-CODES = ("I214", "I214", "I5021", "J189", "C7A8")
 
 
-def make(folder: Path, origin: Origin, rows: int = 300, codes: tuple[str, ...] = CODES) -> Path:
-    cohort = write_cohort(folder / "cohort", rows, origin, codes)
-    traces.distill(cohort, folder / "traces", RECIPE)
-    assemble(cohort, folder / "traces", folder / "dataset")
-    write_card(folder / "dataset")
-    return folder / "dataset"
+def carded(folder: Path, rows: int = 300) -> Path:
+    dataset = write_dataset(folder, rows, recipe=RECIPE)
+    write_card(dataset)
+    return dataset
 
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make(tmp_path_factory.mktemp("card"), "synthetic")
+    return carded(tmp_path_factory.mktemp("card"))
 
 
 def front_matter(dataset: Path) -> dict[str, object]:
@@ -89,9 +83,10 @@ def test_the_card_says_that_records_are_made_up_and_traces_by_no_model(dataset: 
 def test_the_cards_figures_are_those_of_the_files(dataset: Path) -> None:
     text = (dataset / "README.md").read_text()
     assert "| `grpo` | 210 | 30 | 60 | 300 |" in text
-    assert "| IX Diseases of the circulatory system | 180 |" in text
+    assert "| IX Diseases of the circulatory system | 180 | 126 | 18 | 36 | 180 |" in text
     assert "| discharge notes | 350 |  |" in text
     assert "| with admission sections | 300 | 3 no admission section |" in text
+    assert "| codes | 0 | 0 | 3 | 1 | 4 |" in text
     assert f"digest `{RECIPE.digest}`" in text
     for link in re.findall(r"\]\((card/[^)]+)\)", text):
         assert (dataset / link).read_bytes().startswith(b"\x89PNG")
@@ -111,32 +106,8 @@ def test_the_same_dataset_gives_the_same_card(dataset: Path) -> None:
     assert [file.read_bytes() for file in files] == before
 
 
-def test_a_card_of_credentialed_data_shows_no_small_cell(tmp_path: Path) -> None:
-    dataset = make(tmp_path, "mimic", 40, ("I214", "I214", "I214", "I214", "J189"))
-    text = (dataset / "README.md").read_text()
-    assert "Credentialed data" in text
-    assert "| X Diseases of the respiratory system | withheld |" in text
-    assert "| IX Diseases of the circulatory system | withheld |" in text  # else the total would give X away
-    assert "| I Certain infectious and parasitic diseases | 0 |" in text
-    assert "withheld no admission section" in text
-    assert "3 no admission section" not in text
-    assert front_matter(dataset)["license"] == "other"
-    assert front_matter(dataset)["viewer"] is False
-
-
-def test_one_hidden_cell_hides_a_second() -> None:
-    assert suppressed({"a": 100, "b": 40, "c": 3, "d": 0}) == {"a": 100, "b": None, "c": None, "d": 0}
-    assert suppressed({"a": 100, "b": 8, "c": 3}) == {"a": 100, "b": None, "c": None}
-    # 1 and 1 of a total of 102 are no secret: a third goes with them
-    assert suppressed({"a": 100, "b": 1, "c": 1, "d": 50}) == {"a": 100, "b": None, "c": None, "d": None}
-    assert suppressed({"a": 100, "b": 10}) == {"a": 100, "b": 10}
-    assert suppressed({"b": 4}) == {"b": None}
-    assert chapters(["I10"] * 20 + ["J189"] * 3, "mimic")[10] is None
-    assert chapters(["I10"] * 20 + ["J189"] * 3, "synthetic")[10] == 3
-
-
 def test_a_second_card_is_not_drawn_and_an_edited_one_is(tmp_path: Path) -> None:
-    dataset = make(tmp_path, "synthetic", 30)
+    dataset = carded(tmp_path, 30)
     figure = dataset / "card" / "chapters.png"
     before = figure.stat().st_mtime_ns
     write_card(dataset)
@@ -144,14 +115,6 @@ def test_a_second_card_is_not_drawn_and_an_edited_one_is(tmp_path: Path) -> None
     (dataset / "README.md").write_text("edited")
     write_card(dataset)
     assert "Every patient in here is invented" in (dataset / "README.md").read_text()
-
-
-def test_funnel_steps_that_lose_a_few_are_joined() -> None:
-    steps = [
-        {"step": name, "rows": rows, "lost": {}} for name, rows in [("a", 500), ("b", 497), ("c", 300), ("d", 299)]
-    ]
-    assert [step["rows"] for step in funnel_steps(steps, "mimic")] == [497, 299]
-    assert [step["rows"] for step in funnel_steps(steps, "synthetic")] == [500, 497, 300, 299]
 
 
 def test_a_folder_without_a_dataset_is_refused(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """What answers earn."""
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -127,9 +129,11 @@ def test_length_and_loops_cost_only_when_asked_to() -> None:
 
 def test_a_judge_without_a_score_is_neutral_and_one_without_a_trace_is_not_asked() -> None:
     scheme = rewards.scheme("authors", judge=0.8)
-    texts = [answer("I5021")] * 2 + ["I5021"]
-    paid = rewards.score(texts, ["I5021"] * 3, scheme, judged=[5, None, None])
-    assert [reward.judge for reward in paid] == [4.0, pytest.approx(2.4), None]
+    texts = [answer("I5021"), answer("I5021"), answer("C7A8"), "I5021", f"{answer('I5021')} I am certain."]
+    paid = rewards.score(texts, ["I5021"] * 5, scheme, judged=[5, None, 4, None, None])
+    assert [reward.judge for reward in paid] == [4.0, pytest.approx(2.4), pytest.approx(3.2), None, None]
+    assert paid[2].form == 0.0  # by the pattern of the paper; its trace is judged all the same
+    assert paid[4].form == 1.0
 
 
 def test_a_misspelt_weight_is_named_with_its_nearest() -> None:
@@ -175,3 +179,16 @@ def test_a_hostile_megabyte_is_scored_in_passing(variant: str) -> None:
     for text in ("<" * 2**20, "<think>" * 2**17, pair * 2**14, "<diagnosis>" * 2**16, "I10 " * 2**18):
         assert rewards.score([text], ["I5021"], scheme)[0].total < 2 or variant != "default"
     assert rewards.score([pair * 2**14], ["I5021"], rewards.scheme(several=True))[0].total < 1.1
+
+
+def test_rewards_load_no_table_and_no_heavy_library() -> None:
+    heavy = ["torch", "simple_icd_10_cm", "numpy", "pyarrow", "httpx", "matplotlib", "datasets", "rich"]
+    script = f"""
+import sys
+from train import trl_reward, verl_reward
+paid = verl_reward.compute_score("mimic-reason", {answer("I5023")!r}, "I5021", None)
+assert paid["score"] == 3.8, paid
+sys.exit(", ".join(set({heavy!r}) & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.stderr.strip() == ""

@@ -1,0 +1,164 @@
+"""A dataset as a submission to PhysioNet, where what is derived from MIMIC belongs; with its notes or without.
+
+    DIR/README.md           the sections that PhysioNet asks for
+    DIR/metadata.json       title, abstract, keywords, parents: what its forms ask for
+    DIR/LICENSE.txt         the terms
+    DIR/RECORDS             a data file a line
+    DIR/SHA256SUMS.txt      for `sha256sum -c`
+    DIR/card/…              the figures of the README
+    DIR/traces/… sft/… grpo/…  or  DIR/rows/…  and  DIR/bundle.json, DIR/run.json: see deepicd.bundle
+
+Without notes a bundle has ids, codes, traces and a digest of each note; `deepicd rehydrate` puts the notes back in.
+"""
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from cards import card
+from cards.frontmatter import LICENCE, LICENCE_LINK
+from cards.rendering import render
+from deepicd import bundle, runs, store
+from deepicd.errors import DeepicdError
+from deepicd.schema import BUNDLE, DATASET
+
+TITLE = "MIMIC-IV-Ext-Reason: reasoning traces for ICD-10-CM diagnosis prediction at admission"
+PREFIX = "MIMIC-IV-Ext-"  # what PhysioNet wants of a title that uses the name
+ABSTRACT_WORDS = 250  # PhysioNet's limit
+KEYWORDS = ["clinical reasoning", "ICD-10-CM", "diagnosis prediction", "discharge notes", "large language models"]
+PARENTS = ["MIMIC-IV", "MIMIC-IV-Note: Deidentified free-text clinical notes"]
+SUMS, RECORDS, LICENSE = "SHA256SUMS.txt", "RECORDS", "LICENSE.txt"
+
+
+def write_bundle(
+    folder: Path,
+    out: Path,
+    *,
+    notes: bool = True,
+    title: str | None = None,
+    abstract: str | None = None,
+    release: str = "1.0.0",
+    overwrite: bool = False,
+) -> runs.Record:
+    """Write the submission folder OUT of a dataset folder; its record.
+
+    Raises DeepicdError for a folder that is no whole dataset, and for what PhysioNet would send back.
+    """
+    record = card.dataset_record(folder)
+    title = checked_title(title or TITLE + (" (made-up records)" if record["origin"] == "synthetic" else ""))
+    given = checked_abstract(abstract) if abstract is not None else None
+    options = {"notes": notes, "title": title, "abstract": given, "release": checked_release(release)}
+    inputs = {"dataset": folder / runs.RECORD} | {config: folder / config for config in DATASET}
+    plan = runs.plan("bundle", options=options, inputs=inputs)
+    if done := runs.finished(out, plan):
+        return done
+    runs.refuse_other_content(out, plan, overwrite=overwrite)
+    facts = card.read(folder, record)
+    told = card.fields(facts) | {"notes": notes, "title": title, "release": release, "parents": PARENTS}
+    told["abstract"] = given or checked_abstract(render("abstract.txt.j2", told))
+    with runs.fresh_folder(out, plan, facts.origin, overwrite=overwrite) as run:
+        run.portable = True
+        data = copied(folder, run.folder, record) if notes else stripped(folder, run.folder, facts)
+        card.draw(run.folder / "card", facts)
+        told |= {"files": _listed(run.folder, data)}
+        store.write_text(run.folder / "README.md", render("physionet.md.j2", told))
+        store.write_text(run.folder / LICENSE, render("license.txt.j2", told))
+        store.write_json(run.folder / "metadata.json", _metadata(told))
+        store.write_text(run.folder / RECORDS, "".join(f"{name}\n" for name in data))
+        bundle.write_manifest(run.folder, record, notes=notes)
+        sums = ((path, path.relative_to(run.folder).as_posix()) for path in store.files_in(run.folder))
+        store.write_text(run.folder / SUMS, "".join(f"{store.digest(path)}  {name}\n" for path, name in sums))
+        run.counts |= {"rows": facts.found.rows, "files": len(data), "abstract_words": len(told["abstract"].split())}
+    return run.record
+
+
+def checked_title(title: str) -> str:
+    """Raises DeepicdError for a title that PhysioNet would send back."""
+    if not title.strip() or ("mimic" in title.casefold() and not title.startswith(PREFIX)):
+        raise DeepicdError(
+            f"The title {title!r} would be sent back.",
+            f"PhysioNet wants one that uses the name to begin with {PREFIX}, for instance: {TITLE}",
+        )
+    return title.strip()
+
+
+def checked_abstract(abstract: str) -> str:
+    """Raises DeepicdError for an abstract that is empty or over 250 words."""
+    words = len(abstract.split())
+    if not 0 < words <= ABSTRACT_WORDS:
+        raise DeepicdError(f"The abstract has {words} words.", f"PhysioNet takes one of up to {ABSTRACT_WORDS}.")
+    return " ".join(abstract.split())
+
+
+def checked_release(release: str) -> str:
+    """Raises DeepicdError for what is no version number."""
+    if not re.fullmatch(r"\d+\.\d+(\.\d+)?", release):
+        raise DeepicdError(f"{release!r} is no version.", "PhysioNet counts versions as 1.0.0.")
+    return release
+
+
+def copied(folder: Path, out: Path, record: runs.Record) -> list[str]:
+    """Copy the dataset's parquet files as they are; their paths."""
+    names = sorted(name for name in record["outputs"] if name.endswith(".parquet"))
+    for name in names:
+        with store.atomic(out / name) as tmp:
+            shutil.copyfile(folder / name, tmp)
+    return names
+
+
+def stripped(folder: Path, out: Path, facts: card.Facts) -> list[str]:
+    """Write the rows without their notes, a file a split; their paths."""
+    names = []
+    for split, paths in facts.found.files["grpo"].items():
+        name = f"{bundle.ROWS}/{split}.parquet"
+        traced = _traced([folder / path for path in facts.found.files["traces"].get(split, [])])
+        rows = list(_without_notes([folder / path for path in paths], traced))
+        store.write_parquet(out / name, rows, BUNDLE, facts.origin)
+        names.append(name)
+    return names
+
+
+def _traced(paths: list[Path]) -> dict[str, dict[str, Any]]:
+    """note_id → the columns of `traces` that the bundle keeps."""
+    columns = [name for name in DATASET["traces"].names if name in BUNDLE.names]
+    return {
+        row["note_id"]: row for path in paths for row in store.read_table(path, DATASET["traces"], columns).to_pylist()
+    }
+
+
+def _without_notes(paths: list[Path], traced: dict[str, dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """A row for each of `grpo`, in its order."""
+    for path in paths:
+        for batch in store.parquet_file(path, DATASET["grpo"]).iter_batches(columns=["reward_model", "extra_info"]):
+            for row in batch.to_pylist():
+                extra = row["extra_info"]
+                yield {
+                    **traced.get(extra["note_id"], {}),
+                    "note_id": extra["note_id"],
+                    "icd_code": row["reward_model"]["ground_truth"],
+                    "note_sha256": store.text_digest(extra["note"]),
+                }
+
+
+def _listed(folder: Path, names: list[str]) -> list[dict[str, Any]]:
+    """Path and size of the data files."""
+    return [{"path": name, "bytes": (folder / name).stat().st_size} for name in names]
+
+
+def _metadata(told: dict[str, Any]) -> dict[str, Any]:
+    """What PhysioNet's forms ask for. Authors are people: they enter themselves there."""
+    return {
+        "title": told["title"],
+        "abstract": told["abstract"],
+        "version": told["release"],
+        "resource_type": "Database",
+        "access": "Credentialed" if told["credentialed"] else "none: made-up records, for trying the submission only",
+        "license": LICENCE if told["credentialed"] else "MIT",
+        "license_link": LICENCE_LINK if told["credentialed"] else "https://opensource.org/license/mit",
+        "keywords": KEYWORDS,
+        "parent_projects": PARENTS,
+        "authors": [],
+        "made_with": f"deepicd {told['record']['version']}",
+    }

@@ -1,0 +1,1 @@
+"""The disclosure firewall: nothing that descends from credentialed records leaves but aggregates."""

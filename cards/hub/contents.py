@@ -1,0 +1,138 @@
+"""What a publication consists of: names in the repository, and the files that they are here.
+
+    card        README.md without configs, card/*.png
+    recipe      the same and recipe/… (cards.hub.recipe)
+    rows        README.md, card/*.png, {traces,sft,grpo}/*.parquet, run.json without paths
+    resources   README.md, guidelines/fy2025/…, descriptions/descriptions.parquet
+
+`card` and `recipe` hold no row and are for anybody. `rows` are for whom their origin allows. The texts of
+`descriptions` belong to gesund.bund.de and go only with a permission that is stated in words.
+"""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, get_args
+
+from cards.card import write_card
+from cards.firewall.check import check_files
+from cards.firewall.files import Sent, sent
+from cards.hub import front, recipe, resources
+from deepicd import runs, store
+from deepicd.errors import DeepicdError
+from deepicd.schema import DATASET
+from deepicd.store import Origin
+
+What = Literal["card", "recipe", "rows", "resources"]
+WHATS: tuple[What, ...] = get_args(What)
+
+README, RECORD = "README.md", runs.RECORD
+FOLDERS: Mapping[What, tuple[str, ...]] = {
+    "card": (),
+    "recipe": ("recipe/",),
+    "rows": tuple(f"{config}/" for config in DATASET),
+    "resources": ("guidelines/", "descriptions/"),
+}
+"""What a publication has of its own, besides README.md, card/ and run.json: what it no longer has is removed."""
+SHARED = ("card/",)
+
+
+@dataclass(frozen=True)
+class Contents:
+    """All that is to be in the repository, and whether it may be public."""
+
+    what: What
+    files: Mapping[str, Path]
+    configs: Mapping[str, Mapping[str, Sequence[Path]]] = field(default_factory=dict)
+    """Config → split → files here, of what `datasets` is to load."""
+    origin: Origin = "mimic"
+    notes_from: Path | None = None
+    """Where the notes are that no text may repeat."""
+    not_sent: Sequence[str] = ()
+    """Files of the folder that are none of it."""
+
+    @property
+    def protected(self) -> bool:
+        """Whether it holds credentialed rows."""
+        return self.what == "rows" and self.origin == "mimic"
+
+    @property
+    def size(self) -> int:
+        return sum(path.stat().st_size for path in self.files.values())
+
+    def check(self) -> None:
+        """The firewall: raises DeepicdError for anything that may not leave; `protected` rows are judged elsewhere."""
+        rows = {path for by_split in self.configs.values() for paths in by_split.values() for path in paths}
+        looked_at = []
+        for name, path in self.files.items():
+            if self.protected and path in rows:
+                continue
+            if path in rows or self.what == "resources":
+                looked_at.append(sent(path, name) if name != README else Sent(name, path, "public"))
+            else:
+                looked_at.append(Sent(name, path, self.origin))
+        check_files(looked_at, self.notes_from).refuse()
+
+
+def gather(out: Path, what: What, repo: str, staging: Path, permission: str | None = None) -> Contents:
+    """The contents of a publication of OUT; what is made for it is written to `staging`. Raises DeepicdError."""
+    if what == "resources":
+        return Contents("resources", *resources.gather(out, staging, permission))
+    record = runs.required(out, "assemble")
+    _whole(out, record)
+    write_card(out)
+    origin: Origin = record["origin"]
+    readme = (out / README).read_text(encoding="utf-8")
+    pictures = {f"card/{path.name}": path for path in sorted((out / "card").glob("*.png"))}
+    notes_from = out if origin == "mimic" else None
+    outputs = {name: out / name for name in record["outputs"] if name.endswith(".parquet")}
+    if what == "rows":
+        store.write_text(staging / README, front.of_rows(readme, repo))
+        store.write_json(staging / "record.json", recipe.portable(record))
+        made = {README: staging / README, RECORD: staging / "record.json"}
+        configs = _configs(outputs)
+    else:
+        holds = "only the card" if what == "card" else "only the card and the recipe (`recipe/`)"
+        credentialed = origin == "mimic"
+        text = front.without_rows(readme, holds=holds, credentialed=credentialed, version=record["version"])
+        store.write_text(staging / README, text)
+        if what == "recipe":
+            recipe.write(out, record, staging)
+        made = {path.relative_to(staging).as_posix(): path for path in sorted(staging.rglob("*")) if path.is_file()}
+        outputs, configs = {}, {}
+    files = {**made, **pictures, **outputs}
+    return Contents(what, files, configs, origin, notes_from, _others(out, record) if what == "rows" else ())
+
+
+def _whole(out: Path, record: runs.Record) -> None:
+    """Raise unless the folder holds the rows that its record tells of, byte for byte, and no others."""
+    rows = {name: entry for name, entry in record["outputs"].items() if name.endswith(".parquet")}
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(store.digest, [out / name for name in rows if (out / name).is_file()]))  # kept for what follows
+    missing = [name for name in rows if not (out / name).is_file()]
+    changed = [
+        name for name, entry in rows.items() if name not in missing and store.digest(out / name) != entry["sha256"]
+    ]
+    found = {path.relative_to(out).as_posix() for config in DATASET for path in (out / config).rglob("*.parquet")}
+    extra = sorted(found - rows.keys())
+    troubles = {"missing": missing, "not as they were written": changed, "of another run": extra}
+    if told := "; ".join(f"{what}: {', '.join(names)}" for what, names in troubles.items() if names):
+        raise DeepicdError(
+            f"The rows in {out} are not those of its {RECORD}. {told[0].upper()}{told[1:]}.",
+            "Make the folder again: deepicd assemble --cohort DIR --traces DIR OUT --overwrite",
+        )
+
+
+def _configs(files: Mapping[str, Path]) -> dict[str, dict[str, list[Path]]]:
+    found: dict[str, dict[str, list[Path]]] = {}
+    for name, path in sorted(files.items()):
+        config, _, file = name.partition("/")
+        found.setdefault(config, {}).setdefault(file.partition("-")[0], []).append(path)
+    return found
+
+
+def _others(out: Path, record: runs.Record) -> list[str]:
+    """Files of the folder that are neither rows nor card."""
+    every = {path.relative_to(out).as_posix() for path in store.files_in(out)}
+    return sorted(name for name in every - record["outputs"].keys() if name != README and not name.startswith("card/"))

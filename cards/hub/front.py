@@ -1,0 +1,60 @@
+"""README.md of a repository: its YAML and its text taken apart, trimmed to what the repository holds, put together."""
+
+from typing import Any
+
+import yaml
+
+from deepicd.errors import DeepicdError
+
+ROWS = ("configs", "dataset_info")  # what names files and counts of rows
+FENCE = "---\n"
+PLACEHOLDER = "PATH_OR_REPOSITORY"  # what the card's snippets load
+
+NOTICE = """\
+> **No rows are in this repository**, {holds}. {why}
+> Who has access to MIMIC-IV and MIMIC-IV-Note makes the rows with deepicd {version}; the command lines stand in its
+> README. `load_dataset` then loads the folder that it writes.
+"""
+CREDENTIALED = (
+    "They descend from credentialed records, which PhysioNet's terms keep among people who have signed for them."
+)
+ELSEWHERE = "They were not published here."
+
+
+def parted(readme: str) -> tuple[dict[str, Any], str]:
+    """The YAML's values, and the text below. Raises DeepicdError where there is no YAML."""
+    _, fence, rest = readme.partition(FENCE)
+    front, end, body = rest.partition(f"\n{FENCE}")
+    values = yaml.safe_load(front) if fence and end else None
+    if not isinstance(values, dict):
+        raise DeepicdError("README.md does not begin with YAML.", "Write it again: deepicd card OUT")
+    return values, body
+
+
+def joined(values: dict[str, Any], body: str) -> str:
+    return f"{FENCE}{yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=10_000)}{FENCE}{body}"
+
+
+def of_rows(readme: str, repo: str) -> str:
+    """The card as it is, its snippets naming the repository."""
+    return readme.replace(PLACEHOLDER, repo)
+
+
+def without_rows(readme: str, *, holds: str, credentialed: bool, version: str) -> str:
+    """The card of a repository that holds no rows: no configs, features or counts for a loader, and a word on why."""
+    values, body = parted(readme)
+    for key in ROWS:
+        values.pop(key, None)
+    notice = NOTICE.format(holds=holds, why=CREDENTIALED if credentialed else ELSEWHERE, version=version)
+    heading, newline, rest = body.lstrip("\n").partition("\n")
+    return joined(values, f"\n{heading}{newline}\n{notice}{rest}")
+
+
+def difference(theirs: str, ours: str) -> str:
+    """A unified diff of two cards."""
+    import difflib
+
+    lines = difflib.unified_diff(
+        theirs.splitlines(), ours.splitlines(), "README.md on the Hub", "README.md here", lineterm="", n=1
+    )
+    return "\n".join(list(lines)[:60])

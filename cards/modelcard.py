@@ -1,0 +1,195 @@
+"""README.md of a trained model: from the run.json that `deepicd train` left, and metrics.json where there is one.
+
+RUN/README.md                 YAML for the Hub, then the card
+RUN/card/…                    its figures and record
+
+What a record does not tell is left out. Of a model trained on credentialed rows the card gives round numbers of rows
+alone: exact ones would have to agree with what the dataset's card withholds. It has no path of this machine.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cards.frontmatter import AGREEMENT, LICENCE, LICENCE_LINK, licence
+from cards.rendering import TEMPLATES, render
+from deepicd import runs, store
+from deepicd.errors import DeepicdError
+
+COMMANDS = {"train sft": "supervised fine-tuning", "train grpo": "reinforcement learning (GRPO)"}
+LEVELS = {"chapter": "chapter", "category": "category (three characters)", "full": "full code"}
+METRICS = ("macro_precision", "macro_recall", "macro_f1", "accuracy")
+METRICS_FILE = "metrics.json"
+TINY = 100_000_000  # parameters below which a model is for trying the pipeline
+HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+# Of a recipe what says nothing about the model, or where on this machine something is.
+NOT_TOLD = {"name", "model", "revision", "judge_url", "judge_guidelines", "judge_descriptions"}
+# Of a run's counts what tells of no rows.
+TOLD = {"steps", "losses", "validation_loss", "training_seconds", "tokens_per_second", "device", "devices"}
+
+# DeepICD-R1, Table 3: macro F1 in percent at chapter, category and full code.
+PAPER = {
+    "Qwen2.5-7B": (39.4, 3.4, 0.2),
+    "Qwen2.5-7B, SFT": (48.9, 12.1, 3.5),
+    "Qwen2.5-7B, GRPO": (43.9, 4.9, 0.4),
+    "Qwen2.5-7B, SFT + GRPO": (54.5, 14.4, 3.9),
+    "Llama-3.1-8B, SFT + GRPO": (59.5, 15.6, 4.3),
+}
+
+
+def write_card(run: Path, record: runs.Record, template: Path | None = None) -> runs.Record:
+    """Write the card of a training's folder; the card's record."""
+    measured = metrics(run)
+    inputs = {"record": run / runs.RECORD, "templates": TEMPLATES} | ({"template": template} if template else {})
+    plan = runs.plan("card", options={}, inputs=inputs | ({"metrics": measured[0]} if measured else {}))
+    readme = run / "README.md"
+    done = runs.finished(run / "card", plan)
+    if done and readme.is_file() and store.digest(readme) == done["counts"]["readme_sha256"]:
+        return done
+    told = fields(run, record, measured[1] if measured else None)
+    text = render(template or "model.md.j2", told)
+    with runs.kept_folder(run / "card", plan, record["origin"]) as made:
+        _draw(made.folder, told)
+        store.write_text(readme, f"---\n{front_matter(told)}---\n\n{text}")
+        made.counts |= {"readme_sha256": store.digest(readme)}
+    return made.record
+
+
+def metrics(run: Path) -> tuple[Path, dict[str, Any]] | None:
+    """What an evaluation has found, from RUN/metrics.json or the only one in a folder of RUN; None for none."""
+    own = run / METRICS_FILE
+    found = [own] if own.is_file() else sorted(run.glob(f"*/{METRICS_FILE}"))
+    if not found:
+        return None
+    if len(found) > 1:
+        names = ", ".join(str(path.relative_to(run)) for path in found)
+        raise DeepicdError(f"{run} holds several evaluations: {names}.", f"Copy the one to show to {own}.")
+    value = store.read_json(found[0])
+    if not isinstance(value, dict) or not isinstance(value.get("chapter"), dict):
+        raise DeepicdError(f"{found[0]} is no evaluation.", "Make it with: deepicd evaluate")
+    return found[0], value
+
+
+def fields(run: Path, record: runs.Record, measured: dict[str, Any] | None) -> dict[str, Any]:
+    """What the template of a model may name."""
+    options, lineage = record["options"], record["lineage"]
+    credentialed = record["origin"] == "mimic"
+    size = parameters(run / "model") or parameters(run)
+    base = options.get("model", "")
+    return {
+        "title": f"{options.get('name', run.name)}: {COMMANDS[record['command']]} for ICD-10-CM diagnosis prediction",
+        "record": {name: record[name] for name in ("version", "options", "notes")},
+        "name": options.get("name", run.name),
+        "origin": record["origin"],
+        "credentialed": credentialed,
+        "how": COMMANDS[record["command"]],
+        "stage": record["command"],
+        "base": _named(base),
+        "base_on_hub": base if HUB_NAME.fullmatch(str(base)) and not Path(base).exists() else None,
+        "before": [command for command in COMMANDS if command in lineage and command != record["command"]],
+        "recipe": {name: _named(value) for name, value in options.items() if name not in NOT_TOLD},
+        "judged": bool(options.get("judge_url")) and options.get("judge_weight") != 0,
+        "rows": {split: _round(rows, credentialed) for split, rows in _by_split(record["counts"].get("rows")).items()},
+        "counts": {name: value for name, value in record["counts"].items() if name in TOLD},
+        "parameters": size,
+        "tiny": size is not None and size < TINY,
+        "dataset": "assemble" in lineage,
+        "build": {"options": lineage["build"]["options"]} if "build" in lineage else None,
+        "distill": {"options": lineage["distill"]["options"]} if "distill" in lineage else None,
+        "levels": LEVELS,
+        "metrics": METRICS,
+        "measured": measured,
+        "chapters": [c for c in (measured or {}).get("chapters", []) if c.get("f1") is not None],
+        "paper": PAPER,
+        "figures": _figures(record, measured),
+        "licence": LICENCE,
+        "licence_link": LICENCE_LINK,
+        "agreement": AGREEMENT,
+    }
+
+
+def front_matter(told: Mapping[str, Any]) -> str:
+    """The YAML between the `---` lines, with the metrics as the Hub's leaderboards read them."""
+    from huggingface_hub import EvalResult, ModelCardData
+
+    results = [
+        EvalResult(
+            task_type="text-classification",
+            task_name="first ICD-10-CM diagnosis",
+            dataset_type="mimic-reason",
+            dataset_name="MIMIC-Reason, made-up records" if told["origin"] == "synthetic" else "MIMIC-Reason",
+            dataset_split="test",
+            metric_type=metric,
+            metric_name=f"{metric.replace('_', ' ')}, {name}",
+            metric_value=round(told["measured"][level][metric], 4),
+        )
+        for level, name in LEVELS.items()
+        for metric in METRICS
+        if told["measured"] and metric in told["measured"].get(level, {})
+    ]
+    data = ModelCardData(
+        language=["en"],
+        **({} if told["base_on_hub"] and not told["credentialed"] else licence(told["origin"])),  # else the base's own
+        library_name="transformers",
+        pipeline_tag="text-generation",
+        base_model=told["base_on_hub"],
+        tags=["medical", "icd-10-cm", "reasoning", *told["stage"].split()[1:], told["origin"]],
+        **({"model_name": told["name"], "eval_results": results} if results else {}),
+    )
+    return f"{data.to_yaml()}\n"
+
+
+def parameters(folder: Path) -> int | None:
+    """How many numbers the weights of a folder hold, from the headers of its safetensors files; None without any."""
+    total = 0
+    for path in sorted(folder.glob("*.safetensors")):
+        with path.open("rb") as file:
+            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        for name, tensor in header.items():
+            if name != "__metadata__":
+                size = 1
+                for length in tensor["shape"]:
+                    size *= length
+                total += size
+    return total or None
+
+
+def _by_split(rows: Any) -> dict[str, int]:
+    return rows if isinstance(rows, dict) else {"train": rows} if isinstance(rows, int) else {}
+
+
+def _round(rows: int, credentialed: bool) -> str:
+    """
+    >>> _round(65228, True), _round(42, True), _round(42, False)
+    ('about 65,200', 'fewer than 100', '42')
+    """
+    if not credentialed:
+        return f"{rows:,}"
+    return f"about {rows // 100 * 100:,}" if rows >= 100 else "fewer than 100"
+
+
+def _named(value: Any) -> Any:
+    """A value as a card may have it: of a path the last part alone."""
+    if isinstance(value, str) and "/" in value and not (HUB_NAME.fullmatch(value) and not Path(value).exists()):
+        return Path(value).name
+    return value
+
+
+def _figures(record: runs.Record, measured: Mapping[str, Any] | None) -> list[str]:
+    """The figures that there is something to draw in."""
+    drawn = ["losses"] if len(record["counts"].get("losses", [])) > 1 else []
+    if sum(chapter.get("f1") is not None for chapter in (measured or {}).get("chapters", [])) > 1:
+        drawn.append("f1")
+    return drawn
+
+
+def _draw(folder: Path, told: Mapping[str, Any]) -> None:
+    from cards import modelfigures
+
+    if "losses" in told["figures"]:
+        losses = told["counts"]["losses"]
+        modelfigures.curve(folder / "losses.png", [(one["step"], one["loss"]) for one in losses])
+    if "f1" in told["figures"]:
+        modelfigures.chapter_f1(folder / "f1.png", told["chapters"], samples=not told["credentialed"])

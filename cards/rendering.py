@@ -1,0 +1,88 @@
+"""Templates filled in from records and counts. A field that a template names and that is not there is an error."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from deepicd.errors import DeepicdError
+
+TEMPLATES = Path(__file__).parent / "templates"
+WITHHELD = "withheld"
+
+
+def render(template: Path | str, fields: Mapping[str, Any]) -> str:
+    """One of our templates by its name, or a user's file, filled in. Raises DeepicdError for an unknown field."""
+    import jinja2
+
+    own = isinstance(template, Path)
+    if own and not Path(template).is_file():
+        raise DeepicdError(f"There is no template {template}.", f"Ours are in {TEMPLATES}: copy one and change it.")
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader([Path(template).parent, TEMPLATES] if own else TEMPLATES),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # it is Markdown
+    )
+    environment.filters |= {"count": count, "percent": percent, "share": share, "decimal": decimal, "listed": listed}
+    name = Path(template).name if own else str(template)
+    try:
+        return environment.get_template(name).render(**fields)
+    except jinja2.UndefinedError as error:
+        raise DeepicdError(
+            f"{_place(error, name)} names a field that is not there: {error.message}.",
+            f"A card of this kind has: {', '.join(sorted(fields))}.",
+        ) from error
+    except jinja2.TemplateSyntaxError as error:
+        raise DeepicdError(
+            f"{error.name}, line {error.lineno}: this is no template: {error.message}", "Mend that line."
+        ) from error
+    except (jinja2.TemplateError, TypeError, ValueError, KeyError, LookupError) as error:
+        raise DeepicdError(
+            f"{_place(error, name)} cannot be filled in: {error}.", "Compare it with ours in cards/templates."
+        ) from error
+
+
+def _place(error: BaseException, name: str) -> str:
+    """File and line of the template where an error came up: Jinja writes them into the traceback."""
+    import traceback
+
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.endswith(".j2")]
+    return f"{Path(frames[-1].filename).name}, line {frames[-1].lineno}," if frames else name
+
+
+def count(value: int | None) -> str:
+    """
+    >>> count(1234), count(None)
+    ('1,234', 'withheld')
+    """
+    return WITHHELD if value is None else f"{value:,}"
+
+
+def percent(part: float) -> str:
+    """
+    >>> percent(0.1234)
+    '12.3 %'
+    """
+    return f"{100 * part:.1f} %"
+
+
+def share(part: int | None, whole: int | None) -> str:
+    """
+    >>> share(1000, 3000), share(1000, None), share(None, 3000)
+    ('1,000 (33.3 %)', '1,000', 'withheld')
+    """
+    return f"{part:,} ({percent(part / whole)})" if part is not None and whole else count(part)
+
+
+def decimal(value: float | None, places: int = 1) -> str:
+    return WITHHELD if value is None else f"{value:.{places}f}"
+
+
+def listed(names: list[str]) -> str:
+    """
+    >>> listed(["a", "b", "c"])
+    'a, b and c'
+    """
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

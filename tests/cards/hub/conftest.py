@@ -1,0 +1,139 @@
+"""One Hub on loopback for all of these tests, datasets to publish, and the publisher in a process of its own."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cohorts import write_cohort
+from conftest import Outcome
+from hub_server import serving
+from hub_state import Hub, State
+
+from builders.assembly import assemble
+from cards.card import write_card
+from deepicd.store import Origin
+from distill import traces
+from distill.recipe import Recipe
+
+WRITE = "hf_write"
+CODES = ("I214", "I214", "I5021", "J189", "C7A8")
+NOTE = "## Chief Complaint\nChest pain\n\n## History of Present Illness\n" + " ".join(
+    f"On day {n} she felt pressure behind the breastbone, and it woke her." for n in range(6)
+)
+
+
+@dataclass
+class Loopback:
+    """The server: what it holds, and where it is."""
+
+    hub: Hub
+    url: str
+    folder: Path
+    numbers: Iterator[int]
+
+    def new(self, owner: str = "sam") -> str:
+        """A name of a repository that is not there yet."""
+        return f"{owner}/set-{next(self.numbers)}"
+
+    def states(self, repo: str) -> list[State]:
+        return list(self.hub.states(repo))
+
+
+@pytest.fixture(scope="session")
+def loopback(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loopback]:
+    folder = tmp_path_factory.mktemp("hub")
+    with serving(folder / "objects") as (hub, url):
+        yield Loopback(hub, url, folder, count())
+
+
+def dataset(folder: Path, origin: Origin, rows: int = 60) -> Path:
+    """A dataset folder with its card; every note and id is made up, whatever its origin says."""
+    cohort = write_cohort(folder / "cohort", rows, origin, CODES, [NOTE] * rows)
+    traces.distill(cohort, folder / "traces", Recipe(name="test", engine="rehearsal", model="none"))
+    assemble(cohort, folder / "traces", folder / "dataset")
+    write_card(folder / "dataset")
+    return folder / "dataset"
+
+
+@pytest.fixture(scope="session")
+def made_up(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return dataset(tmp_path_factory.mktemp("made-up"), "synthetic")
+
+
+@pytest.fixture(scope="session")
+def credentialed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return dataset(tmp_path_factory.mktemp("credentialed"), "mimic")
+
+
+Send = Callable[..., Any]
+
+
+@contextmanager
+def unread() -> Iterator[Callable[..., str]]:
+    """In place of reading it again in a fresh process, which other tests do."""
+    yield lambda *_: "not read again"
+
+
+@pytest.fixture
+def send(loopback: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Send:
+    """The publisher in this process: (folder, repository, what, **what was asked for) → how it ended, and the plan."""
+    import huggingface_hub.constants as constants
+
+    from cards.hub.publish import publish
+    from cards.hub.rules import Wish
+    from cards.hub.trouble import Patience
+
+    monkeypatch.setenv("HF_TOKEN", WRITE)
+    monkeypatch.setenv("HF_HUB_DISABLE_XET", "1")
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)  # read from the environment at its first import
+
+    def started(
+        out: Path,
+        repo: str,
+        what: Any = "card",
+        *,
+        dry_run: bool = False,
+        endpoint: str = loopback.url,
+        permission: str | None = None,
+        **wish: Any,
+    ) -> Any:
+        plan: list[str] = []
+        done = publish(
+            out, repo, what, endpoint, wish=Wish(**wish), patience=Patience(5, 3, 0.01), permission=permission,
+            records=tmp_path / "records", dry_run=dry_run, reread=unread(), say=plan.append,
+        )  # fmt: skip
+        return "\n".join(plan) if dry_run else done
+
+    return started
+
+
+Run = Callable[..., Outcome]
+
+
+@pytest.fixture
+def run(loopback: Loopback, tmp_path: Path) -> Run:
+    """`python -m deepicd …` with an environment as a user has it: a token, the address, no cache."""
+
+    def started(*words: object, token: str | None = WRITE, **environment: str) -> Outcome:
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))}
+        given = {"HF_ENDPOINT": loopback.url, "HF_HOME": str(tmp_path / "home"), "HF_HUB_DISABLE_XET": "1"}
+        given |= {"HF_TOKEN": token} if token else {}
+        done = subprocess.run(
+            [sys.executable, "-m", "deepicd", *map(str, words)],
+            env={**clean, **given, **environment},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        return Outcome(done.returncode, done.stdout, done.stderr)
+
+    return started

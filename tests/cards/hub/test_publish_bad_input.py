@@ -1,0 +1,98 @@
+"""Wrong tokens, names and folders, used up quotas: each is told in words, and nothing is sent."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deepicd.errors import DeepicdError
+
+from .conftest import Loopback, Send
+
+
+@pytest.mark.parametrize(
+    ("token", "repo", "said"),
+    [
+        (None, "sam/set", "There is no token"),
+        ("hf_read", "sam/set", "may only read"),
+        ("hf_wrong", "sam/set", "does not accept the token"),
+        ("hf_write", "alex/set", "sam may not write to alex"),
+        ("hf_write", "society/set", "sam may not write to society"),  # a member who may read
+        ("hf_write", "set", "names no owner"),
+        ("hf_write", "sam/a set", "is no name of a repository"),
+        ("hf_write", "sam/set.git", "is no name of a repository"),
+    ],
+)
+def test_a_wrong_token_or_name_is_told_in_words(
+    token: str | None, repo: str, said: str, send: Send, made_up: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import huggingface_hub.constants as constants
+
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "absent"))
+    monkeypatch.delenv("HF_TOKEN")
+    if token:
+        monkeypatch.setenv("HF_TOKEN", token)
+    with pytest.raises(DeepicdError, match=said) as refused:
+        send(made_up, repo)
+    assert refused.value.advice
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "said"),
+    [
+        (403, "Private repository storage limit reached", "a quota of 127.0.0.1:[0-9]+ is used up"),
+        (413, "", "a quota"),
+        (402, "payment required", "a quota"),
+        (429, "", "limits how often it is asked"),
+    ],
+)
+def test_quotas_and_limits_are_named(
+    status: int, message: str, said: str, loopback: Loopback, send: Send, made_up: Path
+) -> None:
+    from hub_state import Fault
+
+    repo = loopback.new()
+    headers = {"Retry-After": "7200"}
+    loopback.hub.faults.append(Fault("commit", "status", status, 99, repo, message=message, headers=headers))
+    with pytest.raises(DeepicdError, match=said) as refused:
+        send(made_up, repo)
+    loopback.hub.faults.clear()
+    assert "120 minutes" in str(refused.value) or status != 429
+    assert len(loopback.hub.repos[repo].commits) == 1
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (lambda out: (out / "sft" / "train-00000-of-00001.parquet").unlink(), "Missing: sft/train"),
+        (
+            lambda out: shutil.copy(out / "sft" / "train-00000-of-00001.parquet", out / "sft" / "extra.parquet"),
+            "another run",
+        ),
+        (lambda out: (out / "sft" / "train-00000-of-00001.parquet").write_bytes(b"PAR1"), "Not as they were written"),
+        (lambda out: (out / "run.json").unlink(), "no finished run"),
+    ],
+    ids=["missing", "extra", "changed", "no record"],
+)
+def test_a_folder_that_is_not_what_was_assembled_is_refused(
+    harm: Any, said: str, loopback: Loopback, send: Send, made_up: Path, tmp_path: Path
+) -> None:
+    out = Path(shutil.copytree(made_up, tmp_path / "dataset"))
+    harm(out)
+    with pytest.raises(DeepicdError, match=said):
+        send(out, loopback.new(), "rows")
+
+
+def test_descriptions_need_a_permission_in_words(loopback: Loopback, send: Send, tmp_path: Path) -> None:
+    from deepicd import runs, store
+    from deepicd.schema import DESCRIPTIONS
+
+    plan = runs.plan("scrape", options={}, inputs={})
+    with runs.fresh_folder(tmp_path / "scrape", plan, "public") as run:
+        store.write_parquet(run.folder / "descriptions.parquet", [], DESCRIPTIONS, "public")
+    with pytest.raises(DeepicdError, match="may not be passed on without its permission"):
+        send(tmp_path / "scrape", loopback.new(), "resources", permission="yes")
+    words = "The editors permitted on 1 May to publish these texts."
+    plan_shown = send(tmp_path / "scrape", loopback.new(), "resources", permission=words, dry_run=True)
+    assert "descriptions/descriptions.parquet" in plan_shown
