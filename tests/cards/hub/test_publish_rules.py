@@ -29,7 +29,8 @@ def test_the_card_of_credentialed_data_may_be_public_and_promises_no_rows(
     done = send(credentialed, repo, public=True)
     assert not done.remote.private
     assert set(loopback.hub.repos[repo].head.tree) == {
-        ".gitattributes", "README.md", "card/chapters.png", "card/trace_lengths.png",
+        ".gitattributes", "README.md",
+        "card/chapters.png", "card/funnel.png", "card/spread.png", "card/trace_lengths.png",
     }  # fmt: skip
     values, body = front.parted(text_of(loopback, repo))
     assert "configs" not in values
@@ -58,7 +59,7 @@ def test_the_recipe_holds_what_it_takes_to_make_the_rows_and_no_id(
     fingerprint = recipe.fingerprint("10000000-DS-1", NOTE)
     assert {row["split"] for row in rows if row["row"] == fingerprint} == {"train"}
     assert len(rows) == 42  # of 60: those of train, which have long notes
-    assert "rows" in json.loads(text_of(loopback, repo, "recipe/statistics.json"))
+    assert json.loads(text_of(loopback, repo, "recipe/statistics.json"))["counts"]["rows/grpo/all"] == 60
 
 
 def test_the_length_of_the_list_of_credentialed_rows_tells_no_small_count() -> None:
