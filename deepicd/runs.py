@@ -88,10 +88,13 @@ FIELDS: dict[str, type] = {
 
 
 def plan(command: str, *, options: Mapping[str, Any], inputs: Mapping[str, Path]) -> Plan:
-    """Digest the inputs (files or folders) and take along the records of the stages that made them."""
+    """Digest the inputs (files or folders) and take along the records of the stages that made them.
+
+    The record of a file, or of a folder that has none itself (one config of a dataset, say), is that of its folder.
+    """
     lineage: dict[str, Any] = {}
     for path in inputs.values():
-        if upstream := read(path if path.is_dir() else path.parent):
+        if upstream := read(path) or read(path.parent):
             lineage |= upstream.get("lineage", {})
             lineage[upstream["command"]] = _portable(upstream)
     digests = {path: store.digest(path) for path in set(inputs.values())}  # one file may play several parts
@@ -217,12 +220,12 @@ def refuse_other_content(out: Path, plan: Plan, *, overwrite: bool = False) -> N
         )
     if not overwrite and record["key"] != plan.key:
         raise DeepicdError(
-            f"{out} already holds another run: {_difference(record, plan)}.",
+            f"{out} already holds another run: {difference(record, plan)}.",
             "Choose another folder, or pass --overwrite to replace it.",
         )
 
 
-def _difference(record: Record, plan: Plan) -> str:
+def difference(record: Record, plan: Plan) -> str:
     """What sets a recorded run apart from a plan, in words: 'option seed was 1, now 2; input hosp differs'."""
     then, now = record["options"], plan.options
     parts = [

@@ -3,6 +3,7 @@
 import click
 
 from train.measuring import bench_rewards, table
+from train.training_commands import demo, grpo, sft
 
 
 @click.group()
@@ -14,5 +15,5 @@ def train() -> None:
     """
 
 
-train.add_command(bench_rewards)
-train.add_command(table)
+for command in (sft, grpo, demo, bench_rewards, table):
+    train.add_command(command)

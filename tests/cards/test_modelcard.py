@@ -25,7 +25,7 @@ RECIPE = {
     "learning_rate": 2e-5,
     "effective_batch": 32,
     "judge_url": "http://10.0.0.7:8001/v1",
-    "judge_knowledge": "/home/somebody/guidelines",
+    "judge_guidelines": "/home/somebody/guidelines",
 }
 COUNTS = {
     "rows": {"train": 1234, "validation": 57},

@@ -1,0 +1,78 @@
+"""A dataset folder of made-up rows with short notes, and models so small that a step of training takes no time."""
+
+import random
+from pathlib import Path
+from typing import Any
+
+from deepicd import runs, store
+from deepicd.completion import task, write
+from deepicd.icd10cm import Code
+from deepicd.schema import DATASET
+
+COMPLAINTS = {"J189": "Cough and fever", "I2510": "Chest pain", "N390": "Burning urination", "R51": "Headache"}
+
+
+def small_dataset(folder: Path, rows: int = 48, configs: tuple[str, ...] = ("sft", "grpo")) -> Path:
+    """OUT of `deepicd assemble` in small: splits train and validation, origin synthetic."""
+    chance = random.Random(7)
+    plan = runs.plan("assemble", options={}, inputs={})
+    with runs.fresh_folder(folder, plan, "synthetic") as run:
+        for split, number in (("train", rows), ("validation", 8)):
+            made = [_row(split, place, chance) for place in range(number)]
+            for config in configs:
+                path = run.folder / config / f"{split}-00000-of-00001.parquet"
+                store.write_parquet(path, [one[config] for one in made], DATASET[config], "synthetic")
+        run.counts["rows"] = {config: {"train": rows, "validation": 8} for config in configs}
+    return folder
+
+
+def _row(split: str, place: int, chance: random.Random) -> dict[str, dict[str, Any]]:
+    code = chance.choice(list(COMPLAINTS))
+    note = f"Chief Complaint:\n{COMPLAINTS[code]} for {chance.randint(2, 9)} days\n\nSex:\n{chance.choice('FM')}"
+    note_id = f"{place}-DS-{split}"
+    answer = write(f"The complaint is {COMPLAINTS[code].lower()}.", Code(code))
+    asked = task(note)
+    return {
+        "sft": {
+            "prompt": asked,
+            "completion": [{"role": "assistant", "content": answer}],
+            "note_id": note_id,
+            "icd_code": code,
+        },
+        "grpo": {
+            "data_source": "deepicd/mimic-reason",
+            "prompt": asked,
+            "ability": "diagnosis",
+            "reward_model": {"style": "rule", "ground_truth": code},
+            "extra_info": {"split": split, "index": place, "note_id": note_id, "note": note},
+        },
+    }
+
+
+def small_model(folder: Path, *, template: str | None = None, layers: int = 2, width: int = 128) -> Path:
+    """A Qwen2 with random weights and the shipped model's tokenizer; `template` replaces its chat template."""
+    import torch
+    from transformers import AutoTokenizer, Qwen2Config, Qwen2ForCausalLM
+
+    from deepicd.engines.shipped import WEIGHTS
+
+    tokenizer = AutoTokenizer.from_pretrained(WEIGHTS)
+    if template is not None:
+        tokenizer.chat_template = template or None
+    torch.manual_seed(7)
+    config = Qwen2Config(
+        vocab_size=len(tokenizer),
+        hidden_size=width,
+        intermediate_size=2 * width,
+        num_hidden_layers=layers,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=2048,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    Qwen2ForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder

@@ -1,0 +1,152 @@
+"""The paper's recipe in small: a model of two million parameters, four stages, one table. `make demo-train`
+
+    untrained ──▶ SFT ──▶ SFT + GRPO
+        └──────▶ GRPO only                 each evaluated on the same test notes, as Table 3 does
+
+Notes and traces of a made-up dataset are shortened first (chief complaint and the first lines of the illness; a trace's
+first and last sentence), so that a CPU gets through in minutes. All else is what a real run does: the same commands
+with the recipes tiny-sft and tiny-grpo, the same rewards, the same evaluation. The figures say that the machinery
+learns from what a made-up note holds, and nothing about medicine.
+"""
+
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from deepicd import runs, store
+from deepicd.completion import Completion, parse, task, write
+from deepicd.errors import DeepicdError
+from deepicd.schema import DATASET, SPLITS
+from train import evaluation, generation, grpo, recipe, sft
+from train.corpus import corpus
+
+COMMAND = "train demo"
+ANSWER = 160  # tokens of an answer at most; a shortened trace has some eighty
+SECTIONS = ("Chief Complaint", "History of Present Illness")
+LINES = 3  # of a section, at most
+SENTENCE = re.compile(r"(?<=[.”])\s+(?=[A-Z“])")
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A row of the table."""
+
+    name: str
+    model: str  # what is evaluated
+
+
+def demo(dataset: str, out: Path, *, steps: int, epochs: float, limit: int | None, overwrite: bool) -> str:
+    """Shorten, train and evaluate everything; the table and, below it, what it was made with. Raises DeepicdError."""
+    short = str(shortened(dataset, out / "dataset", overwrite=overwrite))
+    base = recipe.sft(Path("tiny-sft"), epochs=epochs)
+    _say("sft", "--dataset", short, "--recipe", "tiny-sft", "--set", f"epochs={epochs:g}", out / "sft")
+    sft.train(short, base, out / "sft", overwrite=overwrite)
+    tuned = str(out / "sft" / "model")
+    for name, model in (("grpo", base.model), ("sft-grpo", tuned)):
+        _say("grpo", "--dataset", short, "--recipe", "tiny-grpo", "--model", model,
+             "--set", f"max_steps={steps}", "--set", f"max_response={ANSWER}", out / name)  # fmt: skip
+        chosen = recipe.grpo(Path("tiny-grpo"), model=model, max_steps=steps, max_response=ANSWER)
+        grpo.train(short, chosen, out / name, overwrite=overwrite)
+    stages = [
+        Stage("untrained", base.model),
+        Stage("GRPO only", str(out / "grpo" / "model")),
+        Stage("SFT", tuned),
+        Stage("SFT + GRPO", str(out / "sft-grpo" / "model")),
+    ]
+    for stage in stages:
+        _evaluated(stage, short, _place(out, stage), limit, overwrite=overwrite)
+    printed = _table(out, stages)
+    store.write_text(out / "table.md", printed + "\n")
+    return printed
+
+
+def _say(*words: object) -> None:
+    click.secho(f"$ {shlex.join(['deepicd', 'train', *map(str, words)])}", bold=True, err=True)
+
+
+def _place(out: Path, stage: Stage) -> Path:
+    return out / "evaluation" / stage.name.lower().replace(" + ", "-").replace(" ", "-")
+
+
+def _evaluated(stage: Stage, dataset: str, place: Path, limit: int | None, *, overwrite: bool) -> None:
+    answers = generation.recipe(
+        {"engine": "transformers", "model": stage.model, "context": 1024, "max_tokens": ANSWER, "dtype": "float32"}
+    )
+    what = evaluation.Evaluation(
+        out=place, name=stage.name, asked=generation.Asked(answers), dataset=dataset, split="test", limit=limit
+    )
+    click.secho(f"$ deepicd evaluate --model {stage.model} --engine transformers … {place}", bold=True, err=True)
+    evaluation.evaluate(what, overwrite=overwrite)
+
+
+def _table(out: Path, stages: Sequence[Stage]) -> str:
+    """Table 3 in small: macro F1 with its interval, and how many answers have the form."""
+    lines = ["| stage | chapter | category | full code | accuracy, chapter |", "|---|---|---|---|---|"]
+    for stage in stages:
+        found = store.read_json(_place(out, stage) / evaluation.METRICS)
+        cells = [_cell(found[level]) for level in ("chapter", "category", "full")]
+        accuracy = f"{100 * found['chapter']['accuracy']:.1f}"
+        lines.append(f"| {stage.name} | {' | '.join(cells)} | {accuracy} |")
+    return "\n".join(["Macro F1 in %, with 95 % bootstrap intervals, on made-up notes:", "", *lines])
+
+
+def _cell(level: Mapping[str, Any]) -> str:
+    between = (level.get("interval") or {}).get("macro_f1")
+    text = f"{100 * level['macro_f1']:.1f}"
+    return f"{text} ({100 * between[0]:.1f}–{100 * between[1]:.1f})" if between else text
+
+
+def shortened(dataset: str, out: Path, *, overwrite: bool) -> Path:
+    """A dataset of shorter notes and traces, of made-up rows only. Raises DeepicdError for credentialed ones."""
+    parts = {config: corpus(dataset, config) for config in ("sft", "grpo")}
+    if any(part.origin == "mimic" for part in parts.values()):
+        raise DeepicdError(f"{dataset} holds credentialed records.", "The demo is for made-up ones: deepicd demo OUT")
+    plan = runs.plan(COMMAND, options={"lines": LINES}, inputs={name: part.part for name, part in parts.items()})
+    if runs.finished(out, plan):
+        return out
+    with runs.fresh_folder(out, plan, "synthetic", overwrite=overwrite) as run:
+        run.counts["rows"] = {config: {} for config in parts}
+        for config, part in parts.items():
+            for split in SPLITS:
+                rows = list(_shorter(config, part.rows(split)))
+                path = run.folder / config / f"{split}-00000-of-00001.parquet"
+                run.counts["rows"][config][split] = store.write_parquet(path, rows, DATASET[config], "synthetic")
+    return out
+
+
+def _shorter(config: str, rows: Any) -> Iterator[dict[str, Any]]:
+    for row in rows:
+        asked = task(short_note(row["prompt"][-1]["content"]))
+        if config == "grpo":
+            yield row | {"prompt": asked}
+            continue
+        answer = parse(row["completion"][0]["content"])
+        if isinstance(answer, Completion):
+            text = write(short_trace(answer.trace), answer.code)
+            yield row | {"prompt": asked, "completion": [{"role": "assistant", "content": text}]}
+
+
+def short_note(note: str) -> str:
+    """The first lines of the sections that say why somebody came; of the whole note where it has neither.
+
+    >>> short_note("Sex:\\nF\\n\\nChief Complaint:\\nCough\\n\\nAllergies:\\nlatex")
+    'Chief Complaint:\\nCough'
+    """
+    sections = [section.split("\n") for section in note.split("\n\n")]
+    kept = [lines[: LINES + 1] for lines in sections if lines[0].removesuffix(":") in SECTIONS]
+    return "\n\n".join("\n".join(lines) for lines in kept) or note[:200]
+
+
+def short_trace(trace: str) -> str:
+    """Its first and its last sentence.
+
+    >>> short_trace("The complaint is “cough”. I read on. It fits pneumonia best.")
+    'The complaint is “cough”. It fits pneumonia best.'
+    """
+    sentences = SENTENCE.split(" ".join(trace.split()))
+    return " ".join([sentences[0], sentences[-1]] if len(sentences) > 1 else sentences)

@@ -1,0 +1,93 @@
+"""A training's folder: it keeps checkpoints from one start to the next, for the same recipe, model and dataset only.
+
+    with workshop(out, plan, origin, overwrite=False) as shop:
+        fit(shop.checkpoints, resume=last_checkpoint(shop.checkpoints))
+        save(shop.run.folder / "model")
+    return shop.run.record
+
+OUT/model and OUT/run.json are the outcome. What only a further start needs is hidden: OUT/.checkpoints, and
+OUT/.plan.json, which says whose they are before run.json does.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from deepicd import __version__, runs, store
+from deepicd.errors import DeepicdError
+from deepicd.store import Origin
+
+MODEL = "model"
+PLAN = ".plan.json"
+
+
+@dataclass(frozen=True)
+class Workshop:
+    run: runs.Run
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.run.folder / ".checkpoints"
+
+    @property
+    def model(self) -> Path:
+        return self.run.folder / MODEL
+
+
+@contextmanager
+def workshop(out: Path, plan: runs.Plan, origin: Origin, *, overwrite: bool) -> Iterator[Workshop]:
+    """The folder, held for this process. Raises DeepicdError where it belongs to another training."""
+    out = out.resolve()
+    refuse_other(out, plan, overwrite=overwrite)
+    if overwrite and out.is_dir() and not _same(out, plan):
+        for path in out.iterdir():
+            store.remove(path)
+    with runs.kept_folder(out, plan, origin) as run:
+        store.write_json(out / PLAN, _described(plan))
+        yield Workshop(run)
+
+
+def refuse_other(out: Path, plan: runs.Plan, *, overwrite: bool) -> None:
+    """Raise unless `out` is free, or this plan's own, finished or not."""
+    began = out / PLAN
+    if not began.is_file():
+        runs.refuse_other_content(out, plan, overwrite=overwrite)
+        return
+    there = store.read_json(began)
+    if there["command"] != plan.command:
+        raise DeepicdError(f"{out} belongs to `deepicd {there['command']}`.", "Choose another folder.")
+    if not overwrite and not _same(out, plan):
+        raise DeepicdError(
+            f"{out} holds checkpoints of another training: {runs.difference(there, plan)}.",
+            "Choose another folder, give the recipe it was started with, or pass --overwrite to begin anew.",
+        )
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """The newest whole checkpoint of TRL's trainer: its state is written last."""
+    whole = [path for path in folder.glob("checkpoint-*") if _is_json(path / "trainer_state.json")]
+    return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+def _is_json(path: Path) -> bool:
+    try:
+        return path.is_file() and bool(store.read_json(path))
+    except DeepicdError:
+        return False
+
+
+def _same(out: Path, plan: runs.Plan) -> bool:
+    path = out / PLAN
+    return path.is_file() and store.read_json(path)["key"] == plan.key
+
+
+def _described(plan: runs.Plan) -> dict[str, Any]:
+    return {
+        "command": plan.command,
+        "version": __version__,
+        "key": plan.key,
+        "options": plan.options,
+        "inputs": plan.inputs,
+    }
