@@ -67,7 +67,7 @@ ALWAYS = {
 
 HARMLESS = {
     "lfs-verify 409 for ever"
-}  # done or not: at the next try many objects are there, and nobody asks for these to be verified; with few files all are
+}  # whole or nothing: at the next try many objects are there, and nobody asks for these to be verified; of few all are
 
 
 def outcomes(cases: list[Case], loopback: Loopback, out: Path, folder: Path) -> dict[str, tuple[str, dict[str, Any]]]:
