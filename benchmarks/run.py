@@ -3,7 +3,7 @@
 `benchmarks.guidelines` wants the guideline PDF: python -m benchmarks.guidelines PDF
 """
 
-from benchmarks import build, distill, rewards, scrape, startup
+from benchmarks import build, distill, publish, rewards, scrape, startup
 
 
 def main() -> None:
@@ -12,6 +12,7 @@ def main() -> None:
     scrape.main()
     distill.main()
     rewards.main()
+    publish.main()
 
 
 if __name__ == "__main__":

@@ -69,10 +69,6 @@ class Bench:
     read: Sources
     limit: int | None
 
-    def count(self) -> int:
-        kept = (store.parquet_file(path, TRACES).metadata.num_rows for path in (self.traces / "kept").glob("*.parquet"))
-        return sum(kept)
-
     def cases(self) -> Iterator[Case]:
         """In the cohort's order. Raises DeepicdError where a trace has no note in the cohort."""
         excerpt = lru_cache(maxsize=None)(

@@ -5,14 +5,14 @@
     OUT/<recipe digest>/run.json
     OUT/agreement.json               where two judges or more have scored: how far they agree (distill.agreement)
 
-A judge is a recipe as the teacher is: `teacher` names the model, `prompt` the rubric. Its answer is asked for as JSON
+A judge is a recipe as the teacher is: `model` names it, `prompt` the rubric. Its answer is asked for as JSON
 by a schema; one without a score is asked for again with another seed.
 """
 
 from collections import Counter
 from contextlib import closing
 from dataclasses import replace
-from itertools import chain, groupby
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -94,12 +94,13 @@ def _of(made: runs.Record, role: str) -> Path:
 def _ask(bench: Bench, book: Ledger, out: Path) -> dict[str, str]:
     """Have the engine score what the ledger has no score of; requests that it could not answer, with reasons."""
     recipe = bench.recipe
-    waiting = (replace(case, first=at) for case in bench.cases() if (at := case.missing(book)) is not None)
-    if (first := next(waiting, None)) is None:
+    begin = {case.note_id: at for case in bench.cases() if (at := case.missing(book)) is not None}
+    if not begin:
         return {}
-    with closing(engines.engine(recipe)) as engine, board.board("scores", bench.count(), out, recipe.digest) as shown:
+    waiting = (replace(case, first=begin[case.note_id]) for case in bench.cases() if case.note_id in begin)
+    with closing(engines.engine(recipe)) as engine, board.board("scores", len(begin), out, recipe.digest) as shown:
         asker = Asker(engine, book, recipe.attempts, shown)
-        asker.run(chain([first], waiting))
+        asker.run(waiting)
     return asker.unanswered
 
 

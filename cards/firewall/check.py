@@ -6,6 +6,7 @@ pictures whose texts are such. Rows, ledgers, logs, filled-in prompts, records, 
 cannot be read do not pass. A finding names file, line and reason; it never shows the text.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -85,6 +86,8 @@ def check_files(files: Sequence[Sent], notes_from: Path | None = None) -> Report
         report.origins[file.origin or "unknown"] += 1
         if file.origin in ("synthetic", "public"):
             continue
+        for _, named in patterns.found(file.name.encode()):
+            report.findings.append(Finding(re.sub(r"\d", "#", file.name), 0, f"its name has {named}"))
         if reason := _refused_unread(file):
             report.findings.append(Finding(file.name, 0, reason))
             continue

@@ -10,15 +10,15 @@ The fingerprint of a row is HMAC-SHA256 of its note_id under its own admission n
 would be as good as the id: a note_id is one of ten million patients and a small number, all tried in a minute. A salt
 that is published with it changes nothing, and one that is kept helps nobody to compare. The note is the key that
 exactly those have who may see the row, and nobody else can guess. Short notes can be guessed, though, so rows under
-fifty words are left out; of credentialed rows ten at least, and splits of fewer than ten, so that the length of the
-list tells no count that the card withholds.
+fifty words are left out; of credentialed rows ten at least, and splits whose size the card withholds, so that the
+length of the list tells nothing that the card does not.
 """
 
 import hashlib
 import hmac
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from deepicd import runs, store
+from deepicd.schema import SPLITS
 
 SHORTEST = 50  # words of a note that is a key
 FEWEST = 10  # rows, as in the card
@@ -63,11 +64,11 @@ def write(dataset: Path, record: runs.Record, out: Path) -> None:
     )
     if asked := distilled["counts"].get("asked"):
         store.write_text(folder / "prompts.md", prompts(asked))
-    listed = split_list(fingerprints(dataset), credentialed=record["origin"] == "mimic")
-    store.write_text(folder / "split.csv", "row,split\n" + "".join(f"{print_},{split}\n" for print_, split in listed))
-    counts = dataset / "card" / "statistics.json"
-    shown = store.read_json(counts) if counts.is_file() else {"rows": record["counts"]["rows"]}
+    shown = store.read_json(dataset / "card" / "statistics.json")
     store.write_json(folder / "statistics.json", shown)
+    withheld = {split for split in SPLITS if shown["counts"].get(f"rows/grpo/{split}", 0) is None}
+    listed = split_list(fingerprints(dataset), credentialed=record["origin"] == "mimic", withheld=withheld)
+    store.write_text(folder / "split.csv", "row,split\n" + "".join(f"{print_},{split}\n" for print_, split in listed))
 
 
 def prompts(asked: Mapping[str, Any]) -> str:
@@ -87,13 +88,16 @@ def fingerprints(dataset: Path) -> Iterator[tuple[int, str, str]]:
                 yield len(row["note"].split()), fingerprint(row["note_id"], row["note"]), row["split"]
 
 
-def split_list(rows: Iterable[tuple[int, str, str]], *, credentialed: bool) -> list[tuple[str, str]]:
+def split_list(
+    rows: Iterable[tuple[int, str, str]], *, credentialed: bool, withheld: Collection[str] = ()
+) -> list[tuple[str, str]]:
     """Fingerprint and split of the rows that may be listed, in an order that says nothing."""
     ordered = sorted(rows)  # the shortest notes first
     short = sum(words < SHORTEST for words, _, _ in ordered)
     listed = ordered[max(short, FEWEST) if credentialed else short :]
     of_split = Counter(split for _, _, split in listed)
-    return sorted((print_, split) for _, print_, split in listed if not (credentialed and of_split[split] < FEWEST))
+    hidden = {split for split, count in of_split.items() if count < FEWEST} if credentialed else set()
+    return sorted((print_, split) for _, print_, split in listed if split not in hidden | set(withheld))
 
 
 def fingerprint(note_id: str, note: str) -> str:

@@ -1,6 +1,6 @@
-"""What the tiny teacher learns from: for each made-up record the prompt of a real teacher, and a trace written by rule.
+"""What the tiny teacher learns from: for each made-up record the prompt of a real teacher, and traces written by rule.
 
-    The complaint is “swelling, decreased urine”. The story adds “He missed tacrolimus for 1 week …”. …
+    The complaint is “Swelling, decreased urine”. The story adds “He missed tacrolimus for 1 week”. …
     Together, and with some doubt left, this is best explained by Kidney transplant rejection.
 
 The rule quotes the note, weighs, and names the diagnosis in the last sentence: what the checks of a trace ask for and
@@ -9,24 +9,26 @@ what a few million parameters can learn. There is no medicine in it; the code co
 
 import random
 import re
-from collections.abc import Iterable
 
 from deepicd.completion import write
 from distill.prompt import Material
 from distill.rehearsal import statements
 
-QUOTED = 7  # words of a quotation at most: the more, the sooner a small model slips while copying
-FEWEST = 3  # words of a quotation of the story or the exam at least
-MOST_DIGITS = 3  # in a quotation; lines of vital signs are columns of digits, which a small model mixes up
+QUOTED = 5  # words of a quotation at most: the more, the sooner a small model slips while copying
+FEWEST = 3  # words of a quotation at least, the complaint's apart
+MOST_DIGITS = 2  # in a quotation; lines of vital signs are columns of digits, which a small model mixes up
 TITLE = 7  # words of the title that are said
 
-_COMPLAINT = ("The complaint is “{}”.", "The patient comes with “{}”.", "It starts with “{}”.")
-_STORY = (
-    ("The story adds “{}”, which I take as stated.", "The story then says “{}”."),
-    ("Of weight is also “{}”.", "It goes on with “{}”."),
-)
-_HISTORY = ("Known from before is “{}”, which may be background only.", "The history lists “{}”.")
-_EXAM = ("On examination there is “{}”.", "The exam at admission records “{}”.")
+# Section → quotations of it, and how one is introduced
+TURNS = {
+    "Chief Complaint": (1, ("The complaint is “{}”.", "The patient comes with “{}”.", "It starts with “{}”.")),
+    "History of Present Illness": (
+        3,
+        ("The story adds “{}”, which I take as stated.", "The story then says “{}”.", "Of weight is also “{}”."),
+    ),
+    "Past Medical History": (1, ("Known from before is “{}”.", "The history lists “{}”, perhaps as background only.")),
+    "Physical Exam": (2, ("On examination there is “{}”.", "The exam at admission records “{}”.")),
+}
 _WEIGHING = (
     "Other explanations remain possible, but none covers all of these findings at once.",
     "A less specific reading would leave the story and the exam unexplained.",
@@ -42,34 +44,25 @@ def lesson(material: Material, seed: str) -> str:
     """The answer to learn for a prompt: the same for the same seed, the form of every answer."""
     chance = random.Random(seed)
     parts = statements(material.note)
-
-    def pick(section: str, most: int) -> list[str]:
-        quotes = [quote for statement in parts.get(section, []) if fit(quote := quotation(statement))]
-        return [quotes[place] for place in sorted(chance.sample(range(len(quotes)), min(most, len(quotes))))]
-
-    def say(turns: tuple[str, ...], quotes: Iterable[str]) -> list[str]:
-        return [chance.choice(turns).format(quote) for quote in quotes]
-
-    story = pick("History of Present Illness", 2)
-    sentences = [
-        *say(_COMPLAINT, map(quotation, parts.get("Chief Complaint", [])[:1])),
-        *(chance.choice(turns).format(quote) for turns, quote in zip(_STORY, story, strict=False)),
-        *say(_HISTORY, pick("Past Medical History", 1)),
-        *say(_EXAM, pick("Physical Exam", 1)),
-        chance.choice(_WEIGHING),
-        chance.choice(_CLOSING).format(spoken(material.title)),
-    ]
+    sentences = []
+    for section, (most, turns) in TURNS.items():
+        quotes = [quotation(statement) for statement in parts.get(section, [])]
+        if section != "Chief Complaint":
+            quotes = [quote for quote in quotes if fit(quote)]
+        chosen = sorted(chance.sample(range(len(quotes)), min(most, len(quotes))))
+        sentences += [chance.choice(turns).format(quotes[place]) for place in chosen]
+    sentences += [chance.choice(_WEIGHING), chance.choice(_CLOSING).format(spoken(material.title))]
     return write(" ".join(sentences), material.code)
 
 
 def quotation(statement: str) -> str:
-    """The words of a statement up to the end of its line: a word has another token after a line break."""
-    return " ".join(statement.split("\n")[0].split()[:QUOTED])
+    """The first words of a statement, up to the end of its line."""
+    return " ".join(statement.split("\n")[0].split()[:QUOTED]).rstrip(",;:(")
 
 
 def fit(quote: str) -> bool:
-    """Whether a quotation is long enough to say something and has few digits."""
-    return len(quote.split()) >= FEWEST and sum(map(str.isdigit, quote)) <= MOST_DIGITS
+    """Whether a quotation begins with a word, is long enough to say something, and has few digits."""
+    return quote[0].isalpha() and len(quote.split()) >= FEWEST and sum(map(str.isdigit, quote)) <= MOST_DIGITS
 
 
 def spoken(title: str) -> str:

