@@ -62,11 +62,11 @@ def fresh_model(shape: Shape, tokenizer: Any, seed: int) -> Any:
     )
 
 
-def with_copying(model: Any, same: Sequence[tuple[int, int]]) -> Any:
+def with_copying(model: Any, spaced: Sequence[tuple[int, int]], alike: Sequence[tuple[int, int]] = ()) -> Any:
     """Put the heads that copy into the first two layers of a fresh model of two heads a layer at least.
 
-    Of each pair of tokens in `same` the second starts as the first with a space before it: a word that is quoted at the
-    beginning of a sentence has none.
+    Of a pair of tokens in `spaced` the second starts as the first with a space before it: a word that is quoted at the
+    beginning of a sentence has none. Of one in `alike` it starts as the first, so that what followed that follows it.
     """
     import torch
 
@@ -77,8 +77,10 @@ def with_copying(model: Any, same: Sequence[tuple[int, int]]) -> Any:
         embedding = model.get_input_embeddings().weight
         torch.nn.init.normal_(embedding, std=WORD)
         space = SPACED * embedding[0]
-        for bare, spaced in same:
-            embedding[spaced] = embedding[bare] + space
+        for bare, token in spaced:
+            embedding[token] = embedding[bare] + space
+        for word, token in alike:
+            embedding[token] = embedding[word]
         embedding[:, words:] = 0
         projection = torch.linalg.qr(torch.randn(words, BEFORE))[0].T  # a word in few dimensions
         first, second = (model.model.layers[number].self_attn for number in range(2))

@@ -19,14 +19,16 @@ from typing import Any
 import click
 import yaml
 
+from deepicd.completion import DIAGNOSIS
 from deepicd.engines.shipped import NAME
 from distill import prompt
 from distill.tiny_teacher import RECIPE, curriculum
 from distill.tiny_teacher.curriculum import Pair
 from distill.tiny_teacher.lessons import lesson
 from distill.tiny_teacher.start import Shape, fresh_model, with_copying
-from distill.tiny_teacher.vocabulary import learn, spaced
+from distill.tiny_teacher.vocabulary import SPACE, learn, spaced
 
+BEFORE_CODE = "as"  # the word after which the prompt has the code that the answer has after its tag
 REPORT = 20  # steps between two lines
 SAVE = 50  # steps between two copies of the weights as far as they are
 
@@ -66,7 +68,8 @@ def main(cohort: Path, out: Path, descriptions: Path | None, threads: int, recip
     torch.set_num_threads(threads)
     chosen = settings(recipe)
     tokenizer, short, whole = lessons(cohort, descriptions, chosen)
-    model = with_copying(fresh_model(chosen.shape, tokenizer, chosen.seed), spaced(tokenizer))
+    alike = [tuple(tokenizer.convert_tokens_to_ids([f"{SPACE}{BEFORE_CODE}", DIAGNOSIS]))]
+    model = with_copying(fresh_model(chosen.shape, tokenizer, chosen.seed), spaced(tokenizer), alike)
     size = sum(weight.numel() for weight in model.parameters())
     click.echo(f"{size:,} parameters; {len(short):,} short prompts, {len(whole):,} with whole notes", err=True)
     recent: list[dict[str, float]] = []
