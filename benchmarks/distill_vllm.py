@@ -43,13 +43,13 @@ Side = dict[str, Any]  # recipe, folder of the cohort, folder of the guidelines,
 def main(part: str, pdf: Path | None = None) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        short = {"engine": "vllm", "model": str(random_model(folder / "model")), "context": 4096}
-        short |= {"guideline_text": "none", "max_tokens": 128}
+        model = str(random_model(folder / "model"))
+        short = {"engine": "vllm", "model": model, "context": 4096, "guideline_text": "none", "max_tokens": 128}
         if part == "loop":
             side = {"recipe": short, "cohort": cohort(folder, ROWS)}
             found = compare("deepicd distill", side, "bare LLM.generate", side | {"bare": True})
         elif part == "endpoint":
-            with server(short["model"]) as base_url:
+            with server(model) as base_url:
                 side = {"recipe": short, "cohort": cohort(folder, ROWS)}
                 served = short | {"engine": "endpoint", "base_url": base_url, "in_flight": 64}
                 found = compare("endpoint, 64 in flight", side | {"recipe": served}, "vllm in process", side)
@@ -237,4 +237,4 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["one"]:
         print(json.dumps(one(**json.loads(sys.argv[2]))))
     else:
-        main(*sys.argv[1:2] or ["loop"], *map(Path, sys.argv[2:3]))
+        main(sys.argv[1] if sys.argv[1:] else "loop", Path(sys.argv[2]) if sys.argv[2:] else None)
