@@ -53,9 +53,10 @@ def sft(
     \b
     deepicd train sft --dataset out/demo/dataset --recipe tiny-sft out/sft
     """
+    from deepicd.engines.recipe import assignments
     from train import recipe, sft
 
-    chosen = recipe.sft(recipe_path, **overrides | recipe.assigned(fields))
+    chosen = recipe.sft(recipe_path, **overrides | assignments(fields))
     if preview or dry_run:
         from train.preview import preview as shown
 
@@ -89,9 +90,10 @@ def grpo(
     \b
     deepicd train grpo --dataset out/demo/dataset --recipe tiny-grpo --model out/sft/model out/grpo
     """
+    from deepicd.engines.recipe import assignments
     from train import grpo, recipe
 
-    chosen = recipe.grpo(recipe_path, **overrides | recipe.assigned(fields))
+    chosen = recipe.grpo(recipe_path, **overrides | assignments(fields))
     if dry_run:
         click.echo(grpo.described(grpo.readied(dataset, chosen)))
         return
