@@ -237,4 +237,4 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["one"]:
         print(json.dumps(one(**json.loads(sys.argv[2]))))
     else:
-        main(sys.argv[1] if sys.argv[1:] else "", Path(sys.argv[2]) if sys.argv[2:] else None)
+        main(sys.argv[1] if sys.argv[1:] else "loop", Path(sys.argv[2]) if sys.argv[2:] else None)

@@ -12,7 +12,7 @@ from deepicd import store
 from deepicd.engines.shipped import path_of
 from deepicd.errors import DeepicdError
 from train.chat import Chat
-from train.recipe import Grpo, Recipe, Sft
+from train.settings import Grpo, Recipe, Sft
 
 
 @dataclass(frozen=True)

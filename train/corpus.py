@@ -1,7 +1,8 @@
-"""The dataset to train on: a folder of `deepicd assemble`, or a repository on the Hub that holds one.
+"""The dataset to train on or to be measured by: a folder of `deepicd assemble`, or a repository on the Hub with one.
 
     found = corpus("out/demo/dataset", "sft")       # or "NAME/REPOSITORY@revision"
     found.rows("train")                             # datasets.Dataset with the config's columns
+    corpus("out/demo/dataset", "grpo", split="test")    # must have this split
 
 A repository is fetched as files into the Hub client's cache and then read as a folder, so that a row's origin, which
 stands in the files' footers, is known either way.
@@ -43,18 +44,22 @@ class Corpus:
         return Dataset(pa.concat_tables(tables) if tables else schema.empty_table())
 
 
-def corpus(place: str, config: str) -> Corpus:
-    """The config of a dataset in a folder, or of a repository on the Hub. Raises DeepicdError."""
+def corpus(place: str, config: str, split: str = "train") -> Corpus:
+    """The config of a dataset in a folder, or of a repository on the Hub, which has a split. Raises DeepicdError."""
     folder = Path(place) if Path(place).is_dir() else _fetched(place, config)
-    if not any((folder / config).glob("train-*.parquet")):
+    found = Corpus(folder, config, "public")
+    files = [path for name in SPLITS for path in found.files(name)]
+    if not files:
         there = [name for name in DATASET if (folder / name).is_dir()]
-        holds = f"It has {', '.join(there)}." if there else "It has none of the configs of a dataset."
         raise DeepicdError(
-            f"{place} has no config {config!r} with a split 'train'. {holds}",
+            f"{place} has no config {config!r}. It has {', '.join(there) or 'none of the configs of a dataset'}.",
             "Point --dataset at a folder made by `deepicd assemble`, or at a repository that holds one.",
         )
-    found = Corpus(folder, config, "public")
-    files = [path for split in SPLITS for path in found.files(split)]
+    if split not in SPLITS or not found.files(split):
+        there = [name for name in SPLITS if found.files(name)]
+        raise DeepicdError(
+            f"{place} has no split {split!r} in its config {config!r}.", f"Its splits are: {', '.join(there)}."
+        )
     for path in files:
         store.parquet_file(path, DATASET[config]).close()
     return Corpus(folder, config, store.combined(store.origin_of(path) for path in files))

@@ -21,7 +21,7 @@ from train.basemodel import Base
 from train.corpus import Corpus, corpus
 from train.judge_reward import judge
 from train.lengths import Lengths
-from train.recipe import Grpo
+from train.settings import Grpo
 from train.steplog import StepLog
 from train.workshop import Workshop, workshop
 

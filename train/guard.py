@@ -15,7 +15,7 @@ from statistics import fmean
 from typing import Any
 
 from deepicd.errors import DeepicdError
-from train.recipe import Grpo
+from train.settings import Grpo
 
 SAME = 1e-9  # rewards nearer than that are equal
 

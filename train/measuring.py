@@ -71,7 +71,9 @@ def evaluate(
         out=out,
         name=name or model or (predictions.stem if predictions else ""),
         predictions=predictions,
-        asked=_asked(model, engine, base_url, fields, opening, options["dataset"], responsible) if model else None,
+        asked=_asked(model, engine, base_url, fields, opening, options["dataset"], options["split"], responsible)
+        if model
+        else None,
         opening="" if model else opening,
         **options,
     )
@@ -89,19 +91,22 @@ def _asked(
     fields: tuple[str, ...],
     opening: str,
     dataset: str | None,
+    split: str,
     responsible: str | None,
 ) -> Any:
     """The model to ask, checked as far as that goes before anything is started. Raises DeepicdError."""
     from deepicd import disclosure
     from deepicd.engines import recipe as recipes
     from deepicd.errors import DeepicdError
-    from train import generation, testset
+    from train import generation
+    from train.corpus import corpus
+    from train.testset import CONFIG
 
     given = {"model": model, "engine": engine, "base_url": base_url} | recipes.assignments(fields)
     recipe = generation.recipe({name: value for name, value in given.items() if value is not None})
     if dataset is None:
         raise DeepicdError("A model needs notes to answer.", "Name the dataset: --dataset DIR_OR_REPOSITORY")
-    taken = disclosure.checked(recipe, testset.origin(dataset), responsible)
+    taken = disclosure.checked(recipe, corpus(dataset, CONFIG, split).origin, responsible)
     return generation.Asked(recipe, opening, taken)
 
 

@@ -22,7 +22,7 @@ from train.basemodel import Base
 from train.chat import Chat, opened_once, outcome_only
 from train.corpus import Corpus, corpus
 from train.lengths import Lengths
-from train.recipe import Sft
+from train.settings import Sft
 from train.workshop import workshop
 
 COMMAND = "train sft"

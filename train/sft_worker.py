@@ -10,7 +10,7 @@ from typing import Any
 from deepicd import store
 from deepicd.engines.recipe import parse
 from train.launch import quiet
-from train.recipe import BOUNDS, Sft
+from train.settings import BOUNDS, Sft
 from train.watch import Told
 from train.workshop import last_checkpoint
 

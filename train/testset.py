@@ -9,11 +9,12 @@ found.vocabulary         # the codes of all splits
 from dataclasses import dataclass
 from pathlib import Path
 
-from deepicd import runs, store
+from deepicd import store
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
 from deepicd.schema import DATASET, SPLITS
 from deepicd.store import Origin
+from train.corpus import corpus
 
 CONFIG = "grpo"
 
@@ -50,40 +51,20 @@ def testset(place: str, split: str, *, chats: bool = False) -> Testset:
 
     `chats`: whether the questions bring their messages.
     """
-    folder, files = _files(place)
-    if not files.get(split):
-        there = ", ".join(name for name, found in files.items() if found)
-        raise DeepicdError(f"{place} has no split {split!r}.", f"Its splits are: {there}.")
-    codes = {name: [code for path in found for code in _codes(path)] for name, found in files.items()}
+    found = corpus(place, CONFIG, split)
+    files = {name: found.files(name) for name in SPLITS}
+    codes = {name: [code for path in of_split for code in _codes(path)] for name, of_split in files.items()}
     questions = [one for path in files[split] for one in _questions(path, chats=chats)]
     if len({one.note_id for one in questions}) < len(questions):
         raise DeepicdError(f"{place} has notes twice in its split {split!r}.", "Assemble the dataset anew.")
     return Testset(
-        folder=folder,
+        folder=found.folder,
         split=split,
-        origin=store.combined(store.origin_of(path) for found in files.values() for path in found),
+        origin=found.origin,
         questions=sorted(questions, key=lambda one: one.note_id),
         train=codes["train"],
-        vocabulary={code for found in codes.values() for code in found},
+        vocabulary={code for of_split in codes.values() for code in of_split},
     )
-
-
-def origin(place: str) -> Origin:
-    """Where the rows of a dataset come from. Raises DeepicdError."""
-    return store.combined(store.origin_of(path) for found in _files(place)[1].values() for path in found)
-
-
-def _files(place: str) -> tuple[Path, dict[str, list[Path]]]:
-    """The dataset's folder, and its files by split. Raises DeepicdError where it has no such config."""
-    folder = Path(place) if Path(place).is_dir() else _fetched(place)
-    files = {name: sorted((folder / CONFIG).glob(f"{name}-*.parquet")) for name in SPLITS}
-    if not any(files.values()):
-        there = ", ".join(name for name in DATASET if (folder / name).is_dir())
-        raise DeepicdError(
-            f"{place} has no config {CONFIG!r}. It has {there or 'none of the configs of a dataset'}.",
-            "Point --dataset at a folder made by `deepicd assemble`, or at a repository that holds one.",
-        )
-    return folder, files
 
 
 def _codes(path: Path) -> list[Code]:
@@ -98,24 +79,3 @@ def _questions(path: Path, *, chats: bool) -> list[Question]:
         Question(row["note_id"], code, messages)
         for row, code, messages in zip(table["extra_info"].to_pylist(), _codes(path), prompts, strict=True)
     ]
-
-
-def _fetched(place: str) -> Path:
-    """A repository's files of the config, in the Hub client's cache. Raises DeepicdError."""
-    name, _, revision = place.partition("@")
-    if name.count("/") != 1 or name.startswith((".", "/", "~")):
-        raise DeepicdError(
-            f"There is no dataset folder {place}.",
-            "Make one with `deepicd assemble`, or name a repository on the Hub: NAME/REPOSITORY@REVISION",
-        )
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError
-
-    try:
-        patterns = [f"{CONFIG}/*.parquet", runs.RECORD]
-        return Path(snapshot_download(name, repo_type="dataset", revision=revision or None, allow_patterns=patterns))
-    except (HfHubHTTPError, OSError, ValueError) as error:
-        raise DeepicdError(
-            f"There is no folder {place}, and no repository {name!r} could be fetched ({type(error).__name__}).",
-            "Check the name and the network; log in for a private repository: hf auth login",
-        ) from error

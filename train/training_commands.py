@@ -53,9 +53,10 @@ def sft(
     \b
     deepicd train sft --dataset out/demo/dataset --recipe tiny-sft out/sft
     """
+    from deepicd.engines.recipe import assignments
     from train import recipe, sft
 
-    chosen = recipe.sft(recipe_path, **overrides | recipe.assigned(fields))
+    chosen = recipe.sft(recipe_path, **overrides | assignments(fields))
     if preview or dry_run:
         from train.preview import preview as shown
 
@@ -89,9 +90,10 @@ def grpo(
     \b
     deepicd train grpo --dataset out/demo/dataset --recipe tiny-grpo --model out/sft/model out/grpo
     """
+    from deepicd.engines.recipe import assignments
     from train import grpo, recipe
 
-    chosen = recipe.grpo(recipe_path, **overrides | recipe.assigned(fields))
+    chosen = recipe.grpo(recipe_path, **overrides | assignments(fields))
     if dry_run:
         click.echo(grpo.described(grpo.readied(dataset, chosen)))
         return
@@ -103,11 +105,11 @@ def grpo(
 @click.command()
 @click.argument("dataset")
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option("--epochs", type=float, default=4.0, show_default=True, help="Of the fine-tuning.")
-@click.option("--steps", type=click.IntRange(min=1), default=60, show_default=True, help="Of GRPO.")
-@click.option("--limit", type=click.IntRange(min=1), help="Evaluate the first N test notes only.")
+@click.option("--epochs", type=float, default=2.0, show_default=True, help="Of the fine-tuning.")
+@click.option("--steps", type=click.IntRange(min=1), default=25, show_default=True, help="Of GRPO.")
+@click.option("--limit", type=click.IntRange(min=1), default=200, show_default=True, help="Test notes to evaluate.")
 @click.option("--overwrite", is_flag=True, help="Replace what another demo left in OUT.")
-def demo(dataset: str, out: Path, epochs: float, steps: int, limit: int | None, overwrite: bool) -> None:
+def demo(dataset: str, out: Path, epochs: float, steps: int, limit: int, overwrite: bool) -> None:
     """Train the shipped tiny model on a made-up DATASET in four stages, and print the paper's Table 3 in small.
 
     Notes and traces are shortened first. The figures say nothing about medicine.

@@ -14,7 +14,7 @@ from train import basemodel, launch, trl_reward
 from train.grpo import Readied
 from train.guard import Answer, Guard, step_report
 from train.judge_reward import judge
-from train.recipe import Grpo
+from train.settings import Grpo
 from train.steplog import StepLog
 from train.trl_reward import Function, texts
 from train.watch import Told

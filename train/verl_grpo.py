@@ -1,7 +1,8 @@
 """GRPO with verl: the stock `verl.trainer.main_ppo` in a process of its own, looked at step by step from here.
 
 verl's FileLogger says when a step has ended, our reward function leaves a line for each answer (train.verl_reward_log);
-together they make a step's report. Where the guard rails find a run hopeless, verl is stopped. What verl prints goes to
+together they make a step's report. (verl writes its line after the step's checkpoint, so a stop between the two costs
+that report.) Where the guard rails find a run hopeless, verl is stopped. What verl prints goes to
 OUT/.verl/log.txt; of credentialed runs an error names that file and nothing of its content.
 """
 

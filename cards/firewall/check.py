@@ -167,7 +167,8 @@ def _unescaped(block: bytes) -> bytes:
 
 
 def _repeated(words: _Words, notes_from: Path) -> Iterator[Finding]:
-    shared = passages.shared(np.concatenate(words.hashes), notes.texts(notes_from))
+    wanted = np.setdiff1d(np.concatenate(words.hashes), passages.of_titles())
+    shared = passages.shared(wanted, notes.texts(notes_from))
     for name, hashes, lines in zip(words.names, words.hashes, words.lines, strict=True):
         for line in np.unique(lines[np.isin(hashes, shared)]).tolist():
             yield Finding(name, line, PASSAGE)

@@ -3,16 +3,20 @@
 The texts are small and the notes are many, so it is the texts whose runs of eight words are kept, as 64-bit hashes in
 a sorted array, and the notes that pass by, once. Words are letters and digits, case ignored: a passage that was wrapped
 or punctuated anew is found. Five of the eight must be words that say something: no numbers, since `1 2 3 4 5 6 7 8`
-stands anywhere, and none of the headings of a discharge note, which recipes name in a row.
+stands anywhere, and none of the headings of a discharge note, which recipes name in a row. Titles of ICD-10-CM are
+nobody's words, however often notes have them.
 
 A word's hash is a difference of running sums, so that no word is ever cut out.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
+
+from deepicd.icd10cm import CHAPTERS, release
 
 LENGTH = 8  # words
 WORDY = 5  # of them that say something
@@ -126,6 +130,16 @@ def shared(wanted: Hashes, notes: Iterable[bytes]) -> Hashes:
             seen[place[wanted[place] == hashes]] = True
     found: Hashes = wanted[seen]
     return found
+
+
+@cache
+def of_titles() -> Hashes:
+    """Runs of words of ICD-10-CM's own titles, which cards, notes and traces may all have."""
+    tables = release()
+    named = [*(chapter.title for chapter in CHAPTERS), *tables.titles.values()]
+    terms = [term for of_code in tables.inclusion_terms.values() for term in of_code]
+    runs = Runs()
+    return np.unique(np.concatenate([hashes for hashes, _ in runs.feed("\n".join(named + terms).encode())]))
 
 
 _in_headings[_words(HEADINGS.encode())[0] & _LOW] = True

@@ -145,7 +145,7 @@ def main(*sample: str) -> None:
         next(iter(datasets.load_dataset("parquet", data_files=path, split="train", streaming=True)), None)
     expected = json.loads(sys.stdin.readline())
     try:
-        print(json.dumps(compared(**expected)))
+        print(json.dumps(compared(**expected)), flush=True)  # before the libraries' threads are torn down
     except (OSError, RuntimeError, ValueError, httpx.HTTPError) as error:  # its words may quote rows: its name will do
         causes = [type(cause).__name__ for cause in (error, error.__cause__) if cause]
         print(json.dumps({"failed": " from ".join(causes)}))

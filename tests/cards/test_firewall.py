@@ -142,6 +142,17 @@ def test_words_of_the_notes_are_found_by_line_and_not_shown(deepicd: Deepicd, tm
     assert deepicd("check-disclosure", card, "--notes-from", cohort).code == 0
 
 
+def test_titles_of_icd_10_cm_are_nobodys_words(tmp_path: Path) -> None:
+    title = "Symptoms, signs and abnormal clinical and laboratory findings, not elsewhere classified"
+    note = f"Chief Complaint:\nBelongs to {title} (so the letter)."
+    cohort = write_cohort(tmp_path / "cohort", 30, "mimic", notes=[note])
+    card = run_of(tmp_path / "card", "mimic") / "README.md"
+    card.write_text(f"| XVIII | {title} | 12 |\n")
+    assert check(card, cohort).findings == []
+    card.write_text(f"| XVIII | Belongs to {title} | 12 |\n")
+    assert [finding.reason for finding in check(card, cohort).findings] == [PASSAGE]
+
+
 def test_words_in_json_are_found_behind_its_escapes(tmp_path: Path) -> None:
     cohort = write_cohort(tmp_path / "cohort", 30, "mimic")
     store.write_json(run_of(tmp_path / "card", "mimic") / "data.json", {"text": NOTE})

@@ -98,7 +98,11 @@ def test_grounding_counts_what_the_note_has() -> None:
     ["<think>", "“", '"', "1.", "1,", "I21.", "the given ", "a a ", "as provided", "\n1) ", "mg 1 ", "ä", "word 1 mg "],
 )
 def test_any_text_is_measured_in_linear_time(piece: str) -> None:
-    note = piece * 20_000
-    clock = time.perf_counter()
-    findings(piece * 20_000, "stop", Material(note, CODE, TITLE, None, None))
-    assert time.perf_counter() - clock < 4
+    """By the processor's time, whatever else runs here: eight times the text may not take sixty-four times as long."""
+
+    def seconds(pieces: int) -> float:
+        clock = time.process_time()
+        findings(piece * pieces, "stop", Material(piece * pieces, CODE, TITLE, None, None))
+        return time.process_time() - clock
+
+    assert min(seconds(16_000) for _ in range(2)) < 24 * max(min(seconds(2_000) for _ in range(3)), 0.005)

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from deepicd.engines.recipe import assignments
 from deepicd.errors import DeepicdError
 from train import recipe
-from train.recipe import CHECKED_IN, Grpo, Sft
+from train.recipe import CHECKED_IN
+from train.settings import Grpo, Sft
 
 OURS = sorted(path.stem for path in CHECKED_IN.glob("*.yaml"))
 
@@ -84,7 +86,7 @@ def test_a_mistake_is_named_with_what_was_meant(kind: str, name: str, changes: d
 
 
 def test_a_rate_may_be_written_without_a_point() -> None:
-    assert recipe.sft(Path("sft-7b"), **recipe.assigned(["learning_rate=3e-5"])).learning_rate == 3e-5
+    assert recipe.sft(Path("sft-7b"), **assignments(["learning_rate=3e-5"])).learning_rate == 3e-5
 
 
 def test_a_file_that_builds_on_itself_is_refused(tmp_path: Path) -> None:

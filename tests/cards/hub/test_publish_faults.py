@@ -67,7 +67,7 @@ ALWAYS = {
 
 HARMLESS = {
     "lfs-verify 409 for ever"
-}  # at the second try the objects are there, and nobody asks for them to be verified
+}  # whole or nothing: at the next try many objects are there, and nobody asks for these to be verified; of few all are
 
 
 def outcomes(cases: list[Case], loopback: Loopback, out: Path, folder: Path) -> dict[str, tuple[str, dict[str, Any]]]:
@@ -100,7 +100,8 @@ def judge(case: Case, repo: str, outcome: dict[str, Any], loopback: Loopback, ou
     assert not [state for state in states if not state.private], "it was never asked to be public"
     there = loopback.hub.repos.get(repo)
     rows = [path.relative_to(out).as_posix() for path in out.glob("*/*.parquet")]
-    assert outcome["done"] is (not case.lasting or str(case) in HARMLESS), outcome["said"]
+    if str(case) not in HARMLESS:
+        assert outcome["done"] is not case.lasting, outcome["said"]
     if outcome["done"]:
         assert there is not None
         assert set(rows) < set(there.head.tree)
