@@ -46,6 +46,17 @@ class Loopback:
         return list(self.hub.states(repo))
 
 
+@pytest.fixture(scope="package", autouse=True)
+def online() -> Iterator[None]:
+    """Tests of engines and trainers tell the Hub's client to stay offline; these need it, on loopback."""
+    from huggingface_hub import constants
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("HF_HUB_OFFLINE", raising=False)
+        patch.setattr(constants, "HF_HUB_OFFLINE", False)
+        yield
+
+
 @pytest.fixture(scope="session")
 def loopback(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loopback]:
     folder = tmp_path_factory.mktemp("hub")
