@@ -161,7 +161,3 @@ class Published:
                 rest = key[len(names) :]
                 found[rest[0] if len(rest) == 1 else rest] = value
         return found
-
-    @property
-    def any_withheld(self) -> bool:
-        return None in self.counts.values()

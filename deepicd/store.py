@@ -87,6 +87,13 @@ def read_json(path: Path) -> Any:
         raise DeepicdError(f"{path} is not JSON: {error}.", "Make it again with the command that wrote it.") from error
 
 
+def appended(path: Path) -> Iterator[dict[str, Any]]:
+    """The JSON objects of a file that is appended to, a line each; torn lines are left out, and no file has none."""
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+        with suppress(json.JSONDecodeError):  # whoever wrote it was killed, or is still at it
+            yield json.loads(line)
+
+
 @contextmanager
 def parquet_writer(
     path: Path, schema: "pa.Schema", origin: Origin, *, compression: Literal["zstd", "lz4"] = "zstd"

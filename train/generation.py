@@ -83,10 +83,10 @@ class _Task:
 
 def generated(asked: Asked, found: Testset, out: Path, limit: int | None) -> tuple[list[Prediction], dict[str, Any]]:
     """The answers to the split's (first `limit`) notes, and what it took to get them."""
-    questions = found.questions[:limit]
+    requests = {one.note_id: asked.request(one) for one in found.questions[:limit]}
     with ledger.opened(out, found.origin) as book:
-        unanswered = _ask(asked, [one for one in questions if asked.key(one) not in book], book, out)
-        entries = {one.note_id: book.completion(asked.key(one)) for one in questions}
+        unanswered = _ask(asked, [one for one in requests.values() if one.key not in book], book, out)
+        entries = {note_id: book.completion(one.key) for note_id, one in requests.items()}
     kept = {note_id: entry for note_id, entry in entries.items() if entry is not None}
     answers = [Prediction(note_id, None, entry["text"]) for note_id, entry in kept.items()]
     return answers, {
@@ -97,12 +97,12 @@ def generated(asked: Asked, found: Testset, out: Path, limit: int | None) -> tup
     }
 
 
-def _ask(asked: Asked, questions: Sequence[Question], book: Ledger, out: Path) -> dict[str, str]:
+def _ask(asked: Asked, waiting: Sequence[Request], book: Ledger, out: Path) -> dict[str, str]:
     """Have the engine answer; requests that it could not answer, with its reasons."""
-    if not questions:
+    if not waiting:
         return {}
     digest = store.digest_of(asked.options)[:12]
-    with closing(engines.engine(asked.recipe)) as engine, board.board("answers", len(questions), out, digest) as shown:
+    with closing(engines.engine(asked.recipe)) as engine, board.board("answers", len(waiting), out, digest) as shown:
         asker = Asker(engine, book, 1, shown)
-        asker.run(_Task(asked.request(one)) for one in questions)
+        asker.run(map(_Task, waiting))
     return asker.unanswered

@@ -36,6 +36,8 @@ class Readied:
     corpus: Corpus
     base: Base
     prompts: Lengths
+    fitting: list[int]
+    """Places of the prompts that are not too long."""
 
     @property
     def steps(self) -> int:
@@ -80,13 +82,15 @@ def readied(dataset: str, recipe: Grpo, *, hardware: bool = True) -> Readied:
     found = corpus(dataset, "grpo")
     base = basemodel.found(recipe)
     texts = [base.chat.prompt(prompt) for prompt in found.rows("train")["prompt"]]
-    lengths = Lengths.of([len(base.chat.ids(text)) for text in texts], recipe.max_prompt)
+    tokens = [len(base.chat.ids(text)) for text in texts]
+    lengths = Lengths.of(tokens, recipe.max_prompt)
     if lengths.kept < recipe.batch:
         raise DeepicdError(
             f"{lengths.kept:,} prompts of at most {recipe.max_prompt:,} tokens make no batch of {recipe.batch}.",
             "Raise max_prompt, lower batch, or train on more rows.",
         )
-    return Readied(recipe, found, base, lengths)
+    fitting = [place for place, number in enumerate(tokens) if number <= recipe.max_prompt]
+    return Readied(recipe, found, base, lengths, fitting)
 
 
 def described(ready: Readied) -> str:

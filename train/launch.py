@@ -12,6 +12,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
+from deepicd import engines
 from deepicd.errors import DeepicdError
 
 # package → the extra that has it
@@ -25,13 +26,9 @@ EXTRAS = {
     "vllm": "verl",
 }
 
-# Usage reporting of the libraries, and trackers that want an account. Whoever wants one sets the variable otherwise.
-SILENT = {
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    "DO_NOT_TRACK": "1",
+# Beside the engines' own: trackers that want an account, warnings, bars. Whoever wants one sets the variable otherwise.
+SILENT = engines.SILENT | {
     "WANDB_MODE": "disabled",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "VLLM_NO_USAGE_STATS": "1",
     "TOKENIZERS_PARALLELISM": "false",
     "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
 }

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from deepicd import store
 from train.guard import StepReport
 
 NAME = "steps.jsonl"
@@ -19,11 +20,5 @@ class StepLog:
 
     def reports(self) -> list[dict[str, Any]]:
         """In the order of steps; the later one where there are two of a step, torn lines left out."""
-        found: dict[int, dict[str, Any]] = {}
-        for line in self.path.read_text(encoding="utf-8").splitlines() if self.path.is_file() else []:
-            try:
-                report = json.loads(line)
-            except json.JSONDecodeError:
-                continue
-            found[report["step"]] = report
+        found = {report["step"]: report for report in store.appended(self.path)}
         return [found[step] for step in sorted(found)]

@@ -6,6 +6,7 @@ found.train              # the codes of the training rows: what is common, what 
 found.vocabulary         # the codes of all splits
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,7 +55,8 @@ def testset(place: str, split: str, *, chats: bool = False) -> Testset:
     found = corpus(place, CONFIG, split)
     files = {name: found.files(name) for name in SPLITS}
     codes = {name: [code for path in of_split for code in _codes(path)] for name, of_split in files.items()}
-    questions = [one for path in files[split] for one in _questions(path, chats=chats)]
+    asked = (one for path in files[split] for one in _asked(path, chats=chats))
+    questions = [Question(note_id, code, chat) for (note_id, chat), code in zip(asked, codes[split], strict=True)]
     if len({one.note_id for one in questions}) < len(questions):
         raise DeepicdError(f"{place} has notes twice in its split {split!r}.", "Assemble the dataset anew.")
     return Testset(
@@ -72,10 +74,8 @@ def _codes(path: Path) -> list[Code]:
     return [Code.parse(row["ground_truth"]) for row in table["reward_model"].to_pylist()]
 
 
-def _questions(path: Path, *, chats: bool) -> list[Question]:
+def _asked(path: Path, *, chats: bool) -> Iterator[tuple[str, list[dict[str, str]]]]:
+    """The note_id of each row, and its messages where they are asked for."""
     table = store.parquet_file(path, DATASET[CONFIG]).read(["extra_info.note_id", *(["prompt"] if chats else [])])
-    prompts = table["prompt"].to_pylist() if chats else [[]] * table.num_rows
-    return [
-        Question(row["note_id"], code, messages)
-        for row, code, messages in zip(table["extra_info"].to_pylist(), _codes(path), prompts, strict=True)
-    ]
+    prompts = table["prompt"].to_pylist() if chats else [[] for _ in range(table.num_rows)]
+    yield from zip((row["note_id"] for row in table["extra_info"].to_pylist()), prompts, strict=True)

@@ -35,7 +35,7 @@ def fit(ready: Readied, shop: Workshop) -> dict[str, Any]:
     trainer = GRPOTrainer(
         model=ready.base.path,
         args=_arguments(ready, shop.checkpoints),
-        train_dataset=prompts(ready),
+        train_dataset=ready.corpus.rows("train").select(ready.fitting),
         processing_class=ready.base.chat.tokenizer,
         reward_funcs=watched.functions,
         callbacks=[told.callback()],
@@ -57,13 +57,6 @@ def fit(ready: Readied, shop: Workshop) -> dict[str, Any]:
         "devices": 1,
         "judge_missed": missed,
     }
-
-
-def prompts(ready: Readied) -> Any:
-    """The train split's rows, those with overlong prompts left out."""
-    rows, chat, limit = ready.corpus.rows("train"), ready.base.chat, ready.recipe.max_prompt
-    fitting = [place for place, prompt in enumerate(rows["prompt"]) if len(chat.ids(chat.prompt(prompt))) <= limit]
-    return rows.select(fitting)
 
 
 class Watched:

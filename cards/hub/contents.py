@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 from cards.card import write_card
 from cards.firewall.check import check_files
@@ -25,7 +25,6 @@ from deepicd.schema import DATASET
 from deepicd.store import Origin
 
 What = Literal["card", "recipe", "rows", "resources"]
-WHATS: tuple[What, ...] = get_args(What)
 
 README, RECORD = "README.md", runs.RECORD
 FOLDERS: Mapping[What, tuple[str, ...]] = {

@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from deepicd import store
+
 FOLDER = "publications"
 
 
@@ -35,17 +37,11 @@ class Journal:
 
     def events(self, event: str) -> list[dict[str, Any]]:
         """The lines of a kind, of this server; a line that was cut short is none."""
-        if not self.path.is_file():
-            return []
-        found = []
-        for line in self.path.read_text(encoding="utf-8").splitlines():
-            try:
-                entry = json.loads(line)
-            except ValueError:
-                continue
-            if entry.get("event") == event and entry.get("endpoint") == self._endpoint:
-                found.append(entry)
-        return found
+        return [
+            entry
+            for entry in store.appended(self.path)
+            if entry.get("event") == event and entry.get("endpoint") == self._endpoint
+        ]
 
     def last_readme(self) -> str | None:
         """SHA-256 of the README.md that was committed last from here."""

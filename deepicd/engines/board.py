@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from deepicd import store
 from deepicd.engines import Answer
 from deepicd.progress import Advance, progress
 
@@ -119,14 +120,9 @@ def board(what: str, total: int, out: Path, digest: str) -> Iterator[Board]:
 
 def series(out: Path, digest: str) -> list[dict[str, Any]]:
     """The samples of all sessions one behind the other: times and counts go on where the session before left off."""
-    path = out / FOLDER / f"{digest}.jsonl"
     whole: list[dict[str, Any]] = []
     base: dict[str, Any] = {}
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
-        try:
-            sample = json.loads(line)
-        except json.JSONDecodeError:  # a session that was killed while it wrote
-            continue
+    for sample in store.appended(out / FOLDER / f"{digest}.jsonl"):
         if not sample["seconds"] and not sample["attempts"]:  # a session begins
             base = whole[-1] if whole else dict.fromkeys(sample, 0)
         whole.append({name: round(base.get(name, 0) + value, 1) for name, value in sample.items()})
