@@ -39,8 +39,7 @@ SYNC_EVERY = 1.0  # seconds
 Kind = Literal["session", "completion", "findings"]
 Entry = dict[str, Any]
 
-# Where things stand in a line: {"crc":"xxxxxxxx","kind":…,"key":…,
-_CRC, _BODY = slice(8, 16), 18
+_BODY = 18  # where it begins in a line, behind its checksum: {"crc":"xxxxxxxx","kind":…,"key":…,
 _ABSENT = 2**64 - 1
 _OFFSET_BITS = 40  # of a place; the rest is the number of the file
 
@@ -101,7 +100,7 @@ class Ledger:
         self._files.append(file)
         for line in file:
             body = line[_BODY:-1]
-            if not line.endswith(b"\n") or line[_CRC] != b"%08x" % zlib.crc32(body):
+            if not line.endswith(b"\n") or line[:_BODY] != _checksum(body):
                 self.damaged += 1
             else:
                 kind, key = _named(body)
@@ -176,7 +175,11 @@ def _segments(folder: Path) -> list[Path]:
 def _line(kind: Kind, key: str, entry: Mapping[str, Any]) -> bytes:
     body = json.dumps({"kind": kind, "key": key} | dict(entry), ensure_ascii=False, separators=(",", ":"))[1:]
     encoded = body.encode(errors="surrogatepass")
-    return b'{"crc":"%08x",' % zlib.crc32(encoded) + encoded + b"\n"
+    return _checksum(encoded) + encoded + b"\n"
+
+
+def _checksum(body: bytes) -> bytes:
+    return b'{"crc":"%08x",' % zlib.crc32(body)
 
 
 def _named(body: bytes) -> tuple[Kind, str]:

@@ -56,6 +56,7 @@ def test_each_session_has_a_file_of_its_own_and_one_that_adds_nothing_has_none(t
         (lambda data: data + b"\0" * 4096, [KEY, OTHER, THIRD]),  # what some file systems leave after a power cut
         (lambda data: data.replace(f"of {OTHER}".encode(), f"on {OTHER}".encode()), [KEY, THIRD]),  # a flipped bit
         (lambda data: data + b"\xff\xfe rubbish\n", [KEY, OTHER, THIRD]),
+        (lambda data: data.replace(b'\n{"crc"', b'\nZ"crc"', 1), [OTHER, THIRD]),  # before what the checksum is of
     ],
 )
 def test_a_damaged_line_costs_itself_and_is_counted(damage, left: list[str], tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
