@@ -51,16 +51,11 @@ def load(db: "duckdb.DuckDBPyConnection", table: Table, columns: tuple[str, ...]
     db.execute(f"create or replace temp table {table.name} ({defined})")
     total = 0
     for batch in rows(table, tuple(typed)):
-        take_in(db, batch, f"insert into {table.name} select {', '.join(typed)} from arriving")
+        db.register("arriving", batch)
+        db.execute(f"insert into {table.name} select {', '.join(typed)} from arriving")
+        db.unregister("arriving")
         total += batch.num_rows
     return total
-
-
-def take_in(db: "duckdb.DuckDBPyConnection", batch: "pa.RecordBatch", statement: str) -> None:
-    """Run a statement that reads the batch as the table `arriving`."""
-    db.register("arriving", batch)
-    db.execute(statement)
-    db.unregister("arriving")
 
 
 def _csv_rows(table: Table, columns: tuple[str, ...]) -> "Iterator[pa.RecordBatch]":
