@@ -31,18 +31,15 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-EXTRACTED = ".rows.parquet"
+TEXTS = ".texts.arrow"
 
-# What was extracted but for its text, with the place of its row in the file, and that of each note among its
+# What was extracted but for its text, with the place of its text in the file, and that of each note among its
 # admission's (Note 2.2 has one each): the first is kept.
 FOUND = """
 create table found as
-select
-    * exclude admission_note, file_row_number as place,
-    row_number() over (partition by hadm_id order by length(note_id), note_id) as nth
-from read_parquet({rows}, file_row_number = true);
-create view excluded as
-select * from read_parquet({excluded})
+select *, row_number() over (partition by hadm_id order by length(note_id), note_id) as nth from extracted;
+create table excluded as
+select * from left_out
 union all
 select note_id, subject_id, hadm_id, 'second note of a stay' from found where nth > 1
 """
@@ -70,15 +67,7 @@ left join titles t using (icd_code)
 where nth = 1
 """
 
-# A split's rows, to which their texts come only now: what went before had no need of them.
-WITH_TEXT = """
-select c.*, r.admission_note
-from cohort c
-join read_parquet({rows}, file_row_number = true) r on r.file_row_number = c.place
-where c.split = {split}
-order by c.note_id
-"""
-
+SPLIT_ROWS = "select * from cohort where split = {split} order by note_id"
 EXCLUDED_ROWS = "select * from excluded order by note_id"
 SHARED = "select note_id, split from cohort order by note_id"
 FLAGS = "select flag, count(*) from (select unnest(flags) as flag from cohort) group by flag order by flag"
@@ -114,28 +103,32 @@ def build(
 
 
 def _extract(db: "duckdb.DuckDBPyConnection", copy: mimic.Copy, criteria: Criteria, folder: Path) -> None:
-    """Read every note once; the table `found` and the view `excluded` then hold what came of them."""
+    """Read every note once. The tables `found` and `excluded` hold what came of them, the file TEXTS the texts:
+    nothing before the last step has need of those."""
+    import pyarrow as pa
+
     from builders import extraction
 
-    rows, excluded = folder / EXTRACTED, folder / ".excluded.parquet"
-    with (
-        store.parquet_writer(rows, extraction.ROWS, copy.origin, compression="lz4") as row_writer,
-        store.parquet_writer(excluded, EXCLUDED, copy.origin, compression="lz4") as excluded_writer,
-        progress("notes read") as advance,
-    ):
+    text = extraction.ROWS.field("admission_note")
+    found, left_out = list[pa.RecordBatch](), list[pa.RecordBatch]()
+    with pa.ipc.new_file(folder / TEXTS, pa.schema([text])) as texts, progress("notes read") as advance:
 
         def to_read() -> "Iterator[pa.RecordBatch]":
             for notes in joined_notes(db, copy):
-                excluded_writer.write_batch(notes.ruled_out)
+                left_out.append(notes.ruled_out)
                 advance(notes.ruled_out.num_rows)
                 yield notes.to_read
 
         extract = partial(extraction.extract, criteria=criteria, naming=naming(db) if criteria.strict else {})
         for part in in_order(extract, to_read(), processes_for(icd10_stays(db))):
-            row_writer.write_batch(part.rows)
-            excluded_writer.write_batch(part.excluded)
+            texts.write_batch(part.rows.select([text.name]))
+            found.append(part.rows.drop_columns(text.name))
+            left_out.append(part.excluded)
             advance(part.rows.num_rows + part.excluded.num_rows)
-    db.execute(FOUND.format(rows=quoted(str(rows)), excluded=quoted(str(excluded))))
+    extracted = pa.Table.from_batches(found, extraction.ROWS.remove(extraction.ROWS.get_field_index(text.name)))
+    db.register("extracted", extracted.append_column("place", pa.array(range(extracted.num_rows), pa.int64())))
+    db.register("left_out", pa.Table.from_batches(left_out, EXCLUDED))
+    db.execute(FOUND)
 
 
 def _divide(db: "duckdb.DuckDBPyConnection", criteria: Criteria) -> dict[str, Any]:
@@ -161,20 +154,32 @@ def _write_files(db: "duckdb.DuckDBPyConnection", folder: Path, origin: Origin) 
     import pyarrow as pa
 
     db.execute(COHORT_ROWS)
-    rows = quoted(str(folder / EXTRACTED))
+    texts = pa.ipc.open_file(pa.memory_map(str(folder / TEXTS))).read_all()["admission_note"]
 
     def write(file: tuple[str, pa.Schema, str]) -> None:
         name, schema, query = file
         with db.cursor() as own, store.parquet_writer(folder / name, schema, origin) as writer:
             for batch in own.sql(query).to_arrow_reader(store.ROW_GROUP):
-                writer.write_table(pa.Table.from_batches([batch]).select(schema.names).cast(writer.schema))
+                part = pa.Table.from_batches([batch])
+                if schema is COHORT:
+                    part = part.append_column("admission_note", _at(texts, batch["place"]))
+                writer.write_table(part.select(schema.names).cast(writer.schema))
 
-    files = [(f"{split}.parquet", COHORT, WITH_TEXT.format(rows=rows, split=quoted(split))) for split in SPLITS]
+    files = [(f"{split}.parquet", COHORT, SPLIT_ROWS.format(split=quoted(split))) for split in SPLITS]
     files.append(("excluded.parquet", EXCLUDED, EXCLUDED_ROWS))
     with ThreadPoolExecutor() as pool:  # sorting and packing leave Python's lock alone
         list(pool.map(write, files))  # raises what one of them raised
     with store.atomic(folder / "splits.csv") as tmp:
         db.execute(f"copy ({SHARED}) to {quoted(str(tmp))} (format csv, header)")
+
+
+def _at(texts: "pa.ChunkedArray", places: "pa.Array") -> "pa.ChunkedArray":
+    """The texts at some places. Arrow copies all that it takes from; notes come ordered by id, so that is little."""
+    import pyarrow.compute as pc
+
+    ends = pc.min_max(places)
+    first, last = ends["min"].as_py(), ends["max"].as_py()
+    return texts.slice(first, last - first + 1).take(pc.subtract(places, first))
 
 
 def _nothing_left(lost: Counter[str]) -> DeepicdError:

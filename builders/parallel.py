@@ -1,5 +1,6 @@
 """Work on many items in several processes, results in the order of the items."""
 
+import ctypes
 import multiprocessing
 import os
 import signal
@@ -9,14 +10,17 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
-from typing import TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
+from builders.passing import Packed, pack, unpack
 from deepicd.errors import DeepicdError
 
 AHEAD = 2
 """Items a process that are given out at once: enough that none waits, few enough that results do not pile up."""
+ROOM = 6 * 2**20  # bytes of shared memory for an item, and as much for its result; larger ones take the pipe
 
 WORTH_IT = 20_000  # notes to read below which starting processes costs more than it saves
+MOST = 8  # processes that one reader of notes can keep busy
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -32,15 +36,22 @@ def in_order(work: Callable[[Item], Result], items: Iterable[Item], processes: i
         return
     # a forked process would inherit the locks of this one's threads (the progress bar's, Arrow's); so they start afresh
     context = multiprocessing.get_context("spawn")
+    slots = AHEAD * processes
+    memory = context.RawArray(ctypes.c_char, 2 * slots * ROOM)  # gone with the last process that has it
+    shelves = _shelves(memory)
     rest = iter(items)
-    with ProcessPoolExecutor(processes, context, initializer=_leave_with_parent) as pool:
+    with ProcessPoolExecutor(processes, context, _begin, (work, memory)) as pool:
+
+        def give_out(slot: int) -> Iterator[tuple[int, Future[Packed]]]:
+            for item in islice(rest, 1):
+                yield slot, pool.submit(_do, slot, pack(item, shelves[slot].item))
+
         try:
-            under_way: deque[Future[Result]] = deque(
-                pool.submit(work, item) for item in islice(rest, AHEAD * processes)
-            )
+            under_way = deque(given for slot in range(slots) for given in give_out(slot))
             while under_way:
-                result = under_way.popleft().result()
-                under_way.extend(pool.submit(work, item) for item in islice(rest, 1))
+                slot, done = under_way.popleft()
+                result = cast(Result, unpack(done.result(), shelves[slot].result, copied=True))
+                under_way.extend(give_out(slot))
                 yield result
         except BrokenProcessPool as error:
             raise DeepicdError(
@@ -51,14 +62,43 @@ def in_order(work: Callable[[Item], Result], items: Iterable[Item], processes: i
             pool.shutdown(wait=False, cancel_futures=True)
 
 
+class _Shelf(NamedTuple):
+    """Shared memory for one item under way and for its result."""
+
+    item: memoryview
+    result: memoryview
+
+
+def _shelves(memory: Any) -> list[_Shelf]:
+    whole = memoryview(memory).cast("B")
+    starts = range(0, len(whole), 2 * ROOM)
+    return [_Shelf(whole[start : start + ROOM], whole[start + ROOM : start + 2 * ROOM]) for start in starts]
+
+
 def processes_for(notes: int) -> int:
     """One a core, or this one alone where reading so many notes would not pay for starting others."""
-    return cores() if notes >= WORTH_IT else 1
+    return min(cores(), MOST) if notes >= WORTH_IT else 1
 
 
 def cores() -> int:
     """Those that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+_here: tuple[Callable[[Any], Any], list[_Shelf]]
+"""Of a process that works: what it does, and the memory that it shares."""
+
+
+def _begin(work: Callable[[Any], Any], memory: Any) -> None:
+    global _here
+    _here = work, _shelves(memory)
+    _leave_with_parent()
+
+
+def _do(slot: int, packed: Packed) -> Packed:
+    """What comes of the item of a slot."""
+    work, shelves = _here
+    return pack(work(unpack(packed, shelves[slot].item)), shelves[slot].result)
 
 
 def _leave_with_parent() -> None:
