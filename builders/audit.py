@@ -16,10 +16,10 @@ import pyarrow as pa
 from builders import mimic
 from builders.criteria import PRESETS
 from builders.leakage import SIGNALS, Terms, audit
-from builders.parallel import in_order, processes_for
+from builders.parallel import processes_for, workers
 from builders.published import published_sections
 from builders.sections import admission_sections, hospital_course
-from builders.stays import icd10_stays, joined_notes, naming, read_stays
+from builders.stays import joined_notes, naming, read_stays
 from deepicd import runs, store
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
@@ -39,15 +39,14 @@ def audit_copy(mimic_root: Path, notes_root: Path, out: Path, *, overwrite: bool
         return done
     with (
         runs.fresh_folder(out, plan, copy.origin, overwrite=overwrite) as run,
+        workers(processes_for(copy.files["discharge"]), __name__) as in_order,
         mimic.connected(copy, run.folder / ".spill") as db,
         progress("notes audited") as advance,
     ):
         read_stays(db, copy)
         total: Counts = Counter()
         count = partial(audit_batch, terms=naming(db))
-        for counted in in_order(
-            count, (notes.to_read for notes in joined_notes(db, copy)), processes_for(icd10_stays(db))
-        ):
+        for counted in in_order(count, (notes.to_read for notes in joined_notes(db, copy))):
             total.update(counted)
             advance(counted["default", ANY, "notes"])
         if not total:

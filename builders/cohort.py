@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 from builders import mimic, splits
 from builders.criteria import DEFAULT, Criteria
 from builders.funnel import funnel
-from builders.parallel import in_order, processes_for
-from builders.stays import icd10_stays, joined_notes, naming, read_stays
+from builders.parallel import InOrder, processes_for, workers
+from builders.stays import joined_notes, naming, read_stays
 from builders.table import quoted
 from builders.token_limit import counter
 from deepicd import runs, store
@@ -85,10 +85,11 @@ def build(
         return done
     with (
         runs.fresh_folder(out, plan, copy.origin, overwrite=overwrite) as run,
+        workers(processes_for(copy.files["discharge"]), "builders.extraction") as in_order,
         mimic.connected(copy, run.folder / ".spill") as db,
     ):
         read_stays(db, copy)
-        _extract(db, copy, criteria, run.folder)
+        _extract(db, copy, criteria, run.folder, in_order)
         lost = Counter(dict(db.execute("select reason, count(*) from excluded group by reason").fetchall()))
         run.counts |= _divide(db, criteria)
         if not (kept := sum(run.counts["rows"].values())):
@@ -102,7 +103,9 @@ def build(
     return run.record
 
 
-def _extract(db: "duckdb.DuckDBPyConnection", copy: mimic.Copy, criteria: Criteria, folder: Path) -> None:
+def _extract(
+    db: "duckdb.DuckDBPyConnection", copy: mimic.Copy, criteria: Criteria, folder: Path, in_order: InOrder
+) -> None:
     """Read every note once. The tables `found` and `excluded` hold what came of them, the file TEXTS the texts:
     nothing before the last step has need of those."""
     import pyarrow as pa
@@ -120,7 +123,7 @@ def _extract(db: "duckdb.DuckDBPyConnection", copy: mimic.Copy, criteria: Criter
                 yield notes.to_read
 
         extract = partial(extraction.extract, criteria=criteria, naming=naming(db) if criteria.strict else {})
-        for part in in_order(extract, to_read(), processes_for(icd10_stays(db))):
+        for part in in_order(extract, to_read()):
             texts.write_batch(part.rows.select([text.name]))
             found.append(part.rows.drop_columns(text.name))
             left_out.append(part.excluded)

@@ -4,8 +4,8 @@
     packed = pack(batch, shelf)       # its buffers are on the shelf now; `packed` is small and goes through a pipe
     unpack(packed, shelf)             # elsewhere: the same batch, its buffers where they lie
 
-A pipe takes a text apart into pieces of 64 KiB, each of which wakes the other side: with the notes of MIMIC a quarter of
-a build's time went there.
+A pipe takes a text apart into pieces of 64 KiB, each of which wakes the other side: with the notes of MIMIC a quarter
+of a build went there.
 """
 
 import pickle
@@ -43,4 +43,4 @@ def unpack(packed: Packed, shelf: memoryview, *, copied: bool = False) -> object
     """The object. Unless `copied`, it is valid as long as nothing else is put on the shelf."""
     parts = (shelf[start : start + length] for start, length in packed.places)
     buffers = map(bytes, parts) if copied else parts
-    return pickle.loads(packed.pickled, buffers=buffers)  # noqa: S301 - from a process of our own
+    return pickle.loads(packed.pickled, buffers=buffers)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from builders import mimic
 from builders.assembly import Row, write_split
 from builders.criteria import Criteria
-from builders.parallel import in_order, processes_for
+from builders.parallel import processes_for, workers
 from builders.stays import joined_notes, naming, read_stays
 from deepicd import __version__, bundle, runs, store
 from deepicd.errors import DeepicdError
@@ -99,7 +99,11 @@ def _notes(copy: mimic.Copy, criteria: Criteria, wanted: set[str]) -> tuple[dict
     found: dict[str, tuple[str, str]] = {}
     why: dict[str, str] = {}
     ids = pa.array(sorted(wanted))
-    with mimic.connected(copy) as db, progress("notes read") as advance:
+    with (
+        workers(processes_for(copy.files["discharge"]), extraction.__name__) as in_order,
+        mimic.connected(copy) as db,
+        progress("notes read") as advance,
+    ):
         read_stays(db, copy)
 
         def to_read() -> "Iterator[pa.RecordBatch]":
@@ -109,7 +113,7 @@ def _notes(copy: mimic.Copy, criteria: Criteria, wanted: set[str]) -> tuple[dict
                 yield _among(notes.to_read, ids)
 
         extract = partial(extraction.extract, criteria=criteria, naming=naming(db) if criteria.strict else {})
-        for part in in_order(extract, to_read(), processes_for(len(wanted))):
+        for part in in_order(extract, to_read()):
             columns = (part.rows[name].to_pylist() for name in ("note_id", "admission_note", "icd_code"))
             found |= {note_id: (note, code) for note_id, note, code in zip(*columns, strict=True)}
             why.update(_reasons(part.excluded))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from builders.table import COLUMNS, Table, unreadable
+from deepicd.errors import DeepicdError
 
 if TYPE_CHECKING:
     import duckdb
@@ -46,16 +47,30 @@ def rows(table: Table, columns: tuple[str, ...] | None = None) -> "Iterator[pa.R
 
 def load(db: "duckdb.DuckDBPyConnection", table: Table, columns: tuple[str, ...] | None = None) -> int:
     """Make it a table of a database, under its name and in place of one of that name; how many rows it has."""
-    typed = {name: kind for name, kind in COLUMNS[table.name].items() if columns is None or name in columns}
-    defined = ", ".join(f"{name} {kind}" for name, kind in typed.items())
-    db.execute(f"create or replace temp table {table.name} ({defined})")
-    total = 0
-    for batch in rows(table, tuple(typed)):
-        db.register("arriving", batch)
-        db.execute(f"insert into {table.name} select {', '.join(typed)} from arriving")
+    import duckdb
+    import pyarrow as pa
+
+    schema = pa.schema([(name, kind) for name, kind in _types(table).items() if columns is None or name in columns])
+    damage: list[DeepicdError] = []
+
+    def arriving() -> "Iterator[pa.RecordBatch]":
+        try:
+            yield from (batch.cast(schema) for batch in rows(table, tuple(schema.names)))
+        except DeepicdError as error:  # DuckDB would wrap it into one of its own
+            damage.append(error)
+            raise
+
+    db.register("arriving", pa.RecordBatchReader.from_batches(schema, arriving()))
+    try:
+        db.execute(f"create or replace temp table {table.name} as from arriving")
+    except duckdb.Error:
+        if damage:
+            raise damage[0] from None
+        raise
+    finally:
         db.unregister("arriving")
-        total += batch.num_rows
-    return total
+    [(total,)] = db.execute(f"select count(*) from {table.name}").fetchall()
+    return int(total)
 
 
 def _csv_rows(table: Table, columns: tuple[str, ...]) -> "Iterator[pa.RecordBatch]":
@@ -84,19 +99,24 @@ def _csv_rows(table: Table, columns: tuple[str, ...]) -> "Iterator[pa.RecordBatc
 
 def _batches(table: Table, columns: tuple[str, ...], at_once: int) -> "Iterator[pa.RecordBatch]":
     """Of a CSV file, in blocks of so many bytes."""
-    import pyarrow as pa
     from pyarrow import csv
 
-    kinds = {"bigint": pa.int64(), "varchar": pa.string()}
-    typed = {name: kinds[kind] for name, kind in COLUMNS[table.name].items()}
     with _unpacked(table.path) as file:
         yield from csv.open_csv(
             file,
             csv.ReadOptions(block_size=at_once),
             csv.ParseOptions(newlines_in_values=True),
-            csv.ConvertOptions(column_types=typed, include_columns=columns),
+            csv.ConvertOptions(column_types=_types(table), include_columns=columns),
             _pool(),
         )
+
+
+def _types(table: Table) -> "dict[str, pa.DataType]":
+    """The type of each of the table's COLUMNS."""
+    import pyarrow as pa
+
+    kinds = {"bigint": pa.int64(), "varchar": pa.string()}
+    return {name: kinds[kind] for name, kind in COLUMNS[table.name].items()}
 
 
 def _after(rows: int, batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":

@@ -184,17 +184,19 @@ def admission_sections(note: str, criteria: Criteria = DEFAULT) -> dict[str, str
     spans = _spans(note)
     # Of several hospital courses the last is the note's own. One quoted before it, of another hospital, is cut, but not
     # the sections behind it that go on in the template's order.
-    own_course = next((index for index in reversed(range(len(spans))) if spans[index][0] == _COURSE), -1)
+    own_course = max((index for index, span in enumerate(spans) if span[0] == _COURSE), default=-1)
     told, reached = False, -1
     for index, (name, begin, end) in enumerate(spans):
-        place = ORDER[name]
         told = told or name in _OF_THE_STAY
-        if told and name != _MEDICATIONS:
-            goes_on = index < own_course and (reached < place < _COURSE_PLACE or name == spans[index - 1][0])
-            if not goes_on:
+        if index < own_course:
+            place = ORDER[name]
+            goes_on = reached < place < _COURSE_PLACE
+            if goes_on:
+                reached = place
+            elif told and name not in (_MEDICATIONS, spans[index - 1][0]):
                 continue
-        if reached < place < _COURSE_PLACE:
-            reached = place
+        elif told and name != _MEDICATIONS:
+            continue
         wanted = "Physical Exam" if criteria.whole_exam and name == _DISCHARGE_EXAM else name
         if wanted not in taken:
             continue

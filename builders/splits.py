@@ -58,8 +58,9 @@ def patient(stays: Iterable[Stay], seed: int) -> dict[str, str]:
     split_of: dict[str, str] = {}
     for group in sorted(of_patient.values(), key=place):
         codes = [stay.code for stay in group]
-        counted = codes + [""] * len(codes)
-        seen.update(counted)
+        seen[""] += len(codes)
+        for code in codes:
+            seen[code] += 1
         if any(seen[code] == codes.count(code) for code in codes):
             split = "train"  # a code that no patient before had
         else:
@@ -70,8 +71,9 @@ def patient(stays: Iterable[Stay], seed: int) -> dict[str, str]:
                 for name, share in SHARES.items()
             }
             split = max(lag, key=lag.__getitem__)
-        given[split].update(counted)
+        given[split][""] += len(codes)
         for stay in group:
+            given[split][stay.code] += 1
             split_of[stay.note_id] = split
     return split_of
 

@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-# One row a stay: its ICD version (null where rows disagree) and its first two codes by seq_num, which may lack 1. Rows
-# come twice at times; of two codes with one rank the smaller is taken, so that the choice is always the same.
+# One row a stay: its ICD version (null where rows disagree) and its first ICD-10 codes by seq_num, which may lack 1.
+# Rows come twice at times; of two codes with one rank the smaller is taken, so that the choice is always the same.
 STAYS = """
 create temp table stays as
 select
     subject_id,
     hadm_id,
     case when min(icd_version) = max(icd_version) then min(icd_version) end as icd_version,
-    arg_min(trim(icd_code), (seq_num, trim(icd_code))) as icd_code,
-    arg_min(trim(icd_code), (seq_num, trim(icd_code)), 4) as first_codes,
+    arg_min(trim(icd_code), (seq_num, trim(icd_code)), 4) filter (icd_version = 10) as first_codes,
+    first_codes[1] as icd_code,
     min(seq_num) as seq_num
 from diagnoses_icd
 where trim(icd_code) <> ''
@@ -59,12 +59,6 @@ def read_stays(db: "duckdb.DuckDBPyConnection", copy: mimic.Copy) -> None:
     db.execute(STAYS)
     db.execute(FATES)
     _read_titles(db, copy)
-
-
-def icd10_stays(db: "duckdb.DuckDBPyConnection") -> int:
-    """How many stays have ICD-10 codes alone: as many notes are read at most."""
-    [(number,)] = db.execute("select count(*) from stays where icd_version = 10").fetchall()
-    return int(number)
 
 
 class Notes(NamedTuple):

@@ -10,6 +10,7 @@ Shapes and chapters need no data. Titles and validity are the release's (deepicd
 import re
 from bisect import bisect_right
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from deepicd.errors import BadCode
@@ -107,6 +108,7 @@ class Code:
         )
 
     @classmethod
+    @lru_cache(maxsize=2**16)  # a corpus asks for the same few thousand codes again and again
     def find(cls, text: str) -> "Code | None":
         """As `parse`, but None where the text is no code."""
         try:

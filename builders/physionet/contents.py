@@ -79,6 +79,5 @@ def _count(db: "duckdb.DuckDBPyConnection", table: Table) -> int:
 
 
 def _numbers(db: "duckdb.DuckDBPyConnection", query: str) -> tuple[int, ...]:
-    row = db.execute(query).fetchone()
-    assert row is not None
+    [row] = db.execute(query).fetchall()
     return tuple(row)

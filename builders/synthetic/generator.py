@@ -16,7 +16,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from builders import mimic
-from builders.parallel import cores, in_order
+from builders.parallel import cores, workers
+from builders.synthetic import making
 from builders.synthetic.conditions import KNOWLEDGE, knowledge
 from builders.synthetic.gold import GOLD
 from builders.synthetic.longer import LONGEST, USUAL_LENGTH
@@ -110,8 +111,8 @@ def _whole_copy(
             dictionary.append(packed(_dictionary()))
         if processes is None:
             processes = cores() if len(wanted) > ALONE else 1
-        with progress("admissions made up", admissions) as advance:
-            made = in_order(make_people, wanted, processes)
+        with workers(processes, making.__name__) as in_order, progress("admissions made up", admissions) as advance:
+            made = in_order(make_people, wanted)
             counts, chapters = _write(run, PEOPLES_TABLES, made, lambda done: advance(done["admissions"]))
         run.counts |= {**counts, "icd10_notes_by_chapter": chapters}
         files = [*(table_path(run.folder, name) for name in COLUMNS), run.folder / GOLD_FILE]
@@ -137,9 +138,9 @@ def _notes_for(hosp: Path, out: Path, seed: int, length: int, processes: int | N
         titles, stays = copy.titles(), copy.stays_with_diagnoses()
         if processes is None:
             processes = cores() if stays > ALONE * STAYS_AT_ONCE else 1
-        with progress("notes written", stays) as advance:
+        with workers(processes, making.__name__) as in_order, progress("notes written", stays) as advance:
             wanted = (NotesWanted(some, _first_titles(some, titles), seed, length) for some in _numbered(copy.stays()))
-            made = in_order(make_notes, wanted, processes)
+            made = in_order(make_notes, wanted)
             run.counts |= _write(run, ("note/discharge",), made, lambda done: advance(done["notes"]))[0]
         if not titles:
             run.notes.append("The copy has no d_icd_diagnoses: titles are the release's, and ours for ICD-9.")

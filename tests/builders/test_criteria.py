@@ -160,12 +160,12 @@ def test_several_processes_extract_what_one_does(copy: Path) -> None:
     found = mimic.find(copy, copy)
     outputs = []
     for processes in (1, 2):
-        with mimic.connected(found) as db:
+        with parallel.workers(processes, extraction.__name__) as in_order, mimic.connected(found) as db:
             read_stays(db, found)
             [notes] = joined_notes(db, found)
             batches = [notes.to_read.slice(start, 2) for start in (0, 2, 4)]
             extract = partial(extraction.extract, criteria=DEFAULT, naming={})
-            outputs.append([(part.rows, part.excluded) for part in parallel.in_order(extract, batches, processes)])
+            outputs.append([(part.rows, part.excluded) for part in in_order(extract, batches)])
     assert outputs[0] == outputs[1]
     assert sum(rows.num_rows for rows, _ in outputs[0]) == 5
     assert len(outputs[0]) == 3
