@@ -30,9 +30,10 @@ demo-train: $(FULL_READY) ## the training recipe in small, on a CPU: made-up not
 test: $(READY) ## the quick tests (no torch, about two minutes)
 	$(BIN)/python -m pytest -n auto -m "not engines and not slow"
 
-# Engine tests share what they start (vLLM takes half a minute), so they are one process's.
-test-full: $(FULL_READY) ## all tests, those with vLLM, Ray and transformers too
-	$(FULL)/bin/python -m pytest -n 2 --dist loadgroup
+# Engine tests share what they start (vLLM takes half a minute) and fill the memory of a machine: one after the other.
+test-full: $(FULL_READY) ## all tests, those with vLLM, Ray, transformers, TRL and verl too (a quarter of an hour)
+	$(FULL)/bin/python -m pytest -n auto -m "not engines"
+	$(FULL)/bin/python -m pytest -m engines
 
 lint: $(READY) ## ruff and mypy (strict)
 	$(BIN)/ruff check .

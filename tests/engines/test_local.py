@@ -9,7 +9,7 @@ from deepicd.engines import Answer, Engine, Failure, engine
 from deepicd.errors import DeepicdError
 from distill.recipe import Recipe
 
-pytestmark = [pytest.mark.engines, pytest.mark.xdist_group("engines")]
+pytestmark = pytest.mark.engines
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from deepicd.engines.shipped import WEIGHTS
 from deepicd.errors import DeepicdError
 from distill.recipe import Recipe
 
-pytestmark = [pytest.mark.engines, pytest.mark.xdist_group("engines")]
+pytestmark = pytest.mark.engines
 
 
 def test_every_request_is_answered_once_and_says_what_it_cost(vllm: Engine) -> None:

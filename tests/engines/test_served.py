@@ -8,7 +8,7 @@ from asking import answers, request
 from deepicd.engines import Answer, Engine, engine
 from distill.recipe import Recipe
 
-pytestmark = [pytest.mark.engines, pytest.mark.xdist_group("engines")]
+pytestmark = pytest.mark.engines
 
 
 def test_every_request_is_answered_once(tiny: Recipe, server: str) -> None:

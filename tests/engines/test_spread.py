@@ -13,7 +13,7 @@ from asking import answers, request
 from deepicd.engines import Answer, engine
 from distill.recipe import Recipe
 
-pytestmark = [pytest.mark.engines, pytest.mark.xdist_group("engines")]
+pytestmark = pytest.mark.engines
 
 
 def test_a_killed_replica_loses_no_row_and_doubles_none(tiny: Recipe) -> None:

@@ -97,7 +97,6 @@ def test_credentialed_notes_go_to_no_server_elsewhere(tmp_path: Path, deepicd: D
 
 
 @pytest.mark.engines
-@pytest.mark.xdist_group("engines")
 @pytest.mark.parametrize("engine", ["transformers", "vllm"])
 def test_a_real_model_answers_and_is_asked_once(tmp_path: Path, deepicd: Deepicd, made: Path, engine: str) -> None:
     pytest.importorskip("vllm", reason="needs vLLM and transformers: make test-full")

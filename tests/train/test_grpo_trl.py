@@ -9,7 +9,7 @@ from small_dataset import small_model
 from deepicd import runs
 from train.steplog import StepLog
 
-pytestmark = [pytest.mark.engines, pytest.mark.xdist_group("training")]
+pytestmark = pytest.mark.engines
 
 FEW = {"batch": 4, "rollouts": 4, "mini_batch": 4, "micro_batch": 16, "max_response": 48, "max_steps": 2}
 
@@ -48,7 +48,7 @@ def test_a_hopeless_run_stops_and_says_why(dataset: Path, model: Path, tmp_path:
 def test_overlong_prompts_are_counted_before_anything_starts(
     dataset: Path, model: Path, tmp_path: Path, deepicd: Deepicd
 ) -> None:
-    done = deepicd(*command(dataset, tmp_path / "out", max_prompt=26), "--model", model, "--dry-run")
+    done = deepicd(*command(dataset, tmp_path / "out", max_prompt=24), "--model", model, "--dry-run")
     assert done.code == 0, done.err
     assert "left out (" in done.out and not (tmp_path / "out").exists()
 

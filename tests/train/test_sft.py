@@ -16,7 +16,7 @@ from deepicd import runs
 from train import recipe, sft
 from train.sft import IGNORED
 
-pytestmark = [pytest.mark.engines, pytest.mark.xdist_group("training")]
+pytestmark = pytest.mark.engines
 
 FEW = {"max_steps": 4, "effective_batch": 8, "per_device": 4, "warmup_steps": 1}
 FLAGS = [part for name, value in FEW.items() for part in ("--set", f"{name}={value}")]
@@ -142,7 +142,7 @@ def test_a_killed_run_goes_on_from_its_checkpoint_and_another_recipe_may_not(
         (["--set", "max_lenght=9"], "Did you mean max_length?"),
         (["--set", "per_device=3"], "effective_batch 8 is no multiple of 3"),
         (["--set", "max_length=20"], "make no batch of 8"),
-        (["--set", "too_long=refuse", "--set", "max_length=44"], "the longest has"),
+        (["--set", "too_long=refuse", "--set", "max_length=43"], "the longest has 44"),
         (["--model", "nobody/no-such-model"], "There is no model 'nobody/no-such-model'"),
         (["--set", "hardware=gpu"], "is for 1 GPUs; this machine shows none"),
         (["--set", "max_length=999999"], "reads 2,048 tokens at most"),
