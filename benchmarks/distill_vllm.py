@@ -205,7 +205,9 @@ def cohort(folder: Path, number: int, chapters: tuple[int, ...] = ()) -> str:
 
 @contextmanager
 def server(model: str) -> Iterator[str]:
-    """The base URL of vLLM's own server with the model, on loopback."""
+    """The base URL of vLLM's own server with the model, on loopback, with as much memory as in process."""
+    from deepicd.engines.offline import DEFAULTS
+
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -213,7 +215,9 @@ def server(model: str) -> Iterator[str]:
     command += "--host 127.0.0.1 --max-model-len 4096 --enforce-eager --no-enable-chunked-prefill".split()
     command += "--max-num-batched-tokens 8192 --enable-prompt-tokens-details".split()
     silent = subprocess.DEVNULL
-    process = subprocess.Popen(command, stdout=silent, stderr=silent, start_new_session=True)
+    process = subprocess.Popen(
+        command, stdout=silent, stderr=silent, start_new_session=True, env={**DEFAULTS, **os.environ}
+    )
     try:
         until = time.monotonic() + START
         while not _answers(f"http://127.0.0.1:{port}/health"):
