@@ -19,6 +19,14 @@ from pathlib import Path
 from statistics import median
 
 RESULTS = Path(__file__).parent / "results"
+HEAD = """# What was measured
+
+Written by the benchmarks themselves; versions stand in the JSON files. The ratio is the one figure to look at: our time
+over that of what it is held against, both measured in turns on one machine.
+
+| ours | against | ratio | ours, s | the other, s | ours, MiB at most | when and where |
+|---|---|---|---|---|---|---|
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,3 +107,18 @@ def record(name: str, comparisons: Sequence[Comparison], packages: Sequence[str]
         "comparisons": [asdict(comparison) | {"ratio": round(comparison.ratio, 3)} for comparison in comparisons],
     }
     (RESULTS / f"{name}.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    (RESULTS / "README.md").write_text(table(), encoding="utf-8")
+
+
+def table() -> str:
+    """All comparisons that were kept, as Markdown."""
+    lines = [HEAD]
+    for path in sorted(RESULTS.glob("*.json")):
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        where = f"{kept.get('date')}, {kept.get('machine')}"
+        for one in kept.get("comparisons", []):
+            seconds = f"{one['seconds']:.2f} | {one['floor_seconds']:.2f}"
+            lines.append(
+                f"| {one['what']} | {one['against']} | {one['ratio']:.2f} | {seconds} | {one['peak_mib']:,.0f} | {where} |\n"
+            )
+    return "".join(lines)

@@ -29,6 +29,8 @@ COMMAND = "train demo"
 ANSWER = 160  # tokens of an answer at most; a shortened trace has some eighty
 SECTIONS = ("Chief Complaint", "History of Present Illness")
 LINES = 3  # of a section, at most
+RATE = 3e-3  # of the fine-tuning: what the shipped weights do best, copying a code, must be unlearned first
+PROMPTS = 16  # of a step of GRPO
 SENTENCE = re.compile(r"(?<=[.”])\s+(?=[A-Z“])")
 
 
@@ -43,15 +45,15 @@ class Stage:
 def demo(dataset: str, out: Path, *, steps: int, epochs: float, limit: int | None, overwrite: bool) -> str:
     """Shorten, train and evaluate everything; the table and, below it, what it was made with. Raises DeepicdError."""
     short = str(shortened(dataset, out / "dataset", overwrite=overwrite))
-    base = recipe.sft(Path("tiny-sft"), epochs=epochs)
-    _say("sft", "--dataset", short, "--recipe", "tiny-sft", "--set", f"epochs={epochs:g}", out / "sft")
+    fields: dict[str, Any] = {"epochs": epochs, "learning_rate": RATE}
+    base = recipe.sft(Path("tiny-sft"), **fields)
+    _say("sft", "--dataset", short, "--recipe", "tiny-sft", *_set(fields), out / "sft")
     sft.train(short, base, out / "sft", overwrite=overwrite)
     tuned = str(out / "sft" / "model")
+    fields = {"max_steps": steps, "max_response": ANSWER, "batch": PROMPTS, "mini_batch": PROMPTS}
     for name, model in (("grpo", base.model), ("sft-grpo", tuned)):
-        _say("grpo", "--dataset", short, "--recipe", "tiny-grpo", "--model", model,
-             "--set", f"max_steps={steps}", "--set", f"max_response={ANSWER}", out / name)  # fmt: skip
-        chosen = recipe.grpo(Path("tiny-grpo"), model=model, max_steps=steps, max_response=ANSWER)
-        grpo.train(short, chosen, out / name, overwrite=overwrite)
+        _say("grpo", "--dataset", short, "--recipe", "tiny-grpo", "--model", model, *_set(fields), out / name)
+        grpo.train(short, recipe.grpo(Path("tiny-grpo"), model=model, **fields), out / name, overwrite=overwrite)
     stages = [
         Stage("untrained", base.model),
         Stage("GRPO only", str(out / "grpo" / "model")),
@@ -67,6 +69,11 @@ def demo(dataset: str, out: Path, *, steps: int, epochs: float, limit: int | Non
 
 def _say(*words: object) -> None:
     click.secho(f"$ {shlex.join(['deepicd', 'train', *map(str, words)])}", bold=True, err=True)
+
+
+def _set(fields: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in fields.items():
+        yield from ("--set", f"{name}={value:g}")
 
 
 def _place(out: Path, stage: Stage) -> Path:

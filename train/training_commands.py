@@ -105,9 +105,9 @@ def grpo(
 @click.command()
 @click.argument("dataset")
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option("--epochs", type=float, default=2.0, show_default=True, help="Of the fine-tuning.")
-@click.option("--steps", type=click.IntRange(min=1), default=25, show_default=True, help="Of GRPO.")
-@click.option("--limit", type=click.IntRange(min=1), default=200, show_default=True, help="Test notes to evaluate.")
+@click.option("--epochs", type=float, default=4.0, show_default=True, help="Of the fine-tuning.")
+@click.option("--steps", type=click.IntRange(min=1), default=14, show_default=True, help="Of GRPO.")
+@click.option("--limit", type=click.IntRange(min=1), default=400, show_default=True, help="Test notes to evaluate.")
 @click.option("--overwrite", is_flag=True, help="Replace what another demo left in OUT.")
 def demo(dataset: str, out: Path, epochs: float, steps: int, limit: int, overwrite: bool) -> None:
     """Train the shipped tiny model on a made-up DATASET in four stages, and print the paper's Table 3 in small.
