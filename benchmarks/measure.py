@@ -118,7 +118,6 @@ def table() -> str:
         where = f"{kept.get('date')}, {kept.get('machine')}"
         for one in kept.get("comparisons", []):
             seconds = f"{one['seconds']:.2f} | {one['floor_seconds']:.2f}"
-            lines.append(
-                f"| {one['what']} | {one['against']} | {one['ratio']:.2f} | {seconds} | {one['peak_mib']:,.0f} | {where} |\n"
-            )
+            peak = f"{one['peak_mib']:,.0f}"
+            lines.append(f"| {one['what']} | {one['against']} | {one['ratio']:.2f} | {seconds} | {peak} | {where} |\n")
     return "".join(lines)
