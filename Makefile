@@ -23,7 +23,7 @@ help: ## what there is to make
 demo: $(DEMO)/.ready ## the whole chain on made-up records, into out/demo; ENGINE=vllm or transformers: a real model
 	$(DEMO)/bin/deepicd demo $(OUT) --engine $(ENGINE)
 
-demo-train: $(FULL_READY) ## the training recipe in small, on a CPU: made-up notes, a tiny model, four stages, one table
+demo-train: $(FULL_READY) ## the training recipe in small on a CPU (a quarter of an hour): made-up notes, four stages, one table
 	$(FULL)/bin/deepicd demo out/demo-train/records --admissions 6000
 	$(FULL)/bin/deepicd train demo out/demo-train/records/dataset out/demo-train/training
 
