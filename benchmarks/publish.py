@@ -109,7 +109,7 @@ def dataset_of(rows: int, folder: Path) -> Path:
             files = -(-rows // 25_000)
             for file in range(files):
                 first, last = file * 25_000, min(rows, (file + 1) * 25_000)
-                part = [longer(known[n % len(known)], drawn) for n in range(first, last)]
+                part = [longer(known[n % len(known)], n, drawn) for n in range(first, last)]
                 store.write_parquet(
                     made.folder / config / f"train-{file:05d}-of-{files:05d}.parquet", part, schema, "synthetic"
                 )
@@ -117,8 +117,13 @@ def dataset_of(rows: int, folder: Path) -> Path:
     return folder / "dataset"
 
 
-def longer(row: dict[str, Any], drawn: random.Random) -> dict[str, Any]:
-    filler = base64.b64encode(drawn.randbytes(750)).decode()
+def longer(row: dict[str, Any], number: int, drawn: random.Random) -> dict[str, Any]:
+    """The row of another note, with more text."""
+    filler, note_id = base64.b64encode(drawn.randbytes(750)).decode(), f"{number}-DS-1"
+    if "extra_info" in row:
+        row = row | {"extra_info": row["extra_info"] | {"index": number, "note_id": note_id}}
+    else:
+        row = row | {"note_id": note_id}
     if "admission_note" in row:
         return row | {"admission_note": f"{row['admission_note']}\n{filler}"}
     *before, last = row["prompt"]
