@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,10 +78,13 @@ def build(
     mimic_root: Path, notes_root: Path, out: Path, criteria: Criteria = DEFAULT, *, overwrite: bool = False
 ) -> runs.Record:
     """Write OUT/{train,validation,test}.parquet and what goes with them; the record. Raises DeepicdError."""
-    copy = mimic.find(mimic_root, notes_root)
-    if criteria.tokenizer:
-        counter(criteria.tokenizer)  # raises at once where there is none
-    plan = runs.plan("build", options=asdict(criteria), inputs=copy.files)
+    with ThreadPoolExecutor() as pool:
+        pool.submit(import_module, "builders.extraction")  # a quarter of a second, while the files are hashed
+        pool.submit(import_module, "duckdb")
+        copy = mimic.find(mimic_root, notes_root)
+        if criteria.tokenizer:
+            counter(criteria.tokenizer)  # raises at once where there is none
+        plan = runs.plan("build", options=asdict(criteria), inputs=copy.files)
     if done := runs.finished(out, plan):
         return done
     with (

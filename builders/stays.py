@@ -82,7 +82,7 @@ def joined_notes(db: "duckdb.DuckDBPyConnection", copy: mimic.Copy) -> Iterator[
     told = pa.RecordBatch.from_pydict({name: fates[name].combine_chunks() for name in (*CODES, "reason")})
     for batch in rows(copy.tables["discharge"], (*IDS, "text")):
         stays = zip(batch["subject_id"].to_pylist(), batch["hadm_id"].to_pylist(), strict=True)
-        places = pa.array(map(place_of.get, stays), pa.int64())
+        places = pa.array(list(map(place_of.get, stays)), pa.int64())
         fate = told.take(places)
         reason = pc.if_else(places.is_valid(), fate["reason"], "no admission")
         to_read = reason.is_null()
