@@ -31,7 +31,7 @@ test: $(READY) ## the quick tests (no torch, about two minutes)
 	$(BIN)/python -m pytest -n auto -m "not engines and not slow"
 
 # Engine tests share what they start (vLLM takes half a minute) and fill the memory of a machine: one after the other.
-test-full: $(FULL_READY) ## all tests, those with vLLM, Ray, transformers, TRL and verl too (a quarter of an hour)
+test-full: $(FULL_READY) ## all tests, those with vLLM, Ray, transformers, TRL and verl too (some twenty minutes)
 	$(FULL)/bin/python -m pytest -n auto -m "not engines"
 	$(FULL)/bin/python -m pytest -m engines
 

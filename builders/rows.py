@@ -55,7 +55,7 @@ def load(db: "duckdb.DuckDBPyConnection", table: Table, columns: tuple[str, ...]
 
     def arriving() -> "Iterator[pa.RecordBatch]":
         try:
-            yield from (batch.cast(schema) for batch in rows(table, tuple(schema.names)))
+            yield from rows(table, tuple(schema.names))
         except DeepicdError as error:  # DuckDB would wrap it into one of its own
             damage.append(error)
             raise

@@ -189,10 +189,8 @@ def admission_sections(note: str, criteria: Criteria = DEFAULT) -> dict[str, str
     for index, (name, begin, end) in enumerate(spans):
         told = told or name in _OF_THE_STAY
         if index < own_course:
-            place = ORDER[name]
-            goes_on = reached < place < _COURSE_PLACE
-            if goes_on:
-                reached = place
+            if reached < ORDER[name] < _COURSE_PLACE:
+                reached = ORDER[name]
             elif told and name not in (_MEDICATIONS, spans[index - 1][0]):
                 continue
         elif told and name != _MEDICATIONS:

@@ -13,7 +13,6 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import inf
 from typing import Any, Literal
 
 Rule = Literal["patient", "stratified"]
@@ -62,17 +61,16 @@ def patient(stays: Iterable[Stay], seed: int) -> dict[str, str]:
         seen[""] += len(codes)
         for code in codes:
             seen[code] += 1
-        if any([seen[code] == codes.count(code) for code in codes]):  # noqa: C419
+        if any(seen[code] == codes.count(code) for code in codes):
             split = "train"  # a code that no patient before had
         else:
             # how far a split lags behind in these codes, and, to a tenth, in rows of any code
-            most = -inf
-            for name, share in SHARES.items():
-                has = given[name]
-                lag = sum([share * seen[code] - has[code] for code in codes]) / len(codes)
-                lag += (share * seen[""] - has[""]) / 10
-                if lag > most:
-                    split, most = name, lag
+            lag = {
+                name: sum([share * seen[code] - given[name][code] for code in codes]) / len(codes)
+                + (share * seen[""] - given[name][""]) / 10
+                for name, share in SHARES.items()
+            }
+            split = max(lag, key=lag.__getitem__)
         given[split][""] += len(codes)
         for stay in group:
             given[split][stay.code] += 1

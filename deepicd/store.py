@@ -95,18 +95,13 @@ def appended(path: Path) -> Iterator[dict[str, Any]]:
 
 
 @contextmanager
-def parquet_writer(
-    path: Path, schema: "pa.Schema", origin: Origin, *, compression: Literal["zstd", "lz4"] = "zstd"
-) -> Iterator["pq.ParquetWriter"]:
-    """A writer of `schema` whose file appears, whole, when the block ends. Same rows in the same calls, same bytes.
-
-    zstd for what stays; lz4, a third of the work, for what is soon read again and removed.
-    """
+def parquet_writer(path: Path, schema: "pa.Schema", origin: Origin) -> Iterator["pq.ParquetWriter"]:
+    """A writer of `schema` whose file appears, whole, when the block ends. Same rows in the same calls, same bytes."""
     import pyarrow.parquet as pq
 
     with (
         atomic(path) as tmp,
-        pq.ParquetWriter(tmp, with_origin(schema, origin), compression=compression, store_schema=True) as writer,
+        pq.ParquetWriter(tmp, with_origin(schema, origin), compression="zstd", store_schema=True) as writer,
     ):
         yield writer
 

@@ -17,7 +17,6 @@ from pathlib import Path
 
 from builders import mimic
 from builders.parallel import cores, workers
-from builders.synthetic import making
 from builders.synthetic.conditions import KNOWLEDGE, knowledge
 from builders.synthetic.gold import GOLD
 from builders.synthetic.longer import LONGEST, USUAL_LENGTH
@@ -111,7 +110,10 @@ def _whole_copy(
             dictionary.append(packed(_dictionary()))
         if processes is None:
             processes = cores() if len(wanted) > ALONE else 1
-        with workers(processes, making.__name__) as in_order, progress("admissions made up", admissions) as advance:
+        with (
+            workers(processes, make_people.__module__) as in_order,
+            progress("admissions made up", admissions) as advance,
+        ):
             made = in_order(make_people, wanted)
             counts, chapters = _write(run, PEOPLES_TABLES, made, lambda done: advance(done["admissions"]))
         run.counts |= {**counts, "icd10_notes_by_chapter": chapters}
@@ -138,7 +140,7 @@ def _notes_for(hosp: Path, out: Path, seed: int, length: int, processes: int | N
         titles, stays = copy.titles(), copy.stays_with_diagnoses()
         if processes is None:
             processes = cores() if stays > ALONE * STAYS_AT_ONCE else 1
-        with workers(processes, making.__name__) as in_order, progress("notes written", stays) as advance:
+        with workers(processes, make_notes.__module__) as in_order, progress("notes written", stays) as advance:
             wanted = (NotesWanted(some, _first_titles(some, titles), seed, length) for some in _numbered(copy.stays()))
             made = in_order(make_notes, wanted)
             run.counts |= _write(run, ("note/discharge",), made, lambda done: advance(done["notes"]))[0]

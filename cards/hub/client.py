@@ -117,7 +117,7 @@ class Hub:
         def ask() -> None:
             try:
                 self.api.create_repo(self.repo, repo_type="dataset", private=True, exist_ok=False)
-            except Exception as error:
+            except Exception as error:  # only looked at; raised again but for one
                 if trouble.status_of(error) == 409 and self.look() is not None:
                     return  # made by a try whose answer was lost
                 raise

@@ -58,7 +58,7 @@ def publish(
     endpoint: str,
     *,
     wish: Wish = Wish(),  # noqa: B008 - frozen
-    patience: Patience = Patience(),  # noqa: B008
+    patience: Patience = Patience(),  # noqa: B008 - frozen
     permission: str | None = None,
     records: Path | None = None,
     full: bool = False,
@@ -181,7 +181,7 @@ def plan(contents: Contents, hub: Hub, before: Remote | None, wish: Wish, out: P
 
 def _checked_name(repo: str) -> None:
     from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # there, if not listed
 
     advice = "Name it OWNER/NAME: letters, digits, `-`, `_` and `.`, for instance clinic/mimic-reason."
     try:

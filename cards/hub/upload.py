@@ -89,7 +89,7 @@ def commit(hub: Hub, contents: Contents, before: Remote, message: str) -> str:
                 hub.repo, operations, repo_type="dataset", commit_message=message, parent_commit=before.commit
             )
             return str(done.oid)
-        except Exception as error:
+        except Exception as error:  # whatever broke, what counts is what the repository holds now
             now = _asked(hub)
             if now is not None and not changes(contents, now.files):
                 return now.commit  # it had arrived; its answer had not
