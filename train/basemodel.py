@@ -5,6 +5,7 @@ check_hardware(recipe)       # a recipe for GPUs where there are none, or too fe
 """
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,11 @@ def check_hardware(recipe: Recipe) -> None:
             f"The recipe {recipe.name} is for {recipe.devices} GPUs; this machine shows {there or 'none'}.",
             "Run it where they are, or set `devices` (--set devices=1). A CPU will do for tiny models only: --recipe"
             f" {'tiny-grpo' if isinstance(recipe, Grpo) else 'tiny-sft'}.",
+        )
+    if recipe.attention == "flash_attention_2" and find_spec("flash_attn") is None:
+        raise DeepicdError(
+            f"The recipe {recipe.name} asks for FlashAttention, and flash-attn is not installed.",
+            "pip install flash-attn --no-build-isolation, or go without: --set attention=sdpa",
         )
     if isinstance(recipe, Sft) and recipe.packing and recipe.attention != "flash_attention_2":
         raise DeepicdError(

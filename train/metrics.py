@@ -14,7 +14,7 @@ convention:
 * `vocabulary`: every class of the dataset and, below chapter level, NIL, whether it occurs in this split or not.
 
 A class without a prediction has precision 0, one without truth recall 0, one with neither F1 0. The same functions take
-weights, so that a bootstrap sample (train.bootstrap) is measured by the code that measures the rows themselves.
+weights, so that a bootstrap sample (train.sheet) is measured by the code that measures the rows themselves.
 """
 
 from collections.abc import Iterable, Sequence

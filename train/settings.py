@@ -14,6 +14,7 @@ from train.rewards import Scheme
 
 Hardware = Literal["gpu", "any"]
 Dtype = Literal["bfloat16", "float32"]
+Attention = Literal["sdpa", "eager", "flash_attention_2"]
 
 _POSITIVE = ("devices", "nodes", "effective_batch", "per_device", "max_length", "batch", "rollouts", "mini_batch")
 _COUNTS = ("max_steps", "warmup_steps", "save_steps", "lora_rank", "eval_rows", "patience")
@@ -74,7 +75,7 @@ class Sft:
     packing: bool = False
     """Several rows in one sequence. Needs FlashAttention, or rows of one sequence see each other."""
     gradient_checkpointing: bool = True
-    attention: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa"
+    attention: Attention = "sdpa"
 
     # LoRA
     lora_rank: int = 0  # 0: all weights are trained
@@ -121,6 +122,7 @@ class Grpo:
     tensor_parallel: int = 1  # GPUs that share one copy of the model while it writes
     gpu_memory: float = 0.6  # share of a GPU's memory that vLLM may take
     offload: bool = False  # weights and optimizer wait in main memory while vLLM writes
+    attention: Attention = "flash_attention_2"  # verl's own choice; it leaves padding out. sdpa needs no flash-attn
     gradient_checkpointing: bool = True
 
     # Answers: the sampling of training is that of evaluation

@@ -22,6 +22,8 @@ def work(job: Path) -> None:
     from transformers import AutoTokenizer, PrinterCallback, set_seed
     from trl import SFTTrainer
 
+    from train.finite import Skips
+
     quiet()
     asked = store.read_json(job / "job.json")
     recipe = parse(Sft, asked["recipe"], "the job", BOUNDS)
@@ -31,15 +33,16 @@ def work(job: Path) -> None:
         for split in ("train", "validation")
         if (path := job / f"{split}.parquet").is_file()
     }
-    told = Told()
+    rows = len(splits["train"])
+    told, skips = Told(), Skips()
     trainer = SFTTrainer(
         model=asked["base"],
-        args=_arguments(recipe, asked, steps=len(splits["train"]) // recipe.effective_batch),
+        args=_arguments(recipe, asked, steps=recipe.max_steps or int(rows * recipe.epochs) // recipe.effective_batch),
         train_dataset=splits["train"],
         eval_dataset=splits.get("validation"),
         processing_class=AutoTokenizer.from_pretrained(asked["base"], revision=asked["revision"]),
         peft_config=_lora(recipe),
-        callbacks=[told.callback()],
+        callbacks=[told.callback(), skips],
     )
     trainer.remove_callback(PrinterCallback)
     resumed = last_checkpoint(Path(asked["checkpoints"]))
@@ -53,8 +56,9 @@ def work(job: Path) -> None:
             "steps": trainer.state.global_step,
             "losses": [{"step": line["step"], "loss": round(line["loss"], 5)} for line in history],
             "validation_loss": {"before": before, "after": after},
+            "skipped_updates": skips.number,
             "training_seconds": round(told.seconds, 2),
-            "tokens_per_second": round(told.tokens / told.seconds) if told.seconds else None,
+            "tokens_per_second": told.rate,
             "resumed_at": int(resumed.name.rpartition("-")[2]) if resumed else None,
             "device": trainer.args.device.type,
             "devices": trainer.args.world_size,
@@ -96,7 +100,8 @@ def _arguments(recipe: Sft, asked: dict[str, Any], steps: int) -> Any:
         per_device_train_batch_size=recipe.per_device,
         per_device_eval_batch_size=recipe.per_device,
         gradient_accumulation_steps=recipe.accumulation,
-        optim="adamw_torch",
+        optim="adamw_torch" if on_cpu else "adamw_torch_fused",
+        dataloader_num_workers=0 if on_cpu else 2,  # a GPU need not wait for rows
         learning_rate=recipe.learning_rate,
         lr_scheduler_type=recipe.schedule,
         warmup_steps=recipe.warmup_steps,
@@ -111,7 +116,7 @@ def _arguments(recipe: Sft, asked: dict[str, Any], steps: int) -> Any:
         save_steps=recipe.save_steps or 500,
         save_total_limit=recipe.keep_checkpoints or None,
         logging_steps=max(1, steps // 200),
-        include_num_input_tokens_seen="all",
+        include_num_input_tokens_seen="non_padding",
         disable_tqdm=True,  # progress is ours
         report_to="none",
     )

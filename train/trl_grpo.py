@@ -27,9 +27,11 @@ def fit(ready: Readied, shop: Workshop) -> dict[str, Any]:
     from transformers import PrinterCallback
     from trl import GRPOTrainer
 
+    from train.finite import Skips
+
     recipe = ready.recipe
     asked = judge(recipe.judge, ready.corpus.origin) if recipe.judge_weight else None
-    told = Told()
+    told, skips = Told(), Skips()
     functions = trl_reward.functions(recipe.scheme(ready.base.chat.opening), asked)
     watched = Watched(recipe, functions, ready.base.chat.end, StepLog(shop.run.folder), told)
     trainer = GRPOTrainer(
@@ -38,7 +40,7 @@ def fit(ready: Readied, shop: Workshop) -> dict[str, Any]:
         train_dataset=ready.corpus.rows("train").select(ready.fitting),
         processing_class=ready.base.chat.tokenizer,
         reward_funcs=watched.functions,
-        callbacks=[told.callback()],
+        callbacks=[told.callback(), skips],
     )
     trainer.remove_callback(PrinterCallback)
     resumed = last_checkpoint(shop.checkpoints)
@@ -51,6 +53,7 @@ def fit(ready: Readied, shop: Workshop) -> dict[str, Any]:
     if asked:
         asked.close()
     return {
+        "skipped_updates": skips.number,
         "training_seconds": round(told.seconds, 2),
         "resumed_at": int(resumed.name.rpartition("-")[2]) if resumed else None,
         "device": trainer.args.device.type,
@@ -103,7 +106,11 @@ def _arguments(ready: Readied, checkpoints: Path) -> Any:
     by_vllm = {"use_vllm": True, "vllm_mode": "colocate", "vllm_gpu_memory_utilization": recipe.gpu_memory}
     return GRPOConfig(
         output_dir=str(checkpoints),
-        model_init_kwargs={"revision": ready.base.revision, "dtype": "float32"},
+        model_init_kwargs={
+            "revision": ready.base.revision,
+            "dtype": "float32",
+            "attn_implementation": recipe.attention,
+        },
         use_cpu=on_cpu,
         bf16=recipe.dtype == "bfloat16" and not on_cpu,
         seed=recipe.seed,

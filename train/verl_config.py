@@ -47,6 +47,8 @@ def overrides(ready: Readied, out: Path) -> Overrides:
         if ready.base.folder is None
         else str(ready.base.folder.resolve()),
         "actor_rollout_ref.model.enable_gradient_checkpointing": recipe.gradient_checkpointing,
+        "actor_rollout_ref.model.use_remove_padding": recipe.attention == "flash_attention_2",
+        "+actor_rollout_ref.model.override_config.attn_implementation": recipe.attention,
         actor + "strategy": "fsdp2",
         actor + "optim.lr": recipe.learning_rate,
         actor + "optim.lr_warmup_steps": recipe.warmup_steps,
@@ -105,8 +107,6 @@ def on_cpu(ready: Readied) -> bool:
 _ON_CPU: Overrides = {
     "trainer.device": "cpu",
     "data.dataloader_num_workers": 0,
-    "actor_rollout_ref.model.use_remove_padding": False,
-    "+actor_rollout_ref.model.override_config.attn_implementation": "sdpa",
     "actor_rollout_ref.actor.use_torch_compile": False,
     "actor_rollout_ref.actor.fsdp_config.use_torch_compile": False,
     "actor_rollout_ref.rollout.enforce_eager": True,

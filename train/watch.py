@@ -10,10 +10,11 @@ from deepicd.progress import Advance, progress
 
 @dataclass
 class Told:
-    """Steps, tokens and seconds of the training alone, without what comes before and after it."""
+    """Seconds and speed of the training alone, without what comes before and after it."""
 
     seconds: float = 0.0
-    tokens: int = 0
+    rate: int | None = None
+    """Tokens a second, padding not among them, after the first step, in which a device is made ready."""
     _advance: Advance | None = None
     _open: ExitStack = field(default_factory=ExitStack)
 
@@ -27,17 +28,20 @@ class Told:
         from transformers import TrainerCallback
 
         told = self
-        began, seen = 0.0, 0
+        began = 0.0
+        warm: tuple[float, int] | None = None  # when the first step had ended, and after how many tokens
 
         class Callback(TrainerCallback):  # type: ignore[misc]
             def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-                nonlocal began, seen
+                nonlocal began
                 if state.is_world_process_zero:
                     told._advance = told._open.enter_context(progress("steps", total=state.max_steps))
                     told._advance(state.global_step)
-                began, seen = time.perf_counter(), state.num_input_tokens_seen
+                began = time.perf_counter()
 
             def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+                nonlocal warm
+                warm = warm or (time.perf_counter(), state.num_input_tokens_seen)
                 if told._advance:
                     told._advance(1)
 
@@ -46,8 +50,10 @@ class Told:
                     told.say(f"loss {float(logs['loss']):.3f}")
 
             def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-                told.seconds = time.perf_counter() - began
-                told.tokens = state.num_input_tokens_seen - seen
+                now = time.perf_counter()
+                told.seconds = now - began
+                if warm and state.num_input_tokens_seen > warm[1]:
+                    told.rate = round((state.num_input_tokens_seen - warm[1]) / (now - warm[0]))
                 told._open.close()
 
         return Callback()

@@ -15,7 +15,7 @@ from deepicd.engines.recipe import ModelRecipe
 from deepicd.engines.weights import check_gpus, found
 from deepicd.errors import DeepicdError
 
-BATCH = {"cpu": 16, "cuda": 32, "mps": 8}  # prompts at once
+BATCH = {"cpu": 16, "cuda": 32, "mps": 8}  # prompts at once, unless the recipe says how many (in_flight)
 AHEAD = 8  # batches to choose from, so that prompts of like length meet
 
 
@@ -39,7 +39,7 @@ class Local:
         model = found(recipe)
         check_gpus(recipe)
         self._device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-        self._batch = min(recipe.in_flight or BATCH[self._device], BATCH[self._device])
+        self._batch = recipe.in_flight or BATCH[self._device]
         self.ahead = self._batch * AHEAD
         self._waiting: list[tuple[Request, list[int], float]] = []
         self._refused: list[Answer | Failure] = []

@@ -1,7 +1,9 @@
 """Macro precision, recall and F1, against scikit-learn."""
 
 import random
+from collections import Counter
 from collections.abc import Sequence
+from itertools import groupby
 
 import numpy as np
 import pytest
@@ -101,3 +103,17 @@ def test_intervals_hold_the_value_and_pairs_are_compared_on_the_same_samples() -
     assert two_sided(ours - theirs)[place] == pytest.approx(2 / 201)
     assert two_sided(ours - ours)[place] == 1.0
     assert (samples(sheets, 5, 7)[0] == samples(sheets, 5, 7)[0]).all()
+
+
+def test_intervals_hold_the_value_where_rare_classes_are_the_hard_ones() -> None:
+    chance = random.Random(2)
+    common, *rare = [next(codes) for _, codes in groupby(CODES, lambda code: code.category)][:600]
+    truths = [common] * 100 + [code for place, code in enumerate(rare) for _ in range(1 + place % 4)]
+    often = Counter(truths)
+    guesses: list[Code | None] = [truth if chance.random() < often[truth] / 5 else None for truth in truths]
+    sheet = Sheet(truths, guesses)
+    [found] = samples([sheet], 200, 1)
+    value, held = sheet.measure(), interval(found)
+    for name in ("category.macro_f1", "full.macro_f1", "full.macro_recall", "full.accuracy"):
+        low, high = held[sheet.names.index(name)]
+        assert low < value[sheet.names.index(name)] < high, name

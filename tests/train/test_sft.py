@@ -7,12 +7,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import Deepicd
 from small_dataset import small_dataset, small_model
 
 from deepicd import runs
+from deepicd.errors import DeepicdError
 from train import recipe, sft
 from train.sft import IGNORED
 
@@ -94,6 +96,34 @@ def test_a_run_leaves_a_model_that_answers_and_a_record(
     assert runs.read(out) == record
     other = deepicd(*asked, "--set", "learning_rate=5e-4")
     assert other.code == 1 and "learning_rate was 0.001, now 0.0005" in other.err
+
+
+@pytest.mark.parametrize(("wrong", "ends"), [({2}, False), (set(range(2, 40)), True)])
+def test_an_update_whose_gradient_is_no_number_is_left_out(
+    dataset: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: set[int], ends: bool
+) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, Trainer
+
+    step = Trainer.training_step
+
+    def sometimes_wrong(self: Any, *args: Any, **kwargs: Any) -> Any:
+        loss = step(self, *args, **kwargs)
+        if self.state.global_step in wrong:
+            next(self.model.parameters()).grad[0, 0] = float("nan")
+        return loss
+
+    monkeypatch.setattr(Trainer, "training_step", sometimes_wrong)
+    fitted = chosen(model, max_steps=20, save_steps=0)
+    if ends:
+        with pytest.raises(DeepicdError, match="no number in 10 updates in a row"):
+            sft.train(str(dataset), fitted, tmp_path / "out")
+        return
+    counts = sft.train(str(dataset), fitted, tmp_path / "out")["counts"]
+    assert (counts["steps"], counts["skipped_updates"]) == (20, 1)
+    assert counts["validation_loss"]["after"] < counts["validation_loss"]["before"]
+    trained = AutoModelForCausalLM.from_pretrained(tmp_path / "out" / "model")
+    assert all(torch.isfinite(weight).all() for weight in trained.parameters())
 
 
 def test_lora_is_merged_into_a_model_that_stands_alone(
