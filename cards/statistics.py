@@ -4,15 +4,15 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import pyarrow as pa
-import pyarrow.compute as pc
+from typing import TYPE_CHECKING, Any
 
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
 from deepicd.schema import DATASET, SPLITS
 from deepicd.store import parquet_file
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 # DeepICD-R1: the task's classes, and the dataset (Table 2).
 PAPER = {
@@ -90,6 +90,8 @@ def statistics(folder: Path) -> Statistics:
 
 def _count(found: Statistics, folder: Path, split: str, files: dict[str, dict[str, list[Path]]]) -> None:
     """Add the rows of a split."""
+    import pyarrow.compute as pc
+
     kept = set()
     for batch in _batches(files["traces"].get(split, []), "traces", ["note_id", "words", "judge_score"]):
         kept |= set(batch["note_id"].to_pylist())
@@ -109,7 +111,7 @@ def _count(found: Statistics, folder: Path, split: str, files: dict[str, dict[st
         raise _other_rows(folder, f"{len(kept) - in_cohort:,} traces of {split} stand in no row of `grpo`")
 
 
-def _batches(paths: list[Path], config: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
+def _batches(paths: list[Path], config: str, columns: list[str]) -> "Iterator[pa.RecordBatch]":
     for path in paths:
         yield from parquet_file(path, DATASET[config]).iter_batches(BATCH, columns=columns)
 

@@ -142,6 +142,7 @@ class Api:
         with path.open("wb") as file:
             while length and (piece := self.rfile.read(min(length, 2**20))):
                 length -= len(piece)
+                self.hub.carried(len(piece))
                 total.update(piece)
                 file.write(piece)
         if length or total.hexdigest() != oid:

@@ -1,7 +1,7 @@
 """Publishes under faults, many at once, in one process that has the environment of a publisher from its first import.
 
 Run: python tests/hub_cases.py ADDRESS FOLDER < cases.json, a list of {"name", "repo", "token", "out", "what", "gated",
-"responsible"}; prints {"name": {"done": bool, "said": "…"}}. Verification is that of `cards.hub.reload`, here in the
+"responsible"}; prints {"name": {"done": bool, "said": "…"}}. Verification is that of `cards.hub.reader`, here in the
 same process, so that a hundred cases do not import `datasets` a hundred times.
 """
 
@@ -20,11 +20,12 @@ READING = threading.Lock()
 
 @contextmanager
 def here() -> Iterator[Callable[[Any, Any, str], str]]:
-    from cards.hub import reload
+    from cards.hub import reader
+    from deepicd import store
     from deepicd.errors import DeepicdError
 
     def compare(hub: Any, contents: Any, revision: str) -> str:
-        files = {name: str(path.resolve()) for name, path in contents.files.items()}
+        files = {name: [str(path.resolve()), store.digest(path)] for name, path in contents.files.items()}
         configs = {
             config: {split: [str(path.resolve()) for path in paths] for split, paths in by_split.items()}
             for config, by_split in contents.configs.items()
@@ -32,7 +33,7 @@ def here() -> Iterator[Callable[[Any, Any, str], str]]:
         for attempt in range(hub.patience.tries):
             try:
                 with READING:
-                    found = reload.compared(hub.repo, revision, files, configs, full=False)
+                    found = reader.compared(hub.repo, hub.kind, revision, files, configs, full=False)
                 break
             except Exception as error:
                 if attempt + 1 == hub.patience.tries:

@@ -1,7 +1,8 @@
 """A Hugging Face Hub on loopback, for the unmodified `huggingface_hub` and `datasets`: real HTTP, faults on demand.
 
 Private and gated repositories, tokens that may read or write, owners and organisations, LFS with proof by SHA-256,
-commits with their parent, trees, ranges. Run alone: python tests/hub_server.py FOLDER prints its address.
+commits with their parent, trees, ranges. Run alone: python tests/hub_server.py FOLDER [BYTES_A_SECOND] prints its
+address; the number stands for a slow line.
 """
 
 import json
@@ -176,7 +177,8 @@ def _routed(path: str) -> tuple[str, str, str]:
 
 
 if __name__ == "__main__":
-    with serving(Path(sys.argv[1])) as (_, address):
+    with serving(Path(sys.argv[1])) as (alone, address):
+        alone.line = float(sys.argv[2]) if len(sys.argv) > 2 else alone.line
         print(address, flush=True)
         while True:
             time.sleep(3600)

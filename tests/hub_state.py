@@ -5,6 +5,7 @@ The rules are those that `huggingface_hub` and `datasets` rely on; see hub_serve
 
 import hashlib
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -133,6 +134,10 @@ class Hub:
     """Folder of the objects of LFS, by SHA-256."""
     xet: Path | None = None
     """Folder of Xet's chunks; None where only LFS is served."""
+    line: float = float("inf")
+    """Bytes a second in which objects arrive, all of them together."""
+    free_at: float = 0.0
+    """When the line will have carried what has come by now, on the clock of time.monotonic."""
     force_public: bool = False
     """As some organisations have it: a new repository is public, whatever was asked for."""
     users: dict[str, User] = field(default_factory=dict)
@@ -157,6 +162,14 @@ class Hub:
                     fault.times -= 1
                     return fault
         return None
+
+    def carried(self, size: int) -> None:
+        """Wait as long as bytes that have just come would have been on the line."""
+        with self.lock:
+            self.free_at = max(self.free_at, time.monotonic()) + size / self.line
+            wait = self.free_at - time.monotonic()
+        if wait > 0:
+            time.sleep(wait)
 
     def remember(self, repo: Repo, step: str) -> None:
         with self.lock:

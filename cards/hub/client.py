@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Gate = Literal["auto", "manual"] | None
+RepoKind = Literal["dataset", "model"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +65,11 @@ class Account:
 
 
 class Hub:
-    """One repository of datasets on one server."""
+    """One repository of datasets, or of a model, on one server."""
 
-    def __init__(self, repo: str, endpoint: str, patience: Patience, token: str | None = None) -> None:
+    def __init__(
+        self, repo: str, endpoint: str, patience: Patience, token: str | None = None, kind: RepoKind = "dataset"
+    ) -> None:
         from huggingface_hub import HfApi, get_token, is_offline_mode
 
         if is_offline_mode():
@@ -77,9 +80,14 @@ class Hub:
                 "There is no token for the Hub.",
                 "Make one with the right to write (huggingface.co/settings/tokens), then: export HF_TOKEN=…",
             )
-        self.repo, self.endpoint, self.token, self.patience = repo, endpoint, token, patience
+        self.repo, self.endpoint, self.token, self.patience, self.kind = repo, endpoint, token, patience, kind
         _be_patient(patience.timeout)
         self.api = HfApi(endpoint=endpoint, token=token, library_name="deepicd", library_version=__version__)
+
+    @property
+    def url(self) -> str:
+        """Where anybody sees it."""
+        return f"{self.endpoint}/{'datasets/' if self.kind == 'dataset' else ''}{self.repo}"
 
     def account(self) -> Account:
         found = self.tried("asking whose token this is", lambda: self.api.whoami())
@@ -94,7 +102,8 @@ class Hub:
 
         def ask() -> Remote | None:
             try:
-                found = self.api.dataset_info(self.repo, files_metadata=True)
+                info = self.api.model_info if self.kind == "model" else self.api.dataset_info
+                found = info(self.repo, files_metadata=True)
             except RepositoryNotFoundError:
                 return None
             if found.private is None or found.sha is None:
@@ -116,7 +125,7 @@ class Hub:
 
         def ask() -> None:
             try:
-                self.api.create_repo(self.repo, repo_type="dataset", private=True, exist_ok=False)
+                self.api.create_repo(self.repo, repo_type=self.kind, private=True, exist_ok=False)
             except Exception as error:  # only looked at; raised again but for one
                 if trouble.status_of(error) == 409 and self.look() is not None:
                     return  # made by a try whose answer was lost
@@ -129,7 +138,7 @@ class Hub:
         """Change visibility or gate; what became of it is asked for afterwards."""
         self.tried(
             f"changing the settings of {self.repo}",
-            lambda: self.api.update_repo_settings(self.repo, repo_type="dataset", private=private, gated=gated),
+            lambda: self.api.update_repo_settings(self.repo, repo_type=self.kind, private=private, gated=gated),
         )
         return self._found()
 
@@ -137,7 +146,7 @@ class Hub:
         """Ids of all commits, the newest first."""
         return self.tried(
             f"reading the history of {self.repo}",
-            lambda: [entry.commit_id for entry in self.api.list_repo_commits(self.repo, repo_type="dataset")],
+            lambda: [entry.commit_id for entry in self.api.list_repo_commits(self.repo, repo_type=self.kind)],
         )
 
     def read_text(self, name: str, revision: str) -> str:
@@ -148,7 +157,7 @@ class Hub:
             path = self.tried(
                 f"reading {name} of {self.repo}",
                 lambda: self.api.hf_hub_download(
-                    self.repo, name, repo_type="dataset", revision=revision, local_dir=folder
+                    self.repo, name, repo_type=self.kind, revision=revision, local_dir=folder
                 ),
             )
             return Path(path).read_text(encoding="utf-8", errors="replace")

@@ -1,5 +1,6 @@
 """`deepicd publish` and `deepicd retract`."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import click
@@ -70,23 +71,29 @@ def publish(
     from cards.hub.environment import prepare
 
     address = prepare(endpoint)
-    from cards.hub.publish import publish as send
-    from cards.hub.rules import Wish
-    from cards.hub.trouble import Patience
+    from cards.hub import reload
+    from deepicd import store
 
-    done = send(
-        out,
-        repo,
-        what,  # type: ignore[arg-type]  # one of the choices
-        address,
-        wish=Wish(public, gated, responsible, overwrite),
-        patience=Patience(timeout, tries, wait),
-        permission=permission,
-        records=records,
-        full=full_reload,
-        dry_run=dry_run,
-        say=click.echo,
-    )
+    rows = out if what == "rows" and not dry_run else None
+    files = sorted(out.glob("*/*.parquet"))
+    with reload.readers(address, timeout, rows, full=full_reload) as compare, store.digesting(files):
+        from cards.hub.publish import publish as send  # while the fresh process imports, and files are read
+        from cards.hub.rules import Wish
+        from cards.hub.trouble import Patience
+
+        done = send(
+            out,
+            repo,
+            what,  # type: ignore[arg-type]  # one of the choices
+            address,
+            wish=Wish(public, gated, responsible, overwrite),
+            patience=Patience(timeout, tries, wait),
+            permission=permission,
+            records=records,
+            dry_run=dry_run,
+            reread=nullcontext(compare),
+            say=click.echo,
+        )
     if done is None:
         click.echo("Nothing was changed: this was a dry run.")
         return

@@ -14,6 +14,7 @@ QUIET = {
     "DO_NOT_TRACK": "1",
     "HF_HUB_VERBOSITY": "error",  # its retries are its own affair; ours are told
     "DATASETS_VERBOSITY": "error",
+    "OPENBLAS_NUM_THREADS": "1",  # numpy starts and spins a thread a core as it is imported; nothing here multiplies
 }
 
 

@@ -73,7 +73,7 @@ def publish(
     """
     _checked_name(repo)
     early = what == "rows" and not dry_run
-    fresh = reload.readers(endpoint, token, patience, out if early else None, full=full)
+    fresh = reload.readers(endpoint, patience.timeout, out if early else None, full=full)
     with tempfile.TemporaryDirectory() as staging, reread or fresh as compare:
         contents = gather(out, what, repo, Path(staging), permission)
         rules.may_leave(contents, wish, repo, endpoint)
@@ -137,7 +137,7 @@ def _sent(
                 f"{hub.repo} stayed private.", "Make it public on the Hub; an organisation may forbid it."
             )
     _record(journal, contents, hub, commit, now, wish, compared)
-    return Published(f"{hub.endpoint}/datasets/{hub.repo}", commit, wanted, now, compared)
+    return Published(hub.url, commit, wanted, now, compared)
 
 
 def _kept(hub: Hub, contents: Contents, commit: str) -> Remote:

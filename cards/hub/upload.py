@@ -86,7 +86,7 @@ def commit(hub: Hub, contents: Contents, before: Remote, message: str) -> str:
     for attempt in range(hub.patience.tries):
         try:
             done = hub.api.create_commit(
-                hub.repo, operations, repo_type="dataset", commit_message=message, parent_commit=before.commit
+                hub.repo, operations, repo_type=hub.kind, commit_message=message, parent_commit=before.commit
             )
             return str(done.oid)
         except Exception as error:  # whatever broke, what counts is what the repository holds now

@@ -1,5 +1,6 @@
 """Files: atomic, and honest about where their rows come from."""
 
+import hashlib
 from pathlib import Path
 
 import pyarrow as pa
@@ -59,3 +60,12 @@ def test_a_folders_digest_sees_content_and_names_but_no_records(tmp_path: Path) 
     assert store.digest(tmp_path) == before
     (tmp_path / "a.txt").rename(tmp_path / "b.txt")
     assert store.digest(tmp_path) != before
+
+
+def test_a_digest_that_is_being_taken_is_waited_for(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{n}.bin" for n in range(4)]
+    for n, path in enumerate(paths):
+        path.write_bytes(bytes([n]) * 5_000_000)
+    with store.digesting(paths):
+        found = [store.digest(path) for path in reversed(paths)]
+    assert found == [hashlib.sha256(path.read_bytes()).hexdigest() for path in reversed(paths)]
