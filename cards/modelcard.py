@@ -145,8 +145,11 @@ def parameters(folder: Path) -> int | None:
     """How many numbers the weights of a folder hold, from the headers of its safetensors files; None without any."""
     total = 0
     for path in sorted(folder.glob("*.safetensors")):
-        with path.open("rb") as file:
-            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        try:
+            with path.open("rb") as file:
+                header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        except (ValueError, OverflowError, MemoryError) as error:  # its first bytes say how long the header is
+            raise DeepicdError(f"{path} is no file of weights, or only part of one.", "Train again.") from error
         for name, tensor in header.items():
             if name != "__metadata__":
                 size = 1

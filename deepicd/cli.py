@@ -35,7 +35,7 @@ COMMANDS = {
     "bundle": ("cards.commands:bundle", "Dataset folder → submission to PhysioNet."),
     "rehydrate": ("builders.commands:rehydrate", "Bundle without notes + MIMIC → dataset folder, as it was."),
     "check-disclosure": ("cards.firewall.commands:check_disclosure", "May these files leave this machine?"),
-    "publish": ("cards.hub.commands:publish", "Card, recipe, rows or resources → Hugging Face Hub."),
+    "publish": ("cards.hub.commands:publish", "Cards, recipe, rows or resources → Hugging Face Hub."),
     "retract": ("cards.hub.commands:retract", "A published repository → private."),
 }
 COLLECTED_AFTER = 100_000

@@ -67,14 +67,15 @@ class Api:
         if user is None:
             raise Refused(401, "Invalid username or password.")
         owner = asked.get("organization") or user.name
-        id_ = f"{owner}/{asked['name']}"
+        models = "models/" if asked.get("type", "model") == "model" else ""
+        id_ = f"{models}{owner}/{asked['name']}"
         if not user.may_write(owner):
             raise Refused(403, f"You don't have the rights to create a dataset under the namespace {owner!r}")
-        url = f"{self.url}/datasets/{id_}"
+        url = f"{self.url}/{id_.removeprefix('models/') if models else f'datasets/{id_}'}"
         if id_ in self.hub.repos:
-            raise Refused(409, "You already created this dataset repo", url=url)
+            raise Refused(409, "You already created this repo", url=url)
         self.hub.create(id_, user.name, private=asked.get("visibility") == "private" and not self.hub.force_public)
-        return {"url": url, "name": id_}
+        return {"url": url, "name": id_.removeprefix("models/")}
 
     def _info(self, repo_id: str, rest: str, _: bytes, user: User | None) -> Any:
         repo = self._repo(repo_id, user)
@@ -89,7 +90,7 @@ class Api:
             return entry
 
         return {
-            "_id": "1", "id": repo.id, "author": repo.owner, "sha": commit.oid, "private": repo.private,
+            "_id": "1", "id": repo.name, "author": repo.owner, "sha": commit.oid, "private": repo.private,
             "gated": repo.gated, "disabled": False, "tags": [], "downloads": 0, "likes": 0,
             "lastModified": commit.date, "createdAt": repo.commits[0].date,
             "siblings": [sibling(path, file) for path, file in sorted(commit.tree.items())],
@@ -125,13 +126,13 @@ class Api:
         return {"files": [mode(file) for file in json.loads(body)["files"]]}
 
     def _lfs_batch(self, repo_id: str, _: str, body: bytes, user: User | None) -> Any:
-        self._repo(repo_id, user, write=True)
+        repo = self._repo(repo_id, user, write=True)
 
         def actions(wanted: dict[str, Any]) -> dict[str, Any]:
             if wanted["oid"] in self.hub.uploaded.get(repo_id, ()):
                 return wanted
             href = f"{self.url}/lfs/{repo_id}/{wanted['oid']}"
-            verify = {"href": f"{self.url}/datasets/{repo_id}.git/info/lfs/objects/verify"}
+            verify = {"href": f"{self.url}/{repo.path}.git/info/lfs/objects/verify"}
             return {**wanted, "actions": {"upload": {"href": href}, "verify": verify}}
 
         return {"transfer": "basic", "objects": [actions(wanted) for wanted in json.loads(body)["objects"]]}
@@ -190,7 +191,7 @@ class Api:
         return {
             "success": True,
             "commitOid": commit.oid,
-            "commitUrl": f"{self.url}/datasets/{repo.id}/commit/{commit.oid}",
+            "commitUrl": f"{self.url}/{repo.path}/commit/{commit.oid}",
         }
 
     def _stored(self, repo_id: str, oid: str) -> bool:

@@ -159,21 +159,30 @@ def _routed(path: str) -> tuple[str, str, str]:
             return "create", "", ""
         case ["api", "validate-yaml"]:
             return "validate-yaml", "", ""
-        case ["api", "datasets", owner, name]:
-            return "info", f"{owner}/{name}", ""
-        case ["api", "datasets", owner, name, "revision", revision]:
-            return "info", f"{owner}/{name}", revision
-        case ["api", "datasets", owner, name, ("xet-write-token" | "xet-read-token"), *rest]:
-            return "xet-token", f"{owner}/{name}", "/".join(rest)
-        case ["api", "datasets", owner, name, step, *rest]:
-            return step, f"{owner}/{name}", "/".join(rest)
-        case ["lfs", owner, name, oid]:
-            return "lfs-put", f"{owner}/{name}", oid
+        case ["api", ("datasets" | "models") as kind, owner, name]:
+            return "info", _id(kind, owner, name), ""
+        case ["api", ("datasets" | "models") as kind, owner, name, "revision", revision]:
+            return "info", _id(kind, owner, name), revision
+        case ["api", ("datasets" | "models") as kind, owner, name, ("xet-write-token" | "xet-read-token"), *rest]:
+            return "xet-token", _id(kind, owner, name), "/".join(rest)
+        case ["api", ("datasets" | "models") as kind, owner, name, step, *rest]:
+            return step, _id(kind, owner, name), "/".join(rest)
+        case ["lfs", *repo, oid]:
+            return "lfs-put", "/".join(repo), oid
         case ["datasets", owner, name, "info", "lfs", "objects", step]:
             return f"lfs-{step}", f"{owner}/{name.removesuffix('.git')}", ""
+        case [owner, name, "info", "lfs", "objects", step]:
+            return f"lfs-{step}", _id("models", owner, name.removesuffix(".git")), ""
         case ["datasets", owner, name, "resolve", *rest]:
             return "resolve", f"{owner}/{name}", "/".join(rest)
+        case [owner, name, "resolve", *rest]:
+            return "resolve", _id("models", owner, name), "/".join(rest)
     return "unknown", "", path
+
+
+def _id(kind: str, owner: str, name: str) -> str:
+    """Of a dataset OWNER/NAME, of a model models/OWNER/NAME: the two have names of their own."""
+    return f"{'models/' if kind == 'models' else ''}{owner}/{name}"
 
 
 if __name__ == "__main__":

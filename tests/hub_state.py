@@ -75,7 +75,17 @@ class Repo:
 
     @property
     def owner(self) -> str:
-        return self.id.split("/")[0]
+        return self.id.split("/")[-2]
+
+    @property
+    def name(self) -> str:
+        """As users write it: a model's id here is models/OWNER/NAME, a dataset's OWNER/NAME."""
+        return self.id.removeprefix("models/")
+
+    @property
+    def path(self) -> str:
+        """Where the server shows it."""
+        return self.name if self.id.startswith("models/") else f"datasets/{self.id}"
 
     @property
     def head(self) -> Commit:

@@ -105,6 +105,8 @@ def _refused_unread(file: Sent) -> str | None:
     match file.kind:
         case "rows":
             return "rows of credentialed records, or that do not say what of"
+        case "weights":
+            return "weights, which can repeat what they have read, of credentialed or unknown records"
         case "ledger":
             return "a ledger or journal of work on credentialed or unknown records"
         case "log":

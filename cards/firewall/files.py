@@ -14,16 +14,18 @@ from deepicd import runs, store
 from deepicd.errors import DeepicdError
 from deepicd.store import Origin
 
-Kind = Literal["rows", "ledger", "log", "record", "text", "picture", "other"]
+Kind = Literal["rows", "weights", "ledger", "log", "record", "text", "picture", "other"]
 
 TEXTS = {
     ".bib", ".cff", ".csv", ".html", ".ipynb", ".j2", ".json", ".md", ".py", ".rst", ".sql", ".svg", ".tex", ".toml",
     ".tsv", ".txt", ".xml", ".yaml", ".yml",
 }  # fmt: skip
+# Of models and of what trains them: optimizer, states, adapters.
+WEIGHTS = {".bin", ".ckpt", ".distcp", ".gguf", ".npz", ".onnx", ".pt", ".pth", ".safetensors"}
 LOGS = {".err", ".log", ".out"}
 PLAIN = {"LICENSE", "COPYING", "CITATION", "README", "NOTICE", ".gitattributes", ".gitignore"}
 # Stages whose outputs are for the machine: exact counts, lists of ids. `card` writes what is meant to be shown.
-INTERNAL = {"assemble", "audit", "build", "distill", "judge", "synthesize"}
+INTERNAL = {"assemble", "audit", "build", "distill", "judge", "synthesize", "train grpo", "train sft"}
 
 Known = dict[Path, tuple[Path | None, runs.Record | None]]
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -48,6 +50,8 @@ class Sent:
             return "record"
         if suffix == ".parquet":
             return "rows"
+        if suffix in WEIGHTS:
+            return "weights"
         if suffix == ".jsonl":
             return "ledger"
         if suffix in LOGS:

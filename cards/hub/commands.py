@@ -2,6 +2,7 @@
 
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -30,6 +31,8 @@ records = click.option(
 @click.option("--gated", is_flag=True, help="Let the owner admit each reader by hand.")
 @click.option("--responsible", metavar="SENTENCE", help="For credentialed rows: the sentence that the refusal names.")
 @click.option("--permission", metavar="SENTENCE", help="For descriptions: who permitted to pass them on, and when.")
+@click.option("--notes-from", type=click.Path(path_type=Path, exists=True),
+              help="For a model that read credentialed notes: where they are, if not where they were.")  # fmt: skip
 @click.option(
     "--overwrite", is_flag=True, help="Also replace a card that was edited there, and files of another --what."
 )
@@ -50,6 +53,7 @@ def publish(
     gated: bool,
     responsible: str | None,
     permission: str | None,
+    notes_from: Path | None,
     overwrite: bool,
     full_reload: bool,
     dry_run: bool,
@@ -61,12 +65,16 @@ def publish(
 ) -> None:
     """Publish OUT to the repository REPO (OWNER/NAME) of the Hugging Face Hub; the card alone unless --what says more.
 
+    OUT is a dataset folder, one of guidelines or descriptions, or a run of `deepicd train`: of that the card, never the
+    weights, to a repository of models.
+
     Private unless --public is said. Everything passes the firewall first (deepicd check-disclosure); rows that descend
     from credentialed records go nowhere by default. One commit or none; what arrived is read again by a fresh process
     and compared. Running it again sends nothing twice. The token is that of HF_TOKEN or `hf auth login`.
 
     \b
     deepicd publish out/dataset clinic/mimic-reason --what recipe --dry-run
+    deepicd publish out/sft-7b clinic/deepicd-sft-7b
     """
     from cards.hub.environment import prepare
 
@@ -89,6 +97,7 @@ def publish(
             wish=Wish(public, gated, responsible, overwrite),
             patience=Patience(timeout, tries, wait),
             permission=permission,
+            notes_from=notes_from,
             records=records,
             dry_run=dry_run,
             reread=nullcontext(compare),
@@ -110,8 +119,18 @@ def publish(
 @timeout
 @tries
 @first_wait
-def retract(repo: str, endpoint: str | None, records: Path | None, timeout: float, tries: int, wait: float) -> None:
-    """Make the repository REPO private, and say what that does not undo.
+@click.option("--kind", type=click.Choice(["dataset", "model"]),
+              help="Needed where a dataset and a model have the same name.")  # fmt: skip
+def retract(
+    repo: str,
+    endpoint: str | None,
+    records: Path | None,
+    timeout: float,
+    tries: int,
+    wait: float,
+    kind: Literal["dataset", "model"] | None,
+) -> None:
+    """Make the repository REPO private, of a dataset or of a model, and say what that does not undo.
 
     \b
     deepicd retract clinic/mimic-reason
@@ -119,12 +138,11 @@ def retract(repo: str, endpoint: str | None, records: Path | None, timeout: floa
     from cards.hub.environment import prepare
 
     address = prepare(endpoint)
-    from cards.hub.client import Hub
-    from cards.hub.retract import REMAINS
+    from cards.hub.retract import REMAINS, found
     from cards.hub.retract import retract as close
     from cards.hub.trouble import Patience
 
-    before, now = close(Hub(repo, address, Patience(timeout, tries, wait)), records)
+    before, now = close(found(repo, address, Patience(timeout, tries, wait), kind), records)
     click.echo(f"{repo} was {before.visibility} and is {now.visibility}.")
     for line in REMAINS:
         click.echo(f"- {line}")

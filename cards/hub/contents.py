@@ -1,6 +1,6 @@
 """What a publication consists of: names in the repository, and the files that they are here.
 
-    card        README.md without configs, card/*.png
+    card        README.md without configs, card/*.png; likewise of a trained model (cards.hub.trained)
     recipe      the same and recipe/… (cards.hub.recipe)
     rows        README.md, card/*.png, {traces,sft,grpo}/*.parquet, run.json without paths
     resources   README.md, guidelines/fy2025/…, descriptions/descriptions.parquet
@@ -18,7 +18,8 @@ from typing import Literal
 from cards.card import write_card
 from cards.firewall.check import check_files
 from cards.firewall.files import Sent, sent
-from cards.hub import front, recipe, resources
+from cards.hub import front, recipe, resources, trained
+from cards.hub.client import RepoKind
 from deepicd import runs, store
 from deepicd.errors import DeepicdError
 from deepicd.schema import DATASET
@@ -50,11 +51,19 @@ class Contents:
     """Where the notes are that no text may repeat."""
     not_sent: Sequence[str] = ()
     """Files of the folder that are none of it."""
+    kind: RepoKind = "dataset"
 
     @property
     def protected(self) -> bool:
         """Whether it holds credentialed rows."""
         return self.what == "rows" and self.origin == "mimic"
+
+    def owns(self, name: str) -> bool:
+        """Whether a file of the repository is a publication's, by its name: what a publication no longer has goes."""
+        if self.kind == "model":
+            return name == README or name.startswith(SHARED)
+        folders = (folder for folders in FOLDERS.values() for folder in folders)
+        return name in (README, RECORD) or name.startswith((*SHARED, *folders))
 
     @property
     def size(self) -> int:
@@ -74,17 +83,28 @@ class Contents:
         check_files(looked_at, self.notes_from).refuse()
 
 
-def gather(out: Path, what: What, repo: str, staging: Path, permission: str | None = None) -> Contents:
+def gather(
+    out: Path,
+    what: What,
+    repo: str,
+    staging: Path,
+    permission: str | None = None,
+    notes_from: Path | None = None,
+) -> Contents:
     """The contents of a publication of OUT; what is made for it is written to `staging`. Raises DeepicdError."""
+    found = runs.read(out)
+    if found and trained.is_run(found):
+        files, origin, notes, others = trained.gather(out, found, what, staging, notes_from)
+        return Contents("card", files, {}, origin, notes, others, "model")
     if what == "resources":
         return Contents("resources", *resources.gather(out, staging, permission))
     record = runs.required(out, "assemble")
     _whole(out, record)
     write_card(out)
-    origin: Origin = record["origin"]
+    origin = record["origin"]
     readme = (out / README).read_text(encoding="utf-8")
     pictures = {f"card/{path.name}": path for path in sorted((out / "card").glob("*.png"))}
-    notes_from = out if origin == "mimic" else None
+    notes = out if origin == "mimic" else None
     outputs = {name: out / name for name in record["outputs"] if name.endswith(".parquet")}
     if what == "rows":
         store.write_text(staging / README, front.of_rows(readme, repo))
@@ -101,7 +121,7 @@ def gather(out: Path, what: What, repo: str, staging: Path, permission: str | No
         made = {path.relative_to(staging).as_posix(): path for path in sorted(staging.rglob("*")) if path.is_file()}
         outputs, configs = {}, {}
     files = {**made, **pictures, **outputs}
-    return Contents(what, files, configs, origin, notes_from, _others(out, record) if what == "rows" else ())
+    return Contents(what, files, configs, origin, notes, _others(out, record) if what == "rows" else ())
 
 
 def _whole(out: Path, record: runs.Record) -> None:

@@ -7,6 +7,7 @@ import yaml
 from deepicd.errors import DeepicdError
 
 ROWS = ("configs", "dataset_info")  # what names files and counts of rows
+WEIGHTS = ("library_name", "pipeline_tag")  # what offers to load a model
 FENCE = "---\n"
 PLACEHOLDER = "PATH_OR_REPOSITORY"  # what the card's snippets load
 
@@ -15,6 +16,13 @@ NOTICE = """\
 > Who has access to MIMIC-IV and MIMIC-IV-Note makes the rows with deepicd {version}; the command lines stand in its
 > README. `load_dataset` then loads the folder that it writes.
 """
+NO_WEIGHTS = """\
+> **No weights are in this repository**, only the card. {why}
+> Who has the data makes them with deepicd {version} from the recipe below.
+"""
+HAVE_READ = (
+    "They have read credentialed notes and can repeat them: PhysioNet's terms keep them among people who have signed."
+)
 CREDENTIALED = (
     "They descend from credentialed records, which PhysioNet's terms keep among people who have signed for them."
 )
@@ -46,8 +54,22 @@ def without_rows(readme: str, *, holds: str, credentialed: bool, version: str) -
     for key in ROWS:
         values.pop(key, None)
     notice = NOTICE.format(holds=holds, why=CREDENTIALED if credentialed else ELSEWHERE, version=version)
+    return joined(values, _noticed(body, notice))
+
+
+def without_weights(readme: str, *, credentialed: bool, version: str) -> str:
+    """The card of a repository that holds no model: nothing that offers to load one, and a word on why."""
+    values, body = parted(readme)
+    for key in WEIGHTS:
+        values.pop(key, None)
+    notice = NO_WEIGHTS.format(why=HAVE_READ if credentialed else ELSEWHERE, version=version)
+    return joined(values, _noticed(body, notice))
+
+
+def _noticed(body: str, notice: str) -> str:
+    """The text of a card with a notice below its heading."""
     heading, newline, rest = body.lstrip("\n").partition("\n")
-    return joined(values, f"\n{heading}{newline}\n{notice}{rest}")
+    return f"\n{heading}{newline}\n{notice}{rest}"
 
 
 def difference(theirs: str, ours: str) -> str:

@@ -1,6 +1,7 @@
 """What was done to a repository, kept here: who took responsibility in which words, what was committed, what it was.
 
-publications/<owner>--<name>/journal.jsonl, beside the folder that was published; only ever appended to.
+publications/<owner>--<name>/journal.jsonl, of a model models--<owner>--<name>/journal.jsonl, beside the folder that was
+published; only ever appended to.
 """
 
 import json
@@ -17,8 +18,8 @@ FOLDER = "publications"
 class Journal:
     """The lines of one repository, in order."""
 
-    def __init__(self, records: Path, repo: str, endpoint: str) -> None:
-        self.folder = records / repo.replace("/", "--")
+    def __init__(self, records: Path, repo: str, endpoint: str, kind: str = "dataset") -> None:
+        self.folder = records / f"{'models--' if kind == 'model' else ''}{repo.replace('/', '--')}"
         self.path, self._endpoint = self.folder / "journal.jsonl", endpoint
 
     def add(self, event: str, **more: Any) -> None:

@@ -60,6 +60,7 @@ def publish(
     wish: Wish = Wish(),  # noqa: B008 - frozen
     patience: Patience = Patience(),  # noqa: B008 - frozen
     permission: str | None = None,
+    notes_from: Path | None = None,
     records: Path | None = None,
     full: bool = False,
     dry_run: bool = False,
@@ -75,13 +76,13 @@ def publish(
     early = what == "rows" and not dry_run
     fresh = reload.readers(endpoint, patience.timeout, out if early else None, full=full)
     with tempfile.TemporaryDirectory() as staging, reread or fresh as compare:
-        contents = gather(out, what, repo, Path(staging), permission)
+        contents = gather(out, what, repo, Path(staging), permission, notes_from)
         rules.may_leave(contents, wish, repo, endpoint)
         contents.check()
-        hub = Hub(repo, endpoint, patience, token)
+        hub = Hub(repo, endpoint, patience, token, contents.kind)
         account = hub.account()
         _may_write(account, repo)
-        journal = Journal(records or out.resolve().parent / FOLDER, repo, endpoint)
+        journal = Journal(records or out.resolve().parent / FOLDER, repo, endpoint, hub.kind)
         before = hub.look()
         if before:
             rules.fits(contents, wish, before, repo)
@@ -163,7 +164,7 @@ def plan(contents: Contents, hub: Hub, before: Remote | None, wish: Wish, out: P
     gate = "opened by hand" if wish.gated or (before and before.gated == "manual") else "none"
     lines = [
         f"{out} → {hub.repo} at {urlsplit(hub.endpoint).netloc}",
-        f"  what        {contents.what} ({contents.origin})",
+        f"  what        {contents.what}{' of a model' if contents.kind == 'model' else ''} ({contents.origin})",
         f"  repository  {before.visibility if before else 'new, private'}{f'; {becomes}' if becomes else ''}",
         f"  gate        {gate}",
         f"  files       {len(contents.files):,}, {contents.size / 1e6:,.1f} MB: {wanted}",

@@ -1,9 +1,11 @@
 """A repository made private again, and what that does not undo."""
 
 from pathlib import Path
+from typing import get_args
 
-from cards.hub.client import Hub, Remote
+from cards.hub.client import Hub, Remote, RepoKind
 from cards.hub.journal import FOLDER, Journal
+from cards.hub.trouble import Patience
 from deepicd.errors import DeepicdError
 
 REMAINS = (
@@ -12,6 +14,15 @@ REMAINS = (
     "Its name may still be found in collections, search engines and the lists of those who liked it.",
     "To remove the contents themselves, delete the repository on the Hub; no command of deepicd does that.",
 )
+
+
+def found(repo: str, endpoint: str, patience: Patience, kind: RepoKind | None = None) -> Hub:
+    """The repository of this name, of datasets or of a model. Raises DeepicdError where it has to be said which."""
+    hubs = [Hub(repo, endpoint, patience, kind=one) for one in ([kind] if kind else get_args(RepoKind))]
+    there = [hub for hub in hubs if len(hubs) == 1 or hub.look()]
+    if len(there) > 1:
+        raise DeepicdError(f"{repo} is the name of a dataset and of a model.", "Say which: --kind dataset or model")
+    return there[0] if there else hubs[0]
 
 
 def retract(hub: Hub, records: Path | None = None) -> tuple[Remote, Remote]:
@@ -25,7 +36,7 @@ def retract(hub: Hub, records: Path | None = None) -> tuple[Remote, Remote]:
     if not now.private:
         raise DeepicdError(f"{hub.repo} is still {now.visibility}.", "Make it private in its settings on the Hub, now.")
     if records or Path(FOLDER).is_dir():
-        Journal(records or Path(FOLDER), hub.repo, hub.endpoint).add(
+        Journal(records or Path(FOLDER), hub.repo, hub.endpoint, hub.kind).add(
             "retracted", commit=now.commit, was=before.visibility
         )
     return before, now

@@ -5,8 +5,10 @@ repository; then they go where nobody reads whom the owner has not let in: priva
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
+from cards.firewall.files import WEIGHTS
 from cards.hub.client import Remote
 from cards.hub.contents import FOLDERS, Contents
 from deepicd.errors import DeepicdError
@@ -59,6 +61,13 @@ def fits(contents: Contents, wish: Wish, remote: Remote, repo: str) -> None:
         raise DeepicdError(
             f"{repo} is {remote.visibility}: nothing was sent.", "Say --public if that is meant, or name another one."
         )
+    if contents.kind == "model":
+        if weights := sorted(name for name in remote.files if Path(name).suffix in WEIGHTS):
+            raise DeepicdError(
+                f"{repo} holds weights, {weights[0]} among them, and the card says that there are none.",
+                "Name a repository of its own for the card.",
+            )
+        return
     other = sorted(
         name
         for name in remote.files

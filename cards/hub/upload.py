@@ -16,7 +16,7 @@ from cards.firewall.check import check_files
 from cards.firewall.files import Sent
 from cards.hub import front, trouble
 from cards.hub.client import Hub, Remote, RemoteFile
-from cards.hub.contents import FOLDERS, README, RECORD, SHARED, Contents
+from cards.hub.contents import README, Contents
 from deepicd import store
 from deepicd.errors import DeepicdError
 
@@ -50,10 +50,7 @@ def changes(contents: Contents, there: Mapping[str, RemoteFile]) -> Changes:
             found.unchanged.append(name)
         else:
             found.changed.append(name)
-    ours = (*SHARED, *(folder for folders in FOLDERS.values() for folder in folders))
-    found.gone.extend(
-        name for name in there if name not in contents.files and (name.startswith(ours) or name in (README, RECORD))
-    )
+    found.gone.extend(name for name in there if name not in contents.files and contents.owns(name))
     return found
 
 

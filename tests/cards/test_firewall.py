@@ -94,14 +94,14 @@ def test_rows_ledgers_logs_records_and_exact_counts_of_credentialed_runs_are_ref
     cohort = write_cohort(tmp_path / "cohort", 30, "mimic")
     (cohort / "00000.jsonl").write_text('{"origin": "mimic"}\n')
     (cohort / "run.log").write_text("fine\n")
-    (cohort / "rows.bin").write_bytes(b"\1\2")
+    (cohort / "rows.dat").write_bytes(b"\1\2")
     (cohort / "wide.txt").write_bytes("10000032".encode("utf-16"))
     found = {finding.name: finding.reason for finding in check(cohort).findings}
     assert found["train.parquet"] == "rows of credentialed records, or that do not say what of"
     assert found["00000.jsonl"].startswith("a ledger")
     assert found["run.log"].startswith("a log")
     assert found["run.json"].startswith("a run's record")
-    assert found["rows.bin"].startswith("content that cannot be looked into")
+    assert found["rows.dat"].startswith("content that cannot be looked into")
     assert found["wide.txt"] == "text that cannot be read as UTF-8"
 
 

@@ -212,3 +212,10 @@ def test_a_template_of_ones_own_may_use_parts_of_ours(tmp_path: Path, deepicd: D
 def test_a_folder_of_another_stage_has_no_card(tmp_path: Path) -> None:
     with pytest.raises(DeepicdError, match="holds no finished run"):
         write_card(tmp_path)
+
+
+def test_weights_that_are_cut_short_are_an_error_in_words(tmp_path: Path) -> None:
+    run = trained(tmp_path)
+    (run / "model.safetensors").write_bytes((10**6).to_bytes(8, "little") + b'{"weight"')
+    with pytest.raises(DeepicdError, match="is no file of weights, or only part of one"):
+        write_card(run)

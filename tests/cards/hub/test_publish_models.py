@@ -1,0 +1,167 @@
+"""Cards of trained models: what of a run's folder goes to the Hub, and all that does not."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import Deepicd
+from hub_state import Fault, blob
+
+from cards.hub import front
+from cards.hub.retract import found, retract
+from cards.hub.trouble import Patience
+from deepicd import runs, store
+from deepicd.errors import DeepicdError
+
+from .conftest import Loopback, Run, Send
+
+LEVEL = {"macro_precision": 0.5, "macro_recall": 0.5, "macro_f1": 0.5, "accuracy": 0.5, "classes": 3}
+
+
+def trained(folder: Path, dataset: Path) -> Path:
+    """A run's folder as `deepicd train sft` leaves it, of the dataset's origin, with an evaluation."""
+    record = runs.required(dataset, "assemble")
+    losses = [{"step": step, "loss": 2 / step} for step in range(1, 9)]
+    options = {"name": "sft-7b", "model": "Qwen/Qwen2.5-7B-Instruct", "learning_rate": 2e-5}
+    plan = runs.plan("train sft", options=options, inputs={"dataset": dataset / "sft"})
+    with runs.kept_folder(folder / "run", plan, record["origin"]) as run:
+        run.counts |= {"rows": {"train": 1234}, "steps": 8, "losses": losses}
+        for name in ("model/config.json", ".checkpoints/checkpoint-8/optimizer.pt"):
+            store.write_text(run.folder / name, "{}")
+        header = b'{"weight": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}}'
+        (run.folder / "model" / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(24))
+        store.write_text(run.folder / "train.log", "epoch 1")
+    store.write_text(folder / "run" / "answers.jsonl", '{"note_id": "1"}\n')
+    store.write_json(folder / "run" / "metrics.json", {"chapter": LEVEL, "category": LEVEL, "full": LEVEL})
+    return folder / "run"
+
+
+def test_the_card_of_a_trained_model_arrives_and_nothing_else(
+    loopback: Loopback, run: Run, credentialed: Path, tmp_path: Path
+) -> None:
+    repo, out = loopback.new(), trained(tmp_path, credentialed)
+    outcome = run("publish", out, repo, "--what", "card")
+    assert outcome.code == 0, outcome.err
+    assert "card of a model (mimic)" in outcome.out
+    assert "not sent    .checkpoints, answers.jsonl, metrics.json, model, run.json, train.log" in outcome.out
+    assert "2 of 2 files read again" in outcome.out
+    assert f"{loopback.url}/{repo} is private" in outcome.out
+    there = loopback.hub.repos[f"models/{repo}"]
+    assert repo not in loopback.hub.repos
+    assert set(there.head.tree) == {".gitattributes", "README.md", "card/losses.png"}
+    assert all(state.private for state in loopback.states(f"models/{repo}"))
+    values, body = front.parted(there.head.tree["README.md"].content.decode())
+    assert "**No weights are in this repository**" in body
+    assert "can repeat them" in body
+    assert "pipeline_tag" not in values
+    assert values["model-index"]
+    again = run("publish", out, repo)
+    assert "nothing to send, it holds all of it already" in again.out
+    assert len(there.commits) == 2
+
+
+def test_a_dry_run_asks_and_changes_nothing(loopback: Loopback, send: Send, made_up: Path, tmp_path: Path) -> None:
+    repo = loopback.new()
+    plan = send(trained(tmp_path, made_up), repo, dry_run=True)
+    assert "repository  new, private" in plan
+    assert "card/losses.png" in plan
+    assert f"models/{repo}" not in loopback.hub.repos
+
+
+@pytest.mark.parametrize("what", ["rows", "recipe", "resources"])
+def test_of_a_trained_model_nothing_but_the_card_is_published(
+    what: str, loopback: Loopback, send: Send, made_up: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(DeepicdError, match="of a trained model only the card is published"):
+        send(trained(tmp_path, made_up), loopback.new(), what)
+
+
+def test_a_card_goes_into_no_repository_with_weights_and_leaves_other_files(
+    loopback: Loopback, send: Send, made_up: Path, tmp_path: Path
+) -> None:
+    repo, out = loopback.new(), trained(tmp_path, made_up)
+    there = loopback.hub.create(f"models/{repo}", "sam")
+    tree = dict(there.head.tree)
+    there.commit("sam", "mine", {**tree, "sft/notes.txt": blob(b""), "run.json": blob(b""), "card/old.png": blob(b"")})
+    done = send(out, repo)
+    assert done.changes.gone == ["card/old.png"]
+    assert {"sft/notes.txt", "run.json"} < set(there.head.tree)
+    there.commit("sam", "weights", {**there.head.tree, "model.safetensors": blob(b"{}")})
+    with pytest.raises(DeepicdError, match=r"holds weights, model\.safetensors among them"):
+        send(out, repo)
+
+
+def test_a_passage_of_the_notes_does_not_leave_in_a_models_card(
+    loopback: Loopback, send: Send, credentialed: Path, tmp_path: Path
+) -> None:
+    out = trained(tmp_path, credentialed)
+    record = store.read_json(out / "run.json")
+    record["options"]["purpose"] = "On day 1 she felt pressure behind the breastbone, and it woke her"
+    store.write_json(out / "run.json", record)
+    with pytest.raises(DeepicdError, match="8 words in a row"):
+        send(out, loopback.new())
+
+
+def test_the_notes_of_a_credentialed_model_must_be_at_hand(
+    loopback: Loopback, run: Run, credentialed: Path, tmp_path: Path
+) -> None:
+    out, repo = trained(tmp_path, credentialed), loopback.new()
+    record = store.read_json(out / "run.json")
+    record["inputs"]["dataset"]["path"] = str(tmp_path / "moved" / "sft")
+    store.write_json(out / "run.json", record)
+    refused = run("publish", out, repo, "--dry-run")
+    assert refused.code == 1
+    assert "--notes-from DIR" in refused.err
+    assert run("publish", out, repo, "--dry-run", "--notes-from", credentialed).code == 0
+
+
+def test_check_disclosure_refuses_what_a_credentialed_run_holds_by_name(
+    credentialed: Path, tmp_path: Path, deepicd: Deepicd
+) -> None:
+    out = trained(tmp_path, credentialed)
+    outcome = deepicd("check-disclosure", out)
+    assert outcome.code == 1
+    for name, reason in (
+        ("model/model.safetensors", "weights, which can repeat what they have read"),
+        (".checkpoints/checkpoint-8/optimizer.pt", "weights"),
+        ("train.log", "a log"),
+        ("answers.jsonl", "a ledger"),
+        ("run.json", "a run's record"),
+    ):
+        assert f"{name}: {reason}" in outcome.out
+
+
+def test_retract_finds_a_model_and_asks_where_a_dataset_has_the_same_name(
+    loopback: Loopback, run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    repo = loopback.new()
+    loopback.hub.create(f"models/{repo}", "sam", private=False)
+    outcome = run("retract", repo)
+    assert outcome.code == 0, outcome.err
+    assert f"{repo} was public and is private." in outcome.out
+    assert loopback.hub.repos[f"models/{repo}"].private
+    loopback.hub.create(repo, "sam", private=False)
+    assert "--kind dataset or model" in run("retract", repo).err
+    monkeypatch.setenv("HF_TOKEN", "hf_write")
+    _, now = retract(found(repo, loopback.url, Patience(5, 2, 0), "dataset"), tmp_path)
+    assert now.private
+
+
+def test_the_yaml_of_a_models_card_is_still_yaml(loopback: Loopback, send: Send, made_up: Path, tmp_path: Path) -> None:
+    repo = loopback.new()
+    send(trained(tmp_path, made_up), repo)
+    text = loopback.hub.repos[f"models/{repo}"].head.tree["README.md"].content.decode()
+    assert json.dumps(yaml.safe_load(text.split("---\n")[1])["base_model"]) == '"Qwen/Qwen2.5-7B-Instruct"'
+
+
+def test_a_commit_of_a_model_whose_answer_was_lost_is_recognised(
+    loopback: Loopback, send: Send, made_up: Path, tmp_path: Path
+) -> None:
+    repo = loopback.new()
+    for step in ("create", "lfs-put", "commit"):
+        loopback.hub.faults.append(Fault(step, "lost", repo=f"models/{repo}", token="" if step == "create" else None))
+    done = send(trained(tmp_path, made_up), repo)
+    loopback.hub.faults.clear()
+    assert len(loopback.hub.repos[f"models/{repo}"].commits) == 2
+    assert done.commit == loopback.hub.repos[f"models/{repo}"].head.oid
