@@ -16,13 +16,13 @@ from cards.counts import BUCKETS, counts
 from cards.frontmatter import AGREEMENT, LICENCE, LICENCE_LINK, front_matter
 from cards.rendering import TEMPLATES, render
 from cards.statistics import PAPER, Bin, Statistics, histogram, lengths, statistics
-from cards.suppression import Key, Published
 from deepicd import runs, store
 from deepicd.cells import SMALLEST_CELL
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import CHAPTERS
 from deepicd.schema import DATASET, SPLITS
 from deepicd.store import Origin
+from deepicd.suppression import Key, Published
 
 README = "README.md"
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from cards.statistics import Statistics
-from cards.suppression import Published
 from deepicd.schema import SPLITS
 from deepicd.store import Origin
+from deepicd.suppression import Published
 
 SIZES = [(1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M")]
 LICENCE = "PhysioNet Credentialed Health Data License 1.5.0"

@@ -16,7 +16,9 @@ from typing import Any
 from cards.frontmatter import AGREEMENT, LICENCE, LICENCE_LINK, licence
 from cards.rendering import TEMPLATES, render
 from deepicd import runs, store
+from deepicd.cells import SMALLEST_CELL
 from deepicd.errors import DeepicdError
+from deepicd.store import Origin
 
 COMMANDS = {"train sft": "supervised fine-tuning", "train grpo": "reinforcement learning (GRPO)"}
 LEVELS = {"chapter": "chapter", "category": "category (three characters)", "full": "full code"}
@@ -48,9 +50,9 @@ def write_card(run: Path, record: runs.Record, template: Path | None = None) -> 
     done = runs.finished(run / "card", plan)
     if done and readme.is_file() and store.digest(readme) == done["counts"]["readme_sha256"]:
         return done
-    told = fields(run, record, measured[1] if measured else None)
+    told = fields(run, record, measured[1] if measured else None, careful=origin(run, record) == "mimic")
     text = render(template or "model.md.j2", told)
-    with runs.kept_folder(run / "card", plan, record["origin"]) as made:
+    with runs.kept_folder(run / "card", plan, origin(run, record)) as made:
         _draw(made.folder, told)
         store.write_text(readme, f"---\n{front_matter(told)}---\n\n{text}")
         made.counts |= {"readme_sha256": store.digest(readme)}
@@ -72,8 +74,27 @@ def metrics(run: Path) -> tuple[Path, dict[str, Any]] | None:
     return found[0], value
 
 
-def fields(run: Path, record: runs.Record, measured: dict[str, Any] | None) -> dict[str, Any]:
-    """What the template of a model may name."""
+def origin(run: Path, record: runs.Record) -> Origin:
+    """That of the training, or of the evaluation beside it that the card shows."""
+    measured = metrics(run)
+    evaluation = runs.read(measured[0].parent) if measured else None
+    return store.combined(one["origin"] for one in (record, evaluation) if one)
+
+
+def shown(measured: Mapping[str, Any]) -> dict[str, Any]:
+    """An evaluation of credentialed notes without the accuracies that would tell of one to nine of them (None)."""
+    found = dict(measured)
+    for level in LEVELS:
+        if level in found and found[level].get("accuracy") is not None and "rows" in found:
+            right = round(found[level]["accuracy"] * found["rows"])
+            if 0 < right < SMALLEST_CELL or 0 < found["rows"] - right < SMALLEST_CELL:
+                found[level] = found[level] | {"accuracy": None}
+    return found
+
+
+def fields(run: Path, record: runs.Record, measured: dict[str, Any] | None, *, careful: bool = True) -> dict[str, Any]:
+    """What the template of a model may name. `careful`: whether training or evaluation read credentialed notes."""
+    measured = shown(measured) if measured and careful else measured
     options, lineage = record["options"], record["lineage"]
     credentialed = record["origin"] == "mimic"
     size = parameters(run / "model") or parameters(run)
@@ -84,6 +105,7 @@ def fields(run: Path, record: runs.Record, measured: dict[str, Any] | None) -> d
         "name": options.get("name", run.name),
         "origin": record["origin"],
         "credentialed": credentialed,
+        "careful": careful,
         "how": COMMANDS[record["command"]],
         "stage": record["command"],
         "base": _named(base),
@@ -127,7 +149,7 @@ def front_matter(told: Mapping[str, Any]) -> str:
         )
         for level, name in LEVELS.items()
         for metric in METRICS
-        if told["measured"] and metric in told["measured"].get(level, {})
+        if told["measured"] and told["measured"].get(level, {}).get(metric) is not None
     ]
     data = ModelCardData(
         language=["en"],
@@ -195,4 +217,4 @@ def _draw(folder: Path, told: Mapping[str, Any]) -> None:
         losses = told["counts"]["losses"]
         modelfigures.curve(folder / "losses.png", [(one["step"], one["loss"]) for one in losses])
     if "f1" in told["figures"]:
-        modelfigures.chapter_f1(folder / "f1.png", told["chapters"], samples=not told["credentialed"])
+        modelfigures.chapter_f1(folder / "f1.png", told["chapters"], samples=not told["careful"])

@@ -72,8 +72,8 @@ def _answers(found: Mapping[str, Any]) -> Iterator[str]:
     answers = found["answers"]
     yield from ("", "## Answers", "")
     predict = answers["predict_a_code"]
-    few = "All but a few" if predict is None else f"{predict:,}"
-    yield f"{few} of {found['rows']:,} answers predict a code. The others:"
+    some = "A number that is withheld, out" if predict is None else f"{predict:,}"
+    yield f"{some} of {found['rows']:,} answers predict a code. The others:"
     yield from ("", "| reason | answers |", "|---|---:|")
     for reason, number in sorted(answers["problems"].items()):
         yield f"| {reason} | {_count(number)} |"

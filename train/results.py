@@ -3,21 +3,25 @@
     {"chapter": {"macro_precision": …, "macro_recall": …, "macro_f1": …, "accuracy": …, "classes": 21, "interval": …},
      "category": …, "full": …, "conventions": …, "chapters": […], "terciles": …, "prefix_depth": …, "answers": …}
 
-Of credentialed rows no count under ten is shown, nor a score that rests on so few (null instead).
+Of credentialed rows no count under ten is shown, nor one that others would tell, nor a score that rests on so few (null
+instead). The scores of the three levels are exact: a card that shows them withholds what they would tell.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from deepicd.cells import SMALLEST_CELL, suppressed
+import numpy as np
+
+from deepicd.cells import suppressed
 from deepicd.icd10cm import CHAPTERS, Code
 from deepicd.scoring import prefix_overlap
 from deepicd.store import Origin
 from train.metrics import AVERAGINGS, LEVELS, Averaging, macro, mask, scores, tally
 from train.predictions import NO_ANSWER
 from train.sheet import GROUPS, METRICS, Sheet, interval, samples, two_sided
+from train.shown import Answer, counted, share
 
 CONFIDENCE = 0.95
 
@@ -83,8 +87,7 @@ def results(rows: Sequence[Row], setting: Setting, other: Sequence[Row] = ()) ->
         "conventions": _conventions(sheet, with_vocabulary=setting.vocabulary is not None),
         "chapters": chapters(sheet, rows, intervals, setting.origin),
         "terciles": _terciles(sheet, values, intervals, setting.origin) if setting.train else None,
-        "prefix_depth": _depth(rows, setting.origin),
-        "answers": _answers(rows, sheet, setting.origin),
+        **_answers(rows, sheet, setting.origin),
     }
     if other:
         theirs = sheets[1].measure()
@@ -129,28 +132,30 @@ def chapters(sheet: Sheet, rows: Sequence[Row], intervals: Mapping[str, Any], or
     found = scores(counts)
     number = {chapter.number: int(counts.true[place]) for place, chapter in enumerate(CHAPTERS)}
     shown = suppressed(number) if origin == "mimic" else dict(number)
-    deeper: dict[int, Counter[str]] = {}
+    free = origin != "mimic"
+    deeper: defaultdict[int, Counter[str]] = defaultdict(Counter)
     for row in rows:
-        right = deeper.setdefault(row.truth.chapter.number, Counter())
+        right = deeper[row.truth.chapter.number]
         if row.predicted is not None:
             right["category"] += row.predicted.category == row.truth.category
             right["full"] += row.predicted == row.truth
     table = []
     for place, chapter in enumerate(CHAPTERS):
-        samples = shown[chapter.number]
-        told = bool(samples)
+        samples = shown[chapter.number] or 0
+        recall = share(int(counts.right[place]), samples, everything=free)
+        told = recall is not None
         table.append(
             {
                 "chapter": chapter.number,
                 "roman": chapter.roman,
                 "title": chapter.title,
-                "samples": samples,
+                "samples": shown[chapter.number],
                 "precision": float(found.precision[place]) if told else None,
-                "recall": float(found.recall[place]) if told else None,
+                "recall": recall,
                 "f1": float(found.f1[place]) if told else None,
                 "f1_interval": intervals.get(f"chapter.{chapter.number:02d}.f1") if told else None,
-                "category_accuracy": deeper[chapter.number]["category"] / samples if samples else None,
-                "full_accuracy": deeper[chapter.number]["full"] / samples if samples else None,
+                "category_accuracy": share(deeper[chapter.number]["category"], samples, everything=free),
+                "full_accuracy": share(deeper[chapter.number]["full"], samples, everything=free),
             }
         )
     return table
@@ -162,8 +167,10 @@ def _terciles(
     """Head, middle and tail of the training rows, at category and full code."""
     found: dict[str, Any] = {}
     for level, groups in sheet.groups.items():
-        true = tally(sheet.levels[level]).true
+        counts = tally(sheet.levels[level])
+        true = counts.true
         number = {name: int(true[members].sum()) for name, members in groups.items()}
+        right = {name: int(counts.right[members].sum()) for name, members in groups.items()}
         shown = suppressed(number) if origin == "mimic" else dict(number)
         found[level] = {
             name: {
@@ -171,33 +178,30 @@ def _terciles(
                 "classes": int((true[groups[name]] > 0).sum()),
                 "macro_f1": values[f"{level}.{name}.macro_f1"] if shown[name] else None,
                 "f1_interval": intervals.get(f"{level}.{name}.macro_f1") if shown[name] else None,
-                "accuracy": values[f"{level}.{name}.accuracy"] if shown[name] else None,
+                "accuracy": share(right[name], shown[name] or 0, everything=origin != "mimic"),
             }
             for name in GROUPS
         }
     return found
 
 
-def _depth(rows: Sequence[Row], origin: Origin) -> dict[str, Any]:
-    """How many characters predictions share with the truth, and how large a part of it that is."""
-    number = Counter(row.overlap for row in rows)
-    every = {str(depth): number[depth] for depth in range(8)}
-    return {
-        "mean": sum(depth * count for depth, count in number.items()) / len(rows),
-        "mean_share": sum(row.overlap / len(row.truth.value) for row in rows) / len(rows),
-        "rows": suppressed(every) if origin == "mimic" else every,
-    }
-
-
 def _answers(rows: Sequence[Row], sheet: Sheet, origin: Origin) -> dict[str, Any]:
-    """What became of the answers: how many predict a code, why others do not, how many codes are NIL."""
-    problems = Counter(row.problem for row in rows if row.problem)
-    problems.setdefault(NO_ANSWER, 0)
-    predict = sum(row.predicted is not None for row in rows)
-    nil = {level: int((sheet.levels[level].predicted == len(sheet.levels[level].classes)).sum()) for level in LEVELS}
-    hide = origin == "mimic"
+    """What became of the answers: how many predict a code, why others do not, how many codes are NIL; and how many
+    characters predictions share with the truth, and how large a part of it that is."""
+    nil = [sheet.levels[level].predicted == len(sheet.levels[level].classes) for level in LEVELS]
+    known = (~np.logical_or.accumulate(nil)).sum(axis=0).tolist()
+    answers = [Answer(row.problem, level, row.overlap) for row, level in zip(rows, known, strict=True)]
+    problems = sorted({NO_ANSWER, *(row.problem for row in rows if row.problem)})
+    shown = counted(answers, problems, LEVELS, everything=origin != "mimic")
     return {
-        "predict_a_code": predict if not hide or len(rows) - predict >= SMALLEST_CELL else None,
-        "problems": suppressed(dict(problems)) if hide else dict(problems),
-        "nil": {level: None if hide and 0 < count < SMALLEST_CELL else count for level, count in nil.items()},
+        "prefix_depth": {
+            "mean": sum(row.overlap for row in rows) / len(rows),
+            "mean_share": sum(row.overlap / len(row.truth.value) for row in rows) / len(rows),
+            "rows": {str(depth): number for depth, number in shown.under("depth").items()},
+        },
+        "answers": {
+            "predict_a_code": shown["predict"],
+            "problems": shown.under("problem"),
+            "nil": shown.under("nil"),
+        },
     }

@@ -36,6 +36,8 @@ records = click.option(
 @click.option(
     "--overwrite", is_flag=True, help="Also replace a card that was edited there, and files of another --what."
 )
+@click.option("--despite-differences", is_flag=True,
+              help="Also publish openly what tells small counts beside an earlier card.")  # fmt: skip
 @click.option(
     "--full-reload", is_flag=True, help="Verify by downloading everything, not by counts, digests and samples."
 )
@@ -55,6 +57,7 @@ def publish(
     permission: str | None,
     notes_from: Path | None,
     overwrite: bool,
+    despite_differences: bool,
     full_reload: bool,
     dry_run: bool,
     endpoint: str | None,
@@ -94,7 +97,7 @@ def publish(
             repo,
             what,  # type: ignore[arg-type]  # one of the choices
             address,
-            wish=Wish(public, gated, responsible, overwrite),
+            wish=Wish(public, gated, responsible, overwrite, despite_differences),
             patience=Patience(timeout, tries, wait),
             permission=permission,
             notes_from=notes_from,

@@ -52,6 +52,8 @@ class Contents:
     not_sent: Sequence[str] = ()
     """Files of the folder that are none of it."""
     kind: RepoKind = "dataset"
+    shown: Mapping[str, int | None] = field(default_factory=dict)
+    """Of a credentialed dataset the counts that the card shows, by name."""
 
     @property
     def protected(self) -> bool:
@@ -121,7 +123,8 @@ def gather(
         made = {path.relative_to(staging).as_posix(): path for path in sorted(staging.rglob("*")) if path.is_file()}
         outputs, configs = {}, {}
     files = {**made, **pictures, **outputs}
-    return Contents(what, files, configs, origin, notes, _others(out, record) if what == "rows" else ())
+    shown = store.read_json(out / "card" / "statistics.json")["counts"] if origin == "mimic" else {}
+    return Contents(what, files, configs, origin, notes, _others(out, record) if what == "rows" else (), shown=shown)
 
 
 def _whole(out: Path, record: runs.Record) -> None:

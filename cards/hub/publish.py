@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from cards.hub import reload, rules, upload
+from cards.hub import differences, reload, rules, upload
 from cards.hub.client import Account, Hub, Remote
 from cards.hub.contents import README, Contents, What, gather
 from cards.hub.journal import FOLDER, Journal
@@ -89,8 +89,11 @@ def publish(
             _not_edited(hub, contents, before, journal, wish)
             if wish.public and before.private:
                 _may_open(hub, journal, before)
-        for line in plan(contents, hub, before, wish, out):
+        beside = differences.telling(journal.folder.parent, contents.shown)
+        for line in [*plan(contents, hub, before, wish, out), *(f"  beware      {line}" for line in beside)]:
             say(line)
+        if wish.public and not wish.despite_differences:
+            differences.refuse(beside)
         if dry_run:
             return None
         return _sent(hub, contents, before, journal, wish, account, compare)
@@ -126,6 +129,7 @@ def _sent(
     journal.add(
         "committed", commit=commit, what=contents.what, protected=contents.protected, files=len(contents.files),
         readme=store.digest(contents.files[README]), account=account.name,
+        **({"shown": dict(contents.shown)} if contents.shown else {}),
     )  # fmt: skip
     now = _kept(hub, contents, commit)
     compared = compare(hub, contents, commit)

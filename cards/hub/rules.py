@@ -27,6 +27,7 @@ class Wish:
     gated: bool = False
     responsible: str | None = None
     overwrite: bool = False
+    despite_differences: bool = False
 
 
 def sentence(repo: str, endpoint: str) -> str:

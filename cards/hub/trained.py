@@ -32,7 +32,7 @@ def gather(
             "Leave --what out, or say --what card; rows and recipe are published from the dataset's folder.",
         )
     write_card(out)
-    origin = _origin(out, record)
+    origin = modelcard.origin(out, record)
     readme = (out / README).read_text(encoding="utf-8")
     text = front.without_weights(readme, credentialed=origin == "mimic", version=record["version"])
     store.write_text(staging / README, text)
@@ -40,13 +40,6 @@ def gather(
     files = {README: staging / README, **pictures}
     others = sorted({path.relative_to(out).parts[0] for path in out.rglob("*") if path.is_file()} - {README, "card"})
     return files, origin, _notes(record, notes_from) if origin == "mimic" else None, others
-
-
-def _origin(out: Path, record: runs.Record) -> Origin:
-    """That of the training, or of the evaluation that the card shows."""
-    measured = modelcard.metrics(out)
-    evaluation = runs.read(measured[0].parent) if measured else None
-    return store.combined(one["origin"] for one in (record, evaluation) if one)
 
 
 def _notes(record: runs.Record, given: Path | None) -> Path:

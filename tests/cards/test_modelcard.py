@@ -219,3 +219,20 @@ def test_weights_that_are_cut_short_are_an_error_in_words(tmp_path: Path) -> Non
     (run / "model.safetensors").write_bytes((10**6).to_bytes(8, "little") + b'{"weight"')
     with pytest.raises(DeepicdError, match="is no file of weights, or only part of one"):
         write_card(run)
+
+
+@pytest.mark.parametrize("of", ["training", "evaluation"])
+def test_an_accuracy_that_would_tell_a_few_credentialed_notes_is_withheld(tmp_path: Path, of: str) -> None:
+    run = trained(tmp_path, origin="mimic" if of == "training" else "synthetic")
+    measured = METRICS | {"full": level(0.039) | {"accuracy": 4 / 246}}
+    with runs.kept_folder(run / "evaluation", runs.plan("evaluate", options={}, inputs={}), "mimic") as evaluation:
+        store.write_json(evaluation.folder / "metrics.json", measured)
+    write_card(run)
+    text = (run / "README.md").read_text()
+    assert "| full code | 4.9 | 3.9 | 3.9 (1.9–5.9) | withheld | 20 |" in text
+    assert "| chapter | 55.5 | 54.5 | 54.5 (52.5–56.5) | 50.0 | 20 |" in text
+    assert "246" not in text
+    [model] = yaml.safe_load(text.split("---\n")[1])["model-index"]
+    names = {metric["name"] for result in model["results"] for metric in result["metrics"]}
+    assert "accuracy, full code" not in names
+    assert "accuracy, chapter" in names

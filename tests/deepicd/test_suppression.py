@@ -5,8 +5,8 @@ from collections.abc import Hashable, Iterator
 
 import pytest
 
-from cards.suppression import Counts
 from deepicd.cells import SMALLEST_CELL
+from deepicd.suppression import Counts
 
 Equation = tuple[frozenset[Hashable], int]
 

@@ -1,0 +1,39 @@
+"""Two cards of nearly the same data: what their difference tells is named, and not made public."""
+
+from pathlib import Path
+
+import pytest
+
+from deepicd.errors import DeepicdError
+
+from .conftest import Loopback, Send, dataset
+
+
+@pytest.fixture(scope="module")
+def one_more(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As `credentialed`, with one stay more."""
+    return dataset(tmp_path_factory.mktemp("one-more"), "mimic", 61)
+
+
+def test_a_card_with_one_stay_more_is_named_and_not_made_public(
+    loopback: Loopback, send: Send, credentialed: Path, one_more: Path
+) -> None:
+    first, second = loopback.new(), loopback.new()
+    send(credentialed, first)
+    plan = send(one_more, second, dry_run=True)
+    assert "beware" in plan
+    assert first in plan
+    assert "differ from this one's by one to nine" in plan
+    with pytest.raises(DeepicdError, match="Together with an earlier card"):
+        send(one_more, second, public=True)
+    assert second not in loopback.hub.repos
+    assert not send(one_more, second, public=True, despite_differences=True).remote.private
+
+
+def test_the_same_card_again_and_made_up_ones_are_nobodys_concern(
+    loopback: Loopback, send: Send, credentialed: Path, made_up: Path, tmp_path: Path
+) -> None:
+    send(credentialed, loopback.new())
+    assert "beware" not in send(credentialed, loopback.new(), "recipe", dry_run=True)
+    send(made_up, loopback.new())
+    assert "beware" not in send(dataset(tmp_path, "synthetic", 61), loopback.new(), dry_run=True)

@@ -1,0 +1,67 @@
+"""The counts of answers that an evaluation may show, so that nothing small is told, by a difference neither.
+
+How many answers predict a code, why others do not, how many are NIL at each level and how many characters they share
+with the truth are counts of the same notes, and a reader has all of them: they go through one system, as the tables of
+a card do (deepicd.suppression). A share of shown notes is a count as well, and is withheld where that is small.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from deepicd.cells import SMALLEST_CELL
+from deepicd.suppression import Counts, Key, Published
+
+DEPTHS = range(8)  # characters that a code can share with another
+
+
+class Answer(NamedTuple):
+    """One answer, as far as counts go."""
+
+    problem: str | None
+    """Why nothing is predicted; None where something is."""
+    known: int
+    """At how many levels, from the chapter down, the code is one of the vocabulary; 0 for no code."""
+    depth: int
+    """Characters shared with the true code."""
+
+
+def counted(
+    answers: Iterable[Answer], problems: Sequence[str], levels: Sequence[str], *, everything: bool
+) -> Published:
+    """The counts under 'predict', ('problem', name), ('nil', level) and ('depth', n); None for one withheld."""
+    found, every = Counter(answers), Counts()
+    silent: dict[str, list[Key]] = {name: [] for name in problems}
+    spoken: dict[tuple[int, int], Key] = {}
+    for name in problems:
+        number = sum(count for answer, count in found.items() if answer.problem == name)
+        silent[name].append(every.group(("silent", name), number))
+    for known in range(len(levels) + 1):
+        for depth in DEPTHS:
+            spoken[known, depth] = every.group((known, depth), found[Answer(None, known, depth)])
+    quiet = [group for groups in silent.values() for group in groups]
+    every.show("rows", [*quiet, *spoken.values()], cost=1e9)
+    every.show("predict", spoken.values(), cost=1e6)
+    every.guard(quiet)
+    for name, groups in silent.items():
+        every.show(("problem", name), groups)
+    for place, level in enumerate(levels):
+        beyond = [group for (known, _), group in spoken.items() if known <= place]
+        every.show(("nil", level), [*quiet, *beyond], cost=1e3)
+        every.guard([group for (known, _), group in spoken.items() if known == place])
+    for depth in DEPTHS:
+        shared = [group for (_, one), group in spoken.items() if one == depth]
+        every.show(("depth", depth), [*shared, *(quiet if depth == 0 else [])])
+        every.guard(shared)
+    return every.published(everything=everything)
+
+
+def share(part: int, whole: int, *, everything: bool) -> float | None:
+    """A part of notes whose number is shown; None for none, and where the part or the rest is of one to nine."""
+    if not whole or (not everything and (_small(part) or _small(whole - part))):
+        return None
+    return part / whole
+
+
+def _small(count: int) -> bool:
+    return 0 < count < SMALLEST_CELL
