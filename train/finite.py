@@ -1,30 +1,41 @@
 """An update whose gradient is no number is left out, and counted; one such update makes every weight NaN for good.
 
-trainer = SFTTrainer(…, callbacks=[skips := Skips()])
+trainer = SFTTrainer(…, callbacks=[(skips := Skips()).callback()])
 skips.number      # updates that were left out
 
 TRL's trainers take such a step, and what is then seen of it is a failing assertion in a GPU's sampling. verl leaves the
 update out, as is done here. A few of thousands do no harm; many in a row are a run that learns nothing.
 """
 
+from dataclasses import dataclass
 from typing import Any
-
-from transformers import TrainerCallback
 
 from deepicd.errors import DeepicdError
 
 IN_A_ROW = 10  # updates after which a run is stopped
 
 
-class Skips(TrainerCallback):  # type: ignore[misc]
-    """Called by the trainer between the clipping of gradients and the update."""
+@dataclass
+class Skips:
+    number: int = 0
+    _in_a_row: int = 0
 
-    def __init__(self) -> None:
-        self.number = 0
-        self._in_a_row = 0
+    def callback(self) -> Any:
+        """What a trainer calls."""
+        from transformers import TrainerCallback
 
-    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
-        """Raises DeepicdError after too many in a row."""
+        skips = self
+
+        class Callback(TrainerCallback):  # type: ignore[misc]
+            def on_pre_optimizer_step(
+                self, args: Any, state: Any, control: Any, model: Any = None, **_: Any
+            ) -> None:  # after the clipping of gradients, before the update
+                skips.look(model, state.global_step + 1)
+
+        return Callback()
+
+    def look(self, model: Any, step: int) -> None:
+        """Take the gradients of an update away that are no numbers. Raises DeepicdError after too many in a row."""
         if _finite(model):
             self._in_a_row = 0
             return
@@ -34,8 +45,8 @@ class Skips(TrainerCallback):  # type: ignore[misc]
         self._in_a_row += 1
         if self._in_a_row == IN_A_ROW:
             raise DeepicdError(
-                f"The gradient was no number in {IN_A_ROW} updates in a row, the last of them in step"
-                f" {state.global_step + 1}; none of them was made.",
+                f"The gradient was no number in {IN_A_ROW} updates in a row, the last of them in step {step}; none of"
+                " them was made.",
                 "Lower learning_rate, or try attention=eager, which is slow, to see whether attention is the cause.",
             )
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from deepicd import store
 from deepicd.engines.recipe import parse
+from train.finite import Skips
 from train.launch import quiet
 from train.settings import BOUNDS, Sft
 from train.watch import Told
@@ -21,8 +22,6 @@ def work(job: Path) -> None:
     from datasets import Dataset
     from transformers import AutoTokenizer, PrinterCallback, set_seed
     from trl import SFTTrainer
-
-    from train.finite import Skips
 
     quiet()
     asked = store.read_json(job / "job.json")
@@ -42,7 +41,7 @@ def work(job: Path) -> None:
         eval_dataset=splits.get("validation"),
         processing_class=AutoTokenizer.from_pretrained(asked["base"], revision=asked["revision"]),
         peft_config=_lora(recipe),
-        callbacks=[told.callback(), skips],
+        callbacks=[told.callback(), skips.callback()],
     )
     trainer.remove_callback(PrinterCallback)
     resumed = last_checkpoint(Path(asked["checkpoints"]))

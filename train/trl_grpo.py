@@ -11,6 +11,7 @@ from typing import Any
 from deepicd import store
 from deepicd.repetition import repeated
 from train import basemodel, launch, trl_reward
+from train.finite import Skips
 from train.grpo import Readied
 from train.guard import Answer, Guard, step_report
 from train.judge_reward import judge
@@ -27,8 +28,6 @@ def fit(ready: Readied, shop: Workshop) -> dict[str, Any]:
     from transformers import PrinterCallback
     from trl import GRPOTrainer
 
-    from train.finite import Skips
-
     recipe = ready.recipe
     asked = judge(recipe.judge, ready.corpus.origin) if recipe.judge_weight else None
     told, skips = Told(), Skips()
@@ -40,7 +39,7 @@ def fit(ready: Readied, shop: Workshop) -> dict[str, Any]:
         train_dataset=ready.corpus.rows("train").select(ready.fitting),
         processing_class=ready.base.chat.tokenizer,
         reward_funcs=watched.functions,
-        callbacks=[told.callback(), skips],
+        callbacks=[told.callback(), skips.callback()],
     )
     trainer.remove_callback(PrinterCallback)
     resumed = last_checkpoint(shop.checkpoints)

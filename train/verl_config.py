@@ -23,6 +23,7 @@ from train.launch import SILENT
 
 Overrides = dict[str, Any]
 REWARD = "pkg://train.verl_reward_log"
+_DASHBOARD = "+ray_kwargs.ray_init.include_dashboard"
 
 
 def overrides(ready: Readied, out: Path) -> Overrides:
@@ -91,7 +92,8 @@ def overrides(ready: Readied, out: Path) -> Overrides:
         "trainer.project_name": "deepicd",
         "trainer.experiment_name": recipe.name,
         "+ray_kwargs.ray_init.runtime_env.env_vars": environment(),
-        **({"+ray_kwargs.ray_init.address": "auto"} if recipe.nodes > 1 else {}),
+        # a cluster's dashboard is for whoever started it; here one would open a port and take up to a minute
+        **({"+ray_kwargs.ray_init.address": "auto"} if recipe.nodes > 1 else {_DASHBOARD: False}),
         **(_ON_CPU if on_cpu(ready) else {}),
     }
 
@@ -116,7 +118,6 @@ _ON_CPU: Overrides = {
     "reward.num_workers": 1,
     "ray_kwargs.ray_init.num_cpus": 64,
     "+ray_kwargs.ray_init.num_gpus": 1,
-    "+ray_kwargs.ray_init.include_dashboard": False,
     "transfer_queue.backend.SimpleStorage.num_data_storage_units": 1,
 }
 
