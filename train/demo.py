@@ -1,12 +1,14 @@
 """The paper's recipe in small: a model of two million parameters, four stages, one table. `make demo-train`
 
-    untrained ──▶ SFT ──▶ SFT + GRPO
-        └──────▶ GRPO only                 each evaluated on the same test notes, as Table 3 does
+    shipped ──▶ start ──▶ SFT ──▶ SFT + GRPO
+                  └─────▶ GRPO only               the last four evaluated on the same test notes, as Table 3 does
 
-Notes and traces of a made-up dataset are shortened first (chief complaint and the first lines of the illness; a trace's
-first and last sentence), so that a CPU gets through in minutes. All else is what a real run does: the same commands
-with the recipes tiny-sft and tiny-grpo, the same rewards, the same evaluation. The figures say that the machinery
-learns from what a made-up note holds, and nothing about medicine.
+The start stands for the instruct model of the paper: it has seen some traces, so that it writes the form and knows a
+little. From the shipped weights, which copy a given code, GRPO would find nothing to reward. Notes and traces of a
+made-up dataset are shortened (chief complaint and the first lines of the illness; a trace's first and last sentence),
+so that a CPU gets through in minutes. All else is what a real run does: the same commands with the recipes tiny-sft and
+tiny-grpo, the same rewards, the same evaluation. The figures say that the machinery learns from what a made-up note
+holds, and nothing about medicine.
 """
 
 import re
@@ -20,6 +22,7 @@ import click
 
 from deepicd import runs, store
 from deepicd.completion import Completion, parse, task, write
+from deepicd.engines.shipped import NAME
 from deepicd.errors import DeepicdError
 from deepicd.schema import DATASET, SPLITS
 from train import evaluation, generation, grpo, recipe, sft
@@ -29,8 +32,10 @@ COMMAND = "train demo"
 ANSWER = 160  # tokens of an answer at most; a shortened trace has some eighty
 SECTIONS = ("Chief Complaint", "History of Present Illness")
 LINES = 3  # of a section, at most
-RATE = 3e-3  # of the fine-tuning: what the shipped weights do best, copying a code, must be unlearned first
-PROMPTS = 16  # of a step of GRPO
+START = {"epochs": 2.0, "learning_rate": 3e-3}  # what shipped weights do best, copying a code, must be unlearned
+SFT = {"learning_rate": 2e-3}
+GRPO = {"batch": 16, "mini_batch": 16, "max_response": ANSWER, "learning_rate": 3e-4}
+AT_ONCE = 100  # answers of an evaluation
 SENTENCE = re.compile(r"(?<=[.”])\s+(?=[A-Z“])")
 
 
@@ -45,20 +50,27 @@ class Stage:
 def demo(dataset: str, out: Path, *, steps: int, epochs: float, limit: int | None, overwrite: bool) -> str:
     """Shorten, train and evaluate everything; the table and, below it, what it was made with. Raises DeepicdError."""
     short = str(shortened(dataset, out / "dataset", overwrite=overwrite))
-    fields: dict[str, Any] = {"epochs": epochs, "learning_rate": RATE}
-    base = recipe.sft(Path("tiny-sft"), **fields)
-    _say("sft", "--dataset", short, "--recipe", "tiny-sft", *_set(fields), out / "sft")
-    sft.train(short, base, out / "sft", overwrite=overwrite)
-    tuned = str(out / "sft" / "model")
-    fields = {"max_steps": steps, "max_response": ANSWER, "batch": PROMPTS, "mini_batch": PROMPTS}
-    for name, model in (("grpo", base.model), ("sft-grpo", tuned)):
-        _say("grpo", "--dataset", short, "--recipe", "tiny-grpo", "--model", model, *_set(fields), out / name)
-        grpo.train(short, recipe.grpo(Path("tiny-grpo"), model=model, **fields), out / name, overwrite=overwrite)
+
+    def fitted(name: str, model: str, fields: Mapping[str, Any]) -> str:
+        _say("sft", short, "tiny-sft", model, fields, out / name)
+        chosen = recipe.sft(Path("tiny-sft"), model=model, **fields)
+        sft.train(short, chosen, out / name, overwrite=overwrite)
+        return str(out / name / "model")
+
+    def rewarded(name: str, model: str) -> str:
+        fields = GRPO | {"max_steps": steps}
+        _say("grpo", short, "tiny-grpo", model, fields, out / name)
+        chosen = recipe.grpo(Path("tiny-grpo"), model=model, **fields)
+        grpo.train(short, chosen, out / name, overwrite=overwrite)
+        return str(out / name / "model")
+
+    start = fitted("start", NAME, START)
+    tuned = fitted("sft", start, SFT | {"epochs": epochs})
     stages = [
-        Stage("untrained", base.model),
-        Stage("GRPO only", str(out / "grpo" / "model")),
+        Stage("start", start),
+        Stage("GRPO only", rewarded("grpo", start)),
         Stage("SFT", tuned),
-        Stage("SFT + GRPO", str(out / "sft-grpo" / "model")),
+        Stage("SFT + GRPO", rewarded("sft-grpo", tuned)),
     ]
     for stage in stages:
         _evaluated(stage, short, _place(out, stage), limit, overwrite=overwrite)
@@ -67,13 +79,10 @@ def demo(dataset: str, out: Path, *, steps: int, epochs: float, limit: int | Non
     return printed
 
 
-def _say(*words: object) -> None:
-    click.secho(f"$ {shlex.join(['deepicd', 'train', *map(str, words)])}", bold=True, err=True)
-
-
-def _set(fields: Mapping[str, Any]) -> Iterator[str]:
-    for name, value in fields.items():
-        yield from ("--set", f"{name}={value:g}")
+def _say(what: str, dataset: str, name: str, model: str, fields: Mapping[str, Any], out: Path) -> None:
+    chosen = [part for field, value in fields.items() for part in ("--set", f"{field}={value:g}")]
+    words = ["deepicd", "train", what, "--dataset", dataset, "--recipe", name, "--model", model, *chosen, str(out)]
+    click.secho(f"$ {shlex.join(words)}", bold=True, err=True)
 
 
 def _place(out: Path, stage: Stage) -> Path:
@@ -82,8 +91,9 @@ def _place(out: Path, stage: Stage) -> Path:
 
 def _evaluated(stage: Stage, dataset: str, place: Path, limit: int | None, *, overwrite: bool) -> None:
     answers = generation.recipe(
-        {"engine": "transformers", "model": stage.model, "context": 1024, "max_tokens": ANSWER, "dtype": "float32"}
-    )
+        {"engine": "transformers", "model": stage.model, "context": 1024, "max_tokens": ANSWER, "dtype": "float32",
+         "in_flight": AT_ONCE}
+    )  # fmt: skip
     what = evaluation.Evaluation(
         out=place, name=stage.name, asked=generation.Asked(answers), dataset=dataset, split="test", limit=limit
     )

@@ -26,3 +26,13 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from small_dataset import small_model
 
     return small_model(tmp_path_factory.mktemp("model") / "small")
+
+
+@pytest.fixture(scope="session")
+def tuned(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shipped model, which has seen the form a few times and keeps to it now and then."""
+    from train import recipe, sft
+
+    out = tmp_path_factory.mktemp("tuned") / "out"
+    sft.train(str(dataset), recipe.sft(Path("tiny-sft"), effective_batch=8, per_device=8, epochs=2.5), out)
+    return out / "model"

@@ -1,9 +1,11 @@
 """`deepicd train grpo --backend trl`: TRL's real trainer with the shipped tiny model, on a CPU."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import Deepicd
+from openai_server import MODEL, hang, openai_server
 from small_dataset import small_model
 
 from deepicd import runs
@@ -80,6 +82,31 @@ def test_a_judge_that_is_down_stops_a_run_before_it_starts(
     done = deepicd(*command(dataset, tmp_path / "out", **fields), "--model", model)
     assert done.code == 1 and "The judge at http://127.0.0.1:9/v1" in done.err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_judge_pays_while_it_lives_and_stops_nothing_when_it_dies(
+    dataset: Path, tuned: Path, tmp_path: Path, deepicd: Deepicd
+) -> None:
+    out = tmp_path / "out"
+    with openai_server() as server:
+        score = server.completion
+
+        def dies_after_six(body: dict[str, Any]) -> dict[str, Any]:
+            if len(server.asked) >= 6:
+                server.always = hang(60)
+            return score(body)
+
+        server.completion = dies_after_six  # type: ignore[method-assign]
+        judged = {"judge_weight": 0.2, "judge_model": MODEL, "judge_url": server.url, "judge_timeout": 1.0}
+        longer = {"batch": 8, "mini_batch": 8, "max_response": 128, "max_steps": 3, "learning_rate": 1e-3}
+        done = deepicd(*command(dataset, out, **longer, **judged), "--model", tuned)
+    assert done.code == 0, done.err
+    reports = StepLog(out).reports()
+    assert len(reports) == 3 and all(set(report["parts"]) == {"form", "outcome", "judge"} for report in reports)
+    assert reports[0]["parts"]["judge"] > 0
+    record = runs.read(out)
+    assert record is not None and record["counts"]["judge_missed"]["no answer within 1 seconds"] > 0
+    assert "The judge gave no score for" in done.err
 
 
 def test_a_model_without_a_template_is_refused(dataset: Path, tmp_path: Path, deepicd: Deepicd) -> None:

@@ -59,12 +59,12 @@ def test_rewards_under_the_keys_of_an_older_verl_are_noticed(
         verl_config.composed(ready, tmp_path)
 
 
-def test_the_reward_rises_and_the_run_ends_in_a_model(dataset: Path, tmp_path: Path, deepicd: Deepicd) -> None:
-    """A model that has seen the form a few times keeps to it now and then; being paid for it, it learns to always."""
-    out, few = tmp_path / "out", ("--set", "effective_batch=8", "--set", "per_device=8", "--set", "epochs=2.5")
-    tuned = deepicd("train", "sft", "--dataset", dataset, "--recipe", "tiny-sft", *few, tmp_path / "sft")
-    assert tuned.code == 0, tuned.err
-    asked = command(dataset, out, max_steps=8, save_steps=4, learning_rate=5e-4, model=tmp_path / "sft" / "model")
+def test_the_reward_rises_and_the_run_ends_in_a_model(
+    dataset: Path, tuned: Path, tmp_path: Path, deepicd: Deepicd
+) -> None:
+    """A model that keeps to the form now and then learns to do so always, being paid for it."""
+    out = tmp_path / "out"
+    asked = command(dataset, out, max_steps=8, save_steps=4, learning_rate=5e-4, model=tuned)
     done = deepicd(*asked)
     assert done.code == 0, done.err
     reports = StepLog(out).reports()
