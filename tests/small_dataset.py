@@ -8,21 +8,25 @@ from deepicd import runs, store
 from deepicd.completion import task, write
 from deepicd.icd10cm import Code
 from deepicd.schema import DATASET
+from deepicd.store import Origin
 
 COMPLAINTS = {"J189": "Cough and fever", "I2510": "Chest pain", "N390": "Burning urination", "R51": "Headache"}
 
 
-def small_dataset(folder: Path, rows: int = 48, configs: tuple[str, ...] = ("sft", "grpo")) -> Path:
-    """OUT of `deepicd assemble` in small: splits train and validation, origin synthetic."""
+def small_dataset(
+    folder: Path, rows: int = 48, configs: tuple[str, ...] = ("sft", "grpo"), origin: Origin = "synthetic"
+) -> Path:
+    """OUT of `deepicd assemble` in small; its rows are made up, whatever `origin` says."""
     chance = random.Random(7)
     plan = runs.plan("assemble", options={}, inputs={})
-    with runs.fresh_folder(folder, plan, "synthetic") as run:
-        for split, number in (("train", rows), ("validation", 8)):
+    numbers = {"train": rows, "validation": 8, "test": 8}
+    with runs.fresh_folder(folder, plan, origin) as run:
+        for split, number in numbers.items():
             made = [_row(split, place, chance) for place in range(number)]
             for config in configs:
                 path = run.folder / config / f"{split}-00000-of-00001.parquet"
-                store.write_parquet(path, [one[config] for one in made], DATASET[config], "synthetic")
-        run.counts["rows"] = {config: {"train": rows, "validation": 8} for config in configs}
+                store.write_parquet(path, [one[config] for one in made], DATASET[config], origin)
+        run.counts["rows"] = dict.fromkeys(configs, numbers)
     return folder
 
 

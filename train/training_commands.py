@@ -105,14 +105,15 @@ def grpo(
 @click.command()
 @click.argument("dataset")
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option("--epochs", type=float, default=4.0, show_default=True, help="Of the fine-tuning.")
+@click.option("--epochs", type=float, default=3.0, show_default=True, help="Of the fine-tuning.")
 @click.option("--steps", type=click.IntRange(min=1), default=14, show_default=True, help="Of GRPO.")
 @click.option("--limit", type=click.IntRange(min=1), default=400, show_default=True, help="Test notes to evaluate.")
 @click.option("--overwrite", is_flag=True, help="Replace what another demo left in OUT.")
 def demo(dataset: str, out: Path, epochs: float, steps: int, limit: int, overwrite: bool) -> None:
     """Train the shipped tiny model on a made-up DATASET in four stages, and print the paper's Table 3 in small.
 
-    Notes and traces are shortened first. The figures say nothing about medicine.
+    It learns the form first, as an instruct model would know it. Notes and traces are shortened. The figures say
+    nothing about medicine.
 
     \b
     deepicd train demo out/demo/dataset out/demo-train

@@ -87,7 +87,7 @@ def test_a_run_leaves_a_model_that_answers_and_a_record(
     counts = record["counts"]
     assert counts["steps"] == 4 and len(counts["losses"]) == 4 and counts["rows"] == {"train": 48, "validation": 8}
     assert counts["validation_loss"]["after"] < counts["validation_loss"]["before"]
-    assert record["lineage"]["assemble"]["counts"]["rows"]["sft"] == {"train": 48, "validation": 8}
+    assert record["lineage"]["assemble"]["counts"]["rows"]["sft"] == {"train": 48, "validation": 8, "test": 8}
     assert not [name for name in record["outputs"] if not name.startswith("model/")]
     AutoTokenizer.from_pretrained(out / "model")
     trained = AutoModelForCausalLM.from_pretrained(out / "model")
