@@ -3,7 +3,6 @@
 The first lines of help stand here, so that `deepicd --help` reads no stage at all and answers at once.
 """
 
-import atexit
 import gc
 import signal
 import sys
@@ -89,7 +88,6 @@ def missing_library(error: ModuleNotFoundError) -> DeepicdError:
 def main(args: list[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 an error that the message explains, 2 wrong usage, 130 stopped."""
     gc.set_threshold(COLLECTED_AFTER)
-    atexit.register(gc.freeze)  # what is left goes with the process: no last search through all of it
     signal.signal(signal.SIGTERM, _stop)  # what SLURM and systemd send; cleaned up after like Ctrl-C
     try:
         cli.main(args=args, prog_name="deepicd", standalone_mode=False)
