@@ -29,7 +29,8 @@ HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 # Of a recipe what says nothing about the model, or where on this machine something is.
 NOT_TOLD = {"name", "model", "revision", "judge_url", "judge_guidelines", "judge_descriptions"}
 # Of a run's counts what tells of no rows.
-TOLD = {"steps", "losses", "validation_loss", "training_seconds", "tokens_per_second", "device", "devices"}
+TOLD = {"steps", "skipped_updates", "losses", "validation_loss", "training_seconds", "tokens_per_second", "device",
+        "devices"}  # fmt: skip
 
 # DeepICD-R1, Table 3: macro F1 in percent at chapter, category and full code.
 PAPER = {

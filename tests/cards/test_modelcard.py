@@ -31,6 +31,7 @@ COUNTS = {
     "rows": {"train": 1234, "validation": 57},
     "left_out": {"too long": {"train": 3}},
     "steps": 39,
+    "skipped_updates": 2,
     "losses": [{"step": step, "loss": 2 / step} for step in range(1, 40)],
     "validation_loss": {"before": 2.31, "after": 0.8},
     "tokens_per_second": 5123,
@@ -95,6 +96,7 @@ def test_a_model_card_tells_recipe_data_and_results_beside_the_papers(tmp_path: 
     assert "1,234 of train, 57 of validation" in text
     assert "traces by the recipe `test`" in text
     assert "2.310 before, 0.800 after" in text
+    assert "39 on 4 × cuda, 5,123 tokens/s. Updates left out, their gradient being no number: 2." in text
     assert "Every patient it has read of is invented" in text
     for link in re.findall(r"\]\((card/[^)]+)\)", text):
         assert (run / link).read_bytes().startswith(b"\x89PNG")

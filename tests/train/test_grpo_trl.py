@@ -64,6 +64,7 @@ def test_overlong_prompts_are_counted_before_anything_starts(
         (["--recipe", "grpo-zero-7b", "--model", "deepicd-tiny-teacher"], "16 is no multiple of 64"),
         (["--set", "judge_weight=0.2"], "names no judge"),
         (["--set", "hardware=gpu"], "is for 1 GPUs; this machine shows none"),
+        (["--set", "attention=flash_attention_2"], "flash-attn is not installed"),
     ],
 )
 def test_bad_input_is_refused_before_a_minute_is_spent(
