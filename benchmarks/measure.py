@@ -103,9 +103,7 @@ def record(name: str, comparisons: Sequence[Comparison], packages: Sequence[str]
     RESULTS.mkdir(exist_ok=True)
     found = {
         "date": datetime.now(UTC).date().isoformat(),
-        "machine": ", ".join(
-            filter(None, [f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores", gpu()])
-        ),
+        "machine": machine(),
         "python": platform.python_version(),
         "packages": dict(versions(packages)),
         "comparisons": [asdict(comparison) | {"ratio": round(comparison.ratio, 3)} for comparison in comparisons],

@@ -23,7 +23,6 @@ from deepicd.engines.shipped import WEIGHTS
 
 PEER = """
 import json, sys
-from resource import RUSAGE_SELF, getrusage
 import pyarrow.parquet as pq
 from datasets import Dataset
 from transformers import AutoTokenizer, set_seed
@@ -36,7 +35,7 @@ trainer = SFTTrainer(
         output_dir=out + "/checkpoints", use_cpu=not on_gpu, bf16=on_gpu, max_steps=steps, seed=42, data_seed=42,
         per_device_train_batch_size=batch, learning_rate=rate, lr_scheduler_type="linear", warmup_steps=2,
         weight_decay=0.1, max_length=2048, gradient_checkpointing=False, save_strategy="no", logging_steps=1,
-        optim="adamw_torch", report_to="none", disable_tqdm=True, model_init_kwargs={"dtype": "float32"},
+        optim="adamw_torch_fused" if on_gpu else "adamw_torch", dataloader_num_workers=2 if on_gpu else 0, report_to="none", disable_tqdm=True, model_init_kwargs={"dtype": "float32"},
     ),
     train_dataset=Dataset(pq.read_table(rows)).select_columns(["prompt", "completion"]),
     processing_class=AutoTokenizer.from_pretrained(model),

@@ -76,19 +76,27 @@ def metrics(run: Path) -> tuple[Path, dict[str, Any]] | None:
 
 
 def origin(run: Path, record: runs.Record) -> Origin:
-    """That of the training, or of the evaluation beside it that the card shows."""
-    measured = metrics(run)
-    evaluation = runs.read(measured[0].parent) if measured else None
-    return store.combined(one["origin"] for one in (record, evaluation) if one)
+    """That of all that was trained on, and of the evaluation that the card shows."""
+    measured, read = metrics(run), [record["origin"], *(one["origin"] for one in record["lineage"].values())]
+    return store.combined([*read, evaluated(*measured)] if measured else read)
+
+
+def evaluated(path: Path, measured: Mapping[str, Any]) -> Origin:
+    """The origin of the notes of an evaluation; where nothing tells, that of credentialed ones."""
+    record = runs.read(path.parent)
+    beside = record["origin"] if record and record["command"] == "evaluate" else "mimic"
+    told: Origin = measured.get("origin", beside)
+    return told
 
 
 def shown(measured: Mapping[str, Any]) -> dict[str, Any]:
     """An evaluation of credentialed notes without the accuracies that would tell of one to nine of them (None)."""
     found = dict(measured)
     for level in LEVELS:
-        if level in found and found[level].get("accuracy") is not None and "rows" in found:
-            right = round(found[level]["accuracy"] * found["rows"])
-            if 0 < right < SMALLEST_CELL or 0 < found["rows"] - right < SMALLEST_CELL:
+        if level in found and found[level].get("accuracy") is not None:
+            rows = found.get("rows", 0)
+            right = round(found[level]["accuracy"] * rows)
+            if not rows or 0 < right < SMALLEST_CELL or 0 < rows - right < SMALLEST_CELL:
                 found[level] = found[level] | {"accuracy": None}
     return found
 
@@ -97,14 +105,15 @@ def fields(run: Path, record: runs.Record, measured: dict[str, Any] | None, *, c
     """What the template of a model may name. `careful`: whether training or evaluation read credentialed notes."""
     measured = shown(measured) if measured and careful else measured
     options, lineage = record["options"], record["lineage"]
-    credentialed = record["origin"] == "mimic"
+    read = store.combined([record["origin"], *(one["origin"] for one in lineage.values())])
+    credentialed = read == "mimic"
     size = parameters(run / "model") or parameters(run)
     base = options.get("model", "")
     return {
         "title": f"{options.get('name', run.name)}: {COMMANDS[record['command']]} for ICD-10-CM diagnosis prediction",
         "record": {name: record[name] for name in ("version", "options", "notes")},
         "name": options.get("name", run.name),
-        "origin": record["origin"],
+        "origin": read,
         "credentialed": credentialed,
         "careful": careful,
         "how": COMMANDS[record["command"]],
@@ -142,7 +151,7 @@ def front_matter(told: Mapping[str, Any]) -> str:
             task_type="text-classification",
             task_name="first ICD-10-CM diagnosis",
             dataset_type="mimic-reason",
-            dataset_name="MIMIC-Reason, made-up records" if told["origin"] == "synthetic" else "MIMIC-Reason",
+            dataset_name="MIMIC-Reason" if told["careful"] else "MIMIC-Reason, made-up records",
             dataset_split="test",
             metric_type=metric,
             metric_name=f"{metric.replace('_', ' ')}, {name}",

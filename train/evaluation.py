@@ -31,6 +31,7 @@ from train.metrics import Averaging
 from train.predictions import NO_ANSWER, Prediction, Reading
 from train.results import Row, Setting
 from train.testset import Testset, testset
+from train.workshop import trained_on
 
 METRICS, REPORT, FIGURE = "metrics.json", "report.md", "chapters.png"
 ANSWERED = "predictions.parquet"
@@ -87,6 +88,8 @@ def evaluate(what: Evaluation, *, overwrite: bool = False) -> runs.Record:
         )
     if what.against:
         origin = store.combined([origin, store.origin_of(inputs["against"])])
+    if what.asked:
+        origin = store.combined([origin, trained_on(what.asked.recipe.model)])
     plan = runs.plan("evaluate", options=what.options, inputs=inputs)
     done = runs.finished(what.out, plan)
     if done and not done["counts"].get("generation", {}).get("unanswered"):

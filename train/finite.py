@@ -1,24 +1,26 @@
 """An update whose gradient is no number is left out, and counted; one such update makes every weight NaN for good.
 
-trainer = SFTTrainer(…, callbacks=[(skips := Skips()).callback()])
-skips.number      # updates that were left out
+trainer = SFTTrainer(…, callbacks=[(skips := Skips(checkpoints)).callback()])
+skips.number      # updates that were left out, those before a stop too
 
 TRL's trainers take such a step, and what is then seen of it is a failing assertion in a GPU's sampling. verl leaves the
 update out, as is done here. A few of thousands do no harm; many in a row are a run that learns nothing.
 """
 
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from deepicd import store
 from deepicd.errors import DeepicdError
 
 IN_A_ROW = 10  # updates after which a run is stopped
 
 
-@dataclass
 class Skips:
-    number: int = 0
-    _in_a_row: int = 0
+    def __init__(self, checkpoints: Path) -> None:
+        self._kept = checkpoints / "skipped.json"
+        self.number: int = store.read_json(self._kept) if self._kept.is_file() else 0
+        self._in_a_row = 0
 
     def callback(self) -> Any:
         """What a trainer calls."""
@@ -26,7 +28,7 @@ class Skips:
 
         skips = self
 
-        class Callback(TrainerCallback):  # type: ignore[misc]
+        class Callback(TrainerCallback):  # type: ignore[misc]  # transformers has no types
             def on_pre_optimizer_step(
                 self, args: Any, state: Any, control: Any, model: Any = None, **_: Any
             ) -> None:  # after the clipping of gradients, before the update
@@ -42,6 +44,7 @@ class Skips:
         for weight in model.parameters():
             weight.grad = None  # an optimizer passes it over
         self.number += 1
+        store.write_json(self._kept, self.number)
         self._in_a_row += 1
         if self._in_a_row == IN_A_ROW:
             raise DeepicdError(
@@ -57,10 +60,9 @@ def _finite(model: Any) -> bool:
     from torch import distributed
 
     grads = [weight.grad for weight in model.parameters() if weight.grad is not None]
-    if not grads:
-        return True
     here = [grad.to_local() if hasattr(grad, "to_local") else grad for grad in grads]
-    wrong = (~torch.isfinite(torch.nn.utils.get_total_norm(here))).float()
+    size = torch.nn.utils.get_total_norm(here).to(next(model.parameters()).device)  # 0 of none
+    wrong = (~torch.isfinite(size)).float()
     if distributed.is_available() and distributed.is_initialized():
         distributed.all_reduce(wrong)
     return not wrong.item()

@@ -14,6 +14,9 @@ CONVENTIONS = {
 LEVEL_NAMES = {"chapter": "chapter", "category": "category (3 characters)", "full": "full code"}
 
 
+WITHHELD_MEAN = "The mean is withheld: a count below would follow from it."
+
+
 def report(name: str, found: Mapping[str, Any]) -> str:
     """The Markdown of a run called `name`."""
     return "\n".join(_lines(name, found)) + "\n"
@@ -85,7 +88,8 @@ def _answers(found: Mapping[str, Any]) -> Iterator[str]:
 def _depth(found: Mapping[str, Any]) -> Iterator[str]:
     depth = found["prefix_depth"]
     yield from ("", "## Characters shared with the true code", "")
-    yield f"{depth['mean']:.2f} on the average, {depth['mean_share']:.0%} of the true code."
+    told = depth["mean"] is not None
+    yield f"{depth['mean']:.2f} on the average, {depth['mean_share']:.0%} of the true code." if told else WITHHELD_MEAN
     yield from ("", f"| characters | {' | '.join(depth['rows'])} |", f"|---|{'---:|' * len(depth['rows'])}")
     yield f"| answers | {' | '.join(_count(number) for number in depth['rows'].values())} |"
 

@@ -7,7 +7,6 @@ Of credentialed rows no count under ten is shown, nor one that others would tell
 instead). The scores of the three levels are exact: a card that shows them withholds what they would tell.
 """
 
-from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,10 +17,10 @@ from deepicd.cells import suppressed
 from deepicd.icd10cm import CHAPTERS, Code
 from deepicd.scoring import prefix_overlap
 from deepicd.store import Origin
-from train.metrics import AVERAGINGS, LEVELS, Averaging, macro, mask, scores, tally
+from train.metrics import AVERAGINGS, LEVELS, Averaging, label, macro, mask, scores, tally
 from train.predictions import NO_ANSWER
 from train.sheet import GROUPS, METRICS, Sheet, interval, samples, two_sided
-from train.shown import Answer, counted, share
+from train.shown import Answer, counted, shares
 
 CONFIDENCE = 0.95
 
@@ -82,6 +81,7 @@ def results(rows: Sequence[Row], setting: Setting, other: Sequence[Row] = ()) ->
     }
     found |= {
         "rows": len(rows),
+        "origin": setting.origin,
         "averaging": setting.averaging,
         "bootstrap": {"resamples": setting.resamples, "seed": setting.seed, "confidence": CONFIDENCE},
         "conventions": _conventions(sheet, with_vocabulary=setting.vocabulary is not None),
@@ -132,17 +132,15 @@ def chapters(sheet: Sheet, rows: Sequence[Row], intervals: Mapping[str, Any], or
     found = scores(counts)
     number = {chapter.number: int(counts.true[place]) for place, chapter in enumerate(CHAPTERS)}
     shown = suppressed(number) if origin == "mimic" else dict(number)
-    free = origin != "mimic"
-    deeper: defaultdict[int, Counter[str]] = defaultdict(Counter)
+    right = {level: dict.fromkeys(number, 0) for level in LEVELS}
     for row in rows:
-        right = deeper[row.truth.chapter.number]
-        if row.predicted is not None:
-            right["category"] += row.predicted.category == row.truth.category
-            right["full"] += row.predicted == row.truth
+        for level in LEVELS:
+            hit = row.predicted is not None and label(level, row.predicted) == label(level, row.truth)
+            right[level][row.truth.chapter.number] += hit
+    part = {level: shares(parts, shown, everything=origin != "mimic") for level, parts in right.items()}
     table = []
     for place, chapter in enumerate(CHAPTERS):
-        samples = shown[chapter.number] or 0
-        recall = share(int(counts.right[place]), samples, everything=free)
+        recall = part["chapter"][chapter.number]
         told = recall is not None
         table.append(
             {
@@ -154,8 +152,8 @@ def chapters(sheet: Sheet, rows: Sequence[Row], intervals: Mapping[str, Any], or
                 "recall": recall,
                 "f1": float(found.f1[place]) if told else None,
                 "f1_interval": intervals.get(f"chapter.{chapter.number:02d}.f1") if told else None,
-                "category_accuracy": share(deeper[chapter.number]["category"], samples, everything=free),
-                "full_accuracy": share(deeper[chapter.number]["full"], samples, everything=free),
+                "category_accuracy": part["category"][chapter.number],
+                "full_accuracy": part["full"][chapter.number],
             }
         )
     return table
@@ -172,13 +170,14 @@ def _terciles(
         number = {name: int(true[members].sum()) for name, members in groups.items()}
         right = {name: int(counts.right[members].sum()) for name, members in groups.items()}
         shown = suppressed(number) if origin == "mimic" else dict(number)
+        told = shares(right, shown, everything=origin != "mimic")
         found[level] = {
             name: {
                 "samples": shown[name],
                 "classes": int((true[groups[name]] > 0).sum()),
-                "macro_f1": values[f"{level}.{name}.macro_f1"] if shown[name] else None,
-                "f1_interval": intervals.get(f"{level}.{name}.macro_f1") if shown[name] else None,
-                "accuracy": share(right[name], shown[name] or 0, everything=origin != "mimic"),
+                "macro_f1": values[f"{level}.{name}.macro_f1"] if told[name] is not None else None,
+                "f1_interval": intervals.get(f"{level}.{name}.macro_f1") if told[name] is not None else None,
+                "accuracy": told[name],
             }
             for name in GROUPS
         }
@@ -193,11 +192,13 @@ def _answers(rows: Sequence[Row], sheet: Sheet, origin: Origin) -> dict[str, Any
     answers = [Answer(row.problem, level, row.overlap) for row, level in zip(rows, known, strict=True)]
     problems = sorted({NO_ANSWER, *(row.problem for row in rows if row.problem)})
     shown = counted(answers, problems, LEVELS, everything=origin != "mimic")
+    depths = shown.under("depth")
+    told = None not in depths.values()  # a mean is one more equation, from which a withheld depth would follow
     return {
         "prefix_depth": {
-            "mean": sum(row.overlap for row in rows) / len(rows),
-            "mean_share": sum(row.overlap / len(row.truth.value) for row in rows) / len(rows),
-            "rows": {str(depth): number for depth, number in shown.under("depth").items()},
+            "mean": sum(row.overlap for row in rows) / len(rows) if told else None,
+            "mean_share": sum(row.overlap / len(row.truth.value) for row in rows) / len(rows) if told else None,
+            "rows": {str(depth): number for depth, number in depths.items()},
         },
         "answers": {
             "predict_a_code": shown["predict"],

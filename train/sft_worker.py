@@ -33,7 +33,7 @@ def work(job: Path) -> None:
         if (path := job / f"{split}.parquet").is_file()
     }
     rows = len(splits["train"])
-    told, skips = Told(), Skips()
+    told, skips = Told(), Skips(Path(asked["checkpoints"]))
     trainer = SFTTrainer(
         model=asked["base"],
         args=_arguments(recipe, asked, steps=recipe.max_steps or int(rows * recipe.epochs) // recipe.effective_batch),

@@ -6,12 +6,13 @@ a card do (deepicd.suppression). A share of shown notes is a count as well, and 
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple, TypeVar
 
 from deepicd.cells import SMALLEST_CELL
 from deepicd.suppression import Counts, Key, Published
 
+Name = TypeVar("Name", int, str)
 DEPTHS = range(8)  # characters that a code can share with another
 
 
@@ -56,11 +57,28 @@ def counted(
     return every.published(everything=everything)
 
 
-def share(part: int, whole: int, *, everything: bool) -> float | None:
-    """A part of notes whose number is shown; None for none, and where the part or the rest is of one to nine."""
-    if not whole or (not everything and (_small(part) or _small(whole - part))):
-        return None
-    return part / whole
+def shares(
+    parts: Mapping[Name, int], wholes: Mapping[Name, int | None], *, everything: bool
+) -> dict[Name, float | None]:
+    """Parts of notes whose numbers are shown; None where part or rest is of one to nine, or the whole is withheld.
+
+    The parts of all add up to the accuracy of a level, which is known: where one is withheld, the smallest of the
+    others is too, until what is withheld is no small number itself.
+
+    >>> shares({"a": 3, "b": 40, "c": 20}, {"a": 30, "b": 60, "c": 50}, everything=False)
+    {'a': None, 'b': 0.6666666666666666, 'c': None}
+    """
+    whole = {name: wholes[name] or 0 for name in parts}
+    free = {name for name in parts if whole[name]}
+    if not everything:
+        free = {name for name in free if not (_small(parts[name]) or _small(whole[name] - parts[name]))}
+        hidden = [name for name in parts if name not in free and parts[name]]
+        for name in sorted((name for name in free if parts[name]), key=lambda name: (parts[name], str(name))):
+            if not hidden or (len(hidden) > 1 and sum(parts[one] for one in hidden) >= SMALLEST_CELL):
+                break
+            free.discard(name)
+            hidden.append(name)
+    return {name: parts[name] / whole[name] if name in free else None for name in parts}
 
 
 def _small(count: int) -> bool:

@@ -30,7 +30,7 @@ def fit(ready: Readied, shop: Workshop) -> dict[str, Any]:
 
     recipe = ready.recipe
     asked = judge(recipe.judge, ready.corpus.origin) if recipe.judge_weight else None
-    told, skips = Told(), Skips()
+    told, skips = Told(), Skips(shop.checkpoints)
     functions = trl_reward.functions(recipe.scheme(ready.base.chat.opening), asked)
     watched = Watched(recipe, functions, ready.base.chat.end, StepLog(shop.run.folder), told)
     trainer = GRPOTrainer(

@@ -38,8 +38,12 @@ class Workshop:
 
 @contextmanager
 def workshop(out: Path, plan: runs.Plan, origin: Origin, *, overwrite: bool) -> Iterator[Workshop]:
-    """The folder, held for this process. Raises DeepicdError where it belongs to another training."""
+    """The folder, held for this process. Raises DeepicdError where it belongs to another training.
+
+    `origin` is the rows'. A model of ours that training starts from has its own, and one credentialed source is enough.
+    """
     out = out.resolve()
+    origin = store.combined([origin, *(record["origin"] for record in plan.lineage.values())])
     refuse_other(out, plan, overwrite=overwrite)
     if overwrite and out.is_dir() and not _same(out, plan):
         for path in out.iterdir():
@@ -63,6 +67,14 @@ def refuse_other(out: Path, plan: runs.Plan, *, overwrite: bool) -> None:
             f"{out} holds checkpoints of another training: {runs.difference(there, plan)}.",
             "Choose another folder, give the recipe it was started with, or pass --overwrite to begin anew.",
         )
+
+
+def trained_on(model: str) -> Origin:
+    """The origin of what a model has read, as far as a record beside it tells: OUT/model, or a copy of OUT."""
+    for folder in (Path(model), Path(model).parent):
+        if Path(model).is_dir() and (record := runs.read(folder)):
+            return store.combined([record["origin"], *(one["origin"] for one in record["lineage"].values())])
+    return "public"
 
 
 def last_checkpoint(folder: Path) -> Path | None:

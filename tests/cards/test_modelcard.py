@@ -103,6 +103,20 @@ def test_a_model_card_tells_recipe_data_and_results_beside_the_papers(tmp_path: 
     assert {path.stem for path in (run / "card").glob("*.png")} == {"losses", "f1"}
 
 
+@pytest.mark.parametrize("told", [{"origin": "mimic"}, {}])
+def test_an_evaluation_that_was_copied_beside_a_made_up_training_keeps_its_origin(
+    tmp_path: Path, told: dict[str, str]
+) -> None:
+    run = trained(tmp_path)
+    few = {"accuracy": 3 / 246}
+    store.write_json(run / "metrics.json", METRICS | {"chapter": level(0.1) | few} | told)
+    assert write_card(run)["origin"] == "mimic"
+    text = (run / "README.md").read_text()
+    assert "made-up records" not in text.split("---\n")[1]  # the YAML tells of the evaluation
+    assert "which the figures above are not of" not in text and "246 notes" not in text
+    assert "1.2" not in text.split("## Results")[-1].split("##")[0]
+
+
 def test_the_yaml_has_base_model_and_metrics_as_the_hub_reads_them(tmp_path: Path) -> None:
     run = trained(tmp_path)
     store.write_json(run / "evaluation" / "metrics.json", METRICS)

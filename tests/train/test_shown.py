@@ -1,6 +1,6 @@
 """Counts of an evaluation of credentialed notes: nothing small is told, by a difference neither."""
 
-from train.shown import Answer, counted, share
+from train.shown import Answer, counted, shares
 
 LEVELS = ("chapter", "category", "full")
 PROBLEMS = ["missing tag", "no answer"]
@@ -32,10 +32,10 @@ def test_answers_that_share_nothing_do_not_follow_from_those_without_a_code() ->
     assert shown["depth", 0] is None or (shown["predict"] is None and shown["problem", "missing tag"] is None)
 
 
-def test_a_share_tells_no_small_part_and_no_small_rest() -> None:
-    assert share(3, 40, everything=False) is None
-    assert share(37, 40, everything=False) is None
-    assert share(0, 40, everything=False) == 0
-    assert share(20, 40, everything=False) == 0.5
-    assert share(3, 40, everything=True) == 0.075
-    assert share(0, 0, everything=True) is None
+def test_a_share_tells_no_small_part_no_small_rest_and_none_by_what_is_left_of_the_whole() -> None:
+    wholes = {"a": 40, "b": 40, "c": 90, "d": None, "e": 50}
+    parts = {"a": 3, "b": 12, "c": 45, "d": 4, "e": 0}
+    assert shares(parts, wholes, everything=False) == {"a": None, "b": None, "c": 0.5, "d": None, "e": 0}
+    assert shares({"a": 37, "c": 45}, {"a": 40, "c": 90}, everything=False) == {"a": None, "c": None}
+    assert shares({"a": 20, "c": 45}, {"a": 40, "c": 90}, everything=False) == {"a": 0.5, "c": 0.5}
+    assert shares({"a": 3, "c": 0}, {"a": 40, "c": None}, everything=True) == {"a": 0.075, "c": None}
