@@ -75,12 +75,12 @@ def check(path: Path, notes_from: Path | None = None) -> Report:
     files = below(path)
     if notes_from is None and any(file.kind == "rows" and file.origin == "mimic" for file in files):
         notes_from = path
-    return check_files(files, notes_from)
+    return check_files(files, [notes_from] if notes_from else [])
 
 
-def check_files(files: Sequence[Sent], notes_from: Path | None = None) -> Report:
+def check_files(files: Sequence[Sent], notes_from: Sequence[Path] = ()) -> Report:
     """A report on these files; `notes_from`: where the notes are that texts must not repeat."""
-    report, words = Report(len(files), compared=notes_from is not None), _Words()
+    report, words = Report(len(files), compared=bool(notes_from)), _Words()
     for file in files:
         report.size += file.path.stat().st_size
         report.origins[file.origin or "unknown"] += 1
@@ -168,9 +168,9 @@ def _unescaped(block: bytes) -> bytes:
     return block
 
 
-def _repeated(words: _Words, notes_from: Path) -> Iterator[Finding]:
+def _repeated(words: _Words, notes_from: Sequence[Path]) -> Iterator[Finding]:
     wanted = np.setdiff1d(np.concatenate(words.hashes), passages.of_titles())
-    shared = passages.shared(wanted, notes.texts(notes_from))
+    shared = passages.shared(wanted, (text for source in notes_from for text in notes.texts(source)))
     for name, hashes, lines in zip(words.names, words.hashes, words.lines, strict=True):
         for line in np.unique(lines[np.isin(hashes, shared)]).tolist():
             yield Finding(name, line, PASSAGE)

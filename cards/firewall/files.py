@@ -21,11 +21,15 @@ TEXTS = {
     ".tsv", ".txt", ".xml", ".yaml", ".yml",
 }  # fmt: skip
 # Of models and of what trains them: optimizer, states, adapters.
-WEIGHTS = {".bin", ".ckpt", ".distcp", ".gguf", ".npz", ".onnx", ".pt", ".pth", ".safetensors"}
+WEIGHTS = {
+    ".bin", ".ckpt", ".distcp", ".gguf", ".h5", ".msgpack", ".npz", ".onnx", ".pkl", ".pt", ".pth", ".safetensors",
+    ".tflite",
+}  # fmt: skip
 LOGS = {".err", ".log", ".out"}
 PLAIN = {"LICENSE", "COPYING", "CITATION", "README", "NOTICE", ".gitattributes", ".gitignore"}
+TRAININGS = {"train grpo", "train sft"}
 # Stages whose outputs are for the machine: exact counts, lists of ids. `card` writes what is meant to be shown.
-INTERNAL = {"assemble", "audit", "build", "distill", "judge", "synthesize", "train grpo", "train sft"}
+INTERNAL = {"assemble", "audit", "build", "distill", "evaluate", "judge", "synthesize"} | TRAININGS
 
 Known = dict[Path, tuple[Path | None, runs.Record | None]]
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -75,19 +79,28 @@ def below(path: Path) -> list[Sent]:
 def sent(path: Path, name: str, known: Known | None = None) -> Sent:
     """A file under a name, with what it and its run say of it. `known`: the runs of folders seen in the same look."""
     if path.suffix.lower() in (".parquet", ".jsonl"):
-        return Sent(name, path, _own_origin(path))
+        return Sent(name, path, own_origin(path))
     folder, record = run_above(path.resolve().parent, {} if known is None else known)
     if record is None or folder is None:
         return Sent(name, path, None)
-    output = record["outputs"].get(path.resolve().relative_to(folder).as_posix())
+    inside = path.resolve().relative_to(folder).as_posix()
+    output = record["outputs"].get(inside)
     if output is None and record["origin"] == "public":
         return Sent(name, path, None)  # beside what was fetched, not of it
     if output is not None and record["origin"] == "public" and output["sha256"] != store.digest(path):
         return Sent(name, path, None)  # no longer what the run wrote
-    return Sent(name, path, record["origin"], record["command"] if output is not None else "")
+    # a training also leaves what its record does not list: checkpoints' states, its plan, the trainer's own files
+    theirs = output is not None or (record["command"] in TRAININGS and not _shown(inside))
+    return Sent(name, path, record["origin"], record["command"] if theirs else "")
 
 
-def _own_origin(path: Path) -> Origin | None:
+def _shown(inside: str) -> bool:
+    """Whether it is what `deepicd card` puts into a training's folder."""
+    return inside == "README.md" or inside.startswith("card/")
+
+
+def own_origin(path: Path) -> Origin | None:
+    """What a parquet file or a ledger says of its rows; None for one that cannot be read."""
     import pyarrow as pa
 
     try:

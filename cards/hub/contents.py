@@ -47,7 +47,7 @@ class Contents:
     configs: Mapping[str, Mapping[str, Sequence[Path]]] = field(default_factory=dict)
     """Config → split → files here, of what `datasets` is to load."""
     origin: Origin = "mimic"
-    notes_from: Path | None = None
+    notes_from: Sequence[Path] = ()
     """Where the notes are that no text may repeat."""
     not_sent: Sequence[str] = ()
     """Files of the folder that are none of it."""
@@ -105,8 +105,8 @@ def gather(
     write_card(out)
     origin = record["origin"]
     readme = (out / README).read_text(encoding="utf-8")
-    pictures = {f"card/{path.name}": path for path in sorted((out / "card").glob("*.png"))}
-    notes = out if origin == "mimic" else None
+    pictures = front.pictures(readme, out)
+    notes = (out,) if origin == "mimic" else ()
     outputs = {name: out / name for name in record["outputs"] if name.endswith(".parquet")}
     if what == "rows":
         store.write_text(staging / README, front.of_rows(readme, repo))

@@ -1,5 +1,7 @@
 """README.md of a repository: its YAML and its text taken apart, trimmed to what the repository holds, put together."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -10,6 +12,7 @@ ROWS = ("configs", "dataset_info")  # what names files and counts of rows
 WEIGHTS = ("library_name", "pipeline_tag")  # what offers to load a model
 FENCE = "---\n"
 PLACEHOLDER = "PATH_OR_REPOSITORY"  # what the card's snippets load
+PICTURE = re.compile(r"\]\((card/[\w.-]+\.png)\)")
 
 NOTICE = """\
 > **No rows are in this repository**, {holds}. {why}
@@ -37,6 +40,11 @@ def parted(readme: str) -> tuple[dict[str, Any], str]:
     if not isinstance(values, dict):
         raise DeepicdError("README.md does not begin with YAML.", "Write it again: deepicd card OUT")
     return values, body
+
+
+def pictures(readme: str, out: Path) -> dict[str, Path]:
+    """The pictures that a card shows, by name. What else lies beside them may be of an earlier card, or of anything."""
+    return {name: out / name for name in sorted(set(PICTURE.findall(readme))) if (out / name).is_file()}
 
 
 def joined(values: dict[str, Any], body: str) -> str:

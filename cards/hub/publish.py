@@ -92,7 +92,8 @@ def publish(
         beside = differences.telling(journal.folder.parent, contents.shown)
         for line in [*plan(contents, hub, before, wish, out), *(f"  beware      {line}" for line in beside)]:
             say(line)
-        if wish.public and not wish.despite_differences:
+        in_the_open = wish.public or (before is not None and not before.private)  # a gate hides files, not README.md
+        if in_the_open and not wish.despite_differences:
             differences.refuse(beside)
         if dry_run:
             return None

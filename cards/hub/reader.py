@@ -1,6 +1,7 @@
 """What a stranger gets who loads the publication: run as a fresh process, with no cache, at one revision.
 
-Told what to expect by one line on stdin, and answers with one line, {"differences": […], "compared": "…"}:
+Told what to expect by one line on stdin, and answers with one line, {"differences": […], "compared": "…"}, or with
+{"failed": "KeyError"}, the name of whatever kept it from reading:
 
     {"repo": …, "kind": "dataset", "revision": …, "token": …, "files": {name: [path here, its SHA-256]},
      "configs": {config: {split: [paths here]}}, "full": false}
@@ -32,26 +33,30 @@ Files = Mapping[str, Sequence[str]]
 
 
 def main(*samples: str) -> None:
-    import httpx
-
     gc.set_threshold(100_000)  # imports make objects by the hundred thousand, and none of them goes
-    for path in samples:
-        _warm_up(path)
-    expected = json.loads(sys.stdin.readline())
-    os.environ["HF_TOKEN"] = expected.pop("token")
     try:
-        found = compared(**expected)
-    except (OSError, RuntimeError, ValueError, httpx.HTTPError) as error:  # its words may quote rows: its name will do
-        found = {"failed": " from ".join(type(cause).__name__ for cause in (error, error.__cause__) if cause)}
-    print(json.dumps(found), flush=True)
-    os._exit(0)  # the libraries' threads, torn down in order, have been seen to wait for each other for ever
+        print(json.dumps(_answer(samples)), flush=True)
+    finally:  # whatever happened: the libraries' threads, torn down in order, have been seen to wait for each other
+        os._exit(0)
+
+
+def _answer(samples: Sequence[str]) -> dict[str, Any]:
+    """What was compared; of a failure the names of the exceptions."""
+    try:
+        for path in samples:
+            _warm_up(path)
+        expected = json.loads(sys.stdin.readline())  # nothing, where the publisher was killed
+        os.environ["HF_TOKEN"] = expected.pop("token")
+        return compared(**expected)
+    except Exception as error:  # noqa: BLE001 - its words may quote rows, and no answer would leave the publisher waiting
+        return {"failed": " from ".join(type(cause).__name__ for cause in (error, error.__cause__) if cause)}
 
 
 def _warm_up(path: str) -> None:
     """Import what will be needed, with what `datasets` imports only when it is first used."""
     import datasets
-    import fsspec.implementations.http  # noqa: F401
-    import pyarrow.parquet  # noqa: F401
+    import fsspec.implementations.http  # noqa: F401 - only to have it imported
+    import pyarrow.parquet  # noqa: F401 - only to have it imported
 
     datasets.load_dataset_builder("parquet", data_files=path)
 

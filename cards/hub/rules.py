@@ -63,7 +63,7 @@ def fits(contents: Contents, wish: Wish, remote: Remote, repo: str) -> None:
             f"{repo} is {remote.visibility}: nothing was sent.", "Say --public if that is meant, or name another one."
         )
     if contents.kind == "model":
-        if weights := sorted(name for name in remote.files if Path(name).suffix in WEIGHTS):
+        if weights := sorted(name for name in remote.files if Path(name).suffix.lower() in WEIGHTS):
             raise DeepicdError(
                 f"{repo} holds weights, {weights[0]} among them, and the card says that there are none.",
                 "Name a repository of its own for the card.",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cards import modelcard
 from cards.card import write_card
+from cards.firewall.files import own_origin
 from cards.hub import front
 from deepicd import runs, store
 from deepicd.errors import DeepicdError
@@ -24,7 +25,7 @@ def is_run(record: runs.Record | None) -> bool:
 
 def gather(
     out: Path, record: runs.Record, what: str, staging: Path, notes_from: Path | None
-) -> tuple[Files, Origin, Path | None, list[str]]:
+) -> tuple[Files, Origin, tuple[Path, ...], list[str]]:
     """Files, origin, where the notes are that the card must not repeat, and what is not sent. Raises DeepicdError."""
     if what != "card":
         raise DeepicdError(
@@ -36,20 +37,37 @@ def gather(
     readme = (out / README).read_text(encoding="utf-8")
     text = front.without_weights(readme, credentialed=origin == "mimic", version=record["version"])
     store.write_text(staging / README, text)
-    pictures = {f"card/{path.name}": path for path in sorted((out / "card").glob("*.png"))}
-    files = {README: staging / README, **pictures}
+    files = {README: staging / README, **front.pictures(readme, out)}
     others = sorted({path.relative_to(out).parts[0] for path in out.rglob("*") if path.is_file()} - {README, "card"})
-    return files, origin, _notes(record, notes_from) if origin == "mimic" else None, others
+    return files, origin, _notes(out, record, notes_from) if origin == "mimic" else (), others
 
 
-def _notes(record: runs.Record, given: Path | None) -> Path:
-    """The dataset that was trained on, or where the user says that the notes are. Raises DeepicdError for neither."""
+def _notes(out: Path, record: runs.Record, given: Path | None) -> tuple[Path, ...]:
+    """Where the credentialed notes are that the model was trained on, and evaluated on. Raises DeepicdError."""
     if given:
-        return given
-    part = Path(record["inputs"].get("dataset", {}).get("path", ""))  # one config of it
-    if record["inputs"].get("dataset") and runs.read(part.parent) and part.is_dir():
-        return part.parent
-    raise DeepicdError(
-        "The notes that this model was trained on are no longer where they were; the card is compared with them.",
-        "Say where they are, a dataset, a cohort or a copy of MIMIC-IV-Note: --notes-from DIR",
-    )
+        return (given,)
+    measured = modelcard.metrics(out)
+    evaluation = runs.read(measured[0].parent) if measured else None
+    found = []
+    for one, how in ((record, "trained"), (evaluation, "evaluated")):
+        if one and one["origin"] == "mimic":
+            folder = _dataset(one)
+            if folder is None:
+                raise DeepicdError(
+                    f"The notes that this model was {how} on are not where its record says, or it names none;"
+                    " the card is compared with them.",
+                    "Say where they are, a dataset, a cohort or a copy of MIMIC-IV-Note: --notes-from DIR",
+                )
+            found.append(folder)
+    return tuple(dict.fromkeys(found))
+
+
+def _dataset(record: runs.Record) -> Path | None:
+    """The dataset's folder that a record names, if credentialed rows lie there: others are not those it was made of."""
+    named = record["inputs"].get("dataset", {}).get("path")
+    if not named:
+        return None
+    part = Path(named)  # one config of it
+    rows = sorted(part.glob("*.parquet"))
+    credentialed = bool(rows) and all(own_origin(path) == "mimic" for path in rows)
+    return part.parent if credentialed and runs.read(part.parent) else None

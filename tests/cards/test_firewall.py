@@ -105,6 +105,38 @@ def test_rows_ledgers_logs_records_and_exact_counts_of_credentialed_runs_are_ref
     assert found["wide.txt"] == "text that cannot be read as UTF-8"
 
 
+@pytest.mark.parametrize("origin", ["mimic", "synthetic"])
+def test_what_a_training_leaves_unlisted_and_an_evaluation_writes_is_free_of_made_up_rows_only(
+    tmp_path: Path, origin: Origin
+) -> None:
+    run = run_of(tmp_path / "run", origin, "train grpo")
+    hidden = (".plan.json", ".checkpoints/checkpoint-1/trainer_state.json", ".verl/log.txt", "notes.md")
+    for name in (*hidden, "README.md", "card/figures.md", "model/README.md"):
+        store.write_text(run / name, "fine")
+    with runs.kept_folder(run / "evaluation", runs.plan("evaluate", options={}, inputs={}), origin) as evaluation:
+        for name in ("metrics.json", "report.md"):
+            store.write_text(evaluation.folder / name, "fine")
+    refused = {finding.name: finding.reason for finding in check(run).findings}
+    counts = "exact counts or lists of `deepicd {}` on credentialed records"
+    assert refused == (
+        dict.fromkeys((*hidden, "model/README.md"), counts.format("train grpo"))
+        | dict.fromkeys(("evaluation/metrics.json", "evaluation/report.md"), counts.format("evaluate"))
+        | dict.fromkeys(
+            ("run.json", "evaluation/run.json"), "a run's record: command line, paths of this machine, exact counts"
+        )
+        if origin == "mimic"
+        else {}
+    )
+
+
+@pytest.mark.parametrize("name", ["a.safetensors", "A.SafeTensors", "a.h5", "a.msgpack", "a.PKL", "a.tflite"])
+def test_weights_are_known_by_their_names_in_any_case(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("fine")
+    assert [finding.reason for finding in check(tmp_path).findings] == [
+        "weights, which can repeat what they have read, of credentialed or unknown records"
+    ]
+
+
 def test_made_up_and_public_files_are_free_unless_changed(tmp_path: Path) -> None:
     assert check(write_cohort(tmp_path / "cohort", 30)).findings == []
     plan = runs.plan("guidelines", options={}, inputs={})

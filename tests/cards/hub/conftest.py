@@ -64,9 +64,9 @@ def loopback(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loopback]:
         yield Loopback(hub, url, folder, count())
 
 
-def dataset(folder: Path, origin: Origin, rows: int = 60) -> Path:
+def dataset(folder: Path, origin: Origin, rows: int = 60, note: str = NOTE) -> Path:
     """A dataset folder with its card; every note and id is made up, whatever its origin says."""
-    cohort = write_cohort(folder / "cohort", rows, origin, CODES, [NOTE] * rows)
+    cohort = write_cohort(folder / "cohort", rows, origin, CODES, [note] * rows)
     traces.distill(cohort, folder / "traces", Recipe(name="test", engine="rehearsal", model="none"))
     assemble(cohort, folder / "traces", folder / "dataset")
     write_card(folder / "dataset")

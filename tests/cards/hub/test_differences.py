@@ -30,6 +30,20 @@ def test_a_card_with_one_stay_more_is_named_and_not_made_public(
     assert not send(one_more, second, public=True, despite_differences=True).remote.private
 
 
+def test_a_gate_does_not_hide_a_card_with_one_stay_more(
+    loopback: Loopback, send: Send, credentialed: Path, one_more: Path
+) -> None:
+    send(credentialed, loopback.new())
+    repo = loopback.new()
+    there = loopback.hub.create(repo, "sam", private=False)
+    there.gated = "manual"
+    with pytest.raises(DeepicdError, match="Together with an earlier card"):
+        send(one_more, repo)
+    assert len(there.commits) == 1
+    send(one_more, repo, despite_differences=True)
+    assert len(there.commits) == 2
+
+
 def test_the_same_card_again_and_made_up_ones_are_nobodys_concern(
     loopback: Loopback, send: Send, credentialed: Path, made_up: Path, tmp_path: Path
 ) -> None:

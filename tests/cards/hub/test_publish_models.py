@@ -1,30 +1,33 @@
 """Cards of trained models: what of a run's folder goes to the Hub, and all that does not."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import yaml
 from conftest import Deepicd
 from hub_state import Fault, blob
+from small_dataset import small_dataset
 
 from cards.hub import front
 from cards.hub.retract import found, retract
 from cards.hub.trouble import Patience
 from deepicd import runs, store
 from deepicd.errors import DeepicdError
+from deepicd.store import Origin
 
-from .conftest import Loopback, Run, Send
+from .conftest import Loopback, Run, Send, dataset
 
 LEVEL = {"macro_precision": 0.5, "macro_recall": 0.5, "macro_f1": 0.5, "accuracy": 0.5, "classes": 3}
 
 
-def trained(folder: Path, dataset: Path) -> Path:
+def trained(folder: Path, source: Path) -> Path:
     """A run's folder as `deepicd train sft` leaves it, of the dataset's origin, with an evaluation."""
-    record = runs.required(dataset, "assemble")
+    record = runs.required(source, "assemble")
     losses = [{"step": step, "loss": 2 / step} for step in range(1, 9)]
     options = {"name": "sft-7b", "model": "Qwen/Qwen2.5-7B-Instruct", "learning_rate": 2e-5}
-    plan = runs.plan("train sft", options=options, inputs={"dataset": dataset / "sft"})
+    plan = runs.plan("train sft", options=options, inputs={"dataset": source / "sft"})
     with runs.kept_folder(folder / "run", plan, record["origin"]) as run:
         run.counts |= {"rows": {"train": 1234}, "steps": 8, "losses": losses}
         for name in ("model/config.json", ".checkpoints/checkpoint-8/optimizer.pt"):
@@ -35,6 +38,16 @@ def trained(folder: Path, dataset: Path) -> Path:
     store.write_text(folder / "run" / "answers.jsonl", '{"note_id": "1"}\n')
     store.write_json(folder / "run" / "metrics.json", {"chapter": LEVEL, "category": LEVEL, "full": LEVEL})
     return folder / "run"
+
+
+def told(run: Path, purpose: str) -> None:
+    """Have the card say it."""
+    record = store.read_json(run / "run.json")
+    record["options"]["purpose"] = purpose
+    store.write_json(run / "run.json", record)
+
+
+PASSAGE = "On day 1 she felt pressure behind the breastbone, and it woke her"
 
 
 def test_the_card_of_a_trained_model_arrives_and_nothing_else(
@@ -87,18 +100,18 @@ def test_a_card_goes_into_no_repository_with_weights_and_leaves_other_files(
     done = send(out, repo)
     assert done.changes.gone == ["card/old.png"]
     assert {"sft/notes.txt", "run.json"} < set(there.head.tree)
-    there.commit("sam", "weights", {**there.head.tree, "model.safetensors": blob(b"{}")})
-    with pytest.raises(DeepicdError, match=r"holds weights, model\.safetensors among them"):
-        send(out, repo)
+    tree = dict(there.head.tree)
+    for name in ("model.safetensors", "Model.SafeTensors", "tf_model.h5"):
+        there.commit("sam", "weights", {**tree, name: blob(b"{}")})
+        with pytest.raises(DeepicdError, match=rf"holds weights, {name} among them"):
+            send(out, repo)
 
 
 def test_a_passage_of_the_notes_does_not_leave_in_a_models_card(
     loopback: Loopback, send: Send, credentialed: Path, tmp_path: Path
 ) -> None:
     out = trained(tmp_path, credentialed)
-    record = store.read_json(out / "run.json")
-    record["options"]["purpose"] = "On day 1 she felt pressure behind the breastbone, and it woke her"
-    store.write_json(out / "run.json", record)
+    told(out, PASSAGE)
     with pytest.raises(DeepicdError, match="8 words in a row"):
         send(out, loopback.new())
 
@@ -114,6 +127,62 @@ def test_the_notes_of_a_credentialed_model_must_be_at_hand(
     assert refused.code == 1
     assert "--notes-from DIR" in refused.err
     assert run("publish", out, repo, "--dry-run", "--notes-from", credentialed).code == 0
+
+
+def evaluated(run: Path, source: Path | None, origin: Origin) -> None:
+    """An evaluation in the run's folder, in place of the one without a record."""
+    (run / "metrics.json").unlink()
+    plan = runs.plan("evaluate", options={}, inputs={"dataset": source / "sft"} if source else {})
+    with runs.kept_folder(run / "evaluation", plan, origin) as made:
+        store.write_json(made.folder / "metrics.json", {"chapter": LEVEL, "category": LEVEL, "full": LEVEL})
+
+
+def test_a_made_up_models_card_is_compared_with_the_credentialed_notes_of_its_evaluation(
+    loopback: Loopback, send: Send, credentialed: Path, tmp_path: Path
+) -> None:
+    other = small_dataset(tmp_path / "other")  # made up, in other words
+    out = trained(tmp_path, other)
+    evaluated(out, credentialed, "mimic")
+    assert "(mimic)" in send(out, loopback.new(), dry_run=True)
+    told(out, PASSAGE)
+    with pytest.raises(DeepicdError, match="8 words in a row"):
+        send(out, loopback.new())
+
+
+def test_a_card_is_compared_with_the_notes_of_training_and_evaluation_where_both_are_credentialed(
+    loopback: Loopback, send: Send, credentialed: Path, tmp_path: Path
+) -> None:
+    words = "His cough began at night, three weeks ago, and nothing helped against it"
+    note = f"## Chief Complaint\nCough\n\n## History of Present Illness\n{words}, neither tea nor honey."
+    out = trained(tmp_path, dataset(tmp_path / "other", "mimic", note=note))
+    evaluated(out, credentialed, "mimic")
+    assert "(mimic)" in send(out, loopback.new(), dry_run=True)
+    for passage in (words, PASSAGE):
+        told(out, passage)
+        with pytest.raises(DeepicdError, match="8 words in a row"):
+            send(out, loopback.new())
+
+
+@pytest.mark.parametrize("named", ["made up", "none"])
+def test_an_evaluation_that_names_no_credentialed_rows_needs_to_be_told_of_notes(
+    named: str, loopback: Loopback, send: Send, made_up: Path, tmp_path: Path
+) -> None:
+    out = trained(tmp_path, made_up)
+    evaluated(out, made_up if named == "made up" else None, "mimic")
+    with pytest.raises(DeepicdError, match=r"this model was evaluated on.*\n.*--notes-from DIR"):
+        send(out, loopback.new(), dry_run=True)
+
+
+def test_only_the_pictures_that_the_card_shows_are_sent(
+    loopback: Loopback, send: Send, made_up: Path, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(made_up, tmp_path / "dataset"))
+    for out, shown in ((trained(tmp_path, made_up), "card/losses.png"), (copy, "card/chapters.png")):
+        (out / "card").mkdir(exist_ok=True)
+        shutil.copy(made_up / "card" / "chapters.png", out / "card" / "f1.png")
+        plan = send(out, loopback.new(), dry_run=True)
+        assert shown in plan
+        assert "card/f1.png" not in plan
 
 
 def test_check_disclosure_refuses_what_a_credentialed_run_holds_by_name(

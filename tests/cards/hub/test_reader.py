@@ -73,8 +73,29 @@ def test_a_file_too_few_and_one_too_many_are_told(there: Repo, read: Read) -> No
     assert any(line.startswith("sft, ") and "other files" in line for line in read(there.id)["differences"])
     tree = {name: file for name, file in there.head.tree.items() if name != GRPO}
     there.commit("alex", "fewer", tree)
-    answer = read(there.id)
-    assert "failed" in answer or f"{GRPO}: not there" in answer["differences"]
+    assert read(there.id) == {"failed": "ValueError"}  # `datasets` finds no file of the split
+
+
+def test_a_card_without_configs_is_a_failure_by_name(there: Repo, read: Read) -> None:
+    there.commit("alex", "bare", {**there.head.tree, "README.md": blob(b"---\nlicense: other\n---\n")})
+    assert read(there.id) == {"failed": "KeyError"}
+    there.commit("alex", "no YAML", {**there.head.tree, "README.md": blob(b"no YAML")})
+    assert read(there.id) == {"failed": "DeepicdError"}
+
+
+@pytest.mark.parametrize(
+    ("order", "answer"),
+    [
+        ("", "JSONDecodeError"),  # the publisher was killed
+        ("[]\n", "TypeError"),
+        ("{}\n", "KeyError"),
+        ('{"token": "hf_write"}\n', "TypeError"),
+    ],
+)
+def test_an_order_that_is_none_is_answered_and_the_process_ends(order: str, answer: str) -> None:
+    words = [sys.executable, "-m", "cards.hub.reader"]
+    done = subprocess.run(words, input=order, capture_output=True, text=True, check=True, timeout=60)
+    assert (json.loads(done.stdout), done.stderr) == ({"failed": answer}, "")
 
 
 def test_rows_in_a_card_that_promises_others_are_told(there: Repo, read: Read) -> None:
