@@ -16,18 +16,17 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from cards.hub import differences, reload, rules, upload
 from cards.hub.client import Account, Hub, Remote
 from cards.hub.contents import README, Contents, What, gather
 from cards.hub.journal import FOLDER, Journal
+from cards.hub.plan import plan
 from cards.hub.rules import Wish
 from cards.hub.trouble import Patience
 from deepicd import runs, store
 from deepicd.errors import DeepicdError
 
-SHOWN = 40  # names of files in a plan, of each kind
 MESSAGES: dict[What, str] = {
     "card": "Card",
     "recipe": "Card and recipe",
@@ -160,29 +159,6 @@ def _kept(hub: Hub, contents: Contents, commit: str) -> Remote:
     if differing := upload.changes(contents, now.files):
         raise reload.unverified(hub, commit, [f"the Hub lists other files: {differing}"])
     return now
-
-
-def plan(contents: Contents, hub: Hub, before: Remote | None, wish: Wish, out: Path) -> list[str]:
-    """What would be done, in lines: files, sizes, visibility, gate."""
-    wanted = upload.changes(contents, before.files if before else {})
-    becomes = "public, once verified" if wish.public and (before is None or before.private) else ""
-    gate = "opened by hand" if wish.gated or (before and before.gated == "manual") else "none"
-    lines = [
-        f"{out} → {hub.repo} at {urlsplit(hub.endpoint).netloc}",
-        f"  what        {contents.what}{' of a model' if contents.kind == 'model' else ''} ({contents.origin})",
-        f"  repository  {before.visibility if before else 'new, private'}{f'; {becomes}' if becomes else ''}",
-        f"  gate        {gate}",
-        f"  files       {len(contents.files):,}, {contents.size / 1e6:,.1f} MB: {wanted}",
-    ]
-    for word, names in (("new", wanted.new), ("changed", wanted.changed), ("removed", wanted.gone)):
-        for name in names[:SHOWN]:
-            size = f"{contents.files[name].stat().st_size / 1e3:>12,.1f} kB" if name in contents.files else " " * 15
-            lines.append(f"    {word:<8}{size}  {name}")
-        if len(names) > SHOWN:
-            lines.append(f"    {word:<8}{' ' * 15}  and {len(names) - SHOWN:,} more")
-    if contents.not_sent:
-        lines.append(f"  not sent    {', '.join(contents.not_sent)}")
-    return lines
 
 
 def _checked_name(repo: str) -> None:
