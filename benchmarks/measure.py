@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -82,6 +82,11 @@ def python(code: str, *args: str | Path) -> list[str | Path]:
 def deepicd(*args: str | Path) -> list[str | Path]:
     """The command line of one of our own commands, in this environment."""
     return python("import sys; from deepicd.cli import main; main(sys.argv[1:])", *args)
+
+
+def settings(fields: Mapping[str, object]) -> list[str]:
+    """The flags of a command that give a recipe these fields."""
+    return [part for name, value in fields.items() for part in ("--set", f"{name}={value}")]
 
 
 def compare(

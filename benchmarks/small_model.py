@@ -4,7 +4,9 @@ It is a Qwen2 with the tokenizer of the shipped model, which was learned from ma
 knows nothing.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from deepicd.engines.shipped import WEIGHTS
 from distill.tiny_teacher.start import Shape, fresh_model
@@ -39,6 +41,13 @@ def operations(shape: Shape, length: float) -> float:
     return 6 * (weights + attention)
 
 
-def peak(gpu: str) -> float | None:
-    """Operations a second of a GPU; None for one that the table does not have."""
-    return next((most for name, most in PEAK.items() if name in gpu), None)
+def length(counts: Mapping[str, Any]) -> float:
+    """Tokens of a row on the average, from the record of a fine-tuning."""
+    lengths = counts["lengths"]["train"]
+    return float(lengths["tokens"] / lengths["kept"])
+
+
+def utilization(rate: float, length: float, gpu: str) -> float | None:
+    """The share of a GPU's operations that so many tokens a second take; None for a GPU that PEAK does not have."""
+    most = next((most for name, most in PEAK.items() if name in gpu), None)
+    return rate * operations(SHAPE, length) / most if most else None

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import small_model
-from benchmarks.measure import RESULTS, deepicd, gpu, machine, run, versions
+from benchmarks.measure import RESULTS, deepicd, gpu, machine, run, settings, versions
 
 SFT = {"dtype": "bfloat16", "max_length": 2048, "effective_batch": 32, "per_device": 32, "epochs": 4.0,
        "learning_rate": 6e-4, "warmup_steps": 100, "save_steps": 0}  # fmt: skip
@@ -60,9 +60,9 @@ def _changed(of: str, fields: Mapping[str, Any], given: tuple[str, ...]) -> dict
 
 
 def _trained(what: str, dataset: str, model: Path, fields: Mapping[str, Any], out: Path) -> dict[str, Any]:
-    flags = [part for name, value in fields.items() for part in ("--set", f"{name}={value}")]
     began = time.perf_counter()
-    run(deepicd("train", what, "--dataset", dataset, "--recipe", f"tiny-{what}", "--model", model, *flags, out))
+    run(deepicd("train", what, "--dataset", dataset, "--recipe", f"tiny-{what}", "--model", model, *settings(fields),
+                out))  # fmt: skip
     print(f"{what}: {time.perf_counter() - began:.0f} s in all", flush=True)
     counts: dict[str, Any] = json.loads((out / "run.json").read_text())["counts"]
     return counts
@@ -70,17 +70,14 @@ def _trained(what: str, dataset: str, model: Path, fields: Mapping[str, Any], ou
 
 def _speed(counts: Mapping[str, Any], card: str) -> dict[str, Any]:
     """Of the fine-tuning; tokens of rows, padding not among them."""
-    lengths = counts["lengths"]["train"]
-    length = lengths["tokens"] / lengths["kept"]
-    each = small_model.operations(small_model.SHAPE, length)
-    most = small_model.peak(card)
-    rate = counts["tokens_per_second"]
+    rate, length = counts["tokens_per_second"], small_model.length(counts)
+    share = small_model.utilization(rate, length, card)
     return {
         "steps": counts["steps"],
         "seconds": counts["training_seconds"],
         "tokens_per_second": rate,
-        "operations_per_token": round(each),
-        "model_flops_utilization": round(rate * each / most, 4) if most else None,
+        "operations_per_token": round(small_model.operations(small_model.SHAPE, length)),
+        "model_flops_utilization": round(share, 4) if share else None,
         "validation_loss": counts["validation_loss"],
     }
 
@@ -88,10 +85,9 @@ def _speed(counts: Mapping[str, Any], card: str) -> dict[str, Any]:
 def _evaluated(model: Path, dataset: str, out: Path) -> dict[str, Any]:
     how = ["--engine", "vllm"] if find_spec("vllm") else ["--engine", "transformers", "--set", "in_flight=512"]
     fields = {"context": 2048, "max_tokens": 384, "dtype": "bfloat16"}
-    flags = [part for name, value in fields.items() for part in ("--set", f"{name}={value}")]
     began = time.perf_counter()
     run(deepicd("evaluate", "--model", model, "--dataset", dataset, "--split", "test", "--limit", str(NOTES),
-                *how, *flags, "--out", out))  # fmt: skip
+                *how, *settings(fields), "--out", out))  # fmt: skip
     print(f"{out.name}: {time.perf_counter() - began:.0f} s", flush=True)
     metrics = json.loads((out / "metrics.json").read_text())
     kept = ("macro_f1", "accuracy")

@@ -18,7 +18,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks import small_model
-from benchmarks.measure import Comparison, Cost, deepicd, gpu, python, record, run
+from benchmarks.measure import Comparison, Cost, deepicd, gpu, python, record, run, settings
 from deepicd.engines.shipped import WEIGHTS
 
 PEER = """
@@ -27,7 +27,8 @@ import pyarrow.parquet as pq
 from datasets import Dataset
 from transformers import AutoTokenizer, set_seed
 from trl import SFTConfig, SFTTrainer
-model, rows, out, steps, batch, rate, on_gpu = *sys.argv[1:4], *map(int, sys.argv[4:6]), float(sys.argv[6]), sys.argv[7] == "gpu"
+model, rows, out, steps, batch, rate, on = sys.argv[1:]
+steps, batch, rate, on_gpu = int(steps), int(batch), float(rate), on == "gpu"
 set_seed(42)
 trainer = SFTTrainer(
     model,
@@ -35,7 +36,8 @@ trainer = SFTTrainer(
         output_dir=out + "/checkpoints", use_cpu=not on_gpu, bf16=on_gpu, max_steps=steps, seed=42, data_seed=42,
         per_device_train_batch_size=batch, learning_rate=rate, lr_scheduler_type="linear", warmup_steps=2,
         weight_decay=0.1, max_length=2048, gradient_checkpointing=False, save_strategy="no", logging_steps=1,
-        optim="adamw_torch_fused" if on_gpu else "adamw_torch", dataloader_num_workers=2 if on_gpu else 0, report_to="none", disable_tqdm=True, model_init_kwargs={"dtype": "float32"},
+        optim="adamw_torch_fused" if on_gpu else "adamw_torch", dataloader_num_workers=2 if on_gpu else 0,
+        report_to="none", disable_tqdm=True, model_init_kwargs={"dtype": "float32"},
     ),
     train_dataset=Dataset(pq.read_table(rows)).select_columns(["prompt", "completion"]),
     processing_class=AutoTokenizer.from_pretrained(model),
@@ -43,7 +45,7 @@ trainer = SFTTrainer(
 done = trainer.train()
 losses = [line["loss"] for line in trainer.state.log_history if "loss" in line]
 json.dump({"seconds": done.metrics["train_runtime"], "losses": losses}, open(out + "/peer.json", "w"))
-"""  # noqa: E501
+"""
 
 
 @dataclass(frozen=True)
@@ -60,8 +62,8 @@ class Setting:
         fields = {"max_steps": steps, "max_length": 2048, "effective_batch": self.batch, "per_device": self.batch,
                   "warmup_steps": 2, "learning_rate": self.rate, "save_steps": 0, "eval_rows": 0,
                   "dtype": "bfloat16" if self.on == "gpu" else "float32"}  # fmt: skip
-        flags = [part for name, value in fields.items() for part in ("--set", f"{name}={value}")]
-        return ["train", "sft", "--dataset", dataset, "--recipe", "tiny-sft", "--model", self.model, *flags]
+        return ["train", "sft", "--dataset", dataset, "--recipe", "tiny-sft", "--model", self.model,
+                *settings(fields)]  # fmt: skip
 
 
 def main(steps: int, rounds: int, given: Path | None) -> None:
@@ -90,9 +92,8 @@ def main(steps: int, rounds: int, given: Path | None) -> None:
         raise SystemExit(f"The two did not learn the same ({apart:.2%} apart), so that their speed says nothing.")
     rate = median(one["tokens_per_second"] for one in ours)
     told = f"{steps} steps of {setting.batch} rows, {rate:,.0f} tokens/s"
-    if card and (most := small_model.peak(card)):
-        length = ours[0]["lengths"]["train"]["tokens"] / ours[0]["lengths"]["train"]["kept"]
-        told += f", {rate * small_model.operations(small_model.SHAPE, length) / most:.0%} of the GPU's operations"
+    if card and (share := small_model.utilization(rate, small_model.length(ours[0]), card)):
+        told += f", {share:.0%} of the GPU's operations"
     found = Comparison(
         f"deepicd train sft ({told})",
         "TRL's own SFTTrainer, same settings and loss",

@@ -16,7 +16,7 @@ from typing import Any
 from cards.frontmatter import AGREEMENT, LICENCE, LICENCE_LINK, licence
 from cards.rendering import TEMPLATES, render
 from deepicd import runs, store
-from deepicd.cells import SMALLEST_CELL
+from deepicd.cells import small
 from deepicd.errors import DeepicdError
 from deepicd.store import Origin
 
@@ -77,8 +77,8 @@ def metrics(run: Path) -> tuple[Path, dict[str, Any]] | None:
 
 def origin(run: Path, record: runs.Record) -> Origin:
     """That of all that was trained on, and of the evaluation that the card shows."""
-    measured, read = metrics(run), [record["origin"], *(one["origin"] for one in record["lineage"].values())]
-    return store.combined([*read, evaluated(*measured)] if measured else read)
+    measured, read = metrics(run), runs.inherited(record["origin"], record["lineage"])
+    return store.combined([read, evaluated(*measured)]) if measured else read
 
 
 def evaluated(path: Path, measured: Mapping[str, Any]) -> Origin:
@@ -96,7 +96,7 @@ def shown(measured: Mapping[str, Any]) -> dict[str, Any]:
         if level in found and found[level].get("accuracy") is not None:
             rows = found.get("rows", 0)
             right = round(found[level]["accuracy"] * rows)
-            if not rows or 0 < right < SMALLEST_CELL or 0 < rows - right < SMALLEST_CELL:
+            if not rows or small(right) or small(rows - right):
                 found[level] = found[level] | {"accuracy": None}
     return found
 
@@ -105,7 +105,7 @@ def fields(run: Path, record: runs.Record, measured: dict[str, Any] | None, *, c
     """What the template of a model may name. `careful`: whether training or evaluation read credentialed notes."""
     measured = shown(measured) if measured and careful else measured
     options, lineage = record["options"], record["lineage"]
-    read = store.combined([record["origin"], *(one["origin"] for one in lineage.values())])
+    read = runs.inherited(record["origin"], lineage)
     credentialed = read == "mimic"
     size = parameters(run / "model") or parameters(run)
     base = options.get("model", "")

@@ -7,6 +7,11 @@ SMALLEST_CELL = 10  # what publications from MIMIC and CMS alike take for the le
 Key = TypeVar("Key")
 
 
+def small(count: float) -> bool:
+    """Whether a count tells of one to nine."""
+    return 0 < count < SMALLEST_CELL
+
+
 def suppressed(cells: Mapping[Key, int]) -> dict[Key, int | None]:
     """Cells with those of 1 to 9 hidden (None), and the next smallest with them until the total no longer tells.
 

@@ -106,6 +106,11 @@ def plan(command: str, *, options: Mapping[str, Any], inputs: Mapping[str, Path]
     )
 
 
+def inherited(origin: Origin, lineage: Mapping[str, Any]) -> Origin:
+    """The origin of what was made of rows of that origin and of all that stands in the lineage."""
+    return store.combined([origin, *(record["origin"] for record in lineage.values())])
+
+
 def _portable(record: Record) -> Record:
     """A record as others may carry it: no paths of this machine, no second copy of its own lineage."""
     kept = {key: value for key, value in record.items() if key not in ("argv", "lineage")}

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from deepicd.cells import SMALLEST_CELL
+from deepicd.cells import SMALLEST_CELL, small
 
 TOLERANCE = 1e-4  # of the solver; counts are whole
 ZERO = 50.0  # what withholding a nought costs: it tells of nobody, and helps little to hide others
@@ -58,14 +58,14 @@ class Counts:
         """A sum that the card shows unless it has to go; its rows are of `people` patients where that is known."""
         of = frozenset(groups)
         value = sum(self.groups[name] for name in of)
-        small = 0 < (value if people is None else min(value, people)) < SMALLEST_CELL
-        self.counts[key] = Count(value, of, True, small, cost if cost is not None else value or ZERO)
+        least = value if people is None else min(value, people)
+        self.counts[key] = Count(value, of, True, small(least), cost if cost is not None else value or ZERO)
 
     def guard(self, groups: Iterable[Key]) -> None:
         """A sum that no table shows and that the others must not tell if it is small."""
         of = frozenset(groups)
         value = sum(self.groups[name] for name in of)
-        self.counts[("guarded", of)] = Count(value, of, False, 0 < value < SMALLEST_CELL, 0.0)
+        self.counts[("guarded", of)] = Count(value, of, False, small(value), 0.0)
 
     def tie(self, left: Iterable[Key], right: Iterable[Key]) -> bool:
         """What every reader knows: these groups add up to as much as those. False, and nothing tied, if they do not."""

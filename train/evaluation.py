@@ -200,7 +200,7 @@ def _write(
     store.write_json(run.folder / METRICS, found)
     _hint(rows)
     store.write_text(run.folder / REPORT, report.report(what.name, found))
-    theirs = results.chapters(setting.sheet(other), other, {}, origin) if other else ()
+    theirs = results.chapters(setting.sheet(other), {}, origin) if other else ()
     figures.chapters(run.folder / FIGURE, found["chapters"], theirs)
     table = [
         {

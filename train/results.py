@@ -17,7 +17,7 @@ from deepicd.cells import suppressed
 from deepicd.icd10cm import CHAPTERS, Code
 from deepicd.scoring import prefix_overlap
 from deepicd.store import Origin
-from train.metrics import AVERAGINGS, LEVELS, Averaging, label, macro, mask, scores, tally
+from train.metrics import AVERAGINGS, LEVELS, Averaging, macro, mask, scores, tally
 from train.predictions import NO_ANSWER
 from train.sheet import GROUPS, METRICS, Sheet, interval, samples, two_sided
 from train.shown import Answer, counted, shares
@@ -85,7 +85,7 @@ def results(rows: Sequence[Row], setting: Setting, other: Sequence[Row] = ()) ->
         "averaging": setting.averaging,
         "bootstrap": {"resamples": setting.resamples, "seed": setting.seed, "confidence": CONFIDENCE},
         "conventions": _conventions(sheet, with_vocabulary=setting.vocabulary is not None),
-        "chapters": chapters(sheet, rows, intervals, setting.origin),
+        "chapters": chapters(sheet, intervals, setting.origin),
         "terciles": _terciles(sheet, values, intervals, setting.origin) if setting.train else None,
         **_answers(rows, sheet, setting.origin),
     }
@@ -126,18 +126,18 @@ def _conventions(sheet: Sheet, *, with_vocabulary: bool) -> dict[str, Any]:
     }
 
 
-def chapters(sheet: Sheet, rows: Sequence[Row], intervals: Mapping[str, Any], origin: Origin) -> list[dict[str, Any]]:
+def chapters(sheet: Sheet, intervals: Mapping[str, Any], origin: Origin) -> list[dict[str, Any]]:
     """A row a chapter of the tabular list."""
+    truth = sheet.levels["chapter"].truth  # the classes of this level are the chapters, in their order
     counts = tally(sheet.levels["chapter"])
     found = scores(counts)
     number = {chapter.number: int(counts.true[place]) for place, chapter in enumerate(CHAPTERS)}
     shown = suppressed(number) if origin == "mimic" else dict(number)
-    right = {level: dict.fromkeys(number, 0) for level in LEVELS}
-    for row in rows:
-        for level in LEVELS:
-            hit = row.predicted is not None and label(level, row.predicted) == label(level, row.truth)
-            right[level][row.truth.chapter.number] += hit
-    part = {level: shares(parts, shown, everything=origin != "mimic") for level, parts in right.items()}
+    right = {name: np.bincount(truth[level.hit], minlength=len(CHAPTERS)) for name, level in sheet.levels.items()}
+    part = {
+        name: shares(dict(zip(number, hits.tolist(), strict=False)), shown, everything=origin != "mimic")
+        for name, hits in right.items()
+    }
     table = []
     for place, chapter in enumerate(CHAPTERS):
         recall = part["chapter"][chapter.number]

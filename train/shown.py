@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
-from deepicd.cells import SMALLEST_CELL
+from deepicd.cells import SMALLEST_CELL, small
 from deepicd.suppression import Counts, Key, Published
 
 Name = TypeVar("Name", int, str)
@@ -71,7 +71,7 @@ def shares(
     whole = {name: wholes[name] or 0 for name in parts}
     free = {name for name in parts if whole[name]}
     if not everything:
-        free = {name for name in free if not (_small(parts[name]) or _small(whole[name] - parts[name]))}
+        free = {name for name in free if not (small(parts[name]) or small(whole[name] - parts[name]))}
         hidden = [name for name in parts if name not in free and parts[name]]
         for name in sorted((name for name in free if parts[name]), key=lambda name: (parts[name], str(name))):
             if not hidden or (len(hidden) > 1 and sum(parts[one] for one in hidden) >= SMALLEST_CELL):
@@ -79,7 +79,3 @@ def shares(
             free.discard(name)
             hidden.append(name)
     return {name: parts[name] / whole[name] if name in free else None for name in parts}
-
-
-def _small(count: int) -> bool:
-    return 0 < count < SMALLEST_CELL

@@ -43,7 +43,7 @@ def workshop(out: Path, plan: runs.Plan, origin: Origin, *, overwrite: bool) -> 
     `origin` is the rows'. A model of ours that training starts from has its own, and one credentialed source is enough.
     """
     out = out.resolve()
-    origin = store.combined([origin, *(record["origin"] for record in plan.lineage.values())])
+    origin = runs.inherited(origin, plan.lineage)
     refuse_other(out, plan, overwrite=overwrite)
     if overwrite and out.is_dir() and not _same(out, plan):
         for path in out.iterdir():
@@ -73,7 +73,7 @@ def trained_on(model: str) -> Origin:
     """The origin of what a model has read, as far as a record beside it tells: OUT/model, or a copy of OUT."""
     for folder in (Path(model), Path(model).parent):
         if Path(model).is_dir() and (record := runs.read(folder)):
-            return store.combined([record["origin"], *(one["origin"] for one in record["lineage"].values())])
+            return runs.inherited(record["origin"], record["lineage"])
     return "public"
 
 

@@ -85,9 +85,8 @@ def publish(
     from cards.hub import reload
     from deepicd import store
 
-    rows = out if what == "rows" and not dry_run else None
-    files = sorted(out.glob("*/*.parquet"))
-    with reload.readers(address, timeout, rows, full=full_reload) as compare, store.digesting(files):
+    fresh = reload.readers(address, timeout, out, what, full=full_reload, dry_run=dry_run)
+    with fresh as compare, store.digesting(sorted(out.glob("*/*.parquet"))):
         from cards.hub.publish import publish as send  # while the fresh process imports, and files are read
         from cards.hub.rules import Wish
         from cards.hub.trouble import Patience

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from deepicd import store
-from deepicd.cells import SMALLEST_CELL
+from deepicd.cells import small
 from deepicd.errors import DeepicdError
 
 NAMED = 5  # counts in a message
@@ -43,7 +43,7 @@ def small_differences(before: Shown, now: Shown) -> list[str]:
     found = []
     for name, count in now.items():
         earlier = before.get(name)
-        if count is not None and earlier is not None and 0 < abs(count - earlier) < SMALLEST_CELL:
+        if count is not None and earlier is not None and small(abs(count - earlier)):
             found.append(name)
     return sorted(found)
 

@@ -72,8 +72,7 @@ def publish(
     `token`: that of HF_TOKEN or of `hf auth login` unless given. `reread`: how to verify, if not in a fresh process.
     """
     _checked_name(repo)
-    early = what == "rows" and not dry_run
-    fresh = reload.readers(endpoint, patience.timeout, out if early else None, full=full)
+    fresh = reload.readers(endpoint, patience.timeout, out, what, full=full, dry_run=dry_run)
     with tempfile.TemporaryDirectory() as staging, reread or fresh as compare:
         contents = gather(out, what, repo, Path(staging), permission, notes_from)
         rules.may_leave(contents, wish, repo, endpoint)

@@ -101,13 +101,13 @@ class Readers:
 
 @contextmanager
 def readers(
-    endpoint: str, timeout: float, rows: Path | None, *, full: bool
+    endpoint: str, timeout: float, out: Path, what: str, *, full: bool, dry_run: bool
 ) -> Iterator[Callable[["Hub", "Contents", str], str]]:
     """Comparing in a fresh process; where there are many rows to send, it starts to import now."""
     with tempfile.TemporaryDirectory() as home:
         found = Readers(_environment(endpoint, timeout, home))
         try:
-            files = sorted(rows.glob("*/*.parquet")) if rows else []
+            files = sorted(out.glob("*/*.parquet")) if what == "rows" and not dry_run else []
             if sum(path.stat().st_size for path in files) > LARGE:
                 found.start(files[0])
             yield partial(compare, found, full)
