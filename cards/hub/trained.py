@@ -48,18 +48,16 @@ def _notes(out: Path, record: runs.Record, given: Path | None) -> tuple[Path, ..
         return (given,)
     measured = modelcard.metrics(out)
     evaluation = runs.read(measured[0].parent) if measured else None
-    found = []
-    for one, how in ((record, "trained"), (evaluation, "evaluated")):
-        if one and one["origin"] == "mimic":
-            folder = _dataset(one)
-            if folder is None:
-                raise DeepicdError(
-                    f"The notes that this model was {how} on are not where its record says, or it names none;"
-                    " the card is compared with them.",
-                    "Say where they are, a dataset, a cohort or a copy of MIMIC-IV-Note: --notes-from DIR",
-                )
-            found.append(folder)
-    return tuple(dict.fromkeys(found))
+    credentialed = [one for one in (record, evaluation) if one and one["origin"] == "mimic"]
+    found = {_dataset(one): one for one in credentialed}
+    if not found or None in found:  # none: an evaluation that was copied here without its record, say
+        how = "trained" if record is found.get(None) else "evaluated"
+        raise DeepicdError(
+            f"The notes that this model was {how} on are not where its record says, or it names none; the card is"
+            " compared with them.",
+            "Say where they are, a dataset, a cohort or a copy of MIMIC-IV-Note: --notes-from DIR",
+        )
+    return tuple(folder for folder in found if folder)
 
 
 def _dataset(record: runs.Record) -> Path | None:

@@ -36,7 +36,8 @@ def trained(folder: Path, source: Path) -> Path:
         (run.folder / "model" / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(24))
         store.write_text(run.folder / "train.log", "epoch 1")
     store.write_text(folder / "run" / "answers.jsonl", '{"note_id": "1"}\n')
-    store.write_json(folder / "run" / "metrics.json", {"chapter": LEVEL, "category": LEVEL, "full": LEVEL})
+    measured = {"chapter": LEVEL, "category": LEVEL, "full": LEVEL, "origin": record["origin"]}
+    store.write_json(folder / "run" / "metrics.json", measured)
     return folder / "run"
 
 
@@ -147,6 +148,17 @@ def test_a_made_up_models_card_is_compared_with_the_credentialed_notes_of_its_ev
     told(out, PASSAGE)
     with pytest.raises(DeepicdError, match="8 words in a row"):
         send(out, loopback.new())
+
+
+def test_the_notes_of_an_evaluation_that_was_copied_without_its_record_must_be_named(
+    loopback: Loopback, run: Run, credentialed: Path, tmp_path: Path
+) -> None:
+    out, repo = trained(tmp_path, small_dataset(tmp_path / "other")), loopback.new()
+    measured = store.read_json(out / "metrics.json")
+    store.write_json(out / "metrics.json", measured | {"origin": "mimic"})
+    refused = run("publish", out, repo, "--dry-run")
+    assert refused.code == 1 and "was evaluated on are not where" in refused.err
+    assert run("publish", out, repo, "--dry-run", "--notes-from", credentialed).code == 0
 
 
 def test_a_card_is_compared_with_the_notes_of_training_and_evaluation_where_both_are_credentialed(
