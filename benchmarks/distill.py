@@ -50,21 +50,21 @@ def cohort_of(rows: int, seeds: Path, out: Path) -> Path:
     """A cohort of so many rows, written a few hundred at a time."""
     import pyarrow.parquet as pq
 
-    from deepicd import runs, store
+    from deepicd import records, storage
     from deepicd.schema import COHORT, SPLITS
 
-    plan = runs.plan("build", options={"rows": rows}, inputs={})
+    plan = records.plan_run("build", options={"rows": rows}, inputs={})
     known = [row for split in SPLITS for row in pq.read_table(seeds / f"{split}.parquet").to_pylist()]
 
     def repeated(first: int, number: int) -> Iterator[dict[str, Any]]:
         for n in range(first, first + number):
             yield known[n % len(known)] | {"note_id": f"{10_000_000 + n}-DS-1", "hadm_id": 20_000_000 + n}
 
-    with runs.fresh_folder(out, plan, "synthetic") as made:
+    with records.fresh_folder(out, plan, "synthetic") as made:
         made.counts["funnel"] = {"steps": []}
         first = 0
         for split, share in zip(SPLITS, (0.7, 0.1, 0.2), strict=True):
-            with store.parquet_writer(made.folder / f"{split}.parquet", COHORT, "synthetic") as writer:
+            with storage.open_parquet_writer(made.folder / f"{split}.parquet", COHORT, "synthetic") as writer:
                 import pyarrow as pa
 
                 number = round(rows * share)
@@ -95,16 +95,16 @@ def memory(folder: Path, seeds: Path, rows: int) -> dict[str, Any]:
 
 def ledger(folder: Path, rows: int) -> dict[str, Any]:
     """Of one row: to write an answer of 480 words and its findings; to read both; to open a ledger, in seconds."""
-    from deepicd.engines.ledger import opened
+    from deepicd.engines.ledger import open_ledger
 
     text, keys = "word " * 480, [hashlib.sha256(str(n).encode()).hexdigest()[:32] for n in range(rows)]
     clock = time.perf_counter()
-    with opened(folder / "book", "synthetic") as book:
+    with open_ledger(folder / "book", "synthetic") as book:
         for key in keys:
             book.add_completion(key, {"text": text, "finish_reason": "stop", "seed": 42})
             book.add_findings(key, {"checks": "none", "words": 480})
     written = time.perf_counter()
-    with opened(folder / "book", "synthetic") as book:
+    with open_ledger(folder / "book", "synthetic") as book:
         opening = time.perf_counter()
         assert len(book) == rows
         for key in keys:

@@ -30,7 +30,7 @@ from typing import Any
 from benchmarks import small_model
 from benchmarks.measure import Comparison, gpu, record
 from distill.recipe import Recipe, parse
-from distill.tiny_teacher.start import Shape
+from distill.tiny_teacher.initial_weights import Shape
 
 CARD = gpu()
 CONTEXT = 16_384
@@ -129,9 +129,9 @@ def distilled(recipe: Recipe, cohort: Path, out: Path, guidelines: Path | None) 
     """The whole way of `deepicd distill`."""
     import pyarrow.parquet as pq
 
-    from distill import traces
+    from distill.run import distill
 
-    done = traces.distill(cohort, out, recipe, guidelines=guidelines)
+    done = distill(cohort, out, recipe, guidelines=guidelines)
     files = out.glob(f"{recipe.digest}/*/*.parquet")
     rows = [
         row for file in files for row in pq.read_table(file, columns=["prompt_tokens", "cached_tokens"]).to_pylist()
@@ -146,9 +146,9 @@ def distilled(recipe: Recipe, cohort: Path, out: Path, guidelines: Path | None) 
 
 def alone(recipe: Recipe, cohort: Path, out: Path, guidelines: Path | None) -> dict[str, Any]:
     """The same prompts in the same order, handed to vLLM in one call."""
-    from deepicd.engines.offline import DEFAULTS, arguments
-    from deepicd.engines.reading import Reader
-    from distill import traces
+    from deepicd.engines.prompt_tokens import PromptTokenizer
+    from deepicd.engines.vllm import DEFAULTS, build_arguments
+    from distill import run as distillation
     from distill.sources import sources
 
     for name, value in DEFAULTS.items():
@@ -156,10 +156,10 @@ def alone(recipe: Recipe, cohort: Path, out: Path, guidelines: Path | None) -> d
     from vllm import LLM, SamplingParams
     from vllm.platforms import current_platform
 
-    with traces.at_work(out, recipe, sources(cohort, guidelines, None), None) as (todo, history):
-        asked = [task.request(0) for task in traces.tasks(todo, todo.waiting, history)]
-    llm = LLM(**arguments(recipe, recipe.model, on_cpu=current_platform.is_cpu()))
-    reader = Reader(recipe)
+    with distillation.at_work(out, recipe, sources(cohort, guidelines, None), None) as (todo, history):
+        asked = [task.request(0) for task in distillation.tasks(todo, todo.waiting, history)]
+    llm = LLM(**build_arguments(recipe, recipe.model, on_cpu=current_platform.is_cpu()))
+    reader = PromptTokenizer(recipe)
     began = time.perf_counter()
     ids = [reader.read(request) for request in asked]
     outputs = llm.generate(
@@ -177,28 +177,28 @@ def alone(recipe: Recipe, cohort: Path, out: Path, guidelines: Path | None) -> d
 
 def cohort(folder: Path, number: int, chapters: tuple[int, ...] = ()) -> str:
     """The folder of so many made-up rows, of some chapters only: a real cohort has thousands of each."""
-    from builders.cohort import build
-    from builders.criteria import Criteria
+    from builders.cohort.build import build
+    from builders.cohort.criteria import Criteria
     from builders.synthetic.generator import synthesize
-    from deepicd import runs, store
+    from deepicd import records, storage
     from deepicd.schema import COHORT, SPLITS
 
     synthesize(folder / "mimic", 14 * number, seed=5)
     build(folder / "mimic", folder / "mimic", folder / "built", Criteria(seed=5))
-    built = [store.read_table(folder / "built" / f"{split}.parquet", COHORT).to_pylist() for split in SPLITS]
+    built = [storage.read_table(folder / "built" / f"{split}.parquet", COHORT).to_pylist() for split in SPLITS]
     rows = [row for part in built for row in part if not chapters or row["chapter"] in chapters]
-    with runs.fresh_folder(folder / "cohort", runs.plan("build", options={}, inputs={}), "synthetic") as run:
+    with records.fresh_folder(folder / "cohort", records.plan_run("build", options={}, inputs={}), "synthetic") as run:
         run.counts["funnel"] = {"steps": []}
         for split in SPLITS:
             part = rows[:number] if split == "train" else []
-            store.write_parquet(run.folder / f"{split}.parquet", part, COHORT, "synthetic")
+            storage.write_parquet(run.folder / f"{split}.parquet", part, COHORT, "synthetic")
     return str(folder / "cohort")
 
 
 @contextmanager
 def server(model: str) -> Iterator[str]:
     """The base URL of vLLM's own server with the model, on loopback, with as much memory as in process."""
-    from deepicd.engines.offline import DEFAULTS
+    from deepicd.engines.vllm import DEFAULTS
 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -12,8 +12,8 @@ from functools import cache
 from hashlib import sha256
 
 from deepicd.icd10cm import Code
-from scrapers.sample_site import Answer, answer, code_page, is_unknown, text_of
-from scrapers.sample_texts import paragraphs
+from scrapers.sample.site import Answer, answer, code_page, is_unknown, text_of
+from scrapers.sample.texts import paragraphs
 from scrapers.site import MADE_UP, PATHS
 
 CODES = [

@@ -58,15 +58,15 @@ def prompts(year: Path, cohort: Path) -> None:
     import pyarrow.dataset as ds
 
     from deepicd.icd10cm import Code
-    from deepicd.knowledge import Knowledge
-    from deepicd.passages import estimated_tokens
+    from deepicd.knowledge.code_knowledge import Knowledge
+    from deepicd.knowledge.guideline_sections import estimate_tokens
     from deepicd.schema import SPLITS
 
     knowledge = Knowledge(year)
     rows = ds.dataset([cohort / f"{split}.parquet" for split in SPLITS]).to_table(columns=["icd_code"])
     codes = [Code(value) for value in rows["icd_code"].to_pylist()]
-    whole = [estimated_tokens(knowledge.guidelines(code) or "") for code in codes]
-    chosen = [estimated_tokens(knowledge.guideline_excerpt(code, max_tokens=BUDGET) or "") for code in codes]
+    whole = [estimate_tokens(knowledge.guidelines(code) or "") for code in codes]
+    chosen = [estimate_tokens(knowledge.guideline_excerpt(code, max_tokens=BUDGET) or "") for code in codes]
     found = {
         "codes": len(codes),
         "budget": BUDGET,

@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from deepicd import runs
+from deepicd import records
 
 RECIPE = "{engine: rehearsal, model: none}"
 
@@ -41,6 +41,6 @@ def _lines(out: Path) -> int:
 def outputs(out: Path) -> dict[str, str]:
     """Digests of what the one recipe of a folder has left."""
     [folder] = [path.parent for path in out.glob("*/run.json")]
-    record = runs.read(folder)
+    record = records.read(folder)
     assert record is not None
     return {name: entry["sha256"] for name, entry in record["outputs"].items()}

@@ -143,13 +143,13 @@ def dataset_of(rows: int, folder: Path, seeds: Path, filler: Filler) -> Path:
     """A dataset folder of so many rows a config, those of another with a filler for more text, and its card."""
     import pyarrow.parquet as pq
 
-    from cards.card import write_card
-    from deepicd import runs, store
+    from cards.dataset_card import write_card
+    from deepicd import records, storage
     from deepicd.schema import DATASET
 
-    told = runs.required(seeds, "assemble")
-    plan = runs.Plan("assemble", {**told["options"], "rows": rows}, told["inputs"], told["lineage"])
-    with runs.fresh_folder(folder / "dataset", plan, "synthetic") as made:
+    told = records.require(seeds, "assemble")
+    plan = records.Plan("assemble", {**told["options"], "rows": rows}, told["inputs"], told["lineage"])
+    with records.fresh_folder(folder / "dataset", plan, "synthetic") as made:
         made.counts |= {"rows": {config: {"train": rows} for config in DATASET}}
         for config, schema in DATASET.items():
             known = pq.read_table(seeds / config / "train-00000-of-00001.parquet").to_pylist()
@@ -157,7 +157,7 @@ def dataset_of(rows: int, folder: Path, seeds: Path, filler: Filler) -> Path:
             for file in range(files):
                 first, last = file * 25_000, min(rows, (file + 1) * 25_000)
                 part = [longer(known[n % len(known)], n, next(filler)) for n in range(first, last)]
-                store.write_parquet(
+                storage.write_parquet(
                     made.folder / config / f"train-{file:05d}-of-{files:05d}.parquet", part, schema, "synthetic"
                 )
     write_card(folder / "dataset")

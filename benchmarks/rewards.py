@@ -34,7 +34,7 @@ def main() -> None:
 
 def answers(rows: int, words: int = WORDS, seed: int = 1) -> tuple[list[str], list[str]]:
     """Answers and their true codes: a fifth right, a few without the form."""
-    from deepicd.completion import write
+    from deepicd.answer_form import write_answer
     from deepicd.icd10cm import Code, release
 
     chance = random.Random(seed)
@@ -43,18 +43,18 @@ def answers(rows: int, words: int = WORDS, seed: int = 1) -> tuple[list[str], li
     truths = chance.choices(codes, weights, k=rows)
     guesses = [truth if chance.random() < 0.2 else chance.choices(codes, weights)[0] for truth in truths]
     trace = "finding " * words
-    texts = [write(trace, Code(guess)) if chance.random() < 0.97 else trace for guess in guesses]
+    texts = [write_answer(trace, Code(guess)) if chance.random() < 0.97 else trace for guess in guesses]
     return texts, truths
 
 
 def rewards(texts: Sequence[str], truths: Sequence[str]) -> Comparison:
-    from train import rewards
+    from train.rewards import score
 
-    ours = [reward.total for reward in rewards.score(texts, truths)]
+    ours = [reward.total for reward in score.score(texts, truths)]
     assert ours == [plain(text, truth) for text, truth in zip(texts, truths, strict=True)]
     return compare(
         f"rewards of {len(texts)} completions",
-        lambda: timed(lambda: rewards.score(texts, truths)),
+        lambda: timed(lambda: score.score(texts, truths)),
         "a pattern and a loop",
         lambda: timed(lambda: [plain(text, truth) for text, truth in zip(texts, truths, strict=True)]),
         rounds=9,
@@ -85,9 +85,9 @@ def evaluation(texts: Sequence[str], truths: Sequence[str]) -> list[Comparison]:
     from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 
     from deepicd.icd10cm import Code
-    from train.metrics import LEVELS, label
-    from train.predictions import predicted
-    from train.sheet import Sheet, samples
+    from train.evaluation.bootstrap import Sheet, samples
+    from train.evaluation.metrics import LEVELS, label
+    from train.evaluation.predictions import predicted
 
     true = [Code(code) for code in truths]
     given = [code if isinstance(code := predicted(text, "form"), Code) else None for text in texts]

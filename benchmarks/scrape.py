@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from benchmarks.faulty_site import CODES, FaultySite, text
 from benchmarks.measure import Cost, compare, python, record, run
 from deepicd.icd10cm import Code
-from scrapers.sample_site import Served, served
+from scrapers.sample.site import Served, served
 from scrapers.site import Pace, Site
 
 PACE = Pace(delay=0.0, back_off=0.0, timeout=0.5)
@@ -97,7 +97,7 @@ def harvest(codes: list[Code], out: Path, site: Served, faulty: FaultySite) -> C
 
 
 def bare(codes: list[Code], folder: Path, site: Served, faulty: FaultySite) -> Cost:
-    from scrapers.download import Job
+    from scrapers.crawl_process import Job
 
     faulty.forget()
     job = Job("", "127.0.0.1", False, "bare", PACE, [], "", None, False)

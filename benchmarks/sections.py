@@ -11,8 +11,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.measure import RESULTS
-from builders.synthetic.score import scored
-from builders.template import ORDER
+from builders.cohort.headers import ORDER
+from builders.synthetic.extraction_score import scored
 
 
 def main(copy: Path) -> None:

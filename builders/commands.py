@@ -91,9 +91,9 @@ def build(mimic: Path, notes: Path, out: Path, preset: str, overwrite: bool, **o
     \b
     deepicd build --mimic ~/mimiciv/3.1 --notes ~/mimic-iv-note/2.2 out/cohort
     """
-    from builders import funnel
-    from builders.cohort import build as make
-    from builders.criteria import PRESETS
+    from builders.cohort import funnel
+    from builders.cohort.build import build as make
+    from builders.cohort.criteria import PRESETS
 
     record = make(mimic, notes, out, PRESETS[preset].but(**options), overwrite=overwrite)
     for line in funnel.lines(record["counts"]["funnel"]):
@@ -117,7 +117,7 @@ def assemble(cohort: Path, traces: Path, scores: Path | None, out: Path, overwri
     \b
     deepicd assemble --cohort out/cohort --traces out/traces out/dataset
     """
-    from builders.assembly import assemble as make
+    from builders.dataset.assemble import assemble as make
 
     record = make(cohort, traces, out, scores=scores, overwrite=overwrite)
     for config, rows in record["counts"]["rows"].items():
@@ -139,7 +139,7 @@ def audit(mimic: Path, notes: Path, out: Path, overwrite: bool) -> None:
     \b
     deepicd audit --mimic ~/mimiciv/3.1 --notes ~/mimic-iv-note/2.2 out/audit
     """
-    from builders.audit import audit_copy, lines
+    from builders.cohort.audit import audit_copy, lines
 
     record = audit_copy(mimic, notes, out, overwrite=overwrite)
     for line in lines(record["counts"]["leakage"]):
@@ -163,7 +163,7 @@ def rehydrate(bundle: Path, out: Path, mimic: Path, notes: Path, partial: bool, 
     \b
     deepicd rehydrate out/submission out/dataset2 --mimic ~/mimiciv/3.1 --notes ~/mimic-iv-note/2.2
     """
-    from builders.rehydration import rehydrate as make
+    from builders.dataset.rehydrate import rehydrate as make
 
     record = make(bundle, out, mimic, notes, partial=partial, overwrite=overwrite)
     for note in record["notes"]:

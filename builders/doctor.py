@@ -21,7 +21,7 @@ from pathlib import Path
 
 import click
 
-from builders.checks import Check, Section, report
+from builders.mimic.check_report import Check, Section, report
 from deepicd import __version__
 
 FOLDER = click.Path(path_type=Path)
@@ -46,9 +46,9 @@ def doctor(mimic: Path | None, notes: Path | None) -> None:
     """
     sections = [Section(f"deepicd {__version__}", [*machine(), *packages()])]
     if mimic or notes:
-        from builders.physionet.copies import only_part
-        from builders.physionet.releases import MIMIC, NOTE
-        from builders.physionet.verify import examine
+        from builders.mimic.physionet.copy_parts import only_part
+        from builders.mimic.physionet.releases import MIMIC, NOTE
+        from builders.mimic.physionet.verify import examine
 
         named = ((mimic, MIMIC, "--mimic"), (notes, NOTE, "--notes"))
         sections += examine([only_part(path, project, option) for path, project, option in named if path])

@@ -6,7 +6,7 @@
     DIR/RECORDS             a data file a line
     DIR/SHA256SUMS.txt      for `sha256sum -c`
     DIR/card/…              the figures of the README
-    DIR/traces/… sft/… grpo/…  or  DIR/rows/…  and  DIR/bundle.json, DIR/run.json: see deepicd.bundle
+    DIR/traces/… sft/… grpo/…  or  DIR/rows/…  and  DIR/bundle.json, DIR/run.json: see deepicd.bundle_manifest
 
 Without notes a bundle has ids, codes, traces and a digest of each note; `deepicd rehydrate` puts the notes back in.
 """
@@ -17,10 +17,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cards import card
-from cards.frontmatter import LICENCE, LICENCE_LINK
+from cards import dataset_card
+from cards.front_matter import LICENCE, LICENCE_LINK
 from cards.rendering import render
-from deepicd import bundle, runs, store
+from deepicd import bundle_manifest, records, storage
 from deepicd.errors import DeepicdError
 from deepicd.schema import BUNDLE, DATASET
 
@@ -41,35 +41,35 @@ def write_bundle(
     abstract: str | None = None,
     release: str = "1.0.0",
     overwrite: bool = False,
-) -> runs.Record:
+) -> records.Record:
     """Write the submission folder OUT of a dataset folder; its record.
 
     Raises DeepicdError for a folder that is no whole dataset, and for what PhysioNet would send back.
     """
-    record = card.dataset_record(folder)
+    record = dataset_card.dataset_record(folder)
     title = checked_title(title or TITLE + (" (made-up records)" if record["origin"] == "synthetic" else ""))
     given = checked_abstract(abstract) if abstract is not None else None
     options = {"notes": notes, "title": title, "abstract": given, "release": checked_release(release)}
-    inputs = {"dataset": folder / runs.RECORD} | {config: folder / config for config in DATASET}
-    plan = runs.plan("bundle", options=options, inputs=inputs)
-    if done := runs.finished(out, plan):
+    inputs = {"dataset": folder / records.RECORD} | {config: folder / config for config in DATASET}
+    plan = records.plan_run("bundle", options=options, inputs=inputs)
+    if done := records.find_finished(out, plan):
         return done
-    runs.refuse_other_content(out, plan, overwrite=overwrite)
-    facts = card.read(folder, record)
-    told = card.fields(facts) | {"notes": notes, "title": title, "release": release, "parents": PARENTS}
+    records.refuse_other_content(out, plan, overwrite=overwrite)
+    facts = dataset_card.read(folder, record)
+    told = dataset_card.fields(facts) | {"notes": notes, "title": title, "release": release, "parents": PARENTS}
     told["abstract"] = given or checked_abstract(render("abstract.txt.j2", told))
-    with runs.fresh_folder(out, plan, facts.origin, overwrite=overwrite) as run:
+    with records.fresh_folder(out, plan, facts.origin, overwrite=overwrite) as run:
         run.portable = True
         data = copied(folder, run.folder, record) if notes else stripped(folder, run.folder, facts)
-        card.draw(run.folder / "card", facts)
+        dataset_card.draw(run.folder / "card", facts)
         told |= {"files": _listed(run.folder, data)}
-        store.write_text(run.folder / "README.md", render("physionet.md.j2", told))
-        store.write_text(run.folder / LICENSE, render("license.txt.j2", told))
-        store.write_json(run.folder / "metadata.json", _metadata(told))
-        store.write_text(run.folder / RECORDS, "".join(f"{name}\n" for name in data))
-        bundle.write_manifest(run.folder, record, notes=notes)
-        sums = ((path, path.relative_to(run.folder).as_posix()) for path in store.files_in(run.folder))
-        store.write_text(run.folder / SUMS, "".join(f"{store.digest(path)}  {name}\n" for path, name in sums))
+        storage.write_text(run.folder / "README.md", render("physionet.md.j2", told))
+        storage.write_text(run.folder / LICENSE, render("license.txt.j2", told))
+        storage.write_json(run.folder / "metadata.json", _metadata(told))
+        storage.write_text(run.folder / RECORDS, "".join(f"{name}\n" for name in data))
+        bundle_manifest.write_manifest(run.folder, record, notes=notes)
+        sums = ((path, path.relative_to(run.folder).as_posix()) for path in storage.list_files(run.folder))
+        storage.write_text(run.folder / SUMS, "".join(f"{storage.digest_path(path)}  {name}\n" for path, name in sums))
         run.counts |= {"rows": facts.found.rows, "files": len(data), "abstract_words": len(told["abstract"].split())}
     return run.record
 
@@ -99,23 +99,23 @@ def checked_release(release: str) -> str:
     return release
 
 
-def copied(folder: Path, out: Path, record: runs.Record) -> list[str]:
+def copied(folder: Path, out: Path, record: records.Record) -> list[str]:
     """Copy the dataset's parquet files as they are; their paths."""
     names = sorted(name for name in record["outputs"] if name.endswith(".parquet"))
     for name in names:
-        with store.atomic(out / name) as tmp:
+        with storage.atomic_write(out / name) as tmp:
             shutil.copyfile(folder / name, tmp)
     return names
 
 
-def stripped(folder: Path, out: Path, facts: card.Facts) -> list[str]:
+def stripped(folder: Path, out: Path, facts: dataset_card.Facts) -> list[str]:
     """Write the rows without their notes, a file a split; their paths."""
     names = []
     for split, paths in facts.found.files["grpo"].items():
-        name = f"{bundle.ROWS}/{split}.parquet"
+        name = f"{bundle_manifest.ROWS}/{split}.parquet"
         traced = _traced([folder / path for path in facts.found.files["traces"].get(split, [])])
         rows = list(_without_notes([folder / path for path in paths], traced))
-        store.write_parquet(out / name, rows, BUNDLE, facts.origin)
+        storage.write_parquet(out / name, rows, BUNDLE, facts.origin)
         names.append(name)
     return names
 
@@ -124,21 +124,23 @@ def _traced(paths: list[Path]) -> dict[str, dict[str, Any]]:
     """note_id → the columns of `traces` that the bundle keeps."""
     columns = [name for name in DATASET["traces"].names if name in BUNDLE.names]
     return {
-        row["note_id"]: row for path in paths for row in store.read_table(path, DATASET["traces"], columns).to_pylist()
+        row["note_id"]: row
+        for path in paths
+        for row in storage.read_table(path, DATASET["traces"], columns).to_pylist()
     }
 
 
 def _without_notes(paths: list[Path], traced: dict[str, dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """A row for each of `grpo`, in its order."""
     for path in paths:
-        for batch in store.parquet_file(path, DATASET["grpo"]).iter_batches(columns=["reward_model", "extra_info"]):
+        for batch in storage.open_parquet(path, DATASET["grpo"]).iter_batches(columns=["reward_model", "extra_info"]):
             for row in batch.to_pylist():
                 extra = row["extra_info"]
                 yield {
                     **traced.get(extra["note_id"], {}),
                     "note_id": extra["note_id"],
                     "icd_code": row["reward_model"]["ground_truth"],
-                    "note_sha256": store.text_digest(extra["note"]),
+                    "note_sha256": storage.digest_text(extra["note"]),
                 }
 
 

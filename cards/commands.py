@@ -17,7 +17,7 @@ def card(out: Path, template: Path | None) -> None:
     \b
     deepicd card out/dataset
     """
-    from cards.card import write_card
+    from cards.dataset_card import write_card
 
     record = write_card(out, template)
     rows = record["counts"].get("rows", {}).get("traces")

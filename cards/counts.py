@@ -4,16 +4,16 @@
     shown["rows", "traces", "train"], shown["chapter", 9, "all"], shown["lost", 2, "not ICD-10"]
 
 One system for all tables: the cohort's rows are divided by chapter, split and whether a trace was kept, and funnel,
-reasons, flags and scores are tied to the same rows, since a reader sees them side by side (see deepicd.suppression).
+reasons, flags and scores are tied to the same rows, since a reader sees them side by side (see deepicd.small_counts).
 """
 
 from collections import Counter
 from typing import Any
 
-from cards.statistics import Statistics
+from cards.dataset_statistics import Statistics
 from deepicd.icd10cm import CHAPTERS
 from deepicd.schema import SPLITS
-from deepicd.suppression import Counts, Key
+from deepicd.small_counts import Counts, Key
 
 BUCKETS = (("1", 1), ("2–9", 9), ("10–99", 99), ("100 and more", None))  # rows a code has, up to
 OF_CHAPTER = {"symptom first": 18, "Z code first": 21}  # flags that are another name for a chapter

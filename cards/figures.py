@@ -13,8 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from cards.statistics import Bin
-from deepicd import store
+from cards.dataset_statistics import Bin
+from deepicd import storage
 from deepicd.icd10cm import CHAPTERS
 
 BLUE, SKY, ORANGE, GREY, PALE = "#0072B2", "#56B4E9", "#E69F00", "#666666", "#D9D9D9"
@@ -157,5 +157,5 @@ def new(height: float) -> tuple[Figure, Axes]:
 def finish(figure: Figure, path: Path) -> None:
     for axes in figure.axes:
         axes.spines[["top", "right"]].set_visible(False)
-    with store.atomic(path) as tmp:
+    with storage.atomic_write(path) as tmp:
         figure.savefig(tmp, dpi=DPI, format="png", metadata={"Software": None})

@@ -7,17 +7,17 @@ SMALLEST_CELL = 10  # what publications from MIMIC and CMS alike take for the le
 Key = TypeVar("Key")
 
 
-def small(count: float) -> bool:
+def is_small(count: float) -> bool:
     """Whether a count tells of one to nine."""
     return 0 < count < SMALLEST_CELL
 
 
-def suppressed(cells: Mapping[Key, int]) -> dict[Key, int | None]:
+def suppress_small(cells: Mapping[Key, int]) -> dict[Key, int | None]:
     """Cells with those of 1 to 9 hidden (None), and the next smallest with them until the total no longer tells.
 
     It tells where one cell is hidden, or where what is hidden adds up to fewer than ten.
 
-    >>> suppressed({"a": 100, "b": 40, "c": 3, "d": 0})
+    >>> suppress_small({"a": 100, "b": 40, "c": 3, "d": 0})
     {'a': 100, 'b': None, 'c': None, 'd': 0}
     """
     rising = sorted((key for key, count in cells.items() if count), key=cells.__getitem__)

@@ -18,7 +18,7 @@ from deepicd.errors import DeepicdError
 COMMANDS = {
     "demo": ("deepicd.demo:demo", "The whole chain on made-up records, one command."),
     "doctor": ("builders.doctor:doctor", "What is here, what is missing, what to do about it."),
-    "physionet": ("builders.physionet.commands:physionet", "Download MIMIC-IV + Notes; check a copy."),
+    "physionet": ("builders.mimic.physionet.commands:physionet", "Download MIMIC-IV + Notes; check a copy."),
     "synthesize": ("builders.commands:synthesize", "Make up a MIMIC-IV 3.1 + Note 2.2 copy."),
     "guidelines": ("guidelines.commands:guidelines", "Guideline PDF → one JSON file a chapter."),
     "scrape": ("scrapers.commands:scrape", "gesund.bund.de → descriptions.parquet."),
@@ -29,7 +29,7 @@ COMMANDS = {
     "judge": ("distill.commands:judge", "Traces → scores from 1 to 5 by another model."),
     "assemble": ("builders.commands:assemble", "Cohort + traces → dataset folder."),
     "train": ("train.commands:train", "Train on the dataset; see what rewards pay."),
-    "evaluate": ("train.measuring:evaluate", "Answers of a model → the paper's metrics."),
+    "evaluate": ("train.evaluation.commands:evaluate", "Answers of a model → the paper's metrics."),
     "card": ("cards.commands:card", "Dataset folder or trained model → README.md with figures."),
     "bundle": ("cards.commands:bundle", "Dataset folder → submission to PhysioNet."),
     "rehydrate": ("builders.commands:rehydrate", "Bundle without notes + MIMIC → dataset folder, as it was."),

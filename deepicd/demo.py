@@ -1,8 +1,9 @@
 """`deepicd demo`: the whole chain on made-up records, from synthetic notes to a dataset that loads.
 
 Each step is the stage's own function with its ordinary arguments; the lines printed are commands that do the same.
-The knowledge is made up as well: a guideline PDF (`python -m guidelines.sample`) and a small site of descriptions
-(`python -m scrapers.sample_site`) stand where the real ones would, and the real parser and spider read them.
+The knowledge is made up as well: a guideline PDF (`python -m guidelines.sample.document`) and a small site of
+descriptions
+(`python -m scrapers.sample.site`) stand where the real ones would, and the real parser and spider read them.
 """
 
 import json
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import click
 
-from deepicd import runs, store
+from deepicd import records, storage
 
 _TINY = "a tiny model without medical knowledge"
 _TEACHERS = {"rehearsal": "no model", "transformers": _TINY, "vllm": _TINY, "ray": _TINY}
@@ -24,7 +25,7 @@ class Step:
     """A stage of the demo: the command it stands for, and what to do."""
 
     words: Sequence[object]
-    run: Callable[[], runs.Record]
+    run: Callable[[], records.Record]
 
     @property
     def command(self) -> str:
@@ -47,25 +48,26 @@ def demo(out: Path, admissions: int, seed: int, engine: str, overwrite: bool) ->
     \b
     deepicd demo out/demo
     """
-    records: dict[str, runs.Record] = {}
+    made: dict[str, records.Record] = {}
     for step in steps(out, admissions, seed, engine, overwrite):
         click.secho(f"$ {step.command}", bold=True, err=True)
         record = step.run()
-        records[record["command"]] = record
+        made[record["command"]] = record
         click.echo(f"  {record['seconds']:.1f} s", err=True)
-    click.echo(report(out, engine, records))
+    click.echo(report(out, engine, made))
 
 
 def steps(out: Path, admissions: int, seed: int, engine: str, overwrite: bool) -> list[Step]:
     """The stages in order. Imports happen here and not above: `--help` needs none of it."""
-    from builders.assembly import assemble
-    from builders.cohort import build
-    from builders.criteria import Criteria
+    from builders.cohort.build import build
+    from builders.cohort.criteria import Criteria
+    from builders.dataset.assemble import assemble
     from builders.synthetic.generator import synthesize
-    from cards.card import write_card
-    from distill import recipe, traces
+    from cards.dataset_card import write_card
+    from distill import recipe
+    from distill.run import distill
     from guidelines.parse import make as parse_guidelines
-    from guidelines.sample import write_sample
+    from guidelines.sample.document import write_sample
 
     mimic, cohort, written, dataset = out / "mimic", out / "cohort", out / "traces", out / "dataset"
     pdf, chapters, scraped = out / "guidelines.pdf", out / "guidelines", out / "descriptions"
@@ -74,9 +76,9 @@ def steps(out: Path, admissions: int, seed: int, engine: str, overwrite: bool) -
     teacher = recipe.load(Path("rehearsal" if engine == "rehearsal" else "tiny")).but(engine=engine)
     chosen = [] if engine == "rehearsal" else ["--recipe", "tiny", "--engine", engine]
 
-    def guidelines() -> runs.Record:
+    def guidelines() -> records.Record:
         if overwrite or not pdf.is_file():
-            with store.atomic(pdf) as tmp:
+            with storage.atomic_write(pdf) as tmp:
                 write_sample(tmp)
         return parse_guidelines(pdf, chapters, overwrite=overwrite)
 
@@ -93,7 +95,7 @@ def steps(out: Path, admissions: int, seed: int, engine: str, overwrite: bool) -
         ),
         Step(
             ["distill", cohort, written, "--guidelines", chapters, "--descriptions", descriptions, *chosen],
-            lambda: traces.distill(
+            lambda: distill(
                 cohort,
                 written,
                 teacher,
@@ -110,22 +112,22 @@ def steps(out: Path, admissions: int, seed: int, engine: str, overwrite: bool) -
     ]
 
 
-def _scrape(out: Path) -> runs.Record:
+def _scrape(out: Path) -> records.Record:
     """Ask the sample site for the first diagnoses of the copy, with the real spider."""
-    from builders.stays import first_codes
+    from builders.cohort.stays import first_codes
     from scrapers.crawl import harvest
-    from scrapers.sample_site import sample_site
+    from scrapers.sample.site import sample_site
 
     codes = first_codes(out / "mimic", out / "mimic")
-    store.write_text(out / "codes.txt", "".join(f"{code}\n" for code in codes))
+    storage.write_text(out / "codes.txt", "".join(f"{code}\n" for code in codes))
     with sample_site() as base_url:
         return harvest(codes, out / "descriptions", base_url=base_url)
 
 
-def report(out: Path, engine: str, records: dict[str, runs.Record]) -> str:
+def report(out: Path, engine: str, made: dict[str, records.Record]) -> str:
     """The closing lines: counts from notes to dataset, where it is, how to load it."""
-    funnel = records["build"]["counts"]["funnel"]["steps"]
-    distilled, rows = records["distill"]["counts"], records["assemble"]["counts"]["rows"]
+    funnel = made["build"]["counts"]["funnel"]["steps"]
+    distilled, rows = made["distill"]["counts"], made["assemble"]["counts"]["rows"]
     table: list[tuple[str, int]] = [(step["step"], step["rows"]) for step in funnel]
     table += [
         ("traces kept", sum(distilled["kept"].values())),

@@ -9,14 +9,14 @@ from urllib.parse import urlsplit
 
 from deepicd.engines.recipe import ModelRecipe
 from deepicd.errors import DeepicdError
-from deepicd.store import Origin
+from deepicd.storage import Origin
 
 SENTENCE = (
     "I take responsibility for sending credentialed MIMIC records to {host}, which their data use agreement allows me."
 )
 
 
-def checked(recipe: ModelRecipe, origin: Origin, sentence: str | None) -> str | None:
+def check_server(recipe: ModelRecipe, origin: Origin, sentence: str | None) -> str | None:
     """The sentence if it was needed, else None. Raises DeepicdError where rows may not go to the recipe's server."""
     if recipe.engine != "endpoint" or origin != "mimic":
         return None

@@ -4,7 +4,7 @@
     >>> str(code), code.value, code.category, code.chapter.roman
     ('I50.21', 'I5021', 'I50', 'IX')
 
-Shapes and chapters need no data. Titles and validity are the release's (deepicd.release), read on first use.
+Shapes and chapters need no data. Titles and validity are the release's (deepicd.icd10cm_release), read on first use.
 """
 
 import re
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from deepicd.errors import BadCode
 
 if TYPE_CHECKING:
-    from deepicd.release import Release
+    from deepicd.icd10cm_release import Release
 
 # Letter, digit, then a digit or one of the letters that ten categories carry (C4A, C7A, C7B, D3A, I1A, M1A, …);
 # FY2026 adds QA0. Characters 4 to 7 are free: placeholders X, laterality, encounter letters.
@@ -159,7 +159,7 @@ class Code:
 
 
 def release() -> "Release":
-    """The FY2025 tables; see deepicd.release."""
-    from deepicd import release as tables
+    """The FY2025 tables; see deepicd.icd10cm_release."""
+    from deepicd import icd10cm_release as tables
 
-    return tables.fy2025()
+    return tables.load_release()

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 LOOP = 6  # words of a run that counts as repeated when it stands in the text once more
 
 
-def repeated(words: Sequence[str]) -> float:
+def measure_repetition(words: Sequence[str]) -> float:
     """Share of the words that stand in a run of six which has been there before: 0 none, near 1 a loop.
 
-    >>> repeated("the pain grew worse over two days".split())
+    >>> measure_repetition("the pain grew worse over two days".split())
     0.0
-    >>> round(repeated("so it goes on and on again ".split() * 5), 2)
+    >>> round(measure_repetition("so it goes on and on again ".split() * 5), 2)
     0.8
     """
     seen: set[tuple[str, ...]] = set()

@@ -25,7 +25,7 @@ COHORT = pa.schema(
         ("category", _TEXT),  # first three characters
         ("chapter", pa.int8()),  # 1–22
         ("seq_num", _COUNT),  # usually 1; may have gaps
-        ("flags", _TEXTS),  # what a reader may want to leave out or look at; see builders.cohort
+        ("flags", _TEXTS),  # what a reader may want to leave out or look at; see builders.cohort.build
     ]
 )
 
@@ -121,7 +121,7 @@ PREDICTIONS = pa.schema(
         ("note_id", _TEXT),
         ("icd_code", _TEXT),  # the true code
         ("predicted", _TEXT),  # the code that the answer closes on; null for none
-        ("problem", _TEXT),  # why there is none: deepicd.completion.Problem, 'no answer', …; null where there is one
+        ("problem", _TEXT),  # why there is none: deepicd.answer_form.Problem, 'no answer', …; null where there is one
         ("overlap", pa.int8()),  # characters that the two codes share from the first on
         ("completion", _TEXT),  # what was answered, null for nothing
     ]
@@ -132,7 +132,7 @@ DESCRIPTIONS = pa.schema(
     [
         ("code", _TEXT),  # ICD-10-GM, dotted: the code that was asked for
         ("language", _TEXT),  # de, en
-        ("outcome", _TEXT),  # scrapers.page.Outcome; without a page 'no answer' or 'forbidden by robots.txt'
+        ("outcome", _TEXT),  # scrapers.parser.Outcome; without a page 'no answer' or 'forbidden by robots.txt'
         ("title", _TEXT),  # official title on the page
         ("text", _TEXT),  # paragraphs parted by a blank line; null unless outcome is 'described'
         ("words", _COUNT),  # of the text; 0 for none
@@ -143,7 +143,7 @@ DESCRIPTIONS = pa.schema(
         ("status", pa.int16()),  # HTTP status; 0 where no answer came
         ("fetched_at", _TEXT),  # ISO 8601, UTC, of the download, not of a later reading of the cache
         ("sha256", _TEXT),  # of the page as received
-        ("extractor", _TEXT),  # version of scrapers.page
+        ("extractor", _TEXT),  # version of scrapers.parser
     ]
 )
 

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from deepicd import runs
+from deepicd import records
 from deepicd.errors import DeepicdError
 
 
-def recipe_folder(traces: Path) -> Path:
+def find_recipe_folder(traces: Path) -> Path:
     """The folder of one recipe's traces: the one given, or the only one below it. Raises DeepicdError."""
     if (traces / "kept").is_dir():
         found = [traces]
@@ -17,6 +17,6 @@ def recipe_folder(traces: Path) -> Path:
     if len(found) > 1:
         names = ", ".join(path.name for path in found)
         raise DeepicdError(f"{traces} holds traces of {len(found)} recipes: {names}.", "Point at one of them.")
-    if runs.read(found[0]) is None:
+    if records.read(found[0]) is None:
         raise DeepicdError(f"The traces in {found[0]} are not finished.", "Run the same `deepicd distill` again first.")
     return found[0]

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-from deepicd.completion import Completion, parse
-from deepicd.repetition import repeated
-from distill import wording
+from deepicd.answer_form import Answer, parse_answer
+from deepicd.repetition import measure_repetition
+from distill import hindsight
 from distill.grounding import Share, grounding
 from distill.prompt import Material
 from distill.recipe import Recipe
@@ -46,7 +46,7 @@ class Findings:
 
     cut_off: bool
     form: str | None
-    """What is wrong with the form (deepicd.completion.Problem), None for nothing."""
+    """What is wrong with the form (deepicd.answer_form.Problem), None for nothing."""
     code: str | None
     """The code it closes on."""
     right_code: bool
@@ -80,21 +80,21 @@ def words(text: str) -> int:
 
 def findings(text: str, finish_reason: str, material: Material) -> Findings:
     """Look at a completion once; linear in the length of text and note."""
-    parsed = parse(text)
-    trace = parsed.trace if isinstance(parsed, Completion) else text
+    parsed = parse_answer(text)
+    trace = parsed.trace if isinstance(parsed, Answer) else text
     split = trace.split()
     grounded = grounding(trace, material.note)
     return Findings(
         cut_off=finish_reason == "length",
-        form=None if isinstance(parsed, Completion) else parsed.problem,
-        code=parsed.code.value if isinstance(parsed, Completion) else None,
-        right_code=isinstance(parsed, Completion) and parsed.code == material.code,
+        form=None if isinstance(parsed, Answer) else parsed.problem,
+        code=parsed.code.value if isinstance(parsed, Answer) else None,
+        right_code=isinstance(parsed, Answer) and parsed.code == material.code,
         words=len(split),
-        named_at=wording.named_at(trace, material.code, material.title, material.note),
-        giveaways=wording.giveaways(trace),
-        repeated=repeated(split),
-        english=wording.english(split),
-        other_script=wording.other_script(trace),
+        named_at=hindsight.named_at(trace, material.code, material.title, material.note),
+        giveaways=hindsight.giveaways(trace),
+        repeated=measure_repetition(split),
+        english=hindsight.english(split),
+        other_script=hindsight.other_script(trace),
         numbers=grounded.numbers,
         drugs=grounded.drugs,
         quotes=grounded.quotes,

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import click
 
-from deepicd.runs import Record
+from deepicd.records import Record
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -72,19 +72,21 @@ def distill(
     deepicd distill out/cohort out/traces --guidelines out/guidelines --descriptions out/scrape/descriptions.parquet
     """
     from deepicd.engines import recipe as recipes
-    from distill import forecast, recipe, traces
+    from distill import pilot as pilots
     from distill import preview as previews
+    from distill import recipe
+    from distill import run as distillation
 
-    chosen = recipe.load(recipe_path).but(**overrides).but(**recipes.assignments(fields))
+    chosen = recipe.load(recipe_path).but(**overrides).but(**recipes.parse_assignments(fields))
     if dry_run or preview:
-        read = traces.readable(cohort, chosen, guidelines, descriptions)
+        read = distillation.readable(cohort, chosen, guidelines, descriptions)
         click.echo(previews.plan(read, chosen, out, limit) if dry_run else previews.prompts(read, chosen, preview or 1))
         return
     if pilot:
-        share = forecast.share(pilot)
-        click.echo(forecast.pilot(cohort, out, chosen, share, guidelines, descriptions, limit, responsible))
+        share = pilots.share(pilot)
+        click.echo(pilots.pilot(cohort, out, chosen, share, guidelines, descriptions, limit, responsible))
         return
-    record = traces.distill(
+    record = distillation.distill(
         cohort,
         out,
         chosen,
@@ -151,7 +153,7 @@ def judge(traces: Path, out: Path, recipe_path: Path, fields: tuple[str, ...], *
     from distill import recipe
 
     overrides = {name: options.pop(name) for name in ("engine", "model", "base_url", "seed")}
-    chosen = recipe.load(recipe_path).but(**overrides).but(**recipes.assignments(fields))
+    chosen = recipe.load(recipe_path).but(**overrides).but(**recipes.parse_assignments(fields))
     counts = judges.judge(traces, out, chosen, **options)["counts"]
     shares = ", ".join(f"{score}: {number:,}" for score, number in counts["scores"].items())
     click.echo(

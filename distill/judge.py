@@ -3,7 +3,7 @@
     OUT/ledger/…                     every answer of every judge (deepicd.engines.ledger)
     OUT/<recipe digest>/scores/…     one row a trace; derived from the ledger
     OUT/<recipe digest>/run.json
-    OUT/agreement.json               where two judges or more have scored: how far they agree (distill.agreement)
+    OUT/agreement.json               where two judges or more have scored: how far they agree (distill.judge_agreement)
 
 A judge is a recipe as the teacher is: `model` names it, `prompt` the rubric. Its answer is asked for as JSON
 by a schema; one without a score is asked for again with another seed.
@@ -18,17 +18,18 @@ from typing import Any
 
 import click
 
-from deepicd import disclosure, engines, rubric, runs, store
-from deepicd.engines import board, ledger
-from deepicd.engines.asking import Asker
+from deepicd import disclosure, records, storage
+from deepicd.engines import base, ledger, metrics
 from deepicd.engines.ledger import Entry, Ledger
+from deepicd.engines.runner import Runner
 from deepicd.errors import DeepicdError
+from deepicd.knowledge import rubric
 from deepicd.schema import SCORES
-from deepicd.tracefolder import recipe_folder
-from distill import agreement, families
-from distill.cases import NO_SCORE, Bench, Case
+from deepicd.tracefolder import find_recipe_folder
+from distill import judge_agreement, model_families
+from distill.judge_cases import NO_SCORE, Bench, Case
 from distill.recipe import Recipe
-from distill.rowfile import row_file
+from distill.row_file import row_file
 from distill.sources import Row, sources
 
 
@@ -44,7 +45,7 @@ def judge(
     same_family: bool = False,
     overwrite: bool = False,
     responsible: str | None = None,
-) -> runs.Record:
+) -> records.Record:
     """Score the kept traces of a recipe (the first `limit` of a split) under OUT/<digest>; the record.
 
     Cohort, guidelines and descriptions are those that the traces were made with, unless others are named.
@@ -53,38 +54,38 @@ def judge(
         raise DeepicdError(
             f"The recipe asks for the rubric {recipe.prompt!r}.", f"This version has {rubric.VERSION!r}: put that name."
         )
-    engines.check(recipe)
-    traces = recipe_folder(traces)
-    made = runs.required(traces, "distill")
-    doubt = families.compared(made["options"]["model"], recipe, allow_same=same_family)
+    base.check_engine(recipe)
+    traces = find_recipe_folder(traces)
+    made = records.require(traces, "distill")
+    doubt = model_families.compared(made["options"]["model"], recipe, allow_same=same_family)
     read = sources(
         cohort or _of(made, "cohort"),
         guidelines or (_of(made, "guidelines") if "guidelines" in made["inputs"] else None),
         descriptions or (_of(made, "descriptions") if "descriptions" in made["inputs"] else None),
     )
-    taken = disclosure.checked(recipe, read.origin, responsible)
-    plan = runs.plan("judge", options=recipe.options | {"limit": limit}, inputs=read.paths | {"traces": traces})
+    taken = disclosure.check_server(recipe, read.origin, responsible)
+    plan = records.plan_run("judge", options=recipe.options | {"limit": limit}, inputs=read.paths | {"traces": traces})
     folder = out / recipe.digest
-    if (done := runs.finished(folder, plan)) and not done["counts"]["unscored"]:
+    if (done := records.find_finished(folder, plan)) and not done["counts"]["unscored"]:
         return done
     bench = Bench(recipe, traces, read, limit)
     with (
-        ledger.opened(out, read.origin) as book,
-        runs.fresh_folder(folder, plan, read.origin, overwrite=overwrite) as run,
+        ledger.open_ledger(out, read.origin) as book,
+        records.fresh_folder(folder, plan, read.origin, overwrite=overwrite) as run,
     ):
         unanswered = _ask(bench, book, out)
         run.counts |= _write(run.folder, bench, book, unanswered)
-        run.counts |= {"recipe_digest": recipe.digest, "series": board.series(out, recipe.digest)}
+        run.counts |= {"recipe_digest": recipe.digest, "series": metrics.read_series(out, recipe.digest)}
         run.notes += [doubt] if doubt else []
         run.notes += [f"Said by who ran it: {taken}"] if taken else []
     _compare(out)
     return run.record
 
 
-def _of(made: runs.Record, role: str) -> Path:
+def _of(made: records.Record, role: str) -> Path:
     """Where the traces' own run had something from. Raises DeepicdError where it is no longer what it was."""
     path = Path(made["inputs"][role]["path"])
-    if not path.exists() or store.digest(path) != made["inputs"][role]["digest"]:
+    if not path.exists() or storage.digest_path(path) != made["inputs"][role]["digest"]:
         raise DeepicdError(
             f"{path}, which the traces were made from, is no longer what it was.", f"Name it: --{role} PATH"
         )
@@ -98,8 +99,11 @@ def _ask(bench: Bench, book: Ledger, out: Path) -> dict[str, str]:
     if not begin:
         return {}
     waiting = (replace(case, first=begin[case.note_id]) for case in bench.cases() if case.note_id in begin)
-    with closing(engines.engine(recipe)) as engine, board.board("scores", len(begin), out, recipe.digest) as shown:
-        asker = Asker(engine, book, recipe.attempts, shown)
+    with (
+        closing(base.open_engine(recipe)) as engine,
+        metrics.track_metrics("scores", len(begin), out, recipe.digest) as shown,
+    ):
+        asker = Runner(engine, book, recipe.attempts, shown)
         asker.run(waiting)
     return asker.unanswered
 
@@ -127,13 +131,13 @@ def _write(folder: Path, bench: Bench, book: Ledger, unanswered: dict[str, str])
 
 def _row(case: Case, answers: list[Entry], unanswered: dict[str, str]) -> Row:
     last: Entry = answers[-1] if answers else {}
-    given = rubric.score(last["text"]) if last else None
+    given = rubric.parse_score(last["text"]) if last else None
     why_not = unanswered.get(case.key(len(answers)), NO_SCORE if answers else "not asked")
     return {
         "note_id": case.note_id,
         "split": case.split,
         "icd_code": case.material.code.value,
-        "trace_sha256": store.text_digest(case.trace),
+        "trace_sha256": storage.digest_text(case.trace),
         "score": given.value if given else None,
         "why": given.why if given else None,
         "unscored_for": None if given else why_not,
@@ -149,16 +153,16 @@ def _row(case: Case, answers: list[Entry], unanswered: dict[str, str]) -> Row:
 
 def _compare(out: Path) -> None:
     """Say how far the judges of a folder agree, where there are two or more."""
-    records = {path.parent: runs.read(path.parent) for path in sorted(out.glob("*/run.json"))}
+    made = {path.parent: records.read(path.parent) for path in sorted(out.glob("*/run.json"))}
     folders = {
         f"{record['options']['model']} ({record['counts']['recipe_digest']})": folder
-        for folder, record in records.items()
+        for folder, record in made.items()
         if record and record["command"] == "judge"
     }
-    found = [{"judges": [one, other], **both} for one, other, both in agreement.of_folders(folders)]
+    found = [{"judges": [one, other], **both} for one, other, both in judge_agreement.of_folders(folders)]
     if not found:
         return
-    store.write_json(out / "agreement.json", found)
+    storage.write_json(out / "agreement.json", found)
     for entry in found:
         click.echo(
             f"{' and '.join(entry['judges'])}: weighted kappa {entry['kappa']}, the same score for {entry['same']:.0%},"

@@ -4,10 +4,10 @@ import sys
 from itertools import islice
 from pathlib import Path
 
-from deepicd.engines import tokens
+from deepicd.engines import token_counts
 from deepicd.errors import DeepicdError
-from distill import prompt, traces, work
-from distill.desk import Desk, Prompt
+from distill import pending, prompt, run
+from distill.prompt_builder import Desk, Prompt
 from distill.recipe import Recipe
 from distill.sources import Sources
 
@@ -22,7 +22,7 @@ def prompts(read: Sources, recipe: Recipe, number: int) -> str:
             "These notes are credentialed: a preview goes to a terminal only, not into a file or another program.",
             "Run the same command without redirecting its output.",
         )
-    desk = Desk(recipe, read.knowledge, tokens.of(recipe))
+    desk = Desk(recipe, read.knowledge, token_counts.find_counter(recipe))
     asked = (desk.prompt(row) for _, row in read.rows())
     shown = islice((one for one in asked if isinstance(one, Prompt)), number)
     return "\n".join(_shown(one, place, desk) for place, one in enumerate(shown, start=1))
@@ -51,8 +51,8 @@ def plan(read: Sources, recipe: Recipe, out: Path, limit: int | None) -> str:
     """What a run would have to do, and which prompts do not fit the context."""
     fresh = [folder for folder in (out, *out.parents) if not folder.exists()]
     try:
-        with traces.at_work(out, recipe, read, limit) as (todo, history):
-            return "\n".join(work.report(todo.counts, history.desk))
+        with run.at_work(out, recipe, read, limit) as (todo, history):
+            return "\n".join(pending.report(todo.counts, history.desk))
     finally:
         for folder in [out / "ledger", *fresh]:  # a dry run leaves nothing behind
             if folder.is_dir() and not any(folder.iterdir()):

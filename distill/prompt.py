@@ -11,9 +11,9 @@ that keeps the prefixes it has read (vLLM does) then reads a chapter once and no
 from dataclasses import dataclass
 from hashlib import sha256
 
-from deepicd.completion import DIAGNOSIS, DIAGNOSIS_END, THINK, THINK_END
+from deepicd.answer_form import DIAGNOSIS, DIAGNOSIS_END, THINK, THINK_END
 from deepicd.icd10cm import Code
-from deepicd.knowledge import Description
+from deepicd.knowledge.code_knowledge import Description
 from distill.recipe import Layout
 
 VERSION = "oracle-2"

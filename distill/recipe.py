@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from deepicd import store
+from deepicd import storage
 from deepicd.engines import recipe as recipes
 from deepicd.engines.recipe import ModelRecipe
 from deepicd.errors import DeepicdError
@@ -71,7 +71,7 @@ class Recipe(ModelRecipe):
         """Twelve hex digits over every field that decides what is written or kept."""
         deciding = self.options | {"by_model": self.by_model}
         del deciding["name"]
-        return store.digest_of(deciding)[:12]
+        return storage.digest_json(deciding)[:12]
 
     def but(self, **changes: Any) -> "Recipe":
         """The recipe with some fields changed; None leaves a field as it is."""
@@ -81,7 +81,7 @@ class Recipe(ModelRecipe):
 
 def load(path: Path) -> Recipe:
     """The recipe in a YAML file, or one of ours by its bare name. Raises DeepicdError."""
-    return parse(*recipes.read(path, CHECKED_IN))
+    return parse(*recipes.read_recipe(path, CHECKED_IN))
 
 
 def parse(values: dict[str, Any], source: str) -> Recipe:
@@ -89,7 +89,7 @@ def parse(values: dict[str, Any], source: str) -> Recipe:
     missing = [name for name in ("engine", "model") if name not in values]
     if missing:
         raise DeepicdError(f"{source}: {' and '.join(missing)} missing.", "Every recipe names its engine and model.")
-    recipe = recipes.parse(Recipe, values, source, BOUNDS)
+    recipe = recipes.parse_recipe(Recipe, values, source, BOUNDS)
     if recipe.min_words > recipe.max_words:
         raise DeepicdError(
             f"{source}: min_words {recipe.min_words} is above max_words {recipe.max_words}.", "Swap or widen them."

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from deepicd import __version__
-from deepicd.completion import THINK, THINK_END, write
-from deepicd.engines import Answer, Failure, Request
+from deepicd.answer_form import THINK, THINK_END, write_answer
+from deepicd.engines.base import Completion, Failure, Request
 from deepicd.icd10cm import Code
 from distill.prompt import Material
 from distill.recipe import Recipe
@@ -71,7 +71,7 @@ class Rehearsal:
     def submit(self, requests: Sequence[Request]) -> None:
         self._under_way += requests
 
-    def finished(self) -> list[Answer | Failure]:
+    def finished(self) -> list[Completion | Failure]:
         done, self._under_way = self._under_way, []
         return [_answer(request) for request in done]
 
@@ -79,21 +79,21 @@ class Rehearsal:
         self._under_way.clear()
 
 
-def _answer(request: Request) -> Answer:
+def _answer(request: Request) -> Completion:
     chance = random.Random(f"{request.key}:{request.seed}")
     if request.schema is not None:
-        return Answer(request.key, _filled_in(request.schema, chance), "stop")
+        return Completion(request.key, _filled_in(request.schema, chance), "stop")
     assert isinstance(request.material, Material), "a request for a trace brings its material"
     trace, code = _trace(request.material, chance), request.material.code
     luck = chance.random()
     if luck < CUT_OFF:
         words = trace.split()
-        return Answer(request.key, f"{request.opening}{' '.join(words[: len(words) // 2])}", "length")
+        return Completion(request.key, f"{request.opening}{' '.join(words[: len(words) // 2])}", "length")
     if luck < CUT_OFF + OTHER_CODE:
-        return Answer(request.key, write(trace, _neighbour(code)), "stop")
+        return Completion(request.key, write_answer(trace, _neighbour(code)), "stop")
     if luck < CUT_OFF + OTHER_CODE + NO_DIAGNOSIS:
-        return Answer(request.key, f"{THINK}\n{trace}\n{THINK_END}", "stop")
-    return Answer(request.key, write(trace, code), "stop")
+        return Completion(request.key, f"{THINK}\n{trace}\n{THINK_END}", "stop")
+    return Completion(request.key, write_answer(trace, code), "stop")
 
 
 def _filled_in(schema: Mapping[str, Any], chance: random.Random) -> str:

@@ -6,11 +6,11 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deepicd import runs, store
+from deepicd import records, storage
 from deepicd.errors import DeepicdError
-from deepicd.knowledge import Knowledge
+from deepicd.knowledge.code_knowledge import Knowledge
 from deepicd.schema import COHORT, SPLITS
-from deepicd.store import Origin
+from deepicd.storage import Origin
 
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
@@ -44,9 +44,9 @@ class Sources:
 
 def sources(cohort: Path, guidelines: Path | None, descriptions: Path | None) -> Sources:
     """Open what the paths name. Raises DeepicdError for what is absent or of another kind."""
-    runs.required(cohort, "build")
+    records.require(cohort, "build")
     files = {split: cohort / f"{split}.parquet" for split in SPLITS}
-    opened = {split: store.parquet_file(path, COHORT) for split, path in files.items()}
+    opened = {split: storage.open_parquet(path, COHORT) for split, path in files.items()}
     if not any(file.metadata.num_rows for file in opened.values()):
         raise DeepicdError(f"{cohort} holds no notes.", "See its funnel.json for where they went, then build it anew.")
     guidelines = fiscal_year_folder(guidelines) if guidelines else None
@@ -55,7 +55,7 @@ def sources(cohort: Path, guidelines: Path | None, descriptions: Path | None) ->
         cohort=cohort,
         files=opened,
         knowledge=Knowledge(guidelines, descriptions).read(),
-        origin=store.combined(store.origin_of(path) for path in files.values()),
+        origin=storage.combine_origins(storage.read_origin(path) for path in files.values()),
         paths={role: path for role, path in paths.items() if path is not None},
     )
 

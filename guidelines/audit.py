@@ -15,8 +15,8 @@ from difflib import SequenceMatcher
 from pathlib import Path
 from typing import NamedTuple
 
-from deepicd.progress import progress
-from guidelines import document, folder
+from deepicd.log import track_progress
+from guidelines import document, parsed_year
 from guidelines.lines import BULLETS
 
 PIECES = re.compile(r"[^\s\-)]+[\-)]*|[\-)]+")
@@ -63,7 +63,7 @@ class Audit:
 
 def audit(pdf: Path, parsed: Path) -> Audit:
     """Compare a year's folder with the PDF it was made from. Takes some ten seconds for a hundred pages."""
-    year = folder.read(parsed)
+    year = parsed_year.read(parsed)
     with document.opened(pdf) as opened:
         bookmarks = list(document.bookmarks_of(opened))
         count = len(opened)
@@ -71,11 +71,11 @@ def audit(pdf: Path, parsed: Path) -> Audit:
     files = [
         Word(piece, section["id"])
         for section in year.all_sections()
-        for text in folder.texts(section)
+        for text in parsed_year.texts(section)
         for piece in PIECES.findall(text)
     ]
     lost, doubled, moved = _differences(pages, files)
-    sections = Counter((_bare(folder.heading(section)), section["pages"][0]) for section in year.all_sections())
+    sections = Counter((_bare(parsed_year.heading(section)), section["pages"][0]) for section in year.all_sections())
     missing = []
     for mark in bookmarks:
         if sections[key := (_bare(mark.title), mark.page)]:
@@ -94,7 +94,7 @@ def _page_lines(pdf: Path, count: int) -> list[list[str]]:
     starts = range(0, count, PAGES_AT_A_TIME)
     with (
         ProcessPoolExecutor(min(len(starts), os.cpu_count() or 1)) as pool,
-        progress("pages audited", count) as advance,
+        track_progress("pages audited", count) as advance,
     ):
         pages: list[list[str]] = []
         for read in pool.map(_read_pages, [pdf] * len(starts), starts):

@@ -48,7 +48,7 @@ def parse(
     deepicd guidelines --fetch 2025
     deepicd guidelines icd-10-cm-guidelines-FY2025.pdf out/guidelines --audit
     """
-    from deepicd import runs
+    from deepicd import records
     from guidelines import parse as parsing
 
     if year is not None:
@@ -61,7 +61,7 @@ def parse(
     if pdf is None or out is None:
         raise click.UsageError("PDF and OUT are needed: deepicd guidelines icd-10-cm-guidelines.pdf out/guidelines")
     folder, plan = parsing.planned(pdf, out)
-    if record := runs.finished(folder, plan):
+    if record := records.find_finished(folder, plan):
         click.echo(f"{folder} was made from this PDF earlier: nothing to do.", err=True)
     else:
         record = parsing.make(pdf, out, overwrite=overwrite)
@@ -92,7 +92,7 @@ def diff(before: Path, after: Path, form: str) -> None:
     \b
     deepicd guidelines diff out/guidelines/fy2024 out/guidelines/fy2025 > changes.md
     """
-    from guidelines import changes
+    from guidelines import diff as changes
 
     found = changes.between(before, after)
     click.echo(found.as_json() if form == "json" else found.as_markdown())

@@ -13,10 +13,10 @@ from deepicd.errors import DeepicdError
 from deepicd.schema import Section
 from guidelines import document
 from guidelines.document import Document, PageNumber, page_list
-from guidelines.folder import CHAPTER, heading, walk
 from guidelines.headings import LABELS, TOP, entry_places, ordinal
 from guidelines.lines import Line
-from guidelines.tree import FRONT
+from guidelines.parsed_year import CHAPTER, heading, walk
+from guidelines.sections import FRONT
 
 PARTS = {
     FRONT: "the front page",

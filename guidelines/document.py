@@ -16,7 +16,7 @@ import pypdfium2 as pdfium  # type: ignore[import-untyped]
 import pypdfium2.raw as raw  # type: ignore[import-untyped]
 
 from deepicd.errors import DeepicdError
-from deepicd.progress import progress
+from deepicd.log import track_progress
 from guidelines.lines import Line, is_turned, lines_of
 
 TITLE = "ICD-10-CM Official Guidelines for Coding and Reporting"
@@ -75,7 +75,7 @@ class FrontPage(NamedTuple):
 
 def read(path: Path) -> Document:
     """All of a guideline. Raises DeepicdError for what is none, and for pages that cannot be read in order."""
-    with opened(path) as pdf, progress("pages read", total=len(pdf)) as advance:
+    with opened(path) as pdf, track_progress("pages read", total=len(pdf)) as advance:
         first = front_page(pdf, path)
         bookmarks = list(bookmarks_of(pdf))
         pages, numbers = list[list[Line]](), list[PageNumber | None]()

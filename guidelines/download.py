@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
-from deepicd import __version__, store
+from deepicd import __version__, storage
 from deepicd.errors import DeepicdError
 from guidelines import document
 
@@ -31,7 +31,7 @@ def fetch(year: int, to: Path, base_url: str = CMS) -> Path:
     url = base_url.rstrip("/") + ADDRESS.format(year=year)
     if not url.startswith(("https://", "http://")):
         raise DeepicdError(f"{base_url} is not a web address.", f"Name one with its scheme, for instance {CMS}")
-    with store.atomic(to) as tmp:
+    with storage.atomic_write(to) as tmp:
         _download(url, tmp)
         _recognise(tmp, year, url)
     return to

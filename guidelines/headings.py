@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from guidelines.document import LEADERS, Bookmark, Document
 from guidelines.lines import Line
-from guidelines.marked import Marked
+from guidelines.styled_text import Marked
 
 LONGEST = 5  # lines of a heading; FY2025 needs two
 BOLD = 0.9  # share of a heading's characters; its label may be plain

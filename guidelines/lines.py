@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import pypdfium2 as pdfium  # type: ignore[import-untyped]
 import pypdfium2.raw as raw  # type: ignore[import-untyped]
 
-from guidelines.marked import Marked, Style
+from guidelines.styled_text import Marked, Style
 
 WORD_GAP = 0.05  # of the type size
 SAME_LINE = 0.45  # of the type size: raised 'th' of '7th' stands 0.36 above its line

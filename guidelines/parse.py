@@ -12,27 +12,27 @@ are in none. The folder appears whole or not at all, and a second run on the sam
 from collections.abc import Iterator
 from pathlib import Path
 
-from deepicd import runs, store
+from deepicd import records, storage
 from deepicd.icd10cm import CHAPTERS
 from deepicd.schema import SECTIONS, ChapterGuidelines, GuidelinePart, Section
 from guidelines import document
+from guidelines.code_references import codes_in
 from guidelines.completeness import refuse_incomplete
 from guidelines.document import Document
-from guidelines.folder import CHAPTER, walk
 from guidelines.headings import Headings, headings
-from guidelines.references import codes_in
-from guidelines.rows import rows
-from guidelines.tree import FRONT, sections
+from guidelines.parsed_year import CHAPTER, walk
+from guidelines.section_rows import rows
+from guidelines.sections import FRONT, sections
 
 RESERVED = "Reserved for future guideline expansion"
 
 
-def make(pdf: Path, out: Path, *, overwrite: bool = False) -> runs.Record:
+def make(pdf: Path, out: Path, *, overwrite: bool = False) -> records.Record:
     """Parse `pdf` into OUT/fy<year>; the run's record. Raises DeepicdError where it is no complete guideline."""
     folder, plan = planned(pdf, out)
-    if done := runs.finished(folder, plan):
+    if done := records.find_finished(folder, plan):
         return done
-    with runs.fresh_folder(folder, plan, "public", overwrite=overwrite) as run:
+    with records.fresh_folder(folder, plan, "public", overwrite=overwrite) as run:
         parsed = document.read(pdf)
         found = headings(parsed)
         tree = sections(parsed, found.found)
@@ -40,8 +40,8 @@ def make(pdf: Path, out: Path, *, overwrite: bool = False) -> runs.Record:
         if parsed.demonstration:
             run.origin = "synthetic"
         for name, value in files(parsed, tree):
-            store.write_json(run.folder / name, value)
-        count = store.write_parquet(
+            storage.write_json(run.folder / name, value)
+        count = storage.write_parquet(
             run.folder / "sections.parquet", rows(parsed.fiscal_year, tree), SECTIONS, run.origin
         )
         run.counts |= _counts(parsed, found, tree) | {"sections": count}
@@ -49,11 +49,11 @@ def make(pdf: Path, out: Path, *, overwrite: bool = False) -> runs.Record:
     return run.record
 
 
-def planned(pdf: Path, out: Path) -> tuple[Path, runs.Plan]:
+def planned(pdf: Path, out: Path) -> tuple[Path, records.Plan]:
     """The folder that a PDF is parsed into, and the plan of it; reads the front page only."""
     with document.opened(pdf) as opened:
         year = document.front_page(opened, pdf).fiscal_year
-    return out / f"fy{year}", runs.plan("guidelines", options={"fiscal_year": year}, inputs={"pdf": pdf})
+    return out / f"fy{year}", records.plan_run("guidelines", options={"fiscal_year": year}, inputs={"pdf": pdf})
 
 
 def files(parsed: Document, tree: list[Section]) -> Iterator[tuple[str, ChapterGuidelines | GuidelinePart]]:

@@ -15,10 +15,10 @@ from typing import Any
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from deepicd import __version__, runs, store
+from deepicd import __version__, records, storage
 from deepicd.errors import DeepicdError
 from deepicd.schema import SECTIONS
-from guidelines import folder
+from guidelines import parsed_year
 
 MEANING = {
     "fiscal_year": "Fiscal year of the guidelines, October to September",
@@ -37,29 +37,29 @@ MEANING = {
 }
 
 
-def make(years: list[Path], out: Path, *, overwrite: bool = False) -> runs.Record:
+def make(years: list[Path], out: Path, *, overwrite: bool = False) -> records.Record:
     """Put years' tables and a card into a folder; the run's record."""
-    read = sorted((folder.read(year) for year in years), key=lambda year: year.fiscal_year)
+    read = sorted((parsed_year.read(year) for year in years), key=lambda year: year.fiscal_year)
     names = [f"fy{year.fiscal_year}" for year in read]
     if len(set(names)) < len(names):
         raise DeepicdError(f"A year is named twice: {', '.join(names)}.", "Name each year's folder once.")
-    sources = {f"fy{folder.read(path).fiscal_year}": path / "sections.parquet" for path in years}
-    plan = runs.plan("guidelines dataset", options={}, inputs={name: sources[name] for name in names})
-    if done := runs.finished(out, plan):
+    sources = {f"fy{parsed_year.read(path).fiscal_year}": path / "sections.parquet" for path in years}
+    plan = records.plan_run("guidelines dataset", options={}, inputs={name: sources[name] for name in names})
+    if done := records.find_finished(out, plan):
         return done
-    origin = store.combined(store.origin_of(path) for path in sources.values())
-    with runs.fresh_folder(out, plan, origin, overwrite=overwrite) as run:
+    origin = storage.combine_origins(storage.read_origin(path) for path in sources.values())
+    with records.fresh_folder(out, plan, origin, overwrite=overwrite) as run:
         for name in names:
-            store.parquet_file(sources[name], SECTIONS).close()
+            storage.open_parquet(sources[name], SECTIONS).close()
             (run.folder / "sections").mkdir(exist_ok=True)
             shutil.copyfile(sources[name], run.folder / "sections" / f"{name}.parquet")
         tables = {name: _figures(run.folder / "sections" / f"{name}.parquet") for name in names}
         run.counts["rows"] = {name: figures["sections"] for name, figures in tables.items()}
-        store.write_text(run.folder / "README.md", card(tables, origin))
+        storage.write_text(run.folder / "README.md", card(tables, origin))
     return run.record
 
 
-def card(tables: dict[str, dict[str, Any]], origin: store.Origin) -> str:
+def card(tables: dict[str, dict[str, Any]], origin: storage.Origin) -> str:
     """The README of the folder; every figure in it is counted from the tables."""
     template = Template((files("guidelines") / "publication.md").read_text(encoding="utf-8"))
     data = [f"      - split: {name}\n        path: sections/{name}.parquet" for name in tables]

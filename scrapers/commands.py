@@ -37,12 +37,12 @@ def scrape(
     \b
     deepicd scrape out/scrape --mimic ~/mimiciv/3.1 --contact you@example.org --dry-run
     """
-    from scrapers import codes, crawl, descriptions
-    from scrapers.wanted import Wanted, outlook
+    from scrapers import code_list, crawl, descriptions
+    from scrapers.crawl_plan import Wanted, outlook
 
     if not (codes_file or mimic or follow):
         raise click.UsageError("Say what to ask for: --codes FILE, --mimic DIR or --follow.")
-    listed = [*(codes.read(codes_file) if codes_file else ()), *(codes.of_dictionary(mimic) if mimic else ())]
+    listed = [*(code_list.read(codes_file) if codes_file else ()), *(code_list.of_dictionary(mimic) if mimic else ())]
     wanted = Wanted(tuple(listed), follow, limit)
     if dry_run:
         click.echo(outlook(wanted, out, base_url=base_url, language=language))

@@ -10,10 +10,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from deepicd import crosswalk, runs, store
+from deepicd import records, storage
 from deepicd.cells import SMALLEST_CELL
-from deepicd.crosswalk import LEVELS, WARNINGS, Crosswalk
 from deepicd.icd10cm import CHAPTERS, Code, chapter_of
+from deepicd.knowledge import icd10gm_crosswalk
+from deepicd.knowledge.icd10gm_crosswalk import LEVELS, WARNINGS, Crosswalk
 from deepicd.schema import COHORT, SPLITS
 
 NONE = "none"
@@ -26,15 +27,15 @@ Cells = dict[str, int | None]
 def coverage(cohort: Path, descriptions: Path, out: Path | None = None) -> dict[str, Any]:
     """The counts above; with `out` also OUT/coverage.png and OUT/run.json that hold them."""
     if out is None:
-        return counts(stays(cohort), crosswalk.read(descriptions))
-    plan = runs.plan("coverage", options={}, inputs={"cohort": cohort, "descriptions": descriptions})
-    if record := runs.finished(out, plan):
+        return counts(stays(cohort), icd10gm_crosswalk.read_crosswalk(descriptions))
+    plan = records.plan_run("coverage", options={}, inputs={"cohort": cohort, "descriptions": descriptions})
+    if record := records.find_finished(out, plan):
         return dict(record["counts"])
-    origins = [store.origin_of(path) for path in (*_files(cohort), descriptions)]
-    with runs.fresh_folder(out, plan, store.combined(origins)) as run:
+    origins = [storage.read_origin(path) for path in (*_files(cohort), descriptions)]
+    with records.fresh_folder(out, plan, storage.combine_origins(origins)) as run:
         from scrapers.coverage_figure import draw  # matplotlib, which a table does not need
 
-        run.counts = counts(stays(cohort), crosswalk.read(descriptions))
+        run.counts = counts(stays(cohort), icd10gm_crosswalk.read_crosswalk(descriptions))
         draw(run.folder / FIGURE, run.counts)
     return run.counts
 
@@ -43,7 +44,7 @@ def stays(cohort: Path) -> Counter[Code]:
     """Stays by first diagnosis, all splits."""
     found: Counter[Code] = Counter()
     for path in _files(cohort):
-        column = store.parquet_file(path, COHORT).read(["icd_code"])["icd_code"]
+        column = storage.open_parquet(path, COHORT).read(["icd_code"])["icd_code"]
         for entry in column.value_counts().to_pylist():
             found[Code.parse(entry["values"])] += entry["counts"]
     return found

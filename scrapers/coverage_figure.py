@@ -6,7 +6,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from deepicd import store
+from deepicd import storage
 from deepicd.icd10cm import CHAPTERS
 
 # One hue from dark to light, the nearer the match the darker; grey for what has no text
@@ -39,7 +39,7 @@ def draw(path: Path, counted: Mapping[str, Any]) -> None:
     figure.legend(*shares.get_legend_handles_labels(), loc="outside lower right", ncols=5, frameon=False, fontsize=8)
     for axes in (texts, shares):
         axes.spines[["top", "right"]].set_visible(False)
-    with store.atomic(path) as tmp:
+    with storage.atomic_write(path) as tmp:
         figure.savefig(tmp, dpi=DPI, format="png", metadata={"Software": None})
 
 

@@ -16,15 +16,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from deepicd import runs, store
+from deepicd import records, storage
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
 from deepicd.schema import DESCRIPTIONS
-from scrapers import cache, descriptions, page
-from scrapers.cache import FORBIDDEN, Cache
-from scrapers.download import Job, download
+from scrapers import descriptions, page_store, parser
+from scrapers.crawl_plan import CRAWL, PAGES, Wanted
+from scrapers.crawl_process import Job, download
+from scrapers.page_store import FORBIDDEN, Cache
 from scrapers.site import GESUND, Language, Pace, Site
-from scrapers.wanted import CRAWL, PAGES, Wanted
 
 LOG, TABLE = "scrapy.log", "descriptions.parquet"
 REDISTRIBUTION = "not granted"
@@ -43,7 +43,7 @@ def harvest(
     language: Language = "de",
     contact: str | None = None,
     pace: Pace | None = None,
-) -> runs.Record:
+) -> records.Record:
     """Ask a site for what is wanted (codes alone will do) and write what it says of them.
 
     The record of the run. A run whose every page is here asks nobody. Raises DeepicdError where the site cannot be
@@ -53,16 +53,16 @@ def harvest(
     site = Site.parse(base_url, language, pace)
     if not wanted.codes and not wanted.follow:
         raise DeepicdError("There is no code to ask for.", "Give at least one ICD-10 code.")
-    plan = runs.plan("scrape", options=_options(site, wanted), inputs={})
-    if (record := runs.finished(out, plan)) and not _unanswered(record["counts"]):
+    plan = records.plan_run("scrape", options=_options(site, wanted), inputs={})
+    if (record := records.find_finished(out, plan)) and not _unanswered(record["counts"]):
         return record
     if not (out / CRAWL / PAGES).is_file():
-        runs.refuse_other_content(out, plan, overwrite=True)
+        records.refuse_other_content(out, plan, overwrite=True)
     user_agent = site.user_agent(contact)
     with (
-        runs.kept_folder(out, plan, "public") as run,
+        records.resumable_folder(out, plan, "public") as run,
         _nothing_left_of_nothing(out),
-        cache.opened(out / CRAWL / PAGES) as pages,
+        page_store.opened(out / CRAWL / PAGES) as pages,
     ):
         pages.claim(site)
         before = len(pages.codes())
@@ -72,15 +72,15 @@ def harvest(
         asked = wanted.asked(pages)
         run.origin = descriptions.origin(pages)
         schema = DESCRIPTIONS.with_metadata({b"deepicd.redistribution": REDISTRIBUTION.encode()})
-        with store.parquet_writer(out / TABLE, schema, run.origin) as writer:
+        with storage.open_parquet_writer(out / TABLE, schema, run.origin) as writer:
             run.counts = descriptions.counts(_written(writer, descriptions.rows(pages, asked, site)))
             _check(run.counts["outcomes"], pages, asked, site, out)
-            (out / runs.RECORD).unlink(missing_ok=True)  # of an earlier list; it must not account for the new table
+            (out / records.RECORD).unlink(missing_ok=True)  # of an earlier list; it must not account for the new table
         run.counts |= {"downloaded": len(pages.codes()) - before, "lists_missing": len(wanted.pending_places(pages))}
         run.notes = [MADE_UP if run.origin == "synthetic" else TERMS]
         if unanswered := _unanswered(run.counts):
             run.notes.append(f"Pages without an answer: {unanswered:,}. The same command asks for them again.")
-    written = runs.read(out)
+    written = records.read(out)
     assert written is not None
     return written
 
@@ -91,10 +91,10 @@ def _options(site: Site, wanted: Wanted) -> dict[str, object]:
         "site": site.name,
         "language": site.language,
         "codes": len(listed),
-        "codes_sha256": store.digest_of([str(code) for code in listed]),
+        "codes_sha256": storage.digest_json([str(code) for code in listed]),
         "follow": wanted.follow,
         "limit": wanted.limit,
-        "extractor": page.EXTRACTOR,
+        "extractor": parser.EXTRACTOR,
     }
 
 
@@ -105,7 +105,7 @@ def _unanswered(counts: Mapping[str, Any]) -> int:
 
 def _written(writer: pq.ParquetWriter, table: Iterator[descriptions.Row]) -> Iterator[descriptions.Row]:
     """The rows, each group of them once it is written."""
-    for batch in descriptions.batches(table, store.ROW_GROUP):
+    for batch in descriptions.batches(table, storage.ROW_GROUP):
         writer.write_batch(pa.RecordBatch.from_pylist(batch, writer.schema))
         yield from batch
 
@@ -168,5 +168,5 @@ def _nothing_left_of_nothing(out: Path) -> Iterator[None]:
 def _holds_pages(path: Path) -> bool:
     if not path.is_file():
         return False
-    with cache.opened(path) as pages:
+    with page_store.opened(path) as pages:
         return pages.last() > 0

@@ -10,11 +10,11 @@ from itertools import islice
 from typing import Any
 
 from deepicd.icd10cm import CHAPTERS, Code
-from deepicd.progress import progress
-from deepicd.store import Origin
-from scrapers import page
-from scrapers.cache import FORBIDDEN, Cache
-from scrapers.page import Reading
+from deepicd.log import track_progress
+from deepicd.storage import Origin
+from scrapers import parser
+from scrapers.page_store import FORBIDDEN, Cache
+from scrapers.parser import Reading
 from scrapers.site import Site
 
 NO_ANSWER = "no answer"
@@ -34,13 +34,13 @@ def read_pages(pages: Cache) -> None:
     unread = pages.unread()
     if not unread:
         return
-    with progress("pages read", total=len(unread)) as advance:
+    with track_progress("pages read", total=len(unread)) as advance:
         for start in range(0, len(unread), BATCH):
             readings: dict[Code, Reading] = {}
             for _, code in unread[start : start + BATCH]:
                 answer = pages.page(code)
                 assert answer is not None
-                readings[code] = page.read(answer.html, code)
+                readings[code] = parser.read(answer.html, code)
             pages.put_readings(readings)
             advance(len(readings))
 
@@ -75,7 +75,7 @@ def _answered(pages: Cache, code: Code, site: Site) -> Row | None:
         "status": entry.status,
         "fetched_at": entry.fetched_at,
         "sha256": entry.sha256,
-        "extractor": page.EXTRACTOR,
+        "extractor": parser.EXTRACTOR,
     }
 
 
@@ -88,7 +88,7 @@ def _unanswered(pages: Cache, code: Code, site: Site) -> Row:
         "words": 0,
         "url": failure.url if failure else site.url(code),
         "status": failure.status if failure else 0,
-        "extractor": page.EXTRACTOR,
+        "extractor": parser.EXTRACTOR,
     }
 
 

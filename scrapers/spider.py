@@ -1,6 +1,6 @@
 """The crawl itself: a Scrapy spider that lays each page into the cache as it comes.
 
-Run by `scrapers.download`, not by hand: stdin brings a `Job` on one line and stays open as long as somebody waits;
+Run by `scrapers.crawl_process`, not by hand: stdin brings a `Job` on one line and stays open as long as somebody waits;
 stdout gets {"stopped": null}, or the reason for which the crawl gave up.
 """
 
@@ -32,10 +32,10 @@ from scrapy.http import HtmlResponse, Request, Response
 from twisted.python.failure import Failure as TwistedFailure
 
 from deepicd.icd10cm import Code
-from scrapers import cache
-from scrapers.cache import Cache, Failure, Page
-from scrapers.download import Job
-from scrapers.politeness import HELD, PATIENCE, pause_asked
+from scrapers import page_store
+from scrapers.crawl_process import Job
+from scrapers.middlewares import HELD, PATIENCE, pause_asked
+from scrapers.page_store import Cache, Failure, Page
 from scrapers.site import MADE_UP, ROBOT, place
 
 AHEAD = 100
@@ -53,7 +53,10 @@ REASONS: dict[type[Exception], str] = {
     ResponseDataLossError: "the answer broke off",
 }
 
-IGNORED = {"robots.txt": cache.FORBIDDEN, "redirections": "it leads round in a circle"}  # a word of Scrapy's message
+IGNORED = {
+    "robots.txt": page_store.FORBIDDEN,
+    "redirections": "it leads round in a circle",
+}  # a word of Scrapy's message
 
 
 def settings(job: Job) -> dict[str, Any]:
@@ -76,12 +79,12 @@ def settings(job: Job) -> dict[str, Any]:
         "RETRY_HTTP_CODES": REPEATED,
         "BACK_OFF": job.pace.back_off,
         "DOWNLOADER_MIDDLEWARES": {
-            "scrapers.politeness.StoreFirst": 1,  # after all others
+            "scrapers.middlewares.StoreFirst": 1,  # after all others
             "scrapy.downloadermiddlewares.retry.RetryMiddleware": None,
-            "scrapers.politeness.BackOff": 550,
-            "scrapers.politeness.AskOnce": 560,  # after robots.txt
+            "scrapers.middlewares.BackOff": 550,
+            "scrapers.middlewares.AskOnce": 560,  # after robots.txt
         },
-        "EXTENSIONS": {"scrapers.politeness.RobotsDelay": 0},
+        "EXTENSIONS": {"scrapers.middlewares.RobotsDelay": 0},
         "HTTPERROR_ALLOW_ALL": True,  # an error page is an outcome
         "DUPEFILTER_CLASS": "scrapy.dupefilters.BaseDupeFilter",  # two codes may lead to one page; see AskOnce
         "COOKIES_ENABLED": False,
@@ -230,7 +233,7 @@ def _leave_when_nobody_waits() -> None:
 def main() -> None:
     job = Job.from_json(sys.stdin.readline())
     threading.Thread(target=_leave_when_nobody_waits, daemon=True).start()
-    with cache.opened(Path(job.cache)) as pages:
+    with page_store.opened(Path(job.cache)) as pages:
         process = AsyncCrawlerProcess(settings(job))
         crawler = process.create_crawler(PageSpider)
         process.crawl(crawler, job=job, pages=pages)

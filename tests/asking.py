@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from deepicd.engines import Answer, Engine, Failure, Request
+from deepicd.engines.base import Completion, Engine, Failure, Request
 
 
 def request(number: int, words: str = "Chest pain since two hours.", **fields: object) -> Request:
@@ -11,10 +11,10 @@ def request(number: int, words: str = "Chest pain since two hours.", **fields: o
     return Request(f"key-{number}", chat, seed=number, opening="<think>\n", **fields)  # type: ignore[arg-type]
 
 
-def answers(writer: Engine, requests: Iterable[Request]) -> dict[str, Answer | Failure]:
+def answers(writer: Engine, requests: Iterable[Request]) -> dict[str, Completion | Failure]:
     """Key → what came back; fails where something comes twice."""
     writer.submit(list(requests))
-    found: dict[str, Answer | Failure] = {}
+    found: dict[str, Completion | Failure] = {}
     while done := writer.finished():
         for one in done:
             assert one.key not in found

@@ -6,13 +6,13 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from builders.assembly import assemble
-from deepicd import runs, store
+from builders.dataset.assemble import assemble
+from deepicd import records, storage
 from deepicd.icd10cm import Code
 from deepicd.schema import COHORT, SPLITS
-from deepicd.store import Origin
-from distill import traces
+from deepicd.storage import Origin
 from distill.recipe import Recipe
+from distill.run import distill
 
 NOTE = (
     "Sex:\nF\n\nChief Complaint:\nChest pain\n\nHistory of Present Illness:\nPressure for two hours. It woke her."
@@ -30,14 +30,14 @@ def write_cohort(
     notes: Sequence[str] = (),
 ) -> Path:
     """A folder as `deepicd build` leaves it; the codes take turns. `notes`: those of the first rows of train."""
-    options = {"seed": 42, "split": "patient", "rows": rows, "codes": codes, "notes": store.digest_of(list(notes))}
-    plan = runs.plan("build", options=options, inputs={})
-    with runs.fresh_folder(folder, plan, origin, overwrite=True) as run:
+    options = {"seed": 42, "split": "patient", "rows": rows, "codes": codes, "notes": storage.digest_json(list(notes))}
+    plan = records.plan_run("build", options=options, inputs={})
+    with records.fresh_folder(folder, plan, origin, overwrite=True) as run:
         for place, split in enumerate(SPLITS):
             table = [_row(1_000_000 * place + n, codes[n % len(codes)]) for n in range(round(rows * SHARES[split]))]
             for row, note in zip(table, notes if split == "train" else (), strict=False):
                 row["admission_note"] = note
-            store.write_parquet(run.folder / f"{split}.parquet", table, COHORT, origin)
+            storage.write_parquet(run.folder / f"{split}.parquet", table, COHORT, origin)
         steps = [
             {"step": "discharge notes", "rows": rows + 50, "lost": {}},
             {"step": "of an ICD-10 stay", "rows": rows + 3, "lost": {"not ICD-10": 47}},
@@ -71,7 +71,7 @@ def write_dataset(
 ) -> Path:
     """A dataset folder as `deepicd assemble` leaves it, of such a cohort and traces that no model wrote."""
     cohort = write_cohort(folder / "cohort", rows, origin, codes)
-    traces.distill(cohort, folder / "traces", recipe or Recipe(name="test", engine="rehearsal", model="none"))
+    distill(cohort, folder / "traces", recipe or Recipe(name="test", engine="rehearsal", model="none"))
     assemble(cohort, folder / "traces", folder / "dataset")
     return folder / "dataset"
 

@@ -47,3 +47,19 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip("needs real files; name their folder with DEEPICD_TEST_DATA")
     return folder
+
+
+@pytest.fixture(scope="session")
+def sample_pdf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from guidelines.sample.document import write_sample
+
+    return write_sample(tmp_path_factory.mktemp("sample") / "guideline.pdf")
+
+
+@pytest.fixture(scope="session")
+def sample_folder(sample_pdf: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from guidelines import parse
+
+    out = tmp_path_factory.mktemp("parsed")
+    parse.make(sample_pdf, out)
+    return out / "fy2025"

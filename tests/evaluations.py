@@ -6,9 +6,9 @@ from typing import Any
 
 from cohorts import write_cohort
 
-from builders.assembly import assemble
-from deepicd.store import Origin
-from distill import traces
+from builders.dataset.assemble import assemble
+from deepicd.storage import Origin
+from distill import run
 from distill.recipe import Recipe
 
 CODES = ("I214", "I2510", "J189", "E1165")
@@ -17,7 +17,7 @@ CODES = ("I214", "I2510", "J189", "E1165")
 def dataset(folder: Path, origin: Origin = "synthetic", rows: int = 100) -> Path:
     """A fifth of the rows is in its test split."""
     cohort = write_cohort(folder / "cohort", rows, origin, CODES)
-    traces.distill(cohort, folder / "traces", Recipe(name="test", engine="rehearsal", model="rehearsal"))
+    run.distill(cohort, folder / "traces", Recipe(name="test", engine="rehearsal", model="rehearsal"))
     assemble(cohort, folder / "traces", folder / "dataset")
     return folder / "dataset"
 

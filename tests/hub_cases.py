@@ -1,8 +1,8 @@
 """Publishes under faults, many at once, in one process that has the environment of a publisher from its first import.
 
 Run: python tests/hub_cases.py ADDRESS FOLDER < cases.json, a list of {"name", "repo", "token", "out", "what", "gated",
-"responsible"}; prints {"name": {"done": bool, "said": "…"}}. Verification is that of `cards.hub.reader`, here in the
-same process, so that a hundred cases do not import `datasets` a hundred times.
+"responsible"}; prints {"name": {"done": bool, "said": "…"}}. Verification is that of `cards.hub.verify_process`, here
+in the same process, so that a hundred cases do not import `datasets` a hundred times.
 """
 
 import json
@@ -20,12 +20,12 @@ READING = threading.Lock()
 
 @contextmanager
 def here() -> Iterator[Callable[[Any, Any, str], str]]:
-    from cards.hub import reader
-    from deepicd import store
+    from cards.hub import verify_process
+    from deepicd import storage
     from deepicd.errors import DeepicdError
 
     def compare(hub: Any, contents: Any, revision: str) -> str:
-        files = {name: [str(path.resolve()), store.digest(path)] for name, path in contents.files.items()}
+        files = {name: [str(path.resolve()), storage.digest_path(path)] for name, path in contents.files.items()}
         configs = {
             config: {split: [str(path.resolve()) for path in paths] for split, paths in by_split.items()}
             for config, by_split in contents.configs.items()
@@ -33,7 +33,7 @@ def here() -> Iterator[Callable[[Any, Any, str], str]]:
         for attempt in range(hub.patience.tries):
             try:
                 with READING:
-                    found = reader.compared(hub.repo, hub.kind, revision, files, configs, full=False)
+                    found = verify_process.compared(hub.repo, hub.kind, revision, files, configs, full=False)
                 break
             except Exception as error:
                 if attempt + 1 == hub.patience.tries:
@@ -45,17 +45,17 @@ def here() -> Iterator[Callable[[Any, Any, str], str]]:
     yield compare
 
 
-def publish(case: dict[str, Any], endpoint: str, records: Path) -> dict[str, Any]:
-    from cards.hub.publish import publish as send
-    from cards.hub.rules import Wish
-    from cards.hub.trouble import Patience
+def publish(case: dict[str, Any], endpoint: str, journals: Path) -> dict[str, Any]:
+    from cards.hub.errors import Patience
+    from cards.hub.policy import Wish
+    from cards.hub.publication import publish as send
     from deepicd.errors import DeepicdError
 
     wish = Wish(case.get("public", False), case.get("gated", False), case.get("responsible"), False)
     patience = Patience(timeout=3, tries=3, wait=0.01)
     try:
         done = send(
-            Path(case["out"]), case["repo"], case["what"], endpoint, wish=wish, patience=patience, records=records,
+            Path(case["out"]), case["repo"], case["what"], endpoint, wish=wish, patience=patience, journals=journals,
             token=case["token"], reread=here(), say=lambda _: None,
         )  # fmt: skip
     except DeepicdError as error:

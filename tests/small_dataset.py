@@ -4,11 +4,11 @@ import random
 from pathlib import Path
 from typing import Any
 
-from deepicd import runs, store
-from deepicd.completion import task, write
+from deepicd import records, storage
+from deepicd.answer_form import build_messages, write_answer
 from deepicd.icd10cm import Code
 from deepicd.schema import DATASET
-from deepicd.store import Origin
+from deepicd.storage import Origin
 
 COMPLAINTS = {"J189": "Cough and fever", "I2510": "Chest pain", "N390": "Burning urination", "R51": "Headache"}
 
@@ -18,14 +18,14 @@ def small_dataset(
 ) -> Path:
     """OUT of `deepicd assemble` in small; its rows are made up, whatever `origin` says."""
     chance = random.Random(7)
-    plan = runs.plan("assemble", options={}, inputs={})
+    plan = records.plan_run("assemble", options={}, inputs={})
     numbers = {"train": rows, "validation": 8, "test": 8}
-    with runs.fresh_folder(folder, plan, origin) as run:
+    with records.fresh_folder(folder, plan, origin) as run:
         for split, number in numbers.items():
             made = [_row(split, place, chance) for place in range(number)]
             for config in configs:
                 path = run.folder / config / f"{split}-00000-of-00001.parquet"
-                store.write_parquet(path, [one[config] for one in made], DATASET[config], origin)
+                storage.write_parquet(path, [one[config] for one in made], DATASET[config], origin)
         run.counts["rows"] = dict.fromkeys(configs, numbers)
     return folder
 
@@ -34,8 +34,8 @@ def _row(split: str, place: int, chance: random.Random) -> dict[str, dict[str, A
     code = chance.choice(list(COMPLAINTS))
     note = f"Chief Complaint:\n{COMPLAINTS[code]} for {chance.randint(2, 9)} days\n\nSex:\n{chance.choice('FM')}"
     note_id = f"{place}-DS-{split}"
-    answer = write(f"The complaint is {COMPLAINTS[code].lower()}.", Code(code))
-    asked = task(note)
+    answer = write_answer(f"The complaint is {COMPLAINTS[code].lower()}.", Code(code))
+    asked = build_messages(note)
     return {
         "sft": {
             "prompt": asked,
@@ -58,7 +58,7 @@ def small_model(folder: Path, *, template: str | None = None, layers: int = 2, w
     import torch
     from transformers import AutoTokenizer, Qwen2Config, Qwen2ForCausalLM
 
-    from deepicd.engines.shipped import WEIGHTS
+    from deepicd.engines.shipped_model import WEIGHTS
 
     tokenizer = AutoTokenizer.from_pretrained(WEIGHTS)
     if template is not None:

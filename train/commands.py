@@ -2,7 +2,7 @@
 
 import click
 
-from train.measuring import bench_rewards, table
+from train.evaluation.commands import bench_rewards, table
 from train.training_commands import demo, grpo, sft
 
 

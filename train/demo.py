@@ -20,13 +20,17 @@ from typing import Any
 
 import click
 
-from deepicd import runs, store
-from deepicd.completion import Completion, parse, task, write
-from deepicd.engines.shipped import NAME
+from deepicd import records, storage
+from deepicd.answer_form import Answer, build_messages, parse_answer, write_answer
+from deepicd.engines.shipped_model import NAME
 from deepicd.errors import DeepicdError
 from deepicd.schema import DATASET, SPLITS
-from train import evaluation, generation, grpo, recipe, sft
-from train.corpus import corpus
+from train import recipe
+from train.data import corpus
+from train.evaluation import answers as model_answers
+from train.evaluation import run as evaluation
+from train.grpo import run as grpo
+from train.sft import run as sft
 
 COMMAND = "train demo"
 ANSWER = 128  # tokens of an answer at most; a shortened trace has some eighty
@@ -76,7 +80,7 @@ def demo(dataset: str, out: Path, *, steps: int, epochs: float, limit: int | Non
     for stage in stages:
         _evaluated(stage, short, _place(out, stage), limit, overwrite=overwrite)
     printed = _table(out, stages)
-    store.write_text(out / "table.md", printed + "\n")
+    storage.write_text(out / "table.md", printed + "\n")
     return printed
 
 
@@ -91,12 +95,12 @@ def _place(out: Path, stage: Stage) -> Path:
 
 
 def _evaluated(stage: Stage, dataset: str, place: Path, limit: int | None, *, overwrite: bool) -> None:
-    answers = generation.recipe(
+    answers = model_answers.recipe(
         {"engine": "transformers", "model": stage.model, "context": 1024, "max_tokens": ANSWER, "dtype": "float32",
          "in_flight": AT_ONCE}
     )  # fmt: skip
     what = evaluation.Evaluation(
-        out=place, name=stage.name, asked=generation.Asked(answers), dataset=dataset, split="test", limit=limit
+        out=place, name=stage.name, asked=model_answers.Asked(answers), dataset=dataset, split="test", limit=limit
     )
     click.secho(f"$ deepicd evaluate --model {stage.model} --engine transformers … {place}", bold=True, err=True)
     evaluation.evaluate(what, overwrite=overwrite)
@@ -106,7 +110,7 @@ def _table(out: Path, stages: Sequence[Stage]) -> str:
     """Table 3 in small: macro F1 with its interval, and how many answers have the form."""
     lines = ["| stage | chapter | category | full code | accuracy, chapter |", "|---|---|---|---|---|"]
     for stage in stages:
-        found = store.read_json(_place(out, stage) / evaluation.METRICS)
+        found = storage.read_json(_place(out, stage) / evaluation.METRICS)
         cells = [_cell(found[level]) for level in ("chapter", "category", "full")]
         accuracy = f"{100 * found['chapter']['accuracy']:.1f}"
         lines.append(f"| {stage.name} | {' | '.join(cells)} | {accuracy} |")
@@ -124,28 +128,28 @@ def shortened(dataset: str, out: Path, *, overwrite: bool) -> Path:
     parts = {config: corpus(dataset, config) for config in ("sft", "grpo")}
     if any(part.origin == "mimic" for part in parts.values()):
         raise DeepicdError(f"{dataset} holds credentialed records.", "The demo is for made-up ones: deepicd demo OUT")
-    plan = runs.plan(COMMAND, options={"lines": LINES}, inputs={name: part.part for name, part in parts.items()})
-    if runs.finished(out, plan):
+    plan = records.plan_run(COMMAND, options={"lines": LINES}, inputs={name: part.part for name, part in parts.items()})
+    if records.find_finished(out, plan):
         return out
-    with runs.fresh_folder(out, plan, "synthetic", overwrite=overwrite) as run:
+    with records.fresh_folder(out, plan, "synthetic", overwrite=overwrite) as run:
         run.counts["rows"] = {config: {} for config in parts}
         for config, part in parts.items():
             for split in SPLITS:
                 rows = list(_shorter(config, part.rows(split)))
                 path = run.folder / config / f"{split}-00000-of-00001.parquet"
-                run.counts["rows"][config][split] = store.write_parquet(path, rows, DATASET[config], "synthetic")
+                run.counts["rows"][config][split] = storage.write_parquet(path, rows, DATASET[config], "synthetic")
     return out
 
 
 def _shorter(config: str, rows: Any) -> Iterator[dict[str, Any]]:
     for row in rows:
-        asked = task(short_note(row["prompt"][-1]["content"]))
+        asked = build_messages(short_note(row["prompt"][-1]["content"]))
         if config == "grpo":
             yield row | {"prompt": asked}
             continue
-        answer = parse(row["completion"][0]["content"])
-        if isinstance(answer, Completion):
-            text = write(short_trace(answer.trace), answer.code)
+        answer = parse_answer(row["completion"][0]["content"])
+        if isinstance(answer, Answer):
+            text = write_answer(short_trace(answer.trace), answer.code)
             yield row | {"prompt": asked, "completion": [{"role": "assistant", "content": text}]}
 
 

@@ -1,6 +1,6 @@
 """Starting the processes of a training: this one alone, or one a device through accelerate.
 
-launch.run("train.sft_worker", job, devices=4, sharding="fsdp", config=None)
+launch.run("train.sft.worker", job, devices=4, sharding="fsdp", config=None)
 
 A worker is a module with `work(job)`, and reads all it needs from the job's folder.
 """
@@ -12,7 +12,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
-from deepicd import engines
+from deepicd.engines import base
 from deepicd.errors import DeepicdError
 
 # package → the extra that has it
@@ -27,7 +27,7 @@ EXTRAS = {
 }
 
 # Beside the engines' own: trackers that want an account, warnings, bars. Whoever wants one sets the variable otherwise.
-SILENT = engines.SILENT | {
+SILENT = base.SILENT | {
     "WANDB_MODE": "disabled",
     "TOKENIZERS_PARALLELISM": "false",
     "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",

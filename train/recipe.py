@@ -11,9 +11,9 @@ from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import Any
 
-from deepicd.engines.recipe import parse, read
+from deepicd.engines.recipe import parse_recipe, read_recipe
 from deepicd.errors import DeepicdError
-from train.settings import BOUNDS, Grpo, Sft
+from train.config import BOUNDS, Grpo, Sft
 
 CHECKED_IN = Path(__file__).parent / "recipes"
 
@@ -59,7 +59,7 @@ def grpo(path: Path, **changes: Any) -> Grpo:
 
 def values(path: Path, builders: tuple[str, ...] = ()) -> dict[str, Any]:
     """What a recipe's file says, with what it builds on (`like`) below it. Raises DeepicdError."""
-    said, source = read(path, CHECKED_IN)
+    said, source = read_recipe(path, CHECKED_IN)
     like = said.pop("like", None)
     if like is None:
         return said
@@ -74,9 +74,13 @@ def _read(kind: type[Any], path: Path, changes: dict[str, Any]) -> Any:
     missing = [name for name, field in known.items() if field.default is MISSING and name not in said]
     if missing:
         raise DeepicdError(f"{path}: {' and '.join(missing)} missing.", "Every recipe says that.")
-    recipe = parse(kind, said, str(path), BOUNDS)
+    recipe = parse_recipe(kind, said, str(path), BOUNDS)
     given = {name: value for name, value in changes.items() if value is not None}
-    return parse(kind, {**asdict(recipe), **_numbers(given, known)}, "the options given", BOUNDS) if given else recipe
+    return (
+        parse_recipe(kind, {**asdict(recipe), **_numbers(given, known)}, "the options given", BOUNDS)
+        if given
+        else recipe
+    )
 
 
 def _numbers(given: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:

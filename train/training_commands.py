@@ -53,17 +53,18 @@ def sft(
     \b
     deepicd train sft --dataset out/demo/dataset --recipe tiny-sft out/sft
     """
-    from deepicd.engines.recipe import assignments
-    from train import recipe, sft
+    from deepicd.engines.recipe import parse_assignments
+    from train import recipe
+    from train.sft import run as training
 
-    chosen = recipe.sft(recipe_path, **overrides | assignments(fields))
+    chosen = recipe.sft(recipe_path, **overrides | parse_assignments(fields))
     if preview or dry_run:
-        from train.preview import preview as shown
+        from train.sft.preview import preview as shown
 
-        ready = sft.readied(dataset, chosen, hardware=not preview)
+        ready = training.readied(dataset, chosen, hardware=not preview)
         click.echo(shown(ready, preview) if preview else ready)
         return
-    counts = sft.train(dataset, chosen, _given(out), accelerate=accelerate, overwrite=overwrite)["counts"]
+    counts = training.train(dataset, chosen, _given(out), accelerate=accelerate, overwrite=overwrite)["counts"]
     loss = counts["validation_loss"]
     click.echo(f"{counts['steps']:,} steps, validation loss {loss['before']} → {loss['after']} → {out}/model")
 
@@ -90,14 +91,15 @@ def grpo(
     \b
     deepicd train grpo --dataset out/demo/dataset --recipe tiny-grpo --model out/sft/model out/grpo
     """
-    from deepicd.engines.recipe import assignments
-    from train import grpo, recipe
+    from deepicd.engines.recipe import parse_assignments
+    from train import recipe
+    from train.grpo import run as training
 
-    chosen = recipe.grpo(recipe_path, **overrides | assignments(fields))
+    chosen = recipe.grpo(recipe_path, **overrides | parse_assignments(fields))
     if dry_run:
-        click.echo(grpo.described(grpo.readied(dataset, chosen)))
+        click.echo(training.described(training.readied(dataset, chosen)))
         return
-    counts = grpo.train(dataset, chosen, _given(out), overwrite=overwrite)["counts"]
+    counts = training.train(dataset, chosen, _given(out), overwrite=overwrite)["counts"]
     reward = counts["reward"]
     click.echo(f"{counts['steps']:,} steps, reward {reward['first']:.2f} → {reward['last']:.2f} → {out}/model")
 

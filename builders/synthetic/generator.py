@@ -15,21 +15,21 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-from builders import mimic
-from builders.parallel import cores, workers
-from builders.synthetic.conditions import KNOWLEDGE, knowledge
+from builders.cohort.parallel import cores, workers
+from builders.mimic import local_copy
+from builders.mimic.tables import Table
+from builders.synthetic.batches import PEOPLES_TABLES, Made, NotesWanted, PeopleWanted, Titles, make_notes, make_people
+from builders.synthetic.diseases import KNOWLEDGE, knowledge
+from builders.synthetic.filler_text import LONGEST, USUAL_LENGTH
 from builders.synthetic.gold import GOLD
-from builders.synthetic.longer import LONGEST, USUAL_LENGTH
-from builders.synthetic.making import PEOPLES_TABLES, Made, NotesWanted, PeopleWanted, Titles, make_notes, make_people
-from builders.synthetic.mark import is_synthetic, write_mark
 from builders.synthetic.stay import Stay
 from builders.synthetic.stays import ICD9
+from builders.synthetic.synthetic_proof import is_synthetic, write_mark
 from builders.synthetic.tables import COLUMNS, packed, table_file, table_path
-from builders.table import Table
-from deepicd import runs, store
+from deepicd import records, storage
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import release
-from deepicd.progress import progress
+from deepicd.log import track_progress
 
 COMMAND = "synthesize"
 GENERATOR = "2"
@@ -52,7 +52,7 @@ def synthesize(
     icd9_share: float = ICD9,
     processes: int | None = None,
     overwrite: bool = False,
-) -> runs.Record:
+) -> records.Record:
     """Make the copy, or do nothing where `out` already holds this very one. Returns its record.
 
     Notes have `length` characters on average (10,500 in MIMIC-IV-Note), `icd9_share` of the stays have ICD-9 codes;
@@ -81,7 +81,7 @@ def _whole_copy(
     icd9_share: float,
     processes: int | None,
     overwrite: bool,
-) -> runs.Record:
+) -> records.Record:
     from builders.synthetic.people import batches
     from builders.synthetic.records import MOST_ADMISSIONS
 
@@ -91,7 +91,7 @@ def _whole_copy(
         )
     if seed < 0:
         raise DeepicdError(f"{seed} is no seed.", "Give a whole number from 0 on: --seed 42")
-    plan = runs.plan(
+    plan = records.plan_run(
         COMMAND,
         options={
             "admissions": admissions,
@@ -102,17 +102,17 @@ def _whole_copy(
         },
         inputs={"knowledge": KNOWLEDGE},
     )
-    if done := runs.finished(out, plan):
+    if done := records.find_finished(out, plan):
         return done
     wanted = [PeopleWanted(batch, length) for batch in batches(admissions, seed, icd9_share)]
-    with runs.fresh_folder(out, plan, "synthetic", overwrite=overwrite) as run:
+    with records.fresh_folder(out, plan, "synthetic", overwrite=overwrite) as run:
         with table_file(run.folder, "hosp/d_icd_diagnoses") as dictionary:
             dictionary.append(packed(_dictionary()))
         if processes is None:
             processes = cores() if len(wanted) > ALONE else 1
         with (
             workers(processes, make_people.__module__) as in_order,
-            progress("admissions made up", admissions) as advance,
+            track_progress("admissions made up", admissions) as advance,
         ):
             made = in_order(make_people, wanted)
             counts, chapters = _write(run, PEOPLES_TABLES, made, lambda done: advance(done["admissions"]))
@@ -123,24 +123,24 @@ def _whole_copy(
     return run.record
 
 
-def _notes_for(hosp: Path, out: Path, seed: int, length: int, processes: int | None, overwrite: bool) -> runs.Record:
+def _notes_for(hosp: Path, out: Path, seed: int, length: int, processes: int | None, overwrite: bool) -> records.Record:
     from builders.synthetic.hosp_copy import HospCopy
 
     copy = HospCopy.find(hosp)
-    mimic.check_codes(Table.at(copy.files["diagnoses_icd"], "diagnoses_icd"))
+    local_copy.check_codes(Table.at(copy.files["diagnoses_icd"], "diagnoses_icd"))
     made_up = is_synthetic(copy.root, copy.files.values())
-    plan = runs.plan(
+    plan = records.plan_run(
         COMMAND,
         options={"hosp": True, "seed": seed, "length": length, "generator": GENERATOR},
         inputs={"knowledge": KNOWLEDGE, **copy.files},
     )
-    if done := runs.finished(out, plan):
+    if done := records.find_finished(out, plan):
         return done
-    with runs.fresh_folder(out, plan, "synthetic" if made_up else "mimic", overwrite=overwrite) as run:
+    with records.fresh_folder(out, plan, "synthetic" if made_up else "mimic", overwrite=overwrite) as run:
         titles, stays = copy.titles(), copy.stays_with_diagnoses()
         if processes is None:
             processes = cores() if stays > ALONE * STAYS_AT_ONCE else 1
-        with workers(processes, make_notes.__module__) as in_order, progress("notes written", stays) as advance:
+        with workers(processes, make_notes.__module__) as in_order, track_progress("notes written", stays) as advance:
             wanted = (NotesWanted(some, _first_titles(some, titles), seed, length) for some in _numbered(copy.stays()))
             made = in_order(make_notes, wanted)
             run.counts |= _write(run, ("note/discharge",), made, lambda done: advance(done["notes"]))[0]
@@ -185,13 +185,13 @@ def _first_titles(stays: Iterable[tuple[int, Stay]], titles: Titles) -> Titles:
 
 
 def _write(
-    run: runs.Run, tables: Iterable[str], made: Iterable[Made], advance: Callable[[Mapping[str, int]], None]
+    run: records.Run, tables: Iterable[str], made: Iterable[Made], advance: Callable[[Mapping[str, int]], None]
 ) -> tuple[dict[str, int], dict[int, int]]:
     """Append every piece to the tables and to the gold; counts, and ICD-10 notes by chapter."""
     counts, chapters = Counter[str](), Counter[int]()
     with ExitStack() as stack:
         files = {name: stack.enter_context(table_file(run.folder, name)) for name in tables}
-        gold = stack.enter_context(store.parquet_writer(run.folder / GOLD_FILE, GOLD, run.origin))
+        gold = stack.enter_context(storage.open_parquet_writer(run.folder / GOLD_FILE, GOLD, run.origin))
         for piece in made:
             for name, chunk in piece.chunks.items():
                 files[name].append(chunk)

@@ -7,7 +7,7 @@
 
 One row a part of the note, in the note's order. `text` stands in the note verbatim (line ends apart) and is what a
 perfect extraction returns: the present illness without a hospital course that somebody wrote into it, the exam without
-its discharge part. Sections are named as builders.template names them, and 'Addendum'. Left out is what holds no
+its discharge part. Sections are named as builders.cohort.headers names them, and 'Addendum'. Left out is what holds no
 sentence: lines of the form's own, headings over an admission exam or its results, `___` by itself. Results count as
 known where they are marked as those of admission.
 """
@@ -16,7 +16,7 @@ from collections.abc import Iterable
 
 import pyarrow as pa
 
-from builders.synthetic.notes import Part
+from builders.synthetic.note import Part
 
 GOLD = pa.schema(
     [

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.random import Generator
 
 from builders.synthetic.case import title_of
-from builders.synthetic.conditions import Condition, knowledge
+from builders.synthetic.diseases import Condition, knowledge
+from builders.synthetic.other_codes import billable_by_chapter, relative, unlisted
 from builders.synthetic.stay import Diagnosis
-from builders.synthetic.unlisted import billable_by_chapter, relative, unlisted
 from deepicd.icd10cm import release
 
 BATCH = 2048  # stays; with their notes some 8 MB

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from deepicd import store
+from deepicd import storage
 
 COLUMNS = {  # MIMIC-IV 3.1 and MIMIC-IV-Note 2.2, header order
     "hosp/patients": ("subject_id", "gender", "anchor_age", "anchor_year", "anchor_year_group", "dod"),
@@ -124,7 +124,7 @@ def crc_of_both(first: int, second: int, size: int) -> int:
 @contextmanager
 def table_file(root: Path, table: str) -> Iterator[TableFile]:
     """A table that has its header line; the file appears, whole, when the block ends well."""
-    with store.atomic(table_path(root, table)) as tmp, tmp.open("wb") as raw:
+    with storage.atomic_write(table_path(root, table)) as tmp, tmp.open("wb") as raw:
         file = TableFile(raw)
         file.append(packed([COLUMNS[table]]))
         yield file

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from cards.firewall import notes, passages, patterns
-from cards.firewall.files import INTERNAL, Sent, below, picture_texts
+from cards.firewall.content_origin import INTERNAL, Sent, below, picture_texts
 from deepicd.errors import DeepicdError
 
 PASSAGE = f"{passages.LENGTH} words in a row that a note or trace has as well"

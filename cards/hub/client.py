@@ -11,8 +11,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from cards.hub import trouble
-from cards.hub.trouble import Patience
+from cards.hub import errors
+from cards.hub.errors import Patience
 from deepicd import __version__
 from deepicd.errors import DeepicdError
 
@@ -127,7 +127,7 @@ class Hub:
             try:
                 self.api.create_repo(self.repo, repo_type=self.kind, private=True, exist_ok=False)
             except Exception as error:  # only looked at; raised again but for one
-                if trouble.status_of(error) == 409 and self.look() is not None:
+                if errors.status_of(error) == 409 and self.look() is not None:
                     return  # made by a try whose answer was lost
                 raise
 
@@ -167,7 +167,7 @@ class Hub:
         try:
             return self.retrying(ask)
         except Exception as error:  # a client has many errors; each is told in words
-            raise trouble.explained(error, doing, self.repo, self.endpoint) from error
+            raise errors.explained(error, doing, self.repo, self.endpoint) from error
 
     def retrying(self, ask: Callable[[], T]) -> T:
         """Likewise, with the client's own errors."""
@@ -176,14 +176,14 @@ class Hub:
         retrying = Retrying(
             stop=stop_after_attempt(self.patience.tries),
             wait=self._pause,
-            retry=retry_if_exception(trouble.is_passing),
+            retry=retry_if_exception(errors.is_passing),
             reraise=True,
         )
         return retrying(ask)
 
     def _pause(self, state: "RetryCallState") -> float:
         error = state.outcome.exception() if state.outcome else None
-        asked = trouble.retry_after(error) if error else 0.0
+        asked = errors.retry_after(error) if error else 0.0
         return max(asked, self.patience.wait * 2.0 ** (state.attempt_number - 1))
 
     def _found(self) -> Remote:

@@ -82,14 +82,14 @@ def publish(
     from cards.hub.environment import prepare
 
     address = prepare(endpoint)
-    from cards.hub import reload
-    from deepicd import store
+    from cards.hub import verify
+    from deepicd import storage
 
-    fresh = reload.readers(address, timeout, out, what, full=full_reload, dry_run=dry_run)
-    with fresh as compare, store.digesting(sorted(out.glob("*/*.parquet"))):
-        from cards.hub.publish import publish as send  # while the fresh process imports, and files are read
-        from cards.hub.rules import Wish
-        from cards.hub.trouble import Patience
+    fresh = verify.readers(address, timeout, out, what, full=full_reload, dry_run=dry_run)
+    with fresh as compare, storage.digest_ahead(sorted(out.glob("*/*.parquet"))):
+        from cards.hub.errors import Patience
+        from cards.hub.policy import Wish
+        from cards.hub.publication import publish as send  # while the fresh process imports, and files are read
 
         done = send(
             out,
@@ -100,7 +100,7 @@ def publish(
             patience=Patience(timeout, tries, wait),
             permission=permission,
             notes_from=notes_from,
-            records=records,
+            journals=records,
             dry_run=dry_run,
             reread=nullcontext(compare),
             say=click.echo,
@@ -140,9 +140,9 @@ def retract(
     from cards.hub.environment import prepare
 
     address = prepare(endpoint)
+    from cards.hub.errors import Patience
     from cards.hub.retract import REMAINS, found
     from cards.hub.retract import retract as close
-    from cards.hub.trouble import Patience
 
     before, now = close(found(repo, address, Patience(timeout, tries, wait), kind), records)
     click.echo(f"{repo} was {before.visibility} and is {now.visibility}.")

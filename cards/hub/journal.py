@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from deepicd import store
+from deepicd import storage
 
 FOLDER = "publications"
 
@@ -40,7 +40,7 @@ class Journal:
         """The lines of a kind, of this server; a line that was cut short is none."""
         return [
             entry
-            for entry in store.appended(self.path)
+            for entry in storage.read_json_lines(self.path)
             if entry.get("event") == event and entry.get("endpoint") == self._endpoint
         ]
 

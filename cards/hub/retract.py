@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import get_args
 
 from cards.hub.client import Hub, Remote, RepoKind
+from cards.hub.errors import Patience
 from cards.hub.journal import FOLDER, Journal
-from cards.hub.trouble import Patience
 from deepicd.errors import DeepicdError
 
 REMAINS = (

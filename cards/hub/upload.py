@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from cards.firewall.check import check_files
-from cards.firewall.files import Sent
-from cards.hub import front, trouble
+from cards.firewall.content_origin import Sent
+from cards.hub import card_trimming, errors
 from cards.hub.client import Hub, Remote, RemoteFile
-from cards.hub.contents import README, Contents
-from deepicd import store
+from cards.hub.dataset_files import README, Contents
+from deepicd import storage
 from deepicd.errors import DeepicdError
 
 
@@ -58,7 +58,7 @@ def same(path: Path, file: RemoteFile) -> bool:
     """Whether a file here has the bytes that the Hub lists."""
     if path.stat().st_size != file.size:
         return False
-    return store.digest(path) == file.sha256 if file.sha256 else git_sha1(path) == file.sha1
+    return storage.digest_path(path) == file.sha256 if file.sha256 else git_sha1(path) == file.sha1
 
 
 def git_sha1(path: Path) -> str:
@@ -77,7 +77,9 @@ def commit(hub: Hub, contents: Contents, before: Remote, message: str) -> str:
     operations: list[Any] = []
     for name in [*wanted.new, *wanted.changed]:
         operation = CommitOperationAdd(name, contents.files[name])
-        operation.upload_info.sha256 = bytes.fromhex(store.digest(contents.files[name]))  # known; not read once more
+        operation.upload_info.sha256 = bytes.fromhex(
+            storage.digest_path(contents.files[name])
+        )  # known; not read once more
         operations.append(operation)
     operations += [CommitOperationDelete(name) for name in wanted.gone]
     for attempt in range(hub.patience.tries):
@@ -92,9 +94,9 @@ def commit(hub: Hub, contents: Contents, before: Remote, message: str) -> str:
                 return now.commit  # it had arrived; its answer had not
             if now is not None and now.commit != before.commit:
                 raise moved(hub, contents, now) from error
-            if attempt + 1 == hub.patience.tries or not trouble.is_passing(error):
-                raise trouble.explained(error, f"sending the files to {hub.repo}", hub.repo, hub.endpoint) from error
-            time.sleep(max(trouble.retry_after(error), hub.patience.wait * 2.0**attempt))
+            if attempt + 1 == hub.patience.tries or not errors.is_passing(error):
+                raise errors.explained(error, f"sending the files to {hub.repo}", hub.repo, hub.endpoint) from error
+            time.sleep(max(errors.retry_after(error), hub.patience.wait * 2.0**attempt))
     raise AssertionError("unreachable: the last attempt returns or raises")
 
 
@@ -128,4 +130,6 @@ def card_difference(hub: Hub, contents: Contents, now: Remote) -> str:
         theirs.write_text(hub.read_text(README, now.commit), encoding="utf-8")
         if check_files([Sent(README, theirs, None)], contents.notes_from).findings:
             return "README.md differs; what stands there is not shown: it has ids of MIMIC or words of its notes."
-        return front.difference(theirs.read_text(encoding="utf-8"), contents.files[README].read_text(encoding="utf-8"))
+        return card_trimming.difference(
+            theirs.read_text(encoding="utf-8"), contents.files[README].read_text(encoding="utf-8")
+        )

@@ -15,7 +15,7 @@ A session starts a file of its own and never writes behind a line that another o
 checksum; one that fails it is passed over and counted, and its completion is asked for again.
 
 In memory are keys and places, some 200 bytes a completion; texts stay on disk. Texts descend from notes: the first line
-of each file says from what kind (`store.origin_of` reads it, and takes a file without it for credentialed).
+of each file says from what kind (`storage.read_origin` reads it, and takes a file without it for credentialed).
 """
 
 import json
@@ -29,9 +29,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast
 
-from deepicd import __version__, store
+from deepicd import __version__, storage
 from deepicd.errors import DeepicdError
-from deepicd.store import Origin
+from deepicd.storage import Origin
 
 FOLDER = "ledger"
 SYNC_EVERY = 1.0  # seconds
@@ -156,11 +156,11 @@ class Ledger:
 
 
 @contextmanager
-def opened(out: Path, origin: Origin) -> Iterator[Ledger]:
+def open_ledger(out: Path, origin: Origin) -> Iterator[Ledger]:
     """The ledger of an output folder, this process's alone. Raises DeepicdError where another one is at work."""
     folder = out / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    with store.only_process(folder, out):
+    with storage.lock_folder(folder, out):
         ledger = Ledger(folder, origin)
         try:
             yield ledger

@@ -13,7 +13,7 @@ from typing import Any, TypeVar, get_args
 import click
 import yaml
 
-from deepicd import store
+from deepicd import storage
 from deepicd.errors import DeepicdError
 
 R = TypeVar("R")
@@ -77,10 +77,10 @@ class ModelRecipe:
 
     def seed_of(self, attempt: int) -> int:
         """Of an attempt, counted from 0: the recipe's own, then others that no recipe is likely to start with."""
-        return self.seed if attempt == 0 else int(store.digest_of([self.seed, attempt])[:7], 16)
+        return self.seed if attempt == 0 else int(storage.digest_json([self.seed, attempt])[:7], 16)
 
 
-def read(path: Path, checked_in: Path) -> tuple[dict[str, Any], str]:
+def read_recipe(path: Path, checked_in: Path) -> tuple[dict[str, Any], str]:
     """The plain values of a YAML file, or of one in `checked_in` by its bare name; and its source. DeepicdError."""
     if not path.is_file() and (checked_in / f"{path}.yaml").is_file():
         path = checked_in / f"{path}.yaml"
@@ -98,7 +98,7 @@ def read(path: Path, checked_in: Path) -> tuple[dict[str, Any], str]:
     return {"name": path.stem, **values}, str(path)
 
 
-def parse(kind: type[R], values: Mapping[str, Any], source: str, bounds: Bounds) -> R:
+def parse_recipe(kind: type[R], values: Mapping[str, Any], source: str, bounds: Bounds) -> R:
     """A recipe of a kind from plain values, every name, type and bound checked. Raises DeepicdError."""
     known = {field.name: field.type for field in fields(kind)}  # type: ignore[arg-type]
     for name, value in values.items():
@@ -120,10 +120,10 @@ def parse(kind: type[R], values: Mapping[str, Any], source: str, bounds: Bounds)
     return kind(**values)
 
 
-def assignments(texts: Sequence[str]) -> dict[str, Any]:
+def parse_assignments(texts: Sequence[str]) -> dict[str, Any]:
     """The values of `--set FIELD=VALUE`, read as YAML would read them in a recipe. Raises UsageError.
 
-    >>> assignments(["temperature=0.7", "model=m"])
+    >>> parse_assignments(["temperature=0.7", "model=m"])
     {'temperature': 0.7, 'model': 'm'}
     """
     found = {}

@@ -11,16 +11,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from deepicd import store
+from deepicd import storage
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
-from deepicd.knowledge import Knowledge
+from deepicd.knowledge.code_knowledge import Knowledge
 from deepicd.schema import COHORT, SPLITS
 from distill import prompt
 from distill.prompt import Material
 from distill.recipe import Layout
 from distill.tiny_teacher.lessons import TURNS, lesson
-from distill.tiny_teacher.vocabulary import END
+from distill.tiny_teacher.tokenizer import END
 
 LAYOUT: Layout = "prefix"  # the one it is asked in by default; it has seen no other
 
@@ -50,9 +50,9 @@ def materials(cohort: Path, descriptions: Path | None, described: float, seed: i
     found = []
     for split in SPLITS:
         path = cohort / f"{split}.parquet"
-        if store.origin_of(path) == "mimic":
+        if storage.read_origin(path) == "mimic":
             raise DeepicdError(f"{path} holds credentialed records.", "The tiny teacher learns from made-up ones only.")
-        for row in store.read_table(path, COHORT).to_pylist():
+        for row in storage.read_table(path, COHORT).to_pylist():
             code = Code(row["icd_code"])
             shown = random.Random(f"{seed}:{row['note_id']}").random() < described
             description = knowledge.description(code) if shown else None

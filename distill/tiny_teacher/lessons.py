@@ -10,7 +10,7 @@ what a few million parameters can learn. There is no medicine in it; the code co
 import random
 import re
 
-from deepicd.completion import DIAGNOSIS, write
+from deepicd.answer_form import DIAGNOSIS, write_answer
 from distill.prompt import Material
 from distill.rehearsal import statements
 
@@ -52,7 +52,7 @@ def lesson(material: Material, seed: str) -> str:
         chosen = sorted(chance.sample(range(len(quotes)), min(most, len(quotes))))
         sentences += [chance.choice(turns).format(quotes[place]) for place in chosen]
     sentences += [chance.choice(_WEIGHING), chance.choice(_CLOSING).format(spoken(material.title))]
-    answer = write(" ".join(sentences), material.code)
+    answer = write_answer(" ".join(sentences), material.code)
     return answer.replace(DIAGNOSIS, f"{DIAGNOSIS} ")  # its first letter is then the token that the prompt has
 
 

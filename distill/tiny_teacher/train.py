@@ -19,14 +19,14 @@ from typing import Any
 import click
 import yaml
 
-from deepicd.completion import DIAGNOSIS
-from deepicd.engines.shipped import NAME
+from deepicd.answer_form import DIAGNOSIS
+from deepicd.engines.shipped_model import NAME
 from distill import prompt
 from distill.tiny_teacher import RECIPE, curriculum
 from distill.tiny_teacher.curriculum import Pair
+from distill.tiny_teacher.initial_weights import Shape, fresh_model, with_copying
 from distill.tiny_teacher.lessons import lesson
-from distill.tiny_teacher.start import Shape, fresh_model, with_copying
-from distill.tiny_teacher.vocabulary import SPACE, learn, spaced
+from distill.tiny_teacher.tokenizer import SPACE, learn, spaced
 
 BEFORE_CODE = "as"  # the word after which the prompt has the code that the answer has after its tag
 REPORT = 20  # steps between two lines

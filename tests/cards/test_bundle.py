@@ -11,7 +11,7 @@ from cohorts import NOTE, rows_in, write_dataset
 from conftest import Deepicd
 
 from cards.bundle import checked_abstract, checked_title, write_bundle
-from deepicd import store
+from deepicd import storage
 from deepicd.errors import DeepicdError
 from distill.recipe import Recipe
 
@@ -45,7 +45,7 @@ def test_sha256sum_finds_every_file_whole(kind: str, request: pytest.FixtureRequ
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     listed = {line.rpartition(": ")[0] for line in done.stdout.splitlines()}
-    assert listed == {path.relative_to(folder).as_posix() for path in store.files_in(folder)} - {"SHA256SUMS.txt"}
+    assert listed == {path.relative_to(folder).as_posix() for path in storage.list_files(folder)} - {"SHA256SUMS.txt"}
     records = (folder / "RECORDS").read_text().split()
     assert records
     assert set(records) == {name for name in listed if name.endswith(".parquet")}
@@ -63,8 +63,8 @@ def test_a_bundle_without_notes_has_every_row_and_no_note(dataset: Path, without
     )
     traces = {row["note_id"]: row["trace"] for row in rows_in(dataset / "traces")}
     assert {row["note_id"]: row["trace"] for row in rows if row["trace"]} == traces
-    assert {row["note_sha256"] for row in rows} == {store.text_digest(NOTE)}
-    assert all(store.origin_of(path) == "mimic" for path in without_notes.rglob("*.parquet"))
+    assert {row["note_sha256"] for row in rows} == {storage.digest_text(NOTE)}
+    assert all(storage.read_origin(path) == "mimic" for path in without_notes.rglob("*.parquet"))
     assert not [row for row in rows if "History of Present Illness:" in str(row)]
 
 

@@ -16,7 +16,7 @@ from datasets.utils.metadata import MetadataConfigs
 from huggingface_hub import DatasetCardData
 from scipy.optimize import linprog
 
-from cards.card import write_card
+from cards.dataset_card import write_card
 from deepicd.icd10cm import CHAPTERS, Code
 from deepicd.schema import SPLITS
 from distill.recipe import Recipe

@@ -12,8 +12,8 @@ import pytest
 from cohorts import write_dataset
 from conftest import REPOSITORY
 
-from cards.card import write_card
-from deepicd import runs
+from cards.dataset_card import write_card
+from deepicd import records
 
 WEIGHTS = REPOSITORY / "distill" / "tiny_teacher" / "weights"
 MODEL = "Qwen/Qwen2.5-7B-Instruct"
@@ -128,8 +128,8 @@ print(len(prompts), row["data_source"], row["reward_model"]["ground_truth"], row
 @pytest.mark.engines
 @pytest.mark.skipif(find_spec("transformers") is None, reason="needs transformers")
 def test_a_trained_model_is_asked_as_its_card_says(place: Path) -> None:
-    plan = runs.plan("train sft", options={"name": "tiny", "model": str(WEIGHTS)}, inputs={})
-    with runs.kept_folder(place / "trained", plan, "synthetic"):
+    plan = records.plan_run("train sft", options={"name": "tiny", "model": str(WEIGHTS)}, inputs={})
+    with records.resumable_folder(place / "trained", plan, "synthetic"):
         pass
     write_card(place / "trained")
     [code] = snippets(place / "trained" / "README.md")

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import Deepicd
 
-from deepicd import store
+from deepicd import storage
 from deepicd.schema import SPLITS
 
 
@@ -39,7 +39,7 @@ def test_it_ends_with_counts_the_place_and_the_line_that_loads(demo: Path, tmp_p
 
 
 def test_all_that_it_made_says_that_it_is_made_up(demo: Path) -> None:
-    assert {store.origin_of(path) for path in demo.rglob("*.parquet") if "mimic" not in path.parts} == {"synthetic"}
+    assert {storage.read_origin(path) for path in demo.rglob("*.parquet") if "mimic" not in path.parts} == {"synthetic"}
     assert {json.loads(path.read_text())["origin"] for path in demo.rglob("run.json")} == {"synthetic"}
 
 

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from deepicd.completion import write
+from deepicd.answer_form import write_answer
 from deepicd.icd10cm import Code
 from distill.checks import Findings, findings, reasons
 from distill.grounding import grounding
@@ -23,7 +23,7 @@ RECIPE = Recipe(name="test", engine="rehearsal", model="none")
 
 
 def found(trace: str, finish: str = "stop", code: Code = CODE) -> Findings:
-    text = trace if trace.startswith("<") or not trace else write(trace, code)
+    text = trace if trace.startswith("<") or not trace else write_answer(trace, code)
     return findings(text, finish, Material(NOTE, CODE, TITLE, None, None))
 
 
@@ -71,7 +71,7 @@ def test_thresholds_are_the_recipes() -> None:
 
 
 def test_a_title_that_the_note_has_is_no_secret() -> None:
-    text = write(f"She has gout. {GOOD}", Code("M109"))
+    text = write_answer(f"She has gout. {GOOD}", Code("M109"))
     notes = {f"{NOTE} Known gout.": [], NOTE: ["diagnosis named early"]}
     for note, expected in notes.items():
         material = Material(note, Code("M109"), "Gout", None, None)

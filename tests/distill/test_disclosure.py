@@ -26,26 +26,26 @@ def recipe(host: str) -> Recipe:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "10.0.0.7", "192.168.1.9", "172.16.3.4"])
 def test_this_machine_and_private_networks_may_have_credentialed_notes(host: str) -> None:
-    assert disclosure.checked(recipe(host), "mimic", None) is None
+    assert disclosure.check_server(recipe(host), "mimic", None) is None
 
 
 @pytest.mark.parametrize("host", ["8.8.8.8", "[2001:4860:4860::8888]", "no-such-host.invalid", "127.0.0.1.invalid"])
 def test_any_other_place_is_refused_with_the_sentence_that_would_allow_it(host: str) -> None:
     with pytest.raises(DeepicdError, match="nothing was sent") as error:
-        disclosure.checked(recipe(host), "mimic", None)
+        disclosure.check_server(recipe(host), "mimic", None)
     assert f"I take responsibility for sending credentialed MIMIC records to {host.strip('[]')}" in error.value.advice
 
 
 def test_only_the_exact_sentence_for_this_very_host_counts() -> None:
     with pytest.raises(DeepicdError):
-        disclosure.checked(recipe("api.example.org"), "mimic", "yes")
+        disclosure.check_server(recipe("api.example.org"), "mimic", "yes")
     with pytest.raises(DeepicdError):
-        disclosure.checked(recipe("other.example.org"), "mimic", SENTENCE)
-    assert disclosure.checked(recipe("api.example.org"), "mimic", SENTENCE) == SENTENCE
+        disclosure.check_server(recipe("other.example.org"), "mimic", SENTENCE)
+    assert disclosure.check_server(recipe("api.example.org"), "mimic", SENTENCE) == SENTENCE
 
 
 def test_made_up_notes_may_go_anywhere() -> None:
-    assert disclosure.checked(recipe("8.8.8.8"), "synthetic", None) is None
+    assert disclosure.check_server(recipe("8.8.8.8"), "synthetic", None) is None
 
 
 def test_a_refused_run_writes_and_sends_nothing(tmp_path: Path, deepicd: Deepicd) -> None:
@@ -88,8 +88,8 @@ def test_a_preview_needs_no_engine(tmp_path: Path, deepicd: Deepicd) -> None:
 
 def test_usage_reporting_is_off_before_an_engine_is_imported() -> None:
     script = (
-        "import os; from deepicd.engines import engine; from distill.recipe import Recipe;"
-        "engine(Recipe(name='a', engine='rehearsal', model='b'));"
+        "import os; from deepicd.engines.base import open_engine; from distill.recipe import Recipe;"
+        "open_engine(Recipe(name='a', engine='rehearsal', model='b'));"
         "print(os.environ['VLLM_NO_USAGE_STATS'], os.environ['DO_NOT_TRACK'], os.environ['HF_HUB_DISABLE_TELEMETRY'])"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

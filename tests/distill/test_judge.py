@@ -8,12 +8,13 @@ from cohorts import rows_in, write_cohort
 from conftest import Deepicd
 from openai_server import MODEL, StandIn, answer, openai_server, status
 
-from builders.assembly import assemble
-from deepicd import rubric, runs
+from builders.dataset.assemble import assemble
+from deepicd import records
 from deepicd.errors import DeepicdError
-from distill import traces
-from distill.families import families
+from deepicd.knowledge import rubric
+from distill import run
 from distill.judge import judge
+from distill.model_families import families
 from distill.recipe import Recipe
 
 TEACHER = Recipe(name="test", engine="rehearsal", model="rehearsal")
@@ -22,7 +23,7 @@ JUDGE = Recipe(name="judge", engine="rehearsal", model="rehearsal", prompt=rubri
 
 def written(folder: Path, rows: int = 40) -> tuple[Path, Path]:
     cohort = write_cohort(folder / "cohort", rows)
-    traces.distill(cohort, folder / "traces", TEACHER)
+    run.distill(cohort, folder / "traces", TEACHER)
     return cohort, folder / "traces"
 
 
@@ -45,7 +46,7 @@ def test_every_kept_trace_gets_a_score_and_the_dataset_has_it(tmp_path: Path) ->
 def test_scores_of_other_traces_are_refused(tmp_path: Path) -> None:
     cohort, made = written(tmp_path)
     judge(made, tmp_path / "scores", JUDGE)
-    traces.distill(cohort, tmp_path / "others", TEACHER.but(seed=7))
+    run.distill(cohort, tmp_path / "others", TEACHER.but(seed=7))
     with pytest.raises(DeepicdError, match="scores of other traces"):
         assemble(cohort, tmp_path / "others", tmp_path / "dataset", scores=tmp_path / "scores")
 
@@ -60,7 +61,7 @@ def test_a_second_run_asks_nothing_and_a_killed_one_goes_on(
         with pytest.raises(DeepicdError, match="wants a key"):
             judge(made, tmp_path / "scores", one_by_one)
         assert len(stand_in.asked) == 16
-        monkeypatch.setattr("deepicd.progress.LINE_EVERY", 0.0)
+        monkeypatch.setattr("deepicd.log.LINE_EVERY", 0.0)
         capsys.readouterr()
         record = judge(made, tmp_path / "scores", one_by_one)
         assert record["counts"]["scores"] == {"4": 40}
@@ -127,7 +128,7 @@ def test_a_judge_of_the_teachers_family_is_refused_unless_allowed(tmp_path: Path
     made = tmp_path / "traces"
     with openai_server() as stand_in:
         teacher = Recipe(name="test", engine="endpoint", model=MODEL, base_url=stand_in.url, timeout=5.0)
-        traces.distill(write_cohort(tmp_path / "cohort", 10), made, teacher)
+        run.distill(write_cohort(tmp_path / "cohort", 10), made, teacher)
         with pytest.raises(DeepicdError, match="is of the teacher's family"):
             judge(made, tmp_path / "scores", by_server(stand_in))
         record = judge(made, tmp_path / "scores", by_server(stand_in), same_family=True)
@@ -148,4 +149,4 @@ def test_the_command_prints_how_the_scores_fall(tmp_path: Path, deepicd: Deepicd
     outcome = deepicd("judge", made, tmp_path / "scores", "--seed", 3)
     assert outcome.code == 0
     assert outcome.out.startswith("40 traces scored, mean ")
-    assert runs.read(next((tmp_path / "scores").glob("*/run.json")).parent)
+    assert records.read(next((tmp_path / "scores").glob("*/run.json")).parent)

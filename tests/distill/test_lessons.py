@@ -46,7 +46,7 @@ def test_a_scrambled_note_keeps_its_headers_and_none_of_its_sense(tmp_path: Path
 @pytest.mark.engines
 def test_a_model_copies_before_it_is_trained() -> None:
     torch = pytest.importorskip("torch")
-    from distill.tiny_teacher.start import Shape, fresh_model, with_copying
+    from distill.tiny_teacher.initial_weights import Shape, fresh_model, with_copying
 
     class Ends:
         eos_token_id, pad_token_id = 2, 0
@@ -63,8 +63,8 @@ def test_a_model_copies_before_it_is_trained() -> None:
 @pytest.mark.engines
 def test_transformers_reads_a_text_as_the_tokenizer_was_taught_it(tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers")
-    from distill.tiny_teacher.start import Shape, fresh_model
-    from distill.tiny_teacher.vocabulary import learn
+    from distill.tiny_teacher.initial_weights import Shape, fresh_model
+    from distill.tiny_teacher.tokenizer import learn
 
     texts = [text for one in materials(tmp_path / "made") for text in (one.note, lesson(one, "1"))]
     tokenizer = learn(texts, 600, 2048)

@@ -11,8 +11,8 @@ from pathlib import Path
 from cohorts import write_cohort
 
 from benchmarks import kills
-from deepicd import runs
-from distill import traces
+from deepicd import records
+from distill import run
 from distill.recipe import Recipe
 
 RECIPE = Recipe(name="killed", engine="rehearsal", model="none")
@@ -32,7 +32,7 @@ def test_killed_at_random_moments_it_ends_as_an_undisturbed_run(tmp_path: Path) 
     """Five kills here, a hundred in benchmarks.distill."""
     cohort, out = write_cohort(tmp_path / "cohort", 2_000), tmp_path / "out"
     assert kills.kill_until_done(cohort, out, kills=5, longest=0.3) >= 3
-    traces.distill(cohort, tmp_path / "undisturbed", RECIPE)
+    run.distill(cohort, tmp_path / "undisturbed", RECIPE)
     assert kills.outputs(out) == kills.outputs(tmp_path / "undisturbed")
     assert answered(out) == answered(tmp_path / "undisturbed")  # none lost, and none paid for twice
 
@@ -49,29 +49,29 @@ def test_ctrl_c_waits_for_what_is_under_way_and_the_same_command_goes_on(tmp_pat
     assert "The same command goes on" in said
     assert 0 < len(answered(out)) < 6_000
     assert not (out / RECIPE.digest).exists()
-    record = traces.distill(cohort, out, RECIPE)
+    record = run.distill(cohort, out, RECIPE)
     assert sum(record["counts"]["kept"].values()) + sum(record["counts"]["rejected"].values()) == 6_000
     assert set(answered(out).values()) == {1}
 
 
 def test_a_damaged_last_line_is_reported_and_its_row_asked_for_again(tmp_path: Path) -> None:
     cohort, out = write_cohort(tmp_path / "cohort", 50), tmp_path / "out"
-    whole = traces.distill(cohort, out, RECIPE)
+    whole = run.distill(cohort, out, RECIPE)
     shutil.rmtree(out / RECIPE.digest)
     [segment] = (out / "ledger").iterdir()
     segment.write_bytes(segment.read_bytes()[:-30])
-    record = traces.distill(cohort, out, RECIPE)
+    record = run.distill(cohort, out, RECIPE)
     assert record["outputs"] == whole["outputs"]
     assert record["notes"] == ["1 damaged lines of the ledger were passed over; what they held was asked for again."]
 
 
 def test_the_series_goes_on_over_sessions(tmp_path: Path) -> None:
     cohort, out = write_cohort(tmp_path / "cohort", 300), tmp_path / "out"
-    traces.distill(cohort, out, RECIPE, limit=50)
-    series = traces.distill(cohort, out, RECIPE)["counts"]["series"]
+    run.distill(cohort, out, RECIPE, limit=50)
+    series = run.distill(cohort, out, RECIPE)["counts"]["series"]
     rows, seconds = [sample["rows"] for sample in series], [sample["seconds"] for sample in series]
     assert rows[-1] == 300
     assert rows == sorted(rows)
     assert seconds == sorted(seconds)
     assert (out / "progress" / f"{RECIPE.digest}.png").read_bytes().startswith(b"\x89PNG")
-    assert runs.read(out / RECIPE.digest)
+    assert records.read(out / RECIPE.digest)

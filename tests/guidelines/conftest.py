@@ -8,7 +8,6 @@ import pypdfium2
 import pytest
 from reportlab.pdfgen.canvas import Canvas
 
-from guidelines import parse, sample
 from guidelines.lines import Line, lines_of
 
 DATA = Path(os.environ.get("DEEPICD_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
@@ -33,18 +32,6 @@ def draw(tmp_path: Path) -> Callable[[Iterable[Text]], list[Line]]:
             return lines_of(pdf[0], 1)
 
     return drawn
-
-
-@pytest.fixture(scope="session")
-def sample_pdf(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return sample.write_sample(tmp_path_factory.mktemp("sample") / "guideline.pdf")
-
-
-@pytest.fixture(scope="session")
-def sample_folder(sample_pdf: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("parsed")
-    parse.make(sample_pdf, out)
-    return out / "fy2025"
 
 
 @pytest.fixture(scope="session")

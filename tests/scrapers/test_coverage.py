@@ -3,7 +3,7 @@
 import pytest
 from cohorts import write_cohort
 
-from deepicd import runs, store
+from deepicd import records, storage
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
 from deepicd.schema import DESCRIPTIONS
@@ -14,7 +14,7 @@ from scrapers import coverage
 def descriptions(tmp_path):
     path = tmp_path / "descriptions.parquet"
     rows = [{"code": code, "outcome": "described", "text": "Ein Text."} for code in ("I10", "I21", "E11.6")]
-    store.write_parquet(path, [dict.fromkeys(DESCRIPTIONS.names) | row for row in rows], DESCRIPTIONS, "public")
+    storage.write_parquet(path, [dict.fromkeys(DESCRIPTIONS.names) | row for row in rows], DESCRIPTIONS, "public")
     return path
 
 
@@ -32,7 +32,9 @@ def test_stays_and_codes_are_counted_by_level_and_warning(cohort, descriptions):
 
 
 def test_no_cell_of_one_to_nine_stays_is_given_away(tmp_path, descriptions):
-    counts = coverage.counts({Code("I10"): 9, Code("I214"): 10}, coverage.crosswalk.read(descriptions))
+    counts = coverage.counts(
+        {Code("I10"): 9, Code("I214"): 10}, coverage.icd10gm_crosswalk.read_crosswalk(descriptions)
+    )
     assert counts["stays"] == {"exact": None, "5": 0, "4": 0, "3": 10, "none": 0}
     assert "<10" in "\n".join(coverage.summary(counts))
 
@@ -41,7 +43,7 @@ def test_shares_are_given_and_the_same_figure_is_drawn_twice(tmp_path, cohort, d
     first, second = (coverage.coverage(cohort, descriptions, tmp_path / name) for name in ("a", "b"))
     assert first == second
     assert (tmp_path / "a/coverage.png").read_bytes() == (tmp_path / "b/coverage.png").read_bytes()
-    record = runs.read(tmp_path / "a")
+    record = records.read(tmp_path / "a")
     assert (record["origin"], record["counts"]) == ("synthetic", first)
     assert any("25.0%" in line for line in coverage.summary(first))
 

@@ -8,18 +8,18 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from deepicd import runs, store
+from deepicd import records, storage
 from deepicd.cli import main
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
 from deepicd.schema import DESCRIPTIONS
-from scrapers import codes, crawl
-from scrapers.sample_site import HINT, Answer, answer, served
-from scrapers.sample_texts import paragraphs
+from scrapers import code_list, crawl
+from scrapers.sample.site import HINT, Answer, answer, served
+from scrapers.sample.texts import paragraphs
 
 # With their parents 13 pages, of all outcomes that the sample site knows.
 CODES = [Code.parse(code) for code in ("E11.65", "I50.21", "A18.2", "J18.9", "C7A.8", "Z3A")]
-PATHS = {f"/icd-code-suche/{str(code).lower().replace('.', '-')}" for code in codes.with_parents(CODES)}
+PATHS = {f"/icd-code-suche/{str(code).lower().replace('.', '-')}" for code in code_list.with_parents(CODES)}
 
 
 @pytest.fixture(scope="module")
@@ -81,12 +81,12 @@ def test_pages_are_read_again_where_the_extractor_is_newer(harvested, site, tmp_
 
 
 def test_the_record_counts_what_the_table_holds(harvested, rows):
-    record, table = runs.read(harvested), rows(harvested)
+    record, table = records.read(harvested), rows(harvested)
     described = [row for row in table.values() if row["outcome"] == "described"]
     assert record["counts"]["asked"] == record["counts"]["downloaded"] == len(table)
     assert sum(record["counts"]["described_by_length"].values()) == len(described)
     assert record["counts"]["mean_words"] == round(sum(row["words"] for row in described) / len(described), 1)
-    assert record["origin"] == store.origin_of(harvested / crawl.TABLE) == "synthetic"
+    assert record["origin"] == storage.read_origin(harvested / crawl.TABLE) == "synthetic"
 
 
 def test_a_second_run_asks_nobody_and_changes_nothing(harvested, site):
@@ -113,7 +113,7 @@ def test_a_longer_list_fetches_only_what_is_new(harvested, site, tmp_path, rows)
 def test_a_site_that_does_not_say_it_is_made_up_counts_as_public_and_its_terms_are_noted(tmp_path):
     with served(lambda path: Answer(200, answer(path).body, {"Content-Type": "text/html; charset=utf-8"})) as site:
         record = crawl.harvest(CODES[:1], tmp_path, base_url=site.url)
-    assert (record["origin"], store.origin_of(tmp_path / crawl.TABLE)) == ("public", "public")
+    assert (record["origin"], storage.read_origin(tmp_path / crawl.TABLE)) == ("public", "public")
     assert pq.read_schema(tmp_path / crawl.TABLE).metadata[b"deepicd.redistribution"] == b"not granted"
     assert "do not publish" in record["notes"][0]
 

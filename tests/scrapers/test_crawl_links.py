@@ -2,13 +2,13 @@
 
 import pytest
 
-from deepicd import runs
+from deepicd import records
 from deepicd.cli import main
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
 from scrapers import crawl
-from scrapers.sample_site import Answer, answer, served
-from scrapers.wanted import Wanted
+from scrapers.crawl_plan import Wanted
+from scrapers.sample.site import Answer, answer, served
 
 LINKS = {
     "/icd-code-suche": [
@@ -44,7 +44,7 @@ def test_links_below_the_section_are_followed_and_each_is_asked_for_once(tmp_pat
     places = ["", "/", "/A18-2", "/a00-b99", "/a18", "/i00-i99", "/i50", "/i50-1"]
     assert sorted(site.pages) == [f"/icd-code-suche{place}" for place in places]
     assert list(rows(tmp_path)) == ["A18", "A18.2", "I50", "I50.1"]
-    assert runs.read(tmp_path)["counts"]["lists_missing"] == 0
+    assert records.read(tmp_path)["counts"]["lists_missing"] == 0
 
 
 def test_a_list_that_did_not_come_is_asked_for_by_the_next_run(tmp_path, rows):

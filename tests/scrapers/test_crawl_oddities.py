@@ -7,7 +7,7 @@ import pytest
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
 from scrapers import crawl
-from scrapers.sample_site import HTML, Answer, answer, served
+from scrapers.sample.site import HTML, Answer, answer, served
 from scrapers.site import Pace
 
 TEXT = "„Übel“ ist Ihnen."

@@ -16,8 +16,8 @@ import pytest
 from deepicd.cli import main
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
-from scrapers import cache, crawl
-from scrapers.sample_site import PLAIN, Answer, answer, served
+from scrapers import crawl, page_store
+from scrapers.sample.site import PLAIN, Answer, answer, served
 
 TEN = [Code(f"K{number}") for number in range(20, 30)]
 
@@ -40,7 +40,7 @@ def test_a_crawl_killed_three_times_goes_on_and_asks_again_only_for_what_was_und
         for held in (1, 4, 7):
             with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL) as crawler:
                 assert reached.wait(20)
-                with cache.opened(tmp_path / "out/.crawl/pages.sqlite") as pages:
+                with page_store.opened(tmp_path / "out/.crawl/pages.sqlite") as pages:
                     while len(pages.codes()) < held:
                         time.sleep(0.02)
                 os.kill(crawler.pid, signal.SIGKILL)

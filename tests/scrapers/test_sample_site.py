@@ -5,8 +5,8 @@ from urllib.request import urlopen
 import pytest
 
 from deepicd.icd10cm import CHAPTERS, Code
-from scrapers import sample_texts
-from scrapers.sample_site import ANOTHER_CODE, NO_TEXT, UNKNOWN, answer, is_unknown, sample_site, text_of
+from scrapers.sample import texts
+from scrapers.sample.site import ANOTHER_CODE, NO_TEXT, UNKNOWN, answer, is_unknown, sample_site, text_of
 
 GM_LIKE = [Code(f"{letter}{number:04}") for letter in "AEIJMST" for number in range(0, 10_000, 17)]
 
@@ -31,13 +31,13 @@ def test_a_code_that_only_cm_can_have_is_unknown(code):
 def test_every_chapters_text_has_60_to_200_words_and_says_that_it_is_made_up(language, note):
     for chapter in CHAPTERS:
         for code in (Code(chapter.ranges[0][0]), Code(f"{chapter.ranges[0][0]}1")):
-            paragraphs = sample_texts.paragraphs(code, language)
+            paragraphs = texts.paragraphs(code, language)
             assert 60 <= len(" ".join(paragraphs).split()) <= 200
             assert paragraphs[-1].startswith(note)
 
 
 def test_a_text_explains_a_word_of_its_title():
-    assert "Akut bedeutet" in " ".join(sample_texts.paragraphs(Code.parse("I50.21"), "de"))
+    assert "Akut bedeutet" in " ".join(texts.paragraphs(Code.parse("I50.21"), "de"))
 
 
 def test_an_address_that_is_no_codes_is_not_found():

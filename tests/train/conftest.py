@@ -31,8 +31,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tuned(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The shipped model, which has seen the form a few times and keeps to it now and then."""
-    from train import recipe, sft
+    from train import recipe
+    from train.sft import run
 
     out = tmp_path_factory.mktemp("tuned") / "out"
-    sft.train(str(dataset), recipe.sft(Path("tiny-sft"), effective_batch=8, per_device=8, epochs=2.5), out)
+    run.train(str(dataset), recipe.sft(Path("tiny-sft"), effective_batch=8, per_device=8, epochs=2.5), out)
     return out / "model"

@@ -16,11 +16,11 @@ from conftest import Outcome
 from hub_server import serving
 from hub_state import Hub, State
 
-from builders.assembly import assemble
-from cards.card import write_card
-from deepicd.store import Origin
-from distill import traces
+from builders.dataset.assemble import assemble
+from cards.dataset_card import write_card
+from deepicd.storage import Origin
 from distill.recipe import Recipe
+from distill.run import distill
 
 WRITE = "hf_write"
 CODES = ("I214", "I214", "I5021", "J189", "C7A8")
@@ -67,7 +67,7 @@ def loopback(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loopback]:
 def dataset(folder: Path, origin: Origin, rows: int = 60, note: str = NOTE) -> Path:
     """A dataset folder with its card; every note and id is made up, whatever its origin says."""
     cohort = write_cohort(folder / "cohort", rows, origin, CODES, [note] * rows)
-    traces.distill(cohort, folder / "traces", Recipe(name="test", engine="rehearsal", model="none"))
+    distill(cohort, folder / "traces", Recipe(name="test", engine="rehearsal", model="none"))
     assemble(cohort, folder / "traces", folder / "dataset")
     write_card(folder / "dataset")
     return folder / "dataset"
@@ -97,9 +97,9 @@ def send(loopback: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     """The publisher in this process: (folder, repository, what, **what was asked for) → how it ended, and the plan."""
     import huggingface_hub.constants as constants
 
-    from cards.hub.publish import publish
-    from cards.hub.rules import Wish
-    from cards.hub.trouble import Patience
+    from cards.hub.errors import Patience
+    from cards.hub.policy import Wish
+    from cards.hub.publication import publish
 
     monkeypatch.setenv("HF_TOKEN", WRITE)
     monkeypatch.setenv("HF_HUB_DISABLE_XET", "1")
@@ -118,7 +118,7 @@ def send(loopback: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         plan: list[str] = []
         done = publish(
             out, repo, what, endpoint, wish=Wish(**wish), patience=Patience(5, 3, 0.01), permission=permission,
-            records=tmp_path / "records", dry_run=dry_run, reread=unread(), say=plan.append,
+            journals=tmp_path / "records", dry_run=dry_run, reread=unread(), say=plan.append,
         )  # fmt: skip
         return "\n".join(plan) if dry_run else done
 

@@ -85,12 +85,12 @@ def test_a_folder_that_is_not_what_was_assembled_is_refused(
 
 
 def test_descriptions_need_a_permission_in_words(loopback: Loopback, send: Send, tmp_path: Path) -> None:
-    from deepicd import runs, store
+    from deepicd import records, storage
     from deepicd.schema import DESCRIPTIONS
 
-    plan = runs.plan("scrape", options={}, inputs={})
-    with runs.fresh_folder(tmp_path / "scrape", plan, "public") as run:
-        store.write_parquet(run.folder / "descriptions.parquet", [], DESCRIPTIONS, "public")
+    plan = records.plan_run("scrape", options={}, inputs={})
+    with records.fresh_folder(tmp_path / "scrape", plan, "public") as run:
+        storage.write_parquet(run.folder / "descriptions.parquet", [], DESCRIPTIONS, "public")
     with pytest.raises(DeepicdError, match="may not be passed on without its permission"):
         send(tmp_path / "scrape", loopback.new(), "resources", permission="yes")
     words = "The editors permitted on 1 May to publish these texts."

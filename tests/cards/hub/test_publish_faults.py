@@ -18,7 +18,7 @@ import pytest
 from conftest import REPOSITORY
 from hub_state import Fault, Kind, User
 
-from cards.hub.rules import sentence
+from cards.hub.policy import sentence
 
 from .conftest import Loopback, Run
 

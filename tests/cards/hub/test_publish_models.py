@@ -10,12 +10,12 @@ from conftest import Deepicd
 from hub_state import Fault, blob
 from small_dataset import small_dataset
 
-from cards.hub import front
+from cards.hub import card_trimming
+from cards.hub.errors import Patience
 from cards.hub.retract import found, retract
-from cards.hub.trouble import Patience
-from deepicd import runs, store
+from deepicd import records, storage
 from deepicd.errors import DeepicdError
-from deepicd.store import Origin
+from deepicd.storage import Origin
 
 from .conftest import Loopback, Run, Send, dataset
 
@@ -24,28 +24,28 @@ LEVEL = {"macro_precision": 0.5, "macro_recall": 0.5, "macro_f1": 0.5, "accuracy
 
 def trained(folder: Path, source: Path) -> Path:
     """A run's folder as `deepicd train sft` leaves it, of the dataset's origin, with an evaluation."""
-    record = runs.required(source, "assemble")
+    record = records.require(source, "assemble")
     losses = [{"step": step, "loss": 2 / step} for step in range(1, 9)]
     options = {"name": "sft-7b", "model": "Qwen/Qwen2.5-7B-Instruct", "learning_rate": 2e-5}
-    plan = runs.plan("train sft", options=options, inputs={"dataset": source / "sft"})
-    with runs.kept_folder(folder / "run", plan, record["origin"]) as run:
+    plan = records.plan_run("train sft", options=options, inputs={"dataset": source / "sft"})
+    with records.resumable_folder(folder / "run", plan, record["origin"]) as run:
         run.counts |= {"rows": {"train": 1234}, "steps": 8, "losses": losses}
         for name in ("model/config.json", ".checkpoints/checkpoint-8/optimizer.pt"):
-            store.write_text(run.folder / name, "{}")
+            storage.write_text(run.folder / name, "{}")
         header = b'{"weight": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}}'
         (run.folder / "model" / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(24))
-        store.write_text(run.folder / "train.log", "epoch 1")
-    store.write_text(folder / "run" / "answers.jsonl", '{"note_id": "1"}\n')
+        storage.write_text(run.folder / "train.log", "epoch 1")
+    storage.write_text(folder / "run" / "answers.jsonl", '{"note_id": "1"}\n')
     measured = {"chapter": LEVEL, "category": LEVEL, "full": LEVEL, "origin": record["origin"]}
-    store.write_json(folder / "run" / "metrics.json", measured)
+    storage.write_json(folder / "run" / "metrics.json", measured)
     return folder / "run"
 
 
 def told(run: Path, purpose: str) -> None:
     """Have the card say it."""
-    record = store.read_json(run / "run.json")
+    record = storage.read_json(run / "run.json")
     record["options"]["purpose"] = purpose
-    store.write_json(run / "run.json", record)
+    storage.write_json(run / "run.json", record)
 
 
 PASSAGE = "On day 1 she felt pressure behind the breastbone, and it woke her"
@@ -65,7 +65,7 @@ def test_the_card_of_a_trained_model_arrives_and_nothing_else(
     assert repo not in loopback.hub.repos
     assert set(there.head.tree) == {".gitattributes", "README.md", "card/losses.png"}
     assert all(state.private for state in loopback.states(f"models/{repo}"))
-    values, body = front.parted(there.head.tree["README.md"].content.decode())
+    values, body = card_trimming.parted(there.head.tree["README.md"].content.decode())
     assert "**No weights are in this repository**" in body
     assert "can repeat them" in body
     assert "pipeline_tag" not in values
@@ -121,9 +121,9 @@ def test_the_notes_of_a_credentialed_model_must_be_at_hand(
     loopback: Loopback, run: Run, credentialed: Path, tmp_path: Path
 ) -> None:
     out, repo = trained(tmp_path, credentialed), loopback.new()
-    record = store.read_json(out / "run.json")
+    record = storage.read_json(out / "run.json")
     record["inputs"]["dataset"]["path"] = str(tmp_path / "moved" / "sft")
-    store.write_json(out / "run.json", record)
+    storage.write_json(out / "run.json", record)
     refused = run("publish", out, repo, "--dry-run")
     assert refused.code == 1
     assert "--notes-from DIR" in refused.err
@@ -133,9 +133,9 @@ def test_the_notes_of_a_credentialed_model_must_be_at_hand(
 def evaluated(run: Path, source: Path | None, origin: Origin) -> None:
     """An evaluation in the run's folder, in place of the one without a record."""
     (run / "metrics.json").unlink()
-    plan = runs.plan("evaluate", options={}, inputs={"dataset": source / "sft"} if source else {})
-    with runs.kept_folder(run / "evaluation", plan, origin) as made:
-        store.write_json(made.folder / "metrics.json", {"chapter": LEVEL, "category": LEVEL, "full": LEVEL})
+    plan = records.plan_run("evaluate", options={}, inputs={"dataset": source / "sft"} if source else {})
+    with records.resumable_folder(run / "evaluation", plan, origin) as made:
+        storage.write_json(made.folder / "metrics.json", {"chapter": LEVEL, "category": LEVEL, "full": LEVEL})
 
 
 def test_a_made_up_models_card_is_compared_with_the_credentialed_notes_of_its_evaluation(
@@ -154,8 +154,8 @@ def test_the_notes_of_an_evaluation_that_was_copied_without_its_record_must_be_n
     loopback: Loopback, run: Run, credentialed: Path, tmp_path: Path
 ) -> None:
     out, repo = trained(tmp_path, small_dataset(tmp_path / "other")), loopback.new()
-    measured = store.read_json(out / "metrics.json")
-    store.write_json(out / "metrics.json", measured | {"origin": "mimic"})
+    measured = storage.read_json(out / "metrics.json")
+    storage.write_json(out / "metrics.json", measured | {"origin": "mimic"})
     refused = run("publish", out, repo, "--dry-run")
     assert refused.code == 1 and "was evaluated on are not where" in refused.err
     assert run("publish", out, repo, "--dry-run", "--notes-from", credentialed).code == 0

@@ -1,0 +1,198 @@
+"""The cohort: one admission note and its first diagnosis for each ICD-10 stay that has both.
+
+One row: hadm_id=20000019 icd_code='I214' category='I21' chapter=9 admission_note='Sex:\\nF\\n\\nChief Complaint:\\n…'
+Source: note.discharge and what builders.cohort.stays says of each stay (MIMIC-IV 2.0 to 3.1, Note 2.2).
+Beside the splits: excluded.parquet (every other note and why), splits.csv (note_id, split: to share), funnel.json.
+Run: deepicd build --mimic ~/mimiciv/3.1 --notes ~/mimic-iv-note/2.2 out/cohort
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from builders.cohort import splits
+from builders.cohort.criteria import DEFAULT, Criteria
+from builders.cohort.funnel import funnel
+from builders.cohort.parallel import InOrder, processes_for, workers
+from builders.cohort.stays import joined_notes, naming, read_stays
+from builders.cohort.token_limit import counter
+from builders.mimic import local_copy
+from builders.mimic.tables import quoted
+from deepicd import records, storage
+from deepicd.errors import DeepicdError
+from deepicd.log import track_progress
+from deepicd.schema import COHORT, EXCLUDED, SPLITS
+from deepicd.storage import Origin
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+TEXTS = ".texts.arrow"
+
+# What was extracted but for its text, with the place of its text in the file, and that of each note among its
+# admission's (Note 2.2 has one each): the first is kept.
+FOUND = """
+create table found as
+select *, row_number() over (partition by hadm_id order by length(note_id), note_id) as nth from extracted;
+create table excluded as
+select * from left_out
+union all
+select note_id, subject_id, hadm_id, 'second note of a stay' from found where nth > 1
+"""
+
+# Things a reader may want to leave out or look at: the first code is the one billed first, not always the reason.
+COHORT_ROWS = """
+create table cohort as
+select
+    f.note_id, f.subject_id, f.hadm_id, f.icd_code, f.place,
+    coalesce(t.title, '') as icd_title, f.category, f.chapter, f.seq_num,
+    list_filter([
+        case when regexp_matches(f.second_code, '^(A40|A41|R652|T8144|O85)')
+              and not regexp_matches(f.icd_code, '^(A40|A41|R652|T8144|O85)') then 'sepsis second' end,
+        case when f.chapter = 18 then 'symptom first' end,
+        case when f.chapter = 21 then 'Z code first' end,
+        case when not coalesce(t.billable, false) then 'not in FY2025' end,
+        case when regexp_matches(f.category, '[A-Z]$') then 'letter-third category' end,
+        case when f.seq_num > 1 then 'seq_num above 1' end,
+        case when count(*) over (partition by f.subject_id) > 1 then 'patient has several stays' end
+    ], lambda flag: flag is not null) as flags,
+    a.split
+from found f
+join assigned a using (note_id)
+left join titles t using (icd_code)
+where nth = 1
+"""
+
+SPLIT_ROWS = "select * from cohort where split = {split} order by note_id"
+EXCLUDED_ROWS = "select * from excluded order by note_id"
+SHARED = "select note_id, split from cohort order by note_id"
+FLAGS = "select flag, count(*) from (select unnest(flags) as flag from cohort) group by flag order by flag"
+
+
+def build(
+    mimic_root: Path, notes_root: Path, out: Path, criteria: Criteria = DEFAULT, *, overwrite: bool = False
+) -> records.Record:
+    """Write OUT/{train,validation,test}.parquet and what goes with them; the record. Raises DeepicdError."""
+    with ThreadPoolExecutor() as pool:
+        pool.submit(import_module, "builders.cohort.extraction")  # a quarter of a second, while the files are hashed
+        pool.submit(import_module, "duckdb")
+        copy = local_copy.find(mimic_root, notes_root)
+        if criteria.tokenizer:
+            counter(criteria.tokenizer)  # raises at once where there is none
+        plan = records.plan_run("build", options=asdict(criteria), inputs=copy.files)
+    if done := records.find_finished(out, plan):
+        return done
+    with (
+        records.fresh_folder(out, plan, copy.origin, overwrite=overwrite) as run,
+        workers(processes_for(copy.files["discharge"]), "builders.cohort.extraction") as in_order,
+        local_copy.connected(copy, run.folder / ".spill") as db,
+    ):
+        read_stays(db, copy)
+        _extract(db, copy, criteria, run.folder, in_order)
+        lost = Counter(dict(db.execute("select reason, count(*) from excluded group by reason").fetchall()))
+        run.counts |= _divide(db, criteria)
+        if not (kept := sum(run.counts["rows"].values())):
+            raise _nothing_left(lost)
+        if "d_icd_diagnoses" not in copy.tables:
+            run.notes.append("The copy has no d_icd_diagnoses: titles come from the ICD-10-CM release tables, FY2025.")
+        _write_files(db, run.folder, copy.origin)
+        run.counts["funnel"] = funnel(kept + lost.total(), lost, run.counts["codes"])
+        run.counts["flags"] = dict(db.execute(FLAGS).fetchall())
+        storage.write_json(run.folder / "funnel.json", run.counts["funnel"])
+    return run.record
+
+
+def _extract(
+    db: "duckdb.DuckDBPyConnection", copy: local_copy.Copy, criteria: Criteria, folder: Path, in_order: InOrder
+) -> None:
+    """Read every note once. The tables `found` and `excluded` hold what came of them, the file TEXTS the texts:
+    nothing before the last step has need of those."""
+    import pyarrow as pa
+
+    from builders.cohort import extraction
+
+    text = extraction.ROWS.field("admission_note")
+    found, left_out = list[pa.RecordBatch](), list[pa.RecordBatch]()
+    with pa.ipc.new_file(folder / TEXTS, pa.schema([text])) as texts, track_progress("notes read") as advance:
+
+        def to_read() -> "Iterator[pa.RecordBatch]":
+            for notes in joined_notes(db, copy):
+                left_out.append(notes.ruled_out)
+                advance(notes.ruled_out.num_rows)
+                yield notes.to_read
+
+        extract = partial(extraction.extract, criteria=criteria, naming=naming(db) if criteria.strict else {})
+        for part in in_order(extract, to_read()):
+            texts.write_batch(part.rows.select([text.name]))
+            found.append(part.rows.drop_columns(text.name))
+            left_out.append(part.excluded)
+            advance(part.rows.num_rows + part.excluded.num_rows)
+    extracted = pa.Table.from_batches(found, extraction.ROWS.remove(extraction.ROWS.get_field_index(text.name)))
+    db.register("extracted", extracted.append_column("place", pa.array(range(extracted.num_rows), pa.int64())))
+    db.register("left_out", pa.Table.from_batches(left_out, EXCLUDED))
+    db.execute(FOUND)
+
+
+def _divide(db: "duckdb.DuckDBPyConnection", criteria: Criteria) -> dict[str, Any]:
+    """Give each found note its split (the table `assigned`); what the record says of splits, codes and chapters."""
+    import pyarrow as pa
+
+    rows = db.execute("select note_id, subject_id, icd_code, chapter from found where nth = 1").fetchall()
+    stays = [splits.Stay(note_id, subject_id, code) for note_id, subject_id, code, _ in rows]
+    split_of = splits.RULES[criteria.split](stays, criteria.seed)
+    assigned = {"note_id": list(split_of), "split": list(split_of.values())}
+    db.register("assigned", pa.table(assigned, schema=pa.schema([("note_id", pa.string()), ("split", pa.string())])))
+    found, by_chapter = splits.report(stays, split_of), Counter(chapter for *_, chapter in rows)
+    return {
+        "rows": {split: found["rows"][split] for split in SPLITS},
+        "codes": len({stay.code for stay in stays}),
+        "chapters": {str(chapter): by_chapter[chapter] for chapter in sorted(by_chapter)},
+        "split": {name: value for name, value in found.items() if name != "rows"},
+    }
+
+
+def _write_files(db: "duckdb.DuckDBPyConnection", folder: Path, origin: Origin) -> None:
+    """The splits, excluded.parquet and splits.csv, each ordered by note_id."""
+    import pyarrow as pa
+
+    db.execute(COHORT_ROWS)
+    texts = pa.ipc.open_file(pa.memory_map(str(folder / TEXTS))).read_all()["admission_note"]
+
+    def write(file: tuple[str, pa.Schema, str]) -> None:
+        name, schema, query = file
+        with db.cursor() as own, storage.open_parquet_writer(folder / name, schema, origin) as writer:
+            for batch in own.sql(query).to_arrow_reader(storage.ROW_GROUP):
+                part = pa.Table.from_batches([batch])
+                if schema is COHORT:
+                    part = part.append_column("admission_note", _at(texts, batch["place"]))
+                writer.write_table(part.select(schema.names).cast(writer.schema))
+
+    files = [(f"{split}.parquet", COHORT, SPLIT_ROWS.format(split=quoted(split))) for split in SPLITS]
+    files.append(("excluded.parquet", EXCLUDED, EXCLUDED_ROWS))
+    with ThreadPoolExecutor() as pool:  # sorting and packing leave Python's lock alone
+        list(pool.map(write, files))  # raises what one of them raised
+    with storage.atomic_write(folder / "splits.csv") as tmp:
+        db.execute(f"copy ({SHARED}) to {quoted(str(tmp))} (format csv, header)")
+
+
+def _at(texts: "pa.ChunkedArray", places: "pa.Array") -> "pa.ChunkedArray":
+    """The texts at some places. Arrow copies all that it takes from; notes come ordered by id, so that is little."""
+    import pyarrow.compute as pc
+
+    ends = pc.min_max(places)
+    first, last = ends["min"].as_py(), ends["max"].as_py()
+    return texts.slice(first, last - first + 1).take(pc.subtract(places, first))
+
+
+def _nothing_left(lost: Counter[str]) -> DeepicdError:
+    why = ", ".join(f"{number:,} {reason}" for reason, number in lost.most_common())
+    return DeepicdError(
+        f"No note is left of {lost.total():,}: {why}." if lost else "The copy holds no note.",
+        "Check that --mimic and --notes belong together; ICD-10 stays with admission sections are kept.",
+    )

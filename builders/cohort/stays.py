@@ -1,0 +1,140 @@
+"""What a copy says of each stay, and each discharge note beside what is said of its stay.
+
+One stay: hadm_id=20000019 icd_version=10 icd_code='I214' second_code='I10' seq_num=1.
+Source: hosp.diagnoses_icd, hosp.admissions, hosp.d_icd_diagnoses, note.discharge (MIMIC-IV 2.0 to 3.1, Note 2.2).
+ICD-9 stays are left out, not mapped: a GEM map is many-to-many and would invent labels.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from builders.cohort.leakage import Terms, terms
+from builders.cohort.table_rows import load, rows
+from builders.mimic import local_copy
+from deepicd.icd10cm import Code, release
+from deepicd.schema import EXCLUDED
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+# One row a stay: its ICD version (null where rows disagree) and its first ICD-10 codes by seq_num, which may lack 1.
+# Rows come twice at times; of two codes with one rank the smaller is taken, so that the choice is always the same.
+STAYS = """
+create temp table stays as
+select
+    subject_id,
+    hadm_id,
+    case when min(icd_version) = max(icd_version) then min(icd_version) end as icd_version,
+    arg_min(trim(icd_code), (seq_num, trim(icd_code)), 4) filter (icd_version = 10) as first_codes,
+    first_codes[1] as icd_code,
+    min(seq_num) as seq_num
+from diagnoses_icd
+where trim(icd_code) <> ''
+group by subject_id, hadm_id
+"""
+
+# One row an admission: what becomes of its note as far as ids and codes can tell, null where it is to be read.
+FATES = """
+create temp table fates as
+select
+    a.subject_id, a.hadm_id, s.icd_code, s.seq_num,
+    list_filter(s.first_codes, lambda code: code <> s.icd_code)[1] as second_code,
+    case
+        when s.hadm_id is null then 'no diagnosis'
+        when s.icd_version is null then 'two ICD versions'
+        when s.icd_version <> 10 then 'not ICD-10'
+    end as reason
+from (select distinct subject_id, hadm_id from admissions where subject_id is not null and hadm_id is not null) a
+left join stays s using (subject_id, hadm_id)
+"""
+
+IDS = ("note_id", "subject_id", "hadm_id")
+CODES = ("icd_code", "second_code", "seq_num")
+
+
+def read_stays(db: "duckdb.DuckDBPyConnection", copy: local_copy.Copy) -> None:
+    """Fill the tables `stays`, `fates` and `titles` of a database that holds the copy's hosp tables."""
+    db.execute(STAYS)
+    db.execute(FATES)
+    _read_titles(db, copy)
+
+
+class Notes(NamedTuple):
+    """A batch of a copy's notes, told apart by what ids and codes say of their stays."""
+
+    to_read: "pa.RecordBatch"
+    """note_id, subject_id, hadm_id, icd_code, second_code, seq_num, text"""
+    ruled_out: "pa.RecordBatch"
+    """The columns of schema.EXCLUDED."""
+
+
+def joined_notes(db: "duckdb.DuckDBPyConnection", copy: local_copy.Copy) -> Iterator[Notes]:
+    """The copy's notes, each once, with what `fates` says of their stays."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    fates = db.sql("select * from fates").to_arrow_table()
+    # looked up by Python: for the few hundred notes of a batch a join of DuckDB's takes twenty times as long
+    stays = zip(fates["subject_id"].to_pylist(), fates["hadm_id"].to_pylist(), strict=True)
+    place_of = {stay: place for place, stay in enumerate(stays)}
+    told = pa.RecordBatch.from_pydict({name: fates[name].combine_chunks() for name in (*CODES, "reason")})
+    for batch in rows(copy.tables["discharge"], (*IDS, "text")):
+        stays = zip(batch["subject_id"].to_pylist(), batch["hadm_id"].to_pylist(), strict=True)
+        places = pa.array(list(map(place_of.get, stays)), pa.int64())
+        fate = told.take(places)
+        reason = pc.if_else(places.is_valid(), fate["reason"], "no admission")
+        to_read = reason.is_null()
+        ids = {name: batch[name] for name in IDS}
+        codes = {name: fate[name] for name in CODES}
+        yield Notes(
+            pa.RecordBatch.from_pydict(ids | codes | {"text": batch["text"]}).filter(to_read),
+            pa.RecordBatch.from_pydict(ids | {"reason": reason}, EXCLUDED).filter(pc.invert(to_read)),
+        )
+
+
+def first_codes(mimic_root: Path, notes_root: Path) -> list[Code]:
+    """The distinct first diagnoses of a copy's ICD-10 stays, in order: what there is to know something about."""
+    diagnoses = local_copy.find(mimic_root, notes_root).tables["diagnoses_icd"]
+    with local_copy.database() as db:
+        load(db, diagnoses)
+        local_copy.check_codes_are_text(db, diagnoses)
+        db.execute(STAYS)
+        found = db.execute("select distinct icd_code from stays where icd_version = 10 order by icd_code").fetchall()
+    return [code for (text,) in found if (code := Code.find(text))]
+
+
+def naming(db: "duckdb.DuckDBPyConnection") -> dict[str, Terms]:
+    """What would name each first diagnosis of an ICD-10 stay: its titles and the release's other terms for it."""
+    named = db.execute(
+        "select distinct s.icd_code, coalesce(t.title, '') from stays s left join titles t using (icd_code)"
+        " where s.icd_version = 10"
+    ).fetchall()
+    found = ((code, title) for text, title in named if (code := Code.find(text)))
+    return {code.value: terms(code.value, title, code.inclusion_terms) for code, title in found}
+
+
+def _read_titles(db: "duckdb.DuckDBPyConnection", copy: local_copy.Copy) -> None:
+    """The table `titles` of the stays' ICD-10 codes: MIMIC's own (it names every code it uses) before the release's."""
+    import pyarrow as pa
+
+    tables = release()
+    written = db.execute("select distinct icd_code from stays where icd_version = 10").fetchall()
+    codes = sorted({code.value for (text,) in written if (code := Code.find(text))})
+    columns = {
+        "icd_code": pa.array(codes, pa.string()),
+        "title": pa.array([tables.titles.get(code) for code in codes], pa.string()),
+        "billable": pa.array([code in tables.billable for code in codes], pa.bool_()),
+    }
+    db.register("used", pa.table(columns))
+    dictionary = "select trim(icd_code) as icd_code, long_title from d_icd_diagnoses where icd_version = 10"
+    nothing = "select null::varchar as icd_code, null::varchar as long_title where false"
+    db.execute(f"""
+        create temp table titles as
+        select u.icd_code, coalesce(min(d.long_title), any_value(u.title)) as title, any_value(u.billable) as billable
+        from used u
+        left join ({dictionary if "d_icd_diagnoses" in copy.tables else nothing}) d using (icd_code)
+        group by u.icd_code
+    """)
+    db.unregister("used")

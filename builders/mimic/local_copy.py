@@ -1,0 +1,166 @@
+"""A copy of MIMIC-IV and of MIMIC-IV-Note on disk: where its tables are, whether they are what they claim to be.
+
+    copy = find(mimic=Path("~/mimiciv/3.1"), notes=Path("~/mimic-iv-note/2.2"))
+    copy.tables["diagnoses_icd"].path, copy.origin     # …/hosp/diagnoses_icd.csv.gz, 'mimic'
+
+Any root above hosp/ and note/ will do (the ZIP route unpacks under other names), and so does a DuckDB file made from
+the tables. A copy counts as credentialed unless it proves to be made up (see builders.synthetic.synthetic_proof).
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from errno import ENOSPC
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from builders.cohort.table_rows import load
+from builders.mimic.tables import DATABASES, Table, holds, quoted
+from builders.synthetic.synthetic_proof import is_synthetic
+from deepicd.errors import DeepicdError
+from deepicd.storage import Origin
+
+if TYPE_CHECKING:
+    import duckdb
+
+FOLDER = {"admissions": "hosp", "diagnoses_icd": "hosp", "d_icd_diagnoses": "hosp", "discharge": "note"}
+OPTIONAL = {"d_icd_diagnoses"}  # the open demo as found in the wild lacks it; titles then come from the release tables
+ENDINGS = (".csv.gz", ".csv", ".parquet")
+MEMORY = "1GB"  # DuckDB's share; past it, it spills
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """The tables of one copy, by name, and whether its rows are credentialed."""
+
+    tables: dict[str, Table]
+    origin: Origin
+
+    @property
+    def files(self) -> dict[str, Path]:
+        return {name: table.path for name, table in self.tables.items()}
+
+
+def find(mimic: Path, notes: Path) -> Copy:
+    """Locate and check the tables of a copy (`notes` may be the same root). Raises DeepicdError for what is missing."""
+    roots = {"hosp": _root(mimic, "hosp", "--mimic"), "note": _root(notes, "note", "--notes")}
+    tables, missing = {}, []
+    for name, folder in FOLDER.items():
+        path = _file(roots[folder], name)
+        if path is not None:
+            tables[name] = Table.at(path, name)
+        elif name not in OPTIONAL:
+            missing.append((roots[folder] / folder, name))
+    if missing:
+        if "diagnoses_icd" in tables:  # damaged codes are the graver fault: no further download would mend them
+            check_codes(tables["diagnoses_icd"])
+        folder_path, name = missing[0]
+        raise DeepicdError(
+            f"{folder_path} holds neither {name}.csv.gz nor {name}.csv.",
+            "Fetch the missing table from PhysioNet into that folder, beside the others.",
+        )
+    by_folder = {root: [table.path for table in tables.values() if FOLDER[table.name] == root] for root in roots}
+    proven = all(is_synthetic(roots[folder], files) for folder, files in by_folder.items())
+    return Copy(tables, "synthetic" if proven else "mimic")
+
+
+def _root(path: Path, folder: str, option: str) -> Path:
+    """What holds hosp/ (or note/): the path itself, its parent, or the only one below it; or a DuckDB file."""
+    path = path.expanduser()
+    if path.is_file() and path.suffix in DATABASES:
+        return path
+    if not path.is_dir():
+        raise DeepicdError(
+            f"There is no folder {path}.", f"Point {option} at a copy of MIMIC-IV, the folder above {folder}/."
+        )
+    if (path / folder).is_dir():
+        return path
+    if path.name == folder:
+        return path.parent
+    below = [found.parent for found in path.glob(f"*/**/{folder}") if found.is_dir()]
+    if len(below) == 1:
+        return below[0]
+    if below:
+        raise DeepicdError(
+            f"{path} holds {len(below)} copies: {', '.join(sorted(str(root.relative_to(path)) for root in below))}.",
+            f"Point {option} at one of them.",
+        )
+    example = "~/mimiciv/3.1" if folder == "hosp" else "~/mimic-iv-note/2.2"
+    raise DeepicdError(
+        f"{path} holds no {folder}/ folder.",
+        f"Point {option} at the version folder, for instance {example}, or make up a copy: deepicd synthesize OUT",
+    )
+
+
+def _file(root: Path, name: str) -> Path | None:
+    """The file that holds a table: the first of its forms, or the DuckDB file that was named; None where it is none."""
+    if root.is_file():
+        return root if holds(root, name) else None
+    return next((path for end in ENDINGS if (path := root / FOLDER[name] / f"{name}{end}").is_file()), None)
+
+
+@contextmanager
+def connected(copy: Copy, spill: Path | None = None) -> Iterator["duckdb.DuckDBPyConnection"]:
+    """An in-memory database with the tables of a copy under their names, but for the notes, which are read as they are
+    needed (builders.cohort.stays); past its memory it spills into a folder.
+
+    Raises DeepicdError for damaged tables and for codes that have lost their leading zeros.
+    """
+    with database(spill) as db:
+        for table in copy.tables.values():
+            if table.name != "discharge":
+                load(db, table)
+        check_codes_are_text(db, copy.tables["diagnoses_icd"])
+        yield db
+
+
+@contextmanager
+def database(spill: Path | None = None) -> Iterator["duckdb.DuckDBPyConnection"]:
+    """An empty database in memory. Raises OSError where the disk is full, DeepicdError where DuckDB gives up."""
+    import duckdb
+
+    try:
+        with duckdb.connect(config={"memory_limit": MEMORY}) as db:
+            db.execute("set enable_progress_bar = false")  # it goes to stdout
+            if spill:
+                db.execute(f"set temp_directory = {quoted(str(spill))}")
+            yield db
+    except duckdb.Error as error:
+        if "No space left" in str(error):
+            raise OSError(ENOSPC, "No space left on device") from None
+        raise DeepicdError(  # its message may quote a row
+            f"DuckDB gave up on the copy ({type(error).__name__}).", "If memory or disk ran short, free some."
+        ) from None
+
+
+def check_codes(diagnoses: Table) -> None:
+    """Raise if a spreadsheet or pandas has read the codes as numbers, which drops leading zeros (`07071` → `7071`)."""
+    with database() as db:
+        load(db, diagnoses)
+        check_codes_are_text(db, diagnoses)
+
+
+def check_codes_are_text(db: "duckdb.DuckDBPyConnection", table: Table) -> None:
+    """The same of diagnoses that a database holds.
+
+    ICD-9 diagnoses 001–099 are infections, some 3 in 100 ICD-9 rows of the open demo, and no numeric ICD-9 code has
+    fewer than three digits or a point: none of the former or any of the latter means damage.
+    """
+    [(numeric, short, zero, decimal)] = db.execute(
+        """
+        select
+            coalesce(sum(rows), 0)::bigint,
+            coalesce(sum(rows) filter (regexp_full_match(icd_code, '[0-9]{1,2}')), 0)::bigint,
+            coalesce(sum(rows) filter (starts_with(icd_code, '0')), 0)::bigint,
+            coalesce(sum(rows) filter (not regexp_full_match(icd_code, '[0-9]+')), 0)::bigint
+        from (select icd_code, count(*) as rows from diagnoses_icd where icd_version = 9 group by icd_code)
+        where regexp_full_match(trim(icd_code), '[0-9]+([.][0-9]*)?(E[+]?[0-9]+)?')
+        """
+    ).fetchall()
+    enough = 300  # rows below which the absence of leading zeros may be chance
+    if short or decimal or (numeric >= enough and zero == 0):
+        raise DeepicdError(
+            f"{table.path} has lost the leading zeros of its ICD-9 codes: of {numeric:,} numeric codes {zero:,} start"
+            f" with 0, {short:,} have fewer than three digits, {decimal:,} are written as decimal numbers.",
+            "A program read the codes as numbers. Use the file as PhysioNet ships it, or read icd_code as text.",
+        )

@@ -1,0 +1,183 @@
+"""One table of a MIMIC copy, in any of the forms people keep it in: CSV, gzipped or not, parquet, DuckDB.
+
+    Table.at(Path("hosp/diagnoses_icd.csv.gz"), "diagnoses_icd").header   # ('subject_id', 'hadm_id', …)
+
+Columns are found by name, since 2.0 and 2.1 lack one in the middle of admissions, and given their type by us: codes are
+text, whatever a reader would guess. builders.cohort.table_rows reads what is in it.
+"""
+
+import csv
+import gzip
+import re
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deepicd.errors import DeepicdError
+
+if TYPE_CHECKING:
+    import duckdb
+
+# The columns the cohort reads, with the type each is read as. Others may come or go between releases.
+COLUMNS: dict[str, dict[str, str]] = {
+    "patients": {"subject_id": "bigint"},
+    "admissions": {"subject_id": "bigint", "hadm_id": "bigint"},
+    "diagnoses_icd": {
+        "subject_id": "bigint",
+        "hadm_id": "bigint",
+        "seq_num": "bigint",
+        "icd_code": "varchar",  # '0389' is a code, 389 is another one
+        "icd_version": "bigint",
+    },
+    "d_icd_diagnoses": {"icd_code": "varchar", "icd_version": "bigint", "long_title": "varchar"},
+    "discharge": {
+        "note_id": "varchar",
+        "subject_id": "bigint",
+        "hadm_id": "bigint",
+        "note_seq": "bigint",
+        "text": "varchar",
+    },
+}
+
+CHUNK = 2**24  # bytes
+DATABASES = (".duckdb", ".db")
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table and the file that holds it."""
+
+    name: str
+    path: Path
+    header: tuple[str, ...]
+    """All of its columns, in order."""
+    inside: str = ""
+    """Of a DuckDB file: the schema the table stands in."""
+
+    @classmethod
+    def at(cls, path: Path, name: str) -> "Table":
+        """The table in a file, its header read. Raises DeepicdError where a column that the cohort needs is absent."""
+        inside = ""
+        if path.suffix in DATABASES:
+            inside, types = _database_columns(path, name)
+        elif path.suffix == ".parquet":
+            types = _parquet_columns(path)
+        else:
+            header = _csv_header(path)
+            types = dict.fromkeys(header, "VARCHAR")
+            if len(types) < len(header):
+                raise unreadable(path, "its header names a column twice")
+            _check_end(path)
+        _check_columns(path, name, types)
+        return cls(name, path, tuple(types), inside)
+
+    @property
+    def scan(self) -> str:
+        """What stands behind `from` to read a parquet file, or a DuckDB file once it is `attached`, typed as we do."""
+        source = f"{self.alias}.{self.inside}" if self.inside else f"read_parquet({quoted(str(self.path))})"
+        columns = ", ".join(f"cast({column} as {kind}) as {column}" for column, kind in COLUMNS[self.name].items())
+        return f"(select {columns} from {source})"
+
+    @property
+    def alias(self) -> str:
+        """The name under which a DuckDB file is attached."""
+        return f"copy_{self.name}"
+
+    def attach(self, db: "duckdb.DuckDBPyConnection") -> None:
+        """Give a database access to the table's file, read-only; nothing to do but for a DuckDB file."""
+        if self.inside:
+            db.execute(f"attach {quoted(str(self.path))} as {self.alias} (read_only)")
+
+
+def _check_columns(path: Path, name: str, types: Mapping[str, str]) -> None:
+    missing = [column for column in COLUMNS[name] if column not in types]
+    if missing:
+        # a file without its header line has a row in that place: names only are repeated, never what stands there
+        has = [column for column in types if re.fullmatch("[a-z][a-z_]*", column)]
+        raise DeepicdError(
+            f"{path} has no column {', '.join(missing)}; its header names {', '.join(has) or 'no column'}.",
+            f"Expected the {name} table of MIMIC-IV 2.0 to 3.1 with its header line.",
+        )
+    if "icd_code" in COLUMNS[name] and types["icd_code"] != "VARCHAR":
+        raise DeepicdError(
+            f"{path} holds codes as {types['icd_code']}: their leading zeros are lost (ICD-9 0389 became 389).",
+            "Make the file again from PhysioNet's CSV with icd_code read as text.",
+        )
+
+
+def _csv_header(path: Path) -> list[str]:
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            return next(csv.reader([file.readline().decode("utf-8-sig")]), [])
+    except (EOFError, gzip.BadGzipFile, zlib.error, UnicodeDecodeError) as error:
+        raise unreadable(path, "it is no gzip file" if path.suffix == ".gz" else "its header is not UTF-8") from error
+
+
+def _check_end(path: Path) -> None:
+    """Raise where a CSV that is not zipped (gzip knows its own end) stops within a quoted text.
+
+    A cut download of the notes does, and DuckDB would take the open quote for a whole row.
+    """
+    if path.suffix == ".gz":
+        return
+    with path.open("rb") as file:
+        quotes = sum(chunk.count(b'"') for chunk in iter(lambda: file.read(CHUNK), b""))
+    if quotes % 2:
+        raise unreadable(path, "it ends in the middle of a row")
+
+
+def _parquet_columns(path: Path) -> dict[str, str]:
+    """Column → DuckDB type."""
+    import duckdb
+
+    try:
+        rows = duckdb.execute("select column_name, column_type from (describe from read_parquet(?))", [str(path)])
+    except duckdb.Error as error:
+        raise unreadable(path, "it is no parquet file, or only part of one") from error
+    return dict(rows.fetchall())
+
+
+def holds(database: Path, name: str) -> bool:
+    """Whether a DuckDB file has a table of that name."""
+    return bool(_columns_in(database, name))
+
+
+def _database_columns(path: Path, name: str) -> tuple[str, dict[str, str]]:
+    """Where a table stands in a DuckDB file, 'schema.name', and its columns with their types."""
+    rows = _columns_in(path, name)
+    schemas = sorted({schema for schema, _, _ in rows})
+    if len(schemas) != 1:
+        raise DeepicdError(
+            f"{path} holds {len(schemas)} tables {name}{', in schemas ' + ', '.join(schemas) if schemas else ''}.",
+            "Keep one copy of MIMIC in a DuckDB file, its tables under their own names.",
+        )
+    return f"{schemas[0]}.{name}", {column: kind for _, column, kind in rows}
+
+
+def _columns_in(path: Path, name: str) -> list[tuple[str, str, str]]:
+    """(schema, column, type) of every column of the tables of a name."""
+    import duckdb
+
+    try:
+        with duckdb.connect(str(path), read_only=True) as db:
+            return db.execute(
+                "select schema_name, column_name, data_type from duckdb_columns() where table_name = ? and not internal"
+                " order by schema_name, column_index",
+                [name],
+            ).fetchall()
+    except duckdb.Error as error:
+        raise unreadable(path, "it is no DuckDB file of a version that this DuckDB reads") from error
+
+
+def unreadable(path: Path, why: str) -> DeepicdError:
+    return DeepicdError(
+        f"{path} cannot be read to its end: {why}.",
+        "The file is damaged or its download was cut short: compare it with SHA256SUMS.txt and fetch it again.",
+    )
+
+
+def quoted(text: str) -> str:
+    """A SQL string literal."""
+    return "'" + text.replace("'", "''") + "'"

@@ -1,0 +1,172 @@
+"""What a dataset folder holds, counted from its parquet files: exact, for the card's own use (see cards.counts)."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deepicd.errors import DeepicdError
+from deepicd.icd10cm import Code
+from deepicd.schema import DATASET, SPLITS
+from deepicd.storage import open_parquet
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# DeepICD-R1: the task's classes, and the dataset (Table 2).
+PAPER = {
+    "chapters": 21,
+    "categories": 1_115,
+    "samples": 93_142,
+    "codes": 6_368,
+    "words_mean": 477.3,
+    "words_min": 31,
+    "words_max": 883,
+    "train": 65_228,
+    "validation": 9_260,
+    "test": 18_654,
+}
+MOST_BINS = 40  # of a histogram
+BATCH = 4096  # rows read at once: some 20 MB of notes
+
+Cell = tuple[int, str, bool]
+"""Chapter, split, whether the row has a kept trace: as finely as the card's tables divide the rows."""
+
+
+@dataclass
+class Statistics:
+    """Exact counts of one dataset folder."""
+
+    files: dict[str, dict[str, list[str]]]  # config → split → paths in the folder
+    rows: dict[str, dict[str, int]]  # config → split → rows
+    cells: Counter[Cell] = field(default_factory=Counter)
+    patients: dict[Cell, set[str]] = field(default_factory=lambda: defaultdict(set))
+    codes: Counter[str] = field(default_factory=Counter)  # first diagnosis → rows
+    note_words: list[int] = field(default_factory=list)  # of every admission note, sorted
+    words: list[int] = field(default_factory=list)  # of every kept trace, sorted
+    scores: Counter[int] = field(default_factory=Counter)  # judge's score, rounded → traces; those without one left out
+
+    @property
+    def samples(self) -> int:
+        """Rows of the whole cohort."""
+        return self.cells.total()
+
+
+def statistics(folder: Path) -> Statistics:
+    """Count a dataset folder. Raises DeepicdError where it is none, or its configs do not belong together."""
+    files = {
+        config: {split: paths for split in SPLITS if (paths := sorted((folder / config).glob(f"{split}-*.parquet")))}
+        for config in DATASET
+    }
+    if lacking := [config for config, by_split in files.items() if not by_split]:
+        raise DeepicdError(
+            f"{folder} is no dataset folder: it lacks {', '.join(lacking)}.",
+            "Make it first: deepicd assemble --cohort DIR --traces DIR OUT",
+        )
+    found = Statistics(
+        files={
+            config: {
+                split: [path.relative_to(folder).as_posix() for path in paths] for split, paths in by_split.items()
+            }
+            for config, by_split in files.items()
+        },
+        rows={
+            config: {
+                split: sum(open_parquet(path, DATASET[config]).metadata.num_rows for path in paths)
+                for split, paths in by_split.items()
+            }
+            for config, by_split in files.items()
+        },
+    )
+    if found.rows["sft"] != found.rows["traces"]:
+        raise _other_rows(folder, "`sft` has other rows than `traces`")
+    for split in SPLITS:
+        _count(found, folder, split, files)
+    found.words.sort()
+    found.note_words.sort()
+    return found
+
+
+def _count(found: Statistics, folder: Path, split: str, files: dict[str, dict[str, list[Path]]]) -> None:
+    """Add the rows of a split."""
+    import pyarrow.compute as pc
+
+    kept = set()
+    for batch in _batches(files["traces"].get(split, []), "traces", ["note_id", "words", "judge_score"]):
+        kept |= set(batch["note_id"].to_pylist())
+        found.words += batch["words"].to_pylist()
+        found.scores.update(round(score) for score in batch["judge_score"].to_pylist() if score is not None)
+    in_cohort = 0
+    for batch in _batches(files["grpo"].get(split, []), "grpo", ["reward_model", "extra_info"]):
+        truths, extra = batch["reward_model"].field("ground_truth").to_pylist(), batch["extra_info"]
+        found.note_words += pc.list_value_length(pc.utf8_split_whitespace(extra.field("note"))).to_pylist()
+        found.codes.update(truths)
+        for code, note_id in zip(truths, extra.field("note_id").to_pylist(), strict=True):
+            cell = (Code(code).chapter.number, split, note_id in kept)
+            found.cells[cell] += 1
+            found.patients[cell].add(note_id.partition("-")[0])
+            in_cohort += note_id in kept
+    if in_cohort != len(kept):
+        raise _other_rows(folder, f"{len(kept) - in_cohort:,} traces of {split} stand in no row of `grpo`")
+
+
+def _batches(paths: list[Path], config: str, columns: list[str]) -> "Iterator[pa.RecordBatch]":
+    for path in paths:
+        yield from open_parquet(path, DATASET[config]).iter_batches(BATCH, columns=columns)
+
+
+def _other_rows(folder: Path, what: str) -> DeepicdError:
+    return DeepicdError(
+        f"The configs of {folder} do not belong together: {what}.",
+        "Were files added or taken away? Assemble the dataset again: deepicd assemble --cohort DIR --traces DIR OUT",
+    )
+
+
+def lengths(words: list[int], *, exact: bool) -> dict[str, Any]:
+    """Mean, median and range of sorted lengths; the range only where `exact`, since its ends are of single rows."""
+    if not words:
+        return {}
+    middle = {"mean": sum(words) / len(words), "median": words[len(words) // 2]}
+    return middle | ({"min": words[0], "max": words[-1]} if exact else {"min": None, "max": None})
+
+
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """Lengths from `low` up to, not including, `high`; an `open` one holds all that lie beyond it too."""
+
+    low: int
+    high: int
+    count: int
+    open: bool = False
+
+
+def histogram(lengths: list[int], smallest: int) -> list[Bin]:
+    """Sorted lengths in bins of one round width, none of which holds one to `smallest` - 1; no bin for too few.
+
+    >>> histogram([5, 11, 12, 13, 25], 1)
+    [Bin(low=5, high=10, count=1, open=False), Bin(low=10, high=15, count=3, open=False), Bin(low=15, high=20, \
+count=0, open=False), Bin(low=20, high=25, count=0, open=False), Bin(low=25, high=30, count=1, open=False)]
+    """
+    if len(lengths) < smallest or not lengths:
+        return []
+    for width in (5, 10, 20, 25, 50, 100, 200, 500, 1_000, 5_000):
+        if (lengths[-1] - lengths[0]) / width > MOST_BINS:
+            continue
+        counted = Counter(length // width for length in lengths)
+        bins = [
+            Bin(place * width, (place + 1) * width, counted[place]) for place in range(min(counted), max(counted) + 1)
+        ]
+        bins = _pooled(_pooled(bins, smallest)[::-1], smallest)[::-1]
+        if all(one.count == 0 or one.count >= smallest for one in bins):
+            return bins
+    return []
+
+
+def _pooled(bins: list[Bin], smallest: int) -> list[Bin]:
+    """With the first bins put together until they hold enough."""
+    first, *rest = bins
+    while first.count < smallest and rest:
+        second, *rest = rest
+        first = Bin(second.low, second.high, first.count + second.count, open=True)
+    return [first, *rest]

@@ -1,0 +1,105 @@
+"""What lets another credentialed reader make the same rows: recipe, prompts, versions, split, aggregate statistics.
+
+    recipe/stages.json       each stage's version, options and digests of inputs; no paths, no command lines
+    recipe/recipe.yaml       the settings of the distillation
+    recipe/prompts.md        what the teacher was asked, with names in braces for what each row has of its own
+    recipe/split.csv         which row is in which split, by fingerprint
+    recipe/statistics.json   the counts that the card shows
+
+The fingerprint of a row is HMAC-SHA256 of its note_id under its own admission note as the key. A plain digest of an id
+would be as good as the id: a note_id is one of ten million patients and a small number, all tried in a minute. A salt
+that is published with it changes nothing, and one that is kept helps nobody to compare. The note is the key that
+exactly those have who may see the row, and nobody else can guess. Short notes can be guessed, though, so rows under
+fifty words are left out; of credentialed rows ten at least, and splits whose size the card withholds, so that the
+length of the list tells nothing that the card does not.
+"""
+
+import hashlib
+import hmac
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import yaml
+
+from deepicd import records, storage
+from deepicd.schema import SPLITS
+
+SHORTEST = 50  # words of a note that is a key
+FEWEST = 10  # rows, as in the card
+_LOCAL = {"argv", "base_url", "contact", "path", "running", "series"}
+"""Keys of records that tell of the machine or of who ran it."""
+_PATH = re.compile(r"^(~|/|[A-Za-z]:[\\/]|\.{1,2}[\\/])")
+
+
+def portable(value: Any) -> Any:
+    """A record without command lines, paths and addresses, however deep they stand."""
+    if isinstance(value, Mapping):
+        return {key: portable(entry) for key, entry in value.items() if key not in _LOCAL}
+    if isinstance(value, list):
+        return [portable(entry) for entry in value]
+    if isinstance(value, str) and _PATH.match(value):
+        return re.split(r"[\\/]", value.rstrip("\\/"))[-1]
+    return value
+
+
+def stages(record: records.Record) -> dict[str, Any]:
+    """Of each stage: version, options and inputs' digests."""
+    every = {**record["lineage"], record["command"]: record}
+    return {
+        name: {key: portable(stage[key]) for key in ("version", "origin", "options", "inputs", "notes")}
+        for name, stage in every.items()
+    }
+
+
+def write(dataset: Path, record: records.Record, out: Path) -> None:
+    """Write the files below out/recipe."""
+    folder, distilled = out / "recipe", record["lineage"]["distill"]
+    storage.write_json(folder / "stages.json", stages(record))
+    storage.write_text(
+        folder / "recipe.yaml", yaml.safe_dump(portable(distilled["options"]), sort_keys=False, allow_unicode=True)
+    )
+    if asked := distilled["counts"].get("asked"):
+        storage.write_text(folder / "prompts.md", prompts(asked))
+    shown = storage.read_json(dataset / "card" / "statistics.json")
+    storage.write_json(folder / "statistics.json", shown)
+    withheld = {split for split in SPLITS if shown["counts"].get(f"rows/grpo/{split}", 0) is None}
+    listed = split_list(fingerprints(dataset), credentialed=record["origin"] == "mimic", withheld=withheld)
+    storage.write_text(folder / "split.csv", "row,split\n" + "".join(f"{print_},{split}\n" for print_, split in listed))
+
+
+def prompts(asked: Mapping[str, Any]) -> str:
+    """The chat as Markdown, each turn in a fence that its own text does not have."""
+    turns = [(turn["role"], turn["content"]) for turn in asked["messages"]] + [
+        ("assistant begins with", asked["opening"])
+    ]
+    parts = [f"## {role}\n\n~~~~text\n{text.rstrip()}\n~~~~\n" for role, text in turns]
+    return f"# Prompt `{asked['version']}`\n\n" + "\n".join(parts)
+
+
+def fingerprints(dataset: Path) -> Iterator[tuple[int, str, str]]:
+    """Words of the note, fingerprint and split of each row of the cohort."""
+    for path in sorted((dataset / "grpo").glob("*.parquet")):
+        for batch in pq.ParquetFile(path).iter_batches(2048, columns=["extra_info"]):
+            for row in batch.column(0).to_pylist():
+                yield len(row["note"].split()), fingerprint(row["note_id"], row["note"]), row["split"]
+
+
+def split_list(
+    rows: Iterable[tuple[int, str, str]], *, credentialed: bool, withheld: Collection[str] = ()
+) -> list[tuple[str, str]]:
+    """Fingerprint and split of the rows that may be listed, in an order that says nothing."""
+    ordered = sorted(rows)  # the shortest notes first
+    short = sum(words < SHORTEST for words, _, _ in ordered)
+    listed = ordered[max(short, FEWEST) if credentialed else short :]
+    of_split = Counter(split for _, _, split in listed)
+    hidden = {split for split, count in of_split.items() if count < FEWEST} if credentialed else set()
+    return sorted((print_, split) for _, print_, split in listed if split not in hidden | set(withheld))
+
+
+def fingerprint(note_id: str, note: str) -> str:
+    """HMAC-SHA256 of a note_id under the admission note, 32 hex digits of it."""
+    return hmac.new(note.encode(), note_id.encode(), hashlib.sha256).hexdigest()[:32]

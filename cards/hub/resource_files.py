@@ -1,0 +1,107 @@
+"""Guidelines and descriptions as a publication of their own: public sources, each with its terms.
+
+The guidelines are a work of the US government. The descriptions are texts of gesund.bund.de, whose terms name no
+licence to pass them on: they go only with a permission that the user states, and that the card repeats.
+"""
+
+from pathlib import Path
+
+import yaml
+
+from cards.hub.card_trimming import joined
+from deepicd import records, storage
+from deepicd.errors import DeepicdError
+from deepicd.storage import Origin
+
+Files = dict[str, Path]
+Configs = dict[str, dict[str, list[Path]]]
+
+BODY = """
+# {title}
+
+Sources of knowledge for *MIMIC-Reason*, as deepicd {version} read them.
+{parts}"""
+GUIDELINES = """
+## `guidelines`
+
+ICD-10-CM Official Guidelines for Coding and Reporting, fiscal year {year}, as JSON: one file a chapter, and the front
+matter, sections and appendix beside; `sections.parquet` has one row a section. A work of the US government.
+
+{notes}
+"""
+DESCRIPTIONS = """
+## `descriptions`
+
+What gesund.bund.de tells patients of ICD-10-GM codes, one row a page that was asked for. The texts are not ours. They
+are here with this permission, in the words of who published them:
+
+> {permission}
+
+{notes}
+"""
+
+
+def gather(out: Path, staging: Path, permission: str | None) -> tuple[Files, Configs, Origin]:
+    """Files, configs and origin of what `deepicd guidelines` and `deepicd scrape` left in a folder or just below."""
+    made = {
+        folder: record
+        for folder in [out, *sorted(path for path in out.glob("*") if path.is_dir()), *sorted(out.glob("*/fy[0-9]*"))]
+        if (record := records.read(folder)) and record["command"] in ("guidelines", "scrape")
+    }
+    if not made:
+        raise DeepicdError(
+            f"{out} holds neither guidelines nor descriptions.",
+            "Name what `deepicd guidelines` or `deepicd scrape` has made.",
+        )
+    files: Files = {}
+    configs: Configs = {}
+    parts = []
+    for folder, record in made.items():
+        notes = "\n".join(record["notes"])
+        if record["command"] == "guidelines":
+            year = record["options"]["fiscal_year"]
+            below = f"guidelines/fy{year}"
+            configs[f"guidelines_fy{year}"] = {"train": [folder / "sections.parquet"]}
+            parts.append(GUIDELINES.format(year=year, notes=notes))
+        else:
+            _may_go(permission, record["origin"])
+            below = "descriptions"
+            configs["descriptions"] = {"train": [folder / "descriptions.parquet"]}
+            parts.append(DESCRIPTIONS.format(permission=permission or "They are made up.", notes=notes))
+        for name, entry in record["outputs"].items():
+            if not (folder / name).is_file() or storage.digest_path(folder / name) != entry["sha256"]:
+                raise DeepicdError(
+                    f"{folder / name} is not as `deepicd {record['command']}` wrote it.", "Make it again."
+                )
+            files[f"{below}/{name}"] = folder / name
+    origin = storage.combine_origins(record["origin"] for record in made.values())
+    storage.write_text(staging / "README.md", _readme(list(made.values()), files, configs, parts))
+    return {"README.md": staging / "README.md", **files}, configs, origin
+
+
+def _may_go(permission: str | None, origin: Origin) -> None:
+    if origin != "synthetic" and len((permission or "").split()) < 5:
+        raise DeepicdError(
+            "Descriptions are texts of gesund.bund.de, which may not be passed on without its permission.",
+            "Publish the guidelines alone, or state who permitted it, when and for what: "
+            '--permission "The editors of gesund.bund.de permitted on DATE to …"',
+        )
+
+
+def _readme(made: list[records.Record], files: Files, configs: Configs, parts: list[str]) -> str:
+    title = "Coding guidelines" if all(record["command"] == "guidelines" for record in made) else "Knowledge of codes"
+    made_up = any(record["origin"] == "synthetic" for record in made)
+    names = {path: name for name, path in files.items()}
+    values = {
+        "pretty_name": f"{title}, made up for demonstration" if made_up else title,
+        "license": "other",
+        "license_name": "see-below",
+        "configs": [
+            {"config_name": name, "data_files": [{"split": split, "path": names[path]} for path in paths]}
+            for name, by_split in configs.items()
+            for split, paths in by_split.items()
+        ],
+        "viewer": False,
+    }
+    text = BODY.format(title=values["pretty_name"], version=made[0]["version"], parts="".join(parts))
+    return joined(yaml.safe_load(yaml.safe_dump(values)), text)

@@ -1,0 +1,1 @@
+"""What is known of a code: descriptions, guideline sections, and the rubric of a judge."""

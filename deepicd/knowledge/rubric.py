@@ -1,0 +1,84 @@
+"""What a judge is asked: how good a trace is, from 1 to 5, given the note and what is known of the predicted code.
+
+The judge sees description and guideline sections of the code that the trace *predicts*, never the true one: it grades
+the reasoning, not the outcome (DeepICD-R1, LLM as a judge). The words are ours; other words need another `VERSION`.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from deepicd.icd10cm import Code
+from deepicd.knowledge.icd10gm_crosswalk import Description
+
+VERSION = "rubric-1"
+
+SYSTEM = """\
+You are a physician who reviews diagnostic reasoning. You are shown an admission note, a line of thought that a writer \
+derived from it, the diagnosis code that it closes on, and what is known of that code. You judge the line of thought, \
+not whether the code is the one you would have chosen.
+
+Ask, in this order:
+- Faithful: does all that it states as a finding stand in the note? An invented finding weighs more than anything else.
+- Complete: does it use the findings that matter, and deal with those that speak against it?
+- Reasoned: does each conclusion follow, are other explanations weighed, is inference marked as such?
+- Specific: do the findings carry the severity and detail of the code, in the light of the guidelines?
+- Open: does it arrive at the diagnosis, rather than start from it and justify it?
+
+Score:
+5  all of these hold
+4  sound, with a small gap or one loose step
+3  the direction is right, but an important finding is missed or a step is asserted without grounds
+2  mostly assertion, or a finding is misread in a way that matters
+1  findings are invented, or the line of thought contradicts the note or itself
+
+Say first in one or two sentences what decided it, then the score, as JSON: {"why": "…", "score": 3}"""
+
+SCHEMA: Mapping[str, Any] = {
+    "type": "object",
+    "properties": {
+        "why": {"type": "string", "maxLength": 600},
+        "score": {"type": "integer", "minimum": 1, "maximum": 5},
+    },
+    "required": ["why", "score"],
+    "additionalProperties": False,
+}
+
+
+class Score(NamedTuple):
+    value: int
+    """1 to 5."""
+    why: str
+
+
+def build_messages(
+    note: str, trace: str, code: Code, title: str, *, description: Description | None, guidelines: str | None
+) -> list[dict[str, str]]:
+    """The chat that asks for one score; what traces of one code share comes first."""
+    about = f"\n\nWhat patients are told of it:\n{description.text}" if description else ""
+    user = "\n\n".join(
+        [
+            f"# Coding guidelines that bear on the code\n{guidelines or '(none)'}",
+            f"# The code it closes on\n{code}: {title}{about}",
+            f"# Admission note\n{note}",
+            f"# The line of thought\n{trace}",
+        ]
+    )
+    return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": user}]
+
+
+def parse_score(text: str) -> Score | None:
+    """The score in a judge's answer; None where it gives none.
+
+    >>> parse_score('{"why": "It follows.", "score": 4}'), parse_score("4 of 5"), parse_score('{"score": 9}')
+    (Score(value=4, why='It follows.'), None, None)
+    """
+    start, end = text.find("{"), text.rfind("}")
+    try:
+        given = json.loads(text[start : end + 1])
+        value = given["score"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 5:
+        return None
+    return Score(value, str(given.get("why", "")))

@@ -1,0 +1,229 @@
+"""What may be published where, by whom and over what: rules, contents, and input that is wrong."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cards.hub import card_trimming, recipe_files
+from cards.hub.client import Hub
+from cards.hub.errors import Patience
+from cards.hub.policy import sentence
+from cards.hub.retract import retract
+from deepicd.errors import DeepicdError
+
+from .conftest import NOTE, Loopback, Send
+
+
+def text_of(loopback: Loopback, repo: str, name: str = "README.md") -> str:
+    return loopback.hub.repos[repo].head.tree[name].content.decode()
+
+
+def test_the_card_of_credentialed_data_may_be_public_and_promises_no_rows(
+    loopback: Loopback, send: Send, credentialed: Path
+) -> None:
+    repo = loopback.new()
+    done = send(credentialed, repo, public=True)
+    assert not done.remote.private
+    names = set(loopback.hub.repos[repo].head.tree)
+    assert {".gitattributes", "README.md", "card/chapters.png"} < names
+    assert all(name.endswith(".png") for name in names - {".gitattributes", "README.md"})
+    values, body = card_trimming.parted(text_of(loopback, repo))
+    assert "configs" not in values
+    assert "dataset_info" not in values
+    assert "**No rows are in this repository**, only the card." in body
+    steps = [(state.step, state.private) for state in loopback.states(repo)]
+    assert steps[-1] == ("settings", False)  # opened last, when all was there and read again
+    assert all(private for _, private in steps[:-1])
+
+
+def test_the_recipe_holds_what_it_takes_to_make_the_rows_and_no_id(
+    loopback: Loopback, send: Send, credentialed: Path
+) -> None:
+    repo = loopback.new()
+    send(credentialed, repo, "recipe")
+    tree = loopback.hub.repos[repo].head.tree
+    assert {name for name in tree if name.startswith("recipe/")} == {
+        "recipe/prompts.md", "recipe/recipe.yaml", "recipe/split.csv", "recipe/stages.json", "recipe/statistics.json",
+    }  # fmt: skip
+    stages = json.loads(text_of(loopback, repo, "recipe/stages.json"))
+    assert stages["distill"]["options"]["temperature"] == yaml.safe_load(
+        text_of(loopback, repo, "recipe/recipe.yaml")
+    )["temperature"]  # fmt: skip
+    assert "{note}" in text_of(loopback, repo, "recipe/prompts.md")
+    rows = list(csv.DictReader(text_of(loopback, repo, "recipe/split.csv").splitlines()))
+    fingerprint = recipe_files.fingerprint("10000000-DS-1", NOTE)
+    assert {row["split"] for row in rows if row["row"] == fingerprint} == {"train"}
+    assert len(rows) == 42  # of 60: those of train, which have long notes
+    statistics = json.loads(text_of(loopback, repo, "recipe/statistics.json"))
+    assert statistics["counts"]["rows/grpo/train"] == 42
+    assert statistics["counts"]["rows/grpo/validation"] is None
+
+
+def test_the_length_of_the_list_of_credentialed_rows_tells_no_small_count() -> None:
+    rows = [(100 + n, f"{n:032x}", "train") for n in range(40)] + [(900, "f" * 32, "test")] * 9
+    assert len(recipe_files.split_list(rows, credentialed=False)) == 49
+    assert [split for _, split in recipe_files.split_list(rows, credentialed=True)] == ["train"] * 30
+    assert recipe_files.split_list(rows, credentialed=True, withheld={"train"}) == []
+    assert len(recipe_files.split_list([(3, "a" * 32, "train"), *rows], credentialed=False)) == 49
+
+
+def test_a_fingerprint_needs_the_note_and_short_notes_have_none(made_up: Path) -> None:
+    assert recipe_files.fingerprint("10000000-DS-1", NOTE) != recipe_files.fingerprint("10000000-DS-1", NOTE + " ")
+    assert recipe_files.fingerprint("10000000-DS-1", NOTE) != recipe_files.fingerprint("10000001-DS-1", NOTE)
+    words = {words for words, _, _ in recipe_files.fingerprints(made_up)}
+    assert min(words) < recipe_files.SHORTEST <= max(words)
+
+
+def test_credentialed_rows_are_refused_in_public_and_in_an_open_repository(
+    loopback: Loopback, send: Send, credentialed: Path
+) -> None:
+    repo = loopback.new()
+    words = sentence(repo, loopback.url)
+    with pytest.raises(DeepicdError, match="which PhysioNet's terms keep there"):
+        send(credentialed, repo, "rows", responsible=words + " ")
+    with pytest.raises(DeepicdError, match="never public"):
+        send(credentialed, repo, "rows", responsible=words, public=True)
+    for gated in (False, "auto"):
+        loopback.hub.create(repo, "sam", private=False, gated=gated)
+        with pytest.raises(DeepicdError, match="not for the public: nothing was sent"):
+            send(credentialed, repo, "rows", responsible=words)
+        assert not loopback.hub.uploaded.get(repo)
+        assert len(loopback.hub.repos[repo].commits) == 1
+
+
+def test_behind_a_gate_that_is_opened_by_hand_rows_may_be_seen_to_exist(
+    loopback: Loopback, send: Send, credentialed: Path
+) -> None:
+    repo = loopback.new()
+    done = send(credentialed, repo, "rows", responsible=sentence(repo, loopback.url), gated=True, public=True)
+    assert done.remote.visibility == "public, with a gate opened by hand"
+    assert not [state for state in loopback.states(repo) if state.open]
+    assert [state.step for state in loopback.states(repo) if not state.private] == ["settings"]
+
+
+def test_a_repository_that_is_public_against_our_wish_gets_nothing(
+    loopback: Loopback, send: Send, made_up: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loopback.hub, "force_public", True)
+    repo = loopback.new()
+    with pytest.raises(DeepicdError, match="was created as a public repository"):
+        send(made_up, repo, "rows")
+    assert set(loopback.hub.repos[repo].head.tree) == {".gitattributes"}
+    assert not loopback.hub.uploaded.get(repo)
+
+
+def test_an_open_repository_is_written_to_only_if_that_was_said(loopback: Loopback, send: Send, made_up: Path) -> None:
+    repo = loopback.new()
+    loopback.hub.create(repo, "sam", private=False)
+    with pytest.raises(DeepicdError, match="Say --public if that is meant"):
+        send(made_up, repo)
+    assert "0 new" not in send(made_up, repo, public=True, dry_run=True)
+
+
+def test_a_private_repository_with_a_history_of_its_own_is_not_opened(
+    loopback: Loopback, send: Send, made_up: Path
+) -> None:
+    repo = loopback.new()
+    loopback.hub.create(repo, "sam")
+    with pytest.raises(DeepicdError, match="1 commits that were not published from here as open"):
+        send(made_up, repo, public=True)
+    own = loopback.new()
+    send(made_up, own)
+    assert "public, once verified" in send(made_up, own, public=True, dry_run=True)
+
+
+def test_a_card_edited_on_the_hub_is_shown_and_not_written_over(loopback: Loopback, send: Send, made_up: Path) -> None:
+    repo = loopback.new()
+    send(made_up, repo)
+    there = loopback.hub.repos[repo]
+    edit(loopback, repo, "\nA line by somebody else.\n")
+    with pytest.raises(DeepicdError, match="edited on the Hub: nothing was sent") as refused:
+        send(made_up, repo)
+    assert "-A line by somebody else." in str(refused.value)
+    assert len(there.commits) == 3
+    send(made_up, repo, overwrite=True)
+    assert "somebody else" not in text_of(loopback, repo)
+    edit(loopback, repo, "\nOf patient 10000032.\n")
+    with pytest.raises(DeepicdError, match="is not shown") as refused:
+        send(made_up, repo)
+    assert "10000032" not in str(refused.value)
+
+
+def test_a_card_that_was_not_published_from_here_is_not_written_over(
+    loopback: Loopback, send: Send, made_up: Path
+) -> None:
+    from hub_state import blob
+
+    repo = loopback.new()
+    there = loopback.hub.create(repo, "sam")
+    there.commit("sam", "mine", {**there.head.tree, "README.md": blob(b"My own words.\n")})
+    with pytest.raises(DeepicdError, match="was not published from here: nothing was sent") as refused:
+        send(made_up, repo)
+    assert "-My own words." in str(refused.value)
+
+
+def edit(loopback: Loopback, repo: str, line: str) -> None:
+    from hub_state import blob
+
+    there = loopback.hub.repos[repo]
+    readme = there.head.tree["README.md"].content + line.encode()
+    there.commit("alex", "edit", {**there.head.tree, "README.md": blob(readme)})
+
+
+def test_an_edit_between_question_and_commit_is_a_412_with_the_difference(
+    loopback: Loopback, send: Send, made_up: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cards.hub import upload
+
+    repo, ask = loopback.new(), upload.commit
+    send(made_up, repo)
+
+    def late(*given: Any) -> str:
+        edit(loopback, repo, "\nJust now.\n")
+        return ask(*given)
+
+    monkeypatch.setattr(upload, "commit", late)
+    with pytest.raises(DeepicdError, match="was changed on the Hub meanwhile") as refused:
+        send(made_up, repo, "recipe")
+    assert "-Just now." in str(refused.value)
+
+
+def test_rows_are_not_removed_by_a_card_unless_that_was_said(loopback: Loopback, send: Send, made_up: Path) -> None:
+    repo = loopback.new()
+    there = loopback.hub.create(repo, "sam")
+    from hub_state import blob
+
+    there.commit(
+        "sam", "rows", {**there.head.tree, "traces/train-00000-of-00001.parquet": blob(b"PAR1"), "mine.txt": blob(b"")}
+    )
+    with pytest.raises(DeepicdError, match="files of another publication"):
+        send(made_up, repo)
+    plan = send(made_up, repo, overwrite=True, dry_run=True)
+    assert "removed traces/train-00000-of-00001.parquet" in " ".join(plan.split())
+    assert "mine.txt" not in plan
+
+
+def test_a_dry_run_shows_the_plan_and_changes_nothing(loopback: Loopback, send: Send, made_up: Path) -> None:
+    repo = loopback.new()
+    plan = send(made_up, repo, "rows", gated=True, dry_run=True)
+    assert "repository  new, private" in plan
+    assert "gate        opened by hand" in plan
+    assert "grpo/train-00000-of-00001.parquet" in plan
+    assert repo not in loopback.hub.repos
+
+
+def test_retract_closes_a_repository_and_a_stranger_is_refused(
+    loopback: Loopback, send: Send, made_up: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    repo = loopback.new()
+    loopback.hub.create(repo, "sam", private=False)
+    before, now = retract(Hub(repo, loopback.url, Patience(5, 2, 0)), tmp_path)
+    assert (before.visibility, now.visibility) == ("public", "private")
+    assert loopback.hub.repos[repo].private
+    monkeypatch.setenv("HF_TOKEN", "hf_other")
+    with pytest.raises(DeepicdError, match="knows no"):
+        retract(Hub(repo, loopback.url, Patience(5, 2, 0)), tmp_path)

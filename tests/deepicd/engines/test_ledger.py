@@ -1,0 +1,105 @@
+"""The ledger: what was handed over is there, whatever became of the process, and damage costs a line."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from deepicd import storage
+from deepicd.engines import ledger
+from deepicd.errors import DeepicdError
+
+KEY, OTHER, THIRD = "5d" * 16, "ab" * 16, "0f" * 16
+
+
+def write(out: Path, *keys: str) -> None:
+    with ledger.open_ledger(out, "synthetic") as book:
+        for key in keys:
+            book.add_completion(key, {"text": f"of {key} “ä”\u2028\n", "finish_reason": "stop"})
+
+
+def test_an_answer_is_found_by_its_key_in_this_session_and_in_the_next(tmp_path: Path) -> None:
+    with ledger.open_ledger(tmp_path, "synthetic") as book:
+        book.add_completion(KEY, {"text": "one\n\u2028two"})
+        assert (KEY in book, OTHER in book, len(book)) == (True, False, 1)
+        assert book.completion(KEY) == {**(book.completion(KEY) or {}), "text": "one\n\u2028two", "key": KEY}
+    with ledger.open_ledger(tmp_path, "synthetic") as book:
+        assert (book.completion(KEY) or {})["text"] == "one\n\u2028two"
+        assert book.completion(OTHER) is None
+
+
+def test_findings_of_a_later_version_take_the_place_of_earlier_ones(tmp_path: Path) -> None:
+    write(tmp_path, KEY)
+    for version in ("checks-1", "checks-2"):
+        with ledger.open_ledger(tmp_path, "synthetic") as book:
+            book.add_findings(KEY, {"checks": version})
+    with ledger.open_ledger(tmp_path, "synthetic") as book:
+        assert (book.findings(KEY) or {})["checks"] == "checks-2"
+        assert (book.completion(KEY) or {})["finish_reason"] == "stop"
+
+
+def test_each_session_has_a_file_of_its_own_and_one_that_adds_nothing_has_none(tmp_path: Path) -> None:
+    write(tmp_path, KEY)
+    write(tmp_path)
+    write(tmp_path, OTHER)
+    assert [path.name for path in sorted((tmp_path / "ledger").iterdir())] == ["00000.jsonl", "00001.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "left"),
+    [
+        (lambda data: data[:-1], [KEY, OTHER]),  # the line break is missing
+        (lambda data: data[:-40], [KEY, OTHER]),
+        (lambda data: data + b'{"crc":"', [KEY, OTHER, THIRD]),
+        (lambda data: data + b"\0" * 4096, [KEY, OTHER, THIRD]),  # what some file systems leave after a power cut
+        (lambda data: data.replace(f"of {OTHER}".encode(), f"on {OTHER}".encode()), [KEY, THIRD]),  # a flipped bit
+        (lambda data: data + b"\xff\xfe rubbish\n", [KEY, OTHER, THIRD]),
+        (lambda data: data.replace(b'\n{"crc"', b'\nZ"crc"', 1), [OTHER, THIRD]),  # before what the checksum is of
+    ],
+)
+def test_a_damaged_line_costs_itself_and_is_counted(damage, left: list[str], tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    write(tmp_path, KEY, OTHER, THIRD)
+    file = tmp_path / "ledger" / "00000.jsonl"
+    file.write_bytes(damage(file.read_bytes()))
+    with ledger.open_ledger(tmp_path, "synthetic") as book:
+        assert [key for key in (KEY, OTHER, THIRD) if key in book] == left
+        assert book.damaged == 1
+        book.add_completion(OTHER, {"text": "again"})
+    with ledger.open_ledger(tmp_path, "synthetic") as book:
+        assert OTHER in book
+
+
+def test_a_line_that_a_session_wrote_before_it_was_killed_is_there(tmp_path: Path) -> None:
+    script = f"""
+import os, signal, sys
+from pathlib import Path
+from deepicd.engines import ledger
+with ledger.open_ledger(Path(sys.argv[1]), "synthetic") as book:
+    book.add_completion({KEY!r}, {{"text": "saved"}})
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    assert subprocess.run([sys.executable, "-c", script, tmp_path], check=False).returncode == -9
+    with ledger.open_ledger(tmp_path, "synthetic") as book:
+        assert (book.completion(KEY) or {})["text"] == "saved"
+
+
+def test_two_processes_cannot_have_it_at_once(tmp_path: Path) -> None:
+    with (
+        ledger.open_ledger(tmp_path, "synthetic"),
+        pytest.raises(DeepicdError, match="Another process is writing"),
+        ledger.open_ledger(tmp_path, "synthetic"),
+    ):
+        pass
+
+
+def test_it_says_where_its_texts_come_from(tmp_path: Path) -> None:
+    write(tmp_path, KEY)
+    file = tmp_path / "ledger" / "00000.jsonl"
+    assert storage.read_origin(file) == "synthetic"
+    assert json.loads(file.read_text().splitlines()[0])["kind"] == "session"
+    file.write_text("{}\n")
+    assert storage.read_origin(file) == "mimic"  # nothing said: credentialed
+    file.write_text("rubbish")
+    assert storage.read_origin(file) == "mimic"

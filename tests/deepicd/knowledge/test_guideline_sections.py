@@ -1,0 +1,103 @@
+"""Which sections bear on a code, in what order, within what budget."""
+
+from dataclasses import replace
+
+import pytest
+
+from deepicd.icd10cm import Code
+from deepicd.knowledge.code_knowledge import Knowledge
+from deepicd.knowledge.guideline_sections import SectionText, choose_passages, join_passages
+from guidelines.code_references import codes_in
+
+TEXTS = [  # id, parent, level, heading, text
+    ("I", None, 0, "Section I. Conventions", "Applies wherever."),
+    ("I.C", "I", 1, "C. Chapters", "Codes A00.0 through T88.9 describe diseases."),
+    ("I.C.4", "I.C", 2, "4. Chapter 4: Endocrine (E00-E89)", "Hormones first."),
+    ("I.C.4.a", "I.C.4", 3, "a. Diabetes", "Use E08-E13 as needed."),
+    ("I.C.4.a.1", "I.C.4.a", 4, "1) Type not stated", "The default is E11.-."),
+    ("I.C.4.a.2", "I.C.4.a", 4, "2) Hyperglycemia", "Assign E11.65."),
+    ("I.C.4.a.3", "I.C.4.a", 4, "3) Neuropathy", "Assign E11.40."),
+    ("I.C.4.b", "I.C.4", 3, "b. General rule", "Treat the cause."),
+    ("I.C.4.c", "I.C.4", 3, "c. Obesity", "Assign E66.-."),
+    ("I.C.9", "I.C", 2, "9. Chapter 9: Heart (I00-I99)", "Pressure first."),
+]
+SECTIONS = {
+    row[0]: SectionText(
+        place=place,
+        id=row[0],
+        parent=row[1],
+        level=row[2],
+        chapter=int(row[0].split(".")[2]) if row[2] >= 2 else None,
+        heading=row[3],
+        text=row[4],
+        codes=tuple(codes_in(f"{row[3]} {row[4]}")),
+    )
+    for place, row in enumerate(TEXTS)
+}
+
+
+def chosen(code: str, max_tokens: int = 1000) -> list[tuple[str, str]]:
+    passages = choose_passages(SECTIONS, Code.parse(code), max_tokens=max_tokens, tokens=lambda text: len(text.split()))
+    return [(passage.section.id, passage.reason) for passage in passages]
+
+
+def test_the_nearest_reference_comes_first_and_general_rules_last():
+    assert chosen("E11.65") == [
+        ("I.C.4.a.2", "names the code"),
+        ("I.C.4.a", "introduces"),
+        ("I.C.4", "introduces"),
+        ("I.C.4.a.1", "names a parent"),
+        ("I.C.4.a.3", "names a sibling"),
+        ("I.C.4.b", "chapter rule"),
+    ]
+
+
+def test_a_range_over_the_code_counts_and_one_over_everything_does_not():
+    assert ("I.C.4.a", "names a range") in chosen("E13.9")
+    assert "I.C" not in dict(chosen("E13.9"))
+
+
+def test_a_code_that_nothing_names_gets_its_chapters_rules():
+    assert chosen("I95.9") == [("I.C.9", "chapter rule")]
+
+
+@pytest.mark.parametrize("budget", [0, 5, 12, 20, 30, 40])
+def test_the_excerpt_never_costs_more_than_the_budget(budget):
+    passages = choose_passages(SECTIONS, Code.parse("E11.65"), max_tokens=budget, tokens=lambda text: len(text.split()))
+    assert len(join_passages(passages).split()) <= budget
+
+
+def test_headings_above_stand_once_and_their_text_only_when_chosen():
+    passages = choose_passages(SECTIONS, Code.parse("E11.65"), max_tokens=16, tokens=lambda text: len(text.split()))
+    assert join_passages(passages).splitlines() == [
+        "4. Chapter 4: Endocrine (E00-E89)",
+        "a. Diabetes",
+        "Use E08-E13 as needed.",
+        "2) Hyperglycemia",
+        "Assign E11.65.",
+    ]
+
+
+def test_an_introduction_comes_with_what_it_introduces_or_not_at_all():
+    wordy = {**SECTIONS, "I.C.4.a.2": replace(SECTIONS["I.C.4.a.2"], text="Assign E11.65. " * 100)}
+    passages = choose_passages(wordy, Code.parse("E11.65"), max_tokens=15, tokens=lambda text: len(text.split()))
+    assert [passage.section.id for passage in passages] == ["I.C.4.a.1"]
+    passages = choose_passages(wordy, Code.parse("E11.65"), max_tokens=19, tokens=lambda text: len(text.split()))
+    assert [passage.section.id for passage in passages] == ["I.C.4.a.1", "I.C.4.a"]
+
+
+def test_knowledge_reads_them_from_a_parsed_year(sample_folder):
+    knowledge = Knowledge(sample_folder)
+    code = Code.parse("A41.51")
+    assert knowledge.guideline_sections(code, max_tokens=200)[0].section.id == "I.C.1.a.1"
+    assert "Naming the organism" in knowledge.guideline_excerpt(code, max_tokens=200)
+    assert len(knowledge.guideline_excerpt(code, max_tokens=200)) < len(knowledge.guidelines(code))
+    assert knowledge.guideline_excerpt(code, max_tokens=3) is None
+    assert Knowledge().guideline_excerpt(code, max_tokens=200) is None
+
+
+def test_a_code_that_another_chapters_heading_names_gets_that_chapters_rules():
+    heading = replace(SECTIONS["I.C.9"], heading="9. Chapter 9: Heart (I00-I99), U07.0")
+    named = replace(heading, codes=tuple(codes_in(heading.heading)))
+    passages = choose_passages({**SECTIONS, "I.C.9": named}, Code.parse("U07.0"), max_tokens=1000)
+    assert [(passage.section.id, passage.reason) for passage in passages] == [("I.C.9", "chapter rule")]

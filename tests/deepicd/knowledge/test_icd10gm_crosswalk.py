@@ -1,0 +1,122 @@
+"""Which GM text a CM code gets, on which level, and what is said against it. Texts and German titles are made up."""
+
+import re
+
+import pytest
+
+from deepicd import storage
+from deepicd.errors import DeepicdError
+from deepicd.icd10cm import Code, release
+from deepicd.knowledge.code_knowledge import Knowledge
+from deepicd.knowledge.icd10gm_crosswalk import DIVERGENCES, Crosswalk, find_divergence, read_crosswalk
+from deepicd.schema import DESCRIPTIONS
+
+
+def crosswalk(*codes: str, unknown: tuple[str, ...] = (), **titles: str) -> Crosswalk:
+    """A harvest with a text for each code, and a title where one is given."""
+    texts = {code: (titles.get(code), f"Text of {code}.") for code in (*codes, *titles)}
+    return Crosswalk(texts, frozenset(unknown))
+
+
+@pytest.mark.parametrize(
+    ("asked", "harvest", "code", "level", "warning"),
+    [
+        ("E119", ("E119", "E11"), "E11.9", "exact", "none"),
+        ("A0472", ("A047",), "A04.7", "4", "low"),  # C. difficile: CM divides what the WHO does not
+        ("I5089", ("I508",), "I50.8", "4", "medium"),  # 'other' is a bag of many things
+        ("I5021", ("I50",), "I50", "3", "medium"),  # GM has no I50.2
+        ("S72001A", ("S7200",), "S72.00", "5", "medium"),
+        ("K8020", ("K8020",), "K80.20", "exact", "medium"),
+        ("J9601", ("J9601", "J960"), "J96.0", "4", "low"),  # J96.01 is hypoxia in CM, hypercapnia in GM
+        ("U071", ("U071",), "U07.1", "exact", "medium"),
+        ("S72001S", ("S720",), "S72.0", "4", "medium"),  # a sequela is told of as the injury
+    ],
+)
+def test_the_nearest_parent_that_means_the_same_is_taken(asked, harvest, code, level, warning):
+    found = crosswalk(*harvest).description(Code(asked))
+    assert (found.code, found.level, found.warning, found.text) == (
+        code,
+        level,
+        warning,
+        f"Text of {code.replace('.', '')}.",
+    )
+    assert bool(found.reasons) == (warning != "none")
+
+
+@pytest.mark.parametrize(
+    ("asked", "harvest", "why"),
+    [
+        ("C7A8", ("C7A", "C7A8"), "a category of CM alone"),
+        ("O0900", ("O09",), "O09 is another thing in GM"),
+        ("B20", ("B20",), "B20 is less in GM"),
+        ("J9601", ("J9601",), "no text above the exchanged fifth character"),
+        ("M0620", ("M0620",), "0 is 'several places' in GM, none stated in CM"),
+        ("L8915", ("L891",), "L89.1 is a place in CM, a stage in GM"),
+        ("R6521", ("R652",), "severe sepsis in CM, no infection in GM"),
+        ("T360X5A", ("T360",), "an adverse effect is no poisoning"),
+        ("W19XXXA", ("W19",), "an external cause"),
+        ("U50", ("U50",), "a code for special purposes"),
+        ("I10", (), "no text"),
+    ],
+)
+def test_nothing_is_given_rather_than_something_wrong(asked, harvest, why):
+    assert crosswalk(*harvest).description(Code(asked)) is None, why
+
+
+def test_a_poisoning_has_the_text_of_its_drug():
+    assert crosswalk("T360").description(Code("T360X1A")).code == "T36.0"
+
+
+def test_a_fifth_character_whose_sisters_gm_lacks_gives_way_to_its_parent_and_else_is_warned_of():
+    unknown = ("E1122", "E1129")
+    assert crosswalk("E1121", "E112", unknown=unknown).description(Code("E1121")).code == "E11.2"
+    alone = crosswalk("E1121", unknown=unknown).description(Code("E1121"))
+    assert (alone.code, alone.warning) == ("E11.21", "high")
+    assert "GM lacks 2 of CM's codes beside it" in alone.reasons
+
+
+@pytest.mark.parametrize(
+    ("title", "warning"),
+    [
+        ("Pneumonie, nicht näher bezeichnet", "none"),
+        ("Pneumonia, unspecified", "none"),
+        ("Sonstige Pneumonie", "medium"),
+        ("Lobärpneumonie", "medium"),
+    ],
+)
+def test_titles_are_compared_by_their_fixed_forms(title, warning):
+    assert crosswalk(J189=title).description(Code("J189")).warning == warning
+
+
+def test_every_divergence_fits_a_code_and_none_is_hidden_by_an_earlier_one():
+    codes = [*map(Code, release().titles), Code("U50")]
+    assert {entry.pattern for entry in DIVERGENCES} == {
+        found.pattern for code in codes if (found := find_divergence(code))
+    }
+    assert all(re.compile(entry.pattern) and entry.why for entry in DIVERGENCES)
+
+
+def test_no_code_of_the_release_gets_the_text_of_another_category_or_of_more_characters():
+    titles = release().titles
+    everything = crosswalk(*(value for value in titles if len(value) <= 5))
+    for value in titles:
+        if found := everything.description(Code(value)):
+            assert value.startswith(found.code.replace(".", ""))
+
+
+def test_a_harvest_is_read_with_its_outcomes(tmp_path):
+    path = tmp_path / "descriptions.parquet"
+    rows = [
+        {"code": "E11.2", "outcome": "described", "title": "Nieren", "text": "Sie haben Zucker."},
+        {"code": "E11.21", "outcome": "no text", "title": "Nieren", "text": None},
+        {"code": "E11.22", "outcome": "unknown code", "title": None, "text": None},
+    ]
+    storage.write_parquet(path, [dict.fromkeys(DESCRIPTIONS.names) | row for row in rows], DESCRIPTIONS, "public")
+    assert read_crosswalk(path) == Crosswalk({"E112": ("Nieren", "Sie haben Zucker.")}, frozenset({"E1122"}))
+    assert Knowledge(None, path).description(Code("E1122")).code == "E11.2"
+
+
+def test_a_file_of_another_kind_is_refused(tmp_path):
+    (tmp_path / "descriptions.parquet").write_text("no table")
+    with pytest.raises(DeepicdError, match="not a parquet file"):
+        read_crosswalk(tmp_path / "descriptions.parquet")

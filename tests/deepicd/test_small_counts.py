@@ -1,0 +1,150 @@
+"""Withheld counts against readers who solve for them: by hand, and by trying every whole number."""
+
+import random
+from collections.abc import Hashable, Iterator
+
+import pytest
+
+from deepicd.cells import SMALLEST_CELL
+from deepicd.small_counts import Counts
+
+Equation = tuple[frozenset[Hashable], int]
+
+
+def one_way(**cells: int) -> Counts:
+    """A table of one row with its total."""
+    counts = Counts()
+    for name, rows in cells.items():
+        counts.show(name, [counts.group(name, rows)])
+    counts.show("all", list(cells), cost=1e6)
+    return counts
+
+
+@pytest.mark.parametrize(
+    ("cells", "withheld"),
+    [
+        ({"a": 100, "b": 40, "c": 3, "d": 0}, {"b", "c"}),  # b, or the total would give c away
+        ({"a": 100, "b": 8, "c": 5}, {"b", "c"}),  # 13 between them: either may be ten
+        ({"a": 100, "b": 1, "c": 1, "d": 50}, {"b", "c", "d"}),  # 2 between them are no secret
+        ({"a": 100, "b": 10}, set()),
+        ({"a": 100, "b": 0}, set()),
+        ({"a": 9, "b": 30}, {"a", "b"}),
+        ({"a": 4}, {"a", "all"}),
+        ({"a": 1, "b": 2}, {"a", "b", "all"}),
+    ],
+)
+def test_a_table_of_one_row(cells: dict[str, int], withheld: set[str]) -> None:
+    assert one_way(**cells).withheld() == withheld
+
+
+def test_a_small_difference_between_two_tables_is_withheld_too() -> None:
+    """97 of 100 rows have a trace: what has none is a group of three."""
+    counts = Counts()
+    counts.group("kept", 97)
+    counts.group("lost", 3)
+    counts.show("cohort", ["kept", "lost"], cost=1e6)
+    counts.show("traces", ["kept"], cost=1e5)
+    counts.guard(["lost"])
+    assert counts.withheld() == {"traces"}
+
+
+def test_few_patients_with_many_stays_are_a_small_group() -> None:
+    counts = Counts()
+    counts.show("stays", [counts.group("a", 14)], people=6)
+    assert counts.withheld() == {"stays"}
+
+
+def test_what_readers_know_anyway_counts() -> None:
+    """A flag that is another name for a chapter would tell it: another cell has to go."""
+    counts = one_way(chapter=12, other=400, small=3)
+    assert counts.withheld() == {"chapter", "small"}
+    counts.part("flag", 12, ["chapter", "other", "small"])
+    assert counts.withheld() == {"chapter", "small"}
+    assert counts.tie([("part", "flag")], ["chapter"])
+    assert counts.withheld() == {"other", "small"}
+    assert not counts.tie(["chapter"], ["other"])  # 12 are not 400
+
+
+def equations(counts: Counts, withheld: frozenset[Hashable]) -> list[Equation]:
+    """What a reader has in hand."""
+    return [(count.groups, count.value) for key, count in counts.counts.items() if count.shown and key not in withheld]
+
+
+def solutions(
+    groups: list[Hashable], known: list[Equation], upwards: frozenset[Hashable] = frozenset()
+) -> Iterator[dict[Hashable, int]]:
+    """Every way to give the groups whole numbers up to 30 that the equations allow; large ones first, but `upwards`."""
+    if not groups:
+        yield {}
+        return
+    first, rest = groups[0], groups[1:]
+    highest = min([30, *(value for of, value in known if first in of)])
+    alone = [value for of, value in known if of == {first}]
+    tried = alone[:1] or (range(highest + 1) if first in upwards else range(highest, -1, -1))
+    for value in tried:
+        after = [(of - {first}, total - value) if first in of else (of, total) for of, total in known]
+        if all(total >= 0 and (of or total == 0) for of, total in after):
+            for found in solutions(rest, [(of, total) for of, total in after if of], upwards):
+                yield {first: value} | found
+
+
+def could_be(wanted: frozenset[Hashable], groups: list[Hashable], known: list[Equation]) -> set[int]:
+    """Values that some groups may have together: a great and a small one if these will do, else all of them."""
+    order = sorted(groups, key=lambda name: name not in wanted)
+
+    def total(solution: dict[Hashable, int]) -> int:
+        return sum(solution[name] for name in wanted)
+
+    found = {total(next(solutions(order, known))), total(next(solutions(order, known, wanted)))}
+    if max(found) >= SMALLEST_CELL and max(found) - min(found) >= SMALLEST_CELL:
+        return found
+    return found | set(map(total, solutions(order, known)))
+
+
+def test_the_attacker_solves_a_table_that_withholds_the_small_cell_alone() -> None:
+    counts = one_way(a=28, b=14, c=3)
+    groups: list[Hashable] = ["a", "b", "c"]
+    assert could_be(frozenset("c"), groups, equations(counts, frozenset("c"))) == {3}
+    assert could_be(frozenset("c"), groups, equations(counts, frozenset("bc"))) == {0, 17}
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_reader_who_tries_all_whole_numbers_finds_a_small_group(seed: int) -> None:
+    """Two chapters × two splits × kept or not, with all their margins and a funnel, rows drawn by chance."""
+    drawn = random.Random(seed)
+    counts = Counts()
+    cells = {
+        (chapter, split, kept): drawn.choice([0, 1, 2, 3, 5, 8, 9, 11, 14, 19])
+        for chapter in "IX"
+        for split in ("train", "test")
+        for kept in (True, False)
+    }
+    for cell, rows in cells.items():
+        counts.group(cell, rows)
+        counts.guard([cell])
+    counts.group("lost", drawn.choice([1, 4, 12]))
+    for chapter in "IX":
+        counts.show(chapter, [cell for cell in cells if cell[0] == chapter])
+        counts.show((chapter, "kept"), [cell for cell in cells if cell[0] == chapter and cell[2]])
+        for split in ("train", "test"):
+            counts.show((chapter, split), [cell for cell in cells if cell[:2] == (chapter, split)])
+    for split in ("train", "test"):
+        counts.show(split, [cell for cell in cells if cell[1] == split], cost=1e4)
+    counts.show("cohort", list(cells), cost=1e5)
+    counts.show("notes", [*cells, "lost"], cost=1e5)
+    counts.show("lost", ["lost"])
+
+    withheld = counts.withheld()
+    known = equations(counts, withheld)
+    assert not [value for _, value in known if 0 < value < SMALLEST_CELL]
+    small = [count for count in counts.counts.values() if count.small]
+    for count in small:
+        found = could_be(count.groups, list(counts.groups), known)
+        assert max(found) >= SMALLEST_CELL and max(found) - min(found) >= SMALLEST_CELL, (count, sorted(found))
+
+
+def test_what_is_left_of_a_group_is_a_group_too() -> None:
+    """97 of 100 rows carry a flag: three do not."""
+    counts = one_way(a=60, b=40)
+    counts.part("flag", 97, ["a", "b"])
+    assert counts.withheld() == {"flag"}

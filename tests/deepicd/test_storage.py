@@ -1,0 +1,71 @@
+"""Files: atomic, and honest about where their rows come from."""
+
+import hashlib
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from deepicd import storage
+from deepicd.errors import DeepicdError
+
+SCHEMA = pa.schema([("note_id", pa.string()), ("words", pa.int64())])
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    storage.write_text(path, "old")
+    with pytest.raises(ZeroDivisionError), storage.atomic_write(path) as tmp:
+        tmp.write_text("new")
+        raise ZeroDivisionError
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_parquet_carries_its_origin_and_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:
+    rows = [{"note_id": "a", "words": 1}, {"note_id": "b", "words": None}]
+    for name in ("one.parquet", "two.parquet"):
+        assert storage.write_parquet(tmp_path / name, rows, SCHEMA, "synthetic") == 2
+    assert storage.read_origin(tmp_path / "one.parquet") == "synthetic"
+    assert (tmp_path / "one.parquet").read_bytes() == (tmp_path / "two.parquet").read_bytes()
+
+
+def test_a_file_that_does_not_say_counts_as_credentialed(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"x": [1]}), tmp_path / "foreign.parquet")
+    assert storage.read_origin(tmp_path / "foreign.parquet") == "mimic"
+
+
+def test_one_credentialed_source_makes_all_of_it_credentialed() -> None:
+    assert storage.combine_origins(["public", "synthetic", "mimic"]) == "mimic"
+    assert storage.combine_origins(["public", "synthetic"]) == "synthetic"
+    assert storage.combine_origins(["public"]) == "public"
+
+
+def test_a_table_of_another_kind_is_refused_by_column(tmp_path: Path) -> None:
+    path = tmp_path / "table.parquet"
+    pq.write_table(pa.table({"note_id": ["a"], "words": ["many"]}), path)
+    with pytest.raises(DeepicdError, match=r"words \(int64 expected, string"):
+        storage.open_parquet(path, SCHEMA)
+    path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(DeepicdError, match="not a parquet file, or only part of one"):
+        storage.open_parquet(path, SCHEMA)
+
+
+def test_a_folders_digest_sees_content_and_names_but_no_records(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("1")
+    before = storage.digest_path(tmp_path)
+    (tmp_path / "run.json").write_text("{}")
+    (tmp_path / ".hidden").write_text("x")
+    assert storage.digest_path(tmp_path) == before
+    (tmp_path / "a.txt").rename(tmp_path / "b.txt")
+    assert storage.digest_path(tmp_path) != before
+
+
+def test_a_digest_that_is_being_taken_is_waited_for(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{n}.bin" for n in range(4)]
+    for n, path in enumerate(paths):
+        path.write_bytes(bytes([n]) * 5_000_000)
+    with storage.digest_ahead(paths):
+        found = [storage.digest_path(path) for path in reversed(paths)]
+    assert found == [hashlib.sha256(path.read_bytes()).hexdigest() for path in reversed(paths)]

@@ -1,0 +1,66 @@
+"""What changed between two years: the sample, and the sample with a few edits."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from deepicd.errors import DeepicdError
+from guidelines import diff, parse
+from guidelines.commands import guidelines
+from guidelines.sample import document
+
+EDITS = [
+    ("FY 2025 -- UPDATED October 1, 2024", "FY 2026"),
+    ("(October 1, 2024 - September 30, 2025)", "(October 1, 2025 - September 30, 2026)"),
+    ("What is over and no longer matters is left out.", "What is over is left out."),  # reworded
+    ("#### a. Glaucoma", "#### a. Blindness\nBlindness of both eyes is H54.0-.\n#### b. Glaucoma"),  # added, moved
+    ("## C. Doubt\nA diagnosis", "A diagnosis"),  # removed, its text goes to the section before
+]
+
+
+@pytest.fixture(scope="module")
+def next_year(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    text = document.sample_text()
+    for old, new in EDITS:
+        assert text.count(old) == 1
+        text = text.replace(old, new)
+    out = tmp_path_factory.mktemp("next")
+    parse.make(document.write_sample(out / "next.pdf", text), out)
+    return out / "fy2026"
+
+
+def test_added_removed_moved_and_changed(sample_folder, next_year):
+    found = diff.between(sample_folder, next_year)
+    assert (found.year_before, found.year_after) == (2025, 2026)
+    assert [entry.id for entry in found.added] == ["I.C.7.a"]
+    assert [entry.id for entry in found.removed] == ["II.C"]
+    assert [(change.before, change.after) for change in found.moved] == [("I.C.7.a", "I.C.7.b")]
+    assert [change.after for change in found.changed] == ["front", "II.B", "III.A"]
+    assert found.unchanged == 86
+
+
+def test_a_year_is_as_it_was_against_itself(sample_folder):
+    found = diff.between(sample_folder, sample_folder)
+    assert (found.added, found.removed, found.moved, found.changed, found.unchanged) == ([], [], [], [], 91)
+
+
+def test_markdown_strikes_what_is_gone_and_bolds_what_is_new(sample_folder, next_year):
+    result = CliRunner().invoke(guidelines, ["diff", str(sample_folder), str(next_year)])
+    assert result.stdout.startswith("# ICD-10-CM guidelines: FY2025 → FY2026\n")
+    assert "### III.A Earlier conditions\n\nWhat is over ~~and no longer matters~~ is left out.\n" in result.stdout
+    assert "### I.C.7.a → I.C.7.b Glaucoma" in result.stdout
+
+
+def test_json_holds_the_same(sample_folder, next_year):
+    result = CliRunner().invoke(guidelines, ["diff", str(sample_folder), str(next_year), "--format", "json"])
+    found = json.loads(result.stdout)
+    assert found["added"] == [
+        {"id": "I.C.7.a", "title": "Blindness", "text": "Blindness of both eyes is H54.0-."},
+    ]
+
+
+def test_a_folder_that_holds_no_year_is_refused(sample_folder, tmp_path):
+    with pytest.raises(DeepicdError, match="holds no parsed guidelines"):
+        diff.between(sample_folder, tmp_path)

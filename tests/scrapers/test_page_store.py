@@ -1,0 +1,38 @@
+"""The file of pages: what goes in comes out; what is no such file is refused."""
+
+import pytest
+
+from deepicd.errors import DeepicdError
+from deepicd.icd10cm import Code
+from scrapers import page_store
+from scrapers.page_store import Failure, Page
+
+PAGE = Page("http://x/a00-0", 200, "2025-11-03T09:12:44+00:00", "iso-8859-1", False, "<p>Übel</p>".encode("latin-1"))
+
+
+def test_a_page_comes_out_as_it_went_in_and_stays(tmp_path):
+    with page_store.opened(tmp_path / "pages.sqlite") as pages:
+        pages.put(Code("A000"), PAGE)
+    with page_store.opened(tmp_path / "pages.sqlite") as pages:
+        assert pages.page(Code("A000")) == PAGE
+        assert pages.codes() == {Code("A000")}
+        assert pages.page(Code("A001")) is None
+
+
+def test_the_html_is_decoded_as_the_server_encoded_it_and_bad_bytes_are_marked():
+    assert PAGE.html == "<p>Übel</p>"
+    assert Page("", 200, "", "utf-8", False, b"\xfcbel").html == "\ufffdbel"
+
+
+def test_a_failure_is_no_page_and_is_forgotten_before_the_next_crawl(tmp_path):
+    with page_store.opened(tmp_path / "pages.sqlite") as pages:
+        pages.fail(Code("A000"), Failure("http://x/a00-0", 503, "HTTP status 503"))
+        assert (pages.answered(), pages.codes()) == (1, set())
+        pages.forget_failures()
+        assert pages.failure(Code("A000")) is None
+
+
+def test_a_file_of_another_kind_is_refused(tmp_path):
+    (tmp_path / "pages.sqlite").write_text("no database " * 100)
+    with pytest.raises(DeepicdError, match="is not the cache of a crawl"), page_store.opened(tmp_path / "pages.sqlite"):
+        pass

@@ -1,0 +1,97 @@
+"""The judge while training runs: asked side by side, never in the way."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from openai_server import MODEL, StandIn, hang, openai_server, status
+
+from deepicd.answer_form import write_answer
+from deepicd.errors import DeepicdError
+from deepicd.icd10cm import Code
+from train.rewards.judge import BROKEN, Judge, judge
+from train.rewards.verl import compute_score
+
+NOTE = "Dyspnea since Monday."
+
+
+@pytest.fixture
+def server() -> Iterator[StandIn]:
+    with openai_server() as stand_in:
+        yield stand_in
+
+
+def made(server: StandIn, **fields: Any) -> Judge:
+    return judge({"model": MODEL, "base_url": server.url, "timeout": 5.0, **fields})
+
+
+def answers(number: int, code: str = "I5021") -> list[str]:
+    return [write_answer(f"Crackles, {n} of them.", Code(code)) for n in range(number)]
+
+
+def test_answers_are_judged_side_by_side_and_once(server: StandIn) -> None:
+    server.delay = 0.1
+    ours = made(server)
+    texts = [*answers(24), *answers(24), "no form"]
+    assert ours.scores([NOTE] * 49, texts) == [4] * 48 + [None]
+    assert len(server.asked) == 24
+    assert server.most_at_once > 8
+    assert not ours.missed
+
+
+def test_the_judge_is_told_of_the_predicted_code_and_asked_for_json(server: StandIn) -> None:
+    made(server).scores([NOTE], answers(1, "J189"))
+    prompt = server.asked[0]["messages"][1]["content"]
+    assert "J18.9: Pneumonia, unspecified organism" in prompt
+    assert NOTE in prompt and "Crackles, 0 of them." in prompt
+    assert server.asked[0]["response_format"]["type"] == "json_schema"
+    assert server.asked[0]["temperature"] == 0.0
+
+
+def test_a_judge_that_fails_costs_its_score_and_a_line(server: StandIn, capfd: pytest.CaptureFixture[str]) -> None:
+    server.faults = [status(400)]
+    ours = made(server, in_flight=1)
+    assert ours.scores([NOTE] * 3, answers(3)) == [None, 4, 4]
+    assert ours.missed.total() == 1
+    assert "The judge gave no score for 1 answers so far (The server at" in capfd.readouterr().err
+    assert ours.scores([NOTE], answers(1)) == [4]  # what was missed is asked for again
+
+
+def test_rubbish_in_place_of_a_score_is_none(server: StandIn) -> None:
+    server.completion = lambda body: {"choices": [{"message": {"content": "[" * 100_000}}]}  # type: ignore[method-assign]
+    assert made(server).scores([NOTE] * 2, answers(2)) == [None, None]
+
+
+def test_a_dead_judge_costs_one_timeout_and_not_one_for_each_answer(server: StandIn) -> None:
+    server.always = hang(30)
+    ours = made(server, timeout=0.5, in_flight=8)
+    began = time.monotonic()
+    assert ours.scores([NOTE] * 200, answers(200)) == [None] * 200
+    assert time.monotonic() - began < 5
+    assert ours.missed["no answer within 0.5 seconds"] <= BROKEN + 8
+    assert ours.missed["not asked: it failed too often just before"] >= 200 - BROKEN - 8
+
+
+def test_a_judge_that_is_not_there_is_told_before_training(server: StandIn) -> None:
+    made(server).check()
+    with pytest.raises(DeepicdError, match=r"has no model 'another'"):
+        made(server, model="another").check()
+    with pytest.raises(DeepicdError, match="no server answers") as error:
+        judge({"model": "m", "base_url": "http://127.0.0.1:9/v1"}).check()
+    assert error.value.advice == "Start it, for instance: vllm serve m --port 9"
+    with pytest.raises(DeepicdError, match="server of its own"):
+        judge({"model": "m"})
+
+
+def test_credentialed_notes_go_to_no_judge_elsewhere() -> None:
+    with pytest.raises(DeepicdError, match="nothing was sent"):
+        judge({"model": "m", "base_url": "https://8.8.8.8/v1"})
+    judge({"model": "m", "base_url": "https://8.8.8.8/v1", "origin": "synthetic"}).close()
+
+
+def test_verl_gets_the_judges_part_of_the_score(server: StandIn) -> None:
+    fields = {"judge": 0.8, "judge_model": MODEL, "judge_base_url": server.url}
+    found = compute_score("mimic-reason", answers(1)[0], "I5021", {"note": NOTE}, **fields)
+    assert found == {"score": 6 + 3.2, "form": 1.0, "outcome": 5.0, "judge": 3.2, "judged": 1.0}
+    assert compute_score("mimic-reason", "no", "I5021", {"note": NOTE}, **fields)["judge"] == 0.0

@@ -1,0 +1,194 @@
+"""What answers earn."""
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deepicd.answer_form import write_answer
+from deepicd.errors import DeepicdError
+from deepicd.icd10cm import Code
+from train.rewards import score, trl
+from train.rewards.outcome import OUTCOMES
+from train.rewards.verl import compute_score
+
+CODES = st.from_regex(r"[A-Z][0-9][0-9AB][0-9A-Z]{0,4}", fullmatch=True)
+VARIANTS = ["default", "paper", "authors"]
+PIECES = ["<think>", "</think>", "<diagnosis>", "</diagnosis>", "<", ">", "I50.21", "I10", "İ10", "\0", "\ud800", " "]
+HOSTILE = st.one_of(st.text(), st.lists(st.one_of(st.sampled_from(PIECES), st.text(max_size=3))).map("".join))
+
+
+def earns(text: str | None, truth: str = "I5021", variant: str = "default", **fields: Any) -> float:
+    return score.score([text], [truth], score.scheme(variant, **fields))[0].total
+
+
+def answer(code: str) -> str:
+    return f"<think>Crackles at both bases.</think><diagnosis>{code}</diagnosis>"
+
+
+@pytest.mark.parametrize(
+    ("text", "default", "paper", "authors"),
+    [
+        (answer("I5021"), 6.0, 5.0, 76.0),
+        (answer("I50.21"), 6.0, 4.0, 60.0),  # no dot in the paper's pattern; its outcome compares texts
+        (answer("I5023"), 3.8, 3.8, 43.0),
+        (answer("I10"), 1.2, 2.2, 4.0),
+        (answer("J189"), 1.0, 3.0, 0.0),  # equation 1 pays no overlap 2
+        (answer("I5021XX"), 5.0, 5.0, 61.0),  # longer than the true code
+        ("", 0.0, 0.0, -5.0),
+        ("I5021", 0.0, 0.0, -1.0),
+        ("<think>Crackles.</think>", 0.0, 0.0, -1.0),
+        (answer("I5021") * 2, 0.0, 4.0, 74.0),
+        ("<think>a</think>" + answer("I5021"), 0.0, 4.0, 74.0),
+        ("<diagnosis>I5021</diagnosis><think>a</think>", 0.0, 5.0, 76.0),  # nobody's letter forbids the order
+        ("<think></think><diagnosis>I5021</diagnosis>", 0.0, 4.0, 75.0),
+    ],
+)
+def test_each_variant_pays_what_its_source_says(text: str, default: float, paper: float, authors: float) -> None:
+    assert [round(earns(text, variant=variant), 9) for variant in VARIANTS] == [default, paper, authors]
+
+
+@pytest.mark.parametrize("code", ["C7A8", "M1A9XX0", "Z3A08", "O9A12", "D3A00", "C4A0", "C7B1"])
+def test_a_third_character_that_is_a_letter_costs_nothing_by_default(code: str) -> None:
+    paid = {variant: score.score([answer(code)], [code], score.scheme(variant))[0] for variant in VARIANTS}
+    assert paid["default"].form == 1.0
+    assert paid["paper"].form == paid["authors"].form == 0.0
+
+
+@given(CODES, st.data())
+def test_a_longer_correct_prefix_never_pays_less(truth: str, data: st.DataObject) -> None:
+    """Whatever stands behind the prefix, as long as it is wrong."""
+    shorter, longer = sorted(data.draw(st.tuples(st.integers(0, len(truth)), st.integers(0, len(truth)))))
+    tails = st.text("0123456789ABXY", max_size=4)
+    one, other = truth[:shorter] + data.draw(tails), truth[:longer] + data.draw(tails)
+    overlaps = [len([1 for n in range(1, len(truth) + 1) if guess[:n] == truth[:n]]) for guess in (one, other)]
+    for variant in ("default", "authors"):
+        paid = [OUTCOMES[variant](guess, truth) for guess in (one, other)]  # type: ignore[index]
+        assert overlaps[0] >= overlaps[1] or paid[0] <= paid[1]
+
+
+@given(CODES, CODES)
+def test_nothing_earns_more_than_the_true_code(truth: str, other: str) -> None:
+    for variant in ("default", "authors"):
+        gold, guess = (earns(answer(code), truth, variant) for code in (truth, other))
+        assert guess < gold or other == truth
+
+
+def test_the_letter_of_the_equation_pays_a_wrong_code_more_than_a_half_right_one() -> None:
+    assert earns(answer("J189"), variant="paper") > earns(answer("I469"), variant="paper")
+    assert earns(answer("J189")) < earns(answer("I469")) < earns(answer("I509"))
+
+
+@given(HOSTILE, st.one_of(CODES, st.text(max_size=9)), st.sampled_from(VARIANTS))
+def test_no_text_makes_a_reward_raise(text: str, truth: str, variant: str) -> None:
+    scheme = score.scheme(variant, length=1, repetition=1, opening="<think>")
+    paid = score.score([text], [truth], scheme)[0]
+    assert paid.total == paid.total and abs(paid.total) < 120
+    assert compute_score("mimic-reason", text, truth, None, variant=variant)["score"] == earns(text, truth, variant)
+    several = score.score([text], [[truth, "I10"]], score.scheme(several=True))[0]
+    assert 0 <= several.total <= 8
+
+
+def test_what_opened_the_turn_is_put_back() -> None:
+    rest = answer("I5021").removeprefix("<think>")
+    assert earns(rest) == 0.0
+    assert earns(rest, opening="<think>") == 6.0
+    assert earns("", variant="authors", opening="<think>") == -5.0
+
+
+def test_an_ablation_leaves_its_part_out() -> None:
+    assert earns(answer("I5021"), outcome=0) == 1.0
+    assert earns(answer("I5021"), form=0) == 5.0
+    assert earns("So: <diagnosis>I5021</diagnosis>", form=0) == 5.0  # without a form to keep, a code is a code
+
+
+def test_several_codes_are_paid_in_any_order_and_lists_of_guesses_are_not() -> None:
+    scheme = score.scheme(several=True)
+
+    def paid(*codes: str) -> float:
+        text = "".join(write_answer("Reasons.", Code(code)) for code in codes)
+        return score.score([text], [["I5021", "E119"]], scheme)[0].total
+
+    assert paid("E119", "I5021") == paid("I5021", "E119") == 5.5
+    assert paid("I5021") == 3.5
+    assert paid("I5021", "I5021") == 3.5
+    assert paid("I5021", "E119", *["J189", "N390", "K219", "R079"] * 10) < 1.3
+    assert score.score([write_answer("Reasons.", Code("I5021"))], ["I50.21"], scheme)[0].total == 6.0
+
+
+def test_length_and_loops_cost_only_when_asked_to() -> None:
+    long = answer("I5021").replace("Crackles", "one two three four five six " * 200)
+    assert earns(long) == 6.0
+    assert earns(long, length=2) == 4.0
+    assert 5.0 < earns(long, repetition=1) + 1 < 5.1 + 1
+    assert earns(long, length=1, length_from=1000, length_to=2000) == pytest.approx(6 - 0.2, abs=0.01)
+
+
+def test_a_judge_without_a_score_is_neutral_and_one_without_a_trace_is_not_asked() -> None:
+    scheme = score.scheme("authors", judge=0.8)
+    texts = [answer("I5021"), answer("I5021"), answer("C7A8"), "I5021", f"{answer('I5021')} I am certain."]
+    paid = score.score(texts, ["I5021"] * 5, scheme, judged=[5, None, 4, None, None])
+    assert [reward.judge for reward in paid] == [4.0, pytest.approx(2.4), pytest.approx(3.2), None, None]
+    assert paid[2].form == 0.0  # by the pattern of the paper; its trace is judged all the same
+    assert paid[4].form == 1.0
+
+
+def test_a_misspelt_weight_is_named_with_its_nearest() -> None:
+    with pytest.raises(DeepicdError, match="no field 'repetion'") as error:
+        score.scheme(repetion=1)
+    assert "Did you mean repetition?" in error.value.advice
+    with pytest.raises(DeepicdError, match="variant is 'authers'"):
+        score.scheme("authers")
+    with pytest.raises(DeepicdError, match="without a judge"):
+        score.scheme(several=True, judge=1)
+
+
+def test_trl_gets_a_function_for_each_part_and_their_sum_is_the_reward() -> None:
+    scheme = score.scheme(length=1, judge=0.5)
+    asked = []
+
+    def judge(notes: Any, texts: Any) -> list[int | None]:
+        asked.append((notes, texts))
+        return [4, None]
+
+    completions = [[{"role": "assistant", "content": answer("I5021")}], [{"role": "assistant", "content": "no"}]]
+    columns = {
+        "reward_model": [{"style": "rule", "ground_truth": "I5021"}] * 2,
+        "extra_info": [{"note": "Dyspnea."}] * 2,
+        "data_source": ["mimic-reason"] * 2,
+    }
+    functions = trl.functions(scheme, judge)
+    assert [function.__name__ for function in functions] == ["form", "outcome", "length", "judge"]
+    paid = [function(prompts=["p"] * 2, completions=completions, **columns) for function in functions]
+    assert [sum(part or 0 for part in parts) for parts in zip(*paid, strict=True)] == [8.0, 0.0]
+    assert asked == [(["Dyspnea."] * 2, [answer("I5021"), "no"])]
+
+
+def test_verl_gets_the_score_and_numbers_only() -> None:
+    found = compute_score("mimic-reason", answer("I5023"), "I5021", {"note": "Dyspnea."}, variant="authors")
+    assert found == {"score": 43.0, "form": 1.0, "outcome": 42.0}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_hostile_megabyte_is_scored_in_passing(variant: str) -> None:
+    scheme = score.scheme(variant, repetition=1, length=1)
+    pair = "<think>a</think><diagnosis>I10</diagnosis>"
+    for text in ("<" * 2**20, "<think>" * 2**17, pair * 2**14, "<diagnosis>" * 2**16, "I10 " * 2**18):
+        assert score.score([text], ["I5021"], scheme)[0].total < 2 or variant != "default"
+    assert score.score([pair * 2**14], ["I5021"], score.scheme(several=True))[0].total < 1.1
+
+
+def test_rewards_load_no_table_and_no_heavy_library() -> None:
+    heavy = ["torch", "simple_icd_10_cm", "numpy", "pyarrow", "httpx", "matplotlib", "datasets", "rich"]
+    script = f"""
+import sys
+from train.rewards import trl, verl
+paid = verl.compute_score("mimic-reason", {answer("I5023")!r}, "I5021", None)
+assert paid["score"] == 3.8, paid
+sys.exit(", ".join(set({heavy!r}) & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.stderr.strip() == ""

@@ -1,0 +1,129 @@
+"""GRPO: the model answers each prompt several times, and learns from which of its answers earn more than the others.
+
+One step: 64 prompts × 8 answers (DeepICD-R1). verl does it on GPUs and nodes, TRL on one device; recipe, dataset,
+rewards and guard rails are the same. Prompts over `max_prompt` tokens are counted before anything starts and left out.
+The judge is asked whether it is there. Killed at any moment, the same command goes on from the last checkpoint.
+
+Run: deepicd train grpo --dataset out/dataset --recipe grpo-7b --model out/sft-7b/model out/grpo-7b
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+from deepicd import records
+from deepicd.errors import DeepicdError
+from train import base_model, launch
+from train.base_model import Base
+from train.config import Grpo
+from train.data import Corpus, corpus
+from train.grpo import monitor
+from train.grpo.step_log import StepLog
+from train.rewards.judge import judge
+from train.run_folder import Workshop, workshop
+from train.token_lengths import Lengths
+
+COMMAND = "train grpo"
+
+
+@dataclass(frozen=True)
+class Readied:
+    """What a run needs, looked at before any weight is loaded."""
+
+    recipe: Grpo
+    corpus: Corpus
+    base: Base
+    prompts: Lengths
+    fitting: list[int]
+    """Places of the prompts that are not too long."""
+
+    @property
+    def steps(self) -> int:
+        """Rounds of answers; a last batch that is not full is left out, as verl does."""
+        return self.recipe.max_steps or max(1, int(self.prompts.kept // self.recipe.batch * self.recipe.epochs))
+
+    @property
+    def updates(self) -> int:
+        """Of the weights: several a step where mini-batches are smaller than batches."""
+        return self.steps * self.recipe.batch // self.recipe.mini_batch
+
+    @property
+    def epochs(self) -> int:
+        """Passes over the prompts that this takes, the last one perhaps in part."""
+        return ceil(self.steps / max(1, self.prompts.kept // self.recipe.batch))
+
+    @property
+    def plan(self) -> records.Plan:
+        inputs = {"dataset": self.corpus.part} | ({"model": self.base.folder} if self.base.folder else {})
+        return records.plan_run(COMMAND, options=self.recipe.options | self.base.named, inputs=inputs)
+
+    def __str__(self) -> str:
+        recipe = self.recipe
+        paid = {name: getattr(recipe, f"{name}_weight") for name in PARTS}
+        lines = [
+            f"prompts: {self.prompts}",
+            f"{self.steps:,} steps of {recipe.batch} prompts × {recipe.rollouts} answers, up to {recipe.max_response:,}"
+            f" tokens each, by {recipe.backend} from {recipe.model}",
+            f"paid ({recipe.reward}): {', '.join(f'{name} × {weight:g}' for name, weight in paid.items() if weight)}",
+        ]
+        return "\n".join(lines)
+
+
+PARTS = ("form", "outcome", "length", "repetition", "judge")
+
+
+def readied(dataset: str, recipe: Grpo, *, hardware: bool = True) -> Readied:
+    """Check everything, and count what is too long. Raises DeepicdError for what would fail later."""
+    launch.check_installed("torch", "transformers", recipe.backend, *(["vllm"] if recipe.rollout == "vllm" else []))
+    if hardware:
+        base_model.check_hardware(recipe)
+    found = corpus(dataset, "grpo")
+    base = base_model.found(recipe)
+    texts = [base.chat.prompt(prompt) for prompt in found.rows("train")["prompt"]]
+    tokens = [len(base.chat.ids(text)) for text in texts]
+    lengths = Lengths.of(tokens, recipe.max_prompt)
+    if lengths.kept < recipe.batch:
+        raise DeepicdError(
+            f"{lengths.kept:,} prompts of at most {recipe.max_prompt:,} tokens make no batch of {recipe.batch}.",
+            "Raise max_prompt, lower batch, or train on more rows.",
+        )
+    fitting = [place for place, number in enumerate(tokens) if number <= recipe.max_prompt]
+    return Readied(recipe, found, base, lengths, fitting)
+
+
+def described(ready: Readied) -> str:
+    """The plan, and verl's whole configuration for it, composed and checked by verl."""
+    if ready.recipe.backend == "trl":
+        return str(ready)
+    from train.grpo.verl_config import composed
+
+    return f"{ready}\n\n{composed(ready, Path('OUT').absolute())}"
+
+
+def train(dataset: str, recipe: Grpo, out: Path, *, overwrite: bool = False) -> records.Record:
+    """Train a model into OUT/model. Does nothing where OUT holds this very run."""
+    ready = readied(dataset, recipe)
+    plan = ready.plan
+    if not overwrite and (done := records.find_finished(out, plan)):
+        return done
+    if recipe.judge_weight:
+        asked = judge(recipe.judge, ready.corpus.origin)
+        asked.check()
+        asked.close()
+    module = import_module("train.grpo.trl" if recipe.backend == "trl" else "train.grpo.verl")
+    fit: Callable[[Readied, Workshop], dict[str, Any]] = module.fit
+    with workshop(out, plan, ready.corpus.origin, overwrite=overwrite) as shop:
+        told = fit(ready, shop)
+        reports = StepLog(shop.run.folder).reports()
+        shop.run.counts |= {
+            "rows": {"train": ready.prompts.kept},
+            "left_out": {"prompt too long": ready.prompts.over},
+            "lengths": {"train": ready.prompts.record},
+            "steps": ready.steps,
+            **monitor.summary(reports),
+            **told,
+        }
+    return shop.run.record

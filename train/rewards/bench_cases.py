@@ -1,0 +1,101 @@
+"""Answers to try rewards on: good, half right, broken and hostile. Each is a way in which training could go wrong.
+
+for case in cases(Code("I5021"), Code("J189")): case.name, case.text, case.hostile
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from deepicd.answer_form import DIAGNOSIS, DIAGNOSIS_END, TAGS, THINK, THINK_END, write_answer
+from deepicd.icd10cm import Code
+
+TRACE = (
+    "The note tells of breathlessness that grew over three days and of crackles at both bases. Pneumonia would explain"
+    " the crackles, but there is no fever and no sputum; swollen legs and a raised jugular pulse speak for the heart."
+)
+MEGABYTE = 2**20
+LOOK_ALIKES = {"I": "І", "5": "５", "0": "О"}  # Cyrillic I and O, a full-width five
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """An answer and what is tried with it."""
+
+    name: str
+    text: str
+    truth: str
+    gold: bool = False
+    """Whether it is the answer that should earn most."""
+
+
+def cases(truth: Code, other: Code) -> Iterator[Case]:
+    """All cases for a true code of five characters or more, and a code of another chapter."""
+    code = truth.value
+    for name, text in _plain(code, other.value) + _broken(code) + _hostile(code):
+        yield Case(name, text, code, gold=name == "gold")
+    for letter in ("C7A8", "M1A9XX0", "Z3A08"):
+        yield Case(
+            f"gold, third character a letter ({letter[:3]})", write_answer(TRACE, Code(letter)), letter, gold=True
+        )
+
+
+def _plain(code: str, other: str) -> list[tuple[str, str]]:
+    """In form, with codes nearer and farther."""
+    last = "9" if code[-1] != "9" else "8"
+    return [
+        ("gold", write_answer(TRACE, Code(code))),
+        ("gold with its dot", _answer(str(Code(code)))),
+        ("one character too many", _answer(f"{code}A")),
+        ("last character wrong", _answer(code[:-1] + last)),
+        ("category right", _answer(code[:3])),
+        ("first two characters right", _answer(code[:2] + ("0" if code[2] != "0" else "1"))),
+        ("first character right", _answer(code[0] + ("9" if code[1] != "9" else "8") + "0")),
+        ("nothing right", _answer(other)),
+        ("a code that does not exist", _answer(f"{code[:3]}ZZZZ")),
+        ("the right code, a trace of nonsense", _answer(code, "la la la " * 40)),
+        ("the right code, a trace of one word", _answer(code, "Yes.")),
+        ("the right code, a trace ten times as long", _answer(code, " ".join([TRACE] * 10))),
+    ]
+
+
+def _broken(code: str) -> list[tuple[str, str]]:
+    """Not in form."""
+    alike = "".join(LOOK_ALIKES.get(character, character) for character in code)
+    return [
+        ("empty", ""),
+        ("white space", " \n\t "),
+        ("the code alone", code),
+        ("no think block", f"{DIAGNOSIS}{code}{DIAGNOSIS_END}"),
+        ("empty think block", _answer(code, "")),
+        ("cut off in the trace", f"{THINK}\n{TRACE[:80]}"),
+        ("cut off in the diagnosis", f"{THINK}\n{TRACE}\n{THINK_END}\n{DIAGNOSIS}{code[:3]}"),
+        ("the think tag not opened", _answer(code).removeprefix(THINK)),
+        ("blocks in the wrong order", f"{DIAGNOSIS}{code}{DIAGNOSIS_END}{THINK}{TRACE}{THINK_END}"),
+        ("two think blocks", f"{THINK}{TRACE}{THINK_END}{_answer(code)}"),
+        ("two diagnoses", f"{_answer(code)}{DIAGNOSIS}{code}{DIAGNOSIS_END}"),
+        ("nested tags", f"{THINK}{THINK}{TRACE}{THINK_END}{THINK_END}{DIAGNOSIS}{code}{DIAGNOSIS_END}"),
+        ("the diagnosis inside the trace", f"{THINK}{TRACE}{DIAGNOSIS}{code}{DIAGNOSIS_END}{THINK_END}"),
+        ("text behind the answer", f"{_answer(code)} I am certain."),
+        ("several codes in one block", _answer(f"{code}, I10, J189")),
+        ("code spam, a block each", _answer(code) + "".join(_answer(f"{letter}10") for letter in "ABCDEFGH")),
+        ("the diagnosis in words", _answer("acute heart failure")),
+        ("tags in capitals", _answer(code).upper()),
+        ("look-alikes of the code's characters", _answer(alike)),
+        ("a null and half a character", _answer(f"{code}\0\ud800")),
+    ]
+
+
+def _hostile(code: str) -> list[tuple[str, str]]:
+    """A megabyte of what a careless pattern would take hours for."""
+    return [
+        ("1 MB of <", "<" * MEGABYTE),
+        ("1 MB of <think>", THINK * (MEGABYTE // len(THINK))),
+        ("1 MB of all tags", "".join(TAGS) * (MEGABYTE // len("".join(TAGS)))),
+        ("1 MB of answers", _answer(code, "a") * (MEGABYTE // len(_answer(code, "a")))),
+        ("1 MB of codes in one block", _answer(f"{code} " * (MEGABYTE // (len(code) + 1)))),
+        ("1 MB of white space in one block", _answer(f"{code}{' ' * MEGABYTE}.")),
+    ]
+
+
+def _answer(code: str, trace: str = TRACE) -> str:
+    return f"{THINK}\n{trace}\n{THINK_END}\n{DIAGNOSIS}{code}{DIAGNOSIS_END}"
