@@ -1,20 +1,22 @@
-"""The roof: `deepicd STAGE …`. Each stage's command lives in its own folder and is imported when it is called.
+"""The command line, `deepicd COMMAND …`. Each command is defined in its stage's folder and imported when it is called.
 
-The first lines of help stand here, so that `deepicd --help` reads no stage at all and answers at once.
+The summary line of each is written here, so that `deepicd --help` imports no stage and answers at once.
 """
 
 import gc
+import logging
 import signal
 import sys
+from collections.abc import Callable
 from importlib import import_module
 from typing import NoReturn
 
 import click
 
-from deepicd import __version__
+from deepicd import __version__, log
 from deepicd.errors import DeepicdError
 
-# name → (module:function, line of help), in the order in which data flows
+# name → (module:function, summary), in the order in which data flows
 COMMANDS = {
     "demo": ("deepicd.demo:demo", "The whole chain on made-up records, one command."),
     "doctor": ("builders.doctor:doctor", "What is here, what is missing, what to do about it."),
@@ -37,14 +39,14 @@ COMMANDS = {
     "publish": ("cards.hub.commands:publish", "Cards, recipe, rows or resources → Hugging Face Hub."),
     "retract": ("cards.hub.commands:retract", "A published repository → private."),
 }
-COLLECTED_AFTER = 100_000
-"""New objects between two searches for cycles. Rows come by the hundred thousand and are in none: with Python's 700,
-a twentieth of a build went into searching."""
-OURS = {target.split(".")[0] for target, _ in COMMANDS.values()}
+GC_THRESHOLD = 100_000
+"""New objects between two searches for reference cycles. Rows come by the hundred thousand and are part of none: with
+Python's default of 700, a build spent a twentieth of its time searching."""
+PACKAGES = {target.split(".")[0] for target, _ in COMMANDS.values()}
 
 
-class Stages(click.Group):
-    """A click group that imports a command only to run it or to show its own help."""
+class LazyGroup(click.Group):
+    """A group that imports a command only to run it or to show its help."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -56,53 +58,91 @@ class Stages(click.Group):
         try:
             command: click.Command = getattr(import_module(module), function)
         except ModuleNotFoundError as error:
-            raise missing_library(error) from error
+            raise explain_missing_library(error) from error
+        add_log_options(command)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Stages"):
-            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
 
 
-@click.group(cls=Stages, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+def add_log_options(command: click.Command) -> None:
+    """Give a command, or each command of a group, the options that say how much is logged."""
+    if isinstance(command, click.Group):
+        for subcommand in command.commands.values():
+            add_log_options(subcommand)
+    elif not any(param.name == "log_level" for param in command.params):
+        command.params += make_log_options()
+
+
+def make_log_options() -> list[click.Parameter]:
+    """Return `-v`, `-q` and `--log-level`; of several the last one counts."""
+
+    def configure_when_given(level: str | None) -> Callable[[click.Context, click.Parameter, object], None]:
+        def callback(ctx: click.Context, param: click.Parameter, value: object) -> None:
+            if value:
+                log.configure(level or str(value), PACKAGES)
+
+        return callback
+
+    return [
+        click.Option(["-v", "--verbose"], is_flag=True, expose_value=False, callback=configure_when_given("DEBUG"),
+                     help="Also log details."),
+        click.Option(["-q", "--quiet"], is_flag=True, expose_value=False, callback=configure_when_given("WARNING"),
+                     help="Log warnings and errors only."),
+        click.Option(["--log-level"], type=click.Choice(log.LEVELS, case_sensitive=False), metavar="LEVEL",
+                     expose_value=False, callback=configure_when_given(None),
+                     help=f"{', '.join(log.LEVELS[:-1])} or {log.LEVELS[-1]}; INFO unless given."),
+    ]  # fmt: skip
+
+
+@click.group(
+    cls=LazyGroup,
+    params=make_log_options(),
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
 @click.version_option(__version__, prog_name="deepicd")
 def cli() -> None:
     """Regenerate MIMIC-Reason: from MIMIC-IV, gesund.bund.de and the CMS guidelines to a checked reasoning dataset.
 
-    Every stage reads files, writes files and leaves a run.json; it can be stopped and run again. To try it all:
+    Every stage reads files, writes files and leaves a run.json. You can stop it at any time and run it again. To try
+    all of them:
 
-        deepicd demo out/demo
+    \b
+    deepicd demo out/demo
     """
 
 
-def missing_library(error: ModuleNotFoundError) -> DeepicdError:
-    """What to say of an import that failed; a module of ours that is missing is no fault of the user's."""
-    if error.name is None or error.name.split(".")[0] in OURS:
+def explain_missing_library(error: ModuleNotFoundError) -> DeepicdError:
+    """Return the error to show for a package that is not installed. Raises `error` if the module is one of ours."""
+    if error.name is None or error.name.split(".")[0] in PACKAGES:
         raise error
     return DeepicdError(
-        f"This stage needs the Python package {error.name!r}, which is not installed here.",
-        "Install all stages' packages: pip install -c requirements/constraints.txt -e '.[all]'",
+        f"This command needs the Python package {error.name!r}, which is not installed.",
+        "Install the packages of all stages: pip install -c requirements/constraints.txt -e '.[all]'",
     )
 
 
 def main(args: list[str] | None = None) -> None:
-    """Run the command line and exit: 0 done, 1 an error that the message explains, 2 wrong usage, 130 stopped."""
-    gc.set_threshold(COLLECTED_AFTER)
-    signal.signal(signal.SIGTERM, _stop)  # what SLURM and systemd send; cleaned up after like Ctrl-C
+    """Run the command line and exit: 0 success, 1 an error that the message explains, 2 wrong usage, 130 stopped."""
+    gc.set_threshold(GC_THRESHOLD)
+    log.configure(logging.INFO, PACKAGES)
+    signal.signal(signal.SIGTERM, _stop)  # sent by SLURM and systemd; cleaned up after like Ctrl-C
     try:
         cli.main(args=args, prog_name="deepicd", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
     except DeepicdError as error:
-        _fail(str(error))
+        _exit_with_error(str(error))
     except ModuleNotFoundError as error:
-        _fail(str(missing_library(error)))
-    except OSError as error:  # a full disk, a folder without permission: the user's to mend, so no traceback
-        named = f": {error.filename}" if error.filename else ""
-        _fail(f"{error.strerror or error}{named}.\nMend that and run the same command again.")
+        _exit_with_error(str(explain_missing_library(error)))
+    except OSError as error:  # a full disk, a folder without permission: for the user to fix, so no traceback
+        path = f": {error.filename}" if error.filename else ""
+        _exit_with_error(f"{error.strerror or error}{path}.\nFix this, then rerun the command.")
     except (KeyboardInterrupt, click.Abort):
-        click.echo("Stopped. The same command goes on from what is finished.", err=True)
+        click.echo("Stopped. Rerun the command to continue from what is finished.", err=True)
         sys.exit(130)
 
 
@@ -110,6 +150,6 @@ def _stop(*_: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _fail(message: str) -> None:
+def _exit_with_error(message: str) -> NoReturn:
     click.echo(f"Error: {message}", err=True)
     sys.exit(1)

@@ -1,74 +1,203 @@
-"""Progress on stderr: a bar on a terminal, a plain line every ten seconds in a log. Data goes to stdout, never here."""
+"""Messages and progress on stderr. Results go to stdout, never here.
 
+    logger = logging.getLogger(__name__)      # at the top of a module; a library logs and never prints
+    logger.info("Kept %s of %s rows.", kept, total)
+
+    with track_progress("notes read", total=331_793) as advance:
+        advance(4096)
+
+A message carries counts and reasons only: never a note, a row or an id of a credentialed record.
+"""
+
+import logging
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
-LINE_EVERY = 10.0  # seconds between two lines in a log
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.logging import RichHandler
+
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+LINE_EVERY = 10.0  # seconds between two progress lines where there is no terminal
+RUN_LOG = "run.log"
+
+
+class _MessageFormatter(logging.Formatter):
+    """The message alone; warnings and errors say which they are."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        return f"{record.levelname.capitalize()}: {text}" if record.levelno >= logging.WARNING else text
+
+
+class _StderrHandler(logging.Handler):
+    """Plain lines on stderr, or Rich's on a terminal, where they stay above a progress bar.
+
+    Rich is imported with the first message and stderr is looked up for each: a test may have replaced it.
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            if sys.stderr.isatty():
+                _rich_handler().emit(record)
+            else:
+                print(self.format(record), file=sys.stderr, flush=True)
+        except Exception:  # noqa: BLE001 — a message that cannot be shown must not end the run
+            self.handleError(record)
+
+
+@lru_cache(maxsize=1)
+def _console() -> "Console":
+    """Return the console that messages and progress bars share; two would overwrite each other's lines."""
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
+@lru_cache(maxsize=1)
+def _rich_handler() -> "RichHandler":
+    from rich.highlighter import NullHighlighter
+    from rich.logging import RichHandler
+
+    handler = RichHandler(
+        console=_console(), show_time=False, show_level=False, show_path=False,
+        highlighter=NullHighlighter(), keywords=[],
+    )  # fmt: skip
+    handler.setFormatter(_MessageFormatter())
+    return handler
+
+
+_STDERR = _StderrHandler()
+_STDERR.setFormatter(_MessageFormatter())
+
+
+def configure(level: int | str = logging.INFO, packages: Iterable[str] = ()) -> None:
+    """Show messages of `level` and above on stderr. A second call replaces the first.
+
+    `packages`: top-level packages that are part of this product. Messages of all others need to be warnings at least.
+    """
+    _STDERR.setLevel(level)
+    root = logging.getLogger()
+    root.setLevel(max(_STDERR.level, logging.WARNING))
+    if _STDERR not in root.handlers:
+        root.addHandler(_STDERR)
+    for package in ("deepicd", "__main__", *packages):
+        # never above INFO, which run.log has even where stderr is quiet
+        logging.getLogger(package).setLevel(min(_STDERR.level, logging.INFO))
+
+
+class _RunLogHandler(logging.Handler):
+    """Appends lines to a file once its folder exists; it keeps them until then, and never makes the folder."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(logging.INFO)
+        self.path = path
+        self._lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._lines.append(self.format(record) + "\n")
+            if self.path.parent.is_dir():
+                with self.path.open("a", encoding="utf-8") as file:
+                    file.writelines(self._lines)
+                self._lines.clear()
+        except Exception:  # noqa: BLE001 — a message that cannot be written must not end the run
+            self.handleError(record)
+
+
+@contextmanager
+def write_run_log(folder: Path) -> Iterator[None]:
+    """Also write messages from INFO on to FOLDER/run.log, with time stamps, after those of earlier runs.
+
+    A message before the folder exists is written with the first one after; a run that fails before leaves no folder.
+    """
+    handler = _RunLogHandler(folder / RUN_LOG)
+    formatter = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%SZ")
+    formatter.converter = time.gmtime
+    handler.setFormatter(formatter)
+    logging.getLogger().addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(handler)
+        handler.close()
 
 
 class Advance(Protocol):
-    """`n` more are done; `status` is what else is worth saying, and stays until another one comes."""
+    """Count `n` more as done; `status` is shown beside the count until another one replaces it."""
 
     def __call__(self, n: int, status: str = "") -> None: ...
 
 
 @contextmanager
 def track_progress(what: str, total: int | None = None) -> Iterator[Advance]:
-    """Yields `advance(n)`, or `advance(n, status)`.
+    """Show progress: a bar on a terminal, a line every `LINE_EVERY` seconds elsewhere, nothing with `--quiet`.
 
-    with progress("notes read", total=331_793) as advance:
-        advance(4096)
+    Yields `advance(n)`, or `advance(n, status)`.
     """
-    if sys.stderr.isatty():
-        from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeElapsedColumn,
-            TimeRemainingColumn,
-        )
+    if _STDERR.level > logging.INFO:
+        yield lambda n, status="": None
+    elif sys.stderr.isatty():
+        with _draw_bar(what, total) as advance:
+            yield advance
+    else:
+        yield _make_line_printer(what, total)
 
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[status]}", style="dim"),
-        )
-        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task(what, total=total, rate="", status="")
 
-            def advance_bar(n: int, status: str = "") -> None:
-                shown = bar.tasks[0]
-                rate = _rate(shown.completed + n, shown.elapsed or 0)
-                bar.update(task, advance=n, rate=rate, status=status or shown.fields["status"])
+@contextmanager
+def _draw_bar(what: str, total: int | None) -> Iterator[Advance]:
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
-            yield advance_bar
-        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[status]}", style="dim"),
+    )
+    with Progress(*columns, console=_console(), transient=True) as bar:
+        task = bar.add_task(what, total=total, rate="", status="")
 
-    done, said, started = 0, "", time.monotonic()
-    last = started
+        def advance(n: int, status: str = "") -> None:
+            current = bar.tasks[0]
+            rate = _format_rate(current.completed + n, current.elapsed or 0)
+            bar.update(task, advance=n, rate=rate, status=status or current.fields["status"])
 
-    def advance_line(n: int, status: str = "") -> None:
-        nonlocal done, said, last
-        done, said, now = done + n, status or said, time.monotonic()
-        if now - last >= LINE_EVERY:
-            last = now
-            line = _line(what, done, total, now - started)
-            print(f"{line}; {said}" if said else line, file=sys.stderr, flush=True)
+        yield advance
 
-    yield advance_line
+
+def _make_line_printer(what: str, total: int | None) -> Advance:
+    done, latest_status, started = 0, "", time.monotonic()
+    printed_at = started
+
+    def advance(n: int, status: str = "") -> None:
+        nonlocal done, latest_status, printed_at
+        done, latest_status, now = done + n, status or latest_status, time.monotonic()
+        if now - printed_at >= LINE_EVERY:
+            printed_at = now
+            line = _format_line(what, done, total, now - started)
+            print(f"{line}; {latest_status}" if latest_status else line, file=sys.stderr, flush=True)
+
+    return advance
 
 
 def format_duration(seconds: float) -> str:
-    """
+    """Return a duration in the largest unit that keeps it exact enough.
+
     >>> format_duration(45), format_duration(750), format_duration(16_817)
     ('45 seconds', '12 minutes', '4.7 hours')
     """
@@ -77,14 +206,14 @@ def format_duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"
 
 
-def _line(what: str, done: int, total: int | None, seconds: float) -> str:
+def _format_line(what: str, done: int, total: int | None, seconds: float) -> str:
     """'pages: 1,200 of 12,000, 10/s, 18 minutes left'."""
-    line = f"{what}: {done:,}{f' of {total:,}' if total else ''}, {_rate(done, seconds)}"
+    line = f"{what}: {done:,}{f' of {total:,}' if total else ''}, {_format_rate(done, seconds)}"
     if not total or not done:
         return line
     return f"{line}, {format_duration(max(0, total - done) * seconds / done)} left"
 
 
-def _rate(done: float, seconds: float) -> str:
+def _format_rate(done: float, seconds: float) -> str:
     rate = done / seconds if seconds else 0.0
     return f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s"

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from deepicd.errors import DeepicdError
+from deepicd.log import RUN_LOG
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -223,12 +224,12 @@ def _file_digest(path: Path, *_: int) -> str:
 
 
 def list_files(folder: Path) -> list[Path]:
-    """The files of a folder that count as its content, sorted: no run.json, nothing hidden."""
+    """The files of a folder that count as its content, sorted: no run.json, no run.log, nothing hidden."""
     return sorted(
         path
         for path in folder.rglob("*")
         if path.is_file()
-        and path.name != "run.json"
+        and path.name not in ("run.json", RUN_LOG)
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     )
 

@@ -1,11 +1,17 @@
 """The command line: exit codes, and messages instead of tracebacks."""
 
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 from cohorts import write_cohort
 from conftest import Deepicd
 from copies import discharge, stay, write_copy
+
+from deepicd import log
+from deepicd.cli import PACKAGES, add_log_options, cli
 
 
 @pytest.mark.parametrize(
@@ -86,3 +92,53 @@ def test_the_stages_after_the_cohort_run_from_the_command_line(deepicd: Deepicd,
     assert outcome.code == 0
     assert "Card of" in outcome.out
     assert (dataset / "README.md").is_file()
+
+
+def leaf_commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        if isinstance(command, click.Group):
+            yield from leaf_commands(command, (*path, name))
+        else:
+            yield (*path, name), command
+
+
+def test_every_command_takes_the_log_options_once() -> None:
+    commands = dict(leaf_commands(cli))
+    assert ("train", "sft") in commands and ("physionet", "fetch") in commands
+    for path, command in commands.items():
+        names = [name for param in command.params for name in param.opts]
+        assert [names.count(option) for option in ("-v", "--quiet", "--log-level")] == [1, 1, 1], path
+
+
+@pytest.mark.parametrize(
+    ("options", "lines"),
+    [
+        ([], ["message", "Warning: warning"]),
+        (["-v"], ["detail", "message", "Warning: warning"]),
+        (["-q"], ["Warning: warning"]),
+        (["--log-level", "error"], []),
+        (["-q", "--log-level", "debug"], ["detail", "message", "Warning: warning"]),
+    ],
+    ids=" ".join,
+)
+def test_log_options_say_what_stands_beside_the_result(
+    options: list[str], lines: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    @click.command()
+    def count() -> None:
+        logger = logging.getLogger("builders.count")
+        logger.debug("detail")
+        logger.info("message")
+        logger.warning("warning")
+        click.echo("42")
+
+    add_log_options(count)
+    log.configure("INFO", PACKAGES)
+    count.main(options, standalone_mode=False)
+    log.configure("INFO", PACKAGES)
+    printed = capsys.readouterr()
+    assert printed.out == "42\n"
+    assert printed.err.splitlines() == lines

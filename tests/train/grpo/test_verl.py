@@ -89,7 +89,7 @@ def test_a_stopped_run_goes_on_from_its_checkpoint(dataset: Path, tmp_path: Path
         time.sleep(0.2)
     stopped.send_signal(signal.SIGINT)
     _, told = stopped.communicate(timeout=120)
-    assert stopped.returncode == 130 and "goes on from what is finished" in told
+    assert stopped.returncode == 130 and "continue from what is finished" in told
     done = subprocess.run(script, check=False, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 0, done.stderr
     record = records.read(out)
