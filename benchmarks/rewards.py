@@ -85,35 +85,35 @@ def evaluation(texts: Sequence[str], truths: Sequence[str]) -> list[Comparison]:
     from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 
     from deepicd.icd10cm import Code
-    from train.evaluation.bootstrap import Sheet, samples
-    from train.evaluation.metrics import LEVELS, label
-    from train.evaluation.predictions import predicted
+    from train.evaluation.bootstrap import MetricVector, draw_samples
+    from train.evaluation.metrics import LEVELS, class_label
+    from train.evaluation.predictions import extract_code
 
     true = [Code(code) for code in truths]
-    given = [code if isinstance(code := predicted(text, "form"), Code) else None for text in texts]
+    given = [code if isinstance(code := extract_code(text, "form"), Code) else None for text in texts]
 
     def theirs() -> list[float]:
         found = []
         for name in LEVELS:
-            y_true = [label(name, code) for code in true]
-            y_pred = ["NIL" if code is None else label(name, code) for code in given]
+            y_true = [class_label(name, code) for code in true]
+            y_pred = ["NIL" if code is None else class_label(name, code) for code in given]
             macro = precision_recall_fscore_support(
                 y_true, y_pred, labels=sorted(set(y_true)), average="macro", zero_division=0
             )
             found += [*map(float, macro[:3]), float(accuracy_score(y_true, y_pred))]
         return found
 
-    sheet = Sheet(true, given)
+    sheet = MetricVector(true, given)
     ours = dict(zip(sheet.names, sheet.measure(), strict=True))
     shared = [ours[f"{name}.{metric}"] for name in LEVELS for metric in ("macro_precision", "macro_recall", "macro_f1",
                                                                         "accuracy")]  # fmt: skip
     assert max(abs(one - other) for one, other in zip(shared, theirs(), strict=True)) < 1e-12
     once = compare(
-        f"metrics of {len(true):,} predictions", lambda: timed(lambda: Sheet(true, given).measure()),
+        f"metrics of {len(true):,} predictions", lambda: timed(lambda: MetricVector(true, given).measure()),
         "scikit-learn, the same means", lambda: timed(theirs),
     )  # fmt: skip
     many = compare(
-        f"the same with {SAMPLES:,} bootstrap samples", lambda: timed(lambda: samples([sheet], SAMPLES, 42)),
+        f"the same with {SAMPLES:,} bootstrap samples", lambda: timed(lambda: draw_samples([sheet], SAMPLES, 42)),
         f"scikit-learn once, times {SAMPLES:,}", lambda: Cost(timed(theirs).seconds * SAMPLES, 0.0), rounds=1,
     )  # fmt: skip
     return [once, many]

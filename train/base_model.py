@@ -12,18 +12,18 @@ from typing import Any
 from deepicd import storage
 from deepicd.engines.shipped_model import resolve_path
 from deepicd.errors import DeepicdError
-from train.chat_template import Chat
-from train.config import Grpo, Recipe, Sft
+from train.chat_template import ChatTemplate
+from train.config import GrpoRecipe, Recipe, SftRecipe
 
 
 @dataclass(frozen=True)
-class Base:
+class PretrainedModel:
     path: str
     """A folder, or a name on the Hugging Face Hub."""
     revision: str | None
     commit: str
     """Of the files that were read; '' for a folder."""
-    chat: Chat
+    chat: ChatTemplate
     context: int
     """Tokens that the model reads at most; 0 where it does not say."""
 
@@ -41,7 +41,7 @@ class Base:
         return {"model": name, "model_commit": self.commit}
 
 
-def found(recipe: Recipe) -> Base:
+def find_base_model(recipe: Recipe) -> PretrainedModel:
     """The recipe's model. Raises DeepicdError."""
     from transformers import AutoConfig, AutoTokenizer
 
@@ -58,15 +58,15 @@ def found(recipe: Recipe) -> Base:
             " in for a gated one); a machine without network needs it in its cache.",
         ) from error
     context = int(getattr(config, "max_position_embeddings", 0) or 0)
-    wanted = recipe.max_length if isinstance(recipe, Sft) else recipe.max_prompt + recipe.max_response
+    wanted = recipe.max_length if isinstance(recipe, SftRecipe) else recipe.max_prompt + recipe.max_response
     if context and wanted > context:
-        fields = "max_length" if isinstance(recipe, Sft) else "max_prompt and max_response"
+        fields = "max_length" if isinstance(recipe, SftRecipe) else "max_prompt and max_response"
         raise DeepicdError(
             f"{recipe.model} reads {context:,} tokens at most, the recipe asks for {wanted:,}.",
             f"Lower {fields}, for instance with --set.",
         )
     commit = str(getattr(config, "_commit_hash", None) or "")
-    return Base(path, revision, commit, Chat.of(tokenizer, recipe.model), context)
+    return PretrainedModel(path, revision, commit, ChatTemplate.of(tokenizer, recipe.model), context)
 
 
 def check_hardware(recipe: Recipe) -> None:
@@ -74,26 +74,26 @@ def check_hardware(recipe: Recipe) -> None:
     import torch
 
     there = torch.cuda.device_count()
-    here = isinstance(recipe, Sft) or recipe.nodes == 1
+    here = isinstance(recipe, SftRecipe) or recipe.nodes == 1
     if recipe.hardware == "gpu" and here and there < recipe.devices:
         raise DeepicdError(
             f"The recipe {recipe.name} is for {recipe.devices} GPUs; this machine shows {there or 'none'}.",
             "Run it where they are, or set `devices` (--set devices=1). A CPU will do for tiny models only: --recipe"
-            f" {'tiny-grpo' if isinstance(recipe, Grpo) else 'tiny-sft'}.",
+            f" {'tiny-grpo' if isinstance(recipe, GrpoRecipe) else 'tiny-sft'}.",
         )
     if recipe.attention == "flash_attention_2" and find_spec("flash_attn") is None:
         raise DeepicdError(
             f"The recipe {recipe.name} asks for FlashAttention, and flash-attn is not installed.",
             "pip install flash-attn --no-build-isolation, or go without: --set attention=sdpa",
         )
-    if isinstance(recipe, Sft) and recipe.packing and recipe.attention != "flash_attention_2":
+    if isinstance(recipe, SftRecipe) and recipe.packing and recipe.attention != "flash_attention_2":
         raise DeepicdError(
             f"{recipe.name}: packing with attention {recipe.attention!r} lets rows of one sequence see each other.",
             "Install flash-attn and --set attention=flash_attention_2, or --set packing=false.",
         )
 
 
-def finish(base: Base, recipe: Recipe, trained: Path, out: Path) -> None:
+def export_model(base: PretrainedModel, recipe: Recipe, trained: Path, out: Path) -> None:
     """The trained weights as a model of its own, in the recipe's type: adapters merged, tokenizer beside it.
 
     It stops where the chat template ends an answer, whatever the base model's own settings say.

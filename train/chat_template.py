@@ -23,7 +23,7 @@ Messages = Sequence[dict[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Chat:
+class ChatTemplate:
     """A tokenizer with what was found out about its template."""
 
     tokenizer: Any
@@ -33,7 +33,7 @@ class Chat:
     """What ends an answer: '<|im_end|>\\n'."""
 
     @classmethod
-    def of(cls, tokenizer: Any, model: str) -> "Chat":
+    def of(cls, tokenizer: Any, model: str) -> "ChatTemplate":
         """Raises DeepicdError for a model without a chat template, or with one whose answers cannot be told apart."""
         from jinja2 import TemplateError
 
@@ -85,12 +85,12 @@ class Chat:
         return self.ids(self.closing)[0]
 
 
-def outcome_only(completion: str) -> str:
+def keep_diagnosis(completion: str) -> str:
     """The answer without its reasoning: the diagnosis block alone (DeepICD-R1, Table 4)."""
     return completion[completion.rindex(DIAGNOSIS) :]
 
 
-def opened_once(prompt: str, answer: str) -> bool:
+def opens_think_once(prompt: str, answer: str) -> bool:
     """Whether prompt and answer together open exactly one think block, which the answer closes."""
     turn = prompt[-40:] + answer  # the task's own words, further up, name the tags too
     return turn.count(THINK) == 1 and answer.count(THINK_END) == 1

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from deepicd.engines.recipe import Bounds
 from train.rewards import score
 from train.rewards.outcome import Variant
-from train.rewards.score import Scheme
+from train.rewards.score import RewardScheme
 
 Hardware = Literal["gpu", "any"]
 Dtype = Literal["bfloat16", "float32"]
@@ -39,7 +39,7 @@ BOUNDS: Bounds = {
 
 
 @dataclass(frozen=True, slots=True)
-class Sft:
+class SftRecipe:
     """One supervised fine-tuning with TRL."""
 
     name: str
@@ -99,7 +99,7 @@ class Sft:
 
 
 @dataclass(frozen=True, slots=True)
-class Grpo:
+class GrpoRecipe:
     """One reinforcement learning with group-relative advantages, by verl or by TRL."""
 
     name: str
@@ -179,10 +179,10 @@ class Grpo:
         """What a run's plan has of it."""
         return asdict(self)
 
-    def scheme(self, opening: str) -> Scheme:
+    def scheme(self, opening: str) -> RewardScheme:
         """What is paid; `opening` is what the chat template has written of an answer. Raises DeepicdError."""
         parts = {name: getattr(self, f"{name}_weight") for name in ("form", "outcome", "length", "repetition", "judge")}
-        return score.scheme(self.reward, opening=opening, **parts)
+        return score.parse_scheme(self.reward, opening=opening, **parts)
 
     @property
     def judge(self) -> dict[str, Any]:
@@ -198,4 +198,4 @@ class Grpo:
         }
 
 
-Recipe = Sft | Grpo
+Recipe = SftRecipe | GrpoRecipe

@@ -19,7 +19,7 @@ from deepicd.storage import Origin
 
 
 @dataclass(frozen=True)
-class Corpus:
+class DatasetConfig:
     """One config of a dataset folder."""
 
     folder: Path
@@ -44,10 +44,10 @@ class Corpus:
         return Dataset(pa.concat_tables(tables) if tables else schema.empty_table())
 
 
-def corpus(place: str, config: str, split: str = "train") -> Corpus:
+def open_dataset(place: str, config: str, split: str = "train") -> DatasetConfig:
     """The config of a dataset in a folder, or of a repository on the Hub, which has a split. Raises DeepicdError."""
     folder = Path(place) if Path(place).is_dir() else _fetched(place, config)
-    found = Corpus(folder, config, "public")
+    found = DatasetConfig(folder, config, "public")
     files = [path for name in SPLITS for path in found.files(name)]
     if not files:
         there = [name for name in DATASET if (folder / name).is_dir()]
@@ -62,7 +62,7 @@ def corpus(place: str, config: str, split: str = "train") -> Corpus:
         )
     for path in files:
         storage.open_parquet(path, DATASET[config]).close()
-    return Corpus(folder, config, storage.combine_origins(storage.read_origin(path) for path in files))
+    return DatasetConfig(folder, config, storage.combine_origins(storage.read_origin(path) for path in files))
 
 
 def _fetched(place: str, config: str) -> Path:

@@ -26,7 +26,7 @@ from deepicd.engines.shipped_model import NAME
 from deepicd.errors import DeepicdError
 from deepicd.schema import DATASET, SPLITS
 from train import recipe
-from train.data import corpus
+from train.data import open_dataset
 from train.evaluation import answers as model_answers
 from train.evaluation import run as evaluation
 from train.grpo import run as grpo
@@ -52,20 +52,20 @@ class Stage:
     model: str  # what is evaluated
 
 
-def demo(dataset: str, out: Path, *, steps: int, epochs: float, limit: int | None, overwrite: bool) -> str:
+def run_demo(dataset: str, out: Path, *, steps: int, epochs: float, limit: int | None, overwrite: bool) -> str:
     """Shorten, train and evaluate everything; the table and, below it, what it was made with. Raises DeepicdError."""
-    short = str(shortened(dataset, out / "dataset", overwrite=overwrite))
+    short = str(shorten_dataset(dataset, out / "dataset", overwrite=overwrite))
 
     def fitted(name: str, model: str, fields: Mapping[str, Any]) -> str:
         _say("sft", short, "tiny-sft", model, fields, out / name)
-        chosen = recipe.sft(Path("tiny-sft"), model=model, **fields)
+        chosen = recipe.load_sft_recipe(Path("tiny-sft"), model=model, **fields)
         sft.train(short, chosen, out / name, overwrite=overwrite)
         return str(out / name / "model")
 
     def rewarded(name: str, model: str) -> str:
         fields = GRPO | {"learning_rate": RATES[name], "max_steps": steps}
         _say("grpo", short, "tiny-grpo", model, fields, out / name)
-        chosen = recipe.grpo(Path("tiny-grpo"), model=model, **fields)
+        chosen = recipe.load_grpo_recipe(Path("tiny-grpo"), model=model, **fields)
         grpo.train(short, chosen, out / name, overwrite=overwrite)
         return str(out / name / "model")
 
@@ -95,12 +95,17 @@ def _place(out: Path, stage: Stage) -> Path:
 
 
 def _evaluated(stage: Stage, dataset: str, place: Path, limit: int | None, *, overwrite: bool) -> None:
-    answers = model_answers.recipe(
+    answers = model_answers.parse_answer_recipe(
         {"engine": "transformers", "model": stage.model, "context": 1024, "max_tokens": ANSWER, "dtype": "float32",
          "in_flight": AT_ONCE}
     )  # fmt: skip
     what = evaluation.Evaluation(
-        out=place, name=stage.name, asked=model_answers.Asked(answers), dataset=dataset, split="test", limit=limit
+        out=place,
+        name=stage.name,
+        asked=model_answers.EvaluatedModel(answers),
+        dataset=dataset,
+        split="test",
+        limit=limit,
     )
     click.secho(f"$ deepicd evaluate --model {stage.model} --engine transformers … {place}", bold=True, err=True)
     evaluation.evaluate(what, overwrite=overwrite)
@@ -123,9 +128,9 @@ def _cell(level: Mapping[str, Any]) -> str:
     return f"{text} ({100 * between[0]:.1f}–{100 * between[1]:.1f})" if between else text
 
 
-def shortened(dataset: str, out: Path, *, overwrite: bool) -> Path:
+def shorten_dataset(dataset: str, out: Path, *, overwrite: bool) -> Path:
     """A dataset of shorter notes and traces, of made-up rows only. Raises DeepicdError for credentialed ones."""
-    parts = {config: corpus(dataset, config) for config in ("sft", "grpo")}
+    parts = {config: open_dataset(dataset, config) for config in ("sft", "grpo")}
     if any(part.origin == "mimic" for part in parts.values()):
         raise DeepicdError(f"{dataset} holds credentialed records.", "The demo is for made-up ones: deepicd demo OUT")
     plan = records.plan_run(COMMAND, options={"lines": LINES}, inputs={name: part.part for name, part in parts.items()})
@@ -143,17 +148,17 @@ def shortened(dataset: str, out: Path, *, overwrite: bool) -> Path:
 
 def _shorter(config: str, rows: Any) -> Iterator[dict[str, Any]]:
     for row in rows:
-        asked = build_messages(short_note(row["prompt"][-1]["content"]))
+        asked = build_messages(shorten_note(row["prompt"][-1]["content"]))
         if config == "grpo":
             yield row | {"prompt": asked}
             continue
         answer = parse_answer(row["completion"][0]["content"])
         if isinstance(answer, Answer):
-            text = write_answer(short_trace(answer.trace), answer.code)
+            text = write_answer(shorten_trace(answer.trace), answer.code)
             yield row | {"prompt": asked, "completion": [{"role": "assistant", "content": text}]}
 
 
-def short_note(note: str) -> str:
+def shorten_note(note: str) -> str:
     """The first lines of the sections that say why somebody came; of the whole note where it has neither.
 
     >>> short_note("Sex:\\nF\\n\\nChief Complaint:\\nCough\\n\\nAllergies:\\nlatex")
@@ -164,7 +169,7 @@ def short_note(note: str) -> str:
     return "\n\n".join("\n".join(lines) for lines in kept) or note[:200]
 
 
-def short_trace(trace: str) -> str:
+def shorten_trace(trace: str) -> str:
     """Its first and its last sentence.
 
     >>> short_trace("The complaint is “cough”. I read on. It fits pneumonia best.")

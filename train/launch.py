@@ -40,13 +40,13 @@ FSDP = [
 ]  # fmt: skip
 
 
-def run(module: str, job: Path, devices: int, sharding: str, config: Path | None) -> None:
+def run_workers(module: str, job: Path, devices: int, sharding: str, config: Path | None) -> None:
     """Run `module.work(job)` to its end on every device. Raises DeepicdError where a process fails."""
-    quiet()
+    silence_libraries()
     if devices == 1 and config is None:
         import_module(module).work(job)
         return
-    done = subprocess.run(command(module, job, devices, sharding, config), check=False)
+    done = subprocess.run(build_command(module, job, devices, sharding, config), check=False)
     if done.returncode:
         raise DeepicdError(
             f"accelerate ended with {done.returncode}; what it printed stands above.",
@@ -64,7 +64,7 @@ def check_installed(*packages: str) -> None:
             )
 
 
-def quiet() -> None:
+def silence_libraries() -> None:
     """Progress is ours to show, and nothing is reported to anybody."""
     for name, value in SILENT.items():
         os.environ.setdefault(name, value)
@@ -73,7 +73,7 @@ def quiet() -> None:
     logging.disable_progress_bar()
 
 
-def command(module: str, job: Path, devices: int, sharding: str, config: Path | None) -> list[str]:
+def build_command(module: str, job: Path, devices: int, sharding: str, config: Path | None) -> list[str]:
     """The command line of `accelerate launch`: by the user's own configuration, or one machine's devices.
 
     Without a GPU it is torchrun: accelerate starts one process on a CPU, whatever it is told.

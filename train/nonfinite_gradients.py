@@ -16,7 +16,7 @@ from deepicd.errors import DeepicdError
 IN_A_ROW = 10  # updates after which a run is stopped
 
 
-class Skips:
+class NonfiniteGradientGuard:
     def __init__(self, checkpoints: Path) -> None:
         self._kept = checkpoints / "skipped.json"
         self.number: int = storage.read_json(self._kept) if self._kept.is_file() else 0

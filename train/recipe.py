@@ -13,22 +13,22 @@ from typing import Any
 
 from deepicd.engines.recipe import parse_recipe, read_recipe
 from deepicd.errors import DeepicdError
-from train.config import BOUNDS, Grpo, Sft
+from train.config import BOUNDS, GrpoRecipe, SftRecipe
 
 CHECKED_IN = Path(__file__).parent / "recipes"
 
 
-def sft(path: Path, **changes: Any) -> Sft:
+def load_sft_recipe(path: Path, **changes: Any) -> SftRecipe:
     """The recipe of a file or of ours, with some fields changed; None leaves one as it is. Raises DeepicdError."""
-    recipe: Sft = _read(Sft, path, changes)
+    recipe: SftRecipe = _read(SftRecipe, path, changes)
     _divides(recipe.name, recipe.effective_batch, "effective_batch", recipe.per_device * recipe.devices,
              f"per_device {recipe.per_device} × devices {recipe.devices}")  # fmt: skip
     return recipe
 
 
-def grpo(path: Path, **changes: Any) -> Grpo:
+def load_grpo_recipe(path: Path, **changes: Any) -> GrpoRecipe:
     """Likewise."""
-    recipe: Grpo = _read(Grpo, path, changes)
+    recipe: GrpoRecipe = _read(GrpoRecipe, path, changes)
     if recipe.rollouts < 2:
         raise DeepicdError(
             f"{recipe.name}: rollouts is {recipe.rollouts}.", "GRPO compares answers to one prompt: 2 or more."
@@ -57,7 +57,7 @@ def grpo(path: Path, **changes: Any) -> Grpo:
     return recipe
 
 
-def values(path: Path, builders: tuple[str, ...] = ()) -> dict[str, Any]:
+def read_values(path: Path, builders: tuple[str, ...] = ()) -> dict[str, Any]:
     """What a recipe's file says, with what it builds on (`like`) below it. Raises DeepicdError."""
     said, source = read_recipe(path, CHECKED_IN)
     like = said.pop("like", None)
@@ -65,12 +65,12 @@ def values(path: Path, builders: tuple[str, ...] = ()) -> dict[str, Any]:
         return said
     if like in builders:
         raise DeepicdError(f"{source} builds on itself, by way of {like}.", "Let one of them name its fields itself.")
-    return values(Path(str(like)), (*builders, str(like))) | said
+    return read_values(Path(str(like)), (*builders, str(like))) | said
 
 
 def _read(kind: type[Any], path: Path, changes: dict[str, Any]) -> Any:
     known = {field.name: field for field in fields(kind)}
-    said = _numbers(values(path), known)
+    said = _numbers(read_values(path), known)
     missing = [name for name, field in known.items() if field.default is MISSING and name not in said]
     if missing:
         raise DeepicdError(f"{path}: {' and '.join(missing)} missing.", "Every recipe says that.")

@@ -24,7 +24,7 @@ PLAN = ".plan.json"
 
 
 @dataclass(frozen=True)
-class Workshop:
+class TrainingFolder:
     run: records.Run
 
     @property
@@ -37,23 +37,23 @@ class Workshop:
 
 
 @contextmanager
-def workshop(out: Path, plan: records.Plan, origin: Origin, *, overwrite: bool) -> Iterator[Workshop]:
+def open_training_folder(out: Path, plan: records.Plan, origin: Origin, *, overwrite: bool) -> Iterator[TrainingFolder]:
     """The folder, held for this process. Raises DeepicdError where it belongs to another training.
 
     `origin` is the rows'. A model of ours that training starts from has its own, and one credentialed source is enough.
     """
     out = out.resolve()
     origin = records.inherit_origin(origin, plan.lineage)
-    refuse_other(out, plan, overwrite=overwrite)
+    check_training_folder(out, plan, overwrite=overwrite)
     if overwrite and out.is_dir() and not _same(out, plan):
         for path in out.iterdir():
             storage.remove(path)
     with records.resumable_folder(out, plan, origin) as run:
         storage.write_json(out / PLAN, _described(plan))
-        yield Workshop(run)
+        yield TrainingFolder(run)
 
 
-def refuse_other(out: Path, plan: records.Plan, *, overwrite: bool) -> None:
+def check_training_folder(out: Path, plan: records.Plan, *, overwrite: bool) -> None:
     """Raise unless `out` is free, or this plan's own, finished or not."""
     began = out / PLAN
     if not began.is_file():
@@ -69,7 +69,7 @@ def refuse_other(out: Path, plan: records.Plan, *, overwrite: bool) -> None:
         )
 
 
-def trained_on(model: str) -> Origin:
+def read_model_origin(model: str) -> Origin:
     """The origin of what a model has read, as far as a record beside it tells: OUT/model, or a copy of OUT."""
     for folder in (Path(model), Path(model).parent):
         if Path(model).is_dir() and (record := records.read(folder)):
@@ -77,7 +77,7 @@ def trained_on(model: str) -> Origin:
     return "public"
 
 
-def last_checkpoint(folder: Path) -> Path | None:
+def find_last_checkpoint(folder: Path) -> Path | None:
     """The newest whole checkpoint of TRL's trainer: its state is written last."""
     whole = [path for path in folder.glob("checkpoint-*") if _is_json(path / "trainer_state.json")]
     return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)

@@ -9,7 +9,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Lengths:
+class LengthSummary:
     """Of one split; in tokens."""
 
     rows: int
@@ -24,7 +24,7 @@ class Lengths:
     """Of the rows kept."""
 
     @classmethod
-    def of(cls, lengths: Sequence[int], limit: int) -> "Lengths":
+    def of(cls, lengths: Sequence[int], limit: int) -> "LengthSummary":
         ordered = sorted(lengths)
         kept = [length for length in ordered if length <= limit]
 

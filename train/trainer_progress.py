@@ -9,7 +9,7 @@ from deepicd.log import Advance, track_progress
 
 
 @dataclass
-class Told:
+class TrainingProgress:
     """Seconds and speed of the training alone, without what comes before and after it."""
 
     seconds: float = 0.0

@@ -57,11 +57,11 @@ def sft(
     from train import recipe
     from train.sft import run as training
 
-    chosen = recipe.sft(recipe_path, **overrides | parse_assignments(fields))
+    chosen = recipe.load_sft_recipe(recipe_path, **overrides | parse_assignments(fields))
     if preview or dry_run:
         from train.sft.preview import preview as shown
 
-        ready = training.readied(dataset, chosen, hardware=not preview)
+        ready = training.prepare_sft(dataset, chosen, hardware=not preview)
         click.echo(shown(ready, preview) if preview else ready)
         return
     counts = training.train(dataset, chosen, _given(out), accelerate=accelerate, overwrite=overwrite)["counts"]
@@ -95,9 +95,9 @@ def grpo(
     from train import recipe
     from train.grpo import run as training
 
-    chosen = recipe.grpo(recipe_path, **overrides | parse_assignments(fields))
+    chosen = recipe.load_grpo_recipe(recipe_path, **overrides | parse_assignments(fields))
     if dry_run:
-        click.echo(training.described(training.readied(dataset, chosen)))
+        click.echo(training.describe_plan(training.prepare_grpo(dataset, chosen)))
         return
     counts = training.train(dataset, chosen, _given(out), overwrite=overwrite)["counts"]
     reward = counts["reward"]
@@ -120,7 +120,7 @@ def demo(dataset: str, out: Path, epochs: float, steps: int, limit: int, overwri
     \b
     deepicd train demo out/demo/dataset out/demo-train
     """
-    from train.demo import demo as run
+    from train.demo import run_demo as run
 
     click.echo(run(dataset, out, steps=steps, epochs=epochs, limit=limit, overwrite=overwrite))
 

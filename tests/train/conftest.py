@@ -35,5 +35,5 @@ def tuned(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     from train.sft import run
 
     out = tmp_path_factory.mktemp("tuned") / "out"
-    run.train(str(dataset), recipe.sft(Path("tiny-sft"), effective_batch=8, per_device=8, epochs=2.5), out)
+    run.train(str(dataset), recipe.load_sft_recipe(Path("tiny-sft"), effective_batch=8, per_device=8, epochs=2.5), out)
     return out / "model"

@@ -5,21 +5,23 @@ from pathlib import Path
 import pytest
 
 from deepicd import records
-from train.run_folder import trained_on, workshop
+from train.run_folder import open_training_folder, read_model_origin
 
 
 def test_a_model_that_starts_from_one_that_read_credentialed_rows_has_read_them_too(tmp_path: Path) -> None:
     first, second = tmp_path / "sft", tmp_path / "grpo"
-    with workshop(first, records.plan_run("train sft", options={}, inputs={}), "mimic", overwrite=False) as shop:
+    with open_training_folder(
+        first, records.plan_run("train sft", options={}, inputs={}), "mimic", overwrite=False
+    ) as shop:
         shop.model.mkdir()
     plan = records.plan_run("train grpo", options={}, inputs={"model": first / "model"})
-    with workshop(second, plan, "synthetic", overwrite=False) as shop:
+    with open_training_folder(second, plan, "synthetic", overwrite=False) as shop:
         shop.model.mkdir()
     assert shop.run.record["origin"] == "mimic"
-    assert trained_on(str(second / "model")) == trained_on(str(second)) == "mimic"
+    assert read_model_origin(str(second / "model")) == read_model_origin(str(second)) == "mimic"
 
 
 @pytest.mark.parametrize("model", ["Qwen/Qwen2.5-7B-Instruct", "."])
 def test_a_model_without_a_record_tells_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str) -> None:
     monkeypatch.chdir(tmp_path)
-    assert trained_on(model) == "public"
+    assert read_model_origin(model) == "public"

@@ -21,7 +21,7 @@ from deepicd.engines.recipe import ModelRecipe
 from deepicd.engines.runner import Runner
 from deepicd.errors import DeepicdError
 from train.evaluation.predictions import Prediction
-from train.evaluation.questions import Question, Testset
+from train.evaluation.questions import EvaluationSplit, Question
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +34,7 @@ class AnswerRecipe(ModelRecipe):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class EvaluatedModel:
     """A model to ask."""
 
     recipe: AnswerRecipe
@@ -57,7 +57,7 @@ class Asked:
         return Request(self.key(question), question.messages, self.recipe.seed, self.opening)
 
 
-def recipe(fields: dict[str, Any]) -> AnswerRecipe:
+def parse_answer_recipe(fields: dict[str, Any]) -> AnswerRecipe:
     """From plain values, as the command line has them. Raises DeepicdError."""
     made = recipes.parse_recipe(AnswerRecipe, fields, "the options given", recipes.BOUNDS)
     if made.engine == "rehearsal":
@@ -82,7 +82,9 @@ class _Task:
         return []
 
 
-def generated(asked: Asked, found: Testset, out: Path, limit: int | None) -> tuple[list[Prediction], dict[str, Any]]:
+def generate_answers(
+    asked: EvaluatedModel, found: EvaluationSplit, out: Path, limit: int | None
+) -> tuple[list[Prediction], dict[str, Any]]:
     """The answers to the split's (first `limit`) notes, and what it took to get them."""
     requests = {one.note_id: asked.request(one) for one in found.questions[:limit]}
     with ledger.open_ledger(out, found.origin) as book:
@@ -98,7 +100,7 @@ def generated(asked: Asked, found: Testset, out: Path, limit: int | None) -> tup
     }
 
 
-def _ask(asked: Asked, waiting: Sequence[Request], book: Ledger, out: Path) -> dict[str, str]:
+def _ask(asked: EvaluatedModel, waiting: Sequence[Request], book: Ledger, out: Path) -> dict[str, str]:
     """Have the engine answer; requests that it could not answer, with its reasons."""
     if not waiting:
         return {}

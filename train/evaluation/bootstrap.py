@@ -20,14 +20,26 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from deepicd.icd10cm import CHAPTERS, Code
-from train.evaluation.metrics import LEVELS, Averaging, Level, Mask, Numbers, label, macro, mask, mean, scores, tally
+from train.evaluation.metrics import (
+    LEVELS,
+    Averaging,
+    LevelRows,
+    Mask,
+    Numbers,
+    average_classes,
+    class_label,
+    count_classes,
+    mean,
+    score_classes,
+    select_classes,
+)
 
 GROUPS = ("head", "middle", "tail")
 _CHAPTERS = [f"chapter.{chapter.number:02d}.f1" for chapter in CHAPTERS]
 METRICS = ("macro_precision", "macro_recall", "macro_f1", "accuracy")
 
 
-class Sheet:
+class MetricVector:
     """The rows of one evaluation. `train`: the codes of the training rows, where they are known."""
 
     def __init__(
@@ -41,8 +53,8 @@ class Sheet:
     ) -> None:
         self.averaging = averaging
         self.rows = len(truths)
-        self.levels = {name: Level.of(name, truths, predicted, vocabulary) for name in LEVELS}
-        self.groups = {name: terciles(self.levels[name], train) for name in LEVELS[1:]} if train else {}
+        self.levels = {name: LevelRows.of(name, truths, predicted, vocabulary) for name in LEVELS}
+        self.groups = {name: split_terciles(self.levels[name], train) for name in LEVELS[1:]} if train else {}
         self.names = [name for name, _ in self._measured(None)]
 
     def measure(self, weights: Numbers | None = None) -> Numbers:
@@ -51,10 +63,10 @@ class Sheet:
 
     def _measured(self, weights: Numbers | None) -> Iterator[tuple[str, float]]:
         for name, level in self.levels.items():
-            counts = tally(level, weights)
-            over = mask(level, counts, self.averaging)
-            found = scores(counts)
-            for metric, value in {**macro(found, over), "accuracy": counts.accuracy}.items():
+            counts = count_classes(level, weights)
+            over = select_classes(level, counts, self.averaging)
+            found = score_classes(counts)
+            for metric, value in {**average_classes(found, over), "accuracy": counts.accuracy}.items():
                 yield f"{name}.{metric}", value
             for group, members in self.groups.get(name, {}).items():
                 true = counts.true[members].sum()
@@ -64,9 +76,9 @@ class Sheet:
                 yield from zip(_CHAPTERS, found.f1.tolist(), strict=False)
 
 
-def terciles(level: Level, train: Sequence[Code]) -> dict[str, Mask]:
+def split_terciles(level: LevelRows, train: Sequence[Code]) -> dict[str, Mask]:
     """Which classes are of the head, the middle and the tail of the training rows; NIL of none."""
-    often = Counter(label(level.name, code) for code in train)
+    often = Counter(class_label(level.name, code) for code in train)
     total, before, group = sum(often.values()), 0, {}
     for one, number in sorted(often.items(), key=lambda entry: (-entry[1], entry[0])):
         group[one] = GROUPS[min(2, 3 * before // total)]
@@ -77,7 +89,7 @@ def terciles(level: Level, train: Sequence[Code]) -> dict[str, Mask]:
     }  # fmt: skip
 
 
-def samples(sheets: Sequence[Sheet], number: int, seed: int) -> list[Numbers]:
+def draw_samples(sheets: Sequence[MetricVector], number: int, seed: int) -> list[Numbers]:
     """For each sheet its numbers in each bootstrap sample of the rows; all sheets see the same samples (paired)."""
     random, rows = np.random.default_rng(seed), sheets[0].rows
     drawn: list[list[Numbers]] = [[] for _ in sheets]
@@ -93,7 +105,7 @@ def _centred(found: Numbers, values: Numbers) -> Numbers:
     return np.clip(found - found.mean(axis=0) + values, 0, 1) if len(found) else np.empty((0, len(values)))
 
 
-def interval(values: Numbers, level: float = 0.95) -> list[list[float]]:
+def compute_intervals(values: Numbers, level: float = 0.95) -> list[list[float]]:
     """Of each column the percentile interval, [low, high]."""
     if not len(values):
         return []
@@ -101,7 +113,7 @@ def interval(values: Numbers, level: float = 0.95) -> list[list[float]]:
     return [[float(one), float(other)] for one, other in zip(low, high, strict=True)]
 
 
-def two_sided(differences: Numbers) -> Numbers:
+def compute_p_values(differences: Numbers) -> Numbers:
     """Of each column the share of samples that contradict its sign, both tails; never less than samples can tell."""
     below = (differences <= 0).sum(axis=0) + 1
     above = (differences >= 0).sum(axis=0) + 1

@@ -17,7 +17,7 @@ DPI = 144
 SHORT = 44  # characters of a chapter's title
 
 
-def chapters(path: Path, table: Sequence[Mapping[str, Any]], other: Sequence[Mapping[str, Any]] = ()) -> None:
+def draw_chapters(path: Path, table: Sequence[Mapping[str, Any]], other: Sequence[Mapping[str, Any]] = ()) -> None:
     """Two panels over the same chapters, I at the top: bars of samples, dots of F1 with their intervals.
 
     `table`: `chapters` of metrics.json; `other`: those of the run it is compared with, as hollow squares, no interval.

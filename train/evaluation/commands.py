@@ -78,7 +78,7 @@ def evaluate(
         **options,
     )
     record = run.evaluate(what, overwrite=overwrite)
-    click.echo(run.summary(out))
+    click.echo(run.format_summary(out))
     if record["origin"] == "mimic":
         click.echo("Counted as credentialed: cells under ten are withheld.", err=True)
     click.echo(f"{record['counts']['rows']:,} notes → {out / 'report.md'}", err=True)
@@ -98,16 +98,16 @@ def _asked(
     from deepicd import disclosure
     from deepicd.engines import recipe as recipes
     from deepicd.errors import DeepicdError
-    from train.data import corpus
+    from train.data import open_dataset
     from train.evaluation import answers
     from train.evaluation.questions import CONFIG
 
     given = {"model": model, "engine": engine, "base_url": base_url} | recipes.parse_assignments(fields)
-    recipe = answers.recipe({name: value for name, value in given.items() if value is not None})
+    recipe = answers.parse_answer_recipe({name: value for name, value in given.items() if value is not None})
     if dataset is None:
         raise DeepicdError("A model needs notes to answer.", "Name the dataset: --dataset DIR_OR_REPOSITORY")
-    taken = disclosure.check_server(recipe, corpus(dataset, CONFIG, split).origin, responsible)
-    return answers.Asked(recipe, opening, taken)
+    taken = disclosure.check_server(recipe, open_dataset(dataset, CONFIG, split).origin, responsible)
+    return answers.EvaluatedModel(recipe, opening, taken)
 
 
 @click.command("bench-rewards")
@@ -125,8 +125,8 @@ def bench_rewards(cohort: Path | None, file: Path | None) -> None:
     from deepicd import storage
     from train.rewards import bench, bench_report
 
-    found = bench.bench(*bench_report.codes_of(cohort))
-    bench_report.show(found)
+    found = bench.benchmark_rewards(*bench_report.load_codes(cohort))
+    bench_report.print_tables(found)
     if file is not None:
         storage.write_json(file, found)
         click.echo(f"→ {file}", err=True)
@@ -146,7 +146,7 @@ def table(evaluations: tuple[str, ...], file: Path | None) -> None:
     from deepicd import storage
     from train.evaluation import tables
 
-    rows = tables.rows(evaluations)
-    click.echo(tables.markdown(rows), nl=False)
+    rows = tables.collect_rows(evaluations)
+    click.echo(tables.render_markdown(rows), nl=False)
     if file is not None:
         storage.write_json(file, rows)

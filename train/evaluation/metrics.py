@@ -37,7 +37,7 @@ Places = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
 
-def label(level: LevelName, code: Code) -> str:
+def class_label(level: LevelName, code: Code) -> str:
     """The class of a code at a level; chapters as two digits, so that they sort as numbers do.
 
     >>> [label(level, Code("I5021")) for level in LEVELS]
@@ -49,7 +49,7 @@ def label(level: LevelName, code: Code) -> str:
 
 
 @dataclass(frozen=True, eq=False)
-class Level:
+class LevelRows:
     """Truth and prediction of every row as places in `classes`; NIL is the place behind the last."""
 
     name: LevelName
@@ -66,13 +66,13 @@ class Level:
         truths: Sequence[Code],
         predicted: Sequence[Code | None],
         vocabulary: Iterable[Code] | None = None,
-    ) -> "Level":
-        true = [label(name, code) for code in truths]
-        known = {label(name, code) for code in vocabulary or ()} | set(true)
+    ) -> "LevelRows":
+        true = [class_label(name, code) for code in truths]
+        known = {class_label(name, code) for code in vocabulary or ()} | set(true)
         every = sorted(known | ({f"{chapter.number:02d}" for chapter in CHAPTERS} if name == "chapter" else set()))
         place = {one: number for number, one in enumerate(every)}
         nil = len(every)
-        given = [nil if code is None else place.get(label(name, code), nil) for code in predicted]
+        given = [nil if code is None else place.get(class_label(name, code), nil) for code in predicted]
         counted = [one in known for one in every] + [name != "chapter"]
         return cls(
             name, tuple(every), np.array([place[one] for one in true], np.int64), np.array(given, np.int64),
@@ -84,7 +84,7 @@ class Level:
         return np.asarray(self.truth == self.predicted)
 
 
-class Tally(NamedTuple):
+class ClassCounts(NamedTuple):
     """Of each class, NIL last: rows that were right, that were predicted as it, that are truly it."""
 
     right: Numbers
@@ -96,10 +96,10 @@ class Tally(NamedTuple):
         return float(self.right.sum() / self.true.sum()) if len(self.true) and self.true.sum() else 0.0
 
 
-def tally(level: Level, weights: Any = None) -> Tally:
+def count_classes(level: LevelRows, weights: Any = None) -> ClassCounts:
     """Count the rows, each as often as its weight says (once without)."""
     size, hit = len(level.classes) + 1, level.hit
-    return Tally(
+    return ClassCounts(
         right=_counted(level.truth[hit], None if weights is None else weights[hit], size),
         predicted=_counted(level.predicted, weights, size),
         true=_counted(level.truth, weights, size),
@@ -110,7 +110,7 @@ def _counted(places: Places, weights: Any, size: int) -> Numbers:
     return np.bincount(places, weights=weights, minlength=size).astype(np.float64)
 
 
-def mask(level: Level, counts: Tally, averaging: Averaging) -> Mask:
+def select_classes(level: LevelRows, counts: ClassCounts, averaging: Averaging) -> Mask:
     """The classes that a convention takes the mean over."""
     if averaging == "truth":
         return np.asarray(counts.true > 0)
@@ -119,7 +119,7 @@ def mask(level: Level, counts: Tally, averaging: Averaging) -> Mask:
     return level.known
 
 
-class Scores(NamedTuple):
+class ClassScores(NamedTuple):
     """Of each class, NIL last."""
 
     precision: Numbers
@@ -127,8 +127,8 @@ class Scores(NamedTuple):
     f1: Numbers
 
 
-def scores(counts: Tally) -> Scores:
-    return Scores(
+def score_classes(counts: ClassCounts) -> ClassScores:
+    return ClassScores(
         _share(counts.right, counts.predicted),
         _share(counts.right, counts.true),
         _share(2 * counts.right, counts.predicted + counts.true),
@@ -144,7 +144,7 @@ def mean(values: Numbers, over: Mask) -> float:
     return float(chosen.sum() / len(chosen)) if len(chosen) else 0.0
 
 
-def macro(found: Scores, over: Mask) -> dict[str, float]:
+def average_classes(found: ClassScores, over: Mask) -> dict[str, float]:
     """The means over some classes, as metrics.json has them."""
     return {
         "macro_precision": mean(found.precision, over),

@@ -37,7 +37,7 @@ class Prediction:
     text: str | None
 
 
-def read(path: Path) -> list[Prediction]:
+def read_predictions(path: Path) -> list[Prediction]:
     """All predictions of a file, in its order. Raises DeepicdError with the number of the line that is wrong."""
     if not path.is_file():
         raise DeepicdError(f"There is no file {path}.", EXPECTED)
@@ -90,12 +90,12 @@ def _truth(value: Any, where: str) -> Code | None:
     return code
 
 
-def origin(path: Path) -> Origin:
+def read_predictions_origin(path: Path) -> Origin:
     """What the first line says under `origin`; a file that says nothing counts as credentialed."""
     return storage.read_origin(path) if path.suffix == ".jsonl" else "mimic"
 
 
-def predicted(text: str | None, reading: Reading, opening: str = "") -> Code | str:
+def extract_code(text: str | None, reading: Reading, opening: str = "") -> Code | str:
     """The code that an answer predicts, or why it predicts none.
 
     >>> predicted("<diagnosis>I50.21</diagnosis>", "diagnosis"), predicted("<diagnosis>I50.21</diagnosis>", "form")

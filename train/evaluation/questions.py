@@ -15,7 +15,7 @@ from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
 from deepicd.schema import DATASET, SPLITS
 from deepicd.storage import Origin
-from train.data import corpus
+from train.data import open_dataset
 
 CONFIG = "grpo"
 
@@ -31,7 +31,7 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Testset:
+class EvaluationSplit:
     """A split, with what the others tell of it."""
 
     folder: Path
@@ -47,19 +47,19 @@ class Testset:
         return self.folder / CONFIG
 
 
-def testset(place: str, split: str, *, chats: bool = False) -> Testset:
+def load_evaluation_split(place: str, split: str, *, chats: bool = False) -> EvaluationSplit:
     """A split of a dataset folder, or of a repository on the Hub (NAME/REPOSITORY@REVISION). Raises DeepicdError.
 
     `chats`: whether the questions bring their messages.
     """
-    found = corpus(place, CONFIG, split)
+    found = open_dataset(place, CONFIG, split)
     files = {name: found.files(name) for name in SPLITS}
     codes = {name: [code for path in of_split for code in _codes(path)] for name, of_split in files.items()}
     asked = (one for path in files[split] for one in _asked(path, chats=chats))
     questions = [Question(note_id, code, chat) for (note_id, chat), code in zip(asked, codes[split], strict=True)]
     if len({one.note_id for one in questions}) < len(questions):
         raise DeepicdError(f"{place} has notes twice in its split {split!r}.", "Assemble the dataset anew.")
-    return Testset(
+    return EvaluationSplit(
         folder=found.folder,
         split=split,
         origin=found.origin,

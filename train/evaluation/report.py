@@ -17,7 +17,7 @@ LEVEL_NAMES = {"chapter": "chapter", "category": "category (3 characters)", "ful
 WITHHELD_MEAN = "The mean is withheld: a count below would follow from it."
 
 
-def report(name: str, found: Mapping[str, Any]) -> str:
+def render_report(name: str, found: Mapping[str, Any]) -> str:
     """The Markdown of a run called `name`."""
     return "\n".join(_lines(name, found)) + "\n"
 
@@ -37,7 +37,8 @@ def _lines(name: str, found: Mapping[str, Any]) -> Iterator[str]:
     for level in LEVELS:
         of, near = found[level], found[level]["interval"]
         cells = [
-            percent(of[metric], near[metric]) for metric in ("macro_precision", "macro_recall", "macro_f1", "accuracy")
+            format_percent(of[metric], near[metric])
+            for metric in ("macro_precision", "macro_recall", "macro_f1", "accuracy")
         ]
         yield f"| {LEVEL_NAMES[level]} | {of['classes']:,} | {' | '.join(cells)} |"
     yield from _conventions(found)
@@ -48,7 +49,7 @@ def _lines(name: str, found: Mapping[str, Any]) -> Iterator[str]:
     yield from _comparison(found)
 
 
-def percent(value: float | None, near: Any = None) -> str:
+def format_percent(value: float | None, near: Any = None) -> str:
     """
     >>> percent(0.5431, [0.52, 0.561]), percent(None)
     ('54.3 [52.0, 56.1]', 'withheld')
@@ -67,7 +68,7 @@ def _conventions(found: Mapping[str, Any]) -> Iterator[str]:
     yield "Macro F1 (classes), in per cent. Figures are comparable under one convention only."
     yield from ("", "| mean over | chapter | category | full code |", "|---|---:|---:|---:|")
     for averaging, levels in found["conventions"].items():
-        cells = [f"{percent(levels[level]['macro_f1'])} ({levels[level]['classes']:,})" for level in LEVELS]
+        cells = [f"{format_percent(levels[level]['macro_f1'])} ({levels[level]['classes']:,})" for level in LEVELS]
         yield f"| {CONVENTIONS[averaging]} | {' | '.join(cells)} |"
 
 
@@ -102,11 +103,11 @@ def _chapters(found: Mapping[str, Any]) -> Iterator[str]:
         if row["samples"] == 0:
             continue
         cells = [
-            percent(row["precision"]),
-            percent(row["recall"]),
-            percent(row["f1"], row["f1_interval"]),
-            percent(row["category_accuracy"]),
-            percent(row["full_accuracy"]),
+            format_percent(row["precision"]),
+            format_percent(row["recall"]),
+            format_percent(row["f1"], row["f1_interval"]),
+            format_percent(row["category_accuracy"]),
+            format_percent(row["full_accuracy"]),
         ]
         yield f"| {row['roman']} {row['title']} | {_count(row['samples'])} | {' | '.join(cells)} |"
 
@@ -123,7 +124,7 @@ def _terciles(found: Mapping[str, Any]) -> Iterator[str]:
     for level, groups in found["terciles"].items():
         for group in GROUPS:
             of = groups[group]
-            cells = [percent(of["macro_f1"], of["f1_interval"]), percent(of["accuracy"])]
+            cells = [format_percent(of["macro_f1"], of["f1_interval"]), format_percent(of["accuracy"])]
             yield f"| {level} | {group} | {of['classes']:,} | {_count(of['samples'])} | {' | '.join(cells)} |"
 
 
@@ -137,6 +138,6 @@ def _comparison(found: Mapping[str, Any]) -> Iterator[str]:
     )
     yield from ("", "| measure | this run | the other | difference | p |", "|---|---:|---:|---:|---:|")
     for name, of in found["comparison"].items():
-        apart = percent(of["difference"], of["interval"])
+        apart = format_percent(of["difference"], of["interval"])
         odds = "" if of["p"] is None else f"{of['p']:.3f}"
-        yield f"| {name.replace('.', ' ')} | {percent(of['ours'])} | {percent(of['theirs'])} | {apart} | {odds} |"
+        yield f"| {name.replace('.', ' ')} | {format_percent(of['ours'])} | {format_percent(of['theirs'])} | {apart} | {odds} |"

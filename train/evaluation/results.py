@@ -17,16 +17,24 @@ from deepicd.cells import suppress_small
 from deepicd.icd10cm import CHAPTERS, Code
 from deepicd.scoring import prefix_overlap
 from deepicd.storage import Origin
-from train.evaluation.bootstrap import GROUPS, METRICS, Sheet, interval, samples, two_sided
-from train.evaluation.metrics import AVERAGINGS, LEVELS, Averaging, macro, mask, scores, tally
+from train.evaluation.bootstrap import GROUPS, METRICS, MetricVector, compute_intervals, compute_p_values, draw_samples
+from train.evaluation.metrics import (
+    AVERAGINGS,
+    LEVELS,
+    Averaging,
+    average_classes,
+    count_classes,
+    score_classes,
+    select_classes,
+)
 from train.evaluation.predictions import NO_ANSWER
-from train.evaluation.suppression import Answer, counted, shares
+from train.evaluation.suppression import AnswerOutcome, suppress_counts, suppress_shares
 
 CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class EvaluatedNote:
     """One note with what was answered."""
 
     note_id: str
@@ -42,7 +50,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
+class MetricSettings:
     """How rows are measured."""
 
     averaging: Averaging = "truth"
@@ -54,8 +62,8 @@ class Setting:
     seed: int = 42
     origin: Origin = "mimic"
 
-    def sheet(self, rows: Sequence[Row]) -> Sheet:
-        return Sheet(
+    def sheet(self, rows: Sequence[EvaluatedNote]) -> MetricVector:
+        return MetricVector(
             [row.truth for row in rows],
             [row.predicted for row in rows],
             averaging=self.averaging,
@@ -64,13 +72,15 @@ class Setting:
         )
 
 
-def results(rows: Sequence[Row], setting: Setting, other: Sequence[Row] = ()) -> dict[str, Any]:
+def build_results(
+    rows: Sequence[EvaluatedNote], setting: MetricSettings, other: Sequence[EvaluatedNote] = ()
+) -> dict[str, Any]:
     """All that metrics.json says. `other`: the same notes as another run has answered them, to compare with."""
     sheets = [setting.sheet(rows), *([setting.sheet(other)] if other else [])]
     sheet = sheets[0]
-    drawn = samples(sheets, setting.resamples, setting.seed)
+    drawn = draw_samples(sheets, setting.resamples, setting.seed)
     values = dict(zip(sheet.names, sheet.measure().tolist(), strict=True))
-    intervals = dict(zip(sheet.names, interval(drawn[0], CONFIDENCE), strict=False))  # none without samples
+    intervals = dict(zip(sheet.names, compute_intervals(drawn[0], CONFIDENCE), strict=False))  # none without samples
     found: dict[str, Any] = {
         level: {
             **{metric: values[f"{level}.{metric}"] for metric in METRICS},
@@ -85,14 +95,14 @@ def results(rows: Sequence[Row], setting: Setting, other: Sequence[Row] = ()) ->
         "averaging": setting.averaging,
         "bootstrap": {"resamples": setting.resamples, "seed": setting.seed, "confidence": CONFIDENCE},
         "conventions": _conventions(sheet, with_vocabulary=setting.vocabulary is not None),
-        "chapters": chapters(sheet, intervals, setting.origin),
+        "chapters": build_chapter_rows(sheet, intervals, setting.origin),
         "terciles": _terciles(sheet, values, intervals, setting.origin) if setting.train else None,
         **_answers(rows, sheet, setting.origin),
     }
     if other:
         theirs = sheets[1].measure()
-        apart = interval(drawn[0] - drawn[1], CONFIDENCE)
-        odds = two_sided(drawn[0] - drawn[1]).tolist() if setting.resamples else []
+        apart = compute_intervals(drawn[0] - drawn[1], CONFIDENCE)
+        odds = compute_p_values(drawn[0] - drawn[1]).tolist() if setting.resamples else []
         found["comparison"] = {
             name: {
                 "ours": values[name],
@@ -107,18 +117,18 @@ def results(rows: Sequence[Row], setting: Setting, other: Sequence[Row] = ()) ->
     return found
 
 
-def _classes(sheet: Sheet, level: Any, averaging: Averaging) -> int:
-    counts = tally(sheet.levels[level])
-    return int(mask(sheet.levels[level], counts, averaging).sum())
+def _classes(sheet: MetricVector, level: Any, averaging: Averaging) -> int:
+    counts = count_classes(sheet.levels[level])
+    return int(select_classes(sheet.levels[level], counts, averaging).sum())
 
 
-def _conventions(sheet: Sheet, *, with_vocabulary: bool) -> dict[str, Any]:
+def _conventions(sheet: MetricVector, *, with_vocabulary: bool) -> dict[str, Any]:
     """The same means by every convention that can be followed."""
     offered = [name for name in AVERAGINGS if name != "vocabulary" or with_vocabulary]
-    counted = {name: tally(level) for name, level in sheet.levels.items()}
+    counted = {name: count_classes(level) for name, level in sheet.levels.items()}
     return {
         averaging: {
-            name: macro(scores(counted[name]), over := mask(level, counted[name], averaging))
+            name: average_classes(score_classes(counted[name]), over := select_classes(level, counted[name], averaging))
             | {"classes": int(over.sum())}
             for name, level in sheet.levels.items()
         }
@@ -126,16 +136,16 @@ def _conventions(sheet: Sheet, *, with_vocabulary: bool) -> dict[str, Any]:
     }
 
 
-def chapters(sheet: Sheet, intervals: Mapping[str, Any], origin: Origin) -> list[dict[str, Any]]:
+def build_chapter_rows(sheet: MetricVector, intervals: Mapping[str, Any], origin: Origin) -> list[dict[str, Any]]:
     """A row a chapter of the tabular list."""
     truth = sheet.levels["chapter"].truth  # the classes of this level are the chapters, in their order
-    counts = tally(sheet.levels["chapter"])
-    found = scores(counts)
+    counts = count_classes(sheet.levels["chapter"])
+    found = score_classes(counts)
     number = {chapter.number: int(counts.true[place]) for place, chapter in enumerate(CHAPTERS)}
     shown = suppress_small(number) if origin == "mimic" else dict(number)
     right = {name: np.bincount(truth[level.hit], minlength=len(CHAPTERS)) for name, level in sheet.levels.items()}
     part = {
-        name: shares(dict(zip(number, hits.tolist(), strict=False)), shown, everything=origin != "mimic")
+        name: suppress_shares(dict(zip(number, hits.tolist(), strict=False)), shown, everything=origin != "mimic")
         for name, hits in right.items()
     }
     table = []
@@ -160,17 +170,17 @@ def chapters(sheet: Sheet, intervals: Mapping[str, Any], origin: Origin) -> list
 
 
 def _terciles(
-    sheet: Sheet, values: Mapping[str, float], intervals: Mapping[str, Any], origin: Origin
+    sheet: MetricVector, values: Mapping[str, float], intervals: Mapping[str, Any], origin: Origin
 ) -> dict[str, Any]:
     """Head, middle and tail of the training rows, at category and full code."""
     found: dict[str, Any] = {}
     for level, groups in sheet.groups.items():
-        counts = tally(sheet.levels[level])
+        counts = count_classes(sheet.levels[level])
         true = counts.true
         number = {name: int(true[members].sum()) for name, members in groups.items()}
         right = {name: int(counts.right[members].sum()) for name, members in groups.items()}
         shown = suppress_small(number) if origin == "mimic" else dict(number)
-        told = shares(right, shown, everything=origin != "mimic")
+        told = suppress_shares(right, shown, everything=origin != "mimic")
         found[level] = {
             name: {
                 "samples": shown[name],
@@ -184,14 +194,14 @@ def _terciles(
     return found
 
 
-def _answers(rows: Sequence[Row], sheet: Sheet, origin: Origin) -> dict[str, Any]:
+def _answers(rows: Sequence[EvaluatedNote], sheet: MetricVector, origin: Origin) -> dict[str, Any]:
     """What became of the answers: how many predict a code, why others do not, how many codes are NIL; and how many
     characters predictions share with the truth, and how large a part of it that is."""
     nil = [sheet.levels[level].predicted == len(sheet.levels[level].classes) for level in LEVELS]
     known = (~np.logical_or.accumulate(nil)).sum(axis=0).tolist()
-    answers = [Answer(row.problem, level, row.overlap) for row, level in zip(rows, known, strict=True)]
+    answers = [AnswerOutcome(row.problem, level, row.overlap) for row, level in zip(rows, known, strict=True)]
     problems = sorted({NO_ANSWER, *(row.problem for row in rows if row.problem)})
-    shown = counted(answers, problems, LEVELS, everything=origin != "mimic")
+    shown = suppress_counts(answers, problems, LEVELS, everything=origin != "mimic")
     depths = shown.under("depth")
     told = None not in depths.values()  # a mean is one more equation, from which a withheld depth would follow
     return {

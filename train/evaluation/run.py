@@ -26,12 +26,12 @@ from deepicd.icd10cm import Code
 from deepicd.schema import PREDICTIONS
 from deepicd.storage import Origin
 from train.evaluation import predictions, report, results
-from train.evaluation.answers import Asked, generated
+from train.evaluation.answers import EvaluatedModel, generate_answers
 from train.evaluation.metrics import Averaging
 from train.evaluation.predictions import NO_ANSWER, Prediction, Reading
-from train.evaluation.questions import Testset, testset
-from train.evaluation.results import Row, Setting
-from train.run_folder import trained_on
+from train.evaluation.questions import EvaluationSplit, load_evaluation_split
+from train.evaluation.results import EvaluatedNote, MetricSettings
+from train.run_folder import read_model_origin
 
 METRICS, REPORT, FIGURE = "metrics.json", "report.md", "chapters.png"
 ANSWERED = "predictions.parquet"
@@ -46,7 +46,7 @@ class Evaluation:
     out: Path
     name: str
     predictions: Path | None = None
-    asked: Asked | None = None
+    asked: EvaluatedModel | None = None
     """The model to ask instead."""
     dataset: str | None = None
     split: str = "test"
@@ -74,9 +74,9 @@ def evaluate(what: Evaluation, *, overwrite: bool = False) -> records.Record:
         raise DeepicdError("That needs the dataset.", "Name it: --dataset DIR_OR_REPOSITORY")
     if what.predictions and what.limit:
         raise DeepicdError("A file of predictions is taken as a whole.", "Leave --limit out, or shorten the file.")
-    given = predictions.read(what.predictions) if what.predictions else []
-    asked = testset(what.dataset, what.split, chats=what.asked is not None) if what.dataset else None
-    origin = asked.origin if asked else predictions.origin(what.predictions or Path())
+    given = predictions.read_predictions(what.predictions) if what.predictions else []
+    asked = load_evaluation_split(what.dataset, what.split, chats=what.asked is not None) if what.dataset else None
+    origin = asked.origin if asked else predictions.read_predictions_origin(what.predictions or Path())
     inputs = {
         **({"predictions": what.predictions} if what.predictions else {}),
         **({"dataset": asked.part} if asked else {}),
@@ -89,7 +89,7 @@ def evaluate(what: Evaluation, *, overwrite: bool = False) -> records.Record:
     if what.against:
         origin = storage.combine_origins([origin, storage.read_origin(inputs["against"])])
     if what.asked:
-        origin = storage.combine_origins([origin, trained_on(what.asked.recipe.model)])
+        origin = storage.combine_origins([origin, read_model_origin(what.asked.recipe.model)])
     plan = records.plan_run("evaluate", options=what.options, inputs=inputs)
     done = records.find_finished(what.out, plan)
     if done and not done["counts"].get("generation", {}).get("unanswered"):
@@ -101,10 +101,10 @@ def evaluate(what: Evaluation, *, overwrite: bool = False) -> records.Record:
             _write(run, what, rows, other, asked, origin)
         return run.record
     assert asked is not None
-    unasked = [Row(one.note_id, one.code, None, NO_ANSWER, None) for one in asked.questions[: what.limit]]
+    unasked = [EvaluatedNote(one.note_id, one.code, None, NO_ANSWER, None) for one in asked.questions[: what.limit]]
     other = _others(what.against, unasked) if what.against else []  # before anything is asked
     with _kept(what.out, plan, origin, overwrite=overwrite) as run:
-        answers, run.counts["generation"] = generated(what.asked, asked, what.out, what.limit)
+        answers, run.counts["generation"] = generate_answers(what.asked, asked, what.out, what.limit)
         _write(run, what, _answered(answers, asked, what), other, asked, origin)
         run.notes += [f"Said by who ran it: {what.asked.taken}"] if what.asked.taken else []
     return run.record
@@ -120,7 +120,7 @@ def _kept(out: Path, plan: records.Plan, origin: Origin, *, overwrite: bool) -> 
         yield run
 
 
-def _answered(given: Iterable[Prediction], asked: Testset | None, what: Evaluation) -> list[Row]:
+def _answered(given: Iterable[Prediction], asked: EvaluationSplit | None, what: Evaluation) -> list[EvaluatedNote]:
     """Every note with its answer, sorted. Raises DeepicdError where answers and split do not belong together."""
     if asked is None:
         known = sorted(given, key=lambda one: one.note_id)
@@ -148,17 +148,17 @@ def _answered(given: Iterable[Prediction], asked: Testset | None, what: Evaluati
     return [_row(note_id, truth, texts.get(note_id), what) for note_id, truth in truths.items()]
 
 
-def _row(note_id: str, truth: Code, text: str | None, what: Evaluation) -> Row:
-    found = predictions.predicted(text, what.reading, what.opening)
+def _row(note_id: str, truth: Code, text: str | None, what: Evaluation) -> EvaluatedNote:
+    found = predictions.extract_code(text, what.reading, what.opening)
     code, problem = (found, None) if isinstance(found, Code) else (None, found)
-    return Row(note_id, truth, code, problem, text)
+    return EvaluatedNote(note_id, truth, code, problem, text)
 
 
-def _others(folder: Path, rows: Sequence[Row]) -> list[Row]:
+def _others(folder: Path, rows: Sequence[EvaluatedNote]) -> list[EvaluatedNote]:
     """How another run answered the same notes, in the same order. Raises DeepicdError where they are not the same."""
     table = storage.read_table(folder / ANSWERED, PREDICTIONS).to_pylist()
     theirs = {
-        row["note_id"]: Row(
+        row["note_id"]: EvaluatedNote(
             row["note_id"],
             Code(row["icd_code"]),
             Code(row["predicted"]) if row["predicted"] else None,
@@ -181,14 +181,14 @@ def _others(folder: Path, rows: Sequence[Row]) -> list[Row]:
 def _write(
     run: records.Run,
     what: Evaluation,
-    rows: Sequence[Row],
-    other: Sequence[Row],
-    asked: Testset | None,
+    rows: Sequence[EvaluatedNote],
+    other: Sequence[EvaluatedNote],
+    asked: EvaluationSplit | None,
     origin: Origin,
 ) -> None:
     from train.evaluation import chapter_figure
 
-    setting = Setting(
+    setting = MetricSettings(
         averaging=what.averaging,
         vocabulary=asked.vocabulary if asked else None,
         train=asked.train if asked else (),
@@ -196,12 +196,12 @@ def _write(
         seed=what.bootstrap_seed,
         origin=origin,
     )
-    found = results.results(rows, setting, other)
+    found = results.build_results(rows, setting, other)
     storage.write_json(run.folder / METRICS, found)
     _hint(rows)
-    storage.write_text(run.folder / REPORT, report.report(what.name, found))
-    theirs = results.chapters(setting.sheet(other), {}, origin) if other else ()
-    chapter_figure.chapters(run.folder / FIGURE, found["chapters"], theirs)
+    storage.write_text(run.folder / REPORT, report.render_report(what.name, found))
+    theirs = results.build_chapter_rows(setting.sheet(other), {}, origin) if other else ()
+    chapter_figure.draw_chapters(run.folder / FIGURE, found["chapters"], theirs)
     table = [
         {
             "note_id": row.note_id,
@@ -220,7 +220,7 @@ def _write(
         run.notes.append(f"{missing:,} notes without an answer count as wrong.")
 
 
-def _hint(rows: Sequence[Row]) -> None:
+def _hint(rows: Sequence[EvaluatedNote]) -> None:
     """Say so where most answers look as if the prompt had opened them."""
     unopened = sum(bool(row.problem and row.text and THINK_END in row.text and THINK not in row.text) for row in rows)
     if 2 * unopened > len(rows):
@@ -231,7 +231,7 @@ def _hint(rows: Sequence[Row]) -> None:
         )
 
 
-def summary(folder: Path) -> str:
+def format_summary(folder: Path) -> str:
     """The three levels as lines for a terminal."""
     found = storage.read_json(folder / METRICS)
     lines = [f"{'':10}{'classes':>9}{'precision':>11}{'recall':>9}{'F1':>9}{'accuracy':>10}   (macro, in %)"]

@@ -16,7 +16,7 @@ Name = TypeVar("Name", int, str)
 DEPTHS = range(8)  # characters that a code can share with another
 
 
-class Answer(NamedTuple):
+class AnswerOutcome(NamedTuple):
     """One answer, as far as counts go."""
 
     problem: str | None
@@ -27,8 +27,8 @@ class Answer(NamedTuple):
     """Characters shared with the true code."""
 
 
-def counted(
-    answers: Iterable[Answer], problems: Sequence[str], levels: Sequence[str], *, everything: bool
+def suppress_counts(
+    answers: Iterable[AnswerOutcome], problems: Sequence[str], levels: Sequence[str], *, everything: bool
 ) -> PublishedCounts:
     """The counts under 'predict', ('problem', name), ('nil', level) and ('depth', n); None for one withheld."""
     found, every = Counter(answers), Counts()
@@ -39,7 +39,7 @@ def counted(
         silent[name].append(every.group(("silent", name), number))
     for known in range(len(levels) + 1):
         for depth in DEPTHS:
-            spoken[known, depth] = every.group((known, depth), found[Answer(None, known, depth)])
+            spoken[known, depth] = every.group((known, depth), found[AnswerOutcome(None, known, depth)])
     quiet = [group for groups in silent.values() for group in groups]
     every.show("rows", [*quiet, *spoken.values()], cost=1e9)
     every.show("predict", spoken.values(), cost=1e6)
@@ -57,7 +57,7 @@ def counted(
     return every.published(everything=everything)
 
 
-def shares(
+def suppress_shares(
     parts: Mapping[Name, int], wholes: Mapping[Name, int | None], *, everything: bool
 ) -> dict[Name, float | None]:
     """Parts of notes whose numbers are shown; None where part or rest is of one to nine, or the whole is withheld.

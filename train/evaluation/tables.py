@@ -19,7 +19,7 @@ MEASURES = ("recall", "precision", "f1")
 TITLES = {3: "Table 3: reasoning and diagnosis", 4: "Table 4: diagnosis alone, without a trace"}
 
 
-def rows(places: Sequence[str]) -> list[Row]:
+def collect_rows(places: Sequence[str]) -> list[Row]:
     """The paper's rows, then one for each run (DIR, or NAME=DIR). Raises DeepicdError."""
     published: list[Row] = [
         {
@@ -68,7 +68,7 @@ def _in_per_cent(level: Any) -> dict[str, Any]:
     }
 
 
-def markdown(table: Sequence[Row]) -> str:
+def render_markdown(table: Sequence[Row]) -> str:
     """Both tables, recall, precision and F1 at each level in per cent."""
     parts = []
     for number, title in TITLES.items():

@@ -15,13 +15,13 @@ from statistics import fmean
 from typing import Any
 
 from deepicd.errors import DeepicdError
-from train.config import Grpo
+from train.config import GrpoRecipe
 
 SAME = 1e-9  # rewards nearer than that are equal
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class AnswerStatistics:
     """What is known of one answer: never its text."""
 
     group: str  # which prompt it answers
@@ -61,7 +61,7 @@ def _rounded(value: Any) -> Any:
     return round(value, 5) if isinstance(value, float) else value
 
 
-def step_report(step: int, answers: Sequence[Answer]) -> StepReport:
+def summarize_step(step: int, answers: Sequence[AnswerStatistics]) -> StepReport:
     """A step's answers in one line."""
     groups: dict[str, list[float]] = defaultdict(list)
     for answer in answers:
@@ -92,7 +92,7 @@ RAILS: dict[str, tuple[str, str, str]] = {
 }
 
 
-def summary(reports: Iterable[StepReport | Mapping[str, Any]]) -> dict[str, Any]:
+def summarize_run(reports: Iterable[StepReport | Mapping[str, Any]]) -> dict[str, Any]:
     """For run.json: reward, form, length at the beginning and at the end, a tenth of the steps each."""
     rows = [one.record if isinstance(one, StepReport) else one for one in reports]
     some = max(1, len(rows) // 10)
@@ -113,15 +113,15 @@ def summary(reports: Iterable[StepReport | Mapping[str, Any]]) -> dict[str, Any]
     }
 
 
-class Hopeless(DeepicdError):
+class HopelessRunError(DeepicdError):
     """A run that the recipe's guard rails have stopped."""
 
 
 @dataclass
-class Guard:
+class GuardRails:
     """The recipe's thresholds over the steps so far."""
 
-    recipe: Grpo
+    recipe: GrpoRecipe
     over: dict[str, int] = field(default_factory=lambda: dict.fromkeys(RAILS, 0))
     """Steps in a row that were over each threshold."""
 
@@ -132,7 +132,7 @@ class Guard:
             share = getattr(report, name)
             self.over[name] = self.over[name] + 1 if threshold < 1 and share > threshold else 0
             if self.over[name] >= max(1, self.recipe.patience):
-                raise Hopeless(
+                raise HopelessRunError(
                     f"Stopped at step {report.step}: {what}, {share:.0%}, over {threshold:.0%} for"
                     f" {self.over[name]} steps.",
                     f"{advice} To go on all the same: --set {limit}=1 (as another recipe, in another folder).",

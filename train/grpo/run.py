@@ -17,26 +17,26 @@ from typing import Any
 from deepicd import records
 from deepicd.errors import DeepicdError
 from train import base_model, launch
-from train.base_model import Base
-from train.config import Grpo
-from train.data import Corpus, corpus
+from train.base_model import PretrainedModel
+from train.config import GrpoRecipe
+from train.data import DatasetConfig, open_dataset
 from train.grpo import monitor
 from train.grpo.step_log import StepLog
-from train.rewards.judge import judge
-from train.run_folder import Workshop, workshop
-from train.token_lengths import Lengths
+from train.rewards.judge import open_judge
+from train.run_folder import TrainingFolder, open_training_folder
+from train.token_lengths import LengthSummary
 
 COMMAND = "train grpo"
 
 
 @dataclass(frozen=True)
-class Readied:
+class GrpoSetup:
     """What a run needs, looked at before any weight is loaded."""
 
-    recipe: Grpo
-    corpus: Corpus
-    base: Base
-    prompts: Lengths
+    recipe: GrpoRecipe
+    corpus: DatasetConfig
+    base: PretrainedModel
+    prompts: LengthSummary
     fitting: list[int]
     """Places of the prompts that are not too long."""
 
@@ -75,47 +75,47 @@ class Readied:
 PARTS = ("form", "outcome", "length", "repetition", "judge")
 
 
-def readied(dataset: str, recipe: Grpo, *, hardware: bool = True) -> Readied:
+def prepare_grpo(dataset: str, recipe: GrpoRecipe, *, hardware: bool = True) -> GrpoSetup:
     """Check everything, and count what is too long. Raises DeepicdError for what would fail later."""
     launch.check_installed("torch", "transformers", recipe.backend, *(["vllm"] if recipe.rollout == "vllm" else []))
     if hardware:
         base_model.check_hardware(recipe)
-    found = corpus(dataset, "grpo")
-    base = base_model.found(recipe)
+    found = open_dataset(dataset, "grpo")
+    base = base_model.find_base_model(recipe)
     texts = [base.chat.prompt(prompt) for prompt in found.rows("train")["prompt"]]
     tokens = [len(base.chat.ids(text)) for text in texts]
-    lengths = Lengths.of(tokens, recipe.max_prompt)
+    lengths = LengthSummary.of(tokens, recipe.max_prompt)
     if lengths.kept < recipe.batch:
         raise DeepicdError(
             f"{lengths.kept:,} prompts of at most {recipe.max_prompt:,} tokens make no batch of {recipe.batch}.",
             "Raise max_prompt, lower batch, or train on more rows.",
         )
     fitting = [place for place, number in enumerate(tokens) if number <= recipe.max_prompt]
-    return Readied(recipe, found, base, lengths, fitting)
+    return GrpoSetup(recipe, found, base, lengths, fitting)
 
 
-def described(ready: Readied) -> str:
+def describe_plan(ready: GrpoSetup) -> str:
     """The plan, and verl's whole configuration for it, composed and checked by verl."""
     if ready.recipe.backend == "trl":
         return str(ready)
-    from train.grpo.verl_config import composed
+    from train.grpo.verl_config import compose_config
 
-    return f"{ready}\n\n{composed(ready, Path('OUT').absolute())}"
+    return f"{ready}\n\n{compose_config(ready, Path('OUT').absolute())}"
 
 
-def train(dataset: str, recipe: Grpo, out: Path, *, overwrite: bool = False) -> records.Record:
+def train(dataset: str, recipe: GrpoRecipe, out: Path, *, overwrite: bool = False) -> records.Record:
     """Train a model into OUT/model. Does nothing where OUT holds this very run."""
-    ready = readied(dataset, recipe)
+    ready = prepare_grpo(dataset, recipe)
     plan = ready.plan
     if not overwrite and (done := records.find_finished(out, plan)):
         return done
     if recipe.judge_weight:
-        asked = judge(recipe.judge, ready.corpus.origin)
+        asked = open_judge(recipe.judge, ready.corpus.origin)
         asked.check()
         asked.close()
     module = import_module("train.grpo.trl" if recipe.backend == "trl" else "train.grpo.verl")
-    fit: Callable[[Readied, Workshop], dict[str, Any]] = module.fit
-    with workshop(out, plan, ready.corpus.origin, overwrite=overwrite) as shop:
+    fit: Callable[[GrpoSetup, TrainingFolder], dict[str, Any]] = module.fit
+    with open_training_folder(out, plan, ready.corpus.origin, overwrite=overwrite) as shop:
         told = fit(ready, shop)
         reports = StepLog(shop.run.folder).reports()
         shop.run.counts |= {
@@ -123,7 +123,7 @@ def train(dataset: str, recipe: Grpo, out: Path, *, overwrite: bool = False) -> 
             "left_out": {"prompt too long": ready.prompts.over},
             "lengths": {"train": ready.prompts.record},
             "steps": ready.steps,
-            **monitor.summary(reports),
+            **monitor.summarize_run(reports),
             **told,
         }
     return shop.run.record

@@ -11,28 +11,28 @@ from typing import Any
 from deepicd import storage
 from deepicd.repetition import measure_repetition
 from train import base_model, launch
-from train.config import Grpo
-from train.grpo.monitor import Answer, Guard, step_report
-from train.grpo.run import Readied
+from train.config import GrpoRecipe
+from train.grpo.monitor import AnswerStatistics, GuardRails, summarize_step
+from train.grpo.run import GrpoSetup
 from train.grpo.step_log import StepLog
-from train.nonfinite_gradients import Skips
+from train.nonfinite_gradients import NonfiniteGradientGuard
 from train.rewards import trl
-from train.rewards.judge import judge
-from train.rewards.trl import Function, texts
-from train.run_folder import Workshop, last_checkpoint
-from train.trainer_progress import Told
+from train.rewards.judge import open_judge
+from train.rewards.trl import Function, extract_texts
+from train.run_folder import TrainingFolder, find_last_checkpoint
+from train.trainer_progress import TrainingProgress
 
 
-def fit(ready: Readied, shop: Workshop) -> dict[str, Any]:
+def fit(ready: GrpoSetup, shop: TrainingFolder) -> dict[str, Any]:
     """Train into shop.model; what the record says beside the step reports."""
-    launch.quiet()
+    launch.silence_libraries()
     from transformers import PrinterCallback
     from trl import GRPOTrainer
 
     recipe = ready.recipe
-    asked = judge(recipe.judge, ready.corpus.origin) if recipe.judge_weight else None
-    told, skips = Told(), Skips(shop.checkpoints)
-    functions = trl.functions(recipe.scheme(ready.base.chat.opening), asked)
+    asked = open_judge(recipe.judge, ready.corpus.origin) if recipe.judge_weight else None
+    told, skips = TrainingProgress(), NonfiniteGradientGuard(shop.checkpoints)
+    functions = trl.build_reward_functions(recipe.scheme(ready.base.chat.opening), asked)
     watched = Watched(recipe, functions, ready.base.chat.end, StepLog(shop.run.folder), told)
     trainer = GRPOTrainer(
         model=ready.base.path,
@@ -43,11 +43,11 @@ def fit(ready: Readied, shop: Workshop) -> dict[str, Any]:
         callbacks=[told.callback(), skips.callback()],
     )
     trainer.remove_callback(PrinterCallback)
-    resumed = last_checkpoint(shop.checkpoints)
+    resumed = find_last_checkpoint(shop.checkpoints)
     trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
     weights = shop.run.folder / ".weights"
     trainer.save_model(str(weights))
-    base_model.finish(ready.base, recipe, weights, shop.model)
+    base_model.export_model(ready.base, recipe, weights, shop.model)
     storage.remove(weights)
     missed = dict(asked.missed) if asked else {}
     if asked:
@@ -65,9 +65,11 @@ def fit(ready: Readied, shop: Workshop) -> dict[str, Any]:
 class Watched:
     """Reward functions as TRL calls them, one after the other on all answers of a generation; the last reports."""
 
-    def __init__(self, recipe: Grpo, functions: Sequence[Function], end: int, log: StepLog, told: Told) -> None:
+    def __init__(
+        self, recipe: GrpoRecipe, functions: Sequence[Function], end: int, log: StepLog, told: TrainingProgress
+    ) -> None:
         self._recipe, self._end, self._log, self._told = recipe, end, log, told
-        self._guard = Guard(recipe)
+        self._guard = GuardRails(recipe)
         self._paid: dict[str, list[float | None]] = {}
         self._names = [function.__name__ for function in functions]
         self.functions = [self._watch(function) for function in functions]
@@ -77,7 +79,7 @@ class Watched:
                  **columns: Any) -> list[float | None]:  # fmt: skip
             self._paid[function.__name__] = given = function(completions=completions, **columns)
             if function.__name__ == self._names[-1]:
-                self._report(texts(completions), completion_ids, trainer_state.global_step)
+                self._report(extract_texts(completions), completion_ids, trainer_state.global_step)
             return given
 
         paid.__name__ = function.__name__
@@ -91,14 +93,16 @@ class Watched:
             words = text.split()
             cut = len(ids[place]) >= recipe.max_response and self._end not in ids[place][-1:]
             group = str(place // recipe.rollouts)  # TRL has the answers to one prompt side by side
-            answers.append(Answer(group, sum(parts.values()), parts, len(words), measure_repetition(words), cut))
-        report = step_report(updates * recipe.mini_batch // recipe.batch + 1, answers)
+            answers.append(
+                AnswerStatistics(group, sum(parts.values()), parts, len(words), measure_repetition(words), cut)
+            )
+        report = summarize_step(updates * recipe.mini_batch // recipe.batch + 1, answers)
         self._log.write(report)
         self._told.say(str(report))
         self._guard.look(report)
 
 
-def _arguments(ready: Readied, checkpoints: Path) -> Any:
+def _arguments(ready: GrpoSetup, checkpoints: Path) -> Any:
     import torch
     from trl import GRPOConfig
 

@@ -22,21 +22,21 @@ from typing import Any
 from deepicd.errors import DeepicdError
 from deepicd.log import track_progress
 from train import base_model
-from train.grpo.monitor import Answer, Guard, StepReport, step_report
-from train.grpo.run import Readied
+from train.grpo.monitor import AnswerStatistics, GuardRails, StepReport, summarize_step
+from train.grpo.run import GrpoSetup
 from train.grpo.step_log import StepLog
-from train.grpo.verl_config import composed, environment, lines, overrides
+from train.grpo.verl_config import build_environment, build_overrides, compose_config, format_overrides
 from train.rewards.verl_log import PROMPT
-from train.run_folder import Workshop
+from train.run_folder import TrainingFolder
 
 EVERY = 0.5  # seconds between two looks
 MEASURES = (PROMPT, "words", "repeated", "score")
 
 
-def fit(ready: Readied, shop: Workshop) -> dict[str, Any]:
+def fit(ready: GrpoSetup, shop: TrainingFolder) -> dict[str, Any]:
     """Train into shop.model; what the record says beside the step reports."""
     out = shop.run.folder
-    composed(ready, out)  # raises before anything starts
+    compose_config(ready, out)  # raises before anything starts
     for folder in (out / ".verl", out / ".rewards"):
         folder.mkdir(exist_ok=True)
     for old in (out / ".rewards").iterdir():  # of an earlier start, whose last step was done in part
@@ -50,11 +50,11 @@ def fit(ready: Readied, shop: Workshop) -> dict[str, Any]:
         raise DeepicdError(
             f"verl ended without a checkpoint of step {ready.steps}.", f"See {out / '.verl' / 'log.txt'}."
         )
-    base_model.finish(ready.base, ready.recipe, weights, shop.model)
+    base_model.export_model(ready.base, ready.recipe, weights, shop.model)
     return {
         "training_seconds": round(time.monotonic() - began, 2),
         "resumed_at": resumed,
-        "device": "cpu" if "VERL_PLATFORM" in environment() else "cuda",
+        "device": "cpu" if "VERL_PLATFORM" in build_environment() else "cuda",
         "devices": ready.recipe.world,
     }
 
@@ -65,18 +65,18 @@ def _finished_steps(checkpoints: Path) -> int | None:
     return int(path.read_text()) if path.is_file() else None
 
 
-def _run(ready: Readied, out: Path, first: int) -> None:
+def _run(ready: GrpoSetup, out: Path, first: int) -> None:
     """Start verl, follow its steps, and stop it where they are hopeless. Raises DeepicdError."""
     log, told = out / ".verl" / "log.txt", out / ".verl" / "steps.jsonl"
     told.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "verl.trainer.main_ppo", *lines(overrides(ready, out)), "hydra.run.dir=.",
+    command = [sys.executable, "-m", "verl.trainer.main_ppo", *format_overrides(build_overrides(ready, out)), "hydra.run.dir=.",
                "hydra.output_subdir=null"]  # fmt: skip
-    surroundings = os.environ | environment() | {"VERL_FILE_LOGGER_PATH": str(told), "HYDRA_FULL_ERROR": "1"}
+    surroundings = os.environ | build_environment() | {"VERL_FILE_LOGGER_PATH": str(told), "HYDRA_FULL_ERROR": "1"}
     with log.open("ab") as printed:
         started = subprocess.Popen(
             command, stdout=printed, stderr=printed, env=surroundings, cwd=out / ".verl", start_new_session=True
         )
-    steps, guard = StepLog(out), Guard(ready.recipe)
+    steps, guard = StepLog(out), GuardRails(ready.recipe)
     try:
         with track_progress("steps", total=ready.steps) as advance:
             advance(first)
@@ -95,7 +95,7 @@ def _run(ready: Readied, out: Path, first: int) -> None:
 
 
 def _reports(
-    ready: Readied, out: Path, told: Path, first: int, started: "subprocess.Popen[bytes]"
+    ready: GrpoSetup, out: Path, told: Path, first: int, started: "subprocess.Popen[bytes]"
 ) -> Iterator[StepReport]:
     """A report for each step that verl has ended. Raises DeepicdError where a step ends without our rewards."""
     step, used = first, 0
@@ -113,18 +113,18 @@ def _reports(
             measured = ended[step - first].get("data", {})
             step += 1
             cut = float(measured.get("response_length/clip_ratio", 0.0))
-            yield replace(step_report(step, mine), truncated=cut)
+            yield replace(summarize_step(step, mine), truncated=cut)
         if over:
             return
         time.sleep(EVERY)
 
 
-def _answers(folder: Path) -> list[Answer]:
+def _answers(folder: Path) -> list[AnswerStatistics]:
     """Of all reward workers, in the order in which they were paid: a step's answers all come before the next one's."""
     found = [line for path in sorted(folder.glob("*.jsonl")) for line in _lines(path)]
     found.sort(key=lambda line: float(line["at"]))
     return [
-        Answer(
+        AnswerStatistics(
             str(line[PROMPT]),
             line["score"],
             {name: value for name, value in line.items() if name not in (*MEASURES, "at", "judged")},
@@ -142,7 +142,7 @@ def _lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text[: text.rfind(b"\n") + 1].splitlines() if line]
 
 
-def _why(ready: Readied, log: Path) -> str:
+def _why(ready: GrpoSetup, log: Path) -> str:
     """The line of the log that an error of ours may show."""
     if ready.corpus.origin == "mimic":
         return ""

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from deepicd.errors import DeepicdError
-from train.grpo.run import Readied
+from train.grpo.run import GrpoSetup
 from train.launch import SILENT
 
 Overrides = dict[str, Any]
@@ -26,7 +26,7 @@ REWARD = "pkg://train.rewards.verl_log"
 _DASHBOARD = "+ray_kwargs.ray_init.include_dashboard"
 
 
-def overrides(ready: Readied, out: Path) -> Overrides:
+def build_overrides(ready: GrpoSetup, out: Path) -> Overrides:
     """What the recipe decides; all else is verl's default."""
     recipe = ready.recipe
     actor, rollout = "actor_rollout_ref.actor.", "actor_rollout_ref.rollout."
@@ -76,7 +76,7 @@ def overrides(ready: Readied, out: Path) -> Overrides:
         rollout + "log_prob_micro_batch_size_per_gpu": recipe.micro_batch,
         "reward.custom_reward_function.path": REWARD,
         "reward.custom_reward_function.name": "compute_score",
-        "+reward.custom_reward_function.reward_kwargs": reward_fields(ready, out),
+        "+reward.custom_reward_function.reward_kwargs": build_reward_fields(ready, out),
         "reward.reward_manager.name": "naive",
         "trainer.nnodes": recipe.nodes,
         "trainer.n_gpus_per_node": recipe.devices,
@@ -91,14 +91,14 @@ def overrides(ready: Readied, out: Path) -> Overrides:
         "trainer.logger": ["console", "file"],
         "trainer.project_name": "deepicd",
         "trainer.experiment_name": recipe.name,
-        "+ray_kwargs.ray_init.runtime_env.env_vars": environment(),
+        "+ray_kwargs.ray_init.runtime_env.env_vars": build_environment(),
         # a cluster's dashboard is for whoever started it; here one would open a port and take up to a minute
         **({"+ray_kwargs.ray_init.address": "auto"} if recipe.nodes > 1 else {_DASHBOARD: False}),
-        **(_ON_CPU if on_cpu(ready) else {}),
+        **(_ON_CPU if runs_on_cpu(ready) else {}),
     }
 
 
-def on_cpu(ready: Readied) -> bool:
+def runs_on_cpu(ready: GrpoSetup) -> bool:
     import torch
 
     return ready.recipe.hardware == "any" and not torch.cuda.is_available()
@@ -122,7 +122,7 @@ _ON_CPU: Overrides = {
 }
 
 
-def reward_fields(ready: Readied, out: Path) -> Overrides:
+def build_reward_fields(ready: GrpoSetup, out: Path) -> Overrides:
     """What train.rewards.verl takes: a scheme's fields, and a judge's with `judge_` before them."""
     fields = ready.recipe.scheme(ready.base.chat.opening).options | {"record": str(out / ".rewards")}
     if judge := ready.recipe.judge:
@@ -130,7 +130,7 @@ def reward_fields(ready: Readied, out: Path) -> Overrides:
     return fields
 
 
-def environment() -> dict[str, str]:
+def build_environment() -> dict[str, str]:
     """What verl's processes need of us, on every node."""
     import torch
 
@@ -146,7 +146,7 @@ def environment() -> dict[str, str]:
     return SILENT | {"VERL_USE_EXTERNAL_MODULES": ",".join(modules)}
 
 
-def lines(given: Mapping[str, Any]) -> list[str]:
+def format_overrides(given: Mapping[str, Any]) -> list[str]:
     """Overrides as Hydra reads them on a command line.
 
     >>> lines({"a.b": True, "c": [1, "x y"], "+d": {"e": None}})
@@ -167,17 +167,17 @@ def _value(value: Any) -> str:
     return repr(value)
 
 
-def composed(ready: Readied, out: Path) -> str:
+def compose_config(ready: GrpoSetup, out: Path) -> str:
     """verl's configuration as YAML, checked by verl in a process of its own. Raises DeepicdError with verl's words."""
     with tempfile.TemporaryDirectory() as folder:
         asked = Path(folder) / "overrides.json"
-        asked.write_text(json.dumps(lines(overrides(ready, out))), encoding="utf-8")
+        asked.write_text(json.dumps(format_overrides(build_overrides(ready, out))), encoding="utf-8")
         done = subprocess.run(
             [sys.executable, "-m", "train.grpo.verl_check", str(asked)],
             capture_output=True,
             text=True,
             check=False,
-            env=os.environ | environment(),
+            env=os.environ | build_environment(),
         )
         if done.returncode:
             words = [line for line in done.stderr.splitlines() if line.strip()]

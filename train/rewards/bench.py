@@ -18,9 +18,9 @@ from typing import Any
 from deepicd.answer_form import write_answer
 from deepicd.icd10cm import Code
 from train.rewards import score
-from train.rewards.bench_cases import TRACE, Case, cases
+from train.rewards.bench_cases import TRACE, AnswerCase, build_cases
 from train.rewards.outcome import OUTCOMES, Variant
-from train.rewards.score import Scheme
+from train.rewards.score import RewardScheme
 
 VARIANTS: tuple[Variant, ...] = ("default", "paper", "authors")
 TRUTH, OTHER = Code("I5021"), Code("J189")
@@ -30,10 +30,10 @@ BOUND = 10.0  # what an answer may lose; GRPO divides by the spread of a group, 
 TAILS = ("", "0", "9", "ZZ", "XXXX")
 
 
-def bench(truths: Sequence[Code] = (), train: Sequence[Code] = ()) -> dict[str, Any]:
+def benchmark_rewards(truths: Sequence[Code] = (), train: Sequence[Code] = ()) -> dict[str, Any]:
     """What was paid, case by case and policy by policy, and which properties hold."""
-    schemes = {variant: score.scheme(variant) for variant in VARIANTS}
-    every = list(cases(TRUTH, OTHER))
+    schemes = {variant: score.parse_scheme(variant) for variant in VARIANTS}
+    every = list(build_cases(TRUTH, OTHER))
     return {
         "cases": [
             {"case": case.name, "characters": len(case.text), **{name: _paid(case, of) for name, of in schemes.items()}}
@@ -45,12 +45,14 @@ def bench(truths: Sequence[Code] = (), train: Sequence[Code] = ()) -> dict[str, 
     }
 
 
-def _paid(case: Case, scheme: Scheme) -> dict[str, float]:
+def _paid(case: AnswerCase, scheme: RewardScheme) -> dict[str, float]:
     (reward,) = score.score([case.text], [case.truth], scheme)
     return {"form": reward.form, "outcome": round(reward.outcome, 6), "total": round(reward.total, 6)}
 
 
-def _policies(truths: Sequence[Code], train: Sequence[Code], schemes: dict[Variant, Scheme]) -> list[dict[str, Any]]:
+def _policies(
+    truths: Sequence[Code], train: Sequence[Code], schemes: dict[Variant, RewardScheme]
+) -> list[dict[str, Any]]:
     """Mean reward of policies over a cohort; the first two know the truth, the others never read the note."""
     often = Counter(train or truths)
     commonest = min(often, key=lambda code: (-often[code], code))
@@ -88,7 +90,7 @@ def _answers_to(truths: Sequence[Code]) -> list[tuple[Code, int]]:
     return sorted(Counter(truths).items())
 
 
-def _properties(every: Sequence[Case], scheme: Scheme) -> dict[str, Any]:
+def _properties(every: Sequence[AnswerCase], scheme: RewardScheme) -> dict[str, Any]:
     paid = [(case, score.score([case.text], [case.truth], scheme)[0].total) for case in every]
     best = {case.truth: total for case, total in paid if case.gold}
     top = max(total for case, total in paid if case.truth == TRUTH.value)
@@ -104,14 +106,14 @@ def _properties(every: Sequence[Case], scheme: Scheme) -> dict[str, Any]:
     }
 
 
-def _alone_on_top(scheme: Scheme, gold: float) -> bool:
+def _alone_on_top(scheme: RewardScheme, gold: float) -> bool:
     """Whether every code that is not the true one, shorter, longer or other, earns less."""
     guesses = {TRUTH.value[:end] + tail for end in range(1, len(TRUTH.value) + 1) for tail in TAILS}
     others = [write_answer(TRACE, code) for guess in sorted(guesses) if (code := Code.find(guess)) and code != TRUTH]
     return all(one.total < gold for one in score.score(others, [TRUTH.value] * len(others), scheme))
 
 
-def _monotone(scheme: Scheme) -> bool:
+def _monotone(scheme: RewardScheme) -> bool:
     """Whether one more correct character never pays less, whatever stands behind it."""
     outcome = OUTCOMES[scheme.variant]
     for truth in ("I10", "J189", "I5021", "M1A9XX", "S72001A"):
@@ -125,23 +127,23 @@ def _monotone(scheme: Scheme) -> bool:
     return True
 
 
-def _least(scheme: Scheme) -> bool:
+def _least(scheme: RewardScheme) -> bool:
     outcome = OUTCOMES[scheme.variant]
     return all(outcome("~", TRUTH.value) < outcome(TRUTH.value[:overlap], TRUTH.value) for overlap in range(1, 6))
 
 
-def _linear(every: Sequence[Case], scheme: Scheme) -> bool:
+def _linear(every: Sequence[AnswerCase], scheme: RewardScheme) -> bool:
     """Whether twice a hostile megabyte takes at most thrice the time."""
     long = [case for case in every if len(case.text) >= 2**19]
     return all(any(_twice_as_long(case, scheme) for _ in range(ROUNDS)) for case in long)  # a busy machine spoils some
 
 
-def _twice_as_long(case: Case, scheme: Scheme) -> bool:
+def _twice_as_long(case: AnswerCase, scheme: RewardScheme) -> bool:
     once, twice = _seconds(case.text, case.truth, scheme), _seconds(case.text * 2, case.truth, scheme)
     return twice <= LINEAR * once + 0.005
 
 
-def _seconds(text: str, truth: str, scheme: Scheme) -> float:
+def _seconds(text: str, truth: str, scheme: RewardScheme) -> float:
     """The shortest of some rounds: what the text costs when nobody else is at work."""
     taken = []
     for _ in range(ROUNDS):

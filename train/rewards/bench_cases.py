@@ -18,7 +18,7 @@ LOOK_ALIKES = {"I": "І", "5": "５", "0": "О"}  # Cyrillic I and O, a full-wid
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class AnswerCase:
     """An answer and what is tried with it."""
 
     name: str
@@ -28,13 +28,13 @@ class Case:
     """Whether it is the answer that should earn most."""
 
 
-def cases(truth: Code, other: Code) -> Iterator[Case]:
+def build_cases(truth: Code, other: Code) -> Iterator[AnswerCase]:
     """All cases for a true code of five characters or more, and a code of another chapter."""
     code = truth.value
     for name, text in _plain(code, other.value) + _broken(code) + _hostile(code):
-        yield Case(name, text, code, gold=name == "gold")
+        yield AnswerCase(name, text, code, gold=name == "gold")
     for letter in ("C7A8", "M1A9XX0", "Z3A08"):
-        yield Case(
+        yield AnswerCase(
             f"gold, third character a letter ({letter[:3]})", write_answer(TRACE, Code(letter)), letter, gold=True
         )
 

@@ -8,7 +8,7 @@ from deepicd import storage
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
 from deepicd.schema import COHORT
-from train.evaluation.questions import testset
+from train.evaluation.questions import load_evaluation_split
 from train.rewards.bench import TRUTH, VARIANTS
 
 PROPERTIES = {
@@ -21,14 +21,14 @@ PROPERTIES = {
 }
 
 
-def codes_of(cohort: Path | None) -> tuple[list[Code], list[Code]]:
+def load_codes(cohort: Path | None) -> tuple[list[Code], list[Code]]:
     """True codes of the test and of the training rows, of a cohort or a dataset folder. Raises DeepicdError."""
     if cohort is None:
         return [], []
     if (cohort / "test.parquet").is_file():
         test, train = (_codes(cohort / f"{split}.parquet") for split in ("test", "train"))
     elif (cohort / "grpo").is_dir():
-        found = testset(str(cohort), "test")
+        found = load_evaluation_split(str(cohort), "test")
         test, train = [one.code for one in found.questions], found.train
     else:
         raise DeepicdError(
@@ -44,7 +44,7 @@ def _codes(path: Path) -> list[Code]:
     return [Code(value) for value in storage.read_table(path, COHORT, ["icd_code"])["icd_code"].to_pylist()]
 
 
-def show(found: Mapping[str, Any]) -> None:
+def print_tables(found: Mapping[str, Any]) -> None:
     """Print the bench on stdout."""
     from rich.console import Console
     from rich.table import Table

@@ -61,7 +61,7 @@ class JudgeRecipe(ModelRecipe):
     """The sentence for credentialed notes and a server elsewhere (deepicd.disclosure)."""
 
 
-def judge(fields: Mapping[str, Any], origin: Origin = "mimic") -> "Judge":
+def open_judge(fields: Mapping[str, Any], origin: Origin = "mimic") -> "Judge":
     """A judge from plain values, as a recipe has them. Raises DeepicdError. Notes count as credentialed unless said."""
     known = dict(fields)
     said = known.pop("origin", origin)

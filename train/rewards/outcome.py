@@ -27,7 +27,7 @@ SCALE = 15.0  # of the authors' job files
 NO_MATCH = -1.0
 
 
-def default(predicted: str | None, truth: str) -> float:
+def score_default(predicted: str | None, truth: str) -> float:
     """0 to |g|; a longer correct prefix never pays less.
 
     >>> [round(default(code, "I5021"), 2) for code in ("J189", "I10", "I509", "I5023", "I50212A", "I5021")]
@@ -41,7 +41,7 @@ def default(predicted: str | None, truth: str) -> float:
     return overlap / len(truth) + max(0, overlap - 2)
 
 
-def paper(predicted: str | None, truth: str) -> float:
+def score_paper(predicted: str | None, truth: str) -> float:
     """By the letter of equation 1.
 
     >>> [round(paper(code, "I5021"), 2) for code in ("J189", "I10", "I509", "I5023", "I50212A", "I5021")]
@@ -53,20 +53,24 @@ def paper(predicted: str | None, truth: str) -> float:
     return overlap / len(truth) + abs(overlap - 2)
 
 
-def authors(predicted: str | None, truth: str) -> float:
+def score_authors(predicted: str | None, truth: str) -> float:
     """As the authors' job files scale it.
 
     >>> [round(authors(code, "I5021"), 2) for code in ("J189", "I10", "I509", "I5023", "I50212A", "I5021")]
     [-1.0, 3.0, 24.0, 42.0, 60.0, 75.0]
     """
-    paid = default(predicted, truth)
+    paid = score_default(predicted, truth)
     return SCALE * paid if paid else NO_MATCH
 
 
-OUTCOMES: dict[Variant, Callable[[str | None, str], float]] = {"default": default, "paper": paper, "authors": authors}
+OUTCOMES: dict[Variant, Callable[[str | None, str], float]] = {
+    "default": score_default,
+    "paper": score_paper,
+    "authors": score_authors,
+}
 
 
-def several(predicted: Sequence[str], truths: Sequence[str]) -> float:
+def score_several(predicted: Sequence[str], truths: Sequence[str]) -> float:
     """What several codes earn for several true ones, in any order: the mean over the longer of the two lists.
 
     Each true code pays for one prediction at most, the nearest first, so that neither a code said twice nor a list of
@@ -83,7 +87,7 @@ def several(predicted: Sequence[str], truths: Sequence[str]) -> float:
             (-paid, place, other)
             for place, code in enumerate(predicted)
             for other, truth in enumerate(truths)
-            if (paid := default(code, truth))
+            if (paid := score_default(code, truth))
         ),
     )
     used: set[int] = set()

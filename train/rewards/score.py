@@ -31,7 +31,7 @@ from deepicd.engines.recipe import parse_recipe as parse_fields
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
 from deepicd.repetition import measure_repetition
-from train.rewards.outcome import OUTCOMES, Variant, several
+from train.rewards.outcome import OUTCOMES, Variant, score_several
 
 PAPER_PATTERN = re.compile(r"[A-Z][0-9]{2}[A-Z0-9]{0,4}")  # DeepICD-R1, format reward; used with fullmatch
 EXTRA_TRACE, NOTHING = -1.0, -5.0  # the authors' job files
@@ -39,7 +39,7 @@ NEUTRAL = 3  # the score that an answer counts with when the judge gave none: th
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scheme:
+class RewardScheme:
     """What is paid for what. A weight of 0 leaves a part out (the paper's ablations)."""
 
     variant: Variant = "default"
@@ -63,7 +63,7 @@ class Scheme:
         return asdict(self)
 
 
-DEFAULT = Scheme()
+DEFAULT = RewardScheme()
 
 BOUNDS: Bounds = {
     **dict.fromkeys(("form", "outcome", "judge", "length", "repetition"), (0, 1000)),
@@ -72,9 +72,9 @@ BOUNDS: Bounds = {
 }
 
 
-def scheme(variant: str = "default", **fields: Any) -> Scheme:
+def parse_scheme(variant: str = "default", **fields: Any) -> RewardScheme:
     """A scheme from plain values, as a recipe has them. Raises DeepicdError, a misspelt name with its nearest."""
-    made = parse_fields(Scheme, {"variant": variant, **fields}, "the rewards", BOUNDS)
+    made = parse_fields(RewardScheme, {"variant": variant, **fields}, "the rewards", BOUNDS)
     if made.length_from >= made.length_to:
         raise DeepicdError(
             f"The rewards: length_from {made.length_from} is not below length_to {made.length_to}.", "Swap or widen."
@@ -107,7 +107,7 @@ class Reward(NamedTuple):
 def score(
     texts: Sequence[str | None],
     truths: Sequence[str | Sequence[str]],
-    scheme: Scheme = DEFAULT,
+    scheme: RewardScheme = DEFAULT,
     *,
     judged: Sequence[int | None] | None = None,
 ) -> list[Reward]:
@@ -116,7 +116,7 @@ def score(
     return [_reward(text or "", truth, scheme, point) for text, truth, point in zip(texts, truths, scores, strict=True)]
 
 
-def _reward(text: str, truth: str | Sequence[str], scheme: Scheme, point: int | None) -> Reward:
+def _reward(text: str, truth: str | Sequence[str], scheme: RewardScheme, point: int | None) -> Reward:
     answer = _several(text, truth, scheme) if scheme.several else _ONE[scheme.variant](text, truth, scheme)
     length, repetition = _shape(text, scheme)
     return Reward(
@@ -130,12 +130,12 @@ def _reward(text: str, truth: str | Sequence[str], scheme: Scheme, point: int | 
     )
 
 
-def _has_trace(text: str, scheme: Scheme) -> bool:
+def _has_trace(text: str, scheme: RewardScheme) -> bool:
     """Whether there is something to judge, in every variant by the dataset's own form (as train.rewards.judge asks)."""
     return isinstance(answer_form.parse_answer(scheme.opening + text), Answer)
 
 
-def truths_in(truth: object) -> list[str]:
+def parse_truths(truth: object) -> list[str]:
     """The true codes in what a dataset has for them: one text, several with commas or spaces between, or a list.
 
     >>> truths_in("I50.21"), truths_in(["I5021", "e119"]), truths_in("I5021, E119"), truths_in(None)
@@ -153,7 +153,7 @@ class _Answer(NamedTuple):
     outcome: float
 
 
-def _default(text: str, truth: str | Sequence[str], scheme: Scheme) -> _Answer:
+def _default(text: str, truth: str | Sequence[str], scheme: RewardScheme) -> _Answer:
     text = scheme.opening + text
     answer = answer_form.parse_answer(text)
     if isinstance(answer, Answer):
@@ -165,12 +165,12 @@ def _default(text: str, truth: str | Sequence[str], scheme: Scheme) -> _Answer:
     return _Answer(False, OUTCOMES["default"](code.value if code else None, _first(truth)))
 
 
-def _paper(text: str, truth: str | Sequence[str], scheme: Scheme) -> _Answer:
+def _paper(text: str, truth: str | Sequence[str], scheme: RewardScheme) -> _Answer:
     form, named = _by_the_letter(scheme.opening + text)
     return _Answer(form, OUTCOMES["paper"](named, _first(truth)))
 
 
-def _authors(text: str, truth: str | Sequence[str], scheme: Scheme) -> _Answer:
+def _authors(text: str, truth: str | Sequence[str], scheme: RewardScheme) -> _Answer:
     if not text.strip():
         return _Answer(False, NOTHING)
     text = scheme.opening + text
@@ -185,7 +185,7 @@ _ONE = {"default": _default, "paper": _paper, "authors": _authors}
 def _first(truth: str | Sequence[str]) -> str:
     if isinstance(truth, str) and truth.isalnum():  # as datasets have it; the rest is for what is dotted or several
         return truth.upper()
-    return next(iter(truths_in(truth)), "")
+    return next(iter(parse_truths(truth)), "")
 
 
 def _by_the_letter(text: str) -> tuple[bool, str | None]:
@@ -198,14 +198,14 @@ def _by_the_letter(text: str) -> tuple[bool, str | None]:
     return bool(start < end and text[start:end].strip() and PAPER_PATTERN.fullmatch(named)), named
 
 
-def _several(text: str, truth: str | Sequence[str], scheme: Scheme) -> _Answer:
+def _several(text: str, truth: str | Sequence[str], scheme: RewardScheme) -> _Answer:
     answers = answer_form.parse_answers(scheme.opening + text)
     if not isinstance(answers, tuple):
         return _Answer(False, 0.0)
-    return _Answer(True, several([answer.code.value for answer in answers], truths_in(truth)))
+    return _Answer(True, score_several([answer.code.value for answer in answers], parse_truths(truth)))
 
 
-def _shape(text: str, scheme: Scheme) -> tuple[float, float]:
+def _shape(text: str, scheme: RewardScheme) -> tuple[float, float]:
     """What length and repetition cost."""
     if not scheme.length and not scheme.repetition:
         return 0.0, 0.0

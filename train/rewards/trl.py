@@ -11,14 +11,14 @@ from typing import Any
 
 from deepicd.errors import DeepicdError
 from train.rewards import score
-from train.rewards.score import Scheme
+from train.rewards.score import RewardScheme
 
 Scores = Callable[[Sequence[str], Sequence[str]], list[int | None]]
 """Notes and answers to a judge's scores of 1 to 5; train.rewards.judge has one."""
 Function = Callable[..., list[float | None]]
 
 
-def functions(scheme: Scheme, judge: Scores | None = None) -> list[Function]:
+def build_reward_functions(scheme: RewardScheme, judge: Scores | None = None) -> list[Function]:
     """Reward functions for `reward_funcs`, named after their parts; those of weight 0 are left out."""
     if scheme.judge and judge is None:
         raise DeepicdError("The rewards have a weight for a judge, but there is none.", "Name one, or put judge: 0.")
@@ -30,7 +30,7 @@ def functions(scheme: Scheme, judge: Scores | None = None) -> list[Function]:
     return made
 
 
-def texts(completions: Sequence[Any]) -> list[str]:
+def extract_texts(completions: Sequence[Any]) -> list[str]:
     """Answers as TRL hands them over: each a list of messages, or plain text.
 
     >>> texts([[{"role": "assistant", "content": "a"}], "b", []])
@@ -47,16 +47,16 @@ def _text(one: Any) -> str:
     return content if isinstance(content, str) else ""
 
 
-def _part(name: str, scheme: Scheme) -> Function:
+def _part(name: str, scheme: RewardScheme) -> Function:
     def paid(completions: Sequence[Any], reward_model: Sequence[Mapping[str, Any]], **_: Any) -> list[float | None]:
         truths = [entry["ground_truth"] for entry in reward_model]
-        return [getattr(reward, name) for reward in score.score(texts(completions), truths, scheme)]
+        return [getattr(reward, name) for reward in score.score(extract_texts(completions), truths, scheme)]
 
     paid.__name__ = name
     return paid
 
 
-def _judged(scheme: Scheme, judge: Scores) -> Function:
+def _judged(scheme: RewardScheme, judge: Scores) -> Function:
     """An answer without a trace gets None, which TRL leaves out; one that the judge gave no score the neutral one."""
 
     def judged(
@@ -65,7 +65,7 @@ def _judged(scheme: Scheme, judge: Scores) -> Function:
         extra_info: Sequence[Mapping[str, Any]],
         **_: Any,
     ) -> list[float | None]:
-        answers, truths = texts(completions), [entry["ground_truth"] for entry in reward_model]
+        answers, truths = extract_texts(completions), [entry["ground_truth"] for entry in reward_model]
         given = judge([entry["note"] for entry in extra_info], [scheme.opening + text for text in answers])
         return [reward.judge for reward in score.score(answers, truths, scheme, judged=given)]
 

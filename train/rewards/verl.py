@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from train.rewards import score
-from train.rewards.score import Scheme
+from train.rewards.score import RewardScheme
 
 if TYPE_CHECKING:
     from train.rewards.judge import Judge
@@ -45,11 +45,11 @@ def compute_score(
 
 
 @lru_cache(maxsize=8)
-def _made(fields: tuple[tuple[str, Any], ...]) -> "tuple[Scheme, Judge | None]":
+def _made(fields: tuple[tuple[str, Any], ...]) -> "tuple[RewardScheme, Judge | None]":
     own = {name: value for name, value in fields if not name.startswith(JUDGE)}
-    scheme = score.scheme(**own)
+    scheme = score.parse_scheme(**own)
     if not scheme.judge:
         return scheme, None
-    from train.rewards.judge import judge
+    from train.rewards.judge import open_judge
 
-    return scheme, judge({name.removeprefix(JUDGE): value for name, value in fields if name.startswith(JUDGE)})
+    return scheme, open_judge({name.removeprefix(JUDGE): value for name, value in fields if name.startswith(JUDGE)})

@@ -3,17 +3,17 @@
 print(preview(ready, 1))     # what is trained on is set off by ‹ ›; a table shows the tokens around the boundary
 """
 
-from train.sft.run import Readied, Tokens
+from train.sft.run import SftSetup, TokenizedRow
 
 AROUND = 6  # tokens to both sides of the boundary
 
 
-def preview(ready: Readied, number: int) -> str:
+def preview(ready: SftSetup, number: int) -> str:
     """The first rows, with their masks."""
     return "\n\n".join(_row(ready, place, row) for place, row in enumerate(ready.train[:number], start=1))
 
 
-def _row(ready: Readied, place: int, row: Tokens) -> str:
+def _row(ready: SftSetup, place: int, row: TokenizedRow) -> str:
     tokenizer = ready.base.chat.tokenizer
     ids = row.ids.tolist()
     asked, wanted = tokenizer.decode(ids[: row.asked]), tokenizer.decode(ids[row.asked :])

@@ -18,19 +18,19 @@ from deepicd import records, storage
 from deepicd.errors import DeepicdError
 from deepicd.storage import Origin
 from train import base_model, launch
-from train.base_model import Base
-from train.chat_template import Chat, opened_once, outcome_only
-from train.config import Sft
-from train.data import Corpus, corpus
-from train.run_folder import workshop
-from train.token_lengths import Lengths
+from train.base_model import PretrainedModel
+from train.chat_template import ChatTemplate, keep_diagnosis, opens_think_once
+from train.config import SftRecipe
+from train.data import DatasetConfig, open_dataset
+from train.run_folder import open_training_folder
+from train.token_lengths import LengthSummary
 
 COMMAND = "train sft"
 IGNORED = -100  # label of a token that no loss is taken of
 
 
 @dataclass(frozen=True, slots=True)
-class Tokens:
+class TokenizedRow:
     """A row as the trainer reads it."""
 
     ids: "array[int]"  # of prompt and answer; four bytes each
@@ -47,15 +47,15 @@ class Tokens:
 
 
 @dataclass(frozen=True)
-class Readied:
+class SftSetup:
     """What a run needs, looked at before any weight is loaded."""
 
-    recipe: Sft
-    corpus: Corpus
-    base: Base
-    train: list[Tokens]
-    validation: list[Tokens]
-    lengths: Mapping[str, Lengths]  # split → its length plan, before anything was dropped
+    recipe: SftRecipe
+    corpus: DatasetConfig
+    base: PretrainedModel
+    train: list[TokenizedRow]
+    validation: list[TokenizedRow]
+    lengths: Mapping[str, LengthSummary]  # split → its length plan, before anything was dropped
 
     @property
     def steps(self) -> int:
@@ -82,13 +82,13 @@ class Readied:
         return "\n".join(lines)
 
 
-def readied(dataset: str, recipe: Sft, *, hardware: bool = True) -> Readied:
+def prepare_sft(dataset: str, recipe: SftRecipe, *, hardware: bool = True) -> SftSetup:
     """Check and tokenize everything. Raises DeepicdError for what would fail later, or silently train on the wrong."""
     launch.check_installed("torch", "transformers", "trl", *(["peft"] if recipe.lora_rank else []))
     if hardware:
         base_model.check_hardware(recipe)
-    found = corpus(dataset, "sft")
-    base = base_model.found(recipe)
+    found = open_dataset(dataset, "sft")
+    base = base_model.find_base_model(recipe)
     if recipe.target == "outcome" and base.chat.opening:
         raise DeepicdError(
             f"The chat template of {recipe.model} opens every answer with <think>: it cannot give the outcome alone.",
@@ -99,8 +99,8 @@ def readied(dataset: str, recipe: Sft, *, hardware: bool = True) -> Readied:
         rows = found.rows(split)
         if split == "validation":
             rows = rows.select(range(min(recipe.eval_rows, len(rows))))
-        found_tokens = [tokens(base.chat, row, recipe.target) for row in rows]
-        lengths[split] = Lengths.of([len(row.ids) for row in found_tokens], recipe.max_length)
+        found_tokens = [tokenize_row(base.chat, row, recipe.target) for row in rows]
+        lengths[split] = LengthSummary.of([len(row.ids) for row in found_tokens], recipe.max_length)
         splits[split] = [row for row in found_tokens if len(row.ids) <= recipe.max_length]
     plan = lengths["train"]
     if plan.over and recipe.too_long == "refuse":
@@ -114,36 +114,36 @@ def readied(dataset: str, recipe: Sft, *, hardware: bool = True) -> Readied:
             f"{plan.kept:,} rows of at most {recipe.max_length:,} tokens make no batch of {recipe.effective_batch}.",
             "Raise max_length, lower effective_batch, or train on more rows.",
         )
-    return Readied(recipe, found, base, splits["train"], splits["validation"], lengths)
+    return SftSetup(recipe, found, base, splits["train"], splits["validation"], lengths)
 
 
-def tokens(chat: Chat, row: Mapping[str, Any], target: str) -> Tokens:
+def tokenize_row(chat: ChatTemplate, row: Mapping[str, Any], target: str) -> TokenizedRow:
     """A row of the config `sft` as the trainer reads it. Raises DeepicdError where its form is not the one expected."""
     [completion] = row["completion"]
-    written = completion["content"] if target == "trace" else outcome_only(completion["content"])
+    written = completion["content"] if target == "trace" else keep_diagnosis(completion["content"])
     prompt, answer = chat.prompt(row["prompt"]), chat.answer(written)
-    if target == "trace" and not opened_once(prompt, answer):
+    if target == "trace" and not opens_think_once(prompt, answer):
         raise DeepicdError(
             "With the model's chat template an answer does not open exactly one think block.",
             "Look at it: deepicd train sft --preview 1. The dataset's completions must start with <think>.",
         )
     asked, wanted = chat.ids(prompt), chat.ids(answer)
-    return Tokens(array("i", asked + wanted), len(asked))
+    return TokenizedRow(array("i", asked + wanted), len(asked))
 
 
 def train(
-    dataset: str, recipe: Sft, out: Path, *, accelerate: Path | None = None, overwrite: bool = False
+    dataset: str, recipe: SftRecipe, out: Path, *, accelerate: Path | None = None, overwrite: bool = False
 ) -> records.Record:
     """Fine-tune a model into OUT/model. Does nothing where OUT holds this very run."""
-    ready = readied(dataset, recipe)
+    ready = prepare_sft(dataset, recipe)
     plan = ready.plan
     if not overwrite and (done := records.find_finished(out, plan)):
         return done
-    with workshop(out, plan, ready.corpus.origin, overwrite=overwrite) as shop:
+    with open_training_folder(out, plan, ready.corpus.origin, overwrite=overwrite) as shop:
         job = shop.run.folder / ".job"
         _write_job(ready, job, shop.checkpoints)
-        launch.run("train.sft.worker", job, recipe.devices, recipe.sharding, accelerate)
-        base_model.finish(ready.base, recipe, job / "weights", shop.model)
+        launch.run_workers("train.sft.worker", job, recipe.devices, recipe.sharding, accelerate)
+        base_model.export_model(ready.base, recipe, job / "weights", shop.model)
         shop.run.counts |= {
             "rows": {split: lengths.kept for split, lengths in ready.lengths.items()},
             "left_out": {"too long": {split: lengths.over for split, lengths in ready.lengths.items()}},
@@ -155,7 +155,7 @@ def train(
     return shop.run.record
 
 
-def _write_job(ready: Readied, job: Path, checkpoints: Path) -> None:
+def _write_job(ready: SftSetup, job: Path, checkpoints: Path) -> None:
     """All that the workers read."""
     import pyarrow as pa
 

@@ -9,11 +9,11 @@ from typing import Any
 
 from deepicd import storage
 from deepicd.engines.recipe import parse_recipe
-from train.config import BOUNDS, Sft
-from train.launch import quiet
-from train.nonfinite_gradients import Skips
-from train.run_folder import last_checkpoint
-from train.trainer_progress import Told
+from train.config import BOUNDS, SftRecipe
+from train.launch import silence_libraries
+from train.nonfinite_gradients import NonfiniteGradientGuard
+from train.run_folder import find_last_checkpoint
+from train.trainer_progress import TrainingProgress
 
 
 def work(job: Path) -> None:
@@ -23,9 +23,9 @@ def work(job: Path) -> None:
     from transformers import AutoTokenizer, PrinterCallback, set_seed
     from trl import SFTTrainer
 
-    quiet()
+    silence_libraries()
     asked = storage.read_json(job / "job.json")
-    recipe = parse_recipe(Sft, asked["recipe"], "the job", BOUNDS)
+    recipe = parse_recipe(SftRecipe, asked["recipe"], "the job", BOUNDS)
     set_seed(recipe.seed)
     splits = {
         split: Dataset(pq.read_table(path))  # read so, no copy of the rows goes to the user's cache
@@ -33,7 +33,7 @@ def work(job: Path) -> None:
         if (path := job / f"{split}.parquet").is_file()
     }
     rows = len(splits["train"])
-    told, skips = Told(), Skips(Path(asked["checkpoints"]))
+    told, skips = TrainingProgress(), NonfiniteGradientGuard(Path(asked["checkpoints"]))
     trainer = SFTTrainer(
         model=asked["base"],
         args=_arguments(recipe, asked, steps=recipe.max_steps or int(rows * recipe.epochs) // recipe.effective_batch),
@@ -44,7 +44,7 @@ def work(job: Path) -> None:
         callbacks=[told.callback(), skips.callback()],
     )
     trainer.remove_callback(PrinterCallback)
-    resumed = last_checkpoint(Path(asked["checkpoints"]))
+    resumed = find_last_checkpoint(Path(asked["checkpoints"]))
     before = _before(trainer, Path(asked["checkpoints"]))
     trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
     after = _loss(trainer)
@@ -78,7 +78,7 @@ def _loss(trainer: Any) -> float | None:
     return round(float(trainer.evaluate()["eval_loss"]), 5) if trainer.eval_dataset is not None else None
 
 
-def _arguments(recipe: Sft, asked: dict[str, Any], steps: int) -> Any:
+def _arguments(recipe: SftRecipe, asked: dict[str, Any], steps: int) -> Any:
     import torch
     from trl import SFTConfig
 
@@ -121,7 +121,7 @@ def _arguments(recipe: Sft, asked: dict[str, Any], steps: int) -> Any:
     )
 
 
-def _lora(recipe: Sft) -> Any:
+def _lora(recipe: SftRecipe) -> Any:
     if not recipe.lora_rank:
         return None
     from peft import LoraConfig

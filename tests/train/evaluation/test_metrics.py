@@ -10,8 +10,19 @@ import pytest
 from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 
 from deepicd.icd10cm import Code, release
-from train.evaluation.bootstrap import Sheet, interval, samples, terciles, two_sided
-from train.evaluation.metrics import AVERAGINGS, LEVELS, Averaging, Level, LevelName, label, macro, mask, scores, tally
+from train.evaluation.bootstrap import MetricVector, compute_intervals, compute_p_values, draw_samples, split_terciles
+from train.evaluation.metrics import (
+    AVERAGINGS,
+    LEVELS,
+    Averaging,
+    LevelName,
+    LevelRows,
+    average_classes,
+    class_label,
+    count_classes,
+    score_classes,
+    select_classes,
+)
 
 CODES = [Code(code.value) for code in release().codes()]
 METRICS = ("macro_precision", "macro_recall", "macro_f1")
@@ -30,10 +41,12 @@ def drawn(seed: int, rows: int = 3000) -> tuple[list[Code], list[Code | None], s
 def by_scikit_learn(
     name: LevelName, truths: Sequence[Code], guesses: Sequence[Code | None], known: set[Code], averaging: Averaging
 ) -> list[float]:
-    classes = {label(name, code) for code in known}
-    true = [label(name, code) for code in truths]
+    classes = {class_label(name, code) for code in known}
+    true = [class_label(name, code) for code in truths]
     given = [
-        "NIL" if code is None or (name != "chapter" and label(name, code) not in classes) else label(name, code)
+        "NIL"
+        if code is None or (name != "chapter" and class_label(name, code) not in classes)
+        else class_label(name, code)
         for code in guesses
     ]
     labels = {
@@ -50,9 +63,9 @@ def by_scikit_learn(
 def test_every_mean_is_scikit_learns(averaging: Averaging, seed: int) -> None:
     truths, guesses, known = drawn(seed)
     for name in LEVELS:
-        level = Level.of(name, truths, guesses, known)
-        counts = tally(level)
-        ours = macro(scores(counts), mask(level, counts, averaging))
+        level = LevelRows.of(name, truths, guesses, known)
+        counts = count_classes(level)
+        ours = average_classes(score_classes(counts), select_classes(level, counts, averaging))
         theirs = by_scikit_learn(name, truths, guesses, known, averaging)
         assert [*(ours[metric] for metric in METRICS), counts.accuracy] == pytest.approx(theirs, abs=1e-12, rel=0)
 
@@ -62,8 +75,8 @@ def test_a_weight_counts_a_row_as_often_as_it_says() -> None:
     weights = np.random.default_rng(0).integers(0, 4, 400)
     often = [place for place, number in enumerate(weights) for _ in range(number)]
     train = truths[:100]
-    weighted = Sheet(truths, guesses, vocabulary=known, train=train).measure(weights.astype(float))
-    repeated = Sheet(
+    weighted = MetricVector(truths, guesses, vocabulary=known, train=train).measure(weights.astype(float))
+    repeated = MetricVector(
         [truths[place] for place in often], [guesses[place] for place in often], vocabulary=known, train=train
     ).measure()
     assert weighted == pytest.approx(repeated, abs=1e-12)
@@ -72,20 +85,20 @@ def test_a_weight_counts_a_row_as_often_as_it_says() -> None:
 def test_a_small_case_by_hand() -> None:
     truths = [Code("I5021"), Code("I5021"), Code("I10"), Code("J189")]
     guesses = [Code("I5021"), Code("I5023"), None, Code("I10")]
-    level = Level.of("category", truths, guesses)
-    counts = tally(level)
-    found = macro(scores(counts), mask(level, counts, "truth"))
+    level = LevelRows.of("category", truths, guesses)
+    counts = count_classes(level)
+    found = average_classes(score_classes(counts), select_classes(level, counts, "truth"))
     # I10: precision 0 of 1, recall 0 of 1; I50: 2 of 2; J18: never predicted
     assert found == {"macro_precision": 1 / 3, "macro_recall": 1 / 3, "macro_f1": 1 / 3}
     assert counts.accuracy == 0.5
-    assert mask(level, counts, "union").sum() == 4  # NIL as well
+    assert select_classes(level, counts, "union").sum() == 4  # NIL as well
 
 
 def test_a_third_of_the_training_rows_makes_the_head() -> None:
     train = [Code("I10")] * 5 + [Code("J189")] * 3 + [Code("E119")] * 2 + [Code("K219")] * 2
-    level = Level.of("full", train, [None] * len(train), {*train, Code("Z3A08")})
+    level = LevelRows.of("full", train, [None] * len(train), {*train, Code("Z3A08")})
     groups = {name: [one for one, inside in zip(level.classes, members, strict=False) if inside] for name, members in
-              terciles(level, train).items()}  # fmt: skip
+              split_terciles(level, train).items()}  # fmt: skip
     assert groups == {"head": ["I10"], "middle": ["J189"], "tail": ["E119", "K219", "Z3A08"]}
 
 
@@ -93,16 +106,16 @@ def test_intervals_hold_the_value_and_pairs_are_compared_on_the_same_samples() -
     truths, guesses, known = drawn(3, 800)
     better: list[Code | None] = [truth if place % 5 == 0 else guess for place, (truth, guess) in
                                  enumerate(zip(truths, guesses, strict=True))]  # fmt: skip
-    sheets = [Sheet(truths, answers, vocabulary=known) for answers in (better, guesses)]
-    ours, theirs = samples(sheets, 200, 1)
+    sheets = [MetricVector(truths, answers, vocabulary=known) for answers in (better, guesses)]
+    ours, theirs = draw_samples(sheets, 200, 1)
     place = sheets[0].names.index("full.macro_f1")
-    low, high = interval(ours)[place]
+    low, high = compute_intervals(ours)[place]
     assert low < sheets[0].measure()[place] < high
-    low, high = interval(ours - theirs)[place]
+    low, high = compute_intervals(ours - theirs)[place]
     assert 0 < low < high
-    assert two_sided(ours - theirs)[place] == pytest.approx(2 / 201)
-    assert two_sided(ours - ours)[place] == 1.0
-    assert (samples(sheets, 5, 7)[0] == samples(sheets, 5, 7)[0]).all()
+    assert compute_p_values(ours - theirs)[place] == pytest.approx(2 / 201)
+    assert compute_p_values(ours - ours)[place] == 1.0
+    assert (draw_samples(sheets, 5, 7)[0] == draw_samples(sheets, 5, 7)[0]).all()
 
 
 def test_intervals_hold_the_value_where_rare_classes_are_the_hard_ones() -> None:
@@ -111,9 +124,9 @@ def test_intervals_hold_the_value_where_rare_classes_are_the_hard_ones() -> None
     truths = [common] * 100 + [code for place, code in enumerate(rare) for _ in range(1 + place % 4)]
     often = Counter(truths)
     guesses: list[Code | None] = [truth if chance.random() < often[truth] / 5 else None for truth in truths]
-    sheet = Sheet(truths, guesses)
-    [found] = samples([sheet], 200, 1)
-    value, held = sheet.measure(), interval(found)
+    sheet = MetricVector(truths, guesses)
+    [found] = draw_samples([sheet], 200, 1)
+    value, held = sheet.measure(), compute_intervals(found)
     for name in ("category.macro_f1", "full.macro_f1", "full.macro_recall", "full.accuracy"):
         low, high = held[sheet.names.index(name)]
         assert low < value[sheet.names.index(name)] < high, name

@@ -48,16 +48,16 @@ def test_rewards_under_the_keys_of_an_older_verl_are_noticed(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They compose, and verl 0.9 would train on with rewards of its own."""
-    ready = run.readied(str(dataset), recipe.grpo(Path("tiny-grpo-verl"), **FEW))
-    ours = verl_config.overrides(ready, tmp_path)
+    ready = run.prepare_grpo(str(dataset), recipe.load_grpo_recipe(Path("tiny-grpo-verl"), **FEW))
+    ours = verl_config.build_overrides(ready, tmp_path)
     old = ours | {"reward.custom_reward_function.path": None}
     monkeypatch.setattr(verl_config, "overrides", lambda *_: old)
     with pytest.raises(DeepicdError, match="verl would not pay with our rewards"):
-        verl_config.composed(ready, tmp_path)
+        verl_config.compose_config(ready, tmp_path)
     older = old | {"custom_reward_function.path": "pkg://train.rewards.verl_log"}
     monkeypatch.setattr(verl_config, "overrides", lambda *_: older)
     with pytest.raises(DeepicdError, match="are those of verl before"):
-        verl_config.composed(ready, tmp_path)
+        verl_config.compose_config(ready, tmp_path)
 
 
 def test_the_reward_rises_and_the_run_ends_in_a_model(

@@ -10,13 +10,13 @@ from conftest import Deepicd
 
 from deepicd.answer_form import write_answer
 from deepicd.icd10cm import Code
-from train.rewards.bench import bench
+from train.rewards.bench import benchmark_rewards
 
 
 @pytest.fixture(scope="module")
 def found() -> Any:
     truths = [Code("I214")] * 6 + [Code("J189")] * 3 + [Code("S72001A")]
-    return bench(truths, truths)
+    return benchmark_rewards(truths, truths)
 
 
 def test_the_default_rewards_have_every_property_that_training_relies_on(found: Any) -> None:

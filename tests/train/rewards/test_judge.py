@@ -10,7 +10,7 @@ from openai_server import MODEL, StandIn, hang, openai_server, status
 from deepicd.answer_form import write_answer
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
-from train.rewards.judge import BROKEN, Judge, judge
+from train.rewards.judge import BROKEN, Judge, open_judge
 from train.rewards.verl import compute_score
 
 NOTE = "Dyspnea since Monday."
@@ -23,7 +23,7 @@ def server() -> Iterator[StandIn]:
 
 
 def made(server: StandIn, **fields: Any) -> Judge:
-    return judge({"model": MODEL, "base_url": server.url, "timeout": 5.0, **fields})
+    return open_judge({"model": MODEL, "base_url": server.url, "timeout": 5.0, **fields})
 
 
 def answers(number: int, code: str = "I5021") -> list[str]:
@@ -78,16 +78,16 @@ def test_a_judge_that_is_not_there_is_told_before_training(server: StandIn) -> N
     with pytest.raises(DeepicdError, match=r"has no model 'another'"):
         made(server, model="another").check()
     with pytest.raises(DeepicdError, match="no server answers") as error:
-        judge({"model": "m", "base_url": "http://127.0.0.1:9/v1"}).check()
+        open_judge({"model": "m", "base_url": "http://127.0.0.1:9/v1"}).check()
     assert error.value.advice == "Start it, for instance: vllm serve m --port 9"
     with pytest.raises(DeepicdError, match="server of its own"):
-        judge({"model": "m"})
+        open_judge({"model": "m"})
 
 
 def test_credentialed_notes_go_to_no_judge_elsewhere() -> None:
     with pytest.raises(DeepicdError, match="nothing was sent"):
-        judge({"model": "m", "base_url": "https://8.8.8.8/v1"})
-    judge({"model": "m", "base_url": "https://8.8.8.8/v1", "origin": "synthetic"}).close()
+        open_judge({"model": "m", "base_url": "https://8.8.8.8/v1"})
+    open_judge({"model": "m", "base_url": "https://8.8.8.8/v1", "origin": "synthetic"}).close()
 
 
 def test_verl_gets_the_judges_part_of_the_score(server: StandIn) -> None:

@@ -22,7 +22,7 @@ HOSTILE = st.one_of(st.text(), st.lists(st.one_of(st.sampled_from(PIECES), st.te
 
 
 def earns(text: str | None, truth: str = "I5021", variant: str = "default", **fields: Any) -> float:
-    return score.score([text], [truth], score.scheme(variant, **fields))[0].total
+    return score.score([text], [truth], score.parse_scheme(variant, **fields))[0].total
 
 
 def answer(code: str) -> str:
@@ -53,7 +53,7 @@ def test_each_variant_pays_what_its_source_says(text: str, default: float, paper
 
 @pytest.mark.parametrize("code", ["C7A8", "M1A9XX0", "Z3A08", "O9A12", "D3A00", "C4A0", "C7B1"])
 def test_a_third_character_that_is_a_letter_costs_nothing_by_default(code: str) -> None:
-    paid = {variant: score.score([answer(code)], [code], score.scheme(variant))[0] for variant in VARIANTS}
+    paid = {variant: score.score([answer(code)], [code], score.parse_scheme(variant))[0] for variant in VARIANTS}
     assert paid["default"].form == 1.0
     assert paid["paper"].form == paid["authors"].form == 0.0
 
@@ -84,11 +84,11 @@ def test_the_letter_of_the_equation_pays_a_wrong_code_more_than_a_half_right_one
 
 @given(HOSTILE, st.one_of(CODES, st.text(max_size=9)), st.sampled_from(VARIANTS))
 def test_no_text_makes_a_reward_raise(text: str, truth: str, variant: str) -> None:
-    scheme = score.scheme(variant, length=1, repetition=1, opening="<think>")
+    scheme = score.parse_scheme(variant, length=1, repetition=1, opening="<think>")
     paid = score.score([text], [truth], scheme)[0]
     assert paid.total == paid.total and abs(paid.total) < 120
     assert compute_score("mimic-reason", text, truth, None, variant=variant)["score"] == earns(text, truth, variant)
-    several = score.score([text], [[truth, "I10"]], score.scheme(several=True))[0]
+    several = score.score([text], [[truth, "I10"]], score.parse_scheme(several=True))[0]
     assert 0 <= several.total <= 8
 
 
@@ -106,7 +106,7 @@ def test_an_ablation_leaves_its_part_out() -> None:
 
 
 def test_several_codes_are_paid_in_any_order_and_lists_of_guesses_are_not() -> None:
-    scheme = score.scheme(several=True)
+    scheme = score.parse_scheme(several=True)
 
     def paid(*codes: str) -> float:
         text = "".join(write_answer("Reasons.", Code(code)) for code in codes)
@@ -128,7 +128,7 @@ def test_length_and_loops_cost_only_when_asked_to() -> None:
 
 
 def test_a_judge_without_a_score_is_neutral_and_one_without_a_trace_is_not_asked() -> None:
-    scheme = score.scheme("authors", judge=0.8)
+    scheme = score.parse_scheme("authors", judge=0.8)
     texts = [answer("I5021"), answer("I5021"), answer("C7A8"), "I5021", f"{answer('I5021')} I am certain."]
     paid = score.score(texts, ["I5021"] * 5, scheme, judged=[5, None, 4, None, None])
     assert [reward.judge for reward in paid] == [4.0, pytest.approx(2.4), pytest.approx(3.2), None, None]
@@ -138,16 +138,16 @@ def test_a_judge_without_a_score_is_neutral_and_one_without_a_trace_is_not_asked
 
 def test_a_misspelt_weight_is_named_with_its_nearest() -> None:
     with pytest.raises(DeepicdError, match="no field 'repetion'") as error:
-        score.scheme(repetion=1)
+        score.parse_scheme(repetion=1)
     assert "Did you mean repetition?" in error.value.advice
     with pytest.raises(DeepicdError, match="variant is 'authers'"):
-        score.scheme("authers")
+        score.parse_scheme("authers")
     with pytest.raises(DeepicdError, match="without a judge"):
-        score.scheme(several=True, judge=1)
+        score.parse_scheme(several=True, judge=1)
 
 
 def test_trl_gets_a_function_for_each_part_and_their_sum_is_the_reward() -> None:
-    scheme = score.scheme(length=1, judge=0.5)
+    scheme = score.parse_scheme(length=1, judge=0.5)
     asked = []
 
     def judge(notes: Any, texts: Any) -> list[int | None]:
@@ -160,7 +160,7 @@ def test_trl_gets_a_function_for_each_part_and_their_sum_is_the_reward() -> None
         "extra_info": [{"note": "Dyspnea."}] * 2,
         "data_source": ["mimic-reason"] * 2,
     }
-    functions = trl.functions(scheme, judge)
+    functions = trl.build_reward_functions(scheme, judge)
     assert [function.__name__ for function in functions] == ["form", "outcome", "length", "judge"]
     paid = [function(prompts=["p"] * 2, completions=completions, **columns) for function in functions]
     assert [sum(part or 0 for part in parts) for parts in zip(*paid, strict=True)] == [8.0, 0.0]
@@ -174,11 +174,11 @@ def test_verl_gets_the_score_and_numbers_only() -> None:
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_hostile_megabyte_is_scored_in_passing(variant: str) -> None:
-    scheme = score.scheme(variant, repetition=1, length=1)
+    scheme = score.parse_scheme(variant, repetition=1, length=1)
     pair = "<think>a</think><diagnosis>I10</diagnosis>"
     for text in ("<" * 2**20, "<think>" * 2**17, pair * 2**14, "<diagnosis>" * 2**16, "I10 " * 2**18):
         assert score.score([text], ["I5021"], scheme)[0].total < 2 or variant != "default"
-    assert score.score([pair * 2**14], ["I5021"], score.scheme(several=True))[0].total < 1.1
+    assert score.score([pair * 2**14], ["I5021"], score.parse_scheme(several=True))[0].total < 1.1
 
 
 def test_rewards_load_no_table_and_no_heavy_library() -> None:

@@ -16,6 +16,7 @@ from small_dataset import small_dataset, small_model
 from deepicd import records
 from deepicd.errors import DeepicdError
 from train import recipe
+from train.config import SftRecipe
 from train.sft import run
 from train.sft.run import IGNORED
 
@@ -25,12 +26,12 @@ FEW = {"max_steps": 4, "effective_batch": 8, "per_device": 4, "warmup_steps": 1}
 FLAGS = [part for name, value in FEW.items() for part in ("--set", f"{name}={value}")]
 
 
-def chosen(model: Path, **fields: object) -> recipe.Sft:
-    return recipe.sft(Path("tiny-sft"), model=str(model), **FEW | fields)
+def chosen(model: Path, **fields: object) -> SftRecipe:
+    return recipe.load_sft_recipe(Path("tiny-sft"), model=str(model), **FEW | fields)
 
 
 def test_the_loss_is_taken_on_the_answer_and_on_all_of_it(dataset: Path, model: Path) -> None:
-    ready = run.readied(str(dataset), chosen(model))
+    ready = run.prepare_sft(str(dataset), chosen(model))
     tokenizer = ready.base.chat.tokenizer
     for row in ready.train:
         asked, wanted = row.ids[: row.asked].tolist(), row.ids[row.asked :].tolist()
@@ -43,7 +44,7 @@ def test_the_loss_is_taken_on_the_answer_and_on_all_of_it(dataset: Path, model: 
 def test_trl_would_make_the_same_tokens_and_mask(dataset: Path, model: Path, tmp_path: Path) -> None:
     from trl import SFTConfig, SFTTrainer
 
-    ready = run.readied(str(dataset), chosen(model))
+    ready = run.prepare_sft(str(dataset), chosen(model))
     settings = SFTConfig(output_dir=str(tmp_path), use_cpu=True, bf16=False, report_to="none")
     rows = ready.corpus.rows("train").select_columns(["prompt", "completion"])
     theirs = SFTTrainer(str(model), args=settings, train_dataset=rows).train_dataset
@@ -61,7 +62,7 @@ OPENING = (
 def test_a_template_that_opens_the_block_and_drops_reasoning_does_neither_to_the_rows(
     dataset: Path, tmp_path: Path
 ) -> None:
-    ready = run.readied(str(dataset), chosen(small_model(tmp_path / "model", template=OPENING)))
+    ready = run.prepare_sft(str(dataset), chosen(small_model(tmp_path / "model", template=OPENING)))
     text = ready.base.chat.tokenizer.decode(ready.train[0].ids.tolist())
     turn = text[text.rindex("<|im_start|>assistant") :]
     assert turn.count("<think>") == 1 and "The complaint is" in turn and turn.count("</think>") == 1
@@ -69,7 +70,7 @@ def test_a_template_that_opens_the_block_and_drops_reasoning_does_neither_to_the
 
 
 def test_the_ablation_learns_the_diagnosis_alone(dataset: Path, model: Path) -> None:
-    ready = run.readied(str(dataset), chosen(model, target="outcome"))
+    ready = run.prepare_sft(str(dataset), chosen(model, target="outcome"))
     wanted = ready.base.chat.tokenizer.decode(ready.train[0].ids[ready.train[0].asked :].tolist())
     assert wanted.startswith("<diagnosis>") and "think" not in wanted
 
