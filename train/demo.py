@@ -161,7 +161,7 @@ def _shorter(config: str, rows: Any) -> Iterator[dict[str, Any]]:
 def shorten_note(note: str) -> str:
     """The first lines of the sections that say why somebody came; of the whole note where it has neither.
 
-    >>> short_note("Sex:\\nF\\n\\nChief Complaint:\\nCough\\n\\nAllergies:\\nlatex")
+    >>> shorten_note("Sex:\\nF\\n\\nChief Complaint:\\nCough\\n\\nAllergies:\\nlatex")
     'Chief Complaint:\\nCough'
     """
     sections = [section.split("\n") for section in note.split("\n\n")]
@@ -172,7 +172,7 @@ def shorten_note(note: str) -> str:
 def shorten_trace(trace: str) -> str:
     """Its first and its last sentence.
 
-    >>> short_trace("The complaint is “cough”. I read on. It fits pneumonia best.")
+    >>> shorten_trace("The complaint is “cough”. I read on. It fits pneumonia best.")
     'The complaint is “cough”. It fits pneumonia best.'
     """
     sentences = SENTENCE.split(" ".join(trace.split()))

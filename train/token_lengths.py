@@ -1,6 +1,6 @@
 """The length plan: how long rows are in tokens, and how many a limit leaves out, before any of them is trained on.
 
-print(Lengths.of([812, 2304, 955], limit=2048))
+print(LengthSummary.of([812, 2304, 955], limit=2048))
 """
 
 from collections.abc import Sequence
@@ -40,7 +40,7 @@ class LengthSummary:
 
     def __str__(self) -> str:
         """
-        >>> print(Lengths.of([812, 2304, 955], limit=2048))
+        >>> print(LengthSummary.of([812, 2304, 955], limit=2048))
         3 rows, of 955 tokens in the middle, 955 at 95 %, 2,304 at most; 1 over 2,048 left out (33.3%)
         """
         over = (

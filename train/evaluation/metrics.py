@@ -40,7 +40,7 @@ Mask = NDArray[np.bool_]
 def class_label(level: LevelName, code: Code) -> str:
     """The class of a code at a level; chapters as two digits, so that they sort as numbers do.
 
-    >>> [label(level, Code("I5021")) for level in LEVELS]
+    >>> [class_label(level, Code("I5021")) for level in LEVELS]
     ['09', 'I50', 'I5021']
     """
     if level == "chapter":

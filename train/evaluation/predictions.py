@@ -98,8 +98,8 @@ def read_predictions_origin(path: Path) -> Origin:
 def extract_code(text: str | None, reading: Reading, opening: str = "") -> Code | str:
     """The code that an answer predicts, or why it predicts none.
 
-    >>> predicted("<diagnosis>I50.21</diagnosis>", "diagnosis"), predicted("<diagnosis>I50.21</diagnosis>", "form")
-    (Code(value='I5021'), 'missing tag')
+    >>> [extract_code("<diagnosis>I50.21</diagnosis>", reading) for reading in ("diagnosis", "form")]
+    [Code(value='I5021'), 'missing tag']
     """
     if text is None:
         return NO_ANSWER

@@ -51,7 +51,7 @@ def _lines(name: str, found: Mapping[str, Any]) -> Iterator[str]:
 
 def format_percent(value: float | None, near: Any = None) -> str:
     """
-    >>> percent(0.5431, [0.52, 0.561]), percent(None)
+    >>> format_percent(0.5431, [0.52, 0.561]), format_percent(None)
     ('54.3 [52.0, 56.1]', 'withheld')
     """
     if value is None:
@@ -140,4 +140,5 @@ def _comparison(found: Mapping[str, Any]) -> Iterator[str]:
     for name, of in found["comparison"].items():
         apart = format_percent(of["difference"], of["interval"])
         odds = "" if of["p"] is None else f"{of['p']:.3f}"
-        yield f"| {name.replace('.', ' ')} | {format_percent(of['ours'])} | {format_percent(of['theirs'])} | {apart} | {odds} |"
+        ours, theirs = format_percent(of["ours"]), format_percent(of["theirs"])
+        yield f"| {name.replace('.', ' ')} | {ours} | {theirs} | {apart} | {odds} |"

@@ -65,7 +65,7 @@ def suppress_shares(
     The parts of all add up to the accuracy of a level, which is known: where one is withheld, the smallest of the
     others is too, until what is withheld is no small number itself.
 
-    >>> shares({"a": 3, "b": 40, "c": 20}, {"a": 30, "b": 60, "c": 50}, everything=False)
+    >>> suppress_shares({"a": 3, "b": 40, "c": 20}, {"a": 30, "b": 60, "c": 50}, everything=False)
     {'a': None, 'b': 0.6666666666666666, 'c': None}
     """
     whole = {name: wholes[name] or 0 for name in parts}

@@ -69,7 +69,8 @@ def _run(ready: GrpoSetup, out: Path, first: int) -> None:
     """Start verl, follow its steps, and stop it where they are hopeless. Raises DeepicdError."""
     log, told = out / ".verl" / "log.txt", out / ".verl" / "steps.jsonl"
     told.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "verl.trainer.main_ppo", *format_overrides(build_overrides(ready, out)), "hydra.run.dir=.",
+    settings = format_overrides(build_overrides(ready, out))
+    command = [sys.executable, "-m", "verl.trainer.main_ppo", *settings, "hydra.run.dir=.",
                "hydra.output_subdir=null"]  # fmt: skip
     surroundings = os.environ | build_environment() | {"VERL_FILE_LOGGER_PATH": str(told), "HYDRA_FULL_ERROR": "1"}
     with log.open("ab") as printed:

@@ -149,7 +149,7 @@ def build_environment() -> dict[str, str]:
 def format_overrides(given: Mapping[str, Any]) -> list[str]:
     """Overrides as Hydra reads them on a command line.
 
-    >>> lines({"a.b": True, "c": [1, "x y"], "+d": {"e": None}})
+    >>> format_overrides({"a.b": True, "c": [1, "x y"], "+d": {"e": None}})
     ['a.b=true', "c=[1,'x y']", '+d={e:null}']
     """
     return [f"{key}={_value(value)}" for key, value in given.items()]

@@ -30,7 +30,7 @@ NO_MATCH = -1.0
 def score_default(predicted: str | None, truth: str) -> float:
     """0 to |g|; a longer correct prefix never pays less.
 
-    >>> [round(default(code, "I5021"), 2) for code in ("J189", "I10", "I509", "I5023", "I50212A", "I5021")]
+    >>> [round(score_default(code, "I5021"), 2) for code in ("J189", "I10", "I509", "I5023", "I50212A", "I5021")]
     [0.0, 0.2, 1.6, 2.8, 4.0, 5.0]
     """
     if not predicted or not truth:
@@ -44,7 +44,7 @@ def score_default(predicted: str | None, truth: str) -> float:
 def score_paper(predicted: str | None, truth: str) -> float:
     """By the letter of equation 1.
 
-    >>> [round(paper(code, "I5021"), 2) for code in ("J189", "I10", "I509", "I5023", "I50212A", "I5021")]
+    >>> [round(score_paper(code, "I5021"), 2) for code in ("J189", "I10", "I509", "I5023", "I50212A", "I5021")]
     [2.0, 1.2, 1.6, 2.8, 4.0, 4.0]
     """
     if not predicted or not truth:
@@ -56,7 +56,7 @@ def score_paper(predicted: str | None, truth: str) -> float:
 def score_authors(predicted: str | None, truth: str) -> float:
     """As the authors' job files scale it.
 
-    >>> [round(authors(code, "I5021"), 2) for code in ("J189", "I10", "I509", "I5023", "I50212A", "I5021")]
+    >>> [round(score_authors(code, "I5021"), 2) for code in ("J189", "I10", "I509", "I5023", "I50212A", "I5021")]
     [-1.0, 3.0, 24.0, 42.0, 60.0, 75.0]
     """
     paid = score_default(predicted, truth)
@@ -76,7 +76,7 @@ def score_several(predicted: Sequence[str], truths: Sequence[str]) -> float:
     Each true code pays for one prediction at most, the nearest first, so that neither a code said twice nor a list of
     guesses earns more than its best part. With one of each it is `default`.
 
-    >>> several(["E119", "I5021"], ["I5021", "E119"]), several(["I5021"] * 10, ["I5021"])
+    >>> score_several(["E119", "I5021"], ["I5021", "E119"]), score_several(["I5021"] * 10, ["I5021"])
     (4.5, 0.5)
     """
     if not predicted or not truths:

@@ -138,7 +138,7 @@ def _has_trace(text: str, scheme: RewardScheme) -> bool:
 def parse_truths(truth: object) -> list[str]:
     """The true codes in what a dataset has for them: one text, several with commas or spaces between, or a list.
 
-    >>> truths_in("I50.21"), truths_in(["I5021", "e119"]), truths_in("I5021, E119"), truths_in(None)
+    >>> parse_truths("I50.21"), parse_truths(["I5021", "e119"]), parse_truths("I5021, E119"), parse_truths(None)
     (['I5021'], ['I5021', 'E119'], ['I5021', 'E119'], [])
     """
     parts = truth if isinstance(truth, (list, tuple)) else [truth]

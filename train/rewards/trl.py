@@ -33,7 +33,7 @@ def build_reward_functions(scheme: RewardScheme, judge: Scores | None = None) ->
 def extract_texts(completions: Sequence[Any]) -> list[str]:
     """Answers as TRL hands them over: each a list of messages, or plain text.
 
-    >>> texts([[{"role": "assistant", "content": "a"}], "b", []])
+    >>> extract_texts([[{"role": "assistant", "content": "a"}], "b", []])
     ['a', 'b', '']
     """
     return [_text(one) for one in completions]
