@@ -199,19 +199,19 @@ def firewall(dataset: Path, folder: Path) -> dict[str, Any]:
     import hashlib
 
     from cards.firewall import notes, passages
-    from cards.firewall.check import check
+    from cards.firewall.check import check_path
 
     big, some = folder / "text" / "big.txt", []
     big.parent.mkdir()
     with big.open("wb") as file:
-        for text in notes.texts(dataset / "traces"):
+        for text in notes.read_notes(dataset / "traces"):
             file.write(text.replace(b"___", b"of a"))
             some.append(text)
     content, words = big.read_bytes(), (dataset / "README.md").read_bytes()
-    wanted = [hashes for hashes, _ in passages.Runs().feed(words)]
+    wanted = [hashes for hashes, _ in passages.WordRuns().feed(words)]
     return {
-        "text": _rate(len(content), lambda: check(big)),
-        "notes": _rate(sum(map(len, some)), lambda: passages.shared(wanted[0], some)),
+        "text": _rate(len(content), lambda: check_path(big)),
+        "notes": _rate(sum(map(len, some)), lambda: passages.find_shared(wanted[0], some)),
         "sha256": _rate(len(content), lambda: hashlib.sha256(content).digest()),
     }
 

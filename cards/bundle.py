@@ -19,7 +19,7 @@ from typing import Any
 
 from cards import dataset_card
 from cards.front_matter import LICENCE, LICENCE_LINK
-from cards.rendering import render
+from cards.rendering import render_template
 from deepicd import bundle_manifest, records, storage
 from deepicd.errors import DeepicdError
 from deepicd.schema import BUNDLE, DATASET
@@ -46,26 +46,30 @@ def write_bundle(
 
     Raises DeepicdError for a folder that is no whole dataset, and for what PhysioNet would send back.
     """
-    record = dataset_card.dataset_record(folder)
-    title = checked_title(title or TITLE + (" (made-up records)" if record["origin"] == "synthetic" else ""))
-    given = checked_abstract(abstract) if abstract is not None else None
-    options = {"notes": notes, "title": title, "abstract": given, "release": checked_release(release)}
+    record = dataset_card.require_dataset(folder)
+    title = validate_title(title or TITLE + (" (made-up records)" if record["origin"] == "synthetic" else ""))
+    given = validate_abstract(abstract) if abstract is not None else None
+    options = {"notes": notes, "title": title, "abstract": given, "release": validate_release(release)}
     inputs = {"dataset": folder / records.RECORD} | {config: folder / config for config in DATASET}
     plan = records.plan_run("bundle", options=options, inputs=inputs)
     if done := records.find_finished(out, plan):
         return done
     records.refuse_other_content(out, plan, overwrite=overwrite)
-    facts = dataset_card.read(folder, record)
-    told = dataset_card.fields(facts) | {"notes": notes, "title": title, "release": release, "parents": PARENTS}
-    told["abstract"] = given or checked_abstract(render("abstract.txt.j2", told))
+    facts = dataset_card.read_facts(folder, record)
+    told = dataset_card.build_fields(facts) | {"notes": notes, "title": title, "release": release, "parents": PARENTS}
+    told["abstract"] = given or validate_abstract(render_template("abstract.txt.j2", told))
     with records.fresh_folder(out, plan, facts.origin, overwrite=overwrite) as run:
         run.portable = True
-        data = copied(folder, run.folder, record) if notes else stripped(folder, run.folder, facts)
-        dataset_card.draw(run.folder / "card", facts)
-        told |= {"files": _listed(run.folder, data)}
-        storage.write_text(run.folder / "README.md", render("physionet.md.j2", told))
-        storage.write_text(run.folder / LICENSE, render("license.txt.j2", told))
-        storage.write_json(run.folder / "metadata.json", _metadata(told))
+        data = (
+            copy_data_files(folder, run.folder, record)
+            if notes
+            else write_rows_without_notes(folder, run.folder, facts)
+        )
+        dataset_card.draw_figures(run.folder / "card", facts)
+        told |= {"files": _list_sizes(run.folder, data)}
+        storage.write_text(run.folder / "README.md", render_template("physionet.md.j2", told))
+        storage.write_text(run.folder / LICENSE, render_template("license.txt.j2", told))
+        storage.write_json(run.folder / "metadata.json", _build_metadata(told))
         storage.write_text(run.folder / RECORDS, "".join(f"{name}\n" for name in data))
         bundle_manifest.write_manifest(run.folder, record, notes=notes)
         sums = ((path, path.relative_to(run.folder).as_posix()) for path in storage.list_files(run.folder))
@@ -74,7 +78,7 @@ def write_bundle(
     return run.record
 
 
-def checked_title(title: str) -> str:
+def validate_title(title: str) -> str:
     """Raises DeepicdError for a title that PhysioNet would send back."""
     if not title.strip() or ("mimic" in title.casefold() and not title.startswith(PREFIX)):
         raise DeepicdError(
@@ -84,7 +88,7 @@ def checked_title(title: str) -> str:
     return title.strip()
 
 
-def checked_abstract(abstract: str) -> str:
+def validate_abstract(abstract: str) -> str:
     """Raises DeepicdError for an abstract that is empty or over 250 words."""
     words = len(abstract.split())
     if not 0 < words <= ABSTRACT_WORDS:
@@ -92,14 +96,14 @@ def checked_abstract(abstract: str) -> str:
     return " ".join(abstract.split())
 
 
-def checked_release(release: str) -> str:
+def validate_release(release: str) -> str:
     """Raises DeepicdError for what is no version number."""
     if not re.fullmatch(r"\d+\.\d+(\.\d+)?", release):
         raise DeepicdError(f"{release!r} is no version.", "PhysioNet counts versions as 1.0.0.")
     return release
 
 
-def copied(folder: Path, out: Path, record: records.Record) -> list[str]:
+def copy_data_files(folder: Path, out: Path, record: records.Record) -> list[str]:
     """Copy the dataset's parquet files as they are; their paths."""
     names = sorted(name for name in record["outputs"] if name.endswith(".parquet"))
     for name in names:
@@ -108,19 +112,19 @@ def copied(folder: Path, out: Path, record: records.Record) -> list[str]:
     return names
 
 
-def stripped(folder: Path, out: Path, facts: dataset_card.Facts) -> list[str]:
+def write_rows_without_notes(folder: Path, out: Path, facts: dataset_card.DatasetFacts) -> list[str]:
     """Write the rows without their notes, a file a split; their paths."""
     names = []
     for split, paths in facts.found.files["grpo"].items():
         name = f"{bundle_manifest.ROWS}/{split}.parquet"
-        traced = _traced([folder / path for path in facts.found.files["traces"].get(split, [])])
-        rows = list(_without_notes([folder / path for path in paths], traced))
+        traced = _read_traces([folder / path for path in facts.found.files["traces"].get(split, [])])
+        rows = list(_read_rows_without_notes([folder / path for path in paths], traced))
         storage.write_parquet(out / name, rows, BUNDLE, facts.origin)
         names.append(name)
     return names
 
 
-def _traced(paths: list[Path]) -> dict[str, dict[str, Any]]:
+def _read_traces(paths: list[Path]) -> dict[str, dict[str, Any]]:
     """note_id → the columns of `traces` that the bundle keeps."""
     columns = [name for name in DATASET["traces"].names if name in BUNDLE.names]
     return {
@@ -130,7 +134,7 @@ def _traced(paths: list[Path]) -> dict[str, dict[str, Any]]:
     }
 
 
-def _without_notes(paths: list[Path], traced: dict[str, dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def _read_rows_without_notes(paths: list[Path], traced: dict[str, dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """A row for each of `grpo`, in its order."""
     for path in paths:
         for batch in storage.open_parquet(path, DATASET["grpo"]).iter_batches(columns=["reward_model", "extra_info"]):
@@ -144,12 +148,12 @@ def _without_notes(paths: list[Path], traced: dict[str, dict[str, Any]]) -> Iter
                 }
 
 
-def _listed(folder: Path, names: list[str]) -> list[dict[str, Any]]:
+def _list_sizes(folder: Path, names: list[str]) -> list[dict[str, Any]]:
     """Path and size of the data files."""
     return [{"path": name, "bytes": (folder / name).stat().st_size} for name in names]
 
 
-def _metadata(told: dict[str, Any]) -> dict[str, Any]:
+def _build_metadata(told: dict[str, Any]) -> dict[str, Any]:
     """What PhysioNet's forms ask for. Authors are people: they enter themselves there."""
     return {
         "title": told["title"],

@@ -16,43 +16,43 @@ from deepicd.schema import SPLITS
 from deepicd.small_counts import Counts, Key
 
 BUCKETS = (("1", 1), ("2–9", 9), ("10–99", 99), ("100 and more", None))  # rows a code has, up to
-OF_CHAPTER = {"symptom first": 18, "Z code first": 21}  # flags that are another name for a chapter
+CHAPTER_OF_FLAG = {"symptom first": 18, "Z code first": 21}  # flags that are another name for a chapter
 # What withholding costs the reader; a cell of a table costs its own count.
 WHOLE, SPLIT, STEP, CHAPTER, TRACES = 1e9, 1e8, 1e6, 30, 3
 
 
-def counts(found: Statistics, record: dict[str, Any]) -> Counts:
+def collect_counts(found: Statistics, record: dict[str, Any]) -> Counts:
     """The counts of a dataset folder and of the records of the stages before it."""
     every = Counts()
     for cell, rows in found.cells.items():
         every.group(cell, rows)
         every.guard([cell])
     lineage = record["lineage"]
-    _rows(every, found)
-    _chapters(every, found)
-    _codes(every, found)
-    _funnel(every, found, lineage["build"]["counts"])
-    _traces(every, found, lineage["distill"]["counts"])
-    _scores(every, found)
+    _add_rows(every, found)
+    _add_chapters(every, found)
+    _add_codes(every, found)
+    _add_funnel(every, found, lineage["build"]["counts"])
+    _add_traces(every, found, lineage["distill"]["counts"])
+    _add_scores(every, found)
     return every
 
 
-def _rows(every: Counts, found: Statistics) -> None:
+def _add_rows(every: Counts, found: Statistics) -> None:
     """Rows of each split: of `grpo`, the cohort, and of `traces`, which are those of `sft` too."""
     cohort, kept = list(found.cells), [cell for cell in found.cells if cell[2]]
     for config, cells, weight in (("grpo", cohort, 2), ("traces", kept, 1)):
-        every.show(("rows", config, "all"), cells, people=_people(found, cells), cost=WHOLE * weight)
+        every.show(("rows", config, "all"), cells, people=_count_patients(found, cells), cost=WHOLE * weight)
         for split in SPLITS:
             part = [cell for cell in cells if cell[1] == split]
-            every.show(("rows", config, split), part, people=_people(found, part), cost=SPLIT * weight)
+            every.show(("rows", config, split), part, people=_count_patients(found, part), cost=SPLIT * weight)
     lost = [cell for cell in found.cells if not cell[2]]
     every.show("rejected", lost, cost=STEP)
     for split in SPLITS:
         every.guard([cell for cell in lost if cell[1] == split])
-    every.part("patients", _people(found, cohort), cohort, cost=STEP)
+    every.part("patients", _count_patients(found, cohort), cohort, cost=STEP)
 
 
-def _chapters(every: Counts, found: Statistics) -> None:
+def _add_chapters(every: Counts, found: Statistics) -> None:
     for chapter in CHAPTERS:
         cells = [cell for cell in found.cells if cell[0] == chapter.number]
         parts = {split: [cell for cell in cells if cell[1] == split] for split in SPLITS}
@@ -63,13 +63,13 @@ def _chapters(every: Counts, found: Statistics) -> None:
             every.show(
                 ("chapter", chapter.number, name),
                 part,
-                people=_people(found, part),
+                people=_count_patients(found, part),
                 cost=rows * weight or None,
             )
         every.guard([cell for cell in cells if not cell[2]])
 
 
-def _codes(every: Counts, found: Statistics) -> None:
+def _add_codes(every: Counts, found: Statistics) -> None:
     """Codes by how many rows they have: a code with one row is a patient."""
     groups: list[Key] = []
     at_least = 1
@@ -81,7 +81,7 @@ def _codes(every: Counts, found: Statistics) -> None:
     every.show(("codes", "all"), groups, cost=WHOLE)
 
 
-def _funnel(every: Counts, found: Statistics, build: dict[str, Any]) -> None:
+def _add_funnel(every: Counts, found: Statistics, build: dict[str, Any]) -> None:
     """Rows left after each step, what it lost and why; and the rows that carry a flag."""
     steps, cohort = build["funnel"]["steps"], list(found.cells)
     base: list[Key] = list(cohort) if steps[-1]["rows"] == found.samples else [every.group("cohort", steps[-1]["rows"])]
@@ -99,11 +99,11 @@ def _funnel(every: Counts, found: Statistics, build: dict[str, Any]) -> None:
         every.show(("funnel", place), left[place], cost=STEP * (10 if place in (0, len(steps) - 1) else 1))
     for flag, rows in build.get("flags", {}).items():
         every.part(("flag", flag), rows, cohort)
-        if chapter := OF_CHAPTER.get(flag):
+        if chapter := CHAPTER_OF_FLAG.get(flag):
             every.tie([("part", ("flag", flag))], [cell for cell in cohort if cell[0] == chapter])
 
 
-def _traces(every: Counts, found: Statistics, distill: dict[str, Any]) -> None:
+def _add_traces(every: Counts, found: Statistics, distill: dict[str, Any]) -> None:
     """Why rows have no trace, why attempts were rejected, what the teacher was not shown."""
     kept = [cell for cell in found.cells if cell[2]]
     lost = [cell for cell in found.cells if not cell[2]]
@@ -129,7 +129,7 @@ def _traces(every: Counts, found: Statistics, distill: dict[str, Any]) -> None:
         every.part(name, distill.get(name, 0), list(found.cells))
 
 
-def _scores(every: Counts, found: Statistics) -> None:
+def _add_scores(every: Counts, found: Statistics) -> None:
     """Traces by the judge's score, rounded, and those without one."""
     kept = [cell for cell in found.cells if cell[2]]
     by_score: Counter[Any] = Counter(found.scores)
@@ -140,5 +140,5 @@ def _scores(every: Counts, found: Statistics) -> None:
     every.tie(groups, kept)
 
 
-def _people(found: Statistics, cells: list[Any]) -> int:
+def _count_patients(found: Statistics, cells: list[Any]) -> int:
     return len(set().union(*(found.patients[cell] for cell in cells)))

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from cards import model_card
-from cards.counts import BUCKETS, counts
-from cards.dataset_statistics import PAPER, Bin, Statistics, histogram, lengths, statistics
-from cards.front_matter import AGREEMENT, LICENCE, LICENCE_LINK, front_matter
-from cards.rendering import TEMPLATES, render
+from cards.counts import BUCKETS, collect_counts
+from cards.dataset_statistics import PAPER, Bin, Statistics, build_histogram, read_statistics, summarize_lengths
+from cards.front_matter import AGREEMENT, LICENCE, LICENCE_LINK, build_front_matter
+from cards.rendering import TEMPLATES, render_template
 from deepicd import records, storage
 from deepicd.cells import SMALLEST_CELL
 from deepicd.errors import DeepicdError
@@ -28,7 +28,7 @@ README = "README.md"
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class DatasetFacts:
     """All that a card, a bundle's README and the figures say of a dataset."""
 
     folder: Path
@@ -48,25 +48,25 @@ def write_card(folder: Path, template: Path | None = None) -> records.Record:
     record = records.read(folder)
     if record is not None and record["command"] in model_card.COMMANDS:
         return model_card.write_card(folder, record, template)
-    record = dataset_record(folder)
+    record = require_dataset(folder)
     inputs = {"record": folder / records.RECORD, "templates": TEMPLATES} | ({"template": template} if template else {})
     plan = records.plan_run("card", options={}, inputs=inputs | {config: folder / config for config in DATASET})
     readme = folder / README
     done = records.find_finished(folder / "card", plan)
     if done and readme.is_file() and storage.digest_path(readme) == done["counts"]["readme_sha256"]:
         return done
-    facts = read(folder, record)
-    text = render(template or "dataset.md.j2", fields(facts))
-    yaml = front_matter(folder, title(facts.origin), facts.origin, facts.found, facts.shown)
+    facts = read_facts(folder, record)
+    text = render_template(template or "dataset.md.j2", build_fields(facts))
+    yaml = build_front_matter(folder, build_title(facts.origin), facts.origin, facts.found, facts.shown)
     with records.resumable_folder(folder / "card", plan, facts.origin) as run:
-        draw(run.folder, facts)
-        storage.write_json(run.folder / "statistics.json", published(facts))
+        draw_figures(run.folder, facts)
+        storage.write_json(run.folder / "statistics.json", build_statistics(facts))
         storage.write_text(readme, f"---\n{yaml}---\n\n{text}")
         run.counts |= {"rows": facts.found.rows, "readme_sha256": storage.digest_path(readme)}
     return run.record
 
 
-def dataset_record(folder: Path) -> records.Record:
+def require_dataset(folder: Path) -> records.Record:
     """The record of a finished dataset that tells of the stages before. Raises DeepicdError."""
     record = records.require(folder, "assemble")
     _check_files(folder, record)
@@ -100,25 +100,29 @@ def _check_files(folder: Path, record: records.Record) -> None:
         )
 
 
-def read(folder: Path, record: records.Record) -> Facts:
+def read_facts(folder: Path, record: records.Record) -> DatasetFacts:
     """Count the files of a dataset folder, and withhold what credentialed data must not tell."""
-    found = statistics(folder)
+    found = read_statistics(folder)
     free = record["origin"] != "mimic"
-    shown = counts(found, record).published(everything=free)
+    shown = collect_counts(found, record).published(everything=free)
     told = shown["rows", "traces", "all"] is not None  # the bars add up to it
-    return Facts(folder, record, found, shown, histogram(found.words, 1 if free else SMALLEST_CELL) if told else [])
+    return DatasetFacts(
+        folder, record, found, shown, build_histogram(found.words, 1 if free else SMALLEST_CELL) if told else []
+    )
 
 
-def title(origin: Origin) -> str:
+def build_title(origin: Origin) -> str:
     return "MIMIC-Reason, made-up records" if origin == "synthetic" else "MIMIC-Reason, regenerated"
 
 
-def fields(facts: Facts) -> dict[str, Any]:
+def build_fields(facts: DatasetFacts) -> dict[str, Any]:
     """What a template of a dataset may name, whoever writes it: of counts of rows those of `shown` alone."""
     record, shown = facts.record, facts.shown
     lineage, free = record["lineage"], facts.origin != "mimic"
     told = {
-        name: _told(lineage[name]) for name in ("build", "distill", "guidelines", "scrape", "judge") if name in lineage
+        name: _public_part(lineage[name])
+        for name in ("build", "distill", "guidelines", "scrape", "judge")
+        if name in lineage
     }
     distill = lineage["distill"]["counts"]
     told["distill"]["counts"] = {
@@ -129,8 +133,8 @@ def fields(facts: Facts) -> dict[str, Any]:
     if "judge" in told:
         told["judge"]["counts"] = {"mean": lineage["judge"]["counts"]["mean"]}
     return {
-        "title": title(facts.origin),
-        "record": _told(record),
+        "title": build_title(facts.origin),
+        "record": _public_part(record),
         "credentialed": not free,
         "shown": shown,
         "smallest": SMALLEST_CELL,
@@ -140,29 +144,29 @@ def fields(facts: Facts) -> dict[str, Any]:
         "categories": len({code[:3] for code in facts.found.codes}),
         "chapters_with_rows": len({cell[0] for cell in facts.found.cells}),
         "buckets": [name for name, _ in BUCKETS],
-        "words": lengths(facts.found.words, exact=free),
-        "note_words": lengths(facts.found.note_words, exact=free),
+        "words": summarize_lengths(facts.found.words, exact=free),
+        "note_words": summarize_lengths(facts.found.note_words, exact=free),
         "build": told["build"],
         "distill": told["distill"],
         "knowledge": {name: told[name] for name in ("guidelines", "scrape") if name in told},
         "judge": told.get("judge"),
         "judges": sum(role.startswith("scores ") for role in lineage.get("assemble", record)["inputs"]),
-        "funnel": funnel(lineage["build"], shown),
-        "reasons": reasons(shown),
+        "funnel": build_funnel(lineage["build"], shown),
+        "reasons": list_rejections(shown),
         "flags": shown.under("flag"),
-        "figures": figures_of(facts),
+        "figures": list_figures(facts),
         "licence": LICENCE,
         "licence_link": LICENCE_LINK,
         "agreement": AGREEMENT,
     }
 
 
-def _told(record: records.Record) -> dict[str, Any]:
+def _public_part(record: records.Record) -> dict[str, Any]:
     """A record without its counts, digests and paths."""
     return {name: record[name] for name in ("version", "origin", "options", "notes")}
 
 
-def funnel(build: Mapping[str, Any], shown: PublishedCounts) -> list[dict[str, Any]]:
+def build_funnel(build: Mapping[str, Any], shown: PublishedCounts) -> list[dict[str, Any]]:
     """The steps of a build with what is left after each and what it lost."""
     return [
         {"step": step["step"], "rows": shown["funnel", place], "lost": shown.under("lost", place)}
@@ -170,25 +174,25 @@ def funnel(build: Mapping[str, Any], shown: PublishedCounts) -> list[dict[str, A
     ]
 
 
-def reasons(shown: PublishedCounts) -> list[tuple[str, int | None, int | None]]:
+def list_rejections(shown: PublishedCounts) -> list[tuple[str, int | None, int | None]]:
     """Reason of a check → rows that ended without a trace for it, attempts that it rejected."""
     rows, attempts = shown.under("reason"), shown.under("attempts")
     return [(reason, rows.get(reason, 0), attempts.get(reason, 0)) for reason in dict.fromkeys([*attempts, *rows])]
 
 
-def published(facts: Facts) -> dict[str, Any]:
+def build_statistics(facts: DatasetFacts) -> dict[str, Any]:
     """The counts that the card shows, for programs: 'chapter/9/train' → rows, null where withheld."""
     return {
-        "counts": {_path(key): value for key, value in facts.shown.counts.items()},
+        "counts": {_join_key(key): value for key, value in facts.shown.counts.items()},
         "trace_lengths": [{"from": b.low, "to": b.high, "open": b.open, "traces": b.count} for b in facts.bins],
     }
 
 
-def _path(key: Key) -> str:
+def _join_key(key: Key) -> str:
     return "/".join(map(str, key)) if isinstance(key, tuple) else str(key)
 
 
-def figures_of(facts: Facts) -> list[str]:
+def list_figures(facts: DatasetFacts) -> list[str]:
     """The figures that there is something to draw in."""
     scraped = facts.record["lineage"].get("scrape")
     return [
@@ -200,23 +204,25 @@ def figures_of(facts: Facts) -> list[str]:
     ]
 
 
-def draw(folder: Path, facts: Facts) -> None:
+def draw_figures(folder: Path, facts: DatasetFacts) -> None:
     from cards import figures
 
     shown, lineage = facts.shown, facts.record["lineage"]
     chapters = {chapter.number: shown["chapter", chapter.number, "all"] for chapter in CHAPTERS}
-    drawn = figures_of(facts)
-    figures.chapter_distribution(folder / "chapters.png", chapters, shown["rows", "grpo", "all"])
+    drawn = list_figures(facts)
+    figures.draw_chapter_distribution(folder / "chapters.png", chapters, shown["rows", "grpo", "all"])
     if "spread" in drawn:
-        figures.chapter_spread(folder / "spread.png", chapters)
+        figures.draw_chapter_spread(folder / "spread.png", chapters)
     if "descriptions" in drawn:
         scraped = lineage["scrape"]["counts"]
-        figures.descriptions(folder / "descriptions.png", scraped["asked_by_chapter"], scraped["described_by_chapter"])
+        figures.draw_descriptions(
+            folder / "descriptions.png", scraped["asked_by_chapter"], scraped["described_by_chapter"]
+        )
     if "trace_lengths" in drawn:
         words = facts.found.words
-        figures.trace_lengths(folder / "trace_lengths.png", facts.bins, sum(words) / len(words))
-    steps = [(step["step"], step["rows"]) for step in funnel(lineage["build"], shown)]
-    figures.funnel(folder / "funnel.png", [*steps, ("with a kept trace", shown["rows", "traces", "all"])])
+        figures.draw_trace_lengths(folder / "trace_lengths.png", facts.bins, sum(words) / len(words))
+    steps = [(step["step"], step["rows"]) for step in build_funnel(lineage["build"], shown)]
+    figures.draw_funnel(folder / "funnel.png", [*steps, ("with a kept trace", shown["rows", "traces", "all"])])
     for old in folder.glob("*.png"):
         if old.stem not in drawn:
             old.unlink()

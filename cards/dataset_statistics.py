@@ -27,7 +27,7 @@ PAPER = {
     "validation": 9_260,
     "test": 18_654,
 }
-MOST_BINS = 40  # of a histogram
+MAX_BINS = 40  # of a histogram
 BATCH = 4096  # rows read at once: some 20 MB of notes
 
 Cell = tuple[int, str, bool]
@@ -53,7 +53,7 @@ class Statistics:
         return self.cells.total()
 
 
-def statistics(folder: Path) -> Statistics:
+def read_statistics(folder: Path) -> Statistics:
     """Count a dataset folder. Raises DeepicdError where it is none, or its configs do not belong together."""
     files = {
         config: {split: paths for split in SPLITS if (paths := sorted((folder / config).glob(f"{split}-*.parquet")))}
@@ -80,25 +80,25 @@ def statistics(folder: Path) -> Statistics:
         },
     )
     if found.rows["sft"] != found.rows["traces"]:
-        raise _other_rows(folder, "`sft` has other rows than `traces`")
+        raise _mismatch_error(folder, "`sft` has other rows than `traces`")
     for split in SPLITS:
-        _count(found, folder, split, files)
+        _count_split(found, folder, split, files)
     found.words.sort()
     found.note_words.sort()
     return found
 
 
-def _count(found: Statistics, folder: Path, split: str, files: dict[str, dict[str, list[Path]]]) -> None:
+def _count_split(found: Statistics, folder: Path, split: str, files: dict[str, dict[str, list[Path]]]) -> None:
     """Add the rows of a split."""
     import pyarrow.compute as pc
 
     kept = set()
-    for batch in _batches(files["traces"].get(split, []), "traces", ["note_id", "words", "judge_score"]):
+    for batch in _read_batches(files["traces"].get(split, []), "traces", ["note_id", "words", "judge_score"]):
         kept |= set(batch["note_id"].to_pylist())
         found.words += batch["words"].to_pylist()
         found.scores.update(round(score) for score in batch["judge_score"].to_pylist() if score is not None)
     in_cohort = 0
-    for batch in _batches(files["grpo"].get(split, []), "grpo", ["reward_model", "extra_info"]):
+    for batch in _read_batches(files["grpo"].get(split, []), "grpo", ["reward_model", "extra_info"]):
         truths, extra = batch["reward_model"].field("ground_truth").to_pylist(), batch["extra_info"]
         found.note_words += pc.list_value_length(pc.utf8_split_whitespace(extra.field("note"))).to_pylist()
         found.codes.update(truths)
@@ -108,22 +108,22 @@ def _count(found: Statistics, folder: Path, split: str, files: dict[str, dict[st
             found.patients[cell].add(note_id.partition("-")[0])
             in_cohort += note_id in kept
     if in_cohort != len(kept):
-        raise _other_rows(folder, f"{len(kept) - in_cohort:,} traces of {split} stand in no row of `grpo`")
+        raise _mismatch_error(folder, f"{len(kept) - in_cohort:,} traces of {split} stand in no row of `grpo`")
 
 
-def _batches(paths: list[Path], config: str, columns: list[str]) -> "Iterator[pa.RecordBatch]":
+def _read_batches(paths: list[Path], config: str, columns: list[str]) -> "Iterator[pa.RecordBatch]":
     for path in paths:
         yield from open_parquet(path, DATASET[config]).iter_batches(BATCH, columns=columns)
 
 
-def _other_rows(folder: Path, what: str) -> DeepicdError:
+def _mismatch_error(folder: Path, what: str) -> DeepicdError:
     return DeepicdError(
         f"The configs of {folder} do not belong together: {what}.",
         "Were files added or taken away? Assemble the dataset again: deepicd assemble --cohort DIR --traces DIR OUT",
     )
 
 
-def lengths(words: list[int], *, exact: bool) -> dict[str, Any]:
+def summarize_lengths(words: list[int], *, exact: bool) -> dict[str, Any]:
     """Mean, median and range of sorted lengths; the range only where `exact`, since its ends are of single rows."""
     if not words:
         return {}
@@ -141,7 +141,7 @@ class Bin:
     open: bool = False
 
 
-def histogram(lengths: list[int], smallest: int) -> list[Bin]:
+def build_histogram(lengths: list[int], smallest: int) -> list[Bin]:
     """Sorted lengths in bins of one round width, none of which holds one to `smallest` - 1; no bin for too few.
 
     >>> histogram([5, 11, 12, 13, 25], 1)
@@ -151,19 +151,19 @@ count=0, open=False), Bin(low=20, high=25, count=0, open=False), Bin(low=25, hig
     if len(lengths) < smallest or not lengths:
         return []
     for width in (5, 10, 20, 25, 50, 100, 200, 500, 1_000, 5_000):
-        if (lengths[-1] - lengths[0]) / width > MOST_BINS:
+        if (lengths[-1] - lengths[0]) / width > MAX_BINS:
             continue
         counted = Counter(length // width for length in lengths)
         bins = [
             Bin(place * width, (place + 1) * width, counted[place]) for place in range(min(counted), max(counted) + 1)
         ]
-        bins = _pooled(_pooled(bins, smallest)[::-1], smallest)[::-1]
+        bins = _pool_first_bins(_pool_first_bins(bins, smallest)[::-1], smallest)[::-1]
         if all(one.count == 0 or one.count >= smallest for one in bins):
             return bins
     return []
 
 
-def _pooled(bins: list[Bin], smallest: int) -> list[Bin]:
+def _pool_first_bins(bins: list[Bin], smallest: int) -> list[Bin]:
     """With the first bins put together until they hold enough."""
     first, *rest = bins
     while first.count < smallest and rest:

@@ -27,17 +27,17 @@ Rows = Mapping[int, int | None]
 """Chapter → rows; None where withheld."""
 
 
-def chapter_distribution(path: Path, chapters: Rows, total: int | None) -> None:
+def draw_chapter_distribution(path: Path, chapters: Rows, total: int | None) -> None:
     """A bar a chapter, I to XXII from top to bottom, its share of all samples written at its end."""
-    figure, axes = new(6.4)
+    figure, axes = new_figure(6.4)
     shown = [chapters[chapter.number] for chapter in CHAPTERS]
-    _bars(axes, [f"{chapter.roman}  {_short(chapter.title)}" for chapter in CHAPTERS], shown, total)
+    _draw_bars(axes, [f"{chapter.roman}  {_shorten(chapter.title)}" for chapter in CHAPTERS], shown, total)
     axes.set_xlabel("samples (all splits)")
     axes.set_title("First diagnoses by ICD-10-CM chapter", loc="left", size=11)
-    finish(figure, path)
+    save_figure(figure, path)
 
 
-def chapter_spread(path: Path, chapters: Rows) -> list[list[int]]:
+def draw_chapter_spread(path: Path, chapters: Rows) -> list[list[int]]:
     """Chapters from the most frequent down, each in the third of the samples it falls into; chapters by third.
 
     As DeepICD-R1, Figure 4, orders them. Withheld chapters stand last: together they are rarer than the others.
@@ -47,7 +47,7 @@ def chapter_spread(path: Path, chapters: Rows) -> list[list[int]]:
     rows = [chapters[number] or 0 for number in known]
     before = [reached - own for reached, own in zip(accumulate(rows), rows, strict=True)]
     thirds: list[list[int]] = [[], [], []]
-    figure, axes = new(3.6)
+    figure, axes = new_figure(3.6)
     for place, (number, start) in enumerate(zip(known, before, strict=True)):
         third = min(int(3 * start / sum(rows)), 2)
         thirds[third].append(number)
@@ -64,33 +64,33 @@ def chapter_spread(path: Path, chapters: Rows) -> list[list[int]]:
         several = f"{len(of)} chapter{'s' if len(of) != 1 else ''}"
         axes.bar(0, 0, color=colour, hatch=hatch, edgecolor="white", label=f"{name}: {several}")
     axes.legend(frameon=False, fontsize=9, loc="upper right")
-    thousands(axes.yaxis)
+    format_thousands(axes.yaxis)
     axes.set_ylabel("samples")
     axes.set_xlabel("ICD-10-CM chapter, from the most frequent down")
     axes.set_title("How the samples spread over the chapters", loc="left", size=11)
-    finish(figure, path)
+    save_figure(figure, path)
     return thirds
 
 
-def descriptions(path: Path, asked: Mapping[str, int], described: Mapping[str, int]) -> None:
+def draw_descriptions(path: Path, asked: Mapping[str, int], described: Mapping[str, int]) -> None:
     """Codes asked for (pale) and found described (blue) by chapter: as DeepICD-R1, Figure 3."""
-    figure, axes = new(3.6)
+    figure, axes = new_figure(3.6)
     places = range(len(CHAPTERS))
     names = [str(chapter.number) for chapter in CHAPTERS]
     axes.bar(places, [asked.get(name, 0) for name in names], color=PALE, width=0.8, label="asked for")
     axes.bar(places, [described.get(name, 0) for name in names], color=BLUE, width=0.5, label="described")
     axes.set_xticks(places, [chapter.roman for chapter in CHAPTERS], size=8)
     axes.legend(frameon=False, fontsize=9, loc="upper left")
-    thousands(axes.yaxis)
+    format_thousands(axes.yaxis)
     axes.set_ylabel("codes")
     axes.set_xlabel("ICD-10 chapter")
     axes.set_title("Codes with a description", loc="left", size=11)
-    finish(figure, path)
+    save_figure(figure, path)
 
 
-def trace_lengths(path: Path, bins: Sequence[Bin], mean: float) -> None:
+def draw_trace_lengths(path: Path, bins: Sequence[Bin], mean: float) -> None:
     """A histogram of words a trace."""
-    figure, axes = new(3.2)
+    figure, axes = new_figure(3.2)
     for one in bins:
         axes.bar(
             one.low, one.count, width=one.high - one.low, align="edge", color=BLUE, edgecolor="white", linewidth=0.6
@@ -104,27 +104,27 @@ def trace_lengths(path: Path, bins: Sequence[Bin], mean: float) -> None:
             edge = one.high if sign == "<" else one.low
             axes.annotate(f"{sign} {edge}", ((one.low + one.high) / 2, one.count), xytext=(0, 3),
                           textcoords="offset points", ha="center", size=8, color=GREY)  # fmt: skip
-    thousands(axes.yaxis)
+    format_thousands(axes.yaxis)
     axes.set_xlabel("words a trace")
     axes.set_ylabel("traces")
     axes.set_title("Length of the reasoning traces", loc="left", size=11)
-    finish(figure, path)
+    save_figure(figure, path)
 
 
-def funnel(path: Path, steps: Sequence[tuple[str, int | None]]) -> None:
+def draw_funnel(path: Path, steps: Sequence[tuple[str, int | None]]) -> None:
     """A bar a step, from all notes to the rows that have a trace."""
-    figure, axes = new(0.9 + 0.34 * len(steps))
+    figure, axes = new_figure(0.9 + 0.34 * len(steps))
     first = next((rows for _, rows in steps if rows), None)
-    _bars(axes, [name for name, _ in steps], [rows for _, rows in steps], first)
+    _draw_bars(axes, [name for name, _ in steps], [rows for _, rows in steps], first)
     axes.patches[-1].set_facecolor(ORANGE)
     axes.patches[-1].set_hatch("//")
     axes.patches[-1].set_edgecolor("white")
     axes.set_xlabel("rows left, and their share of all notes")
     axes.set_title("From discharge notes to traces", loc="left", size=11)
-    finish(figure, path)
+    save_figure(figure, path)
 
 
-def _bars(axes: Axes, names: Sequence[str], values: Sequence[int | None], total: int | None) -> None:
+def _draw_bars(axes: Axes, names: Sequence[str], values: Sequence[int | None], total: int | None) -> None:
     """Horizontal bars from top to bottom, with count and share at their ends."""
     places = range(len(names))
     axes.barh(places, [value or 0 for value in values], color=BLUE, height=0.72)
@@ -136,25 +136,25 @@ def _bars(axes: Axes, names: Sequence[str], values: Sequence[int | None], total:
     axes.set_yticks(places, names, size=8)
     axes.set_ylim(len(names) - 0.4, -0.6)  # the first at the top
     axes.set_xlim(0, max(value or 0 for value in values) * 1.22 or 1)
-    thousands(axes.xaxis)
+    format_thousands(axes.xaxis)
 
 
-def _short(title: str) -> str:
+def _shorten(title: str) -> str:
     return title if len(title) <= SHORT else f"{title[: SHORT - 1].rsplit(' ', 1)[0]} …"
 
 
-def thousands(axis: Any) -> None:
+def format_thousands(axis: Any) -> None:
     axis.set_major_locator(MaxNLocator(integer=True, nbins=7, steps=[1, 2, 5, 10]))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axis.set_tick_params(labelsize=9)
 
 
-def new(height: float) -> tuple[Figure, Axes]:
+def new_figure(height: float) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(8.6, height), layout="constrained")
     return figure, figure.add_subplot()
 
 
-def finish(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path) -> None:
     for axes in figure.axes:
         axes.spines[["top", "right"]].set_visible(False)
     with storage.atomic_write(path) as tmp:

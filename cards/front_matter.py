@@ -35,7 +35,7 @@ GATE: dict[str, Any] = {
 }
 
 
-def front_matter(folder: Path, title: str, origin: Origin, found: Statistics, shown: PublishedCounts) -> str:
+def build_front_matter(folder: Path, title: str, origin: Origin, found: Statistics, shown: PublishedCounts) -> str:
     """The YAML between the `---` lines."""
     from datasets.info import DatasetInfosDict
     from datasets.utils.metadata import MetadataConfigs
@@ -45,20 +45,20 @@ def front_matter(folder: Path, title: str, origin: Origin, found: Statistics, sh
     data = DatasetCardData(
         pretty_name=title,
         language=["en"],
-        **licence(origin),
+        **license_fields(origin),
         task_categories=["text-generation", "text-classification"],
         size_categories=[next((name for most, name in SIZES if samples < most), "1M<n<10M")],
         tags=["medical", "clinical", "icd-10-cm", "reasoning", "mimic-iv", TAGS[origin]],
         **(GATE if origin == "mimic" else {}),
     )
     exact = all(shown["rows", config, split] is not None for config in ("traces", "grpo") for split in SPLITS)
-    infos = DatasetInfosDict({config: _info(folder, config, found, exact) for config in found.files})
+    infos = DatasetInfosDict({config: _build_info(folder, config, found, exact) for config in found.files})
     infos.to_dataset_card_data(data)
-    MetadataConfigs({config: _files(config, found) for config in found.files}).to_dataset_card_data(data)
+    MetadataConfigs({config: _list_data_files(config, found) for config in found.files}).to_dataset_card_data(data)
     return f"{data.to_yaml()}\n"
 
 
-def _info(folder: Path, config: str, found: Statistics, exact: bool) -> Any:
+def _build_info(folder: Path, config: str, found: Statistics, exact: bool) -> Any:
     """Features, and where they may be told rows and sizes, of one config."""
     import datasets
     import pyarrow.parquet as pq
@@ -82,13 +82,13 @@ def _info(folder: Path, config: str, found: Statistics, exact: bool) -> Any:
     )
 
 
-def _files(config: str, found: Statistics) -> dict[str, Any]:
+def _list_data_files(config: str, found: Statistics) -> dict[str, Any]:
     """A config's files by split. `traces` is what loads without a name."""
     files = [{"split": split, "path": f"{config}/{split}-*.parquet"} for split in found.files[config]]
     return {"data_files": files, **({"default": True} if config == "traces" else {})}
 
 
-def licence(origin: Origin) -> dict[str, Any]:
+def license_fields(origin: Origin) -> dict[str, Any]:
     """The terms that the rows are under, as the Hub's YAML names them."""
     if origin == "synthetic":
         return {"license": "mit"}

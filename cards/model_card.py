@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cards.front_matter import AGREEMENT, LICENCE, LICENCE_LINK, licence
-from cards.rendering import TEMPLATES, render
+from cards.front_matter import AGREEMENT, LICENCE, LICENCE_LINK, license_fields
+from cards.rendering import TEMPLATES, render_template
 from deepicd import records, storage
 from deepicd.cells import is_small
 from deepicd.errors import DeepicdError
@@ -27,10 +27,18 @@ METRICS_FILE = "metrics.json"
 TINY = 100_000_000  # parameters below which a model is for trying the pipeline
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 # Of a recipe what says nothing about the model, or where on this machine something is.
-NOT_TOLD = {"name", "model", "revision", "judge_url", "judge_guidelines", "judge_descriptions"}
+PRIVATE_OPTIONS = {"name", "model", "revision", "judge_url", "judge_guidelines", "judge_descriptions"}
 # Of a run's counts what tells of no rows.
-TOLD = {"steps", "skipped_updates", "losses", "validation_loss", "training_seconds", "tokens_per_second", "device",
-        "devices"}  # fmt: skip
+PUBLIC_COUNTS = {
+    "steps",
+    "skipped_updates",
+    "losses",
+    "validation_loss",
+    "training_seconds",
+    "tokens_per_second",
+    "device",
+    "devices",
+}
 
 # DeepICD-R1, Table 3: macro F1 in percent at chapter, category and full code.
 PAPER = {
@@ -44,23 +52,23 @@ PAPER = {
 
 def write_card(run: Path, record: records.Record, template: Path | None = None) -> records.Record:
     """Write the card of a training's folder; the card's record."""
-    measured = metrics(run)
+    measured = find_metrics(run)
     inputs = {"record": run / records.RECORD, "templates": TEMPLATES} | ({"template": template} if template else {})
     plan = records.plan_run("card", options={}, inputs=inputs | ({"metrics": measured[0]} if measured else {}))
     readme = run / "README.md"
     done = records.find_finished(run / "card", plan)
     if done and readme.is_file() and storage.digest_path(readme) == done["counts"]["readme_sha256"]:
         return done
-    told = fields(run, record, measured[1] if measured else None, careful=origin(run, record) == "mimic")
-    text = render(template or "model.md.j2", told)
-    with records.resumable_folder(run / "card", plan, origin(run, record)) as made:
-        _draw(made.folder, told)
-        storage.write_text(readme, f"---\n{front_matter(told)}---\n\n{text}")
+    told = build_fields(run, record, measured[1] if measured else None, careful=resolve_origin(run, record) == "mimic")
+    text = render_template(template or "model.md.j2", told)
+    with records.resumable_folder(run / "card", plan, resolve_origin(run, record)) as made:
+        _draw_figures(made.folder, told)
+        storage.write_text(readme, f"---\n{build_front_matter(told)}---\n\n{text}")
         made.counts |= {"readme_sha256": storage.digest_path(readme)}
     return made.record
 
 
-def metrics(run: Path) -> tuple[Path, dict[str, Any]] | None:
+def find_metrics(run: Path) -> tuple[Path, dict[str, Any]] | None:
     """What an evaluation has found, from RUN/metrics.json or the only one in a folder of RUN; None for none."""
     own = run / METRICS_FILE
     found = [own] if own.is_file() else sorted(run.glob(f"*/{METRICS_FILE}"))
@@ -75,13 +83,13 @@ def metrics(run: Path) -> tuple[Path, dict[str, Any]] | None:
     return found[0], value
 
 
-def origin(run: Path, record: records.Record) -> Origin:
+def resolve_origin(run: Path, record: records.Record) -> Origin:
     """That of all that was trained on, and of the evaluation that the card shows."""
-    measured, read = metrics(run), records.inherit_origin(record["origin"], record["lineage"])
-    return storage.combine_origins([read, evaluated(*measured)]) if measured else read
+    measured, read = find_metrics(run), records.inherit_origin(record["origin"], record["lineage"])
+    return storage.combine_origins([read, resolve_evaluation_origin(*measured)]) if measured else read
 
 
-def evaluated(path: Path, measured: Mapping[str, Any]) -> Origin:
+def resolve_evaluation_origin(path: Path, measured: Mapping[str, Any]) -> Origin:
     """The origin of the notes of an evaluation; where nothing tells, that of credentialed ones."""
     record = records.read(path.parent)
     beside = record["origin"] if record and record["command"] == "evaluate" else "mimic"
@@ -89,7 +97,7 @@ def evaluated(path: Path, measured: Mapping[str, Any]) -> Origin:
     return told
 
 
-def shown(measured: Mapping[str, Any]) -> dict[str, Any]:
+def suppress_accuracies(measured: Mapping[str, Any]) -> dict[str, Any]:
     """An evaluation of credentialed notes without the accuracies that would tell of one to nine of them (None)."""
     found = dict(measured)
     for level in LEVELS:
@@ -101,15 +109,15 @@ def shown(measured: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def fields(
+def build_fields(
     run: Path, record: records.Record, measured: dict[str, Any] | None, *, careful: bool = True
 ) -> dict[str, Any]:
     """What the template of a model may name. `careful`: whether training or evaluation read credentialed notes."""
-    measured = shown(measured) if measured and careful else measured
+    measured = suppress_accuracies(measured) if measured and careful else measured
     options, lineage = record["options"], record["lineage"]
     read = records.inherit_origin(record["origin"], lineage)
     credentialed = read == "mimic"
-    size = parameters(run / "model") or parameters(run)
+    size = count_parameters(run / "model") or count_parameters(run)
     base = options.get("model", "")
     return {
         "title": f"{options.get('name', run.name)}: {COMMANDS[record['command']]} for ICD-10-CM diagnosis prediction",
@@ -120,13 +128,16 @@ def fields(
         "careful": careful,
         "how": COMMANDS[record["command"]],
         "stage": record["command"],
-        "base": _named(base),
+        "base": _strip_folders(base),
         "base_on_hub": base if HUB_NAME.fullmatch(str(base)) and not Path(base).exists() else None,
         "before": [command for command in COMMANDS if command in lineage and command != record["command"]],
-        "recipe": {name: _named(value) for name, value in options.items() if name not in NOT_TOLD},
+        "recipe": {name: _strip_folders(value) for name, value in options.items() if name not in PRIVATE_OPTIONS},
         "judged": bool(options.get("judge_url")) and options.get("judge_weight") != 0,
-        "rows": {split: _round(rows, credentialed) for split, rows in _by_split(record["counts"].get("rows")).items()},
-        "counts": {name: value for name, value in record["counts"].items() if name in TOLD},
+        "rows": {
+            split: _round_rows(rows, credentialed)
+            for split, rows in _group_by_split(record["counts"].get("rows")).items()
+        },
+        "counts": {name: value for name, value in record["counts"].items() if name in PUBLIC_COUNTS},
         "parameters": size,
         "tiny": size is not None and size < TINY,
         "dataset": "assemble" in lineage,
@@ -137,14 +148,14 @@ def fields(
         "measured": measured,
         "chapters": [c for c in (measured or {}).get("chapters", []) if c.get("f1") is not None],
         "paper": PAPER,
-        "figures": _figures(record, measured),
+        "figures": _list_figures(record, measured),
         "licence": LICENCE,
         "licence_link": LICENCE_LINK,
         "agreement": AGREEMENT,
     }
 
 
-def front_matter(told: Mapping[str, Any]) -> str:
+def build_front_matter(told: Mapping[str, Any]) -> str:
     """The YAML between the `---` lines, with the metrics as the Hub's leaderboards read them."""
     from huggingface_hub import EvalResult, ModelCardData
 
@@ -165,7 +176,9 @@ def front_matter(told: Mapping[str, Any]) -> str:
     ]
     data = ModelCardData(
         language=["en"],
-        **({} if told["base_on_hub"] and not told["credentialed"] else licence(told["origin"])),  # else the base's own
+        **(
+            {} if told["base_on_hub"] and not told["credentialed"] else license_fields(told["origin"])
+        ),  # else the base's own
         library_name="transformers",
         pipeline_tag="text-generation",
         base_model=told["base_on_hub"],
@@ -175,7 +188,7 @@ def front_matter(told: Mapping[str, Any]) -> str:
     return f"{data.to_yaml()}\n"
 
 
-def parameters(folder: Path) -> int | None:
+def count_parameters(folder: Path) -> int | None:
     """How many numbers the weights of a folder hold, from the headers of its safetensors files; None without any."""
     total = 0
     for path in sorted(folder.glob("*.safetensors")):
@@ -193,11 +206,11 @@ def parameters(folder: Path) -> int | None:
     return total or None
 
 
-def _by_split(rows: Any) -> dict[str, int]:
+def _group_by_split(rows: Any) -> dict[str, int]:
     return rows if isinstance(rows, dict) else {"train": rows} if isinstance(rows, int) else {}
 
 
-def _round(rows: int, credentialed: bool) -> str:
+def _round_rows(rows: int, credentialed: bool) -> str:
     """
     >>> _round(65228, True), _round(42, True), _round(42, False)
     ('about 65,200', 'fewer than 100', '42')
@@ -207,14 +220,14 @@ def _round(rows: int, credentialed: bool) -> str:
     return f"about {rows // 100 * 100:,}" if rows >= 100 else "fewer than 100"
 
 
-def _named(value: Any) -> Any:
+def _strip_folders(value: Any) -> Any:
     """A value as a card may have it: of a path the last part alone."""
     if isinstance(value, str) and "/" in value and not (HUB_NAME.fullmatch(value) and not Path(value).exists()):
         return Path(value).name
     return value
 
 
-def _figures(record: records.Record, measured: Mapping[str, Any] | None) -> list[str]:
+def _list_figures(record: records.Record, measured: Mapping[str, Any] | None) -> list[str]:
     """The figures that there is something to draw in."""
     drawn = ["losses"] if len(record["counts"].get("losses", [])) > 1 else []
     if sum(chapter.get("f1") is not None for chapter in (measured or {}).get("chapters", [])) > 1:
@@ -222,11 +235,11 @@ def _figures(record: records.Record, measured: Mapping[str, Any] | None) -> list
     return drawn
 
 
-def _draw(folder: Path, told: Mapping[str, Any]) -> None:
+def _draw_figures(folder: Path, told: Mapping[str, Any]) -> None:
     from cards import model_figures
 
     if "losses" in told["figures"]:
         losses = told["counts"]["losses"]
-        model_figures.curve(folder / "losses.png", [(one["step"], one["loss"]) for one in losses])
+        model_figures.draw_losses(folder / "losses.png", [(one["step"], one["loss"]) for one in losses])
     if "f1" in told["figures"]:
-        model_figures.chapter_f1(folder / "f1.png", told["chapters"], samples=not told["careful"])
+        model_figures.draw_chapter_f1(folder / "f1.png", told["chapters"], samples=not told["careful"])

@@ -4,22 +4,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cards.figures import BLUE, ORANGE, PALE, finish, new, thousands
+from cards.figures import BLUE, ORANGE, PALE, format_thousands, new_figure, save_figure
 
 
-def curve(path: Path, points: Sequence[tuple[int, float]]) -> None:
+def draw_losses(path: Path, points: Sequence[tuple[int, float]]) -> None:
     """The loss of training, by step."""
-    figure, axes = new(3.0)
+    figure, axes = new_figure(3.0)
     axes.plot([step for step, _ in points], [loss for _, loss in points], color=BLUE, linewidth=1.5)
     axes.set_ylim(bottom=0)
-    thousands(axes.xaxis)
+    format_thousands(axes.xaxis)
     axes.set_xlabel("step")
     axes.set_ylabel("loss of the completions")
     axes.set_title("Training loss", loc="left", size=11)
-    finish(figure, path)
+    save_figure(figure, path)
 
 
-def chapter_f1(path: Path, chapters: Sequence[Mapping[str, Any]], *, samples: bool) -> None:
+def draw_chapter_f1(path: Path, chapters: Sequence[Mapping[str, Any]], *, samples: bool) -> None:
     """F1 of each chapter, the most frequent first, with its interval; above it how many samples it has (Figure 4)."""
     from matplotlib.figure import Figure
 
@@ -30,7 +30,7 @@ def chapter_f1(path: Path, chapters: Sequence[Mapping[str, Any]], *, samples: bo
     if samples:
         panels[0].bar(places, [chapter["samples"] for chapter in ordered], color=PALE, width=0.8)
         panels[0].set_ylabel("test samples")
-        thousands(panels[0].yaxis)
+        format_thousands(panels[0].yaxis)
     axes = panels[-1]
     for place, chapter in zip(places, ordered, strict=True):
         if interval := chapter.get("f1_interval"):
@@ -41,4 +41,4 @@ def chapter_f1(path: Path, chapters: Sequence[Mapping[str, Any]], *, samples: bo
     axes.set_ylabel("F1, %")
     axes.set_xlabel(f"ICD-10-CM chapter{', the most frequent first' if samples else ''}")
     panels[0].set_title("How well each chapter is told", loc="left", size=11)
-    finish(figure, path)
+    save_figure(figure, path)

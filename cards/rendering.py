@@ -10,7 +10,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 WITHHELD = "withheld"
 
 
-def render(template: Path | str, fields: Mapping[str, Any]) -> str:
+def render_template(template: Path | str, fields: Mapping[str, Any]) -> str:
     """One of our templates by its name, or a user's file, filled in. Raises DeepicdError for an unknown field."""
     import jinja2
 
@@ -25,13 +25,19 @@ def render(template: Path | str, fields: Mapping[str, Any]) -> str:
         keep_trailing_newline=True,
         autoescape=False,  # it is Markdown
     )
-    environment.filters |= {"count": count, "percent": percent, "share": share, "decimal": decimal, "listed": listed}
+    environment.filters |= {
+        "count": format_count,
+        "percent": format_percent,
+        "share": format_share,
+        "decimal": format_decimal,
+        "listed": join_names,
+    }
     name = Path(template).name if own else str(template)
     try:
         return environment.get_template(name).render(**fields)
     except jinja2.UndefinedError as error:
         raise DeepicdError(
-            f"{_place(error, name)} names a field that is not there: {error.message}.",
+            f"{_locate_error(error, name)} names a field that is not there: {error.message}.",
             f"A card of this kind has: {', '.join(sorted(fields))}.",
         ) from error
     except jinja2.TemplateSyntaxError as error:
@@ -40,11 +46,11 @@ def render(template: Path | str, fields: Mapping[str, Any]) -> str:
         ) from error
     except (jinja2.TemplateError, TypeError, ValueError, KeyError, LookupError) as error:
         raise DeepicdError(
-            f"{_place(error, name)} cannot be filled in: {error}.", "Compare it with ours in cards/templates."
+            f"{_locate_error(error, name)} cannot be filled in: {error}.", "Compare it with ours in cards/templates."
         ) from error
 
 
-def _place(error: BaseException, name: str) -> str:
+def _locate_error(error: BaseException, name: str) -> str:
     """File and line of the template where an error came up: Jinja writes them into the traceback."""
     import traceback
 
@@ -52,7 +58,7 @@ def _place(error: BaseException, name: str) -> str:
     return f"{Path(frames[-1].filename).name}, line {frames[-1].lineno}," if frames else name
 
 
-def count(value: int | None) -> str:
+def format_count(value: int | None) -> str:
     """
     >>> count(1234), count(None)
     ('1,234', 'withheld')
@@ -60,7 +66,7 @@ def count(value: int | None) -> str:
     return WITHHELD if value is None else f"{value:,}"
 
 
-def percent(part: float) -> str:
+def format_percent(part: float) -> str:
     """
     >>> percent(0.1234)
     '12.3 %'
@@ -68,19 +74,19 @@ def percent(part: float) -> str:
     return f"{100 * part:.1f} %"
 
 
-def share(part: int | None, whole: int | None) -> str:
+def format_share(part: int | None, whole: int | None) -> str:
     """
     >>> share(1000, 3000), share(1000, None), share(None, 3000)
     ('1,000 (33.3 %)', '1,000', 'withheld')
     """
-    return f"{part:,} ({percent(part / whole)})" if part is not None and whole else count(part)
+    return f"{part:,} ({format_percent(part / whole)})" if part is not None and whole else format_count(part)
 
 
-def decimal(value: float | None, places: int = 1) -> str:
+def format_decimal(value: float | None, places: int = 1) -> str:
     return WITHHELD if value is None else f"{value:.{places}f}"
 
 
-def listed(names: list[str]) -> str:
+def join_names(names: list[str]) -> str:
     """
     >>> listed(["a", "b", "c"])
     'a, b and c'

@@ -33,7 +33,7 @@ def here() -> Iterator[Callable[[Any, Any, str], str]]:
         for attempt in range(hub.patience.tries):
             try:
                 with READING:
-                    found = verify_process.compared(hub.repo, hub.kind, revision, files, configs, full=False)
+                    found = verify_process.compare_repository(hub.repo, hub.kind, revision, files, configs, full=False)
                 break
             except Exception as error:
                 if attempt + 1 == hub.patience.tries:
@@ -67,9 +67,9 @@ def main(endpoint: str, folder: str) -> None:
     os.environ.pop("HF_HUB_OFFLINE", None)  # tests of engines set it for theirs
     os.environ["HF_HOME"] = folder
     os.environ["HF_HUB_ETAG_TIMEOUT"] = os.environ["HF_HUB_DOWNLOAD_TIMEOUT"] = "3"
-    from cards.hub.environment import prepare
+    from cards.hub.environment import prepare_environment
 
-    prepare(endpoint)
+    prepare_environment(endpoint)
     import datasets  # noqa: F401 - once, and not in threads
     import huggingface_hub  # noqa: F401
 

@@ -18,10 +18,10 @@ def check_disclosure(path: Path, notes_from: Path | None) -> None:
     \b
     deepicd check-disclosure out/dataset/README.md --notes-from out/cohort
     """
-    from cards.firewall.check import check, lines
+    from cards.firewall.check import check_path, format_findings
 
-    report = check(path, notes_from)
-    for line in lines(report.findings):
+    report = check_path(path, notes_from)
+    for line in format_findings(report.findings):
         click.echo(line)
     origins = ", ".join(f"{number:,} {origin}" for origin, number in sorted(report.origins.items()))
     click.echo(

@@ -31,13 +31,13 @@ TRAININGS = {"train grpo", "train sft"}
 # Stages whose outputs are for the machine: exact counts, lists of ids. `card` writes what is meant to be shown.
 INTERNAL = {"assemble", "audit", "build", "distill", "evaluate", "judge", "synthesize"} | TRAININGS
 
-Known = dict[Path, tuple[Path | None, records.Record | None]]
+RunCache = dict[Path, tuple[Path | None, records.Record | None]]
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_MOST_TEXT = 2**20  # bytes that a compressed text of a picture may unpack to
+_MAX_TEXT = 2**20  # bytes that a compressed text of a picture may unpack to
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class OutgoingFile:
     """A file that is to leave, under the name that it will have."""
 
     name: str
@@ -65,41 +65,44 @@ class Sent:
         return "text" if suffix in TEXTS or self.path.name in PLAIN else "other"
 
 
-def below(path: Path) -> list[Sent]:
+def list_outgoing(path: Path) -> list[OutgoingFile]:
     """The file, or every file of the folder, hidden ones too, with its origin; sorted by name."""
     if not path.exists():
         raise DeepicdError(f"There is no {path}.", "Name a file, or a folder whose files are to leave.")
     files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
     if not files:
         raise DeepicdError(f"{path} is empty.", "Name a file, or a folder whose files are to leave.")
-    known: Known = {}
-    return [sent(file, file.name if file == path else file.relative_to(path).as_posix(), known) for file in files]
+    known: RunCache = {}
+    return [
+        describe_outgoing(file, file.name if file == path else file.relative_to(path).as_posix(), known)
+        for file in files
+    ]
 
 
-def sent(path: Path, name: str, known: Known | None = None) -> Sent:
+def describe_outgoing(path: Path, name: str, known: RunCache | None = None) -> OutgoingFile:
     """A file under a name, with what it and its run say of it. `known`: the runs of folders seen in the same look."""
     if path.suffix.lower() in (".parquet", ".jsonl"):
-        return Sent(name, path, own_origin(path))
-    folder, record = run_above(path.resolve().parent, {} if known is None else known)
+        return OutgoingFile(name, path, read_own_origin(path))
+    folder, record = find_run(path.resolve().parent, {} if known is None else known)
     if record is None or folder is None:
-        return Sent(name, path, None)
+        return OutgoingFile(name, path, None)
     inside = path.resolve().relative_to(folder).as_posix()
     output = record["outputs"].get(inside)
     if output is None and record["origin"] == "public":
-        return Sent(name, path, None)  # beside what was fetched, not of it
+        return OutgoingFile(name, path, None)  # beside what was fetched, not of it
     if output is not None and record["origin"] == "public" and output["sha256"] != storage.digest_path(path):
-        return Sent(name, path, None)  # no longer what the run wrote
+        return OutgoingFile(name, path, None)  # no longer what the run wrote
     # a training also leaves what its record does not list: checkpoints' states, its plan, the trainer's own files
-    theirs = output is not None or (record["command"] in TRAININGS and not _shown(inside))
-    return Sent(name, path, record["origin"], record["command"] if theirs else "")
+    theirs = output is not None or (record["command"] in TRAININGS and not _is_card_file(inside))
+    return OutgoingFile(name, path, record["origin"], record["command"] if theirs else "")
 
 
-def _shown(inside: str) -> bool:
+def _is_card_file(inside: str) -> bool:
     """Whether it is what `deepicd card` puts into a training's folder."""
     return inside == "README.md" or inside.startswith("card/")
 
 
-def own_origin(path: Path) -> Origin | None:
+def read_own_origin(path: Path) -> Origin | None:
     """What a parquet file or a ledger says of its rows; None for one that cannot be read."""
     import pyarrow as pa
 
@@ -109,7 +112,7 @@ def own_origin(path: Path) -> Origin | None:
         return None
 
 
-def run_above(folder: Path, known: Known) -> tuple[Path | None, records.Record | None]:
+def find_run(folder: Path, known: RunCache) -> tuple[Path | None, records.Record | None]:
     """The nearest folder upwards that holds the record of a run, and the record."""
     if folder not in known:
         try:
@@ -117,13 +120,13 @@ def run_above(folder: Path, known: Known) -> tuple[Path | None, records.Record |
         except DeepicdError:  # another program's run.json
             record = None
         if record is None and folder.parent != folder:
-            known[folder] = run_above(folder.parent, known)
+            known[folder] = find_run(folder.parent, known)
         else:
             known[folder] = (folder, record) if record else (None, None)
     return known[folder]
 
 
-def picture_texts(path: Path) -> Iterator[bytes]:
+def extract_png_texts(path: Path) -> Iterator[bytes]:
     """What a PNG says in words: its text chunks, unpacked, and anything in chunks that are no picture.
 
     Raises DeepicdError for what is no PNG, or one with something behind its end.
@@ -137,17 +140,17 @@ def picture_texts(path: Path) -> Iterator[bytes]:
         data = content[at + 8 : at + 8 + length]
         at += 12 + length
         if kind == b"zTXt":
-            yield _unpacked(data.partition(b"\0")[2][1:])
+            yield _decompress(data.partition(b"\0")[2][1:])
         elif kind == b"iTXt" and data.partition(b"\0")[2][:1] == b"\1":
-            yield _unpacked(data.partition(b"\0")[2][2:].split(b"\0", 2)[-1])
+            yield _decompress(data.partition(b"\0")[2][2:].split(b"\0", 2)[-1])
         elif kind not in (b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"pHYs"):
             yield data
     if kind != b"IEND" or at != len(content):
         raise DeepicdError(f"{path.name} is no PNG from its first byte to its last.")
 
 
-def _unpacked(data: bytes) -> bytes:
+def _decompress(data: bytes) -> bytes:
     try:
-        return zlib.decompressobj().decompress(data, _MOST_TEXT)
+        return zlib.decompressobj().decompress(data, _MAX_TEXT)
     except zlib.error:
         return data

@@ -14,14 +14,14 @@ NESTED = {"extra_info": "extra_info.note"}  # config `grpo`: every row of the co
 BATCH = 512  # rows
 
 
-def texts(source: Path) -> Iterator[bytes]:
+def read_notes(source: Path) -> Iterator[bytes]:
     """Every note, and every trace where there are any. Raises DeepicdError where none are found."""
     tables = [source] if source.is_file() else sorted(source.rglob("*.parquet"))
     if source.is_dir() and not tables:
         tables = sorted(path for path in source.rglob("discharge.csv*") if path.is_file())
     readable = 0
     for path in tables:
-        for batch in _parquet(path) if path.suffix == ".parquet" else _csv(path):
+        for batch in _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path):
             readable += 1
             yield batch
     if not readable:
@@ -31,7 +31,7 @@ def texts(source: Path) -> Iterator[bytes]:
         )
 
 
-def _parquet(path: Path) -> Iterator[bytes]:
+def _read_parquet(path: Path) -> Iterator[bytes]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -50,7 +50,7 @@ def _parquet(path: Path) -> Iterator[bytes]:
                 yield "\n".join(text for text in column.to_pylist() if text).encode() + b"\n"
 
 
-def _csv(path: Path) -> Iterator[bytes]:
+def _read_csv(path: Path) -> Iterator[bytes]:
     import pyarrow as pa
     from pyarrow import csv
 

@@ -52,7 +52,7 @@ _in_headings = np.zeros(_FILTER, np.bool_)  # by the low bits of a word's hash
 
 
 @dataclass
-class Runs:
+class WordRuns:
     """The runs of eight words of a text that comes in pieces."""
 
     hashes: Hashes = field(default_factory=lambda: np.zeros(0, np.uint64))
@@ -62,8 +62,8 @@ class Runs:
 
     def feed(self, text: bytes) -> Iterator[tuple[Hashes, Places]]:
         """Hash and position of each run that ends in this piece; a word is whole where a piece ends."""
-        for piece in _pieces(text):
-            hashes, wordy, places = _words(piece)
+        for piece in _split_pieces(text):
+            hashes, wordy, places = _hash_words(piece)
             self.hashes = np.concatenate((self.hashes, hashes))
             self.wordy = np.concatenate((self.wordy, wordy))
             self.places = np.concatenate((self.places, places + self.at))
@@ -80,7 +80,7 @@ class Runs:
                 self.places = self.places[number:]
 
 
-def _pieces(text: bytes) -> Iterator[bytes]:
+def _split_pieces(text: bytes) -> Iterator[bytes]:
     """Pieces that end between two words, or, of a word longer than a piece, anywhere."""
     start = 0
     while len(text) - start > _PIECE:
@@ -91,7 +91,7 @@ def _pieces(text: bytes) -> Iterator[bytes]:
     yield text[start:]
 
 
-def _words(text: bytes) -> tuple[Hashes, npt.NDArray[np.bool_], Places]:
+def _hash_words(text: bytes) -> tuple[Hashes, npt.NDArray[np.bool_], Places]:
     """Of each word: its hash, whether it is more than a number or a letter, and where it begins."""
     codes = np.frombuffer(text, np.uint8)
     inside = np.zeros(len(codes) + 2, np.bool_)
@@ -100,21 +100,21 @@ def _words(text: bytes) -> tuple[Hashes, npt.NDArray[np.bool_], Places]:
     starts, ends = edges[::2], edges[1::2]
     sums = np.zeros(len(codes) + 1, np.uint64)
     np.cumsum(_VALUE.take(codes) * _UP[: len(codes)], out=sums[1:])
-    hashes = _mixed((sums[ends] - sums[starts]) * _DOWN[starts])
+    hashes = _mix_bits((sums[ends] - sums[starts]) * _DOWN[starts])
     first = codes[starts]
     wordy = ((first < 48) | (first > 57)) & (ends - starts > 1)
     wordy &= ~_in_headings[hashes & _LOW]
     return hashes, wordy, starts.astype(np.int64)
 
 
-def _mixed(hashes: Hashes) -> Hashes:
+def _mix_bits(hashes: Hashes) -> Hashes:
     """Every bit of a hash spread over all of them (the end of splitmix64)."""
     hashes = (hashes ^ (hashes >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     hashes = (hashes ^ (hashes >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return hashes ^ (hashes >> np.uint64(31))
 
 
-def shared(wanted: Hashes, notes: Iterable[bytes]) -> Hashes:
+def find_shared(wanted: Hashes, notes: Iterable[bytes]) -> Hashes:
     """Those hashes of runs of words that the notes have as well, sorted."""
     wanted = np.unique(wanted)
     if not len(wanted):
@@ -122,7 +122,7 @@ def shared(wanted: Hashes, notes: Iterable[bytes]) -> Hashes:
     maybe = np.zeros(_FILTER, np.bool_)
     maybe[wanted & _LOW] = True
     seen = np.zeros(len(wanted), np.bool_)
-    runs = Runs()
+    runs = WordRuns()
     for text in notes:
         for hashes, _ in runs.feed(text):
             hashes = hashes[maybe[hashes & _LOW]]
@@ -133,13 +133,13 @@ def shared(wanted: Hashes, notes: Iterable[bytes]) -> Hashes:
 
 
 @cache
-def of_titles() -> Hashes:
+def hash_titles() -> Hashes:
     """Runs of words of ICD-10-CM's own titles, which cards, notes and traces may all have."""
     tables = release()
     named = [*(chapter.title for chapter in CHAPTERS), *tables.titles.values()]
     terms = [term for of_code in tables.inclusion_terms.values() for term in of_code]
-    runs = Runs()
+    runs = WordRuns()
     return np.unique(np.concatenate([hashes for hashes, _ in runs.feed("\n".join(named + terms).encode())]))
 
 
-_in_headings[_words(HEADINGS.encode())[0] & _LOW] = True
+_in_headings[_hash_words(HEADINGS.encode())[0] & _LOW] = True

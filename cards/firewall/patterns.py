@@ -41,25 +41,25 @@ _PROMPT = re.compile(rb"# Admission note(?:\n|\\n)(?!\{)")
 _BEFORE, _AFTER = 48, 24  # bytes around a number that are looked at
 
 
-def found(text: bytes, *, markdown: bool = False) -> Iterator[tuple[int, str]]:
+def find_patterns(text: bytes, *, markdown: bool = False) -> Iterator[tuple[int, str]]:
     """Position and reason of all that may not leave, number by number, then blank by blank, then prompts."""
     codes = np.frombuffer(text, np.uint8)
-    starts, ends = _stretches((codes - np.uint8(48)) < 10)
+    starts, ends = _find_stretches((codes - np.uint8(48)) < 10)
     first = codes[starts]
     eight = (ends - starts == 8) & ((first == 49) | (first == 50))
     for start in starts[eight].tolist():
-        if reason := _number(text, start):
+        if reason := _classify_number(text, start):
             yield start, reason
     if b"___" in text:
-        starts, ends = _stretches(codes == 95)
+        starts, ends = _find_stretches(codes == 95)
         for start in starts[ends - starts == 3].tolist():
-            if not (markdown and _alone(text, start)):
+            if not (markdown and _is_alone_on_line(text, start)):
                 yield start, BLANK
     for match in _PROMPT.finditer(text):
         yield match.start(), PROMPT
 
 
-def _stretches(mask: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+def _find_stretches(mask: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     """Where stretches of True begin and end."""
     turns = np.flatnonzero(mask[1:] != mask[:-1]) + 1
     edges = np.concatenate(([0] if len(mask) and mask[0] else [], turns, [len(mask)] if len(mask) and mask[-1] else []))
@@ -67,7 +67,7 @@ def _stretches(mask: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.intp], npt.N
     return edges[::2], edges[1::2]
 
 
-def _number(text: bytes, start: int) -> str | None:
+def _classify_number(text: bytes, start: int) -> str | None:
     """Why eight digits count as an id; None where they are something else."""
     number, before, after = (
         text[start : start + 8],
@@ -103,7 +103,7 @@ def _is_date(number: bytes) -> bool:
         return False
 
 
-def _alone(text: bytes, start: int) -> bool:
+def _is_alone_on_line(text: bytes, start: int) -> bool:
     """Whether three characters are all that their line has."""
     end = text.find(b"\n", start)
     line = text[text.rfind(b"\n", 0, start) + 1 : end if end >= 0 else len(text)]

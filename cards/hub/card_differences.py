@@ -17,15 +17,15 @@ NAMED = 5  # counts in a message
 Shown = Mapping[str, int | None]
 
 
-def telling(records: Path, shown: Shown) -> list[str]:
+def describe_small_differences(records: Path, shown: Shown) -> list[str]:
     """A line for each earlier publication beside which these counts tell of one to nine rows."""
-    return list(dict.fromkeys(_telling(records, shown)))
+    return list(dict.fromkeys(_describe_small_differences(records, shown)))
 
 
-def _telling(records: Path, shown: Shown) -> Iterator[str]:
+def _describe_small_differences(records: Path, shown: Shown) -> Iterator[str]:
     for path in sorted(records.glob("*/journal.jsonl")):
         for entry in storage.read_json_lines(path):
-            small = small_differences(entry.get("shown") or {}, shown)
+            small = find_small_differences(entry.get("shown") or {}, shown)
             if small:
                 more = f" and {len(small) - NAMED:,} more" if len(small) > NAMED else ""
                 yield (
@@ -34,7 +34,7 @@ def _telling(records: Path, shown: Shown) -> Iterator[str]:
                 )
 
 
-def small_differences(before: Shown, now: Shown) -> list[str]:
+def find_small_differences(before: Shown, now: Shown) -> list[str]:
     """The names of counts that both show and whose difference is a small cell.
 
     >>> small_differences({"a": 100, "b": 20, "c": None}, {"a": 101, "b": 40, "c": 7})
@@ -48,7 +48,7 @@ def small_differences(before: Shown, now: Shown) -> list[str]:
     return sorted(found)
 
 
-def refuse(lines: list[str]) -> None:
+def refuse_small_differences(lines: list[str]) -> None:
     """Raise DeepicdError where a card for the public tells small counts beside an earlier one."""
     if lines:
         raise DeepicdError(

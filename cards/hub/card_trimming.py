@@ -32,7 +32,7 @@ CREDENTIALED = (
 ELSEWHERE = "They were not published here."
 
 
-def parted(readme: str) -> tuple[dict[str, Any], str]:
+def split_front_matter(readme: str) -> tuple[dict[str, Any], str]:
     """The YAML's values, and the text below. Raises DeepicdError where there is no YAML."""
     _, fence, rest = readme.partition(FENCE)
     front, end, body = rest.partition(f"\n{FENCE}")
@@ -42,45 +42,45 @@ def parted(readme: str) -> tuple[dict[str, Any], str]:
     return values, body
 
 
-def pictures(readme: str, out: Path) -> dict[str, Path]:
+def list_figures(readme: str, out: Path) -> dict[str, Path]:
     """The pictures that a card shows, by name. What else lies beside them may be of an earlier card, or of anything."""
     return {name: out / name for name in sorted(set(PICTURE.findall(readme))) if (out / name).is_file()}
 
 
-def joined(values: dict[str, Any], body: str) -> str:
+def join_front_matter(values: dict[str, Any], body: str) -> str:
     return f"{FENCE}{yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=10_000)}{FENCE}{body}"
 
 
-def of_rows(readme: str, repo: str) -> str:
+def insert_repository(readme: str, repo: str) -> str:
     """The card as it is, its snippets naming the repository."""
     return readme.replace(PLACEHOLDER, repo)
 
 
-def without_rows(readme: str, *, holds: str, credentialed: bool, version: str) -> str:
+def remove_rows(readme: str, *, holds: str, credentialed: bool, version: str) -> str:
     """The card of a repository that holds no rows: no configs, features or counts for a loader, and a word on why."""
-    values, body = parted(readme)
+    values, body = split_front_matter(readme)
     for key in ROWS:
         values.pop(key, None)
     notice = NOTICE.format(holds=holds, why=CREDENTIALED if credentialed else ELSEWHERE, version=version)
-    return joined(values, _noticed(body, notice))
+    return join_front_matter(values, _insert_notice(body, notice))
 
 
-def without_weights(readme: str, *, credentialed: bool, version: str) -> str:
+def remove_weights(readme: str, *, credentialed: bool, version: str) -> str:
     """The card of a repository that holds no model: nothing that offers to load one, and a word on why."""
-    values, body = parted(readme)
+    values, body = split_front_matter(readme)
     for key in WEIGHTS:
         values.pop(key, None)
     notice = NO_WEIGHTS.format(why=HAVE_READ if credentialed else ELSEWHERE, version=version)
-    return joined(values, _noticed(body, notice))
+    return join_front_matter(values, _insert_notice(body, notice))
 
 
-def _noticed(body: str, notice: str) -> str:
+def _insert_notice(body: str, notice: str) -> str:
     """The text of a card with a notice below its heading."""
     heading, newline, rest = body.lstrip("\n").partition("\n")
     return f"\n{heading}{newline}\n{notice}{rest}"
 
 
-def difference(theirs: str, ours: str) -> str:
+def diff_cards(theirs: str, ours: str) -> str:
     """A unified diff of two cards."""
     import difflib
 

@@ -34,7 +34,7 @@ class RemoteFile:
 
 
 @dataclass(frozen=True)
-class Remote:
+class RepositoryState:
     """A repository as it is at one moment."""
 
     commit: str
@@ -64,7 +64,7 @@ class Account:
     """Its own name and the organisations in which it may write."""
 
 
-class Hub:
+class HubRepository:
     """One repository of datasets, or of a model, on one server."""
 
     def __init__(
@@ -81,7 +81,7 @@ class Hub:
                 "Make one with the right to write (huggingface.co/settings/tokens), then: export HF_TOKEN=…",
             )
         self.repo, self.endpoint, self.token, self.patience, self.kind = repo, endpoint, token, patience, kind
-        _be_patient(patience.timeout)
+        _set_timeout(patience.timeout)
         self.api = HfApi(endpoint=endpoint, token=token, library_name="deepicd", library_version=__version__)
 
     @property
@@ -96,11 +96,11 @@ class Hub:
         role = ((found.get("auth") or {}).get("accessToken") or {}).get("role", "")
         return Account(found["name"], role, frozenset({found["name"], *writes_to}))
 
-    def look(self) -> Remote | None:
+    def look(self) -> RepositoryState | None:
         """The repository as it is now; None where there is none that this token may see."""
         from huggingface_hub.errors import RepositoryNotFoundError
 
-        def ask() -> Remote | None:
+        def ask() -> RepositoryState | None:
             try:
                 info = self.api.model_info if self.kind == "model" else self.api.dataset_info
                 found = info(self.repo, files_metadata=True)
@@ -116,25 +116,25 @@ class Hub:
                 )
                 for entry in found.siblings or []
             }
-            return Remote(found.sha, found.private, found.gated or None, files)
+            return RepositoryState(found.sha, found.private, found.gated or None, files)
 
         return self.tried(f"looking at {self.repo}", ask)
 
-    def create(self) -> Remote:
+    def create(self) -> RepositoryState:
         """A new, private repository; what it is like is asked for afterwards."""
 
         def ask() -> None:
             try:
                 self.api.create_repo(self.repo, repo_type=self.kind, private=True, exist_ok=False)
             except Exception as error:  # only looked at; raised again but for one
-                if errors.status_of(error) == 409 and self.look() is not None:
+                if errors.get_status(error) == 409 and self.look() is not None:
                     return  # made by a try whose answer was lost
                 raise
 
         self.tried(f"creating {self.repo}", ask)
         return self._found()
 
-    def settle(self, *, private: bool | None = None, gated: Literal["manual"] | None = None) -> Remote:
+    def settle(self, *, private: bool | None = None, gated: Literal["manual"] | None = None) -> RepositoryState:
         """Change visibility or gate; what became of it is asked for afterwards."""
         self.tried(
             f"changing the settings of {self.repo}",
@@ -167,7 +167,7 @@ class Hub:
         try:
             return self.retrying(ask)
         except Exception as error:  # a client has many errors; each is told in words
-            raise errors.explained(error, doing, self.repo, self.endpoint) from error
+            raise errors.explain_error(error, doing, self.repo, self.endpoint) from error
 
     def retrying(self, ask: Callable[[], T]) -> T:
         """Likewise, with the client's own errors."""
@@ -176,7 +176,7 @@ class Hub:
         retrying = Retrying(
             stop=stop_after_attempt(self.patience.tries),
             wait=self._pause,
-            retry=retry_if_exception(errors.is_passing),
+            retry=retry_if_exception(errors.is_transient),
             reraise=True,
         )
         return retrying(ask)
@@ -186,7 +186,7 @@ class Hub:
         asked = errors.retry_after(error) if error else 0.0
         return max(asked, self.patience.wait * 2.0 ** (state.attempt_number - 1))
 
-    def _found(self) -> Remote:
+    def _found(self) -> RepositoryState:
         if (remote := self.look()) is None:
             raise DeepicdError(
                 f"{self.repo} cannot be seen although it should be there.", "Run the same command again."
@@ -195,7 +195,7 @@ class Hub:
 
 
 @lru_cache(maxsize=1)  # setting it again would close connections that are in use
-def _be_patient(timeout: float) -> None:
+def _set_timeout(timeout: float) -> None:
     """Give the client's connections an end to their waiting; by default they have none."""
     import httpx
     from huggingface_hub import set_client_factory

@@ -79,13 +79,13 @@ def publish(
     deepicd publish out/dataset clinic/mimic-reason --what recipe --dry-run
     deepicd publish out/sft-7b clinic/deepicd-sft-7b
     """
-    from cards.hub.environment import prepare
+    from cards.hub.environment import prepare_environment
 
-    address = prepare(endpoint)
+    address = prepare_environment(endpoint)
     from cards.hub import verify
     from deepicd import storage
 
-    fresh = verify.readers(address, timeout, out, what, full=full_reload, dry_run=dry_run)
+    fresh = verify.start_readers(address, timeout, out, what, full=full_reload, dry_run=dry_run)
     with fresh as compare, storage.digest_ahead(sorted(out.glob("*/*.parquet"))):
         from cards.hub.errors import Patience
         from cards.hub.policy import Wish
@@ -137,14 +137,14 @@ def retract(
     \b
     deepicd retract clinic/mimic-reason
     """
-    from cards.hub.environment import prepare
+    from cards.hub.environment import prepare_environment
 
-    address = prepare(endpoint)
+    address = prepare_environment(endpoint)
     from cards.hub.errors import Patience
-    from cards.hub.retract import REMAINS, found
+    from cards.hub.retract import REMAINS, find_repository
     from cards.hub.retract import retract as close
 
-    before, now = close(found(repo, address, Patience(timeout, tries, wait), kind), records)
+    before, now = close(find_repository(repo, address, Patience(timeout, tries, wait), kind), records)
     click.echo(f"{repo} was {before.visibility} and is {now.visibility}.")
     for line in REMAINS:
         click.echo(f"- {line}")

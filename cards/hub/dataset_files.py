@@ -17,7 +17,7 @@ from typing import Literal
 
 from cards.dataset_card import write_card
 from cards.firewall.check import check_files
-from cards.firewall.content_origin import Sent, sent
+from cards.firewall.content_origin import OutgoingFile, describe_outgoing
 from cards.hub import card_trimming, model_files, recipe_files, resource_files
 from cards.hub.client import RepoKind
 from deepicd import records, storage
@@ -79,13 +79,15 @@ class Contents:
             if self.protected and path in rows:
                 continue
             if path in rows or self.what == "resources":
-                looked_at.append(sent(path, name) if name != README else Sent(name, path, "public"))
+                looked_at.append(
+                    describe_outgoing(path, name) if name != README else OutgoingFile(name, path, "public")
+                )
             else:
-                looked_at.append(Sent(name, path, self.origin))
+                looked_at.append(OutgoingFile(name, path, self.origin))
         check_files(looked_at, self.notes_from).refuse()
 
 
-def gather(
+def gather_contents(
     out: Path,
     what: What,
     repo: str,
@@ -95,36 +97,38 @@ def gather(
 ) -> Contents:
     """The contents of a publication of OUT; what is made for it is written to `staging`. Raises DeepicdError."""
     found = records.read(out)
-    if found and model_files.is_run(found):
-        files, origin, notes, others = model_files.gather(out, found, what, staging, notes_from)
+    if found and model_files.is_training(found):
+        files, origin, notes, others = model_files.gather_model_card(out, found, what, staging, notes_from)
         return Contents("card", files, {}, origin, notes, others, "model")
     if what == "resources":
-        return Contents("resources", *resource_files.gather(out, staging, permission))
+        return Contents("resources", *resource_files.gather_resources(out, staging, permission))
     record = records.require(out, "assemble")
     _whole(out, record)
     write_card(out)
     origin = record["origin"]
     readme = (out / README).read_text(encoding="utf-8")
-    pictures = card_trimming.pictures(readme, out)
+    pictures = card_trimming.list_figures(readme, out)
     notes = (out,) if origin == "mimic" else ()
     outputs = {name: out / name for name in record["outputs"] if name.endswith(".parquet")}
     if what == "rows":
-        storage.write_text(staging / README, card_trimming.of_rows(readme, repo))
-        storage.write_json(staging / "record.json", recipe_files.portable(record))
+        storage.write_text(staging / README, card_trimming.insert_repository(readme, repo))
+        storage.write_json(staging / "record.json", recipe_files.make_portable(record))
         made = {README: staging / README, RECORD: staging / "record.json"}
-        configs = _configs(outputs)
+        configs = _group_by_config(outputs)
     else:
         holds = "only the card" if what == "card" else "only the card and the recipe (`recipe/`)"
         credentialed = origin == "mimic"
-        text = card_trimming.without_rows(readme, holds=holds, credentialed=credentialed, version=record["version"])
+        text = card_trimming.remove_rows(readme, holds=holds, credentialed=credentialed, version=record["version"])
         storage.write_text(staging / README, text)
         if what == "recipe":
-            recipe_files.write(out, record, staging)
+            recipe_files.write_recipe(out, record, staging)
         made = {path.relative_to(staging).as_posix(): path for path in sorted(staging.rglob("*")) if path.is_file()}
         outputs, configs = {}, {}
     files = {**made, **pictures, **outputs}
     shown = storage.read_json(out / "card" / "statistics.json")["counts"] if origin == "mimic" else {}
-    return Contents(what, files, configs, origin, notes, _others(out, record) if what == "rows" else (), shown=shown)
+    return Contents(
+        what, files, configs, origin, notes, _list_other_files(out, record) if what == "rows" else (), shown=shown
+    )
 
 
 def _whole(out: Path, record: records.Record) -> None:
@@ -150,7 +154,7 @@ def _whole(out: Path, record: records.Record) -> None:
         )
 
 
-def _configs(files: Mapping[str, Path]) -> dict[str, dict[str, list[Path]]]:
+def _group_by_config(files: Mapping[str, Path]) -> dict[str, dict[str, list[Path]]]:
     found: dict[str, dict[str, list[Path]]] = {}
     for name, path in sorted(files.items()):
         config, _, file = name.partition("/")
@@ -158,7 +162,7 @@ def _configs(files: Mapping[str, Path]) -> dict[str, dict[str, list[Path]]]:
     return found
 
 
-def _others(out: Path, record: records.Record) -> list[str]:
+def _list_other_files(out: Path, record: records.Record) -> list[str]:
     """Files of the folder that are neither rows nor card."""
     every = {path.relative_to(out).as_posix() for path in storage.list_files(out)}
     return sorted(name for name in every - record["outputs"].keys() if name != README and not name.startswith("card/"))

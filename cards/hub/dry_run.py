@@ -9,16 +9,18 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from cards.hub import upload
-from cards.hub.client import Hub, Remote
+from cards.hub.client import HubRepository, RepositoryState
 from cards.hub.dataset_files import Contents
 from cards.hub.policy import Wish
 
 SHOWN = 40  # names of files, of each kind
 
 
-def plan(contents: Contents, hub: Hub, before: Remote | None, wish: Wish, out: Path) -> list[str]:
+def describe_plan(
+    contents: Contents, hub: HubRepository, before: RepositoryState | None, wish: Wish, out: Path
+) -> list[str]:
     """What would be done, in lines: files, sizes, visibility, gate."""
-    wanted = upload.changes(contents, before.files if before else {})
+    wanted = upload.find_changes(contents, before.files if before else {})
     becomes = "public, once verified" if wish.public and (before is None or before.private) else ""
     gate = "opened by hand" if wish.gated or (before and before.gated == "manual") else "none"
     lines = [

@@ -18,7 +18,7 @@ QUIET = {
 }
 
 
-def prepare(endpoint: str | None) -> str:
+def prepare_environment(endpoint: str | None) -> str:
     """Set it up, and the address of the Hub: the one given, that of HF_ENDPOINT, or the public one."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)

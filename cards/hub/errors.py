@@ -10,9 +10,9 @@ import httpx
 from deepicd.errors import DeepicdError
 
 _REFUSED = re.compile(r"client error \((4\d\d)")
-PASSING = {408, 409, 429, 500, 502, 503, 504, 520, 522, 524}
+TRANSIENT = {408, 409, 429, 500, 502, 503, 504, 520, 522, 524}
 """Answers that another try may turn; 409 is another operation under way."""
-LONGEST = 300  # seconds that a server may ask us to wait
+MAX_WAIT = 300  # seconds that a server may ask us to wait
 
 
 @dataclass(frozen=True)
@@ -24,42 +24,42 @@ class Patience:
     wait: float = 1.0  # seconds before the second try, twice as many before each further one
 
 
-def root(error: BaseException) -> BaseException:
+def unwrap_error(error: BaseException) -> BaseException:
     """The error behind a RuntimeError of the client's: uploads come wrapped in one."""
     while type(error) is RuntimeError and error.__cause__ is not None:
         error = error.__cause__
     return error
 
 
-def status_of(error: BaseException) -> int:
+def get_status(error: BaseException) -> int:
     """The HTTP status behind an error; 0 for none."""
-    response = getattr(root(error), "response", None)
+    response = getattr(unwrap_error(error), "response", None)
     return int(response.status_code) if isinstance(response, httpx.Response) else 0
 
 
-def is_passing(error: BaseException) -> bool:
+def is_transient(error: BaseException) -> bool:
     """Whether another try may succeed: no answer, a broken one, a server in trouble, a limit soon to be lifted."""
-    cause = root(error)
+    cause = unwrap_error(error)
     if isinstance(cause, httpx.UnsupportedProtocol):
         return False
     if isinstance(cause, (httpx.TransportError, json.JSONDecodeError, KeyError)):
         return True
     if isinstance(cause, (ConnectionError, TimeoutError)):  # of hf_xet, which tells a refusal likewise
         return not _REFUSED.search(str(cause))
-    return status_of(error) in PASSING and retry_after(error) <= LONGEST
+    return get_status(error) in TRANSIENT and retry_after(error) <= MAX_WAIT
 
 
 def retry_after(error: BaseException) -> float:
     """Seconds that the server asks us to wait; 0 where it does not say."""
-    response = getattr(root(error), "response", None)
+    response = getattr(unwrap_error(error), "response", None)
     value = response.headers.get("Retry-After", "") if isinstance(response, httpx.Response) else ""
     return float(value) if value.isdigit() else 0.0
 
 
-def explained(error: BaseException, doing: str, repo: str, endpoint: str) -> DeepicdError:
+def explain_error(error: BaseException, doing: str, repo: str, endpoint: str) -> DeepicdError:
     """The error as a user can act on it."""
-    cause, status, host = root(error), status_of(error), urlsplit(endpoint).netloc or endpoint
-    said = _said(cause)
+    cause, status, host = unwrap_error(error), get_status(error), urlsplit(endpoint).netloc or endpoint
+    said = _get_server_message(cause)
     what = f"{doing[0].upper()}{doing[1:]} did not succeed"
     if isinstance(cause, DeepicdError):
         return cause
@@ -115,14 +115,14 @@ def explained(error: BaseException, doing: str, repo: str, endpoint: str) -> Dee
             minutes = retry_after(error) / 60
             when = f"in {minutes:.0f} minutes" if minutes >= 1 else "later"
             return DeepicdError(f"{what}: {host} limits how often it is asked.", f"Run the same command again {when}.")
-    if status in PASSING:
+    if status in TRANSIENT:
         return DeepicdError(f"{what}: {host} is in trouble ({status}{said}).", "Run the same command again later.")
     if status:
         return DeepicdError(f"{what}: {host} refuses ({status}{said}).", "See what it says, and mend that.")
     return DeepicdError(f"{what}: {type(cause).__name__}: {cause}", "See what it says, and mend that.")
 
 
-def _said(cause: BaseException) -> str:
+def _get_server_message(cause: BaseException) -> str:
     """', and what the server says', without the address and the ids of the request; '' for nothing."""
     response = getattr(cause, "response", None)
     if not isinstance(response, httpx.Response):

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from cards.firewall.content_origin import WEIGHTS
-from cards.hub.client import Remote
+from cards.hub.client import RepositoryState
 from cards.hub.dataset_files import FOLDERS, Contents
 from deepicd.errors import DeepicdError
 
@@ -30,15 +30,15 @@ class Wish:
     despite_differences: bool = False
 
 
-def sentence(repo: str, endpoint: str) -> str:
+def build_sentence(repo: str, endpoint: str) -> str:
     return SENTENCE.format(repo=repo, host=urlsplit(endpoint).netloc)
 
 
-def may_leave(contents: Contents, wish: Wish, repo: str, endpoint: str) -> None:
+def require_responsibility(contents: Contents, wish: Wish, repo: str, endpoint: str) -> None:
     """Raise DeepicdError where the contents may not go to this repository at all, whatever it is like."""
     if not contents.protected:
         return
-    wanted = sentence(repo, endpoint)
+    wanted = build_sentence(repo, endpoint)
     if wish.responsible != wanted:
         raise DeepicdError(
             "These rows descend from credentialed records, which PhysioNet's terms keep there: nothing was sent.",
@@ -51,7 +51,7 @@ def may_leave(contents: Contents, wish: Wish, repo: str, endpoint: str) -> None:
         )
 
 
-def fits(contents: Contents, wish: Wish, remote: Remote, repo: str) -> None:
+def require_suitable_repository(contents: Contents, wish: Wish, remote: RepositoryState, repo: str) -> None:
     """Raise DeepicdError where a repository that exists may not receive the contents."""
     if contents.protected and not remote.guarded:
         raise DeepicdError(
@@ -82,7 +82,7 @@ def fits(contents: Contents, wish: Wish, remote: Remote, repo: str) -> None:
         )
 
 
-def still_guarded(contents: Contents, remote: Remote, repo: str) -> None:
+def require_guarded(contents: Contents, remote: RepositoryState, repo: str) -> None:
     """Raise DeepicdError unless the repository, as it says now, keeps what must not be public."""
     if contents.protected and not remote.guarded:
         raise DeepicdError(

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from cards.hub import card_differences, policy, upload, verify
-from cards.hub.client import Account, Hub, Remote
-from cards.hub.dataset_files import README, Contents, What, gather
-from cards.hub.dry_run import plan
+from cards.hub.client import Account, HubRepository, RepositoryState
+from cards.hub.dataset_files import README, Contents, What, gather_contents
+from cards.hub.dry_run import describe_plan
 from cards.hub.errors import Patience
 from cards.hub.journal import FOLDER, Journal
 from cards.hub.policy import Wish
@@ -35,7 +35,7 @@ MESSAGES: dict[What, str] = {
 }
 
 
-Reread = AbstractContextManager[Callable[[Hub, Contents, str], str]]
+Reread = AbstractContextManager[Callable[[HubRepository, Contents, str], str]]
 """Opened before anything else; then given the commit, it says what it compared, or raises DeepicdError."""
 
 
@@ -46,7 +46,7 @@ class Published:
     url: str
     commit: str
     changes: upload.Changes
-    remote: Remote
+    remote: RepositoryState
     compared: str
 
 
@@ -71,41 +71,41 @@ def publish(
 
     `token`: that of HF_TOKEN or of `hf auth login` unless given. `reread`: how to verify, if not in a fresh process.
     """
-    _checked_name(repo)
-    fresh = verify.readers(endpoint, patience.timeout, out, what, full=full, dry_run=dry_run)
+    _validate_name(repo)
+    fresh = verify.start_readers(endpoint, patience.timeout, out, what, full=full, dry_run=dry_run)
     with tempfile.TemporaryDirectory() as staging, reread or fresh as compare:
-        contents = gather(out, what, repo, Path(staging), permission, notes_from)
-        policy.may_leave(contents, wish, repo, endpoint)
+        contents = gather_contents(out, what, repo, Path(staging), permission, notes_from)
+        policy.require_responsibility(contents, wish, repo, endpoint)
         contents.check()
-        hub = Hub(repo, endpoint, patience, token, contents.kind)
+        hub = HubRepository(repo, endpoint, patience, token, contents.kind)
         account = hub.account()
-        _may_write(account, repo)
+        _require_write_access(account, repo)
         journal = Journal(journals or out.resolve().parent / FOLDER, repo, endpoint, hub.kind)
         before = hub.look()
         if before:
-            policy.fits(contents, wish, before, repo)
-            _not_edited(hub, contents, before, journal, wish)
+            policy.require_suitable_repository(contents, wish, before, repo)
+            _require_unedited_card(hub, contents, before, journal, wish)
             if wish.public and before.private:
-                _may_open(hub, journal, before)
-        beside = card_differences.telling(journal.folder.parent, contents.shown)
-        for line in [*plan(contents, hub, before, wish, out), *(f"  beware      {line}" for line in beside)]:
+                _require_open_history(hub, journal, before)
+        beside = card_differences.describe_small_differences(journal.folder.parent, contents.shown)
+        for line in [*describe_plan(contents, hub, before, wish, out), *(f"  beware      {line}" for line in beside)]:
             say(line)
         in_the_open = wish.public or (before is not None and not before.private)  # a gate hides files, not README.md
         if in_the_open and not wish.despite_differences:
-            card_differences.refuse(beside)
+            card_differences.refuse_small_differences(beside)
         if dry_run:
             return None
-        return _sent(hub, contents, before, journal, wish, account, compare)
+        return _send(hub, contents, before, journal, wish, account, compare)
 
 
-def _sent(
-    hub: Hub,
+def _send(
+    hub: HubRepository,
     contents: Contents,
-    before: Remote | None,
+    before: RepositoryState | None,
     journal: Journal,
     wish: Wish,
     account: Account,
-    compare: Callable[[Hub, Contents, str], str],
+    compare: Callable[[HubRepository, Contents, str], str],
 ) -> Published:
     """Steps 3 to 6."""
     if before is None:
@@ -120,17 +120,17 @@ def _sent(
         before = hub.settle(gated="manual")
         if before.gated != "manual":
             raise DeepicdError(f"{hub.repo} did not take the gate: nothing was sent.", "Set it on the Hub, then again.")
-    policy.still_guarded(contents, before, hub.repo)
+    policy.require_guarded(contents, before, hub.repo)
     if contents.protected:
         journal.add("responsible", sentence=wish.responsible, account=account.name, repository=before.visibility)
-    wanted = upload.changes(contents, before.files)
+    wanted = upload.find_changes(contents, before.files)
     commit = upload.commit(hub, contents, before, f"{MESSAGES[contents.what]} by deepicd")
     journal.add(
         "committed", commit=commit, what=contents.what, protected=contents.protected, files=len(contents.files),
         readme=storage.digest_path(contents.files[README]), account=account.name,
         **({"shown": dict(contents.shown)} if contents.shown else {}),
     )  # fmt: skip
-    now = _kept(hub, contents, commit)
+    now = _check_committed(hub, contents, commit)
     compared = compare(hub, contents, commit)
     journal.add("verified", commit=commit, compared=compared)
     if wish.public and now.private:
@@ -140,27 +140,27 @@ def _sent(
             raise DeepicdError(
                 f"{hub.repo} stayed private.", "Make it public on the Hub; an organisation may forbid it."
             )
-    _record(journal, contents, hub, commit, now, wish, compared)
+    _write_record(journal, contents, hub, commit, now, wish, compared)
     return Published(hub.url, commit, wanted, now, compared)
 
 
-def _kept(hub: Hub, contents: Contents, commit: str) -> Remote:
+def _check_committed(hub: HubRepository, contents: Contents, commit: str) -> RepositoryState:
     """The repository after the commit; what turns out to be open that must not be is closed at once."""
     now = hub.look()
     if now is None:
-        raise verify.unverified(hub, commit, ["the repository cannot be seen any more"])
+        raise verify.verification_error(hub, commit, ["the repository cannot be seen any more"])
     if contents.protected and not now.guarded:
         hub.settle(private=True)
         raise DeepicdError(
             f"{hub.repo} was made {now.visibility} while rows were sent; it is private again.",
             "Find out who changed its settings, and whether the rows were read.",
         )
-    if differing := upload.changes(contents, now.files):
-        raise verify.unverified(hub, commit, [f"the Hub lists other files: {differing}"])
+    if differing := upload.find_changes(contents, now.files):
+        raise verify.verification_error(hub, commit, [f"the Hub lists other files: {differing}"])
     return now
 
 
-def _checked_name(repo: str) -> None:
+def _validate_name(repo: str) -> None:
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # there, if not listed
 
@@ -174,7 +174,7 @@ def _checked_name(repo: str) -> None:
         raise DeepicdError(f"{repo!r} names no owner.", advice)
 
 
-def _may_write(account: Account, repo: str) -> None:
+def _require_write_access(account: Account, repo: str) -> None:
     owner = repo.split("/")[0]
     if account.role == "read":
         raise DeepicdError(
@@ -188,20 +188,23 @@ def _may_write(account: Account, repo: str) -> None:
         )
 
 
-def _not_edited(hub: Hub, contents: Contents, before: Remote, journal: Journal, wish: Wish) -> None:
+def _require_unedited_card(
+    hub: HubRepository, contents: Contents, before: RepositoryState, journal: Journal, wish: Wish
+) -> None:
     """Raise where the card on the Hub is another one than was published from here."""
     last, there = journal.last_readme(), before.files.get(README)
-    if wish.overwrite or there is None or upload.same(contents.files[README], there):
+    if wish.overwrite or there is None or upload.is_same(contents.files[README], there):
         return
     if last is None or storage.digest_text(hub.read_text(README, before.commit)) != last:
         told = "was edited on the Hub" if last else "was not published from here"
         raise DeepicdError(
-            f"README.md of {hub.repo} {told}: nothing was sent.\n{upload.card_difference(hub, contents, before)}",
+            f"README.md of {hub.repo} {told}: nothing was sent.\n"
+            + upload.describe_card_difference(hub, contents, before),
             "Take over what you want to keep, then run the same command again with --overwrite.",
         )
 
 
-def _may_open(hub: Hub, journal: Journal, before: Remote) -> None:
+def _require_open_history(hub: HubRepository, journal: Journal, before: RepositoryState) -> None:
     """Raise where the history of a private repository may hold what is not for the public."""
     if unknown := set(hub.commits()) - journal.open_commits():
         raise DeepicdError(
@@ -211,8 +214,14 @@ def _may_open(hub: Hub, journal: Journal, before: Remote) -> None:
         )
 
 
-def _record(
-    journal: Journal, contents: Contents, hub: Hub, commit: str, now: Remote, wish: Wish, compared: str
+def _write_record(
+    journal: Journal,
+    contents: Contents,
+    hub: HubRepository,
+    commit: str,
+    now: RepositoryState,
+    wish: Wish,
+    compared: str,
 ) -> None:
     """run.json of the publication, beside the journal."""
     options = {

@@ -35,43 +35,43 @@ _LOCAL = {"argv", "base_url", "contact", "path", "running", "series"}
 _PATH = re.compile(r"^(~|/|[A-Za-z]:[\\/]|\.{1,2}[\\/])")
 
 
-def portable(value: Any) -> Any:
+def make_portable(value: Any) -> Any:
     """A record without command lines, paths and addresses, however deep they stand."""
     if isinstance(value, Mapping):
-        return {key: portable(entry) for key, entry in value.items() if key not in _LOCAL}
+        return {key: make_portable(entry) for key, entry in value.items() if key not in _LOCAL}
     if isinstance(value, list):
-        return [portable(entry) for entry in value]
+        return [make_portable(entry) for entry in value]
     if isinstance(value, str) and _PATH.match(value):
         return re.split(r"[\\/]", value.rstrip("\\/"))[-1]
     return value
 
 
-def stages(record: records.Record) -> dict[str, Any]:
+def describe_stages(record: records.Record) -> dict[str, Any]:
     """Of each stage: version, options and inputs' digests."""
     every = {**record["lineage"], record["command"]: record}
     return {
-        name: {key: portable(stage[key]) for key in ("version", "origin", "options", "inputs", "notes")}
+        name: {key: make_portable(stage[key]) for key in ("version", "origin", "options", "inputs", "notes")}
         for name, stage in every.items()
     }
 
 
-def write(dataset: Path, record: records.Record, out: Path) -> None:
+def write_recipe(dataset: Path, record: records.Record, out: Path) -> None:
     """Write the files below out/recipe."""
     folder, distilled = out / "recipe", record["lineage"]["distill"]
-    storage.write_json(folder / "stages.json", stages(record))
+    storage.write_json(folder / "stages.json", describe_stages(record))
     storage.write_text(
-        folder / "recipe.yaml", yaml.safe_dump(portable(distilled["options"]), sort_keys=False, allow_unicode=True)
+        folder / "recipe.yaml", yaml.safe_dump(make_portable(distilled["options"]), sort_keys=False, allow_unicode=True)
     )
     if asked := distilled["counts"].get("asked"):
-        storage.write_text(folder / "prompts.md", prompts(asked))
+        storage.write_text(folder / "prompts.md", format_prompts(asked))
     shown = storage.read_json(dataset / "card" / "statistics.json")
     storage.write_json(folder / "statistics.json", shown)
     withheld = {split for split in SPLITS if shown["counts"].get(f"rows/grpo/{split}", 0) is None}
-    listed = split_list(fingerprints(dataset), credentialed=record["origin"] == "mimic", withheld=withheld)
+    listed = list_splits(fingerprint_rows(dataset), credentialed=record["origin"] == "mimic", withheld=withheld)
     storage.write_text(folder / "split.csv", "row,split\n" + "".join(f"{print_},{split}\n" for print_, split in listed))
 
 
-def prompts(asked: Mapping[str, Any]) -> str:
+def format_prompts(asked: Mapping[str, Any]) -> str:
     """The chat as Markdown, each turn in a fence that its own text does not have."""
     turns = [(turn["role"], turn["content"]) for turn in asked["messages"]] + [
         ("assistant begins with", asked["opening"])
@@ -80,7 +80,7 @@ def prompts(asked: Mapping[str, Any]) -> str:
     return f"# Prompt `{asked['version']}`\n\n" + "\n".join(parts)
 
 
-def fingerprints(dataset: Path) -> Iterator[tuple[int, str, str]]:
+def fingerprint_rows(dataset: Path) -> Iterator[tuple[int, str, str]]:
     """Words of the note, fingerprint and split of each row of the cohort."""
     for path in sorted((dataset / "grpo").glob("*.parquet")):
         for batch in pq.ParquetFile(path).iter_batches(2048, columns=["extra_info"]):
@@ -88,7 +88,7 @@ def fingerprints(dataset: Path) -> Iterator[tuple[int, str, str]]:
                 yield len(row["note"].split()), fingerprint(row["note_id"], row["note"]), row["split"]
 
 
-def split_list(
+def list_splits(
     rows: Iterable[tuple[int, str, str]], *, credentialed: bool, withheld: Collection[str] = ()
 ) -> list[tuple[str, str]]:
     """Fingerprint and split of the rows that may be listed, in an order that says nothing."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from cards.hub.card_trimming import joined
+from cards.hub.card_trimming import join_front_matter
 from deepicd import records, storage
 from deepicd.errors import DeepicdError
 from deepicd.storage import Origin
@@ -41,7 +41,7 @@ are here with this permission, in the words of who published them:
 """
 
 
-def gather(out: Path, staging: Path, permission: str | None) -> tuple[Files, Configs, Origin]:
+def gather_resources(out: Path, staging: Path, permission: str | None) -> tuple[Files, Configs, Origin]:
     """Files, configs and origin of what `deepicd guidelines` and `deepicd scrape` left in a folder or just below."""
     made = {
         folder: record
@@ -64,7 +64,7 @@ def gather(out: Path, staging: Path, permission: str | None) -> tuple[Files, Con
             configs[f"guidelines_fy{year}"] = {"train": [folder / "sections.parquet"]}
             parts.append(GUIDELINES.format(year=year, notes=notes))
         else:
-            _may_go(permission, record["origin"])
+            _require_permission(permission, record["origin"])
             below = "descriptions"
             configs["descriptions"] = {"train": [folder / "descriptions.parquet"]}
             parts.append(DESCRIPTIONS.format(permission=permission or "They are made up.", notes=notes))
@@ -75,11 +75,11 @@ def gather(out: Path, staging: Path, permission: str | None) -> tuple[Files, Con
                 )
             files[f"{below}/{name}"] = folder / name
     origin = storage.combine_origins(record["origin"] for record in made.values())
-    storage.write_text(staging / "README.md", _readme(list(made.values()), files, configs, parts))
+    storage.write_text(staging / "README.md", _build_readme(list(made.values()), files, configs, parts))
     return {"README.md": staging / "README.md", **files}, configs, origin
 
 
-def _may_go(permission: str | None, origin: Origin) -> None:
+def _require_permission(permission: str | None, origin: Origin) -> None:
     if origin != "synthetic" and len((permission or "").split()) < 5:
         raise DeepicdError(
             "Descriptions are texts of gesund.bund.de, which may not be passed on without its permission.",
@@ -88,7 +88,7 @@ def _may_go(permission: str | None, origin: Origin) -> None:
         )
 
 
-def _readme(made: list[records.Record], files: Files, configs: Configs, parts: list[str]) -> str:
+def _build_readme(made: list[records.Record], files: Files, configs: Configs, parts: list[str]) -> str:
     title = "Coding guidelines" if all(record["command"] == "guidelines" for record in made) else "Knowledge of codes"
     made_up = any(record["origin"] == "synthetic" for record in made)
     names = {path: name for name, path in files.items()}
@@ -104,4 +104,4 @@ def _readme(made: list[records.Record], files: Files, configs: Configs, parts: l
         "viewer": False,
     }
     text = BODY.format(title=values["pretty_name"], version=made[0]["version"], parts="".join(parts))
-    return joined(yaml.safe_load(yaml.safe_dump(values)), text)
+    return join_front_matter(yaml.safe_load(yaml.safe_dump(values)), text)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import get_args
 
-from cards.hub.client import Hub, Remote, RepoKind
+from cards.hub.client import HubRepository, RepoKind, RepositoryState
 from cards.hub.errors import Patience
 from cards.hub.journal import FOLDER, Journal
 from deepicd.errors import DeepicdError
@@ -16,16 +16,16 @@ REMAINS = (
 )
 
 
-def found(repo: str, endpoint: str, patience: Patience, kind: RepoKind | None = None) -> Hub:
+def find_repository(repo: str, endpoint: str, patience: Patience, kind: RepoKind | None = None) -> HubRepository:
     """The repository of this name, of datasets or of a model. Raises DeepicdError where it has to be said which."""
-    hubs = [Hub(repo, endpoint, patience, kind=one) for one in ([kind] if kind else get_args(RepoKind))]
+    hubs = [HubRepository(repo, endpoint, patience, kind=one) for one in ([kind] if kind else get_args(RepoKind))]
     there = [hub for hub in hubs if len(hubs) == 1 or hub.look()]
     if len(there) > 1:
         raise DeepicdError(f"{repo} is the name of a dataset and of a model.", "Say which: --kind dataset or model")
     return there[0] if there else hubs[0]
 
 
-def retract(hub: Hub, records: Path | None = None) -> tuple[Remote, Remote]:
+def retract(hub: HubRepository, records: Path | None = None) -> tuple[RepositoryState, RepositoryState]:
     """Make it private; what it was and what it is. Raises DeepicdError where it stays open."""
     before = hub.look()
     if before is None:

@@ -19,14 +19,16 @@ from deepicd import storage
 from deepicd.errors import DeepicdError
 
 if TYPE_CHECKING:  # the process is to start before these are imported
-    from cards.hub.client import Hub
+    from cards.hub.client import HubRepository
     from cards.hub.dataset_files import Contents
 
 LARGE = 2**24  # bytes of rows from which on a process is started before it is needed
 LONGEST = 3600.0  # seconds for a fresh process to end
 
 
-def compare(readers: "Readers", full: bool, hub: "Hub", contents: "Contents", revision: str) -> str:
+def verify_revision(
+    readers: "ReaderProcesses", full: bool, hub: "HubRepository", contents: "Contents", revision: str
+) -> str:
     """What was compared, in words. Raises DeepicdError with every difference."""
     expected = {
         "repo": hub.repo,
@@ -50,15 +52,15 @@ def compare(readers: "Readers", full: bool, hub: "Hub", contents: "Contents", re
             found = {"failed": f"it ended without an answer ({type(error).__name__})"}
         if "failed" not in found:
             if found["differences"]:
-                raise unverified(hub, revision, found["differences"])
+                raise verification_error(hub, revision, found["differences"])
             return str(found["compared"])
         failure = found["failed"]
         if attempt + 1 < hub.patience.tries:
             time.sleep(hub.patience.wait * 2.0**attempt)
-    raise unverified(hub, revision, [f"a fresh process could not load it: {failure}"])
+    raise verification_error(hub, revision, [f"a fresh process could not load it: {failure}"])
 
 
-def unverified(hub: "Hub", revision: str, differences: list[str]) -> DeepicdError:
+def verification_error(hub: "HubRepository", revision: str, differences: list[str]) -> DeepicdError:
     return DeepicdError(
         f"Everything was sent to {hub.repo} (commit {revision[:12]}), but what comes back could not be verified:\n"
         + "\n".join(f"  {line}" for line in differences[:20]),
@@ -66,7 +68,7 @@ def unverified(hub: "Hub", revision: str, differences: list[str]) -> DeepicdErro
     )
 
 
-class Readers:
+class ReaderProcesses:
     """Fresh processes, each for one reading."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
@@ -100,22 +102,22 @@ class Readers:
 
 
 @contextmanager
-def readers(
+def start_readers(
     endpoint: str, timeout: float, out: Path, what: str, *, full: bool, dry_run: bool
-) -> Iterator[Callable[["Hub", "Contents", str], str]]:
+) -> Iterator[Callable[["HubRepository", "Contents", str], str]]:
     """Comparing in a fresh process; where there are many rows to send, it starts to import now."""
     with tempfile.TemporaryDirectory() as home:
-        found = Readers(_environment(endpoint, timeout, home))
+        found = ReaderProcesses(_build_environment(endpoint, timeout, home))
         try:
             files = sorted(out.glob("*/*.parquet")) if what == "rows" and not dry_run else []
             if sum(path.stat().st_size for path in files) > LARGE:
                 found.start(files[0])
-            yield partial(compare, found, full)
+            yield partial(verify_revision, found, full)
         finally:
             found.end()
 
 
-def _environment(endpoint: str, timeout: float, home: str) -> dict[str, str]:
+def _build_environment(endpoint: str, timeout: float, home: str) -> dict[str, str]:
     """That of a process that reads from the same server and has no cache; the token comes with the order."""
     seconds = str(max(1, round(timeout)))
     return {

@@ -36,19 +36,19 @@ Files = Mapping[str, Sequence[str]]
 def main(*samples: str) -> None:
     gc.set_threshold(100_000)  # imports make objects by the hundred thousand, and none of them goes
     try:
-        print(json.dumps(_answer(samples)), flush=True)
+        print(json.dumps(_respond(samples)), flush=True)
     finally:  # whatever happened: the libraries' threads, torn down in order, have been seen to wait for each other
         os._exit(0)
 
 
-def _answer(samples: Sequence[str]) -> dict[str, Any]:
+def _respond(samples: Sequence[str]) -> dict[str, Any]:
     """What was compared; of a failure the names of the exceptions."""
     try:
         for path in samples:
             _warm_up(path)
         expected = json.loads(sys.stdin.readline())  # nothing, where the publisher was killed
         os.environ["HF_TOKEN"] = expected.pop("token")
-        return compared(**expected)
+        return compare_repository(**expected)
     except Exception as error:  # noqa: BLE001 - its words may quote rows, and no answer would leave the publisher waiting
         return {"failed": " from ".join(type(cause).__name__ for cause in (error, error.__cause__) if cause)}
 
@@ -62,7 +62,7 @@ def _warm_up(path: str) -> None:
     datasets.load_dataset_builder("parquet", data_files=path)
 
 
-def compared(
+def compare_repository(
     repo: str,
     kind: str,
     revision: str,
@@ -76,20 +76,20 @@ def compared(
     def fetched(name: str) -> Path:
         return Path(hf_hub_download(repo, name, repo_type=kind, revision=revision))
 
-    listed = _listed(repo, kind, revision, list(files))
+    listed = _list_digests(repo, kind, revision, list(files))
     differences = [f"{name}: not there" for name in files if name not in listed]
     again = [
         name
         for name, sha256 in listed.items()
         if full or sha256 is None or Path(files[name][0]).stat().st_size <= SMALL
     ]
-    names = _configs(fetched(README)) if configs else []
+    names = _read_config_names(fetched(README)) if configs else []
     if sorted(names) != sorted(configs):
         differences.append(f"configs: {', '.join(names)} instead of {', '.join(configs)}")
     by_path = {path: name for name, (path, _) in files.items()}
 
     def one(config: str) -> list[str | int]:
-        return list(_config(repo, revision, config, configs[config], by_path, full))
+        return list(_compare_config(repo, revision, config, configs[config], by_path, full))
 
     with ThreadPoolExecutor() as pool:  # most of it is waiting for answers
         read = dict(zip(again, pool.map(lambda name: storage.digest_path(fetched(name)), again), strict=True))
@@ -105,7 +105,7 @@ def compared(
     return {"differences": differences, "compared": told}
 
 
-def _listed(repo: str, kind: str, revision: str, names: list[str]) -> dict[str, str | None]:
+def _list_digests(repo: str, kind: str, revision: str, names: list[str]) -> dict[str, str | None]:
     """Of the files that are there the SHA-256 that the Hub lists; None for those that it keeps in git."""
     from huggingface_hub import HfApi
 
@@ -113,13 +113,13 @@ def _listed(repo: str, kind: str, revision: str, names: list[str]) -> dict[str, 
     return {entry.path: getattr(getattr(entry, "lfs", None), "sha256", None) for entry in entries}
 
 
-def _configs(readme: Path) -> list[str]:
+def _read_config_names(readme: Path) -> list[str]:
     """The names of the configs that a card tells of."""
-    values, _ = card_trimming.parted(readme.read_text(encoding="utf-8"))
+    values, _ = card_trimming.split_front_matter(readme.read_text(encoding="utf-8"))
     return [entry["config_name"] for entry in values["configs"]]
 
 
-def _config(
+def _compare_config(
     repo: str, revision: str, config: str, splits: Mapping[str, list[str]], by_path: Mapping[str, str], full: bool
 ) -> Iterator[str | int]:
     """Differences of a config, and rows that were counted."""
@@ -144,7 +144,7 @@ def _config(
             with remote.open(address, block_size=PAGE) as open_file:
                 file = pq.ParquetFile(open_file, pre_buffer=False, buffer_size=PAGE)  # a page, not the group of rows
                 counted += file.metadata.num_rows
-                if path == sample and _first(file) != _first(pq.ParquetFile(path, buffer_size=PAGE)):
+                if path == sample and _read_first_row(file) != _read_first_row(pq.ParquetFile(path, buffer_size=PAGE)):
                     yield f"{config}, {split}: another first row"
         promised = (there.info.splits or {}).get(split)
         if promised and promised.num_examples != expected:
@@ -156,7 +156,7 @@ def _config(
         yield counted
 
 
-def _first(file: Any) -> Any:
+def _read_first_row(file: Any) -> Any:
     """The first row of an open parquet file; None of an empty one."""
     batch = next(file.iter_batches(1), None)
     return batch.to_pylist()[0] if batch is not None and batch.num_rows else None

@@ -10,7 +10,7 @@ import pytest
 from cohorts import NOTE, rows_in, write_dataset
 from conftest import Deepicd
 
-from cards.bundle import checked_abstract, checked_title, write_bundle
+from cards.bundle import validate_abstract, validate_title, write_bundle
 from deepicd import storage
 from deepicd.errors import DeepicdError
 from distill.recipe import Recipe
@@ -92,17 +92,17 @@ def test_public_parts_of_a_submission_tell_no_small_group_and_no_path(dataset: P
 @pytest.mark.parametrize("title", ["MIMIC-Reason", "Reasoning on MIMIC-IV", "  ", "mimic-iv-ext-reason"])
 def test_titles_that_physionet_would_send_back(title: str) -> None:
     with pytest.raises(DeepicdError, match="would be sent back"):
-        checked_title(title)
+        validate_title(title)
 
 
 def test_titles_and_abstracts_that_it_takes() -> None:
-    assert checked_title("MIMIC-IV-Ext-Reason") == "MIMIC-IV-Ext-Reason"
-    assert checked_title("Reasoning traces for admission notes") == "Reasoning traces for admission notes"
-    assert len(checked_abstract("word " * 250).split()) == 250
+    assert validate_title("MIMIC-IV-Ext-Reason") == "MIMIC-IV-Ext-Reason"
+    assert validate_title("Reasoning traces for admission notes") == "Reasoning traces for admission notes"
+    assert len(validate_abstract("word " * 250).split()) == 250
     with pytest.raises(DeepicdError, match="251 words"):
-        checked_abstract("word " * 251)
+        validate_abstract("word " * 251)
     with pytest.raises(DeepicdError, match="0 words"):
-        checked_abstract(" \n")
+        validate_abstract(" \n")
 
 
 def test_an_abstract_that_is_too_long_stops_the_command_before_anything_is_written(

@@ -11,7 +11,7 @@ from cohorts import write_dataset
 from conftest import REPOSITORY, Deepicd
 
 from cards.dataset_card import write_card
-from cards.model_card import parameters
+from cards.model_card import count_parameters
 from deepicd import records, storage
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import CHAPTERS
@@ -158,7 +158,7 @@ def test_a_tiny_model_says_that_it_is_one(tmp_path: Path) -> None:
     run = trained(tmp_path)
     (run / "model").symlink_to(WEIGHTS)
     write_card(run)
-    size = parameters(WEIGHTS)
+    size = count_parameters(WEIGHTS)
     assert size is not None and 1_000_000 < size < 10_000_000
     assert f"**A tiny model** of {size / 1e6:.1f} million parameters" in (run / "README.md").read_text()
 

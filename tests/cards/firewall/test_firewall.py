@@ -9,7 +9,7 @@ from cohorts import NOTE, write_cohort
 from conftest import Deepicd
 
 from cards.firewall import passages, patterns
-from cards.firewall.check import PASSAGE, check
+from cards.firewall.check import PASSAGE, check_path
 from deepicd import records, storage
 from deepicd.storage import Origin
 
@@ -38,7 +38,7 @@ def run_of(folder: Path, origin: Origin, command: str = "card") -> Path:
     ],
 )
 def test_what_may_not_leave_is_found(text: str, reason: str) -> None:
-    assert [found for _, found in patterns.found(text.encode(), markdown=True)] == [reason]
+    assert [found for _, found in patterns.find_patterns(text.encode(), markdown=True)] == [reason]
 
 
 @pytest.mark.parametrize(
@@ -62,24 +62,24 @@ def test_what_may_not_leave_is_found(text: str, reason: str) -> None:
     ],
 )
 def test_what_only_looks_like_it_passes(text: str) -> None:
-    assert list(patterns.found(text.encode(), markdown=True)) == []
+    assert list(patterns.find_patterns(text.encode(), markdown=True)) == []
 
 
 def test_a_passage_is_found_however_it_is_wrapped_and_punctuated() -> None:
-    runs_of_text = passages.Runs().feed(b"Then: PRESSURE for\n> two hours; it *woke* her!! Later")
+    runs_of_text = passages.WordRuns().feed(b"Then: PRESSURE for\n> two hours; it *woke* her!! Later")
     [(hashes, places)] = list(runs_of_text)
     note = b"Chest pain. Pressure for two hours. It woke her. She was pale."
-    assert len(passages.shared(hashes, [note])) == 0  # seven words
-    [(hashes, places)] = list(passages.Runs().feed(b"Then: chest pain; PRESSURE for\n> two hours; it *woke* her!!"))
-    assert len(passages.shared(hashes, [note])) == 2
+    assert len(passages.find_shared(hashes, [note])) == 0  # seven words
+    [(hashes, places)] = list(passages.WordRuns().feed(b"Then: chest pain; PRESSURE for\n> two hours; it *woke* her!!"))
+    assert len(passages.find_shared(hashes, [note])) == 2
     assert places.tolist()[0] == 0
 
 
 def test_runs_of_words_are_the_same_in_one_piece_and_in_many(monkeypatch: pytest.MonkeyPatch) -> None:
     text = " ".join(f"word{n} and" for n in range(500)).encode()
-    whole = [hash_ for hashes, _ in passages.Runs().feed(text) for hash_ in hashes.tolist()]
+    whole = [hash_ for hashes, _ in passages.WordRuns().feed(text) for hash_ in hashes.tolist()]
     monkeypatch.setattr(passages, "_PIECE", 97)
-    pieces = list(passages.Runs().feed(text))
+    pieces = list(passages.WordRuns().feed(text))
     assert [hash_ for hashes, _ in pieces for hash_ in hashes.tolist()] == whole
     assert len(pieces) > 20
     assert len(set(whole)) == 1000 - 7
@@ -87,7 +87,7 @@ def test_runs_of_words_are_the_same_in_one_piece_and_in_many(monkeypatch: pytest
 
 def test_numbers_in_a_row_are_no_passage() -> None:
     text = b"1 2 3 4 5 6 7 8 9 10 11 12 one two"
-    assert [hash_ for hashes, _ in passages.Runs().feed(text) for hash_ in hashes.tolist()] == []
+    assert [hash_ for hashes, _ in passages.WordRuns().feed(text) for hash_ in hashes.tolist()] == []
 
 
 def test_rows_ledgers_logs_records_and_exact_counts_of_credentialed_runs_are_refused(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_rows_ledgers_logs_records_and_exact_counts_of_credentialed_runs_are_ref
     (cohort / "run.log").write_text("fine\n")
     (cohort / "rows.dat").write_bytes(b"\1\2")
     (cohort / "wide.txt").write_bytes("10000032".encode("utf-16"))
-    found = {finding.name: finding.reason for finding in check(cohort).findings}
+    found = {finding.name: finding.reason for finding in check_path(cohort).findings}
     assert found["train.parquet"] == "rows of credentialed records, or that do not say what of"
     assert found["00000.jsonl"].startswith("a ledger")
     assert found["run.log"].startswith("a log")
@@ -118,7 +118,7 @@ def test_what_a_training_leaves_unlisted_and_an_evaluation_writes_is_free_of_mad
     ) as evaluation:
         for name in ("metrics.json", "report.md"):
             storage.write_text(evaluation.folder / name, "fine")
-    refused = {finding.name: finding.reason for finding in check(run).findings}
+    refused = {finding.name: finding.reason for finding in check_path(run).findings}
     counts = "exact counts or lists of `deepicd {}` on credentialed records"
     assert refused == (
         dict.fromkeys((*hidden, "model/README.md"), counts.format("train grpo"))
@@ -134,33 +134,33 @@ def test_what_a_training_leaves_unlisted_and_an_evaluation_writes_is_free_of_mad
 @pytest.mark.parametrize("name", ["a.safetensors", "A.SafeTensors", "a.h5", "a.msgpack", "a.PKL", "a.tflite"])
 def test_weights_are_known_by_their_names_in_any_case(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("fine")
-    assert [finding.reason for finding in check(tmp_path).findings] == [
+    assert [finding.reason for finding in check_path(tmp_path).findings] == [
         "weights, which can repeat what they have read, of credentialed or unknown records"
     ]
 
 
 def test_made_up_and_public_files_are_free_unless_changed(tmp_path: Path) -> None:
-    assert check(write_cohort(tmp_path / "cohort", 30)).findings == []
+    assert check_path(write_cohort(tmp_path / "cohort", 30)).findings == []
     plan = records.plan_run("guidelines", options={}, inputs={})
     with records.fresh_folder(tmp_path / "public", plan, "public") as run:
         storage.write_text(run.folder / "chapter.json", '{"a": "20000019"}')
-    assert check(tmp_path / "public").findings == []
+    assert check_path(tmp_path / "public").findings == []
     (tmp_path / "public" / "chapter.json").write_text('{"a": "20000020"}')
-    [finding] = check(tmp_path / "public").findings
+    [finding] = check_path(tmp_path / "public").findings
     assert (finding.name, finding.line, finding.reason) == ("chapter.json", 1, patterns.STAY)
 
 
 def test_a_file_without_a_run_counts_as_credentialed(tmp_path: Path) -> None:
     (tmp_path / "a.md").write_text("a\n\nsee 20000019\n")
     (tmp_path / "b.md").write_text("fine\n")
-    [finding] = check(tmp_path).findings
+    [finding] = check_path(tmp_path).findings
     assert (finding.name, finding.line) == ("a.md", 3)
 
 
 def test_a_name_may_give_a_patient_away_and_is_not_shown_either(tmp_path: Path) -> None:
     (tmp_path / "p10000032").mkdir()
     (tmp_path / "p10000032" / "a.md").write_text("fine\n")
-    [finding] = check(tmp_path).findings
+    [finding] = check_path(tmp_path).findings
     assert (finding.name, finding.reason) == ("p########/a.md", f"its name has {patterns.SUBJECT}")
 
 
@@ -182,21 +182,21 @@ def test_titles_of_icd_10_cm_are_nobodys_words(tmp_path: Path) -> None:
     cohort = write_cohort(tmp_path / "cohort", 30, "mimic", notes=[note])
     card = run_of(tmp_path / "card", "mimic") / "README.md"
     card.write_text(f"| XVIII | {title} | 12 |\n")
-    assert check(card, cohort).findings == []
+    assert check_path(card, cohort).findings == []
     card.write_text(f"| XVIII | Belongs to {title} | 12 |\n")
-    assert [finding.reason for finding in check(card, cohort).findings] == [PASSAGE]
+    assert [finding.reason for finding in check_path(card, cohort).findings] == [PASSAGE]
 
 
 def test_words_in_json_are_found_behind_its_escapes(tmp_path: Path) -> None:
     cohort = write_cohort(tmp_path / "cohort", 30, "mimic")
     storage.write_json(run_of(tmp_path / "card", "mimic") / "data.json", {"text": NOTE})
-    assert PASSAGE in {finding.reason for finding in check(tmp_path / "card" / "data.json", cohort).findings}
+    assert PASSAGE in {finding.reason for finding in check_path(tmp_path / "card" / "data.json", cohort).findings}
 
 
 def test_a_dataset_folder_brings_its_own_notes(tmp_path: Path) -> None:
     cohort = write_cohort(tmp_path / "cohort", 30, "mimic")
     (cohort / "README.md").write_text(NOTE)
-    assert PASSAGE in {finding.reason for finding in check(cohort).findings if finding.name == "README.md"}
+    assert PASSAGE in {finding.reason for finding in check_path(cohort).findings if finding.name == "README.md"}
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:
@@ -222,7 +222,7 @@ def picture(*extra: bytes, tail: bytes = b"") -> bytes:
 )
 def test_the_texts_of_a_picture_are_read(content: bytes, reason: str | None, tmp_path: Path) -> None:
     (tmp_path / "figure.png").write_bytes(content)
-    assert [finding.reason for finding in check(tmp_path).findings] == ([reason] if reason else [])
+    assert [finding.reason for finding in check_path(tmp_path).findings] == ([reason] if reason else [])
 
 
 def test_many_findings_are_counted_and_not_listed(deepicd: Deepicd, tmp_path: Path) -> None:

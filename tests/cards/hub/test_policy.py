@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from cards.hub import card_trimming, recipe_files
-from cards.hub.client import Hub
+from cards.hub.client import HubRepository
 from cards.hub.errors import Patience
-from cards.hub.policy import sentence
+from cards.hub.policy import build_sentence
 from cards.hub.retract import retract
 from deepicd.errors import DeepicdError
 
@@ -31,7 +31,7 @@ def test_the_card_of_credentialed_data_may_be_public_and_promises_no_rows(
     names = set(loopback.hub.repos[repo].head.tree)
     assert {".gitattributes", "README.md", "card/chapters.png"} < names
     assert all(name.endswith(".png") for name in names - {".gitattributes", "README.md"})
-    values, body = card_trimming.parted(text_of(loopback, repo))
+    values, body = card_trimming.split_front_matter(text_of(loopback, repo))
     assert "configs" not in values
     assert "dataset_info" not in values
     assert "**No rows are in this repository**, only the card." in body
@@ -65,16 +65,16 @@ def test_the_recipe_holds_what_it_takes_to_make_the_rows_and_no_id(
 
 def test_the_length_of_the_list_of_credentialed_rows_tells_no_small_count() -> None:
     rows = [(100 + n, f"{n:032x}", "train") for n in range(40)] + [(900, "f" * 32, "test")] * 9
-    assert len(recipe_files.split_list(rows, credentialed=False)) == 49
-    assert [split for _, split in recipe_files.split_list(rows, credentialed=True)] == ["train"] * 30
-    assert recipe_files.split_list(rows, credentialed=True, withheld={"train"}) == []
-    assert len(recipe_files.split_list([(3, "a" * 32, "train"), *rows], credentialed=False)) == 49
+    assert len(recipe_files.list_splits(rows, credentialed=False)) == 49
+    assert [split for _, split in recipe_files.list_splits(rows, credentialed=True)] == ["train"] * 30
+    assert recipe_files.list_splits(rows, credentialed=True, withheld={"train"}) == []
+    assert len(recipe_files.list_splits([(3, "a" * 32, "train"), *rows], credentialed=False)) == 49
 
 
 def test_a_fingerprint_needs_the_note_and_short_notes_have_none(made_up: Path) -> None:
     assert recipe_files.fingerprint("10000000-DS-1", NOTE) != recipe_files.fingerprint("10000000-DS-1", NOTE + " ")
     assert recipe_files.fingerprint("10000000-DS-1", NOTE) != recipe_files.fingerprint("10000001-DS-1", NOTE)
-    words = {words for words, _, _ in recipe_files.fingerprints(made_up)}
+    words = {words for words, _, _ in recipe_files.fingerprint_rows(made_up)}
     assert min(words) < recipe_files.SHORTEST <= max(words)
 
 
@@ -82,7 +82,7 @@ def test_credentialed_rows_are_refused_in_public_and_in_an_open_repository(
     loopback: Loopback, send: Send, credentialed: Path
 ) -> None:
     repo = loopback.new()
-    words = sentence(repo, loopback.url)
+    words = build_sentence(repo, loopback.url)
     with pytest.raises(DeepicdError, match="which PhysioNet's terms keep there"):
         send(credentialed, repo, "rows", responsible=words + " ")
     with pytest.raises(DeepicdError, match="never public"):
@@ -99,7 +99,7 @@ def test_behind_a_gate_that_is_opened_by_hand_rows_may_be_seen_to_exist(
     loopback: Loopback, send: Send, credentialed: Path
 ) -> None:
     repo = loopback.new()
-    done = send(credentialed, repo, "rows", responsible=sentence(repo, loopback.url), gated=True, public=True)
+    done = send(credentialed, repo, "rows", responsible=build_sentence(repo, loopback.url), gated=True, public=True)
     assert done.remote.visibility == "public, with a gate opened by hand"
     assert not [state for state in loopback.states(repo) if state.open]
     assert [state.step for state in loopback.states(repo) if not state.private] == ["settings"]
@@ -221,9 +221,9 @@ def test_retract_closes_a_repository_and_a_stranger_is_refused(
 ) -> None:
     repo = loopback.new()
     loopback.hub.create(repo, "sam", private=False)
-    before, now = retract(Hub(repo, loopback.url, Patience(5, 2, 0)), tmp_path)
+    before, now = retract(HubRepository(repo, loopback.url, Patience(5, 2, 0)), tmp_path)
     assert (before.visibility, now.visibility) == ("public", "private")
     assert loopback.hub.repos[repo].private
     monkeypatch.setenv("HF_TOKEN", "hf_other")
     with pytest.raises(DeepicdError, match="knows no"):
-        retract(Hub(repo, loopback.url, Patience(5, 2, 0)), tmp_path)
+        retract(HubRepository(repo, loopback.url, Patience(5, 2, 0)), tmp_path)

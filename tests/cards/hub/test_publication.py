@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cards.hub.policy import sentence
+from cards.hub.policy import build_sentence
 from deepicd.errors import DeepicdError
 
 from .conftest import Loopback, Run, Send, dataset
@@ -87,7 +87,7 @@ def test_credentialed_rows_go_behind_a_gate_with_a_sentence_that_is_kept(
     loopback: Loopback, run: Run, credentialed: Path, tmp_path: Path
 ) -> None:
     repo = loopback.new("clinic")
-    words = sentence(repo, loopback.url)
+    words = build_sentence(repo, loopback.url)
     refused = run("publish", credentialed, repo, "--what", "rows")
     assert refused.code == 1
     assert f'--responsible "{words}"' in refused.err

@@ -18,7 +18,7 @@ import pytest
 from conftest import REPOSITORY
 from hub_state import Fault, Kind, User
 
-from cards.hub.policy import sentence
+from cards.hub.policy import build_sentence
 
 from .conftest import Loopback, Run
 
@@ -82,7 +82,7 @@ def outcomes(cases: list[Case], loopback: Loopback, out: Path, folder: Path) -> 
         repos[str(case)] = repo
         orders.append(
             {"name": str(case), "repo": repo, "token": token, "out": str(out), "what": "rows", "gated": True,
-             "responsible": sentence(repo, loopback.url)}
+             "responsible": build_sentence(repo, loopback.url)}
         )  # fmt: skip
     environment = {**os.environ, "HF_TOKEN": "hf_write", "HF_HUB_DISABLE_XET": "1"}
     done = subprocess.run(

@@ -12,7 +12,7 @@ from small_dataset import small_dataset
 
 from cards.hub import card_trimming
 from cards.hub.errors import Patience
-from cards.hub.retract import found, retract
+from cards.hub.retract import find_repository, retract
 from deepicd import records, storage
 from deepicd.errors import DeepicdError
 from deepicd.storage import Origin
@@ -65,7 +65,7 @@ def test_the_card_of_a_trained_model_arrives_and_nothing_else(
     assert repo not in loopback.hub.repos
     assert set(there.head.tree) == {".gitattributes", "README.md", "card/losses.png"}
     assert all(state.private for state in loopback.states(f"models/{repo}"))
-    values, body = card_trimming.parted(there.head.tree["README.md"].content.decode())
+    values, body = card_trimming.split_front_matter(there.head.tree["README.md"].content.decode())
     assert "**No weights are in this repository**" in body
     assert "can repeat them" in body
     assert "pipeline_tag" not in values
@@ -225,7 +225,7 @@ def test_retract_finds_a_model_and_asks_where_a_dataset_has_the_same_name(
     loopback.hub.create(repo, "sam", private=False)
     assert "--kind dataset or model" in run("retract", repo).err
     monkeypatch.setenv("HF_TOKEN", "hf_write")
-    _, now = retract(found(repo, loopback.url, Patience(5, 2, 0), "dataset"), tmp_path)
+    _, now = retract(find_repository(repo, loopback.url, Patience(5, 2, 0), "dataset"), tmp_path)
     assert now.private
 
 
