@@ -144,7 +144,7 @@ class Bin:
 def build_histogram(lengths: list[int], smallest: int) -> list[Bin]:
     """Sorted lengths in bins of one round width, none of which holds one to `smallest` - 1; no bin for too few.
 
-    >>> histogram([5, 11, 12, 13, 25], 1)
+    >>> build_histogram([5, 11, 12, 13, 25], 1)
     [Bin(low=5, high=10, count=1, open=False), Bin(low=10, high=15, count=3, open=False), Bin(low=15, high=20, \
 count=0, open=False), Bin(low=20, high=25, count=0, open=False), Bin(low=25, high=30, count=1, open=False)]
     """

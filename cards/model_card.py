@@ -212,7 +212,7 @@ def _group_by_split(rows: Any) -> dict[str, int]:
 
 def _round_rows(rows: int, credentialed: bool) -> str:
     """
-    >>> _round(65228, True), _round(42, True), _round(42, False)
+    >>> _round_rows(65228, True), _round_rows(42, True), _round_rows(42, False)
     ('about 65,200', 'fewer than 100', '42')
     """
     if not credentialed:

@@ -60,7 +60,7 @@ def _locate_error(error: BaseException, name: str) -> str:
 
 def format_count(value: int | None) -> str:
     """
-    >>> count(1234), count(None)
+    >>> format_count(1234), format_count(None)
     ('1,234', 'withheld')
     """
     return WITHHELD if value is None else f"{value:,}"
@@ -68,7 +68,7 @@ def format_count(value: int | None) -> str:
 
 def format_percent(part: float) -> str:
     """
-    >>> percent(0.1234)
+    >>> format_percent(0.1234)
     '12.3 %'
     """
     return f"{100 * part:.1f} %"
@@ -76,7 +76,7 @@ def format_percent(part: float) -> str:
 
 def format_share(part: int | None, whole: int | None) -> str:
     """
-    >>> share(1000, 3000), share(1000, None), share(None, 3000)
+    >>> format_share(1000, 3000), format_share(1000, None), format_share(None, 3000)
     ('1,000 (33.3 %)', '1,000', 'withheld')
     """
     return f"{part:,} ({format_percent(part / whole)})" if part is not None and whole else format_count(part)
@@ -88,7 +88,7 @@ def format_decimal(value: float | None, places: int = 1) -> str:
 
 def join_names(names: list[str]) -> str:
     """
-    >>> listed(["a", "b", "c"])
+    >>> join_names(["a", "b", "c"])
     'a, b and c'
     """
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

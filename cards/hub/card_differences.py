@@ -37,7 +37,7 @@ def _describe_small_differences(records: Path, shown: Shown) -> Iterator[str]:
 def find_small_differences(before: Shown, now: Shown) -> list[str]:
     """The names of counts that both show and whose difference is a small cell.
 
-    >>> small_differences({"a": 100, "b": 20, "c": None}, {"a": 101, "b": 40, "c": 7})
+    >>> find_small_differences({"a": 100, "b": 20, "c": None}, {"a": 101, "b": 40, "c": 7})
     ['a']
     """
     found = []
