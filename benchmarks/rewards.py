@@ -15,10 +15,11 @@ import time
 from collections.abc import Callable, Sequence
 
 from benchmarks.measure import Comparison, Cost, compare, record
+from deepicd.paper import GRPO_BATCH, GRPO_ROLLOUTS, MIMIC_REASON
 
-STEP = 512  # 64 prompts, 8 answers each (DeepICD-R1)
-ROWS = 18_654  # the paper's test split
-WORDS = 477  # mean length of a trace
+STEP = GRPO_BATCH * GRPO_ROLLOUTS
+ROWS = MIMIC_REASON.rows["test"]
+WORDS = int(MIMIC_REASON.words_mean)
 SAMPLES = 1000
 PATTERN = re.compile(r"^\s*<think>(.+?)</think>\s*<diagnosis>(.+?)</diagnosis>\s*$", re.DOTALL)
 CODE = re.compile(r"^[A-Z][0-9][0-9AB](\.?[0-9A-Z]{1,4})?$")
@@ -38,7 +39,7 @@ def answers(rows: int, words: int = WORDS, seed: int = 1) -> tuple[list[str], li
     from deepicd.icd10cm import Code, release
 
     chance = random.Random(seed)
-    codes = chance.sample([code.value for code in release().codes()], 6_368)
+    codes = chance.sample([code.value for code in release().codes()], MIMIC_REASON.codes)
     weights = [1 / (place + 1) for place in range(len(codes))]
     truths = chance.choices(codes, weights, k=rows)
     guesses = [truth if chance.random() < 0.2 else chance.choices(codes, weights)[0] for truth in truths]

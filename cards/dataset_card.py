@@ -13,13 +13,14 @@ from typing import Any
 
 from cards import model_card
 from cards.counts import BUCKETS, collect_counts
-from cards.dataset_statistics import PAPER, Bin, Statistics, build_histogram, read_statistics, summarize_lengths
+from cards.dataset_statistics import Bin, Statistics, build_histogram, read_statistics, summarize_lengths
 from cards.front_matter import AGREEMENT, LICENCE, LICENCE_LINK, build_front_matter
 from cards.rendering import TEMPLATES, render_template
 from deepicd import records, storage
 from deepicd.cells import SMALLEST_CELL
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import CHAPTERS
+from deepicd.paper import MIMIC_REASON
 from deepicd.schema import DATASET, SPLITS
 from deepicd.small_counts import Key, PublishedCounts
 from deepicd.storage import Origin
@@ -138,7 +139,7 @@ def build_fields(facts: DatasetFacts) -> dict[str, Any]:
         "credentialed": not free,
         "shown": shown,
         "smallest": SMALLEST_CELL,
-        "paper": PAPER,
+        "paper": MIMIC_REASON,
         "splits": SPLITS,
         "chapters": CHAPTERS,
         "categories": len({code[:3] for code in facts.found.codes}),

@@ -14,19 +14,6 @@ from deepicd.storage import open_parquet
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# DeepICD-R1: the task's classes, and the dataset (Table 2).
-PAPER = {
-    "chapters": 21,
-    "categories": 1_115,
-    "samples": 93_142,
-    "codes": 6_368,
-    "words_mean": 477.3,
-    "words_min": 31,
-    "words_max": 883,
-    "train": 65_228,
-    "validation": 9_260,
-    "test": 18_654,
-}
 MAX_BINS = 40  # of a histogram
 BATCH = 4096  # rows read at once: some 20 MB of notes
 

@@ -18,6 +18,7 @@ from cards.rendering import TEMPLATES, render_template
 from deepicd import records, storage
 from deepicd.cells import is_small
 from deepicd.errors import DeepicdError
+from deepicd.paper import get_f1
 from deepicd.storage import Origin
 
 COMMANDS = {"train sft": "supervised fine-tuning", "train grpo": "reinforcement learning (GRPO)"}
@@ -40,13 +41,13 @@ PUBLIC_COUNTS = {
     "devices",
 }
 
-# DeepICD-R1, Table 3: macro F1 in percent at chapter, category and full code.
+# Macro F1 at chapter, category and full code.
 PAPER = {
-    "Qwen2.5-7B": (39.4, 3.4, 0.2),
-    "Qwen2.5-7B, SFT": (48.9, 12.1, 3.5),
-    "Qwen2.5-7B, GRPO": (43.9, 4.9, 0.4),
-    "Qwen2.5-7B, SFT + GRPO": (54.5, 14.4, 3.9),
-    "Llama-3.1-8B, SFT + GRPO": (59.5, 15.6, 4.3),
+    "Qwen2.5-7B": get_f1("Qwen2.5-7B-Instruct", "baseline"),
+    "Qwen2.5-7B, SFT": get_f1("Qwen2.5-7B-Instruct", "SFT"),
+    "Qwen2.5-7B, GRPO": get_f1("Qwen2.5-7B-Instruct", "GRPO"),
+    "Qwen2.5-7B, SFT + GRPO": get_f1("Qwen2.5-7B-Instruct", "SFT + GRPO"),
+    "Llama-3.1-8B, SFT + GRPO": get_f1("Llama-3.1-8B-Instruct", "SFT + GRPO"),
 }
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from deepicd.icd10cm import CHAPTERS, Code
 from deepicd.log import track_progress
+from deepicd.paper import DESCRIPTION_MEAN_WORDS, DESCRIPTIONS_BY_LENGTH
 from deepicd.storage import Origin
 from scrapers import parser
 from scrapers.page_store import FORBIDDEN, Cache
@@ -19,10 +20,6 @@ from scrapers.site import Site
 
 NO_ANSWER = "no answer"
 """Outcome of a code whose page could not be had; the next run asks for it again. `FORBIDDEN` is the other one."""
-
-# DeepICD-R1, 3.1: pages harvested from gesund.bund.de, by characters of the code; mean words of a text
-PAPER_BY_LENGTH = {3: 163, 4: 6_562, 5: 5_063}
-PAPER_MEAN_WORDS = 132
 
 BATCH = 200  # pages read between two writes into the cache
 
@@ -123,7 +120,10 @@ def counts(table: Iterator[Row]) -> dict[str, Any]:
 
 
 def _by_length(found: Counter[tuple[int, int]]) -> dict[str, int]:
-    return {str(length): sum(number for (of, _), number in found.items() if of == length) for length in PAPER_BY_LENGTH}
+    return {
+        str(length): sum(number for (of, _), number in found.items() if of == length)
+        for length in DESCRIPTIONS_BY_LENGTH
+    }
 
 
 def _by_chapter(found: Counter[tuple[int, int]]) -> dict[str, int]:
@@ -140,10 +140,10 @@ def summary(counted: Mapping[str, Any]) -> Iterator[str]:
         yield f"{outcome:<28}{number:>8,}"
     yield ""
     yield f"{'characters of the code':<28}{'asked':>8}{'described':>11}{'the paper':>11}"
-    for length, of_paper in PAPER_BY_LENGTH.items():
+    for length, of_paper in DESCRIPTIONS_BY_LENGTH.items():
         asked, described = counted["asked_by_length"][str(length)], counted["described_by_length"][str(length)]
         yield f"{length:<28}{asked:>8,}{described:>11,}{of_paper:>11,}"
-    yield f"{'mean words of a text':<28}{'':>8}{counted['mean_words'] or 0:>11,}{PAPER_MEAN_WORDS:>11,}"
+    yield f"{'mean words of a text':<28}{'':>8}{counted['mean_words'] or 0:>11,}{DESCRIPTION_MEAN_WORDS:>11,}"
     yield ""
     yield f"{'chapter':<28}{'asked':>8}{'described':>11}"
     for chapter, asked in counted["asked_by_chapter"].items():

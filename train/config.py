@@ -7,6 +7,7 @@ are given as they are thought of, all devices together. Recipes are read and che
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from deepicd import paper
 from deepicd.engines.recipe import Bounds
 from train.rewards import score
 from train.rewards.outcome import Variant
@@ -50,7 +51,7 @@ class SftRecipe:
     hardware: Hardware = "gpu"
     """gpu: refused where there is none; any: for models so small that a CPU will do."""
     dtype: Dtype = "bfloat16"
-    seed: int = 42
+    seed: int = paper.SEED
 
     # What is learned
     target: Literal["trace", "outcome"] = "trace"
@@ -59,16 +60,16 @@ class SftRecipe:
     too_long: Literal["drop", "refuse"] = "drop"
     """Rows over max_length are dropped and counted, or stop the run before it starts. None is ever cut."""
 
-    # Optimization (DeepICD-R1: AdamW, 1 epoch, batch 32, 2e-5, linear over 100 warm-up steps)
-    epochs: float = 1.0
+    # Optimization
+    epochs: float = paper.SFT_EPOCHS
     max_steps: int = 0  # 0: as many as the epochs take
-    effective_batch: int = 32  # rows a step, over all devices
+    effective_batch: int = paper.SFT_BATCH  # rows a step, over all devices
     per_device: int = 1  # rows a device reads at once; accumulation makes up the rest
     devices: int = 1
     sharding: Literal["none", "fsdp"] = "none"
     """fsdp: each device holds a part of weights and optimizer. DeepSpeed: by --accelerate-config."""
-    learning_rate: float = 2e-5
-    warmup_steps: int = 100
+    learning_rate: float = paper.SFT_LEARNING_RATE
+    warmup_steps: int = paper.SFT_WARMUP_STEPS
     schedule: Literal["linear", "cosine", "constant_with_warmup"] = "linear"
     weight_decay: float = 0.0
     max_grad_norm: float = 1.0
@@ -108,16 +109,16 @@ class GrpoRecipe:
     revision: str = ""
     hardware: Hardware = "gpu"
     dtype: Dtype = "bfloat16"
-    seed: int = 42
+    seed: int = paper.SEED
     backend: Literal["verl", "trl"] = "verl"
     rollout: Literal["vllm", "transformers"] = "vllm"  # what writes the answers; verl knows vllm alone
 
-    # Batches (DeepICD-R1: 64 prompts, 8 answers each; authors: mini-batch 64 prompts, micro-batch 16 answers a GPU)
-    batch: int = 64  # prompts a step
-    rollouts: int = 8  # answers to each
-    mini_batch: int = 64  # prompts an update of the weights
-    micro_batch: int = 16  # answers a GPU reads at once
-    devices: int = 4  # GPUs a node
+    # Batches
+    batch: int = paper.GRPO_BATCH  # prompts a step
+    rollouts: int = paper.GRPO_ROLLOUTS  # answers to each
+    mini_batch: int = paper.GRPO_MINI_BATCH  # prompts an update of the weights
+    micro_batch: int = paper.GRPO_MICRO_BATCH  # answers a GPU reads at once
+    devices: int = paper.GRPO_DEVICES  # GPUs a node
     nodes: int = 1
     tensor_parallel: int = 1  # GPUs that share one copy of the model while it writes
     gpu_memory: float = 0.6  # share of a GPU's memory that vLLM may take
@@ -126,20 +127,20 @@ class GrpoRecipe:
     gradient_checkpointing: bool = True
 
     # Answers: the sampling of training is that of evaluation
-    temperature: float = 0.9
+    temperature: float = paper.TEMPERATURE
     top_p: float = 1.0
-    max_prompt: int = 2048  # tokens; longer ones are left out and counted
-    max_response: int = 1024
+    max_prompt: int = paper.MAX_PROMPT_TOKENS  # tokens; longer ones are left out and counted
+    max_response: int = paper.MAX_NEW_TOKENS
 
     # Optimization
-    epochs: float = 1.0
+    epochs: float = paper.GRPO_EPOCHS
     max_steps: int = 0  # 0: as many as the epochs take
-    learning_rate: float = 1e-6  # authors
-    warmup_steps: int = 80  # authors
+    learning_rate: float = paper.GRPO_LEARNING_RATE
+    warmup_steps: int = paper.GRPO_WARMUP_STEPS
     weight_decay: float = 0.01  # verl's default
     max_grad_norm: float = 1.0
-    kl: float = 0.0  # off, as DAPO
-    entropy: float = 0.001  # authors; verl's default when they ran it
+    kl: float = paper.GRPO_KL  # off, as in DAPO
+    entropy: float = paper.GRPO_ENTROPY  # verl's default when they ran it
 
     # Rewards (train.rewards.score); a weight of 0 leaves a part out
     reward: Variant = "default"

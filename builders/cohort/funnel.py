@@ -6,8 +6,10 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-# What the paper's cohort comes to (DeepICD-R1, Table 2), and the steps before it on MIMIC-IV 3.1 with Note 2.2.
-PAPER = {"rows": 93_142, "codes": 6_368}
+from deepicd.paper import MIMIC_REASON
+
+# What the paper's cohort comes to, and the steps before it on MIMIC-IV 3.1 with Note 2.2.
+PAPER = {"rows": MIMIC_REASON.samples, "codes": MIMIC_REASON.codes}
 KNOWN = {"discharge notes": 331_793, "with an admission": 331_732, "of an ICD-10 stay": 122_288}
 
 STEPS: tuple[tuple[str, tuple[str, ...]], ...] = (

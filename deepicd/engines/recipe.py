@@ -13,7 +13,7 @@ from typing import Any, TypeVar, get_args
 import click
 import yaml
 
-from deepicd import storage
+from deepicd import paper, storage
 from deepicd.errors import DeepicdError
 
 R = TypeVar("R")
@@ -34,7 +34,7 @@ BOUNDS: Bounds = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelRecipe:
-    """Defaults are those of the authors' script (DeepICD-R1) where it has them."""
+    """Sampling is that of the authors' script (deepicd.paper)."""
 
     engine: str  # a key of deepicd.engines.ENGINES
     model: str  # name or path; for engines without a model, what writes
@@ -46,11 +46,11 @@ class ModelRecipe:
     """Tokens of prompt and completion together that the model is run with; Qwen2.5's own."""
 
     # Sampling
-    temperature: float = 0.9
+    temperature: float = paper.TEMPERATURE
     top_p: float = 1.0
     top_k: int = 0  # 0: all tokens
-    seed: int = 42
-    max_tokens: int = 1024  # per completion, the prompt not counted
+    seed: int = paper.SEED
+    max_tokens: int = paper.MAX_NEW_TOKENS  # per completion, the prompt not counted
 
     # Where and how fast. These decide no text, so they are left out of digests and of the ledger's keys.
     base_url: str = ""  # of `endpoint`: 'http://127.0.0.1:8000/v1'

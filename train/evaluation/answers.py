@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deepicd import storage
+from deepicd import paper, storage
 from deepicd.engines import base, ledger, metrics
 from deepicd.engines import recipe as recipes
 from deepicd.engines.base import Request
@@ -29,8 +29,8 @@ class AnswerRecipe(ModelRecipe):
     """Which model answers, and how it draws tokens."""
 
     engine: str = "vllm"
-    context: int = 3072
-    """Tokens of prompt and answer: 2,048 and 1,024, as in training (the authors' job files)."""
+    context: int = paper.MAX_PROMPT_TOKENS + paper.MAX_NEW_TOKENS
+    """Tokens of prompt and answer, as in training."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,12 +19,10 @@ the authors' too: one more than for the same prefix with something behind it, so
 from collections.abc import Callable, Sequence
 from typing import Literal
 
+from deepicd.paper import NO_MATCH, OUTCOME_SCALE
 from deepicd.scoring import prefix_overlap
 
 Variant = Literal["default", "paper", "authors"]
-
-SCALE = 15.0  # of the authors' job files
-NO_MATCH = -1.0
 
 
 def score_default(predicted: str | None, truth: str) -> float:
@@ -60,7 +58,7 @@ def score_authors(predicted: str | None, truth: str) -> float:
     [-1.0, 3.0, 24.0, 42.0, 60.0, 75.0]
     """
     paid = score_default(predicted, truth)
-    return SCALE * paid if paid else NO_MATCH
+    return OUTCOME_SCALE * paid if paid else NO_MATCH
 
 
 OUTCOMES: dict[Variant, Callable[[str | None, str], float]] = {

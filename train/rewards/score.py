@@ -30,11 +30,11 @@ from deepicd.engines.recipe import Bounds
 from deepicd.engines.recipe import parse_recipe as parse_fields
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
+from deepicd.paper import CODE_PATTERN, EXTRA_TRACE, MIMIC_REASON, NOTHING_GENERATED
 from deepicd.repetition import measure_repetition
 from train.rewards.outcome import OUTCOMES, Variant, score_several
 
-PAPER_PATTERN = re.compile(r"[A-Z][0-9]{2}[A-Z0-9]{0,4}")  # DeepICD-R1, format reward; used with fullmatch
-EXTRA_TRACE, NOTHING = -1.0, -5.0  # the authors' job files
+PAPER_PATTERN = re.compile(CODE_PATTERN)
 NEUTRAL = 3  # the score that an answer counts with when the judge gave none: the middle, neither gain nor loss
 
 
@@ -50,7 +50,7 @@ class RewardScheme:
     length: float = 0.0
     """Lost in full at `length_to` words, in part from `length_from` on (as DAPO's soft overlong punishment)."""
     length_from: int = 600
-    length_to: int = 883  # the longest trace of MIMIC-Reason (DeepICD-R1, Table 2)
+    length_to: int = MIMIC_REASON.words_max  # the longest trace of MIMIC-Reason
     repetition: float = 0.0
     """Lost in the measure in which the text repeats itself (deepicd.repetition)."""
     opening: str = ""
@@ -172,7 +172,7 @@ def _paper(text: str, truth: str | Sequence[str], scheme: RewardScheme) -> _Answ
 
 def _authors(text: str, truth: str | Sequence[str], scheme: RewardScheme) -> _Answer:
     if not text.strip():
-        return _Answer(False, NOTHING)
+        return _Answer(False, NOTHING_GENERATED)
     text = scheme.opening + text
     form, named = _by_the_letter(text)
     extra = max(0, text.count(THINK) - 1)
