@@ -36,10 +36,10 @@ def main() -> None:
 def answers(rows: int, words: int = WORDS, seed: int = 1) -> tuple[list[str], list[str]]:
     """Answers and their true codes: a fifth right, a few without the form."""
     from deepicd.answer_form import write_answer
-    from deepicd.icd10cm import Code, release
+    from deepicd.icd10cm import Code, load_release
 
     chance = random.Random(seed)
-    codes = chance.sample([code.value for code in release().codes()], MIMIC_REASON.codes)
+    codes = chance.sample([code.value for code in load_release().codes()], MIMIC_REASON.codes)
     weights = [1 / (place + 1) for place in range(len(codes))]
     truths = chance.choices(codes, weights, k=rows)
     guesses = [truth if chance.random() < 0.2 else chance.choices(codes, weights)[0] for truth in truths]

@@ -73,10 +73,10 @@ _BY_START = sorted(CHAPTERS, key=lambda chapter: chapter.ranges[0][0])
 _STARTS = [chapter.ranges[0][0] for chapter in _BY_START]
 
 
-def chapter_of(category: str) -> Chapter:
+def find_chapter(category: str) -> Chapter:
     """The chapter of a category. Total: one past a chapter's last category (D92, U99) belongs to that chapter.
 
-    >>> chapter_of("C7A").number, chapter_of("H59").number, chapter_of("H60").number, chapter_of("U07").number
+    >>> find_chapter("C7A").number, find_chapter("H59").number, find_chapter("H60").number, find_chapter("U07").number
     (2, 7, 8, 22)
     """
     return _BY_START[bisect_right(_STARTS, category) - 1]
@@ -126,7 +126,7 @@ class Code:
 
     @property
     def chapter(self) -> Chapter:
-        return chapter_of(self.category)
+        return find_chapter(self.category)
 
     @property
     def prefixes(self) -> tuple[str, ...]:
@@ -140,25 +140,25 @@ class Code:
     @property
     def title(self) -> str | None:
         """Its title in the release; None for a code the release does not hold."""
-        return release().titles.get(self.value)
+        return load_release().titles.get(self.value)
 
     @property
     def inclusion_terms(self) -> tuple[str, ...]:
         """Other names that the tabular list gives for it and for its parents, the nearest first."""
-        terms = release().inclusion_terms
+        terms = load_release().inclusion_terms
         return tuple(dict.fromkeys(term for prefix in self.prefixes for term in terms.get(prefix, ())))
 
     @property
     def in_release(self) -> bool:
-        return self.value in release().titles
+        return self.value in load_release().titles
 
     @property
     def is_billable(self) -> bool:
         """Whether the release has it as a leaf, the only codes a stay may be billed under."""
-        return self.value in release().billable
+        return self.value in load_release().billable
 
 
-def release() -> "Release":
+def load_release() -> "Release":
     """The FY2025 tables; see deepicd.icd10cm_release."""
     from deepicd import icd10cm_release as tables
 

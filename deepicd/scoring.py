@@ -1,6 +1,6 @@
 """How near a predicted code comes to the true one. One scorer serves evaluation, selection and rewards.
 
->>> prefix_overlap("I5021", "I5023"), prefix_overlap("J189", "I10")
+>>> measure_overlap("I5021", "I5023"), measure_overlap("J189", "I10")
 (4, 0)
 """
 
@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from deepicd.icd10cm import Code
 
 
-def prefix_overlap(predicted: str, truth: str) -> int:
+def measure_overlap(predicted: str, truth: str) -> int:
     """Characters that the two codes share from the first on, dots not counted (DeepICD-R1, equation 1: O)."""
     shared = 0
     for mine, theirs in zip(predicted.replace(".", ""), truth.replace(".", ""), strict=False):
@@ -19,10 +19,10 @@ def prefix_overlap(predicted: str, truth: str) -> int:
     return shared
 
 
-def accuracy_by_level(pairs: Iterable[tuple[Code | None, Code]]) -> dict[str, float | None]:
+def measure_accuracy(pairs: Iterable[tuple[Code | None, Code]]) -> dict[str, float | None]:
     """Share of (predicted, truth) pairs that agree on chapter, category and full code; None predicts nothing.
 
-    >>> accuracy_by_level([(Code("I5021"), Code("I5023")), (None, Code("J189"))])
+    >>> measure_accuracy([(Code("I5021"), Code("I5023")), (None, Code("J189"))])
     {'chapter': 0.5, 'category': 0.5, 'full': 0.0}
     """
     hits = {"chapter": 0, "category": 0, "full": 0}

@@ -12,7 +12,7 @@ from typing import Any
 
 from deepicd import records, storage
 from deepicd.cells import SMALLEST_CELL
-from deepicd.icd10cm import CHAPTERS, Code, chapter_of
+from deepicd.icd10cm import CHAPTERS, Code, find_chapter
 from deepicd.knowledge import icd10gm_crosswalk
 from deepicd.knowledge.icd10gm_crosswalk import LEVELS, WARNINGS, Crosswalk
 from deepicd.schema import COHORT, SPLITS
@@ -66,7 +66,7 @@ def counts(by_code: Mapping[Code, int], texts: Crosswalk) -> dict[str, Any]:
         of_chapters[code.chapter.number][level] += number
         if description:
             of_warnings[description.warning] += number
-    described = Counter(chapter_of(value[:3]).number for value in texts.texts)
+    described = Counter(find_chapter(value[:3]).number for value in texts.texts)
     return {
         "stays": _cells(of_stays, ROWS),
         "codes": {level: of_codes[level] for level in ROWS},

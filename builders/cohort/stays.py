@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from builders.cohort.leakage import Terms, terms
 from builders.cohort.table_rows import load, rows
 from builders.mimic import local_copy
-from deepicd.icd10cm import Code, release
+from deepicd.icd10cm import Code, load_release
 from deepicd.schema import EXCLUDED
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def _read_titles(db: "duckdb.DuckDBPyConnection", copy: local_copy.Copy) -> None
     """The table `titles` of the stays' ICD-10 codes: MIMIC's own (it names every code it uses) before the release's."""
     import pyarrow as pa
 
-    tables = release()
+    tables = load_release()
     written = db.execute("select distinct icd_code from stays where icd_version = 10").fetchall()
     codes = sorted({code.value for (text,) in written if (code := Code.find(text))})
     columns = {

@@ -14,7 +14,7 @@ from builders.synthetic.note_oddities import with_oddities
 from builders.synthetic.people import Batch, people
 from builders.synthetic.stay import Diagnosis, Stay
 from builders.synthetic.tables import Chunk, Packer
-from deepicd.icd10cm import chapter_of
+from deepicd.icd10cm import find_chapter
 
 STORETIME_EMPTY = 0.02
 PEOPLES_TABLES = ("hosp/patients", "hosp/admissions", "hosp/diagnoses_icd", "note/discharge")
@@ -65,7 +65,7 @@ def make_people(wanted: PeopleWanted) -> Made:
             gold += parts
             counts[f"notes_icd{stay.first.version}"] += 1
             if stay.first.version == 10:
-                chapters[chapter_of(stay.first.code[:3]).number] += 1
+                chapters[find_chapter(stay.first.code[:3]).number] += 1
         admissions = len({row[1] for row in person.admissions})
         counts["patients"] += 1
         counts["admissions"] += admissions

@@ -10,7 +10,7 @@ from builders.synthetic.diseases import KNOWLEDGE, Comorbidity, Condition, knowl
 from builders.synthetic.other_codes import side_of, site_of, unlisted
 from builders.synthetic.phrases import Phrase
 from builders.synthetic.stay import Diagnosis, Stay
-from deepicd.icd10cm import release
+from deepicd.icd10cm import load_release
 
 AGE_SHOWN = 0.3
 """Share of notes that state the age; the others have '___' there, as most de-identified notes do."""
@@ -85,7 +85,7 @@ def title_of(diagnosis: Diagnosis, titles: Mapping[Diagnosis, str]) -> str:
     if found := titles.get(diagnosis):
         return found
     if diagnosis.version == 10:
-        found = release().titles.get(diagnosis.code) or known.retired_titles.get(diagnosis.code)
+        found = load_release().titles.get(diagnosis.code) or known.retired_titles.get(diagnosis.code)
     else:
         found = known.icd9_titles.get(diagnosis.code)
     return found or f"Condition coded {diagnosis.code} in ICD-{diagnosis.version}-CM"

@@ -13,7 +13,7 @@ from builders.synthetic.diseases import Comorbidity, Condition, knowledge
 from builders.synthetic.other_codes import billable_by_chapter, sex_of
 from builders.synthetic.stay import Diagnosis
 from builders.synthetic.stays import Drawn
-from deepicd.icd10cm import release
+from deepicd.icd10cm import load_release
 
 MEDIAN = 10
 SPREAD = 0.6
@@ -59,7 +59,7 @@ class OtherDiagnoses:
             for value in values if number not in NOT_BESIDE else ():
                 if (value, 10) in known:
                     continue
-                only = sex_of(release().titles[value], number)
+                only = sex_of(load_release().titles[value], number)
                 for sex, codes in self.any_code.items():
                     if only in (None, sex):
                         codes.append(Diagnosis(value, 10))

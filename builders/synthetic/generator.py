@@ -28,7 +28,7 @@ from builders.synthetic.synthetic_proof import is_synthetic, write_mark
 from builders.synthetic.tables import COLUMNS, packed, table_file, table_path
 from deepicd import records, storage
 from deepicd.errors import DeepicdError
-from deepicd.icd10cm import release
+from deepicd.icd10cm import load_release
 from deepicd.log import track_progress
 
 COMMAND = "synthesize"
@@ -160,7 +160,7 @@ def _notes_for(hosp: Path, out: Path, seed: int, length: int, processes: int | N
 def _dictionary() -> Iterator[tuple[str, int, str]]:
     """d_icd_diagnoses: ICD-9 codes used here, then the whole release with its categories, as MIMIC's own holds both."""
     yield from ((code, 9, title) for code, title in sorted(knowledge().icd9_titles.items()))
-    titles = {**release().titles, **knowledge().retired_titles}
+    titles = {**load_release().titles, **knowledge().retired_titles}
     yield from ((code, 10, title) for code, title in sorted(titles.items()))
 
 

@@ -13,7 +13,7 @@ from functools import cache, lru_cache
 from builders.synthetic.diseases import KNOWLEDGE, Condition, Sex, knowledge, read_yaml
 from builders.synthetic.phrases import Phrase
 from builders.synthetic.stay import Diagnosis
-from deepicd.icd10cm import CHAPTERS, Code, chapter_of, release
+from deepicd.icd10cm import CHAPTERS, Code, find_chapter, load_release
 
 SHARED = 3
 """First characters that a code has in common with a relative's at least: the category."""
@@ -63,7 +63,7 @@ def chapter_number(diagnosis: Diagnosis) -> int:
     """
     code = diagnosis.code
     if diagnosis.version == 10:
-        return chapter_of(code[:3]).number
+        return find_chapter(code[:3]).number
     if not code[:3].isdigit():
         return 20 if code.startswith("E") else 21
     return max(start for start in _ICD9_STARTS if start[0] <= max(1, int(code[:3])))[1]
@@ -72,10 +72,10 @@ def chapter_number(diagnosis: Diagnosis) -> int:
 @cache
 def billable_by_chapter() -> dict[int, list[str]]:
     """The release's billable codes in tabular order, chapter by chapter."""
-    chapter_by_category = {value: chapter_of(value).number for value in release().titles if len(value) == 3}
+    chapter_by_category = {value: find_chapter(value).number for value in load_release().titles if len(value) == 3}
     found: dict[int, list[str]] = {chapter.number: [] for chapter in CHAPTERS}
-    for value in release().titles:
-        if value in release().billable:
+    for value in load_release().titles:
+        if value in load_release().billable:
             found[chapter_by_category[value[:3]]].append(value)
     return found
 
@@ -93,7 +93,7 @@ def _titles_above(diagnosis: Diagnosis) -> list[str]:
     """Of an ICD-10 code's parents, nearest first."""
     if diagnosis.version != 10:
         return []
-    return [title for parent in Code(diagnosis.code).prefixes[1:] if (title := release().titles.get(parent))]
+    return [title for parent in Code(diagnosis.code).prefixes[1:] if (title := load_release().titles.get(parent))]
 
 
 def side_of(title: str) -> str | None:
@@ -136,7 +136,7 @@ def included(diagnosis: Diagnosis) -> tuple[str, ...]:
     """Other names of a code: the inclusion terms of the release's tabular list."""
     if diagnosis.version != 10:
         return ()
-    terms = release().inclusion_terms.get(diagnosis.code, ())
+    terms = load_release().inclusion_terms.get(diagnosis.code, ())
     return tuple(term for term in terms if len(term) >= SHORTEST_TERM)
 
 

@@ -16,7 +16,7 @@ from builders.synthetic.case import title_of
 from builders.synthetic.diseases import Condition, knowledge
 from builders.synthetic.other_codes import billable_by_chapter, relative, unlisted
 from builders.synthetic.stay import Diagnosis
-from deepicd.icd10cm import release
+from deepicd.icd10cm import load_release
 
 BATCH = 2048  # stays; with their notes some 8 MB
 NOTED = 0.61
@@ -108,7 +108,7 @@ class FirstDiagnoses:
 
 
 def _after_the_fact(code: str) -> bool:
-    words = release().titles[code]
+    words = load_release().titles[code]
     return "subsequent encounter" in words or "sequela" in words
 
 

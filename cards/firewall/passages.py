@@ -16,7 +16,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from deepicd.icd10cm import CHAPTERS, release
+from deepicd.icd10cm import CHAPTERS, load_release
 
 LENGTH = 8  # words
 WORDY = 5  # of them that say something
@@ -135,7 +135,7 @@ def find_shared(wanted: Hashes, notes: Iterable[bytes]) -> Hashes:
 @cache
 def hash_titles() -> Hashes:
     """Runs of words of ICD-10-CM's own titles, which cards, notes and traces may all have."""
-    tables = release()
+    tables = load_release()
     named = [*(chapter.title for chapter in CHAPTERS), *tables.titles.values()]
     terms = [term for of_code in tables.inclusion_terms.values() for term in of_code]
     runs = WordRuns()

@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Literal
 
 from deepicd import storage
-from deepicd.icd10cm import Code, release
+from deepicd.icd10cm import Code, load_release
 from deepicd.schema import DESCRIPTIONS
 
 Level = Literal["exact", "5", "4", "3"]
@@ -155,7 +155,7 @@ class Crosswalk:
     def _siblings(self) -> dict[str, frozenset[str]]:
         """Four characters → the codes of five below them in CM."""
         below: dict[str, set[str]] = {}
-        for value in release().titles:
+        for value in load_release().titles:
             if len(value) >= 5:
                 below.setdefault(value[:4], set()).add(value[:5])
         return {parent: frozenset(children) for parent, children in below.items()}

@@ -15,7 +15,7 @@ import numpy as np
 
 from deepicd.cells import suppress_small
 from deepicd.icd10cm import CHAPTERS, Code
-from deepicd.scoring import prefix_overlap
+from deepicd.scoring import measure_overlap
 from deepicd.storage import Origin
 from train.evaluation.bootstrap import GROUPS, METRICS, MetricVector, compute_intervals, compute_p_values, draw_samples
 from train.evaluation.metrics import (
@@ -46,7 +46,7 @@ class EvaluatedNote:
 
     @property
     def overlap(self) -> int:
-        return prefix_overlap(self.predicted.value, self.truth.value) if self.predicted else 0
+        return measure_overlap(self.predicted.value, self.truth.value) if self.predicted else 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

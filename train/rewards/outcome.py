@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from deepicd.paper import NO_MATCH, OUTCOME_SCALE
-from deepicd.scoring import prefix_overlap
+from deepicd.scoring import measure_overlap
 
 Variant = Literal["default", "paper", "authors"]
 
@@ -35,7 +35,7 @@ def score_default(predicted: str | None, truth: str) -> float:
         return 0.0
     if predicted == truth:
         return float(len(truth))
-    overlap = prefix_overlap(predicted, truth)
+    overlap = measure_overlap(predicted, truth)
     return overlap / len(truth) + max(0, overlap - 2)
 
 
@@ -47,7 +47,7 @@ def score_paper(predicted: str | None, truth: str) -> float:
     """
     if not predicted or not truth:
         return 0.0
-    overlap = prefix_overlap(predicted, truth)
+    overlap = measure_overlap(predicted, truth)
     return overlap / len(truth) + abs(overlap - 2)
 
 

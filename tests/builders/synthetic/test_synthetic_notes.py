@@ -12,7 +12,7 @@ from builders.synthetic.note import Part, note_parts, written
 from builders.synthetic.note_headers import TEMPLATE
 from builders.synthetic.other_codes import chapter_number
 from builders.synthetic.stay import Diagnosis, Stay
-from deepicd.icd10cm import CHAPTERS, Code, release
+from deepicd.icd10cm import CHAPTERS, Code, load_release
 
 CONDITIONS = {condition.name: condition for condition in knowledge().conditions}
 
@@ -58,7 +58,7 @@ def sample_of_release(n: int) -> list[str]:
     """n billable codes of each chapter (as many as there are) that no knowledge file lists."""
     rng = random.Random(7)
     by_chapter: dict[int, list[str]] = {chapter.number: [] for chapter in CHAPTERS}
-    for code in release().codes():
+    for code in load_release().codes():
         if (code.value, 10) in knowledge().by_code:
             continue
         by_chapter[code.chapter.number].append(code.value)
@@ -112,7 +112,7 @@ def test_the_hospital_course_and_the_discharge_diagnosis_always_name_it():
 @pytest.mark.parametrize("code", sample_of_release(5))
 def test_any_code_of_the_release_has_a_note_that_holds_its_title_back(code):
     parts = parts_of(stay(code, seed=3))
-    title = " ".join(release().titles[code].split())
+    title = " ".join(load_release().titles[code].split())
     assert title.lower() not in text_of(parts, known=True).lower()
     assert title.lower() in text_of(parts, known=False).lower()
 

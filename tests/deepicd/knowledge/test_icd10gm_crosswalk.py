@@ -6,7 +6,7 @@ import pytest
 
 from deepicd import storage
 from deepicd.errors import DeepicdError
-from deepicd.icd10cm import Code, release
+from deepicd.icd10cm import Code, load_release
 from deepicd.knowledge.code_knowledge import Knowledge
 from deepicd.knowledge.icd10gm_crosswalk import DIVERGENCES, Crosswalk, find_divergence, read_crosswalk
 from deepicd.schema import DESCRIPTIONS
@@ -89,7 +89,7 @@ def test_titles_are_compared_by_their_fixed_forms(title, warning):
 
 
 def test_every_divergence_fits_a_code_and_none_is_hidden_by_an_earlier_one():
-    codes = [*map(Code, release().titles), Code("U50")]
+    codes = [*map(Code, load_release().titles), Code("U50")]
     assert {entry.pattern for entry in DIVERGENCES} == {
         found.pattern for code in codes if (found := find_divergence(code))
     }
@@ -97,7 +97,7 @@ def test_every_divergence_fits_a_code_and_none_is_hidden_by_an_earlier_one():
 
 
 def test_no_code_of_the_release_gets_the_text_of_another_category_or_of_more_characters():
-    titles = release().titles
+    titles = load_release().titles
     everything = crosswalk(*(value for value in titles if len(value) <= 5))
     for value in titles:
         if found := everything.description(Code(value)):

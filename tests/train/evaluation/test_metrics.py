@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 
-from deepicd.icd10cm import Code, release
+from deepicd.icd10cm import Code, load_release
 from train.evaluation.bootstrap import MetricVector, compute_intervals, compute_p_values, draw_samples, split_terciles
 from train.evaluation.metrics import (
     AVERAGINGS,
@@ -24,7 +24,7 @@ from train.evaluation.metrics import (
     select_classes,
 )
 
-CODES = [Code(code.value) for code in release().codes()]
+CODES = [Code(code.value) for code in load_release().codes()]
 METRICS = ("macro_precision", "macro_recall", "macro_f1")
 
 
