@@ -37,7 +37,7 @@ def read_pages(pages: Cache) -> None:
             for _, code in unread[start : start + BATCH]:
                 answer = pages.page(code)
                 assert answer is not None
-                readings[code] = parser.read(answer.html, code)
+                readings[code] = parser.read_page(answer.html, code)
             pages.put_readings(readings)
             advance(len(readings))
 

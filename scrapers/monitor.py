@@ -47,7 +47,7 @@ class Watch:
         for number, code in self._pages.unread(after=self._seen):
             answer = self._pages.page(code)
             assert answer is not None
-            self._readings[code] = reading = parser.read(answer.html, code)
+            self._readings[code] = reading = parser.read_page(answer.html, code)
             self._seen = number
             self._count(code, reading, answer.status)
             if reason := self._reason():
@@ -68,7 +68,7 @@ class Watch:
         strange = self._strange
         for _, code in self._pages.unread(after=self._seen):
             answer = self._pages.page(code)
-            if answer and answer.status == OK and parser.read(answer.html, code).outcome == "not an ICD page":
+            if answer and answer.status == OK and parser.read_page(answer.html, code).outcome == "not an ICD page":
                 strange.append(code)
         self._pages.forget(strange)
 

@@ -1,61 +1,67 @@
-"""What a page of gesund.bund.de says of an ICD-10-GM code: a pure function from its HTML to one of five outcomes.
+"""Read what a page of gesund.bund.de says about an ICD-10-GM code: a pure function from HTML to one of five outcomes.
 
     >>> html = '''<title>ICD-10-Code: A00.0</title><h1>ICD-Code A00.0: Cholera</h1>
     ... <article><div data-text-key="A00.0"><p>Sie haben Cholera.</p></div></article>'''
-    >>> reading = read(html, Code.parse("A00.0"))
+    >>> reading = read_page(html, Code.parse("A00.0"))
     >>> reading.outcome, reading.title, reading.text, reading.text_code
     ('described', 'Cholera', 'Sie haben Cholera.', 'A00.0')
 
-The text stands in `<div data-text-key="A00.0">`, whose key may name another code than the one asked for, and which may
-be missing or empty. A code the site does not know gets a page too, under another title and with status 200.
-Left out of the text: navigation, headings, the list of additional indicators (G, V, Z, A, …), sources and notes.
-Indicators and notes are read on their own (`marks`, `hints`).
+The text is in `<div data-text-key="A00.0">`. The key may name another code than the requested one, and the element may
+be missing or empty. The site answers an unknown code with status 200 and a page that has another title.
+Navigation, headings, the list of additional indicators (G, V, Z, A, …), sources and notes are not part of the text;
+indicators and notes are read separately (`marks`, `hints`).
 """
 
 import re
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 from unicodedata import normalize
 
+from bs4 import BeautifulSoup, Tag, UnusualUsageWarning
+from bs4.builder import LXMLTreeBuilder  # type: ignore[attr-defined]  # there where lxml is installed
+from bs4.filter import SoupStrainer
+
 from deepicd.icd10cm import Code
 
-Element = Any  # lxml's, which has no types
-
 EXTRACTOR = "3"
-"""Raise it when the same page would give another row: the pages on disk are then read again."""
+"""Version of this reader. Raise it when the same page would give another row; stored pages are then read again."""
 
 Outcome = Literal[
     "described",
     "no text",  # a page of this code, without an explanation
-    "another code",  # the explanation on it is a parent's or a child's: `text_code` says whose
+    "another code",  # the explanation belongs to a parent or a child: see `text_code`
     "unknown code",  # a page of the site, about no code
-    "not an ICD page",  # an error page, a captcha, something that is no HTML
+    "not an ICD page",  # an error page, a captcha, something that is not HTML
 ]
 
-# <title> of a code's page begins 'ICD-10-Code:', 'ICD-Code-Suche' is the search; a headline with a code will do as well
+# The <title> of a code's page begins 'ICD-10-Code:', that of the search 'ICD-Code-Suche'; a code in <h1> also counts
 KNOWN_CODE = re.compile(r"ICD-10(?:-GM)?[- ]Code\s*:", re.IGNORECASE)
 # <h1>ICD-Code A00.0: Cholera durch …</h1>, in English also <h1>A00.0: Cholera due to …</h1>
 HEADLINE = re.compile(r"(?:ICD(?:-10)?(?:-GM)?[- ]Code\s+)?[A-Z]\d\d[^\s:]*\s*:\s*(?P<title>.+)", re.IGNORECASE)
-OF_THE_SITE = re.compile(r"icd-code-su|icd-code-search", re.IGNORECASE)  # in the address of a link, on any page
+SITE_LINK = re.compile(r"icd-code-su|icd-code-search", re.IGNORECASE)  # in the address of a link, on any page
 
-HEADINGS = {"h1", "h2", "h3", "h4", "h5", "h6"}
-NO_TEXT_IN = {"nav", "header", "footer", "aside", "form", "button", "noscript", "svg"}
-NO_TEXT_IN |= HEADINGS
-PARAGRAPH_MARK, LINE_MARK = "\x1d", "\x1e"  # no HTML text holds these two control characters in earnest
+STRAINER = SoupStrainer(re.compile(r"(?!(?:html|head|meta|link|base|script|style)$)"))  # of <head>, keep the title
+TEXT_KEY = "data-text-key"
+HEADINGS = ["h1", "h2", "h3", "h4", "h5", "h6"]
+WITHOUT_TEXT = {"nav", "header", "footer", "aside", "form", "button", "noscript", "svg", *HEADINGS}
+PARAGRAPH_BREAK, LINE_BREAK = "\x1d", "\x1e"  # control characters, which `_collapse` removes from the page's own text
 # tag → what to put before its text and after it
-MARKED = {
-    **dict.fromkeys(["p", "div", "section", "ul", "ol", "dl", "table", "blockquote"], (PARAGRAPH_MARK, PARAGRAPH_MARK)),
-    **dict.fromkeys(["tr", "dt", "dd", "br"], (LINE_MARK, "")),
-    "li": (f"{LINE_MARK}- ", ""),
+BREAKS = {
+    **dict.fromkeys(
+        ["p", "div", "section", "ul", "ol", "dl", "table", "blockquote"], (PARAGRAPH_BREAK, PARAGRAPH_BREAK)
+    ),
+    **dict.fromkeys(["tr", "dt", "dd", "br"], (LINE_BREAK, "")),
+    "li": (f"{LINE_BREAK}- ", ""),
 }
-# Headings of what is on the page beside the explanation, German and English
+# Headings of what stands on the page beside the explanation, German and English
 MARKS = {"zusatzkennzeichen", "additional indicator", "additional indicators"}
 HINTS = {"hinweis", "hinweise", "note", "notes"}
 SOURCES = {"quelle", "quellen", "source", "sources"}
 LINKS = {"weitere informationen", "further information", "more information", "weitere artikel", "more articles"}
-# … and paragraphs of that sort where no heading parts them from it
-BESIDE = re.compile(
+# Paragraphs of the same kind that no heading separates from the explanation
+BOILERPLATE = re.compile(
     r"Auf ärztlichen Dokumenten wird der ICD-Code|In outpatient care, the ICD code on medical documents|"
     r"Bereitgestellt von der|Provided by the non-profit",
     re.IGNORECASE,
@@ -65,130 +71,130 @@ MARK = re.compile(r"[GVZALRB]\b")  # confirmed, suspected, state after, excluded
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What was found. `text` has its paragraphs parted by a blank line; None unless the outcome is 'described'."""
+    """What a page says. `text` separates its paragraphs by a blank line; None unless the outcome is 'described'."""
 
     outcome: Outcome
     title: str | None = None
     text: str | None = None
     text_code: str | None = None
-    """Whose text the page holds, dotted; None where it holds none."""
+    """The code that the page's text belongs to, dotted; None where there is no text."""
     marks: tuple[str, ...] = ()
     """Letters of the additional indicators that the page explains: ('G', 'V')."""
     hints: tuple[str, ...] = ()
     """The paragraphs under headings such as 'Hinweis'."""
     has_article: bool = False
-    """Whether there is the element that texts stand in: many of these without a text are a change of layout."""
+    """Whether the page has the element that holds texts; many of these without a text suggest a new layout."""
 
 
-def read(html: str, asked: Code) -> Reading:
-    """The reading of one page. Never raises: whatever the server sent, it is an outcome."""
-    tags = _tags(_parsed(html))
-    named = {tag.tag: tag for tag in reversed(tags)}  # the first of each name
-    headline = HEADLINE.match(_line(named.get("h1")))
-    if not headline and not KNOWN_CODE.match(_line(named.get("title"))):
-        of_the_site = any(tag.tag == "a" and OF_THE_SITE.search(tag.get("href", "")) for tag in tags)
-        return Reading("unknown code" if of_the_site else "not an ICD page")
-    headings = [tag for tag in tags if tag.tag in HEADINGS]
-    of_page: dict[str, Any] = {
+class _PageBuilder(LXMLTreeBuilder):  # type: ignore[misc]  # see the import
+    """bs4's lxml builder, which leaves out comments so that they do not split the text around them."""
+
+    def comment(self, text: str | bytes) -> None:
+        pass
+
+    def pi(self, target: str, data: str) -> None:
+        pass
+
+
+def read_page(html: str, code: Code) -> Reading:
+    """Return the reading of the page that was requested for a code. Never raises: any answer has an outcome."""
+    soup = _parse(html)
+    headline = HEADLINE.match(_line(soup.h1))
+    if not headline and not KNOWN_CODE.match(_line(soup.title)):
+        return Reading("unknown code" if soup.find("a", href=SITE_LINK) else "not an ICD page")
+    headings = soup.find_all(HEADINGS)
+    page: dict[str, Any] = {
         "title": headline["title"] if headline else None,
-        "marks": tuple(mark[0] for entry in _under(_named(MARKS, headings)) if (mark := MARK.match(entry))),
-        "hints": tuple(_under(_named(HINTS, headings))),
-        "has_article": "article" in named,
+        "marks": tuple(mark[0] for entry in _read_under(MARKS, headings) if (mark := MARK.match(entry))),
+        "hints": tuple(_read_under(HINTS, headings)),
+        "has_article": soup.article is not None,
     }
-    blocks = [tag for tag in tags if tag.get("data-text-key") is not None]
-    texts = {code: text for block in blocks if (code := _key(block)) and (text := _description(block))}
-    if own := texts.get(asked):
-        return Reading("described", text=own, text_code=str(asked), **of_page)
+    blocks = soup.find_all(True, {TEXT_KEY: True})
+    texts = {key: text for block in blocks if (key := _read_key(block)) and (text := _read_description(block))}
+    if own := texts.get(code):
+        return Reading("described", text=own, text_code=str(code), **page)
     if texts:
-        return Reading("another code", text_code=str(next(iter(texts))), **of_page)
-    return Reading("no text", **of_page)
+        return Reading("another code", text_code=str(next(iter(texts))), **page)
+    return Reading("no text", **page)
 
 
-def _parsed(html: str) -> Element:
-    """The root of the document; an empty one where there is nothing to parse."""
-    from lxml import etree  # type: ignore[import-untyped]
-
-    # libxml2 ends a document at its first NUL, and a tree at 256 boxes in one another unless told that it is huge
-    parser = etree.HTMLParser(encoding="utf-8", huge_tree=True, remove_comments=True, remove_pis=True)
-    root = etree.fromstring(html.replace("\0", "").encode("utf-8", "replace") or b"<html/>", parser)
-    if root is None:
-        return etree.Element("html")
-    etree.strip_elements(root, "script", "style", "template", with_tail=False)
-    return root
+def _parse(html: str) -> BeautifulSoup:
+    markup = html.replace("\0", "").encode("utf-8", "replace")  # libxml2 ends a document at its first NUL
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnusualUsageWarning)  # markup that looks like a file name, or XML
+        # without `huge_tree` libxml2 ends a tree at 256 nested elements
+        soup = BeautifulSoup(markup, builder=_PageBuilder(huge_tree=True), parse_only=STRAINER, from_encoding="utf-8")
+    for tag in soup.find_all(["script", "style", "template"]):
+        tag.decompose()
+    return soup
 
 
-def _tags(part: Element) -> list[Element]:
-    """A part and all elements in it, in reading order."""
-    return list(part.iter("*"))
-
-
-def _line(tag: Element | None) -> str:
-    """A tag's text on one line; '' for no tag."""
+def _line(tag: Tag | None) -> str:
+    """Return the text of a tag on one line; '' for no tag."""
     if tag is None:
         return ""
-    text = " ".join(tag.itertext())
+    text = tag.get_text(" ")
     return " ".join((text if text.isascii() else normalize("NFC", text.replace("\xad", ""))).split())
 
 
-def _key(block: Element) -> Code | None:
-    return Code.find(block.get("data-text-key").strip().rstrip("!*+†-."))
+def _read_key(block: Tag) -> Code | None:
+    return Code.find(str(block[TEXT_KEY]).strip().rstrip("!*+†-."))
 
 
-def _description(block: Element) -> str:
-    """The explanation in a block, as paragraphs; '' where nothing but headings, lists of marks and sources is left."""
-    beside = _named(MARKS | HINTS | SOURCES | LINKS, [tag for tag in _tags(block) if tag.tag in HEADINGS])
-    left_out = {part for heading in beside for part in _section(heading, block)}
-    text = "".join(_marked(block, left_out)).replace("\xad", "")
-    paragraphs = filter(None, map(_paragraph, text.split(PARAGRAPH_MARK)))
-    # an umlaut may be sent as a letter and a mark to be put over it
-    return normalize("NFC", "\n\n".join(paragraph for paragraph in paragraphs if not BESIDE.match(paragraph)))
+def _read_description(block: Tag) -> str:
+    """Return the paragraphs of the explanation in a block; '' if it holds only headings, indicators and sources."""
+    headings = _find_named(MARKS | HINTS | SOURCES | LINKS, block.find_all(HEADINGS))
+    left_out = {id(part) for heading in headings for part in _list_section(heading, block)}
+    text = "".join(_read_text(block, left_out)).replace("\xad", "")
+    paragraphs = filter(None, map(_join_lines, text.split(PARAGRAPH_BREAK)))
+    # NFC: an umlaut may be sent as a letter and a combining mark
+    return normalize("NFC", "\n\n".join(paragraph for paragraph in paragraphs if not BOILERPLATE.match(paragraph)))
 
 
-def _marked(block: Element, left_out: set[Element]) -> Iterator[str]:
-    """The text of a block with a mark where a paragraph or a line begins. No recursion: boxes may nest without end."""
-    ahead: list[Any] = [block]  # elements, and texts between them
-    while ahead:
-        part = ahead.pop()
-        if isinstance(part, str):
+def _read_text(block: Tag, left_out: set[int]) -> Iterator[str]:
+    """Yield the text of a block with breaks where paragraphs and lines begin. Not recursive: nesting has no limit."""
+    stack: list[Any] = [block]  # tags, the strings between them, and breaks
+    while stack:
+        part = stack.pop()
+        if not isinstance(part, Tag):
             yield part
-        elif part.tag not in NO_TEXT_IN and part not in left_out:
-            before, after = MARKED.get(part.tag, ("", ""))
-            yield before + _spaced(part.text)
-            ahead.append(after)
-            for child in reversed(part):
-                ahead += [_spaced(child.tail), child]
+        elif part.name not in WITHOUT_TEXT and id(part) not in left_out:
+            before, after = BREAKS.get(part.name, ("", ""))
+            yield before
+            stack.append(after)
+            stack += [child if isinstance(child, Tag) else _collapse(str(child)) for child in reversed(part.contents)]
 
 
-def _spaced(text: str | None) -> str:
-    """A text of the source, whose line breaks mean nothing."""
-    return re.sub(r"\s+", " ", text or "")
+def _collapse(text: str) -> str:
+    """Replace white space, which has no meaning in HTML, by single spaces."""
+    return re.sub(r"\s+", " ", text)
 
 
-def _paragraph(part: str) -> str:
-    """Its lines, white space closed up; empty lines and bullets without text are dropped."""
-    lines = (" ".join(line.split()) for line in part.split(LINE_MARK))
+def _join_lines(paragraph: str) -> str:
+    """Return the lines of a paragraph without superfluous spaces, empty lines and bullets without text."""
+    lines = (" ".join(line.split()) for line in paragraph.split(LINE_BREAK))
     return "\n".join(line for line in lines if line not in ("", "-"))
 
 
-def _named(names: set[str], headings: list[Element]) -> list[Element]:
+def _find_named(names: set[str], headings: list[Tag]) -> list[Tag]:
     return [heading for heading in headings if _line(heading).rstrip(":").casefold() in names]
 
 
-def _under(headings: list[Element]) -> Iterator[str]:
-    """What stands under headings, a line a paragraph or an entry of a list."""
-    for heading in headings:
-        _, *parts = _section(heading)
+def _read_under(names: set[str], headings: list[Tag]) -> Iterator[str]:
+    """Yield what stands under headings of these names, one line per paragraph or list item."""
+    for heading in _find_named(names, headings):
+        _, *parts = _list_section(heading)
         for part in parts:
-            yield from filter(None, map(_line, part.findall(".//li") or [part]))
+            yield from filter(None, map(_line, part.find_all("li") or [part]))
 
 
-def _section(heading: Element, block: Element | None = None) -> Iterator[Element]:
-    """The heading and what follows up to the next heading; a box that holds nothing but the heading counts as it."""
+def _list_section(heading: Tag, block: Tag | None = None) -> Iterator[Tag]:
+    """Yield a heading and what follows it up to the next one; a box that holds only the heading stands for it."""
     start = heading
-    while (box := start.getparent()) is not None and box is not block and _line(box) == _line(heading):
+    while (box := start.parent) is not None and box is not block and _line(box) == _line(heading):
         start = box
     yield start
-    for sibling in start.itersiblings():
-        if any(tag.tag in HEADINGS for tag in _tags(sibling)):
+    for sibling in start.find_next_siblings():
+        if sibling.name in HEADINGS or sibling.find(HEADINGS):
             return
         yield sibling

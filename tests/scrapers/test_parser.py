@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepicd.icd10cm import Code
-from scrapers.parser import Reading, read
+from scrapers.parser import Reading, read_page
 from scrapers.sample import site, texts
 
 PAGES = sorted(Path(__file__).with_name("pages").glob("*.html"))
@@ -20,7 +20,7 @@ KEYED = '<title>ICD-10-Code: I10</title><div data-text-key="I10">{}</div>'
 def test_a_saved_page_reads_as_written_beside_it(saved: Path):
     expected = json.loads(saved.with_suffix(".json").read_text(encoding="utf-8"))
     asked = Code.parse(expected.pop("asked"))
-    reading = asdict(read(saved.read_text(encoding="utf-8"), asked))
+    reading = asdict(read_page(saved.read_text(encoding="utf-8"), asked))
     assert json.loads(json.dumps(reading)) == expected  # lists for tuples
 
 
@@ -35,7 +35,7 @@ def test_the_sample_sites_text_comes_back_whole(code, language):
     asked = Code.parse(code)
     owner = site.text_of(asked)
     assert owner == asked, "choose a code that has a text of its own"
-    reading = read(site.code_page(asked, language), asked)
+    reading = read_page(site.code_page(asked, language), asked)
     text = "\n\n".join(texts.paragraphs(asked, language))
     hints = (site.HINT[language],)
     assert reading == Reading(
@@ -45,20 +45,20 @@ def test_the_sample_sites_text_comes_back_whole(code, language):
 
 @pytest.mark.parametrize("html", ["", "{}", "\0", "<", "%PDF-1.7", "<title></title>"])
 def test_what_is_no_page_is_an_outcome(html):
-    assert read(html, Code("I10")) == Reading("not an ICD page")
+    assert read_page(html, Code("I10")) == Reading("not an ICD page")
 
 
 @given(st.text())
 def test_a_text_is_there_exactly_when_the_page_is_described(inner):
-    reading = read(KEYED.format(inner), Code("I10"))
+    reading = read_page(KEYED.format(inner), Code("I10"))
     assert (reading.text is not None) == (reading.outcome == "described")
     assert reading.text != ""
 
 
 def test_an_umlaut_sent_as_a_letter_and_a_mark_reads_as_one_character():
-    assert read(KEYED.format("<p>U\u0308bel</p>"), Code("I10")).text == "\u00dcbel"
+    assert read_page(KEYED.format("<p>U\u0308bel</p>"), Code("I10")).text == "\u00dcbel"
 
 
 def test_a_page_of_two_thousand_nested_boxes_is_read():
     html = KEYED.format("<div>" * 2_000 + "deep" + "</div>" * 2_000)
-    assert read(html, Code("I10")).text == "deep"
+    assert read_page(html, Code("I10")).text == "deep"
