@@ -123,10 +123,10 @@ def bench_rewards(cohort: Path | None, file: Path | None) -> None:
     deepicd train bench-rewards out/cohort
     """
     from deepicd import storage
-    from train.rewards import bench, bench_report
+    from train.rewards import bench
 
-    found = bench.benchmark_rewards(*bench_report.load_codes(cohort))
-    bench_report.print_tables(found)
+    found = bench.benchmark_rewards(*bench.load_codes(cohort))
+    bench.print_tables(found)
     if file is not None:
         storage.write_json(file, found)
         click.echo(f"→ {file}", err=True)

@@ -18,7 +18,7 @@ from train.grpo.step_log import StepLog
 from train.nonfinite_gradients import NonfiniteGradientGuard
 from train.rewards import trl
 from train.rewards.judge import open_judge
-from train.rewards.trl import Function, extract_texts
+from train.rewards.trl import RewardFunction, extract_texts
 from train.run_folder import TrainingFolder, find_last_checkpoint
 from train.trainer_progress import TrainingProgress
 
@@ -66,7 +66,7 @@ class Watched:
     """Reward functions as TRL calls them, one after the other on all answers of a generation; the last reports."""
 
     def __init__(
-        self, recipe: GrpoRecipe, functions: Sequence[Function], end: int, log: StepLog, told: TrainingProgress
+        self, recipe: GrpoRecipe, functions: Sequence[RewardFunction], end: int, log: StepLog, told: TrainingProgress
     ) -> None:
         self._recipe, self._end, self._log, self._told = recipe, end, log, told
         self._guard = GuardRails(recipe)
@@ -74,7 +74,7 @@ class Watched:
         self._names = [function.__name__ for function in functions]
         self.functions = [self._watch(function) for function in functions]
 
-    def _watch(self, function: Function) -> Function:
+    def _watch(self, function: RewardFunction) -> RewardFunction:
         def paid(*, completions: Sequence[Any], completion_ids: Sequence[Sequence[int]], trainer_state: Any,
                  **columns: Any) -> list[float | None]:  # fmt: skip
             self._paid[function.__name__] = given = function(completions=completions, **columns)

@@ -1,7 +1,7 @@
 """GRPO with verl: the stock `verl.trainer.main_ppo` in a process of its own, looked at step by step from here.
 
 verl's FileLogger says when a step has ended, our reward function leaves a line for each answer
-(train.rewards.verl_log);
+(train.rewards.verl);
 together they make a step's report. (verl writes its line after the step's checkpoint, so a stop between the two costs
 that report.) Where the guard rails find a run hopeless, verl is stopped. What verl prints goes to
 OUT/.verl/log.txt; of credentialed runs an error names that file and nothing of its content.
@@ -26,7 +26,7 @@ from train.grpo.monitor import AnswerStatistics, GuardRails, StepReport, summari
 from train.grpo.run import GrpoSetup
 from train.grpo.step_log import StepLog
 from train.grpo.verl_config import build_environment, build_overrides, compose_config, format_overrides
-from train.rewards.verl_log import PROMPT
+from train.rewards.verl import PROMPT
 from train.run_folder import TrainingFolder
 
 EVERY = 0.5  # seconds between two looks

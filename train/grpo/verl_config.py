@@ -22,7 +22,7 @@ from train.grpo.run import GrpoSetup
 from train.launch import SILENT
 
 Overrides = dict[str, Any]
-REWARD = "pkg://train.rewards.verl_log"
+REWARD = "pkg://train.rewards.verl"
 _DASHBOARD = "+ray_kwargs.ray_init.include_dashboard"
 
 

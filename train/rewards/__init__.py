@@ -1,1 +1,1 @@
-"""Rewards for GRPO: what an answer earns, as TRL and verl call them, and the bench that tries them."""
+"""Rewards for GRPO: what an answer earns, as TRL and verl call it, and a benchmark of the reward variants."""

@@ -1,22 +1,26 @@
-"""The reward bench: what each variant pays, before a GPU is spent on it.
+"""`deepicd train bench-rewards`: what each reward variant pays, before a GPU is spent on it.
 
-    found = bench(truths, train)       # true codes of a cohort, and of its training rows; both may be empty
-    print(shown(found))
+    results = benchmark_rewards(truths, train)   # true codes of a cohort's test and training rows; both may be empty
+    print_tables(results)
 
-Three questions. What do good, broken and hostile answers earn (train.rewards.bench_cases)? What would a policy earn
-that does
-not read the note: always the commonest code, always A00, always the longest code, the same with every code of its
-kind spelled out? And do the properties hold that training relies on: the true answer earns most, a longer correct
-prefix never pays less, nothing raises, and a megabyte costs what a megabyte of plain text costs?
+It answers three questions. What do good, broken and hostile answers earn (train.rewards.bench_cases)? What would a
+policy earn that never reads the note: always the most common code, always A00, always the longest code? And do the
+properties hold that training relies on: the true answer earns most, a longer correct prefix never pays less, nothing
+raises, and a hostile megabyte costs as much as a megabyte of plain text?
 """
 
 import time
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TypedDict
 
+from deepicd import storage
 from deepicd.answer_form import write_answer
+from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
+from deepicd.schema import COHORT
+from train.evaluation.questions import load_evaluation_split
 from train.rewards import score
 from train.rewards.bench_cases import TRACE, AnswerCase, build_cases
 from train.rewards.outcome import OUTCOMES, Variant
@@ -24,130 +28,192 @@ from train.rewards.score import RewardScheme
 
 VARIANTS: tuple[Variant, ...] = ("default", "paper", "authors")
 TRUTH, OTHER = Code("I5021"), Code("J189")
-LINEAR = 3.0  # times that twice the text may take; twice would be exact, four times quadratic
+MAX_SLOWDOWN = 3.0  # for twice the text: exactly linear would be 2, quadratic 4
 ROUNDS = 5
-BOUND = 10.0  # what an answer may lose; GRPO divides by the spread of a group, which one outlier would make its own
+MAX_LOSS = 10.0  # GRPO divides by the spread of a group, which one outlier would otherwise dominate
 TAILS = ("", "0", "9", "ZZ", "XXXX")
 
+# property → what it means, for the table
+PROPERTIES = {
+    "gold_earns_most": "only the true code earns most",
+    "longer_prefix_never_less": "a longer correct prefix never pays less",
+    "no_overlap_earns_least_of_well_formed": "no correct character earns least of all codes",
+    "letters_in_third_place_earn_the_form": "C7A, M1A, Z3A … earn the form",
+    "bounded": f"no answer loses more than {MAX_LOSS:.0f}",
+    "linear": "twice a hostile megabyte takes twice as long",
+}
 
-def benchmark_rewards(truths: Sequence[Code] = (), train: Sequence[Code] = ()) -> dict[str, Any]:
-    """What was paid, case by case and policy by policy, and which properties hold."""
+Schemes = Mapping[Variant, RewardScheme]
+
+
+class Results(TypedDict):
+    """What the benchmark measured, as `--json` writes it."""
+
+    cases: list[dict[str, object]]
+    """case, characters, and per variant {form, outcome, total}."""
+    policies: list[dict[str, str | float]]
+    """policy, and per variant its mean reward."""
+    rows: int
+    properties: dict[Variant, dict[str, bool]]
+
+
+def benchmark_rewards(truths: Sequence[Code] = (), train: Sequence[Code] = ()) -> Results:
+    """Return what each variant pays, by case and by policy, and which properties hold."""
     schemes = {variant: score.parse_scheme(variant) for variant in VARIANTS}
-    every = list(build_cases(TRUTH, OTHER))
+    cases = list(build_cases(TRUTH, OTHER))
     return {
         "cases": [
-            {"case": case.name, "characters": len(case.text), **{name: _paid(case, of) for name, of in schemes.items()}}
-            for case in every
+            {"case": case.name, "characters": len(case.text)}
+            | {variant: _score_case(case, scheme) for variant, scheme in schemes.items()}
+            for case in cases
         ],
-        "policies": _policies(truths, train, schemes) if truths else [],
+        "policies": _score_policies(truths, train, schemes) if truths else [],
         "rows": len(truths),
-        "properties": {name: _properties(every, of) for name, of in schemes.items()},
+        "properties": {variant: _check_properties(cases, scheme) for variant, scheme in schemes.items()},
     }
 
 
-def _paid(case: AnswerCase, scheme: RewardScheme) -> dict[str, float]:
+def load_codes(folder: Path | None) -> tuple[list[Code], list[Code]]:
+    """Return the true codes of the test and training rows of a cohort or dataset folder. Raises DeepicdError."""
+    if folder is None:
+        return [], []
+    if (folder / "test.parquet").is_file():
+        test, train = (_read_codes(folder / f"{split}.parquet") for split in ("test", "train"))
+    elif (folder / "grpo").is_dir():
+        split = load_evaluation_split(str(folder), "test")
+        test, train = [question.code for question in split.questions], split.train
+    else:
+        raise DeepicdError(
+            f"{folder} is neither a cohort nor a dataset.",
+            "Point at the output of `deepicd build` or `deepicd assemble`, or name none for the cases alone.",
+        )
+    if not test:
+        raise DeepicdError(f"{folder} has no test rows.", "Use a larger cohort.")
+    return test, train
+
+
+def _read_codes(path: Path) -> list[Code]:
+    return [Code(value) for value in storage.read_table(path, COHORT, ["icd_code"])["icd_code"].to_pylist()]
+
+
+def print_tables(results: Results) -> None:
+    """Print the benchmark on stdout."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    cases = Table("answer", *VARIANTS, title=f"What an answer earns (true code {TRUTH})", title_justify="left")
+    for case in results["cases"]:
+        totals: list[Mapping[str, float]] = [case[variant] for variant in VARIANTS]  # type: ignore[misc]
+        cases.add_row(str(case["case"]), *(f"{total['total']:.2f}" for total in totals))
+    console.print(cases)
+    if results["policies"]:
+        title = f"What a policy earns per note, over {results['rows']:,} notes"
+        policies = Table("policy", *VARIANTS, title=title, title_justify="left")
+        for policy in results["policies"]:
+            policies.add_row(str(policy["policy"]), *(f"{policy[variant]:.2f}" for variant in VARIANTS))
+        console.print(policies)
+    properties = Table("property", *VARIANTS, title="What training relies on", title_justify="left")
+    for name, description in PROPERTIES.items():
+        holds = (results["properties"][variant][name] for variant in VARIANTS)
+        properties.add_row(description, *("yes" if each else "NO" for each in holds))
+    console.print(properties)
+
+
+def _score_case(case: AnswerCase, scheme: RewardScheme) -> dict[str, float]:
     (reward,) = score.score([case.text], [case.truth], scheme)
     return {"form": reward.form, "outcome": round(reward.outcome, 6), "total": round(reward.total, 6)}
 
 
-def _policies(
-    truths: Sequence[Code], train: Sequence[Code], schemes: dict[Variant, RewardScheme]
-) -> list[dict[str, Any]]:
-    """Mean reward of policies over a cohort; the first two know the truth, the others never read the note."""
-    often = Counter(train or truths)
-    commonest = min(often, key=lambda code: (-often[code], code))
-    longest = min(often, key=lambda code: (-len(code.value), -often[code], code))
-    letters = Counter(code.value[0] for code in often.elements())
-    spam = "".join(write_answer(TRACE, code) for code, _ in often.most_common(20))
-    shared = _answers_to(truths)
+def _score_policies(truths: Sequence[Code], train: Sequence[Code], schemes: Schemes) -> list[dict[str, str | float]]:
+    """Return the mean reward per policy over a cohort; only the first two know the truth, none reads the note."""
+    frequencies = Counter(train or truths)
+    most_common = min(frequencies, key=lambda code: (-frequencies[code], code))
+    longest = min(frequencies, key=lambda code: (-len(code.value), -frequencies[code], code))
+    letter = Counter(code.value[0] for code in frequencies.elements()).most_common(1)[0][0]
+    counts = sorted(Counter(truths).items())  # what a fixed answer earns depends on the true code alone
     fixed = {
-        f"always the commonest code ({commonest})": write_answer(TRACE, commonest),
+        f"always the commonest code ({most_common})": write_answer(TRACE, most_common),
         "always A00": write_answer(TRACE, Code("A00")),
         f"always the longest code ({longest})": write_answer(TRACE, longest),
-        f"always the commonest letter, {letters.most_common(1)[0][0]}99": write_answer(
-            TRACE, Code(f"{letters.most_common(1)[0][0]}99")
+        f"always the commonest letter, {letter}99": write_answer(TRACE, Code(f"{letter}99")),
+        "the 20 commonest codes, an answer each": "".join(
+            write_answer(TRACE, code) for code, _ in frequencies.most_common(20)
         ),
-        "the 20 commonest codes, an answer each": spam,
         "nothing": "",
     }
-    table = []
-    for name, texts in [
-        ("the true code", [write_answer(TRACE, code) for code, _ in shared]),
-        ("the true category", [write_answer(TRACE, Code(code.category)) for code, _ in shared]),
-        *((name, [text] * len(shared)) for name, text in fixed.items()),
-    ]:
-        row: dict[str, Any] = {"policy": name}
+    policies: dict[str, list[str]] = {
+        "the true code": [write_answer(TRACE, code) for code, _ in counts],
+        "the true category": [write_answer(TRACE, Code(code.category)) for code, _ in counts],
+        **{name: [text] * len(counts) for name, text in fixed.items()},
+    }
+    rows = []
+    for name, texts in policies.items():
+        row: dict[str, str | float] = {"policy": name}
         for variant, scheme in schemes.items():
-            paid = score.score(texts, [code.value for code, _ in shared], scheme)
-            total = sum(reward.total * number for reward, (_, number) in zip(paid, shared, strict=True))
+            rewards = score.score(texts, [code.value for code, _ in counts], scheme)
+            total = sum(reward.total * number for reward, (_, number) in zip(rewards, counts, strict=True))
             row[variant] = round(total / len(truths), 6)
-        table.append(row)
-    return table
+        rows.append(row)
+    return rows
 
 
-def _answers_to(truths: Sequence[Code]) -> list[tuple[Code, int]]:
-    """Each true code with how often it is one: what a fixed answer earns depends on nothing else."""
-    return sorted(Counter(truths).items())
-
-
-def _properties(every: Sequence[AnswerCase], scheme: RewardScheme) -> dict[str, Any]:
-    paid = [(case, score.score([case.text], [case.truth], scheme)[0].total) for case in every]
-    best = {case.truth: total for case, total in paid if case.gold}
-    top = max(total for case, total in paid if case.truth == TRUTH.value)
+def _check_properties(cases: Sequence[AnswerCase], scheme: RewardScheme) -> dict[str, bool]:
+    rewards = [(case, score.score([case.text], [case.truth], scheme)[0]) for case in cases]
+    gold = next(reward.total for case, reward in rewards if case.is_gold and case.truth == TRUTH.value)
+    best = max(reward.total for case, reward in rewards if case.truth == TRUTH.value)
     return {
-        "gold_earns_most": best[TRUTH.value] == top and _alone_on_top(scheme, best[TRUTH.value]),
-        "longer_prefix_never_less": _monotone(scheme),
-        "letters_in_third_place_earn_the_form": all(
-            score.score([case.text], [case.truth], scheme)[0].form > 0 for case, _ in paid if case.gold
-        ),
-        "no_overlap_earns_least_of_well_formed": _least(scheme),
-        "bounded": min(total for _, total in paid) >= -BOUND,
-        "linear": _linear(every, scheme),
+        "gold_earns_most": gold == best and _beats_every_other_code(scheme, gold),
+        "longer_prefix_never_less": _is_monotone(scheme),
+        "letters_in_third_place_earn_the_form": all(reward.form > 0 for case, reward in rewards if case.is_gold),
+        "no_overlap_earns_least_of_well_formed": _pays_least_for_no_overlap(scheme),
+        "bounded": min(reward.total for _, reward in rewards) >= -MAX_LOSS,
+        "linear": _is_linear(cases, scheme),
     }
 
 
-def _alone_on_top(scheme: RewardScheme, gold: float) -> bool:
-    """Whether every code that is not the true one, shorter, longer or other, earns less."""
+def _beats_every_other_code(scheme: RewardScheme, gold: float) -> bool:
+    """Return whether every other code, whether shorter, longer or different, earns less than the true one."""
     guesses = {TRUTH.value[:end] + tail for end in range(1, len(TRUTH.value) + 1) for tail in TAILS}
     others = [write_answer(TRACE, code) for guess in sorted(guesses) if (code := Code.find(guess)) and code != TRUTH]
-    return all(one.total < gold for one in score.score(others, [TRUTH.value] * len(others), scheme))
+    return all(reward.total < gold for reward in score.score(others, [TRUTH.value] * len(others), scheme))
 
 
-def _monotone(scheme: RewardScheme) -> bool:
-    """Whether one more correct character never pays less, whatever stands behind it."""
+def _is_monotone(scheme: RewardScheme) -> bool:
+    """Return whether one more correct character never pays less, whatever follows it."""
     outcome = OUTCOMES[scheme.variant]
     for truth in ("I10", "J189", "I5021", "M1A9XX", "S72001A"):
-        worst, best_before = 0.0, float("-inf")
+        best_before = float("-inf")
         for overlap in range(len(truth) + 1):
-            paid = [outcome(truth[:overlap] + tail, truth) for tail in ("", "~", "~~~~")]
-            worst = min(paid)
-            if worst < best_before:
+            rewards = [outcome(truth[:overlap] + tail, truth) for tail in ("", "~", "~~~~")]
+            if min(rewards) < best_before:
                 return False
-            best_before = max(paid)
+            best_before = max(rewards)
     return True
 
 
-def _least(scheme: RewardScheme) -> bool:
+def _pays_least_for_no_overlap(scheme: RewardScheme) -> bool:
     outcome = OUTCOMES[scheme.variant]
     return all(outcome("~", TRUTH.value) < outcome(TRUTH.value[:overlap], TRUTH.value) for overlap in range(1, 6))
 
 
-def _linear(every: Sequence[AnswerCase], scheme: RewardScheme) -> bool:
-    """Whether twice a hostile megabyte takes at most thrice the time."""
-    long = [case for case in every if len(case.text) >= 2**19]
-    return all(any(_twice_as_long(case, scheme) for _ in range(ROUNDS)) for case in long)  # a busy machine spoils some
+def _is_linear(cases: Sequence[AnswerCase], scheme: RewardScheme) -> bool:
+    """Return whether twice a hostile megabyte takes at most three times as long."""
+    hostile = [case for case in cases if len(case.text) >= 2**19]
+    # any of several rounds: a busy machine spoils some
+    return all(any(_scales_linearly(case, scheme) for _ in range(ROUNDS)) for case in hostile)
 
 
-def _twice_as_long(case: AnswerCase, scheme: RewardScheme) -> bool:
-    once, twice = _seconds(case.text, case.truth, scheme), _seconds(case.text * 2, case.truth, scheme)
-    return twice <= LINEAR * once + 0.005
+def _scales_linearly(case: AnswerCase, scheme: RewardScheme) -> bool:
+    once, twice = _time(case.text, case.truth, scheme), _time(case.text * 2, case.truth, scheme)
+    return twice <= MAX_SLOWDOWN * once + 0.005
 
 
-def _seconds(text: str, truth: str, scheme: RewardScheme) -> float:
-    """The shortest of some rounds: what the text costs when nobody else is at work."""
-    taken = []
+def _time(text: str, truth: str, scheme: RewardScheme) -> float:
+    """Return the CPU seconds of the fastest of some rounds, the one that other processes disturbed least."""
+    seconds = []
     for _ in range(ROUNDS):
-        clock = time.process_time()
+        start = time.process_time()
         score.score([text], [truth], scheme)
-        taken.append(time.process_time() - clock)
-    return min(taken)
+        seconds.append(time.process_time() - start)
+    return min(seconds)

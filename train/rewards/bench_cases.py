@@ -1,6 +1,6 @@
-"""Answers to try rewards on: good, half right, broken and hostile. Each is a way in which training could go wrong.
+"""Answers to test rewards on: good, partly right, broken and hostile. Each is a way in which training could go wrong.
 
-for case in cases(Code("I5021"), Code("J189")): case.name, case.text, case.hostile
+for case in build_cases(Code("I5021"), Code("J189")): case.name, case.text, case.truth
 """
 
 from collections.abc import Iterator
@@ -19,28 +19,28 @@ LOOK_ALIKES = {"I": "І", "5": "５", "0": "О"}  # Cyrillic I and O, a full-wid
 
 @dataclass(frozen=True, slots=True)
 class AnswerCase:
-    """An answer and what is tried with it."""
+    """An answer, and the true code that it is scored against."""
 
     name: str
     text: str
     truth: str
-    gold: bool = False
+    is_gold: bool = False
     """Whether it is the answer that should earn most."""
 
 
 def build_cases(truth: Code, other: Code) -> Iterator[AnswerCase]:
-    """All cases for a true code of five characters or more, and a code of another chapter."""
+    """Yield all cases for a true code of five or more characters and a code of another chapter."""
     code = truth.value
-    for name, text in _plain(code, other.value) + _broken(code) + _hostile(code):
-        yield AnswerCase(name, text, code, gold=name == "gold")
+    for name, text in _well_formed(code, other.value) + _malformed(code) + _hostile(code):
+        yield AnswerCase(name, text, code, is_gold=name == "gold")
     for letter in ("C7A8", "M1A9XX0", "Z3A08"):
         yield AnswerCase(
-            f"gold, third character a letter ({letter[:3]})", write_answer(TRACE, Code(letter)), letter, gold=True
+            f"gold, third character a letter ({letter[:3]})", write_answer(TRACE, Code(letter)), letter, is_gold=True
         )
 
 
-def _plain(code: str, other: str) -> list[tuple[str, str]]:
-    """In form, with codes nearer and farther."""
+def _well_formed(code: str, other: str) -> list[tuple[str, str]]:
+    """Return well-formed answers with codes closer to and farther from the truth."""
     last = "9" if code[-1] != "9" else "8"
     return [
         ("gold", write_answer(TRACE, Code(code))),
@@ -58,9 +58,9 @@ def _plain(code: str, other: str) -> list[tuple[str, str]]:
     ]
 
 
-def _broken(code: str) -> list[tuple[str, str]]:
-    """Not in form."""
-    alike = "".join(LOOK_ALIKES.get(character, character) for character in code)
+def _malformed(code: str) -> list[tuple[str, str]]:
+    """Return answers that are not well-formed."""
+    look_alike = "".join(LOOK_ALIKES.get(character, character) for character in code)
     return [
         ("empty", ""),
         ("white space", " \n\t "),
@@ -80,13 +80,13 @@ def _broken(code: str) -> list[tuple[str, str]]:
         ("code spam, a block each", _answer(code) + "".join(_answer(f"{letter}10") for letter in "ABCDEFGH")),
         ("the diagnosis in words", _answer("acute heart failure")),
         ("tags in capitals", _answer(code).upper()),
-        ("look-alikes of the code's characters", _answer(alike)),
+        ("look-alikes of the code's characters", _answer(look_alike)),
         ("a null and half a character", _answer(f"{code}\0\ud800")),
     ]
 
 
 def _hostile(code: str) -> list[tuple[str, str]]:
-    """A megabyte of what a careless pattern would take hours for."""
+    """Return megabytes on which a careless pattern would spend hours."""
     return [
         ("1 MB of <", "<" * MEGABYTE),
         ("1 MB of <think>", THINK * (MEGABYTE // len(THINK))),

@@ -1,6 +1,6 @@
-"""How near an answer's code comes to the true one, as three parties pay it. Pure functions of two codes.
+"""The outcome reward: how close a predicted code is to the true one. Pure functions of two codes, in three variants.
 
-DeepICD-R1, equation 1: r = O/|g| + |O − 2|, with O the length of the common prefix of prediction p and truth g.
+DeepICD-R1, equation 1: r = O/|g| + |O − 2|, where O is the length of the common prefix of prediction p and truth g.
 
 | | default | paper | authors |
 |---|---|---|---|
@@ -10,10 +10,10 @@ DeepICD-R1, equation 1: r = O/|g| + |O − 2|, with O the length of the common p
 | O = 0 | 0 | 2 | −1 |
 | no code | 0 | 0 | −1 |
 
-The letter of the equation pays a code without any overlap more than one with two correct characters (paper, erratum 1);
-the bonus has to begin with the third, as its words say and its authors' code does. What is paid for the exact code is
-the authors' too: one more than for the same prefix with something behind it, so that a longer code than the true one
-(I10 answered as I10ABCD) never earns as much as the true one.
+Taken literally, the equation pays more for no overlap at all than for two correct characters (paper, erratum 1). The
+bonus must start at the third character, as the paper's text says and its authors' code does. `default` also follows
+their code for the exact match: it pays one more than the same prefix followed by wrong characters, so a code that is
+longer than the true one (I10 answered as I10ABCD) never earns as much as the true one.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,7 +26,7 @@ Variant = Literal["default", "paper", "authors"]
 
 
 def score_default(predicted: str | None, truth: str) -> float:
-    """0 to |g|; a longer correct prefix never pays less.
+    """Return a reward from 0 to |g|; a longer correct prefix never earns less.
 
     >>> [round(score_default(code, "I5021"), 2) for code in ("J189", "I10", "I509", "I5023", "I50212A", "I5021")]
     [0.0, 0.2, 1.6, 2.8, 4.0, 5.0]
@@ -40,7 +40,7 @@ def score_default(predicted: str | None, truth: str) -> float:
 
 
 def score_paper(predicted: str | None, truth: str) -> float:
-    """By the letter of equation 1.
+    """Return the reward of equation 1, taken literally.
 
     >>> [round(score_paper(code, "I5021"), 2) for code in ("J189", "I10", "I509", "I5023", "I50212A", "I5021")]
     [2.0, 1.2, 1.6, 2.8, 4.0, 4.0]
@@ -52,7 +52,7 @@ def score_paper(predicted: str | None, truth: str) -> float:
 
 
 def score_authors(predicted: str | None, truth: str) -> float:
-    """As the authors' job files scale it.
+    """Return the reward at the scale of the authors' job files.
 
     >>> [round(score_authors(code, "I5021"), 2) for code in ("J189", "I10", "I509", "I5023", "I50212A", "I5021")]
     [-1.0, 3.0, 24.0, 42.0, 60.0, 75.0]
@@ -69,31 +69,29 @@ OUTCOMES: dict[Variant, Callable[[str | None, str], float]] = {
 
 
 def score_several(predicted: Sequence[str], truths: Sequence[str]) -> float:
-    """What several codes earn for several true ones, in any order: the mean over the longer of the two lists.
+    """Return the reward of several codes for several true ones, in any order: the mean over the longer list.
 
-    Each true code pays for one prediction at most, the nearest first, so that neither a code said twice nor a list of
-    guesses earns more than its best part. With one of each it is `default`.
+    Each true code pays for at most one prediction, the closest first, so neither repeating a code nor listing guesses
+    earns more than the best part alone. For one code of each this is `score_default`.
 
     >>> score_several(["E119", "I5021"], ["I5021", "E119"]), score_several(["I5021"] * 10, ["I5021"])
     (4.5, 0.5)
     """
     if not predicted or not truths:
         return 0.0
-    # (paid, prediction, truth), dearest first; a prediction is of at most seven characters here, so this is cheap
-    offers = sorted(
-        (
-            (-paid, place, other)
-            for place, code in enumerate(predicted)
-            for other, truth in enumerate(truths)
-            if (paid := score_default(code, truth))
-        ),
+    # (negative reward, index of the prediction, index of the truth), best pair first; lists are short, so this is cheap
+    pairs = sorted(
+        (-reward, prediction_index, truth_index)
+        for prediction_index, code in enumerate(predicted)
+        for truth_index, truth in enumerate(truths)
+        if (reward := score_default(code, truth))
     )
-    used: set[int] = set()
-    met: set[int] = set()
+    matched_predictions: set[int] = set()
+    matched_truths: set[int] = set()
     total = 0.0
-    for paid, place, other in offers:
-        if place not in used and other not in met:
-            used.add(place)
-            met.add(other)
-            total -= paid
+    for negative_reward, prediction_index, truth_index in pairs:
+        if prediction_index not in matched_predictions and truth_index not in matched_truths:
+            matched_predictions.add(prediction_index)
+            matched_truths.add(truth_index)
+            total -= negative_reward
     return total / max(len(predicted), len(truths))

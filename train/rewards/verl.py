@@ -1,18 +1,24 @@
-"""The rewards as verl calls them: one answer at a time, a dict with `score` and its parts back.
+"""The rewards as verl calls them: one answer at a time, returning a dict with `score` and its parts.
 
     reward.custom_reward_function.path=pkg://train.rewards.verl
     reward.custom_reward_function.name=compute_score
     +reward.custom_reward_function.reward_kwargs.variant=default
 
-`reward_kwargs` are the fields of a scheme (train.rewards.score.Scheme) and, with `judge_` before them, of a judge
-(train.rewards.judge.JudgeRecipe). verl's manager `naive` calls from several threads; scheme and judge are made once a
-process. The parts are numbers in every case, as verl's metrics want them.
+`reward_kwargs` are the fields of a scheme (train.rewards.score.RewardScheme) and, prefixed with `judge_`, of a judge
+(train.rewards.judge.JudgeRecipe). With `record=FOLDER` each answer also leaves a line there, so that guard rails can
+check every step. verl's manager `naive` calls from several threads; each process builds scheme and judge once. The
+parts are always numbers, as verl's metrics require.
 """
 
+import json
+import os
+import time
 from collections.abc import Mapping
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from deepicd.repetition import measure_repetition
 from train.rewards import score
 from train.rewards.score import RewardScheme
 
@@ -20,8 +26,9 @@ if TYPE_CHECKING:
     from train.rewards.judge import Judge
 
 JUDGE = "judge_"
-VERLS_OWN = ("reward_router_address", "reward_model_tokenizer")
-"""What verl hands over beside where it runs a reward model itself; no part of a scheme."""
+PROMPT = "prompt"
+VERL_FIELDS = ("reward_router_address", "reward_model_tokenizer")
+"""What verl adds to the keyword arguments where it runs a reward model itself; not part of a scheme."""
 
 
 def compute_score(
@@ -29,27 +36,43 @@ def compute_score(
     solution_str: str,
     ground_truth: str,
     extra_info: Mapping[str, Any] | None = None,
+    *,
+    record: str | None = None,
     **fields: Any,
 ) -> dict[str, float]:
-    """What verl wants of a reward: `score`, and what it is made of. Raises DeepicdError for unknown fields only."""
-    scheme, judge = _made(tuple(sorted((name, value) for name, value in fields.items() if name not in VERLS_OWN)))
-    given: list[int | None] = [None]
+    """Return `score` and the parts that it is the sum of. Raises DeepicdError for unknown fields only."""
+    scheme, judge = _build(tuple(sorted((name, value) for name, value in fields.items() if name not in VERL_FIELDS)))
+    judged: list[int | None] = [None]
     if judge is not None:
-        given = judge.scores([(extra_info or {}).get("note")], [scheme.opening + (solution_str or "")])
-    (reward,) = score.score([solution_str], [ground_truth], scheme, judged=given)
+        judged = judge.score([(extra_info or {}).get("note")], [scheme.opening + (solution_str or "")])
+    (reward,) = score.score([solution_str], [ground_truth], scheme, judged=judged)
     parts = {"score": reward.total, "form": reward.form, "outcome": reward.outcome}
     parts |= {name: getattr(reward, name) for name in ("length", "repetition") if getattr(scheme, name)}
     if scheme.judge:
-        parts |= {"judge": reward.judge or 0.0, "judged": float(given[0] is not None)}
+        parts |= {"judge": reward.judge or 0.0, "judged": float(judged[0] is not None)}
+    if record is not None:
+        _record_answer(Path(record), solution_str or "", int((extra_info or {}).get("index", -1)), parts)
     return parts
 
 
 @lru_cache(maxsize=8)
-def _made(fields: tuple[tuple[str, Any], ...]) -> "tuple[RewardScheme, Judge | None]":
-    own = {name: value for name, value in fields if not name.startswith(JUDGE)}
-    scheme = score.parse_scheme(**own)
+def _build(fields: tuple[tuple[str, Any], ...]) -> "tuple[RewardScheme, Judge | None]":
+    scheme = score.parse_scheme(**{name: value for name, value in fields if not name.startswith(JUDGE)})
     if not scheme.judge:
         return scheme, None
     from train.rewards.judge import open_judge
 
     return scheme, open_judge({name.removeprefix(JUDGE): value for name, value in fields if name.startswith(JUDGE)})
+
+
+def _record_answer(folder: Path, text: str, prompt: int, parts: Mapping[str, float]) -> None:
+    """Append a line about an answer: the time, the prompt's index in the dataset, its reward, measures of its text.
+
+    Never the text. verl scores in several processes, none of which sees a whole group, so each appends to a file of its
+    own, and the run's main process reads them all.
+    """
+    words = text.split()
+    line = {"at": time.time(), PROMPT: prompt, "words": len(words), "repeated": measure_repetition(words), **parts}
+    path = folder / f"{os.uname().nodename}-{os.getpid()}.jsonl"
+    with path.open("a", encoding="utf-8") as file:  # one write per line, so that threads do not mix theirs
+        file.write(json.dumps(line) + "\n")

@@ -39,7 +39,7 @@ def test_verl_composes_and_checks_the_recipe_without_starting_anything(
     assert config["algorithm"]["adv_estimator"] == "grpo" and config["data"]["train_batch_size"] == 8
     assert config["actor_rollout_ref"]["rollout"]["n"] == 4
     assert config["actor_rollout_ref"]["actor"]["use_kl_loss"] is False
-    assert config["reward"]["custom_reward_function"]["path"] == "pkg://train.rewards.verl_log"
+    assert config["reward"]["custom_reward_function"]["path"] == "pkg://train.rewards.verl"
     assert config["reward"]["reward_manager"]["name"] == "naive"
     assert not (tmp_path / "out").exists()
 
@@ -54,7 +54,7 @@ def test_rewards_under_the_keys_of_an_older_verl_are_noticed(
     monkeypatch.setattr(verl_config, "overrides", lambda *_: old)
     with pytest.raises(DeepicdError, match="verl would not pay with our rewards"):
         verl_config.compose_config(ready, tmp_path)
-    older = old | {"custom_reward_function.path": "pkg://train.rewards.verl_log"}
+    older = old | {"custom_reward_function.path": "pkg://train.rewards.verl"}
     monkeypatch.setattr(verl_config, "overrides", lambda *_: older)
     with pytest.raises(DeepicdError, match="are those of verl before"):
         verl_config.compose_config(ready, tmp_path)

@@ -61,7 +61,7 @@ def test_the_bench_is_printed_and_written(tmp_path: Path, deepicd: Deepicd) -> N
     cohort = write_cohort(tmp_path / "cohort", 100, codes=("I214", "J189"))
     outcome = deepicd("train", "bench-rewards", cohort, "--json", tmp_path / "bench.json")
     assert outcome.code == 0, outcome.err
-    assert "What a policy earns a note, over 20 notes" in outcome.out
+    assert "What a policy earns per note, over 20 notes" in outcome.out
     assert len(json.loads((tmp_path / "bench.json").read_text())["policies"]) == 8
     outcome = deepicd("train", "bench-rewards", tmp_path)
     assert outcome.code == 1
