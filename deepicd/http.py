@@ -106,7 +106,7 @@ def find_response(error: BaseException) -> "httpx.Response | None":
     """Return the HTTP response that an error carries, also one that a RuntimeError wraps; None where there is none."""
     import httpx
 
-    response = getattr(_unwrap(error), "response", None)
+    response = getattr(unwrap_error(error), "response", None)
     return response if isinstance(response, httpx.Response) else None
 
 
@@ -122,7 +122,7 @@ def is_transient(error: BaseException) -> bool:
     """Return whether another attempt may succeed: no connection, a broken or late answer, a busy server."""
     import httpx
 
-    cause = _unwrap(error)
+    cause = unwrap_error(error)
     if isinstance(cause, (httpx.UnsupportedProtocol, httpx.LocalProtocolError)):
         return False  # the address or the request is wrong
     if isinstance(cause, (TransientError, httpx.TransportError, httpx.DecodingError, ConnectionError, TimeoutError)):
@@ -142,7 +142,7 @@ def describe_failure(error: BaseException) -> str:
     """Return what went wrong in a few words, without anything that was sent or received."""
     import httpx
 
-    cause = _unwrap(error)
+    cause = unwrap_error(error)
     if isinstance(cause, TransientError):
         return str(cause)
     if (response := find_response(cause)) is not None:
@@ -220,7 +220,7 @@ def _last_error(state: "RetryCallState") -> BaseException:
     return error or RuntimeError("no attempt has ended yet")
 
 
-def _unwrap(error: BaseException) -> BaseException:
+def unwrap_error(error: BaseException) -> BaseException:
     """Return the error behind a RuntimeError: huggingface_hub wraps those of its uploads."""
     while type(error) is RuntimeError and error.__cause__ is not None:
         error = error.__cause__

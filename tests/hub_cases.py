@@ -9,65 +9,59 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 READING = threading.Lock()
 
 
-@contextmanager
-def here() -> Iterator[Callable[[Any, Any, str], str]]:
+def verify(hub: Any, contents: Any, revision: str) -> str:
     from cards.hub import verify_process
     from deepicd import storage
     from deepicd.errors import DeepicdError
 
-    def compare(hub: Any, contents: Any, revision: str) -> str:
-        files = {name: [str(path.resolve()), storage.digest_path(path)] for name, path in contents.files.items()}
-        configs = {
-            config: {split: [str(path.resolve()) for path in paths] for split, paths in by_split.items()}
-            for config, by_split in contents.configs.items()
-        }
-        for attempt in range(hub.patience.tries):
-            try:
-                with READING:
-                    found = verify_process.compare_repository(hub.repo, hub.kind, revision, files, configs, full=False)
-                break
-            except Exception as error:
-                if attempt + 1 == hub.patience.tries:
-                    raise DeepicdError(f"could not be verified: {type(error).__name__}") from error
-        if found["differences"]:
-            raise DeepicdError(f"could not be verified: {found['differences']}")
-        return str(found["compared"])
-
-    yield compare
+    files = {name: [str(path.resolve()), storage.digest_path(path)] for name, path in contents.files.items()}
+    configs = {
+        config: {split: [str(path.resolve()) for path in paths] for split, paths in by_split.items()}
+        for config, by_split in contents.configs.items()
+    }
+    for attempt in range(hub.retry.attempts):
+        try:
+            with READING:
+                found = verify_process.compare_repository(hub.repo, hub.kind, revision, files, configs, full=False)
+            break
+        except Exception as error:
+            if attempt + 1 == hub.retry.attempts:
+                raise DeepicdError(f"could not be verified: {type(error).__name__}") from error
+    if found["differences"]:
+        raise DeepicdError(f"could not be verified: {found['differences']}")
+    return str(found["compared"])
 
 
-def publish(case: dict[str, Any], endpoint: str, journals: Path) -> dict[str, Any]:
-    from cards.hub.errors import Patience
-    from cards.hub.policy import Wish
-    from cards.hub.publication import publish as send
+def run(case: dict[str, Any], endpoint: str, journals: Path) -> dict[str, Any]:
+    from cards.hub.publication import publish
+    from cards.hub.settings import PublicationOptions
     from deepicd.errors import DeepicdError
+    from deepicd.http import RetryPolicy
 
-    wish = Wish(case.get("public", False), case.get("gated", False), case.get("responsible"), False)
-    patience = Patience(timeout=3, tries=3, wait=0.01)
+    options = PublicationOptions(
+        folder=Path(case["out"]), repo=case["repo"], what=case["what"], endpoint=endpoint, token=case["token"],
+        public=case.get("public", False), gated=case.get("gated", False), responsible=case.get("responsible"),
+        retry=RetryPolicy(timeout=3, attempts=3, first_wait=0.01), journals=journals,
+    )  # fmt: skip
     try:
-        done = send(
-            Path(case["out"]), case["repo"], case["what"], endpoint, wish=wish, patience=patience, journals=journals,
-            token=case["token"], reread=here(), say=lambda _: None,
-        )  # fmt: skip
+        outcome = publish(options, verifier=verify)
     except DeepicdError as error:
         return {"done": False, "said": str(error)}
-    return {"done": True, "said": done.compared if done else ""}
+    return {"done": True, "said": outcome.compared}
 
 
 def main(endpoint: str, folder: str) -> None:
     os.environ.pop("HF_HUB_OFFLINE", None)  # tests of engines set it for theirs
     os.environ["HF_HOME"] = folder
     os.environ["HF_HUB_ETAG_TIMEOUT"] = os.environ["HF_HUB_DOWNLOAD_TIMEOUT"] = "3"
-    from cards.hub.environment import prepare_environment
+    from cards.hub.settings import prepare_environment
 
     prepare_environment(endpoint)
     import datasets  # noqa: F401 - once, and not in threads
@@ -75,7 +69,7 @@ def main(endpoint: str, folder: str) -> None:
 
     cases = json.load(sys.stdin)
     with ThreadPoolExecutor(24) as pool:
-        futures = {case["name"]: pool.submit(publish, case, endpoint, Path(folder) / "records") for case in cases}
+        futures = {case["name"]: pool.submit(run, case, endpoint, Path(folder) / "records") for case in cases}
         print(json.dumps({name: future.result() for name, future in futures.items()}))
 
 

@@ -70,15 +70,15 @@ class _TextRuns:
     names: list[str] = field(default_factory=list)
 
 
-def check_path(path: Path, notes_from: Path | None = None) -> Report:
+def check_path(path: Path, *, notes_from: Path | None = None) -> Report:
     """A report on a file or on all files of a folder. A dataset folder brings its own notes to compare with."""
     files = list_outgoing(path)
     if notes_from is None and any(file.kind == "rows" and file.origin == "mimic" for file in files):
         notes_from = path
-    return check_files(files, [notes_from] if notes_from else [])
+    return check_files(files, notes_from=[notes_from] if notes_from else [])
 
 
-def check_files(files: Sequence[OutgoingFile], notes_from: Sequence[Path] = ()) -> Report:
+def check_files(files: Sequence[OutgoingFile], *, notes_from: Sequence[Path]) -> Report:
     """A report on these files; `notes_from`: where the notes are that texts must not repeat."""
     report, words = Report(len(files), compared=bool(notes_from)), _TextRuns()
     for file in files:

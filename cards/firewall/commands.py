@@ -20,7 +20,7 @@ def check_disclosure(path: Path, notes_from: Path | None) -> None:
     """
     from cards.firewall.check import check_path, format_findings
 
-    report = check_path(path, notes_from)
+    report = check_path(path, notes_from=notes_from)
     for line in format_findings(report.findings):
         click.echo(line)
     origins = ", ".join(f"{number:,} {origin}" for origin, number in sorted(report.origins.items()))

@@ -1,90 +1,94 @@
-"""README.md of a repository: its YAML and its text taken apart, trimmed to what the repository holds, put together."""
+"""README.md of a repository: the card of the folder, without what the repository does not hold.
+
+huggingface_hub's RepoCard splits a card into YAML and text and joins them again in the same order and bytes.
+"""
 
 import re
 from pathlib import Path
-from typing import Any
-
-import yaml
+from typing import TYPE_CHECKING
 
 from deepicd.errors import DeepicdError
 
-ROWS = ("configs", "dataset_info")  # what names files and counts of rows
-WEIGHTS = ("library_name", "pipeline_tag")  # what offers to load a model
-FENCE = "---\n"
-PLACEHOLDER = "PATH_OR_REPOSITORY"  # what the card's snippets load
-PICTURE = re.compile(r"\]\((card/[\w.-]+\.png)\)")
+if TYPE_CHECKING:
+    from huggingface_hub import RepoCard
 
-NOTICE = """\
+ROW_KEYS = ("configs", "dataset_info")  # name files and count rows
+WEIGHT_KEYS = ("library_name", "pipeline_tag")  # offer to load a model
+PLACEHOLDER = "PATH_OR_REPOSITORY"  # what the card's snippets load
+FIGURE = re.compile(r"\]\((card/[\w.-]+\.png)\)")
+MAX_DIFF_LINES = 60
+
+NO_ROWS = """\
 > **No rows are in this repository**, {holds}. {why}
-> Who has access to MIMIC-IV and MIMIC-IV-Note makes the rows with deepicd {version}; the command lines stand in its
-> README. `load_dataset` then loads the folder that it writes.
+> Anyone with access to MIMIC-IV and MIMIC-IV-Note can make the rows with deepicd {version}; its README has the
+> command lines. `load_dataset` then loads the folder that it writes.
 """
 NO_WEIGHTS = """\
 > **No weights are in this repository**, only the card. {why}
-> Who has the data makes them with deepicd {version} from the recipe below.
+> Anyone with the data can train them with deepicd {version} from the recipe below.
 """
-HAVE_READ = (
-    "They have read credentialed notes and can repeat them: PhysioNet's terms keep them among people who have signed."
+MODEL_READ_NOTES = (
+    "They were trained on credentialed notes and can repeat them: PhysioNet's terms keep them among people who have"
+    " signed."
 )
-CREDENTIALED = (
+ROWS_ARE_CREDENTIALED = (
     "They descend from credentialed records, which PhysioNet's terms keep among people who have signed for them."
 )
-ELSEWHERE = "They were not published here."
+NOT_PUBLISHED_HERE = "They were not published here."
 
 
-def split_front_matter(readme: str) -> tuple[dict[str, Any], str]:
-    """The YAML's values, and the text below. Raises DeepicdError where there is no YAML."""
-    _, fence, rest = readme.partition(FENCE)
-    front, end, body = rest.partition(f"\n{FENCE}")
-    values = yaml.safe_load(front) if fence and end else None
-    if not isinstance(values, dict):
+def parse_card(readme: str) -> "RepoCard":
+    """Return the YAML (`.data`) and the text (`.text`) of a card. Raises DeepicdError where there is no YAML."""
+    from huggingface_hub import RepoCard
+    from huggingface_hub.repocard import REGEX_YAML_BLOCK
+    from yaml import YAMLError
+
+    try:
+        card = RepoCard(readme) if REGEX_YAML_BLOCK.search(readme) else None
+    except (ValueError, TypeError, YAMLError):  # a list, or keys that are no strings
+        card = None
+    if card is None or not card.data.__dict__:
         raise DeepicdError("README.md does not begin with YAML.", "Write it again: deepicd card OUT")
-    return values, body
+    return card
 
 
-def list_figures(readme: str, out: Path) -> dict[str, Path]:
-    """The pictures that a card shows, by name. What else lies beside them may be of an earlier card, or of anything."""
-    return {name: out / name for name in sorted(set(PICTURE.findall(readme))) if (out / name).is_file()}
-
-
-def join_front_matter(values: dict[str, Any], body: str) -> str:
-    return f"{FENCE}{yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=10_000)}{FENCE}{body}"
+def list_figures(readme: str, folder: Path) -> dict[str, Path]:
+    """Return the figures that a card shows, by name. Other files beside them may be of an earlier card, or anything."""
+    return {name: folder / name for name in sorted(set(FIGURE.findall(readme))) if (folder / name).is_file()}
 
 
 def insert_repository(readme: str, repo: str) -> str:
-    """The card as it is, its snippets naming the repository."""
+    """Return the card with the repository's name in its snippets."""
     return readme.replace(PLACEHOLDER, repo)
 
 
 def remove_rows(readme: str, *, holds: str, credentialed: bool, version: str) -> str:
-    """The card of a repository that holds no rows: no configs, features or counts for a loader, and a word on why."""
-    values, body = split_front_matter(readme)
-    for key in ROWS:
-        values.pop(key, None)
-    notice = NOTICE.format(holds=holds, why=CREDENTIALED if credentialed else ELSEWHERE, version=version)
-    return join_front_matter(values, _insert_notice(body, notice))
+    """Return the card of a repository without rows: nothing for a loader in its YAML, and a notice that says why."""
+    why = ROWS_ARE_CREDENTIALED if credentialed else NOT_PUBLISHED_HERE
+    return _trim(readme, ROW_KEYS, NO_ROWS.format(holds=holds, why=why, version=version))
 
 
 def remove_weights(readme: str, *, credentialed: bool, version: str) -> str:
-    """The card of a repository that holds no model: nothing that offers to load one, and a word on why."""
-    values, body = split_front_matter(readme)
-    for key in WEIGHTS:
-        values.pop(key, None)
-    notice = NO_WEIGHTS.format(why=HAVE_READ if credentialed else ELSEWHERE, version=version)
-    return join_front_matter(values, _insert_notice(body, notice))
+    """Return the card of a repository without weights: no offer to load a model, and a notice that says why."""
+    why = MODEL_READ_NOTES if credentialed else NOT_PUBLISHED_HERE
+    return _trim(readme, WEIGHT_KEYS, NO_WEIGHTS.format(why=why, version=version))
 
 
-def _insert_notice(body: str, notice: str) -> str:
-    """The text of a card with a notice below its heading."""
-    heading, newline, rest = body.lstrip("\n").partition("\n")
-    return f"\n{heading}{newline}\n{notice}{rest}"
+def _trim(readme: str, keys: tuple[str, ...], notice: str) -> str:
+    """Return a card without some keys of its YAML, and with a notice below its heading."""
+    card = parse_card(readme)
+    for key in keys:
+        card.data.pop(key)
+    heading, newline, rest = card.text.lstrip("\n").partition("\n")
+    card.text = f"\n{heading}{newline}\n{notice}{rest}"
+    return str(card)
 
 
 def diff_cards(theirs: str, ours: str) -> str:
-    """A unified diff of two cards."""
+    """Return a unified diff of two cards."""
     import difflib
 
     lines = difflib.unified_diff(
         theirs.splitlines(), ours.splitlines(), "README.md on the Hub", "README.md here", lineterm="", n=1
     )
-    return "\n".join(list(lines)[:60])
+    return "\n".join(list(lines)[:MAX_DIFF_LINES])

@@ -1,7 +1,7 @@
 """The card of a trained model as a publication: README.md and its figures, nothing else of the run's folder.
 
-Weights, checkpoints, logs, predictions and records stay here. Weights that have read notes can repeat them, so they are
-shared as notes are (docs/publishing.md); where they are free, any of the Hub's own tools sends them.
+Weights, checkpoints, logs, predictions and records stay here. Weights that were trained on notes can repeat them, so
+they are shared as notes are (docs/publishing.md); where they are free, any of the Hub's own tools uploads them.
 """
 
 from pathlib import Path
@@ -30,7 +30,7 @@ def gather_model_card(
     if what != "card":
         raise DeepicdError(
             f"{out} holds a run of `deepicd {record['command']}`: of a trained model only the card is published.",
-            "Leave --what out, or say --what card; rows and recipe are published from the dataset's folder.",
+            "Drop --what, or use --what card; publish rows and recipe from the dataset's folder.",
         )
     write_card(out)
     origin = model_card.resolve_origin(out, record)

@@ -1,91 +1,179 @@
-"""Who may read what is published: decided from the contents, from what the user asked for, and from the repository.
+"""Who may read what is published: decided from the contents, the user's options and the state of the repository.
 
-Credentialed rows go nowhere by default. Their user may take responsibility in one exact sentence that names server and
-repository; then they go where nobody reads whom the owner has not let in: private, or behind a gate opened by hand.
+Each rule is a function that raises DeepicdError, before anything is sent. Credentialed rows go nowhere by default. The
+user may take responsibility in one exact sentence that names server and repository; then they go where only readers
+whom the owner has admitted can read them: to a private repository, or behind a gate opened by hand.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from cards.firewall.content_origin import WEIGHTS
-from cards.hub.client import RepositoryState
-from cards.hub.dataset_files import FOLDERS, Contents
+from cards.hub.client import Account, HubRepository, RepositoryState
+from cards.hub.contents import FOLDERS, Contents
+from cards.hub.journal import Journal
+from cards.hub.settings import PublicationOptions
+from deepicd import storage
+from deepicd.cells import is_small
 from deepicd.errors import DeepicdError
 
 SENTENCE = (
     "I take responsibility for publishing rows that descend from credentialed MIMIC records to {repo} at {host}, "
     "which their data use agreement allows me."
 )
+MAX_NAMED = 5  # counts in a message
 
-
-@dataclass(frozen=True)
-class Wish:
-    """What the user asked for."""
-
-    public: bool = False
-    gated: bool = False
-    responsible: str | None = None
-    overwrite: bool = False
-    despite_differences: bool = False
+ShownCounts = Mapping[str, int | None]
+"""Name → count; None where it is withheld."""
 
 
 def build_sentence(repo: str, endpoint: str) -> str:
+    """Return the sentence by which a user takes responsibility for credentialed rows."""
     return SENTENCE.format(repo=repo, host=urlsplit(endpoint).netloc)
 
 
-def require_responsibility(contents: Contents, wish: Wish, repo: str, endpoint: str) -> None:
-    """Raise DeepicdError where the contents may not go to this repository at all, whatever it is like."""
-    if not contents.protected:
+def require_valid_name(repo: str) -> None:
+    """Raise unless a repository's name is OWNER/NAME as the Hub wants it."""
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # exists, though not in __all__
+
+    advice = "Name it OWNER/NAME: letters, digits, `-`, `_` and `.`, for instance clinic/mimic-reason."
+    try:
+        validate_repo_id(repo)
+    except HFValidationError as error:
+        why = " ".join(str(error).replace(f": '{repo}'", "").split()).rstrip(".")
+        raise DeepicdError(f"{repo!r} is not a valid repository name: {why}.", advice) from error
+    if "/" not in repo:
+        raise DeepicdError(f"{repo!r} names no owner.", advice)
+
+
+def require_responsibility(*, contents: Contents, options: PublicationOptions) -> None:
+    """Raise where the contents may not go to this repository whatever its state."""
+    if not contents.is_protected:
         return
-    wanted = build_sentence(repo, endpoint)
-    if wish.responsible != wanted:
+    sentence = build_sentence(options.repo, options.endpoint)
+    if options.responsible != sentence:
         raise DeepicdError(
-            "These rows descend from credentialed records, which PhysioNet's terms keep there: nothing was sent.",
+            "These rows descend from credentialed records, which PhysioNet's terms do not let you publish: nothing was"
+            " sent.",
             "Publish the card or the recipe (--what card), prepare a submission to PhysioNet (deepicd bundle), or, if "
-            f'your agreement allows it, add: --responsible "{wanted}"',
+            f'your agreement allows it, add: --responsible "{sentence}"',
         )
-    if wish.public and not wish.gated:
+    if options.public and not options.gated:
         raise DeepicdError(
-            "Credentialed rows are never public.", "Leave --public out, or add --gated: a gate that you open by hand."
+            "Credentialed rows are never public.",
+            "Drop --public, or add --gated: then you admit each reader by hand.",
         )
 
 
-def require_suitable_repository(contents: Contents, wish: Wish, remote: RepositoryState, repo: str) -> None:
-    """Raise DeepicdError where a repository that exists may not receive the contents."""
-    if contents.protected and not remote.guarded:
+def require_write_access(*, account: Account, repo: str) -> None:
+    """Raise where the token cannot write to the owner of the repository."""
+    owner = repo.split("/")[0]
+    if account.role == "read":
         raise DeepicdError(
-            f"{repo} is {remote.visibility}, and these rows are not for the public: nothing was sent.",
+            f"The token of {account.name} may only read.",
+            "Create one with write access (huggingface.co/settings/tokens): export HF_TOKEN=…",
+        )
+    if owner not in account.writes_to and account.role != "fineGrained":
+        raise DeepicdError(
+            f"{account.name} may not write to {owner}.",
+            f"Name a repository below {' or '.join(sorted(account.writes_to))}, or use a token of {owner}.",
+        )
+
+
+def require_suitable_repository(*, contents: Contents, options: PublicationOptions, state: RepositoryState) -> None:
+    """Raise where an existing repository may not receive the contents."""
+    repo = options.repo
+    if contents.is_protected and not state.is_guarded:
+        raise DeepicdError(
+            f"{repo} is {state.visibility}, and these rows are not for the public: nothing was sent.",
             "Name a new repository, or make this one private first.",
         )
-    if not remote.private and not wish.public and not remote.guarded:
+    if not state.is_guarded and not options.public:
         raise DeepicdError(
-            f"{repo} is {remote.visibility}: nothing was sent.", "Say --public if that is meant, or name another one."
+            f"{repo} is {state.visibility}: nothing was sent.", "Add --public if you mean it, or name another one."
         )
     if contents.kind == "model":
-        if weights := sorted(name for name in remote.files if Path(name).suffix.lower() in WEIGHTS):
+        if weights := sorted(name for name in state.files if Path(name).suffix.lower() in WEIGHTS):
             raise DeepicdError(
-                f"{repo} holds weights, {weights[0]} among them, and the card says that there are none.",
-                "Name a repository of its own for the card.",
+                f"{repo} holds weights, {weights[0]} among them, but the card says that there are none.",
+                "Name a separate repository for the card.",
             )
         return
-    other = sorted(
+    foreign = sorted(
         name
-        for name in remote.files
+        for name in state.files
         for what, folders in FOLDERS.items()
-        if what != contents.what and name.startswith(folders or ("\0",))
+        if what != contents.what and folders and name.startswith(folders)
     )
-    if other and not wish.overwrite:
+    if foreign and not options.overwrite:
         raise DeepicdError(
-            f"{repo} holds {len(other):,} files of another publication, {other[0]} among them, which would be removed.",
-            "Publish the same --what as before, name another repository, or say --overwrite.",
+            f"{repo} holds {len(foreign):,} files of another publication, {foreign[0]} among them, which would be"
+            " removed.",
+            "Publish the same --what as before, name another repository, or add --overwrite.",
         )
 
 
-def require_guarded(contents: Contents, remote: RepositoryState, repo: str) -> None:
-    """Raise DeepicdError unless the repository, as it says now, keeps what must not be public."""
-    if contents.protected and not remote.guarded:
+def require_guarded(*, contents: Contents, state: RepositoryState, repo: str) -> None:
+    """Raise unless the repository, as just read back, protects what must not be public."""
+    if contents.is_protected and not state.is_guarded:
         raise DeepicdError(
-            f"{repo} is {remote.visibility} although it was to be private: nothing was sent.",
-            "See its settings on the Hub; an organisation may force a visibility.",
+            f"{repo} is {state.visibility} although it should be private: nothing was sent.",
+            "Check its settings on the Hub; an organisation may force a visibility.",
+        )
+
+
+def require_open_history(*, hub: HubRepository, journal: Journal) -> None:
+    """Raise where the history of a private repository may hold what is not for the public."""
+    if unknown := set(hub.list_commits()) - journal.list_open_commits():
+        raise DeepicdError(
+            f"{hub.repo} is private and has {len(unknown):,} commits that were not published from here as open:"
+            " with --public their contents would become readable too. Nothing was sent.",
+            "Publish to a new repository, or make this one public by hand after checking its history.",
+        )
+
+
+def describe_small_differences(journals: Path, shown: ShownCounts) -> list[str]:
+    """Return a line for each earlier publication next to which these counts reveal one to nine rows.
+
+    A cohort with one more stay gives a card on which every total, and the chapter of that stay, is one higher: together
+    the two cards reveal what neither does alone. The counts of cards that were published from here, to whatever
+    repository, are in the journals; what others have published is not known.
+    """
+    return list(dict.fromkeys(_describe_small_differences(journals, shown)))
+
+
+def _describe_small_differences(journals: Path, shown: ShownCounts) -> Iterator[str]:
+    for path in sorted(journals.glob("*/journal.jsonl")):
+        for entry in storage.read_json_lines(path):
+            if small := find_small_differences(entry.get("shown") or {}, shown):
+                more = f" and {len(small) - MAX_NAMED:,} more" if len(small) > MAX_NAMED else ""
+                yield (
+                    f"the card of {entry['at'][:10]} in {path.parent.name.replace('--', '/')} has {len(small):,} counts"
+                    f" that differ from this one's by one to nine: {', '.join(small[:MAX_NAMED])}{more}"
+                )
+
+
+def find_small_differences(before: ShownCounts, now: ShownCounts) -> list[str]:
+    """Return the names of counts that both show and that differ by a small cell.
+
+    >>> find_small_differences({"a": 100, "b": 20, "c": None}, {"a": 101, "b": 40, "c": 7})
+    ['a']
+    """
+    return sorted(
+        name
+        for name, count in now.items()
+        if count is not None and (earlier := before.get(name)) is not None and is_small(abs(count - earlier))
+    )
+
+
+def refuse_small_differences(lines: Sequence[str]) -> None:
+    """Raise where a card that everybody can read reveals small counts next to an earlier one."""
+    if lines:
+        raise DeepicdError(
+            "Together with an earlier card this one reveals groups of fewer than ten rows: nothing was sent.\n"
+            + "\n".join(f"  {line}" for line in lines),
+            "Publish it privately, or from the earlier data; or, if nobody else could read the earlier card, add"
+            " --despite-differences.",
         )

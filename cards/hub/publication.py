@@ -1,29 +1,32 @@
-"""A publication from beginning to end: contents, firewall, rules, repository, one commit, what comes back.
+"""A publication from beginning to end: contents, firewall, rules, repository, one commit, verification.
 
-    1  here       contents are gathered, the firewall reads them, the rules say whether they may leave at all
-    2  ask        whose token, what the repository is like; the plan is shown, and --dry-run ends here
-    3  make       a new repository, private; the gate; both asked for again before anything is sent
+    1  here       gather the contents, let the firewall read them, check whether they may leave at all
+    2  look       whose token it is, what the repository is like; here a dry run ends, with the plan
+    3  prepare    create a missing repository, private; set the gate; read both back before anything is sent
     4  send       one commit, or nothing
-    5  read       the tree, then a fresh process at that revision; the numbers must be those of the files here
-    6  open       only now, and only if --public was said and nothing in the history speaks against it
+    5  verify     compare the list of files; a fresh process loads that revision and compares it with the files here
+    6  open       only now, and only with --public and a history that holds nothing else
 
-Whatever fails, the repository is as it was or private and empty; the same command goes on from there.
+Whatever fails, the repository is as it was, or private and empty; the same command continues from there.
+
+    with open_publication(options) as publication:  # steps 1 and 2
+        print("\\n".join(publication.describe_plan()))
+        outcome = publication.send()                # steps 3 to 6
 """
 
 import tempfile
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from urllib.parse import urlsplit
 
-from cards.hub import card_differences, policy, upload, verify
+from cards.hub import policy, upload, verify
 from cards.hub.client import Account, HubRepository, RepositoryState
-from cards.hub.dataset_files import README, Contents, What, gather_contents
-from cards.hub.dry_run import describe_plan
-from cards.hub.errors import Patience
+from cards.hub.contents import README, Contents, gather_contents
 from cards.hub.journal import FOLDER, Journal
-from cards.hub.policy import Wish
+from cards.hub.settings import PublicationOptions, What
+from cards.hub.verify import Verifier
 from deepicd import records, storage
 from deepicd.errors import DeepicdError
 
@@ -33,211 +36,209 @@ MESSAGES: dict[What, str] = {
     "rows": "Rows and card",
     "resources": "Resources",
 }
+MAX_LISTED = 40  # names of files, per kind of change
 
 
-Reread = AbstractContextManager[Callable[[HubRepository, Contents, str], str]]
-"""Opened before anything else; then given the commit, it says what it compared, or raises DeepicdError."""
-
-
-@dataclass(frozen=True)
-class Published:
-    """How it ended."""
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """A finished publication."""
 
     url: str
     commit: str
     changes: upload.Changes
-    remote: RepositoryState
+    state: RepositoryState
     compared: str
+    """What was verified, in words."""
 
 
-def publish(
-    out: Path,
-    repo: str,
-    what: What,
-    endpoint: str,
-    *,
-    wish: Wish = Wish(),  # noqa: B008 - frozen
-    patience: Patience = Patience(),  # noqa: B008 - frozen
-    permission: str | None = None,
-    notes_from: Path | None = None,
-    journals: Path | None = None,
-    full: bool = False,
-    dry_run: bool = False,
-    token: str | None = None,
-    reread: Reread | None = None,
-    say: Callable[[str], Any] = print,
-) -> Published | None:
-    """Publish a folder; None for a dry run. Raises DeepicdError, and then nothing is public that was not before.
+def publish(options: PublicationOptions, *, verifier: Verifier | None = None) -> Outcome:
+    """Publish a folder. Raises DeepicdError, and then nothing is public that was not public before."""
+    with open_publication(options, verifier=verifier) as publication:
+        return publication.send()
 
-    `token`: that of HF_TOKEN or of `hf auth login` unless given. `reread`: how to verify, if not in a fresh process.
+
+@contextmanager
+def open_publication(options: PublicationOptions, *, verifier: Verifier | None = None) -> Iterator["Publication"]:
+    """Yield a publication that every rule permits and of which nothing is sent yet. Raises DeepicdError.
+
+    `verifier`: how to verify what was sent, if not in a fresh process of its own.
     """
-    _validate_name(repo)
-    fresh = verify.start_readers(endpoint, patience.timeout, out, what, full=full, dry_run=dry_run)
-    with tempfile.TemporaryDirectory() as staging, reread or fresh as compare:
-        contents = gather_contents(out, what, repo, Path(staging), permission, notes_from)
-        policy.require_responsibility(contents, wish, repo, endpoint)
-        contents.check()
-        hub = HubRepository(repo, endpoint, patience, token, contents.kind)
-        account = hub.account()
-        _require_write_access(account, repo)
-        journal = Journal(journals or out.resolve().parent / FOLDER, repo, endpoint, hub.kind)
-        before = hub.look()
+    policy.require_valid_name(options.repo)
+    verification = nullcontext(verifier) if verifier else verify.start_verifier(options)
+    with tempfile.TemporaryDirectory() as staging, verification as verifier:
+        contents = gather_contents(options, Path(staging))
+        policy.require_responsibility(contents=contents, options=options)
+        contents.check_disclosure()
+        hub = HubRepository(
+            options.repo, options.endpoint, retry=options.retry, token=options.token, kind=contents.kind
+        )
+        account = hub.fetch_account()
+        policy.require_write_access(account=account, repo=options.repo)
+        journals = options.journals or options.folder.resolve().parent / FOLDER
+        journal = Journal(journals, options.repo, options.endpoint, hub.kind)
+        before = hub.fetch_state()
         if before:
-            policy.require_suitable_repository(contents, wish, before, repo)
-            _require_unedited_card(hub, contents, before, journal, wish)
-            if wish.public and before.private:
-                _require_open_history(hub, journal, before)
-        beside = card_differences.describe_small_differences(journal.folder.parent, contents.shown)
-        for line in [*describe_plan(contents, hub, before, wish, out), *(f"  beware      {line}" for line in beside)]:
-            say(line)
-        in_the_open = wish.public or (before is not None and not before.private)  # a gate hides files, not README.md
-        if in_the_open and not wish.despite_differences:
-            card_differences.refuse_small_differences(beside)
-        if dry_run:
-            return None
-        return _send(hub, contents, before, journal, wish, account, compare)
+            policy.require_suitable_repository(contents=contents, options=options, state=before)
+            if not options.overwrite:
+                _require_unedited_card(hub, contents, before, journal)
+            if options.public and before.private:
+                policy.require_open_history(hub=hub, journal=journal)
+        differences = policy.describe_small_differences(journals, contents.shown)
+        is_readable = options.public or (before is not None and not before.private)  # a gate does not hide README.md
+        if is_readable and not options.despite_differences:
+            policy.refuse_small_differences(differences)
+        yield Publication(
+            options=options,
+            contents=contents,
+            hub=hub,
+            account=account,
+            journal=journal,
+            before=before,
+            differences=differences,
+            verifier=verifier,
+        )
 
 
-def _send(
-    hub: HubRepository,
-    contents: Contents,
-    before: RepositoryState | None,
-    journal: Journal,
-    wish: Wish,
-    account: Account,
-    compare: Callable[[HubRepository, Contents, str], str],
-) -> Published:
-    """Steps 3 to 6."""
-    if before is None:
-        before = hub.create()
-        journal.add("created", commit=before.commit)
-        if not before.private:
-            raise DeepicdError(
-                f"{hub.repo} was created as a public repository, a private one was asked for: nothing was sent.",
-                "See its settings on the Hub; an organisation may force a visibility.",
+@dataclass(frozen=True, kw_only=True)
+class Publication:
+    """Contents that may go to a repository, and the repository as it was found."""
+
+    options: PublicationOptions
+    contents: Contents
+    hub: HubRepository
+    account: Account
+    journal: Journal
+    before: RepositoryState | None
+    """None for a repository that does not exist yet."""
+    differences: list[str]
+    """Small counts that the card reveals next to earlier ones, in words."""
+    verifier: Verifier
+
+    def describe_plan(self) -> list[str]:
+        """Return what would be done, in lines: files, sizes, visibility, gate.
+
+        out/dataset → clinic/mimic-reason at huggingface.co
+          what        card (synthetic)
+          repository  new, private
+        """
+        options, contents, before = self.options, self.contents, self.before
+        changes = upload.find_changes(contents, before.files if before else {})
+        opening = "; public, once verified" if options.public and (before is None or before.private) else ""
+        gate = "opened by hand" if options.gated or (before and before.gated == "manual") else "none"
+        lines = [
+            f"{options.folder} → {self.hub.repo} at {urlsplit(self.hub.endpoint).netloc}",
+            f"  what        {contents.what}{' of a model' if contents.kind == 'model' else ''} ({contents.origin})",
+            f"  repository  {before.visibility if before else 'new, private'}{opening}",
+            f"  gate        {gate}",
+            f"  files       {len(contents.files):,}, {contents.size / 1e6:,.1f} MB: {changes}",
+        ]
+        for word, names in (("new", changes.new), ("changed", changes.changed), ("removed", changes.removed)):
+            for name in names[:MAX_LISTED]:
+                size = f"{contents.files[name].stat().st_size / 1e3:>12,.1f} kB" if name in contents.files else " " * 15
+                lines.append(f"    {word:<8}{size}  {name}")
+            if len(names) > MAX_LISTED:
+                lines.append(f"    {word:<8}{' ' * 15}  and {len(names) - MAX_LISTED:,} more")
+        if contents.not_sent:
+            lines.append(f"  not sent    {', '.join(contents.not_sent)}")
+        return [*lines, *(f"  beware      {line}" for line in self.differences)]
+
+    def send(self) -> Outcome:
+        """Prepare the repository, commit, verify, and open it if that was asked for. Raises DeepicdError."""
+        hub, contents, options = self.hub, self.contents, self.options
+        before = self._prepare_repository()
+        changes = upload.find_changes(contents, before.files)
+        commit = upload.commit(hub, contents, before, f"{MESSAGES[contents.what]} by deepicd")
+        self.journal.add(
+            "committed", commit=commit, what=contents.what, protected=contents.is_protected, files=len(contents.files),
+            readme=storage.digest_path(contents.files[README]), account=self.account.name,
+            **({"shown": dict(contents.shown)} if contents.shown else {}),
+        )  # fmt: skip
+        state = self._check_committed(commit)
+        compared = self.verifier(hub, contents, commit)
+        self.journal.add("verified", commit=commit, compared=compared)
+        if options.public and state.private:
+            state = hub.update_settings(private=False)
+            self.journal.add("opened", commit=commit, repository=state.visibility)
+            if state.private:
+                raise DeepicdError(
+                    f"{hub.repo} stayed private.", "Make it public on the Hub; an organisation may forbid that."
+                )
+        outcome = Outcome(url=hub.url, commit=commit, changes=changes, state=state, compared=compared)
+        self._write_record(outcome)
+        return outcome
+
+    def _prepare_repository(self) -> RepositoryState:
+        """Create a missing repository, private, and set the gate; return the state as read back."""
+        hub, options, state = self.hub, self.options, self.before
+        if state is None:
+            state = hub.create()
+            self.journal.add("created", commit=state.commit)
+            if not state.private:
+                raise DeepicdError(
+                    f"{hub.repo} was created as a public repository although a private one was requested: nothing was"
+                    " sent.",
+                    "Check its settings on the Hub; an organisation may force a visibility.",
+                )
+        if options.gated and state.gated != "manual":
+            state = hub.update_settings(gated="manual")
+            if state.gated != "manual":
+                raise DeepicdError(
+                    f"{hub.repo} did not accept the gate: nothing was sent.",
+                    "Set it on the Hub, then rerun the command.",
+                )
+        policy.require_guarded(contents=self.contents, state=state, repo=hub.repo)
+        if self.contents.is_protected:
+            self.journal.add(
+                "responsible", sentence=options.responsible, account=self.account.name, repository=state.visibility
             )
-    if wish.gated and before.gated != "manual":
-        before = hub.settle(gated="manual")
-        if before.gated != "manual":
-            raise DeepicdError(f"{hub.repo} did not take the gate: nothing was sent.", "Set it on the Hub, then again.")
-    policy.require_guarded(contents, before, hub.repo)
-    if contents.protected:
-        journal.add("responsible", sentence=wish.responsible, account=account.name, repository=before.visibility)
-    wanted = upload.find_changes(contents, before.files)
-    commit = upload.commit(hub, contents, before, f"{MESSAGES[contents.what]} by deepicd")
-    journal.add(
-        "committed", commit=commit, what=contents.what, protected=contents.protected, files=len(contents.files),
-        readme=storage.digest_path(contents.files[README]), account=account.name,
-        **({"shown": dict(contents.shown)} if contents.shown else {}),
-    )  # fmt: skip
-    now = _check_committed(hub, contents, commit)
-    compared = compare(hub, contents, commit)
-    journal.add("verified", commit=commit, compared=compared)
-    if wish.public and now.private:
-        now = hub.settle(private=False)
-        journal.add("opened", commit=commit, repository=now.visibility)
-        if now.private:
+        return state
+
+    def _check_committed(self, commit: str) -> RepositoryState:
+        """Return the repository after the commit; close it at once if it is open and must not be."""
+        hub, contents = self.hub, self.contents
+        state = hub.fetch_state()
+        if state is None:
+            raise verify.build_error(hub, commit, ["the repository can no longer be seen"])
+        if contents.is_protected and not state.is_guarded:
+            hub.update_settings(private=True)
             raise DeepicdError(
-                f"{hub.repo} stayed private.", "Make it public on the Hub; an organisation may forbid it."
+                f"{hub.repo} was made {state.visibility} while rows were being sent; it is private again.",
+                "Find out who changed its settings, and whether the rows were read.",
             )
-    _write_record(journal, contents, hub, commit, now, wish, compared)
-    return Published(hub.url, commit, wanted, now, compared)
+        if changes := upload.find_changes(contents, state.files):
+            raise verify.build_error(hub, commit, [f"the Hub lists other files: {changes}"])
+        return state
+
+    def _write_record(self, outcome: Outcome) -> None:
+        """Write run.json of the publication, beside the journal."""
+        contents, wanted = self.contents, self.options
+        options = {
+            "what": contents.what,
+            "repo": self.hub.repo,
+            "endpoint": self.hub.endpoint,
+            "public": wanted.public,
+            "gated": wanted.gated,
+            "responsible": wanted.responsible if contents.is_protected else None,
+        }
+        plan = records.plan_run("publish", options=options, inputs={})
+        with records.resumable_folder(self.journal.folder, plan, contents.origin) as run:
+            run.counts |= {
+                "commit": outcome.commit,
+                "repository": outcome.state.visibility,
+                "files": {name: storage.digest_path(path) for name, path in contents.files.items()},
+                "compared": outcome.compared,
+            }
 
 
-def _check_committed(hub: HubRepository, contents: Contents, commit: str) -> RepositoryState:
-    """The repository after the commit; what turns out to be open that must not be is closed at once."""
-    now = hub.look()
-    if now is None:
-        raise verify.verification_error(hub, commit, ["the repository cannot be seen any more"])
-    if contents.protected and not now.guarded:
-        hub.settle(private=True)
-        raise DeepicdError(
-            f"{hub.repo} was made {now.visibility} while rows were sent; it is private again.",
-            "Find out who changed its settings, and whether the rows were read.",
-        )
-    if differing := upload.find_changes(contents, now.files):
-        raise verify.verification_error(hub, commit, [f"the Hub lists other files: {differing}"])
-    return now
-
-
-def _validate_name(repo: str) -> None:
-    from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # there, if not listed
-
-    advice = "Name it OWNER/NAME: letters, digits, `-`, `_` and `.`, for instance clinic/mimic-reason."
-    try:
-        validate_repo_id(repo)
-    except HFValidationError as error:
-        why = " ".join(str(error).replace(f": '{repo}'", "").split()).rstrip(".")
-        raise DeepicdError(f"{repo!r} is no name of a repository: {why}.", advice) from error
-    if "/" not in repo:
-        raise DeepicdError(f"{repo!r} names no owner.", advice)
-
-
-def _require_write_access(account: Account, repo: str) -> None:
-    owner = repo.split("/")[0]
-    if account.role == "read":
-        raise DeepicdError(
-            f"The token of {account.name} may only read.",
-            "Make one with the right to write (huggingface.co/settings/tokens): export HF_TOKEN=…",
-        )
-    if owner not in account.writes_to and account.role != "fineGrained":
-        raise DeepicdError(
-            f"{account.name} may not write to {owner}.",
-            f"Name a repository below {' or '.join(sorted(account.writes_to))}, or use a token of {owner}.",
-        )
-
-
-def _require_unedited_card(
-    hub: HubRepository, contents: Contents, before: RepositoryState, journal: Journal, wish: Wish
-) -> None:
-    """Raise where the card on the Hub is another one than was published from here."""
-    last, there = journal.last_readme(), before.files.get(README)
-    if wish.overwrite or there is None or upload.is_same(contents.files[README], there):
+def _require_unedited_card(hub: HubRepository, contents: Contents, before: RepositoryState, journal: Journal) -> None:
+    """Raise where the card on the Hub is not the one that was last published from here."""
+    last, remote = journal.find_last_readme(), before.files.get(README)
+    if remote is None or upload.is_same(contents.files[README], remote):
         return
     if last is None or storage.digest_text(hub.read_text(README, before.commit)) != last:
-        told = "was edited on the Hub" if last else "was not published from here"
+        reason = "was edited on the Hub" if last else "was not published from here"
         raise DeepicdError(
-            f"README.md of {hub.repo} {told}: nothing was sent.\n"
+            f"README.md of {hub.repo} {reason}: nothing was sent.\n"
             + upload.describe_card_difference(hub, contents, before),
-            "Take over what you want to keep, then run the same command again with --overwrite.",
+            "Copy over what you want to keep, then rerun the command with --overwrite.",
         )
-
-
-def _require_open_history(hub: HubRepository, journal: Journal, before: RepositoryState) -> None:
-    """Raise where the history of a private repository may hold what is not for the public."""
-    if unknown := set(hub.commits()) - journal.open_commits():
-        raise DeepicdError(
-            f"{hub.repo} is private and has {len(unknown):,} commits that were not published from here as open:"
-            " with --public their contents would be readable too. Nothing was sent.",
-            "Publish to a new repository, or make this one public by hand once you have looked at its history.",
-        )
-
-
-def _write_record(
-    journal: Journal,
-    contents: Contents,
-    hub: HubRepository,
-    commit: str,
-    now: RepositoryState,
-    wish: Wish,
-    compared: str,
-) -> None:
-    """run.json of the publication, beside the journal."""
-    options = {
-        "what": contents.what,
-        "repo": hub.repo,
-        "endpoint": hub.endpoint,
-        "public": wish.public,
-        "gated": wish.gated,
-        "responsible": wish.responsible if contents.protected else None,
-    }
-    with records.resumable_folder(
-        journal.folder, records.plan_run("publish", options=options, inputs={}), contents.origin
-    ) as run:
-        run.counts |= {
-            "commit": commit,
-            "repository": now.visibility,
-            "files": {name: storage.digest_path(path) for name, path in contents.files.items()},
-            "compared": compared,
-        }

@@ -1,17 +1,17 @@
-"""What lets another credentialed reader make the same rows: recipe, prompts, versions, split, aggregate statistics.
+"""What another credentialed reader needs to make the same rows: recipe, prompts, versions, split, aggregate statistics.
 
-    recipe/stages.json       each stage's version, options and digests of inputs; no paths, no command lines
+    recipe/stages.json       version, options and digests of inputs of each stage; no paths, no command lines
     recipe/recipe.yaml       the settings of the distillation
-    recipe/prompts.md        what the teacher was asked, with names in braces for what each row has of its own
+    recipe/prompts.md        the teacher's prompt, with names in braces where each row has its own text
     recipe/split.csv         which row is in which split, by fingerprint
     recipe/statistics.json   the counts that the card shows
 
-The fingerprint of a row is HMAC-SHA256 of its note_id under its own admission note as the key. A plain digest of an id
+The fingerprint of a row is HMAC-SHA256 of its note_id with its own admission note as the key. A plain digest of an id
 would be as good as the id: a note_id is one of ten million patients and a small number, all tried in a minute. A salt
-that is published with it changes nothing, and one that is kept helps nobody to compare. The note is the key that
-exactly those have who may see the row, and nobody else can guess. Short notes can be guessed, though, so rows under
-fifty words are left out; of credentialed rows ten at least, and splits whose size the card withholds, so that the
-length of the list tells nothing that the card does not.
+published beside it changes nothing, and a secret one helps nobody to compare. The note is the key that exactly those
+have who may see the row, and that nobody else can guess. Short notes can be guessed, though, so rows with fewer than
+fifty words are left out. Of credentialed rows at least ten are left out, and so are splits whose size the card
+withholds: the length of the list reveals nothing that the card does not.
 """
 
 import hashlib
@@ -26,17 +26,17 @@ import pyarrow.parquet as pq
 import yaml
 
 from deepicd import records, storage
+from deepicd.cells import SMALLEST_CELL
 from deepicd.schema import SPLITS
 
-SHORTEST = 50  # words of a note that is a key
-FEWEST = 10  # rows, as in the card
+SHORTEST = 50  # words in a note that serves as key
 _LOCAL = {"argv", "base_url", "contact", "path", "running", "series"}
-"""Keys of records that tell of the machine or of who ran it."""
+"""Keys of records that describe the machine or the person who ran it."""
 _PATH = re.compile(r"^(~|/|[A-Za-z]:[\\/]|\.{1,2}[\\/])")
 
 
 def make_portable(value: Any) -> Any:
-    """A record without command lines, paths and addresses, however deep they stand."""
+    """Return a record without command lines, paths and addresses, at any depth."""
     if isinstance(value, Mapping):
         return {key: make_portable(entry) for key, entry in value.items() if key not in _LOCAL}
     if isinstance(value, list):
@@ -47,7 +47,7 @@ def make_portable(value: Any) -> Any:
 
 
 def describe_stages(record: records.Record) -> dict[str, Any]:
-    """Of each stage: version, options and inputs' digests."""
+    """Return version, options and digests of inputs of each stage."""
     every = {**record["lineage"], record["command"]: record}
     return {
         name: {key: make_portable(stage[key]) for key in ("version", "origin", "options", "inputs", "notes")}
@@ -56,14 +56,14 @@ def describe_stages(record: records.Record) -> dict[str, Any]:
 
 
 def write_recipe(dataset: Path, record: records.Record, out: Path) -> None:
-    """Write the files below out/recipe."""
+    """Write the files of OUT/recipe."""
     folder, distilled = out / "recipe", record["lineage"]["distill"]
     storage.write_json(folder / "stages.json", describe_stages(record))
     storage.write_text(
         folder / "recipe.yaml", yaml.safe_dump(make_portable(distilled["options"]), sort_keys=False, allow_unicode=True)
     )
-    if asked := distilled["counts"].get("asked"):
-        storage.write_text(folder / "prompts.md", format_prompts(asked))
+    if prompt := distilled["counts"].get("asked"):
+        storage.write_text(folder / "prompts.md", format_prompts(prompt))
     shown = storage.read_json(dataset / "card" / "statistics.json")
     storage.write_json(folder / "statistics.json", shown)
     withheld = {split for split in SPLITS if shown["counts"].get(f"rows/grpo/{split}", 0) is None}
@@ -71,17 +71,17 @@ def write_recipe(dataset: Path, record: records.Record, out: Path) -> None:
     storage.write_text(folder / "split.csv", "row,split\n" + "".join(f"{print_},{split}\n" for print_, split in listed))
 
 
-def format_prompts(asked: Mapping[str, Any]) -> str:
-    """The chat as Markdown, each turn in a fence that its own text does not have."""
-    turns = [(turn["role"], turn["content"]) for turn in asked["messages"]] + [
-        ("assistant begins with", asked["opening"])
+def format_prompts(prompt: Mapping[str, Any]) -> str:
+    """Return the chat as Markdown, each turn in a fence that its own text does not contain."""
+    turns = [(turn["role"], turn["content"]) for turn in prompt["messages"]] + [
+        ("assistant begins with", prompt["opening"])
     ]
     parts = [f"## {role}\n\n~~~~text\n{text.rstrip()}\n~~~~\n" for role, text in turns]
-    return f"# Prompt `{asked['version']}`\n\n" + "\n".join(parts)
+    return f"# Prompt `{prompt['version']}`\n\n" + "\n".join(parts)
 
 
 def fingerprint_rows(dataset: Path) -> Iterator[tuple[int, str, str]]:
-    """Words of the note, fingerprint and split of each row of the cohort."""
+    """Yield words in the note, fingerprint and split of each row of the cohort."""
     for path in sorted((dataset / "grpo").glob("*.parquet")):
         for batch in pq.ParquetFile(path).iter_batches(2048, columns=["extra_info"]):
             for row in batch.column(0).to_pylist():
@@ -91,15 +91,15 @@ def fingerprint_rows(dataset: Path) -> Iterator[tuple[int, str, str]]:
 def list_splits(
     rows: Iterable[tuple[int, str, str]], *, credentialed: bool, withheld: Collection[str] = ()
 ) -> list[tuple[str, str]]:
-    """Fingerprint and split of the rows that may be listed, in an order that says nothing."""
+    """Return fingerprint and split of the rows that may be listed, in an order that reveals nothing."""
     ordered = sorted(rows)  # the shortest notes first
     short = sum(words < SHORTEST for words, _, _ in ordered)
-    listed = ordered[max(short, FEWEST) if credentialed else short :]
+    listed = ordered[max(short, SMALLEST_CELL) if credentialed else short :]
     of_split = Counter(split for _, _, split in listed)
-    hidden = {split for split, count in of_split.items() if count < FEWEST} if credentialed else set()
+    hidden = {split for split, count in of_split.items() if count < SMALLEST_CELL} if credentialed else set()
     return sorted((print_, split) for _, print_, split in listed if split not in hidden | set(withheld))
 
 
 def fingerprint(note_id: str, note: str) -> str:
-    """HMAC-SHA256 of a note_id under the admission note, 32 hex digits of it."""
+    """Return the first 32 hex digits of HMAC-SHA256 of a note_id with the admission note as key."""
     return hmac.new(note.encode(), note_id.encode(), hashlib.sha256).hexdigest()[:32]

@@ -1,14 +1,12 @@
 """Guidelines and descriptions as a publication of their own: public sources, each with its terms.
 
-The guidelines are a work of the US government. The descriptions are texts of gesund.bund.de, whose terms name no
-licence to pass them on: they go only with a permission that the user states, and that the card repeats.
+The guidelines are a work of the US government. The descriptions are texts of gesund.bund.de, whose terms do not license
+redistribution: they are published only with a permission that the user states and the card repeats.
 """
 
 from pathlib import Path
+from typing import Any
 
-import yaml
-
-from cards.hub.card_trimming import join_front_matter
 from deepicd import records, storage
 from deepicd.errors import DeepicdError
 from deepicd.storage import Origin
@@ -24,16 +22,16 @@ Sources of knowledge for *MIMIC-Reason*, as deepicd {version} read them.
 GUIDELINES = """
 ## `guidelines`
 
-ICD-10-CM Official Guidelines for Coding and Reporting, fiscal year {year}, as JSON: one file a chapter, and the front
-matter, sections and appendix beside; `sections.parquet` has one row a section. A work of the US government.
+ICD-10-CM Official Guidelines for Coding and Reporting, fiscal year {year}, as JSON: one file per chapter, and files for
+front matter, sections and appendix; `sections.parquet` has one row per section. A work of the US government.
 
 {notes}
 """
 DESCRIPTIONS = """
 ## `descriptions`
 
-What gesund.bund.de tells patients of ICD-10-GM codes, one row a page that was asked for. The texts are not ours. They
-are here with this permission, in the words of who published them:
+What gesund.bund.de tells patients about ICD-10-GM codes, one row per requested page. The texts are not ours. They are
+here with this permission, in the words of the person who published them:
 
 > {permission}
 
@@ -41,8 +39,8 @@ are here with this permission, in the words of who published them:
 """
 
 
-def gather_resources(out: Path, staging: Path, permission: str | None) -> tuple[Files, Configs, Origin]:
-    """Files, configs and origin of what `deepicd guidelines` and `deepicd scrape` left in a folder or just below."""
+def gather_resources(out: Path, staging: Path, *, permission: str | None) -> tuple[Files, Configs, Origin]:
+    """Return files, configs and origin of what `deepicd guidelines` and `deepicd scrape` left in or below a folder."""
     made = {
         folder: record
         for folder in [out, *sorted(path for path in out.glob("*") if path.is_dir()), *sorted(out.glob("*/fy[0-9]*"))]
@@ -51,7 +49,7 @@ def gather_resources(out: Path, staging: Path, permission: str | None) -> tuple[
     if not made:
         raise DeepicdError(
             f"{out} holds neither guidelines nor descriptions.",
-            "Name what `deepicd guidelines` or `deepicd scrape` has made.",
+            "Point at the output of `deepicd guidelines` or `deepicd scrape`.",
         )
     files: Files = {}
     configs: Configs = {}
@@ -64,7 +62,7 @@ def gather_resources(out: Path, staging: Path, permission: str | None) -> tuple[
             configs[f"guidelines_fy{year}"] = {"train": [folder / "sections.parquet"]}
             parts.append(GUIDELINES.format(year=year, notes=notes))
         else:
-            _require_permission(permission, record["origin"])
+            _require_permission(permission=permission, origin=record["origin"])
             below = "descriptions"
             configs["descriptions"] = {"train": [folder / "descriptions.parquet"]}
             parts.append(DESCRIPTIONS.format(permission=permission or "They are made up.", notes=notes))
@@ -79,7 +77,7 @@ def gather_resources(out: Path, staging: Path, permission: str | None) -> tuple[
     return {"README.md": staging / "README.md", **files}, configs, origin
 
 
-def _require_permission(permission: str | None, origin: Origin) -> None:
+def _require_permission(*, permission: str | None, origin: Origin) -> None:
     if origin != "synthetic" and len((permission or "").split()) < 5:
         raise DeepicdError(
             "Descriptions are texts of gesund.bund.de, which may not be passed on without its permission.",
@@ -89,10 +87,12 @@ def _require_permission(permission: str | None, origin: Origin) -> None:
 
 
 def _build_readme(made: list[records.Record], files: Files, configs: Configs, parts: list[str]) -> str:
+    from huggingface_hub import CardData
+
     title = "Coding guidelines" if all(record["command"] == "guidelines" for record in made) else "Knowledge of codes"
     made_up = any(record["origin"] == "synthetic" for record in made)
     names = {path: name for name, path in files.items()}
-    values = {
+    values: dict[str, Any] = {
         "pretty_name": f"{title}, made up for demonstration" if made_up else title,
         "license": "other",
         "license_name": "see-below",
@@ -104,4 +104,4 @@ def _build_readme(made: list[records.Record], files: Files, configs: Configs, pa
         "viewer": False,
     }
     text = BODY.format(title=values["pretty_name"], version=made[0]["version"], parts="".join(parts))
-    return join_front_matter(yaml.safe_load(yaml.safe_dump(values)), text)
+    return f"---\n{CardData(**values).to_yaml()}\n---\n{text}"

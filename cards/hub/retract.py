@@ -1,42 +1,48 @@
-"""A repository made private again, and what that does not undo."""
+"""Make a repository private again, and say what that does not undo."""
 
 from pathlib import Path
 from typing import get_args
 
-from cards.hub.client import HubRepository, RepoKind, RepositoryState
-from cards.hub.errors import Patience
+from cards.hub.client import HubRepository, RepositoryKind, RepositoryState
 from cards.hub.journal import FOLDER, Journal
 from deepicd.errors import DeepicdError
+from deepicd.http import RetryPolicy
 
 REMAINS = (
-    "What was read while it was public is with those who read it: copies, caches and forks are not called back.",
+    "What was read while it was public stays with its readers: copies, caches and forks cannot be recalled.",
     "Every earlier commit is still in the repository, for its owner and the members of its organisation.",
-    "Its name may still be found in collections, search engines and the lists of those who liked it.",
-    "To remove the contents themselves, delete the repository on the Hub; no command of deepicd does that.",
+    "Its name may still appear in collections, search engines and lists of likes.",
+    "To remove the contents themselves, delete the repository on the Hub; no deepicd command does that.",
 )
 
 
-def find_repository(repo: str, endpoint: str, patience: Patience, kind: RepoKind | None = None) -> HubRepository:
-    """The repository of this name, of datasets or of a model. Raises DeepicdError where it has to be said which."""
-    hubs = [HubRepository(repo, endpoint, patience, kind=one) for one in ([kind] if kind else get_args(RepoKind))]
-    there = [hub for hub in hubs if len(hubs) == 1 or hub.look()]
-    if len(there) > 1:
-        raise DeepicdError(f"{repo} is the name of a dataset and of a model.", "Say which: --kind dataset or model")
-    return there[0] if there else hubs[0]
+def find_repository(
+    repo: str, endpoint: str, *, retry: RetryPolicy, kind: RepositoryKind | None = None
+) -> HubRepository:
+    """Return the repository of this name. Raises DeepicdError if a dataset and a model have it and none is chosen."""
+    hubs = [
+        HubRepository(repo, endpoint, retry=retry, kind=each) for each in ([kind] if kind else get_args(RepositoryKind))
+    ]
+    existing = [hub for hub in hubs if len(hubs) == 1 or hub.fetch_state()]
+    if len(existing) > 1:
+        raise DeepicdError(f"{repo} is the name of both a dataset and a model.", "Add --kind dataset or model.")
+    return existing[0] if existing else hubs[0]
 
 
-def retract(hub: HubRepository, records: Path | None = None) -> tuple[RepositoryState, RepositoryState]:
-    """Make it private; what it was and what it is. Raises DeepicdError where it stays open."""
-    before = hub.look()
+def retract(hub: HubRepository, *, journals: Path | None = None) -> tuple[RepositoryState, RepositoryState]:
+    """Make a repository private; return its state before and after. Raises DeepicdError where it stays open."""
+    before = hub.fetch_state()
     if before is None:
         raise DeepicdError(
             f"{hub.endpoint} knows no {hub.repo} that this token may see.", "Check the name, and whose token it is."
         )
-    now = before if before.private else hub.settle(private=True)
-    if not now.private:
-        raise DeepicdError(f"{hub.repo} is still {now.visibility}.", "Make it private in its settings on the Hub, now.")
-    if records or Path(FOLDER).is_dir():
-        Journal(records or Path(FOLDER), hub.repo, hub.endpoint, hub.kind).add(
-            "retracted", commit=now.commit, was=before.visibility
+    after = before if before.private else hub.update_settings(private=True)
+    if not after.private:
+        raise DeepicdError(
+            f"{hub.repo} is still {after.visibility}.", "Make it private in its settings on the Hub, at once."
         )
-    return before, now
+    if journals or Path(FOLDER).is_dir():
+        Journal(journals or Path(FOLDER), hub.repo, hub.endpoint, hub.kind).add(
+            "retracted", commit=after.commit, was=before.visibility
+        )
+    return before, after

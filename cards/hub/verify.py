@@ -1,6 +1,6 @@
-"""Read a publication back in a fresh process (cards.hub.verify_process): start it, ask it, interpret its answer.
+"""Verify a publication in a fresh process (cards.hub.verify_process): start it, send it the order, read its answer.
 
-Where there is much to send it is started first of all, so that its imports go on beside ours and beside the upload.
+Before a large upload the process is started first of all, so that its imports run beside ours and beside the upload.
 """
 
 import json
@@ -8,64 +8,82 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from deepicd import storage
+from cards.hub.settings import PublicationOptions
+from deepicd import http, storage
 from deepicd.errors import DeepicdError
 
-if TYPE_CHECKING:  # the process is to start before these are imported
+if TYPE_CHECKING:  # the process is started before these are imported
     from cards.hub.client import HubRepository
-    from cards.hub.dataset_files import Contents
+    from cards.hub.contents import Contents
 
-LARGE = 2**24  # bytes of rows from which on a process is started before it is needed
-LONGEST = 3600.0  # seconds for a fresh process to end
+Verifier: TypeAlias = Callable[["HubRepository", "Contents", str], str]
+"""Given a commit: returns what was compared, in words. Raises DeepicdError with every difference."""
+
+EARLY_START = 2**24  # bytes of rows from which on a process is started before it is needed
+TIMEOUT = 3600.0  # seconds for a process to answer
+
+
+@contextmanager
+def start_verifier(options: PublicationOptions) -> Iterator[Verifier]:
+    """Yield a verifier that uses fresh processes; the first starts now if there are many rows to send."""
+    with tempfile.TemporaryDirectory() as home:
+        readers = ReaderProcesses(_build_environment(options, home))
+        try:
+            files = sorted(options.folder.glob("*/*.parquet")) if options.what == "rows" and not options.dry_run else []
+            if sum(path.stat().st_size for path in files) > EARLY_START:
+                readers.start(files[0])
+            yield partial(verify_revision, readers, options.full_reload)
+        finally:
+            readers.end()
 
 
 def verify_revision(
     readers: "ReaderProcesses", full: bool, hub: "HubRepository", contents: "Contents", revision: str
 ) -> str:
-    """What was compared, in words. Raises DeepicdError with every difference."""
-    expected = {
-        "repo": hub.repo,
-        "kind": hub.kind,
-        "revision": revision,
-        "token": hub.token,
-        "files": {name: [str(path.resolve()), storage.digest_path(path)] for name, path in contents.files.items()},
-        "configs": {
-            config: {split: [str(path.resolve()) for path in paths] for split, paths in by_split.items()}
-            for config, by_split in contents.configs.items()
-        },
-        "full": full,
-    }
-    failure = ""
-    for attempt in range(hub.patience.tries):
-        process = readers.take()
-        try:
-            answer, _ = process.communicate(json.dumps(expected) + "\n", timeout=LONGEST)
-            found = json.loads(answer.splitlines()[-1])
-        except (subprocess.TimeoutExpired, ValueError, IndexError, OSError) as error:
-            found = {"failed": f"it ended without an answer ({type(error).__name__})"}
-        if "failed" not in found:
-            if found["differences"]:
-                raise verification_error(hub, revision, found["differences"])
-            return str(found["compared"])
-        failure = found["failed"]
-        if attempt + 1 < hub.patience.tries:
-            time.sleep(hub.patience.wait * 2.0**attempt)
-    raise verification_error(hub, revision, [f"a fresh process could not load it: {failure}"])
+    """Return what was compared, in words. Raises DeepicdError with every difference."""
+    order = json.dumps(
+        {
+            "repo": hub.repo,
+            "kind": hub.kind,
+            "revision": revision,
+            "token": hub.token,
+            "files": {name: [str(path.resolve()), storage.digest_path(path)] for name, path in contents.files.items()},
+            "configs": {
+                config: {split: [str(path.resolve()) for path in paths] for split, paths in by_split.items()}
+                for config, by_split in contents.configs.items()
+            },
+            "full": full,
+        }
+    )
+    try:
+        answer = http.retry(lambda: readers.ask(order), hub.retry, doing=f"Reading {hub.repo} back")
+    except http.TransientError as error:
+        raise build_error(hub, revision, [f"a fresh process could not load it: {error}"]) from error
+    if answer.differences:
+        raise build_error(hub, revision, answer.differences)
+    return answer.compared
 
 
-def verification_error(hub: "HubRepository", revision: str, differences: list[str]) -> DeepicdError:
+def build_error(hub: "HubRepository", revision: str, differences: list[str]) -> DeepicdError:
+    """Return the error for a publication that is not what was sent."""
     return DeepicdError(
         f"Everything was sent to {hub.repo} (commit {revision[:12]}), but what comes back could not be verified:\n"
         + "\n".join(f"  {line}" for line in differences[:20]),
-        "Run the same command again: it sends nothing twice and verifies anew.",
+        "Rerun the command: it sends nothing twice and verifies again.",
     )
+
+
+class Answer(NamedTuple):
+    """What a process reports."""
+
+    differences: list[str]
+    compared: str
 
 
 class ReaderProcesses:
@@ -74,10 +92,10 @@ class ReaderProcesses:
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = environment
         self._started: list[subprocess.Popen[str]] = []
-        self._waiting: list[subprocess.Popen[str]] = []
+        self._idle: list[subprocess.Popen[str]] = []
 
     def start(self, sample: Path | None) -> None:
-        """Let one begin to import, and, given a file of rows, to read."""
+        """Start one, which imports at once and, given a file of rows, prepares for reading such files."""
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "cards.hub.verify_process", *([str(sample.resolve())] if sample else [])],
             stdin=subprocess.PIPE,
@@ -87,42 +105,36 @@ class ReaderProcesses:
             env=self._environment,
         )
         self._started.append(process)
-        self._waiting.append(process)
+        self._idle.append(process)
 
-    def take(self) -> "subprocess.Popen[str]":
-        if not self._waiting:
+    def ask(self, order: str) -> Answer:
+        """Return a process's answer to an order. Raises TransientError where it could not read."""
+        if not self._idle:
             self.start(None)
-        return self._waiting.pop()
+        process = self._idle.pop()
+        try:
+            output, _ = process.communicate(order + "\n", timeout=TIMEOUT)
+            answer = json.loads(output.splitlines()[-1])
+        except (subprocess.TimeoutExpired, ValueError, IndexError, OSError) as error:
+            raise http.TransientError(f"it ended without an answer ({type(error).__name__})") from error
+        if "failed" in answer:
+            raise http.TransientError(str(answer["failed"]))
+        return Answer(list(answer["differences"]), str(answer["compared"]))
 
     def end(self) -> None:
+        """Kill the processes that are still running."""
         for process in self._started:
             if process.poll() is None:
                 process.kill()
                 process.communicate()
 
 
-@contextmanager
-def start_readers(
-    endpoint: str, timeout: float, out: Path, what: str, *, full: bool, dry_run: bool
-) -> Iterator[Callable[["HubRepository", "Contents", str], str]]:
-    """Comparing in a fresh process; where there are many rows to send, it starts to import now."""
-    with tempfile.TemporaryDirectory() as home:
-        found = ReaderProcesses(_build_environment(endpoint, timeout, home))
-        try:
-            files = sorted(out.glob("*/*.parquet")) if what == "rows" and not dry_run else []
-            if sum(path.stat().st_size for path in files) > LARGE:
-                found.start(files[0])
-            yield partial(verify_revision, found, full)
-        finally:
-            found.end()
-
-
-def _build_environment(endpoint: str, timeout: float, home: str) -> dict[str, str]:
-    """That of a process that reads from the same server and has no cache; the token comes with the order."""
-    seconds = str(max(1, round(timeout)))
+def _build_environment(options: PublicationOptions, home: str) -> dict[str, str]:
+    """Return the environment of a process that reads from the same server, without cache and without the token."""
+    seconds = str(max(1, round(options.retry.timeout)))
     return {
         **os.environ,
-        "HF_ENDPOINT": endpoint,
+        "HF_ENDPOINT": options.endpoint,
         "HF_HOME": home,
         "HF_HUB_DOWNLOAD_TIMEOUT": seconds,
         "HF_HUB_ETAG_TIMEOUT": seconds,

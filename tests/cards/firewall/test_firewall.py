@@ -182,15 +182,17 @@ def test_titles_of_icd_10_cm_are_nobodys_words(tmp_path: Path) -> None:
     cohort = write_cohort(tmp_path / "cohort", 30, "mimic", notes=[note])
     card = run_of(tmp_path / "card", "mimic") / "README.md"
     card.write_text(f"| XVIII | {title} | 12 |\n")
-    assert check_path(card, cohort).findings == []
+    assert check_path(card, notes_from=cohort).findings == []
     card.write_text(f"| XVIII | Belongs to {title} | 12 |\n")
-    assert [finding.reason for finding in check_path(card, cohort).findings] == [PASSAGE]
+    assert [finding.reason for finding in check_path(card, notes_from=cohort).findings] == [PASSAGE]
 
 
 def test_words_in_json_are_found_behind_its_escapes(tmp_path: Path) -> None:
     cohort = write_cohort(tmp_path / "cohort", 30, "mimic")
     storage.write_json(run_of(tmp_path / "card", "mimic") / "data.json", {"text": NOTE})
-    assert PASSAGE in {finding.reason for finding in check_path(tmp_path / "card" / "data.json", cohort).findings}
+    assert PASSAGE in {
+        finding.reason for finding in check_path(tmp_path / "card" / "data.json", notes_from=cohort).findings
+    }
 
 
 def test_a_dataset_folder_brings_its_own_notes(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -18,6 +17,7 @@ from hub_state import Hub, State
 
 from builders.dataset.assemble import assemble
 from cards.dataset_card import write_card
+from deepicd.http import RetryPolicy
 from deepicd.storage import Origin
 from distill.recipe import Recipe
 from distill.run import distill
@@ -86,20 +86,13 @@ def credentialed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 Send = Callable[..., Any]
 
 
-@contextmanager
-def unread() -> Iterator[Callable[..., str]]:
-    """In place of reading it again in a fresh process, which other tests do."""
-    yield lambda *_: "not read again"
-
-
 @pytest.fixture
 def send(loopback: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Send:
-    """The publisher in this process: (folder, repository, what, **what was asked for) → how it ended, and the plan."""
+    """The publisher in this process: (folder, repository, what, **options) → the outcome, or the plan of a dry run."""
     import huggingface_hub.constants as constants
 
-    from cards.hub.errors import Patience
-    from cards.hub.policy import Wish
-    from cards.hub.publication import publish
+    from cards.hub.publication import open_publication
+    from cards.hub.settings import PublicationOptions
 
     monkeypatch.setenv("HF_TOKEN", WRITE)
     monkeypatch.setenv("HF_HUB_DISABLE_XET", "1")
@@ -112,15 +105,15 @@ def send(loopback: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         *,
         dry_run: bool = False,
         endpoint: str = loopback.url,
-        permission: str | None = None,
-        **wish: Any,
+        **wishes: Any,
     ) -> Any:
-        plan: list[str] = []
-        done = publish(
-            out, repo, what, endpoint, wish=Wish(**wish), patience=Patience(5, 3, 0.01), permission=permission,
-            journals=tmp_path / "records", dry_run=dry_run, reread=unread(), say=plan.append,
+        options = PublicationOptions(
+            folder=out, repo=repo, what=what, endpoint=endpoint, dry_run=dry_run, journals=tmp_path / "records",
+            retry=RetryPolicy(timeout=5, attempts=3, first_wait=0.01), **wishes,
         )  # fmt: skip
-        return "\n".join(plan) if dry_run else done
+        # other tests verify in a fresh process
+        with open_publication(options, verifier=lambda *_: "not read again") as publication:
+            return "\n".join(publication.describe_plan()) if dry_run else publication.send()
 
     return started
 

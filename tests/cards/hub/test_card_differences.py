@@ -27,7 +27,7 @@ def test_a_card_with_one_stay_more_is_named_and_not_made_public(
     with pytest.raises(DeepicdError, match="Together with an earlier card"):
         send(one_more, second, public=True)
     assert second not in loopback.hub.repos
-    assert not send(one_more, second, public=True, despite_differences=True).remote.private
+    assert not send(one_more, second, public=True, despite_differences=True).state.private
 
 
 def test_a_gate_does_not_hide_a_card_with_one_stay_more(

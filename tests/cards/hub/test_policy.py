@@ -10,12 +10,14 @@ import yaml
 
 from cards.hub import card_trimming, recipe_files
 from cards.hub.client import HubRepository
-from cards.hub.errors import Patience
 from cards.hub.policy import build_sentence
 from cards.hub.retract import retract
 from deepicd.errors import DeepicdError
+from deepicd.http import RetryPolicy
 
 from .conftest import NOTE, Loopback, Send
+
+QUICK = RetryPolicy(timeout=5, attempts=2, first_wait=0)
 
 
 def text_of(loopback: Loopback, repo: str, name: str = "README.md") -> str:
@@ -27,11 +29,12 @@ def test_the_card_of_credentialed_data_may_be_public_and_promises_no_rows(
 ) -> None:
     repo = loopback.new()
     done = send(credentialed, repo, public=True)
-    assert not done.remote.private
+    assert not done.state.private
     names = set(loopback.hub.repos[repo].head.tree)
     assert {".gitattributes", "README.md", "card/chapters.png"} < names
     assert all(name.endswith(".png") for name in names - {".gitattributes", "README.md"})
-    values, body = card_trimming.split_front_matter(text_of(loopback, repo))
+    card = card_trimming.parse_card(text_of(loopback, repo))
+    values, body = card.data.to_dict(), card.text
     assert "configs" not in values
     assert "dataset_info" not in values
     assert "**No rows are in this repository**, only the card." in body
@@ -83,7 +86,7 @@ def test_credentialed_rows_are_refused_in_public_and_in_an_open_repository(
 ) -> None:
     repo = loopback.new()
     words = build_sentence(repo, loopback.url)
-    with pytest.raises(DeepicdError, match="which PhysioNet's terms keep there"):
+    with pytest.raises(DeepicdError, match="which PhysioNet's terms do not let you publish"):
         send(credentialed, repo, "rows", responsible=words + " ")
     with pytest.raises(DeepicdError, match="never public"):
         send(credentialed, repo, "rows", responsible=words, public=True)
@@ -100,7 +103,7 @@ def test_behind_a_gate_that_is_opened_by_hand_rows_may_be_seen_to_exist(
 ) -> None:
     repo = loopback.new()
     done = send(credentialed, repo, "rows", responsible=build_sentence(repo, loopback.url), gated=True, public=True)
-    assert done.remote.visibility == "public, with a gate opened by hand"
+    assert done.state.visibility == "public, with a gate opened by hand"
     assert not [state for state in loopback.states(repo) if state.open]
     assert [state.step for state in loopback.states(repo) if not state.private] == ["settings"]
 
@@ -119,7 +122,7 @@ def test_a_repository_that_is_public_against_our_wish_gets_nothing(
 def test_an_open_repository_is_written_to_only_if_that_was_said(loopback: Loopback, send: Send, made_up: Path) -> None:
     repo = loopback.new()
     loopback.hub.create(repo, "sam", private=False)
-    with pytest.raises(DeepicdError, match="Say --public if that is meant"):
+    with pytest.raises(DeepicdError, match="Add --public if you mean it"):
         send(made_up, repo)
     assert "0 new" not in send(made_up, repo, public=True, dry_run=True)
 
@@ -148,7 +151,7 @@ def test_a_card_edited_on_the_hub_is_shown_and_not_written_over(loopback: Loopba
     send(made_up, repo, overwrite=True)
     assert "somebody else" not in text_of(loopback, repo)
     edit(loopback, repo, "\nOf patient 10000032.\n")
-    with pytest.raises(DeepicdError, match="is not shown") as refused:
+    with pytest.raises(DeepicdError, match="its text is not shown") as refused:
         send(made_up, repo)
     assert "10000032" not in str(refused.value)
 
@@ -187,7 +190,7 @@ def test_an_edit_between_question_and_commit_is_a_412_with_the_difference(
         return ask(*given)
 
     monkeypatch.setattr(upload, "commit", late)
-    with pytest.raises(DeepicdError, match="was changed on the Hub meanwhile") as refused:
+    with pytest.raises(DeepicdError, match="was changed on the Hub in the meantime") as refused:
         send(made_up, repo, "recipe")
     assert "-Just now." in str(refused.value)
 
@@ -221,9 +224,9 @@ def test_retract_closes_a_repository_and_a_stranger_is_refused(
 ) -> None:
     repo = loopback.new()
     loopback.hub.create(repo, "sam", private=False)
-    before, now = retract(HubRepository(repo, loopback.url, Patience(5, 2, 0)), tmp_path)
+    before, now = retract(HubRepository(repo, loopback.url, retry=QUICK), journals=tmp_path)
     assert (before.visibility, now.visibility) == ("public", "private")
     assert loopback.hub.repos[repo].private
     monkeypatch.setenv("HF_TOKEN", "hf_other")
     with pytest.raises(DeepicdError, match="knows no"):
-        retract(HubRepository(repo, loopback.url, Patience(5, 2, 0)), tmp_path)
+        retract(HubRepository(repo, loopback.url, retry=QUICK), journals=tmp_path)

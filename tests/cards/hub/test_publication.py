@@ -50,7 +50,7 @@ def test_a_changed_dataset_leaves_no_stale_split_or_count(loopback: Loopback, se
     repo, before = loopback.new(), dataset(tmp_path / "before", "synthetic", 60)
     after = dataset(tmp_path / "after", "synthetic", 4)  # no row of validation is left
     send(before, repo, "rows")
-    assert send(after, repo, "rows").changes.gone
+    assert send(after, repo, "rows").changes.removed
     tree = loopback.hub.repos[repo].head.tree
     assert not [name for name in tree if "validation" in name]
     assert "validation" not in json.dumps(front_matter(loopback, repo))
@@ -116,7 +116,7 @@ def test_offline_and_a_server_that_is_not_there_are_told_in_words(
 
     with pytest.raises(DeepicdError, match=r"127\.0\.0\.1:9 cannot be reached"):
         send(made_up, "sam/set", endpoint="http://127.0.0.1:9")
-    with pytest.raises(DeepicdError, match="is no address"):
+    with pytest.raises(DeepicdError, match="is not an address"):
         send(made_up, "sam/set", endpoint="hub.example")
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(DeepicdError, match="Offline mode is set"):

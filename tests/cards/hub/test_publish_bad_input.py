@@ -20,8 +20,8 @@ from .conftest import Loopback, Send
         ("hf_write", "alex/set", "sam may not write to alex"),
         ("hf_write", "society/set", "sam may not write to society"),  # a member who may read
         ("hf_write", "set", "names no owner"),
-        ("hf_write", "sam/a set", "is no name of a repository"),
-        ("hf_write", "sam/set.git", "is no name of a repository"),
+        ("hf_write", "sam/a set", "is not a valid repository name"),
+        ("hf_write", "sam/set.git", "is not a valid repository name"),
     ],
 )
 def test_a_wrong_token_or_name_is_told_in_words(
@@ -44,7 +44,7 @@ def test_a_wrong_token_or_name_is_told_in_words(
         (403, "Private repository storage limit reached", "a quota of 127.0.0.1:[0-9]+ is used up"),
         (413, "", "a quota"),
         (402, "payment required", "a quota"),
-        (429, "", "limits how often it is asked"),
+        (429, "", "limits the rate of requests"),
     ],
 )
 def test_quotas_and_limits_are_named(

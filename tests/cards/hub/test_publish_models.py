@@ -11,10 +11,10 @@ from hub_state import Fault, blob
 from small_dataset import small_dataset
 
 from cards.hub import card_trimming
-from cards.hub.errors import Patience
 from cards.hub.retract import find_repository, retract
 from deepicd import records, storage
 from deepicd.errors import DeepicdError
+from deepicd.http import RetryPolicy
 from deepicd.storage import Origin
 
 from .conftest import Loopback, Run, Send, dataset
@@ -65,13 +65,14 @@ def test_the_card_of_a_trained_model_arrives_and_nothing_else(
     assert repo not in loopback.hub.repos
     assert set(there.head.tree) == {".gitattributes", "README.md", "card/losses.png"}
     assert all(state.private for state in loopback.states(f"models/{repo}"))
-    values, body = card_trimming.split_front_matter(there.head.tree["README.md"].content.decode())
+    card = card_trimming.parse_card(there.head.tree["README.md"].content.decode())
+    values, body = card.data.to_dict(), card.text
     assert "**No weights are in this repository**" in body
     assert "can repeat them" in body
     assert "pipeline_tag" not in values
     assert values["model-index"]
     again = run("publish", out, repo)
-    assert "nothing to send, it holds all of it already" in again.out
+    assert "nothing to send, the repository holds all of it already" in again.out
     assert len(there.commits) == 2
 
 
@@ -99,7 +100,7 @@ def test_a_card_goes_into_no_repository_with_weights_and_leaves_other_files(
     tree = dict(there.head.tree)
     there.commit("sam", "mine", {**tree, "sft/notes.txt": blob(b""), "run.json": blob(b""), "card/old.png": blob(b"")})
     done = send(out, repo)
-    assert done.changes.gone == ["card/old.png"]
+    assert done.changes.removed == ["card/old.png"]
     assert {"sft/notes.txt", "run.json"} < set(there.head.tree)
     tree = dict(there.head.tree)
     for name in ("model.safetensors", "Model.SafeTensors", "tf_model.h5"):
@@ -225,7 +226,8 @@ def test_retract_finds_a_model_and_asks_where_a_dataset_has_the_same_name(
     loopback.hub.create(repo, "sam", private=False)
     assert "--kind dataset or model" in run("retract", repo).err
     monkeypatch.setenv("HF_TOKEN", "hf_write")
-    _, now = retract(find_repository(repo, loopback.url, Patience(5, 2, 0), "dataset"), tmp_path)
+    quick = RetryPolicy(timeout=5, attempts=2, first_wait=0)
+    _, now = retract(find_repository(repo, loopback.url, retry=quick, kind="dataset"), journals=tmp_path)
     assert now.private
 
 
