@@ -17,12 +17,11 @@ from cards.dataset_statistics import Bin, Statistics, build_histogram, read_stat
 from cards.front_matter import AGREEMENT, LICENCE, LICENCE_LINK, build_front_matter
 from cards.rendering import TEMPLATES, render_template
 from deepicd import records, storage
-from deepicd.cells import SMALLEST_CELL
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import CHAPTERS
 from deepicd.paper import MIMIC_REASON
 from deepicd.schema import DATASET, SPLITS
-from deepicd.small_counts import Key, PublishedCounts
+from deepicd.small_counts import SMALLEST_CELL, Key, PublishedCounts
 from deepicd.storage import Origin
 
 README = "README.md"

@@ -16,9 +16,9 @@ from typing import Any
 from cards.front_matter import AGREEMENT, LICENCE, LICENCE_LINK, license_fields
 from cards.rendering import TEMPLATES, render_template
 from deepicd import records, storage
-from deepicd.cells import is_small
 from deepicd.errors import DeepicdError
 from deepicd.paper import get_f1
+from deepicd.small_counts import is_small
 from deepicd.storage import Origin
 
 COMMANDS = {"train sft": "supervised fine-tuning", "train grpo": "reinforcement learning (GRPO)"}

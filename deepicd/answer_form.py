@@ -1,14 +1,18 @@
-"""The form of an answer, `<think>…</think><diagnosis>CODE</diagnosis>`: written and parsed here and nowhere else.
+"""The form of an answer, `<think>…</think><diagnosis>CODE</diagnosis>`: written, parsed and scored here only.
 
     >>> parse_answer(write_answer("Chest pain on exertion.", Code.parse("I20.0")))
     Answer(trace='Chest pain on exertion.', code=Code(value='I200'))
+    >>> measure_overlap("I5021", "I5023")
+    4
 
-DeepICD-R1 asks for exactly one block of each, with text in them. Its pattern for the code wants two digits after the
-letter, which no answer of C7A, M1A, Z3A … can meet; here every ICD-10-CM form counts (facts: the paper, format reward).
-Parsing is a handful of linear scans, so that a megabyte of `<` costs what a megabyte of text costs.
+DeepICD-R1 requires exactly one block of each, neither empty. Its pattern for the code expects two digits after the
+letter, which rules out C7A, M1A, Z3A and others; here every form of an ICD-10-CM code is accepted.
+Evaluation, selection and rewards share these functions. All are linear in the length of the text, even for a megabyte
+of `<`.
 """
 
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
@@ -18,7 +22,8 @@ from deepicd.icd10cm import Code
 THINK, THINK_END = "<think>", "</think>"
 DIAGNOSIS, DIAGNOSIS_END = "<diagnosis>", "</diagnosis>"
 TAGS = (THINK, THINK_END, DIAGNOSIS, DIAGNOSIS_END)
-_TAG = re.compile("|".join(TAGS))  # one pass over the text; behind a `<` it looks at most a tag's length ahead
+_TAG = re.compile("|".join(TAGS))  # one pass over the text; after a `<` it looks ahead by one tag's length at most
+LOOP = 6  # words in a run that counts as repeated when it occurs again
 
 TASK = f"""\
 You read the admission note of a hospital stay and predict the ICD-10-CM code of its first diagnosis. Reason from what \
@@ -31,7 +36,7 @@ your reasoning
 {DIAGNOSIS}the code, without a dot{DIAGNOSIS_END}"""
 
 Problem = Literal[
-    "missing tag",  # one of the four is absent: nothing was written, or the text was cut off
+    "missing tag",  # one of the four is absent: the text is empty or was cut off
     "repeated tag",  # two think blocks, two diagnoses, nested tags
     "tags out of order",
     "text outside the blocks",
@@ -42,7 +47,7 @@ Problem = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A well-formed answer: the reasoning without its tags, and the code it closes on."""
+    """A well-formed answer: the reasoning without its tags, and the predicted code."""
 
     trace: str
     code: Code
@@ -50,30 +55,30 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Malformed:
-    """An answer without the form, and the first thing that is wrong with it."""
+    """An answer that violates the form, and the first problem with it."""
 
     problem: Problem
 
 
 def write_answer(trace: str, code: Code) -> str:
-    """The canonical text: the code is written without its dot, as the dataset stores it."""
+    """Return the canonical text, with the code written without its dot as the dataset stores it."""
     return f"{THINK}\n{trace.strip()}\n{THINK_END}\n{DIAGNOSIS}{code.value}{DIAGNOSIS_END}"
 
 
 def build_messages(note: str) -> list[dict[str, str]]:
-    """The chat that asks a model (never the teacher) for such an answer to an admission note."""
+    """Return the chat that asks a model (never the teacher) for such an answer to an admission note."""
     return [{"role": "system", "content": TASK}, {"role": "user", "content": note}]
 
 
 def parse_answer(text: str) -> Answer | Malformed:
-    """The answer in a model's text. The prompt opens with `<think>`: put it back before parsing.
+    """Parse the text of a model. Where the prompt opens the answer with `<think>`, put that back before parsing.
 
     >>> parse_answer("<think>Cough.</think>")
     Malformed(problem='missing tag')
     """
     tags = list(islice(_TAG.finditer(text), len(TAGS) + 1))
     if tuple(tag.group() for tag in tags) != TAGS:
-        return _disorder(text)
+        return _find_tag_problem(text)
     at = [tag.start() for tag in tags]
     before, between, after = text[: at[0]], text[at[1] + len(THINK_END) : at[2]], text[at[3] + len(DIAGNOSIS_END) :]
     if before.strip() or between.strip() or after.strip():
@@ -85,8 +90,8 @@ def parse_answer(text: str) -> Answer | Malformed:
     return Answer(trace, code) if code else Malformed("no code in the diagnosis")
 
 
-def _disorder(text: str) -> Malformed:
-    """What is wrong with the tags of a text that has not each of them once and in order."""
+def _find_tag_problem(text: str) -> Malformed:
+    """Return the problem of a text that does not have each tag once and in order."""
     counts = [text.count(tag) for tag in TAGS]
     if 0 in counts:
         return Malformed("missing tag")
@@ -94,7 +99,7 @@ def _disorder(text: str) -> Malformed:
 
 
 def parse_answers(text: str) -> tuple[Answer, ...] | Malformed:
-    """The answers in a text that gives one after the other, each with both blocks; what breaks one breaks all.
+    """Parse a text of one or more answers in a row, each with both blocks. If one is malformed, so is the text.
 
     >>> text = write_answer("Cough.", Code("J189")) + write_answer("Thirst.", Code("E119"))
     >>> [answer.code.value for answer in parse_answers(text)]
@@ -115,7 +120,55 @@ def parse_answers(text: str) -> tuple[Answer, ...] | Malformed:
 
 
 def find_diagnosis(text: str) -> str | None:
-    """What stands in the first diagnosis block, whatever is around it; None where no block is opened and closed."""
+    """Return the content of the first diagnosis block, whatever surrounds it; None without a complete block."""
     start = text.find(DIAGNOSIS)
     end = text.find(DIAGNOSIS_END, start) if start >= 0 else -1
     return text[start + len(DIAGNOSIS) : end] if end >= 0 else None
+
+
+def measure_overlap(predicted: str, truth: str) -> int:
+    """Return the length of the common prefix of two codes, ignoring dots (O in equation 1 of DeepICD-R1)."""
+    shared = 0
+    for left, right in zip(predicted.replace(".", ""), truth.replace(".", ""), strict=False):
+        if left != right:
+            break
+        shared += 1
+    return shared
+
+
+def measure_accuracy(pairs: Iterable[tuple[Code | None, Code]]) -> dict[str, float | None]:
+    """Return the share of (predicted, truth) pairs that agree on chapter, category and full code.
+
+    A prediction of None is wrong at every level; without pairs each share is None.
+
+    >>> measure_accuracy([(Code("I5021"), Code("I5023")), (None, Code("J189"))])
+    {'chapter': 0.5, 'category': 0.5, 'full': 0.0}
+    """
+    hits = {"chapter": 0, "category": 0, "full": 0}
+    total = 0
+    for predicted, truth in pairs:
+        total += 1
+        if predicted is not None:
+            hits["chapter"] += predicted.chapter == truth.chapter
+            hits["category"] += predicted.category == truth.category
+            hits["full"] += predicted == truth
+    return {level: hit / total if total else None for level, hit in hits.items()}
+
+
+def measure_repetition(words: Sequence[str]) -> float:
+    """Return the share of words in runs of six that occurred before: 0 without repetition, near 1 for a loop.
+
+    >>> measure_repetition("the pain grew worse over two days".split())
+    0.0
+    >>> round(measure_repetition("so it goes on and on again ".split() * 5), 2)
+    0.8
+    """
+    seen: set[tuple[str, ...]] = set()
+    covered = end = 0
+    for start in range(len(words) - LOOP + 1):
+        run = tuple(words[start : start + LOOP])
+        if run in seen:
+            covered += start + LOOP - max(start, end)
+            end = start + LOOP
+        seen.add(run)
+    return covered / len(words) if words else 0.0

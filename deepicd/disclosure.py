@@ -1,6 +1,6 @@
-"""May these rows go to this server? Credentialed ones stay on this machine or in its private network.
+"""Which servers may receive which rows: credentialed ones stay on this machine or in its private network.
 
-The user may take responsibility for another place, in a sentence that names it and that the record keeps.
+The user may take responsibility for another server, in a sentence that names it and that the record keeps.
 """
 
 import ipaddress
@@ -16,32 +16,32 @@ SENTENCE = (
 )
 
 
-def check_server(recipe: ModelRecipe, origin: Origin, sentence: str | None) -> str | None:
-    """The sentence if it was needed, else None. Raises DeepicdError where rows may not go to the recipe's server."""
+def check_server(recipe: ModelRecipe, *, origin: Origin, sentence: str | None) -> str | None:
+    """Return the sentence if it was needed, else None. Raises DeepicdError if rows must not go to the server."""
     if recipe.engine != "endpoint" or origin != "mimic":
         return None
     host = urlsplit(recipe.base_url).hostname or ""
     if is_private(host):
         return None
-    wanted = SENTENCE.format(host=host)
-    if sentence != wanted:
+    required = SENTENCE.format(host=host)
+    if sentence != required:
         raise DeepicdError(
             f"These notes are credentialed, and {host or recipe.base_url!r} is neither this machine nor a private"
             " address: nothing was sent.",
-            f'Serve the model here; or, if your agreement allows it, add: --responsible "{wanted}"',
+            f'Serve the model here, or, if your agreement allows it, add: --responsible "{required}"',
         )
-    return wanted
+    return required
 
 
 def is_private(host: str) -> bool:
-    """Whether every address of a host is of this machine or of a private network; a name without address is not.
+    """Return whether all addresses of a host are of this machine or a private network; False if it has none.
 
     >>> is_private("127.0.0.1"), is_private("10.1.2.3"), is_private("8.8.8.8")
     (True, True, False)
     """
     try:
-        found = {str(entry[4][0]) for entry in socket.getaddrinfo(host, None)} if host else set()
+        addresses = {str(entry[4][0]) for entry in socket.getaddrinfo(host, None)} if host else set()
     except OSError:
         return False
-    addresses = [ipaddress.ip_address(address.split("%")[0]) for address in found]
-    return bool(addresses) and all(address.is_loopback or address.is_private for address in addresses)
+    parsed = [ipaddress.ip_address(address.split("%")[0]) for address in addresses]
+    return bool(parsed) and all(address.is_loopback or address.is_private for address in parsed)

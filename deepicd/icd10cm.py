@@ -4,19 +4,26 @@
     >>> str(code), code.value, code.category, code.chapter.roman
     ('I50.21', 'I5021', 'I50', 'IX')
 
-Shapes and chapters need no data. Titles and validity are the release's (deepicd.icd10cm_release), read on first use.
+Shapes and chapters need no data. Titles and validity come from the tabular XML of April 2025 that `simple-icd-10-cm`
+1.4.0 carries. That library takes some two seconds to read it, more than most commands need for everything else, so
+what we need of it is cached in the user's cache folder (Linux: ~/.cache/deepicd) and read from there in a tenth of the
+time. The cache may be deleted at any time.
 """
 
+import json
 import re
 from bisect import bisect_right
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from functools import cache, lru_cache
+from pathlib import Path
 
+from deepicd import storage
 from deepicd.errors import BadCode
 
-if TYPE_CHECKING:
-    from deepicd.icd10cm_release import Release
+CACHE_NAME = "icd10cm-fy2025-1.4.0-1.json"
+"""Contains the library's version, which pyproject.toml pins, and the version of this file's form."""
 
 # Letter, digit, then a digit or one of the letters that ten categories carry (C4A, C7A, C7B, D3A, I1A, M1A, …);
 # FY2026 adds QA0. Characters 4 to 7 are free: placeholders X, laterality, encounter letters.
@@ -25,7 +32,7 @@ SHAPE = re.compile(r"(?:[A-Z][0-9][0-9AB]|QA[0-9])(?:\.?[0-9A-Z]{1,4})?", re.ASC
 
 @dataclass(frozen=True, slots=True)
 class Chapter:
-    """One of the 22 chapters. `ranges` are inclusive categories: (('A00', 'B99'),)."""
+    """One of the 22 chapters. `ranges` are inclusive and of categories: (('A00', 'B99'),)."""
 
     number: int
     roman: str
@@ -36,8 +43,8 @@ class Chapter:
         return f"{self.number}. {self.title} ({', '.join(f'{a}–{b}' for a, b in self.ranges)})"
 
 
-# Number, Roman numeral, first and last category, title: ICD-10-CM FY2025 tabular list. The titles are its words
-# less the range that each ends in.
+# Number, Roman numeral, first and last category, title: ICD-10-CM FY2025 tabular list. Its titles, without the range
+# at their ends.
 CHAPTERS: tuple[Chapter, ...] = tuple(
     Chapter(number, roman, title, ((first, last),))
     for number, roman, first, last, title in [
@@ -74,7 +81,7 @@ _STARTS = [chapter.ranges[0][0] for chapter in _BY_START]
 
 
 def find_chapter(category: str) -> Chapter:
-    """The chapter of a category. Total: one past a chapter's last category (D92, U99) belongs to that chapter.
+    """Return the chapter of a category. One past the last category of a chapter (D92, U99) counts as part of it.
 
     >>> find_chapter("C7A").number, find_chapter("H59").number, find_chapter("H60").number, find_chapter("U07").number
     (2, 7, 8, 22)
@@ -86,7 +93,7 @@ def find_chapter(category: str) -> Chapter:
 class Code:
     """One ICD-10-CM code, of three to seven characters, stored without its dot as MIMIC stores it.
 
-    A well-formed code need not exist: ask `in_release` or `is_billable`.
+    A well-formed code need not exist: see `in_release` and `is_billable`.
 
     >>> str(Code.parse("T383X6A")), Code.parse("z3a.08").category, Code.parse("I10").value
     ('T38.3X6A', 'Z3A', 'I10')
@@ -96,7 +103,7 @@ class Code:
 
     @classmethod
     def parse(cls, text: str) -> "Code":
-        """The code in a text: with its dot or without, any case, padded or not. Raises BadCode."""
+        """Parse a text that is one code, with or without its dot, in any case, padded or not. Raises BadCode."""
         # .upper() would turn look-alikes into ASCII ('ı' becomes 'I'), so the test comes first
         bare = text.strip()
         if bare.isascii() and SHAPE.fullmatch(upper := bare.upper()):
@@ -108,9 +115,9 @@ class Code:
         )
 
     @classmethod
-    @lru_cache(maxsize=2**16)  # a corpus asks for the same few thousand codes again and again
+    @lru_cache(maxsize=2**16)  # a corpus repeats the same few thousand codes
     def find(cls, text: str) -> "Code | None":
-        """As `parse`, but None where the text is no code."""
+        """Parse like `parse`, but return None for a text that is not a code."""
         try:
             return cls.parse(text)
         except BadCode:
@@ -139,12 +146,12 @@ class Code:
 
     @property
     def title(self) -> str | None:
-        """Its title in the release; None for a code the release does not hold."""
+        """The title in the release; None for a code that is not part of it."""
         return load_release().titles.get(self.value)
 
     @property
     def inclusion_terms(self) -> tuple[str, ...]:
-        """Other names that the tabular list gives for it and for its parents, the nearest first."""
+        """Other names that the tabular list has for the code and its parents, the nearest first."""
         terms = load_release().inclusion_terms
         return tuple(dict.fromkeys(term for prefix in self.prefixes for term in terms.get(prefix, ())))
 
@@ -154,12 +161,58 @@ class Code:
 
     @property
     def is_billable(self) -> bool:
-        """Whether the release has it as a leaf, the only codes a stay may be billed under."""
+        """Whether the code is a leaf of the release; a stay may be billed under leaves only."""
         return self.value in load_release().billable
 
 
-def load_release() -> "Release":
-    """The FY2025 tables; see deepicd.icd10cm_release."""
-    from deepicd import icd10cm_release as tables
+@dataclass(frozen=True, slots=True)
+class Release:
+    """The tables of one year. Keys are codes without dots in tabular order: categories, subcategories and leaves."""
 
-    return tables.load_release()
+    year: int
+    titles: Mapping[str, str]
+    billable: frozenset[str]
+    inclusion_terms: Mapping[str, tuple[str, ...]]
+    """Other names that the tabular list has for a code itself; codes without any are absent."""
+
+    def codes(self) -> list[Code]:
+        """Return the billable codes in tabular order."""
+        return [Code(value) for value in self.titles if value in self.billable]
+
+
+@cache
+def load_release() -> Release:
+    """Return the FY2025 tables: 74,260 billable codes. They are read once per process."""
+    from platformdirs import user_cache_path
+
+    path = user_cache_path("deepicd") / CACHE_NAME
+    with suppress(OSError, ValueError, KeyError, TypeError):  # absent or damaged: it is written again
+        return _read_cache(path)
+    release = _read_xml()
+    with suppress(OSError):  # without a writable home every process takes the two seconds, and works
+        storage.write_json(path, asdict(release) | {"billable": sorted(release.billable)})
+    return release
+
+
+def _read_cache(path: Path) -> Release:
+    fields = json.loads(path.read_text(encoding="utf-8"))
+    return Release(
+        year=fields["year"],
+        titles=fields["titles"],
+        billable=frozenset(fields["billable"]),
+        inclusion_terms={value: tuple(terms) for value, terms in fields["inclusion_terms"].items()},
+    )
+
+
+def _read_xml() -> Release:
+    import simple_icd_10_cm as tabular
+
+    # the list also has chapters ('1') and blocks ('A00-A09'); a few blocks of one category have its very name
+    values = [value for value in tabular.get_all_codes(False) if SHAPE.fullmatch(value)]
+    return Release(
+        year=2025,
+        # a few hundred titles in the XML contain tabs
+        titles={value: " ".join(tabular.get_description(value).split()) for value in values},
+        billable=frozenset(value for value in values if tabular.is_leaf(value)),
+        inclusion_terms={value: tuple(terms) for value in values if (terms := tabular.get_inclusion_term(value))},
+    )

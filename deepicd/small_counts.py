@@ -1,42 +1,72 @@
-"""Which counts a card withholds, so that no group of fewer than ten can be told, nor worked out from the others.
+"""Small counts: of credentialed data, no group of fewer than ten patients is shown or can be worked out from the rest.
+
+For one row of cells there is `suppress_small`. For the tables of a card, whose cells add up in several ways, `Counts`:
 
     counts = Counts()
     counts.group(("IX", "train"), 120)             # disjoint groups of rows, …
     counts.group(("XX", "train"), 3)
     counts.show("all", [("IX", "train"), ("XX", "train")])     # … and the sums of them that a reader would see
     counts.show("XX", [("XX", "train")])
-    counts.withheld()                              # {'XX'}: what has to go
+    counts.withheld()                              # {'XX'}: the keys that must not be shown
 
-Every number on the card is a linear equation that a reader may solve. For each small group the bounds that these
-equations leave it are computed by linear programming. Where they are tighter than they may be, the cheapest number
-that holds them there is withheld too, until nothing small is told.
+Each number on the card is a linear equation that a reader may solve. Linear programming computes the bounds that these
+equations leave for each small group. Where the bounds are too tight, the cheapest number that causes this is withheld,
+too, until nothing small is disclosed. If the solver fails, SolverError is raised and nothing may be shown.
 """
 
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
-from deepicd.cells import SMALLEST_CELL, is_small
-
-TOLERANCE = 1e-4  # of the solver; counts are whole
-ZERO = 50.0  # what withholding a nought costs: it tells of nobody, and helps little to hide others
+SMALLEST_CELL = 10  # the smallest count to show, by the custom of publications from MIMIC and CMS
+TOLERANCE = 1e-4  # of the solver; counts are whole numbers
+ZERO_COST = 50.0  # of withholding a zero: it concerns nobody, and hardly helps to hide others
 
 Key = Hashable
-"""Of a count: any hashable name that the card finds it by."""
+"""Identifies a count: any hashable name under which the card looks it up."""
+_Key = TypeVar("_Key")
+
+
+class SolverError(RuntimeError):
+    """The solver did not find the bounds of a small group, so it is unknown whether the counts may be shown."""
+
+
+def is_small(count: float) -> bool:
+    """Return whether a count is at least one and too small to show."""
+    return 0 < count < SMALLEST_CELL
+
+
+def suppress_small(cells: Mapping[_Key, int]) -> dict[_Key, int | None]:
+    """Replace small cells by None, and the next smallest as well until the total does not disclose them.
+
+    It would disclose them if just one cell were hidden, or if the hidden ones added up to a small count.
+
+    >>> suppress_small({"a": 100, "b": 40, "c": 3, "d": 0})
+    {'a': 100, 'b': None, 'c': None, 'd': 0}
+    """
+    ascending = sorted((key for key, count in cells.items() if count), key=cells.__getitem__)
+    hidden = [key for key in ascending if cells[key] < SMALLEST_CELL]
+    others = iter(ascending[len(hidden) :])
+    while hidden and (len(hidden) == 1 or sum(cells[key] for key in hidden) < SMALLEST_CELL):
+        if (another := next(others, None)) is None:
+            break
+        hidden.append(another)
+    return {key: None if key in hidden else count for key, count in cells.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """A sum of groups, and whether a reader gets to see it."""
+    """A sum of groups, and whether a reader sees it."""
 
     value: int
     groups: frozenset[Key]
     shown: bool
     small: bool
     cost: float
-    """How much a reader misses it: of what would do, the cheapest is withheld."""
+    """How much a reader would miss it: of the counts that would do, the cheapest is withheld."""
 
 
 @dataclass
@@ -46,37 +76,37 @@ class Counts:
     groups: dict[Key, int] = field(default_factory=dict)
     counts: dict[Key, Count] = field(default_factory=dict)
     ties: list[tuple[frozenset[Key], frozenset[Key]]] = field(default_factory=list)
-    _place: dict[Key, int] = field(default_factory=dict)  # of a group among the unknowns
+    _place: dict[Key, int] = field(default_factory=dict)  # group → its column in the equations
 
     def group(self, name: Key, value: int) -> Key:
-        """Declare a group of rows, or take part of a sum that nobody sees; its name."""
+        """Declare a group of rows, disjoint from all others, and return its name."""
         self.groups[name] = value
         self._place.setdefault(name, len(self._place))
         return name
 
     def show(self, key: Key, groups: Iterable[Key], *, people: int | None = None, cost: float | None = None) -> None:
-        """A sum that the card shows unless it has to go; its rows are of `people` patients where that is known."""
+        """Declare a sum that the card shows unless it is withheld; `people` is the number of patients, if known."""
         of = frozenset(groups)
         value = sum(self.groups[name] for name in of)
         least = value if people is None else min(value, people)
-        self.counts[key] = Count(value, of, True, is_small(least), cost if cost is not None else value or ZERO)
+        self.counts[key] = Count(value, of, True, is_small(least), cost if cost is not None else value or ZERO_COST)
 
     def guard(self, groups: Iterable[Key]) -> None:
-        """A sum that no table shows and that the others must not tell if it is small."""
+        """Declare a sum that no table shows and that the others must not disclose if it is small."""
         of = frozenset(groups)
         value = sum(self.groups[name] for name in of)
         self.counts[("guarded", of)] = Count(value, of, False, is_small(value), 0.0)
 
     def tie(self, left: Iterable[Key], right: Iterable[Key]) -> bool:
-        """What every reader knows: these groups add up to as much as those. False, and nothing tied, if they do not."""
-        one, other = frozenset(left), frozenset(right)
-        if sum(self.groups[name] for name in one) != sum(self.groups[name] for name in other):
+        """Declare that readers know two sums to be equal. Return False and declare nothing if they are not."""
+        first, second = frozenset(left), frozenset(right)
+        if sum(self.groups[name] for name in first) != sum(self.groups[name] for name in second):
             return False
-        self.ties.append((one, other))
+        self.ties.append((first, second))
         return True
 
     def part(self, key: Key, value: int, whole: Iterable[Key], *, cost: float | None = None) -> None:
-        """Show the size of a part of some groups, and do not let what is left of them be told if it is small.
+        """Show the size of a part of some groups, and guard the size of the rest.
 
         Other parts of the groups may overlap it.
         """
@@ -89,46 +119,49 @@ class Counts:
         self.show(key, [inside], cost=cost)
 
     def withheld(self) -> frozenset[Key]:
-        """The keys of the shown counts that have to go. None where nothing is small."""
+        """Return the keys of the counts that must not be shown; empty if nothing is small. Raises SolverError."""
         gone = {key for key, count in self.counts.items() if count.shown and count.small}
         small = [count.groups for count in self.counts.values() if count.small]
         for groups in dict.fromkeys(small):
-            while tight := self._holding(groups, gone):
-                gone.add(self._cheapest(tight, groups, gone))
+            while tight := self._find_tight(groups, gone):
+                gone.add(self._choose_cheapest(tight, groups, gone))
         return frozenset(gone)
 
     def published(self, *, everything: bool) -> "PublishedCounts":
-        """What the card may say: all of it, or what is left when the small and the telling is withheld."""
+        """Return the counts that the card may show: all of them, or those that are left without the withheld ones."""
         gone = frozenset() if everything else self.withheld()
         return PublishedCounts({key: None if key in gone else c.value for key, c in self.counts.items() if c.shown})
 
     def bounds(self, groups: Iterable[Key], gone: Iterable[Key] = ()) -> tuple[float, float]:
-        """Least and most that these groups can add up to, for all that the shown counts say."""
-        wanted = frozenset(groups)
-        return self._solve(wanted, frozenset(gone), 1)[0], -self._solve(wanted, frozenset(gone), -1)[0]
+        """Return the least and the most that a sum of groups can be, given the shown counts without those `gone`."""
+        names = frozenset(groups)
+        return self._solve(names, frozenset(gone), 1)[0], -self._solve(names, frozenset(gone), -1)[0]
 
-    def _holding(self, groups: frozenset[Key], gone: set[Key]) -> list[Key]:
-        """The shown counts that tell too much of these groups; none where they are safe."""
+    def _find_tight(self, groups: frozenset[Key], gone: set[Key]) -> list[Key]:
+        """Return the shown counts that bound a sum of groups too tightly; none if it is safe."""
         least, below = self._solve(groups, frozenset(gone), 1)
         most, above = self._solve(groups, frozenset(gone), -1)
         if -most < SMALLEST_CELL - TOLERANCE:
             return above
         return below + above if -most - least < SMALLEST_CELL - TOLERANCE else []
 
-    def _cheapest(self, tight: list[Key], groups: frozenset[Key], gone: set[Key]) -> Key:
-        """Of counts that hold groups within their bounds one that frees them by going, the cheapest; else any."""
-        rising = sorted(dict.fromkeys(tight), key=lambda key: (self.counts[key].cost, repr(key)))
-        freeing = (key for key in rising if not self._holding(groups, gone | {key}))
-        return next(freeing, rising[0])
+    def _choose_cheapest(self, tight: list[Key], groups: frozenset[Key], gone: set[Key]) -> Key:
+        """Return the cheapest of the `tight` counts without which the sum is safe; if none is, the cheapest."""
+        ascending = sorted(dict.fromkeys(tight), key=lambda key: (self.counts[key].cost, repr(key)))
+        freeing = (key for key in ascending if not self._find_tight(groups, gone | {key}))
+        return next(freeing, ascending[0])
 
-    def _row(self, plus: Iterable[Key], minus: Iterable[Key] = ()) -> "np.ndarray[Any, Any]":
+    def _row(self, plus: Iterable[Key], minus: Iterable[Key] = ()) -> "np.ndarray[Any, np.dtype[np.float64]]":
+        import numpy as np
+
         row = np.zeros(len(self.groups))
         row[[self._place[name] for name in plus]] += 1
         row[[self._place[name] for name in minus]] -= 1
         return row
 
     def _solve(self, groups: frozenset[Key], gone: frozenset[Key], sign: int) -> tuple[float, list[Key]]:
-        """The minimum of `sign` times a sum of groups, and the keys of the shown counts that hold it there."""
+        """Return the minimum of `sign` times a sum of groups, and the keys of the shown counts that cause it."""
+        import numpy as np
         from scipy.optimize import linprog
 
         shown = [key for key, count in self.counts.items() if count.shown and key not in gone]
@@ -136,17 +169,18 @@ class Counts:
         rows += [self._row(left, right) for left, right in self.ties]
         values = [self.counts[key].value for key in shown] + [0] * len(self.ties)
         equations = {"A_eq": np.array(rows), "b_eq": np.array(values)} if rows else {}
-        found = linprog(sign * self._row(groups), **equations, bounds=(0, None), method="highs")
-        if found.status == 3:  # unbounded
+        solution = linprog(sign * self._row(groups), **equations, bounds=(0, None), method="highs")
+        if solution.status == 3:  # unbounded
             return float("-inf"), []
-        assert found.status == 0, found.message  # the true groups are a solution
-        duals = found.eqlin.marginals if rows else []
-        return float(found.fun), [key for key, dual in zip(shown, duals, strict=False) if abs(dual) > TOLERANCE]
+        if solution.status != 0:  # the true counts are a solution, so this is the solver's failure
+            raise SolverError(f"The bounds of a small count could not be computed: {solution.message}")
+        duals = solution.eqlin.marginals if rows else []
+        return float(solution.fun), [key for key, dual in zip(shown, duals, strict=False) if abs(dual) > TOLERANCE]
 
 
 @dataclass(frozen=True, slots=True)
 class PublishedCounts:
-    """The counts that a card may show; None stands for one withheld."""
+    """The counts that a card may show; None for a withheld one."""
 
     counts: Mapping[Key, int | None]
 
@@ -154,10 +188,10 @@ class PublishedCounts:
         return self.counts[key]
 
     def under(self, *names: Key) -> dict[Any, int | None]:
-        """The counts whose keys begin with these names, by the rest of their keys: ('rows', 'sft') → split → rows."""
-        found: dict[Any, int | None] = {}
+        """Return the counts whose keys begin with these names, by the rest: ('rows', 'sft') → split → rows."""
+        counts: dict[Any, int | None] = {}
         for key, value in self.counts.items():
             if isinstance(key, tuple) and key[: len(names)] == names and len(key) > len(names):
                 rest = key[len(names) :]
-                found[rest[0] if len(rest) == 1 else rest] = value
-        return found
+                counts[rest[0] if len(rest) == 1 else rest] = value
+        return counts

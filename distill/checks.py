@@ -11,8 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-from deepicd.answer_form import Answer, parse_answer
-from deepicd.repetition import measure_repetition
+from deepicd.answer_form import Answer, measure_repetition, parse_answer
 from distill import hindsight
 from distill.grounding import Share, grounding
 from distill.prompt import Material

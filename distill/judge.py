@@ -63,7 +63,7 @@ def judge(
         guidelines or (_of(made, "guidelines") if "guidelines" in made["inputs"] else None),
         descriptions or (_of(made, "descriptions") if "descriptions" in made["inputs"] else None),
     )
-    taken = disclosure.check_server(recipe, read.origin, responsible)
+    taken = disclosure.check_server(recipe, origin=read.origin, sentence=responsible)
     plan = records.plan_run("judge", options=recipe.options | {"limit": limit}, inputs=read.paths | {"traces": traces})
     folder = out / recipe.digest
     if (done := records.find_finished(folder, plan)) and not done["counts"]["unscored"]:

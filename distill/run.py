@@ -95,7 +95,7 @@ def ready(
     """Everything that can be wrong is looked at before anything is written; the sources, and the sentence if needed."""
     base.check_engine(recipe)
     read = readable(cohort, recipe, guidelines, descriptions)
-    return read, disclosure.check_server(recipe, read.origin, responsible)
+    return read, disclosure.check_server(recipe, origin=read.origin, sentence=responsible)
 
 
 def readable(cohort: Path, recipe: Recipe, guidelines: Path | None, descriptions: Path | None) -> Sources:

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from deepicd import records, storage
-from deepicd.cells import SMALLEST_CELL
 from deepicd.icd10cm import CHAPTERS, Code, find_chapter
 from deepicd.knowledge import icd10gm_crosswalk
 from deepicd.knowledge.icd10gm_crosswalk import LEVELS, WARNINGS, Crosswalk
 from deepicd.schema import COHORT, SPLITS
+from deepicd.small_counts import SMALLEST_CELL
 
 NONE = "none"
 ROWS = (*LEVELS, NONE)

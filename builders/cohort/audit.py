@@ -24,6 +24,7 @@ from deepicd import records, storage
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
 from deepicd.log import track_progress
+from deepicd.small_counts import SMALLEST_CELL
 
 EXTRACTIONS = {"default": "ours", "paper": "ours, the paper's sections", "published": "the published extraction"}
 ANY = "any"
@@ -57,7 +58,7 @@ def audit_copy(mimic_root: Path, notes_root: Path, out: Path, *, overwrite: bool
         storage.write_json(run.folder / "leakage.json", run.counts["leakage"])
         from builders.cohort.leakage_figure import draw
 
-        smallest = 10 if copy.origin == "mimic" else 1  # no small cell of credentialed data in a figure
+        smallest = SMALLEST_CELL if copy.origin == "mimic" else 1  # no small cell of credentialed data in a figure
         draw(run.folder / "leakage.png", run.counts["leakage"], smallest=smallest)
     return run.record
 

@@ -15,8 +15,8 @@ from cards.hub.contents import FOLDERS, Contents
 from cards.hub.journal import Journal
 from cards.hub.settings import PublicationOptions
 from deepicd import storage
-from deepicd.cells import is_small
 from deepicd.errors import DeepicdError
+from deepicd.small_counts import is_small
 
 SENTENCE = (
     "I take responsibility for publishing rows that descend from credentialed MIMIC records to {repo} at {host}, "

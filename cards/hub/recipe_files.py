@@ -26,8 +26,8 @@ import pyarrow.parquet as pq
 import yaml
 
 from deepicd import records, storage
-from deepicd.cells import SMALLEST_CELL
 from deepicd.schema import SPLITS
+from deepicd.small_counts import SMALLEST_CELL
 
 SHORTEST = 50  # words in a note that serves as key
 _LOCAL = {"argv", "base_url", "contact", "path", "running", "series"}

@@ -1,11 +1,22 @@
-"""The form of an answer."""
+"""The form of an answer, and how near its code is to the true one."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepicd.answer_form import TAGS, Answer, Malformed, build_messages, parse_answer, write_answer
+from deepicd.answer_form import (
+    TAGS,
+    Answer,
+    Malformed,
+    build_messages,
+    measure_accuracy,
+    measure_overlap,
+    parse_answer,
+    write_answer,
+)
 from deepicd.icd10cm import Code, load_release
+
+CODES = st.from_regex(r"[A-Z][0-9][0-9AB][0-9A-Z]{0,4}", fullmatch=True)
 
 
 @pytest.mark.parametrize(
@@ -67,3 +78,27 @@ def test_the_task_shows_the_note_and_the_form() -> None:
 )
 def test_a_hostile_megabyte_is_refused_like_any_other_text(text: str, problem: str) -> None:
     assert parse_answer(text) == Malformed(problem)  # type: ignore[arg-type]
+
+
+def test_overlap_counts_characters_without_dots() -> None:
+    assert measure_overlap("I50.21", "I5023") == 4
+    assert measure_overlap("I10", "J10") == 0
+    assert measure_overlap("S72", "S72.001A") == 3
+    assert measure_overlap("", "I10") == 0
+
+
+@given(CODES)
+def test_the_gold_answer_overlaps_in_full(code: str) -> None:
+    assert measure_overlap(code, code) == len(code)
+
+
+@given(CODES, CODES)
+def test_overlap_is_symmetric_and_bounded(first: str, second: str) -> None:
+    assert measure_overlap(first, second) == measure_overlap(second, first) <= min(len(first), len(second))
+
+
+def test_accuracy_is_counted_at_three_levels() -> None:
+    truth = Code.parse("I50.21")
+    guesses = [truth, Code.parse("I50.9"), Code.parse("I10"), Code.parse("J18.9"), None]
+    assert measure_accuracy((guess, truth) for guess in guesses) == {"chapter": 0.6, "category": 0.4, "full": 0.2}
+    assert measure_accuracy([]) == {"chapter": None, "category": None, "full": None}

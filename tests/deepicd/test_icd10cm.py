@@ -1,9 +1,13 @@
 """ICD-10-CM: what is a code, and where it belongs."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from platformdirs import user_cache_path
 
+from deepicd import icd10cm
 from deepicd.errors import BadCode
 from deepicd.icd10cm import CHAPTERS, Code, find_chapter, load_release
 
@@ -94,3 +98,35 @@ def test_the_release_holds_the_codes_of_fy2025() -> None:
 
 def test_the_shape_admits_every_code_of_the_release() -> None:
     assert all(Code.parse(value).value == value for value in load_release().titles)
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The cache file, in a folder of the test's own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    icd10cm.load_release.cache_clear()
+    return user_cache_path("deepicd") / icd10cm.CACHE_NAME
+
+
+def test_the_cached_tables_are_those_of_the_xml(cache: Path) -> None:
+    release = icd10cm.load_release()
+    assert cache.is_file()
+    icd10cm.load_release.cache_clear()
+    assert icd10cm.load_release() == release
+    assert len(release.billable) == 74_260
+    assert list(release.titles)[:2] == ["A00", "A000"]
+    assert release.inclusion_terms["A000"] == ("Classical cholera",)
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"year": 2025}', "[]"])
+def test_a_damaged_cache_is_written_again(cache: Path, content: str) -> None:
+    cache.parent.mkdir(parents=True)
+    cache.write_text(content)
+    assert len(icd10cm.load_release().billable) == 74_260
+    assert cache.stat().st_size > 1_000_000
+
+
+def test_a_cache_that_cannot_be_written_costs_time_only(cache: Path) -> None:
+    cache.parent.parent.joinpath(cache.parent.name).write_text("a file stands where the folder should be")
+    assert len(icd10cm.load_release().titles) > 90_000

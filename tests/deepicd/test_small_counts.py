@@ -5,8 +5,7 @@ from collections.abc import Hashable, Iterator
 
 import pytest
 
-from deepicd.cells import SMALLEST_CELL
-from deepicd.small_counts import Counts
+from deepicd.small_counts import SMALLEST_CELL, Count, Counts, SolverError, suppress_small
 
 Equation = tuple[frozenset[Hashable], int]
 
@@ -148,3 +147,21 @@ def test_what_is_left_of_a_group_is_a_group_too() -> None:
     counts = one_way(a=60, b=40)
     counts.part("flag", 97, ["a", "b"])
     assert counts.withheld() == {"flag"}
+
+
+def test_a_solver_that_fails_stops_the_card_with_assertions_off_as_well() -> None:
+    counts = one_way(a=100, b=3)
+    counts.counts["impossible"] = Count(-1, frozenset(["a"]), True, False, 0.0)  # no group has less than no rows
+    with pytest.raises(SolverError, match="could not be computed"):
+        counts.withheld()
+    with pytest.raises(SolverError):
+        counts.published(everything=False)
+
+
+def test_one_hidden_cell_hides_a_second() -> None:
+    assert suppress_small({"a": 100, "b": 40, "c": 3, "d": 0}) == {"a": 100, "b": None, "c": None, "d": 0}
+    assert suppress_small({"a": 100, "b": 8, "c": 3}) == {"a": 100, "b": None, "c": None}
+    # 1 and 1 of a total of 102 are no secret: a third goes with them
+    assert suppress_small({"a": 100, "b": 1, "c": 1, "d": 50}) == {"a": 100, "b": None, "c": None, "d": None}
+    assert suppress_small({"a": 100, "b": 10}) == {"a": 100, "b": 10}
+    assert suppress_small({"b": 4}) == {"b": None}

@@ -26,26 +26,26 @@ def recipe(host: str) -> Recipe:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "10.0.0.7", "192.168.1.9", "172.16.3.4"])
 def test_this_machine_and_private_networks_may_have_credentialed_notes(host: str) -> None:
-    assert disclosure.check_server(recipe(host), "mimic", None) is None
+    assert disclosure.check_server(recipe(host), origin="mimic", sentence=None) is None
 
 
 @pytest.mark.parametrize("host", ["8.8.8.8", "[2001:4860:4860::8888]", "no-such-host.invalid", "127.0.0.1.invalid"])
 def test_any_other_place_is_refused_with_the_sentence_that_would_allow_it(host: str) -> None:
     with pytest.raises(DeepicdError, match="nothing was sent") as error:
-        disclosure.check_server(recipe(host), "mimic", None)
+        disclosure.check_server(recipe(host), origin="mimic", sentence=None)
     assert f"I take responsibility for sending credentialed MIMIC records to {host.strip('[]')}" in error.value.advice
 
 
 def test_only_the_exact_sentence_for_this_very_host_counts() -> None:
     with pytest.raises(DeepicdError):
-        disclosure.check_server(recipe("api.example.org"), "mimic", "yes")
+        disclosure.check_server(recipe("api.example.org"), origin="mimic", sentence="yes")
     with pytest.raises(DeepicdError):
-        disclosure.check_server(recipe("other.example.org"), "mimic", SENTENCE)
-    assert disclosure.check_server(recipe("api.example.org"), "mimic", SENTENCE) == SENTENCE
+        disclosure.check_server(recipe("other.example.org"), origin="mimic", sentence=SENTENCE)
+    assert disclosure.check_server(recipe("api.example.org"), origin="mimic", sentence=SENTENCE) == SENTENCE
 
 
 def test_made_up_notes_may_go_anywhere() -> None:
-    assert disclosure.check_server(recipe("8.8.8.8"), "synthetic", None) is None
+    assert disclosure.check_server(recipe("8.8.8.8"), origin="synthetic", sentence=None) is None
 
 
 def test_a_refused_run_writes_and_sends_nothing(tmp_path: Path, deepicd: Deepicd) -> None:

@@ -106,7 +106,7 @@ def _asked(
     recipe = answers.parse_answer_recipe({name: value for name, value in given.items() if value is not None})
     if dataset is None:
         raise DeepicdError("A model needs notes to answer.", "Name the dataset: --dataset DIR_OR_REPOSITORY")
-    taken = disclosure.check_server(recipe, open_dataset(dataset, CONFIG, split).origin, responsible)
+    taken = disclosure.check_server(recipe, origin=open_dataset(dataset, CONFIG, split).origin, sentence=responsible)
     return answers.EvaluatedModel(recipe, opening, taken)
 
 

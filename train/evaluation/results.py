@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from deepicd.cells import suppress_small
+from deepicd.answer_form import measure_overlap
 from deepicd.icd10cm import CHAPTERS, Code
-from deepicd.scoring import measure_overlap
+from deepicd.small_counts import suppress_small
 from deepicd.storage import Origin
 from train.evaluation.bootstrap import GROUPS, METRICS, MetricVector, compute_intervals, compute_p_values, draw_samples
 from train.evaluation.metrics import (

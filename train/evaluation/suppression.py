@@ -9,8 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
-from deepicd.cells import SMALLEST_CELL, is_small
-from deepicd.small_counts import Counts, Key, PublishedCounts
+from deepicd.small_counts import SMALLEST_CELL, Counts, Key, PublishedCounts, is_small
 
 Name = TypeVar("Name", int, str)
 DEPTHS = range(8)  # characters that a code can share with another

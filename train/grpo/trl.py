@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from deepicd import storage
-from deepicd.repetition import measure_repetition
+from deepicd.answer_form import measure_repetition
 from train import base_model, launch
 from train.config import GrpoRecipe
 from train.grpo.monitor import AnswerStatistics, GuardRails, summarize_step

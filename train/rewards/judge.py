@@ -82,7 +82,7 @@ class Judge:
             raise DeepicdError(
                 "A judge for training must be a server.", "Give its address: base_url: http://127.0.0.1:8001/v1"
             )
-        disclosure.check_server(recipe, origin, recipe.responsible or None)
+        disclosure.check_server(recipe, origin=origin, sentence=recipe.responsible or None)
         self.recipe = recipe
         self.missed: Counter[str] = Counter()
         """Reason → number of answers that the judge gave no score."""

@@ -19,8 +19,8 @@ longer than the true one (I10 answered as I10ABCD) never earns as much as the tr
 from collections.abc import Callable, Sequence
 from typing import Literal
 
+from deepicd.answer_form import measure_overlap
 from deepicd.paper import NO_MATCH, OUTCOME_SCALE
-from deepicd.scoring import measure_overlap
 
 Variant = Literal["default", "paper", "authors"]
 

@@ -24,13 +24,12 @@ from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 from deepicd import answer_form
-from deepicd.answer_form import TAGS, THINK, Answer
+from deepicd.answer_form import TAGS, THINK, Answer, measure_repetition
 from deepicd.engines.recipe import Bounds
 from deepicd.engines.recipe import parse_recipe as parse_fields
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
 from deepicd.paper import CODE_PATTERN, EXTRA_TRACE, MIMIC_REASON, NOTHING_GENERATED
-from deepicd.repetition import measure_repetition
 from train.rewards.outcome import OUTCOMES, Variant, score_several
 
 PAPER_PATTERN = re.compile(CODE_PATTERN)  # used with fullmatch
@@ -55,7 +54,7 @@ class RewardScheme:
     length_from: int = 600
     length_to: int = MIMIC_REASON.words_max  # the longest trace of MIMIC-Reason
     repetition: float = 0.0
-    """The penalty for a text that only repeats itself, in proportion to the repeated share (deepicd.repetition)."""
+    """The penalty for a text that only repeats itself, in proportion to the repeated share (deepicd.answer_form)."""
     opening: str = ""
     """The start of the assistant's turn, if it stood in the prompt ('<think>\\n'); put back before parsing."""
     several: bool = False

@@ -18,7 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deepicd.repetition import measure_repetition
+from deepicd.answer_form import measure_repetition
 from train.rewards import score
 from train.rewards.score import RewardScheme
 
