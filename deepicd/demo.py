@@ -1,12 +1,12 @@
-"""`deepicd demo`: the whole chain on made-up records, from synthetic notes to a dataset that loads.
+"""`deepicd demo`: every stage on made-up records, from synthetic notes to a dataset that loads.
 
-Each step is the stage's own function with its ordinary arguments; the lines printed are commands that do the same.
-The knowledge is made up as well: a guideline PDF (`python -m guidelines.sample.document`) and a small site of
-descriptions
-(`python -m scrapers.sample.site`) stand where the real ones would, and the real parser and spider read them.
+Each step calls the stage's own function with its ordinary arguments and logs the command that does the same. The
+sources are made up, too: the real parser reads a sample guideline PDF (`python -m guidelines.sample.document`), and the
+real spider reads a sample site of descriptions (`python -m scrapers.sample.site`).
 """
 
 import json
+import logging
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,49 +16,53 @@ import click
 
 from deepicd import records, storage
 
+logger = logging.getLogger(__name__)
+
 _TINY = "a tiny model without medical knowledge"
 _TEACHERS = {"rehearsal": "no model", "transformers": _TINY, "vllm": _TINY, "ray": _TINY}
 
 
 @dataclass(frozen=True)
 class Step:
-    """A stage of the demo: the command it stands for, and what to do."""
+    """A step of the demo: the arguments of the command, and the function that does the same."""
 
-    words: Sequence[object]
+    arguments: Sequence[object]
     run: Callable[[], records.Record]
 
     @property
     def command(self) -> str:
-        return shlex.join(["deepicd", *map(str, self.words)])
+        return shlex.join(["deepicd", *map(str, self.arguments)])
 
 
 @click.command()
 @click.argument("out", type=click.Path(path_type=Path), default=Path("out/demo"))
-@click.option("--admissions", type=click.IntRange(min=50), default=1000, show_default=True, help="How many to make up.")
+@click.option(
+    "--admissions", type=click.IntRange(min=50), default=1000, show_default=True, help="Number of made-up admissions."
+)
 @click.option("--seed", type=int, default=42, show_default=True)
 @click.option("--engine", type=click.Choice(list(_TEACHERS)), default="rehearsal", show_default=True,
-              help="What writes the traces: no model, or one of two million parameters.")  # fmt: skip
-@click.option("--overwrite", is_flag=True, help="Replace what another demo left in OUT.")
+              help="Who writes the traces: no model (rehearsal), or one of two million parameters.")  # fmt: skip
+@click.option("--overwrite", is_flag=True, help="Replace the output of another demo in OUT.")
 def demo(out: Path, admissions: int, seed: int, engine: str, overwrite: bool) -> None:
-    """Run every stage on made-up records into OUT (default out/demo): no data, no network, no GPU needed.
+    """Run every stage on made-up records into OUT (default out/demo). Needs no data, no network and no GPU.
 
-    Prints each stage's command, what became of the rows, and how to load the dataset. A second run goes on from what
-    is finished.
+    Prints the command of each stage, the number of rows after each step, and how to load the dataset. A second run
+    continues from what is finished.
 
     \b
     deepicd demo out/demo
     """
-    made: dict[str, records.Record] = {}
-    for step in steps(out, admissions, seed, engine, overwrite):
-        click.secho(f"$ {step.command}", bold=True, err=True)
+    runs: dict[str, records.Record] = {}
+    for step in list_steps(out, admissions, seed, engine=engine, overwrite=overwrite):
+        logger.info("$ %s", step.command)
         record = step.run()
-        made[record["command"]] = record
-        click.echo(f"  {record['seconds']:.1f} s", err=True)
-    click.echo(report(out, engine, made))
+        runs[record["command"]] = record
+        logger.info("  %.1f s", record["seconds"])
+    click.echo(summarize(out, engine, runs))
 
 
-def steps(out: Path, admissions: int, seed: int, engine: str, overwrite: bool) -> list[Step]:
-    """The stages in order. Imports happen here and not above: `--help` needs none of it."""
+def list_steps(out: Path, admissions: int, seed: int, *, engine: str, overwrite: bool) -> list[Step]:
+    """Return the steps in order. Stages are imported here, so that `--help` stays instant."""
     from builders.cohort.build import build
     from builders.cohort.criteria import Criteria
     from builders.dataset.assemble import assemble
@@ -69,12 +73,12 @@ def steps(out: Path, admissions: int, seed: int, engine: str, overwrite: bool) -
     from guidelines.parse import make as parse_guidelines
     from guidelines.sample.document import write_sample
 
-    mimic, cohort, written, dataset = out / "mimic", out / "cohort", out / "traces", out / "dataset"
+    mimic, cohort, traces, dataset = out / "mimic", out / "cohort", out / "traces", out / "dataset"
     pdf, chapters, scraped = out / "guidelines.pdf", out / "guidelines", out / "descriptions"
     descriptions = scraped / "descriptions.parquet"
 
     teacher = recipe.load(Path("rehearsal" if engine == "rehearsal" else "tiny")).but(engine=engine)
-    chosen = [] if engine == "rehearsal" else ["--recipe", "tiny", "--engine", engine]
+    model_options = [] if engine == "rehearsal" else ["--recipe", "tiny", "--engine", engine]
 
     def guidelines() -> records.Record:
         if overwrite or not pdf.is_file():
@@ -94,10 +98,10 @@ def steps(out: Path, admissions: int, seed: int, engine: str, overwrite: bool) -
             lambda: build(mimic, mimic, cohort, Criteria(seed=seed), overwrite=overwrite),
         ),
         Step(
-            ["distill", cohort, written, "--guidelines", chapters, "--descriptions", descriptions, *chosen],
+            ["distill", cohort, traces, "--guidelines", chapters, "--descriptions", descriptions, *model_options],
             lambda: distill(
                 cohort,
-                written,
+                traces,
                 teacher,
                 guidelines=chapters,
                 descriptions=descriptions,
@@ -105,15 +109,15 @@ def steps(out: Path, admissions: int, seed: int, engine: str, overwrite: bool) -
             ),
         ),
         Step(
-            ["assemble", "--cohort", cohort, "--traces", written, dataset],
-            lambda: assemble(cohort, written, dataset, overwrite=overwrite),
+            ["assemble", "--cohort", cohort, "--traces", traces, dataset],
+            lambda: assemble(cohort, traces, dataset, overwrite=overwrite),
         ),
         Step(["card", dataset], lambda: write_card(dataset)),
     ]
 
 
 def _scrape(out: Path) -> records.Record:
-    """Ask the sample site for the first diagnoses of the copy, with the real spider."""
+    """Scrape the first diagnoses of the copy from the sample site."""
     from builders.cohort.stays import first_codes
     from scrapers.crawl import harvest
     from scrapers.sample.site import sample_site
@@ -124,15 +128,15 @@ def _scrape(out: Path) -> records.Record:
         return harvest(codes, out / "descriptions", base_url=base_url)
 
 
-def report(out: Path, engine: str, made: dict[str, records.Record]) -> str:
-    """The closing lines: counts from notes to dataset, where it is, how to load it."""
-    funnel = made["build"]["counts"]["funnel"]["steps"]
-    distilled, rows = made["distill"]["counts"], made["assemble"]["counts"]["rows"]
+def summarize(out: Path, engine: str, runs: dict[str, records.Record]) -> str:
+    """Return the closing lines: rows from notes to dataset, where the dataset is, how to load it."""
+    funnel = runs["build"]["counts"]["funnel"]["steps"]
+    distilled, rows = runs["distill"]["counts"], runs["assemble"]["counts"]["rows"]
     table: list[tuple[str, int]] = [(step["step"], step["rows"]) for step in funnel]
     table += [
         ("traces kept", sum(distilled["kept"].values())),
         ("rows without a kept trace", sum(distilled["rejected"].values())),
-        ("attempts at a trace", distilled["attempts"]),
+        ("attempts", distilled["attempts"]),
         *((f"dataset, {config}", sum(by_split.values())) for config, by_split in rows.items()),
     ]
     width = max(len(name) for name, _ in table)
@@ -144,7 +148,7 @@ def report(out: Path, engine: str, made: dict[str, records.Record]) -> str:
             "",
             *lines,
             "",
-            f"Dataset: {dataset} (made-up records; traces by the engine {engine!r}, {_TEACHERS[engine]})",
+            f"Dataset: {dataset} (made-up records; traces by engine {engine!r}: {_TEACHERS[engine]})",
             f"Card:    {dataset / 'README.md'}",
             f"Load it: python -c {shlex.quote(load)}",
         ]
