@@ -16,7 +16,7 @@ import pyarrow as pa
 from builders.cohort.criteria import PRESETS
 from builders.cohort.leakage import SIGNALS, Terms, audit
 from builders.cohort.paper_sections import published_sections
-from builders.cohort.parallel import processes_for, workers
+from builders.cohort.parallel import choose_processes, open_workers
 from builders.cohort.sections import admission_sections, hospital_course
 from builders.cohort.stays import joined_notes, naming, read_stays
 from builders.mimic import local_copy
@@ -40,7 +40,7 @@ def audit_copy(mimic_root: Path, notes_root: Path, out: Path, *, overwrite: bool
         return done
     with (
         records.fresh_folder(out, plan, copy.origin, overwrite=overwrite) as run,
-        workers(processes_for(copy.files["discharge"]), __name__) as in_order,
+        open_workers(choose_processes(copy.files["discharge"])) as in_order,
         local_copy.connected(copy, run.folder / ".spill") as db,
         track_progress("notes audited") as advance,
     ):

@@ -8,17 +8,15 @@ Run: deepicd build --mimic ~/mimiciv/3.1 --notes ~/mimic-iv-note/2.2 out/cohort
 
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from builders.cohort import splits
 from builders.cohort.criteria import DEFAULT, Criteria
 from builders.cohort.funnel import funnel
-from builders.cohort.parallel import InOrder, processes_for, workers
+from builders.cohort.parallel import MapInOrder, choose_processes, open_workers
 from builders.cohort.stays import joined_notes, naming, read_stays
 from builders.cohort.token_limit import counter
 from builders.mimic import local_copy
@@ -33,24 +31,25 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-TEXTS = ".texts.arrow"
-
-# What was extracted but for its text, with the place of its text in the file, and that of each note among its
-# admission's (Note 2.2 has one each): the first is kept.
-FOUND = """
-create table found as
-select *, row_number() over (partition by hadm_id order by length(note_id), note_id) as nth from extracted;
+# Of several notes of one stay (Note 2.2 has one each) the first is kept.
+RANKED = """
+create table ranked as
+select
+    rowid as row,
+    * exclude (admission_note),
+    row_number() over (partition by hadm_id order by length(note_id), note_id) as nth
+from extracted;
 create table excluded as
-select * from left_out
+select * from ruled_out
 union all
-select note_id, subject_id, hadm_id, 'second note of a stay' from found where nth > 1
+select note_id, subject_id, hadm_id, 'second note of a stay' from ranked where nth > 1
 """
 
 # Things a reader may want to leave out or look at: the first code is the one billed first, not always the reason.
 COHORT_ROWS = """
 create table cohort as
 select
-    f.note_id, f.subject_id, f.hadm_id, f.icd_code, f.place,
+    f.row, f.note_id, f.subject_id, f.hadm_id, f.icd_code,
     coalesce(t.title, '') as icd_title, f.category, f.chapter, f.seq_num,
     list_filter([
         case when regexp_matches(f.second_code, '^(A40|A41|R652|T8144|O85)')
@@ -63,13 +62,19 @@ select
         case when count(*) over (partition by f.subject_id) > 1 then 'patient has several stays' end
     ], lambda flag: flag is not null) as flags,
     a.split
-from found f
+from ranked f
 join assigned a using (note_id)
 left join titles t using (icd_code)
 where nth = 1
 """
 
-SPLIT_ROWS = "select * from cohort where split = {split} order by note_id"
+SPLIT_ROWS = """
+select c.*, e.admission_note
+from cohort c
+join extracted e on e.rowid = c.row
+where c.split = {split}
+order by c.note_id
+"""
 EXCLUDED_ROWS = "select * from excluded order by note_id"
 SHARED = "select note_id, split from cohort order by note_id"
 FLAGS = "select flag, count(*) from (select unnest(flags) as flag from cohort) group by flag order by flag"
@@ -79,22 +84,19 @@ def build(
     mimic_root: Path, notes_root: Path, out: Path, criteria: Criteria = DEFAULT, *, overwrite: bool = False
 ) -> records.Record:
     """Write OUT/{train,validation,test}.parquet and what goes with them; the record. Raises DeepicdError."""
-    with ThreadPoolExecutor() as pool:
-        pool.submit(import_module, "builders.cohort.extraction")  # a quarter of a second, while the files are hashed
-        pool.submit(import_module, "duckdb")
-        copy = local_copy.find(mimic_root, notes_root)
-        if criteria.tokenizer:
-            counter(criteria.tokenizer)  # raises at once where there is none
-        plan = records.plan_run("build", options=asdict(criteria), inputs=copy.files)
+    copy = local_copy.find(mimic_root, notes_root)
+    if criteria.tokenizer:
+        counter(criteria.tokenizer)  # raises at once where there is none
+    plan = records.plan_run("build", options=asdict(criteria), inputs=copy.files)
     if done := records.find_finished(out, plan):
         return done
     with (
         records.fresh_folder(out, plan, copy.origin, overwrite=overwrite) as run,
-        workers(processes_for(copy.files["discharge"]), "builders.cohort.extraction") as in_order,
+        open_workers(choose_processes(copy.files["discharge"])) as map_in_order,
         local_copy.connected(copy, run.folder / ".spill") as db,
     ):
         read_stays(db, copy)
-        _extract(db, copy, criteria, run.folder, in_order)
+        _extract(db, copy, criteria, map_in_order)
         lost = Counter(dict(db.execute("select reason, count(*) from excluded group by reason").fetchall()))
         run.counts |= _divide(db, criteria)
         if not (kept := sum(run.counts["rows"].values())):
@@ -109,41 +111,39 @@ def build(
 
 
 def _extract(
-    db: "duckdb.DuckDBPyConnection", copy: local_copy.Copy, criteria: Criteria, folder: Path, in_order: InOrder
+    db: "duckdb.DuckDBPyConnection", copy: local_copy.Copy, criteria: Criteria, map_in_order: MapInOrder
 ) -> None:
-    """Read every note once. The tables `found` and `excluded` hold what came of them, the file TEXTS the texts:
-    nothing before the last step has need of those."""
+    """Read every note once, into the tables `extracted`, `ranked` (the same without texts) and `excluded`."""
     import pyarrow as pa
 
     from builders.cohort import extraction
 
-    text = extraction.ROWS.field("admission_note")
-    found, left_out = list[pa.RecordBatch](), list[pa.RecordBatch]()
-    with pa.ipc.new_file(folder / TEXTS, pa.schema([text])) as texts, track_progress("notes read") as advance:
+    ruled_out = list[pa.RecordBatch]()
+    db.register("arriving", extraction.ROWS.empty_table())
+    db.execute("create table extracted as from arriving")
+    with track_progress("notes read") as advance:
 
         def to_read() -> "Iterator[pa.RecordBatch]":
             for notes in joined_notes(db, copy):
-                left_out.append(notes.ruled_out)
+                ruled_out.append(notes.ruled_out)
                 advance(notes.ruled_out.num_rows)
                 yield notes.to_read
 
         extract = partial(extraction.extract, criteria=criteria, naming=naming(db) if criteria.strict else {})
-        for part in in_order(extract, to_read()):
-            texts.write_batch(part.rows.select([text.name]))
-            found.append(part.rows.drop_columns(text.name))
-            left_out.append(part.excluded)
+        for part in map_in_order(extract, to_read()):
+            db.register("arriving", pa.Table.from_batches([part.rows]))
+            db.execute("insert into extracted from arriving")
+            ruled_out.append(part.excluded)
             advance(part.rows.num_rows + part.excluded.num_rows)
-    extracted = pa.Table.from_batches(found, extraction.ROWS.remove(extraction.ROWS.get_field_index(text.name)))
-    db.register("extracted", extracted.append_column("place", pa.array(range(extracted.num_rows), pa.int64())))
-    db.register("left_out", pa.Table.from_batches(left_out, EXCLUDED))
-    db.execute(FOUND)
+    db.register("ruled_out", pa.Table.from_batches(ruled_out, EXCLUDED))
+    db.execute(RANKED)
 
 
 def _divide(db: "duckdb.DuckDBPyConnection", criteria: Criteria) -> dict[str, Any]:
     """Give each found note its split (the table `assigned`); what the record says of splits, codes and chapters."""
     import pyarrow as pa
 
-    rows = db.execute("select note_id, subject_id, icd_code, chapter from found where nth = 1").fetchall()
+    rows = db.execute("select note_id, subject_id, icd_code, chapter from ranked where nth = 1").fetchall()
     stays = [splits.Stay(note_id, subject_id, code) for note_id, subject_id, code, _ in rows]
     split_of = splits.RULES[criteria.split](stays, criteria.seed)
     assigned = {"note_id": list(split_of), "split": list(split_of.values())}
@@ -162,32 +162,14 @@ def _write_files(db: "duckdb.DuckDBPyConnection", folder: Path, origin: Origin) 
     import pyarrow as pa
 
     db.execute(COHORT_ROWS)
-    texts = pa.ipc.open_file(pa.memory_map(str(folder / TEXTS))).read_all()["admission_note"]
-
-    def write(file: tuple[str, pa.Schema, str]) -> None:
-        name, schema, query = file
-        with db.cursor() as own, storage.open_parquet_writer(folder / name, schema, origin) as writer:
-            for batch in own.sql(query).to_arrow_reader(storage.ROW_GROUP):
-                part = pa.Table.from_batches([batch])
-                if schema is COHORT:
-                    part = part.append_column("admission_note", _at(texts, batch["place"]))
-                writer.write_table(part.select(schema.names).cast(writer.schema))
-
     files = [(f"{split}.parquet", COHORT, SPLIT_ROWS.format(split=quoted(split))) for split in SPLITS]
     files.append(("excluded.parquet", EXCLUDED, EXCLUDED_ROWS))
-    with ThreadPoolExecutor() as pool:  # sorting and packing leave Python's lock alone
-        list(pool.map(write, files))  # raises what one of them raised
+    for name, schema, query in files:
+        with storage.open_parquet_writer(folder / name, schema, origin) as writer:
+            for batch in db.sql(query).to_arrow_reader(storage.ROW_GROUP):
+                writer.write_table(pa.Table.from_batches([batch]).select(schema.names).cast(writer.schema))
     with storage.atomic_write(folder / "splits.csv") as tmp:
         db.execute(f"copy ({SHARED}) to {quoted(str(tmp))} (format csv, header)")
-
-
-def _at(texts: "pa.ChunkedArray", places: "pa.Array") -> "pa.ChunkedArray":
-    """The texts at some places. Arrow copies all that it takes from; notes come ordered by id, so that is little."""
-    import pyarrow.compute as pc
-
-    ends = pc.min_max(places)
-    first, last = ends["min"].as_py(), ends["max"].as_py()
-    return texts.slice(first, last - first + 1).take(pc.subtract(places, first))
 
 
 def _nothing_left(lost: Counter[str]) -> DeepicdError:

@@ -1,13 +1,12 @@
-"""Work on many items in several processes, results in the order of the items.
+"""Run a function over many items in several processes; results come in the order of the items.
 
-with workers(4, "builders.cohort.extraction") as in_order:  # they start now, and import what they will need
-    …
-    for result in in_order(extract, batches):
-        …
+    with open_workers(4) as map_in_order:
+        for result in map_in_order(extract, batches):
+            ...
+
+Few items are under way at a time, so memory stays bounded however many there are.
 """
 
-import ctypes
-import gc
 import multiprocessing
 import os
 import signal
@@ -17,120 +16,75 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from importlib import import_module
-from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeVar, cast
+from typing import Protocol, TypeVar
 
-from builders.cohort.shared_memory import Packed, pack, unpack
 from deepicd.errors import DeepicdError
 
-AHEAD = 2
-"""Items a process that are given out at once: enough that none waits, few enough that results do not pile up."""
-ROOM = 6 * 2**20  # bytes of shared memory for an item, and as much for its result; larger ones take the pipe
-
-WORTH_IT = 64 * 2**20  # bytes of notes, zipped, below which starting processes costs more than it saves
-MOST = 8  # processes that one reader of notes can keep busy
+ITEMS_PER_PROCESS = 2  # under way at a time: enough that no process waits, few enough that results do not pile up
+WORTH_STARTING = 64 * 2**20  # bytes of compressed notes, below which starting processes costs more than it saves
+MOST_PROCESSES = 8  # that one reader of notes can keep busy
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-class InOrder(Protocol):
-    """`work(item)` for each item, in their order. `work` is a function of a module, and items can be pickled."""
+class MapInOrder(Protocol):
+    """Yield `work(item)` for each item, in order. `work` is a function of a module, and items can be pickled."""
 
     def __call__(self, work: Callable[[Item], Result], items: Iterable[Item], /) -> Iterator[Result]: ...
 
 
 @contextmanager
-def workers(processes: int, module: str) -> Iterator[InOrder]:
-    """Processes that import a module at once, and what has them at work; one process is this one.
+def open_workers(processes: int) -> Iterator[MapInOrder]:
+    """Yield a map that runs in this many processes, or in this one for `processes=1`.
 
-    Raises DeepicdError when a process is killed.
+    Raises DeepicdError when one of the processes dies.
     """
     if processes == 1:
         yield map
         return
-    # a forked process would inherit the locks of this one's threads (the progress bar's, Arrow's); so they start afresh
-    context = multiprocessing.get_context("spawn")
-    memory = context.RawArray(ctypes.c_char, AHEAD * processes * 2 * ROOM)  # gone with the last process that has it
-    shelves = _shelves(memory)
-    with ProcessPoolExecutor(processes, context, _begin, (memory,)) as pool:
-        for _ in range(processes):
-            pool.submit(import_module, module)
+    # A forked process would inherit locks that other threads hold (the progress bar's, Arrow's), so spawn fresh ones.
+    pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _follow_parent)
 
-        def in_order(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-            rest = iter(items)
+    def map_in_order(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+        under_way = deque[Future[Result]]()
+        for item in items:
+            under_way.append(pool.submit(work, item))
+            if len(under_way) == ITEMS_PER_PROCESS * processes:
+                yield under_way.popleft().result()
+        while under_way:
+            yield under_way.popleft().result()
 
-            def give_out(slot: int) -> Iterator[tuple[int, Future[Packed]]]:
-                for item in islice(rest, 1):
-                    yield slot, pool.submit(_do, work, slot, pack(item, shelves[slot].item))
-
-            under_way = deque(given for slot in range(len(shelves)) for given in give_out(slot))
-            while under_way:
-                slot, done = under_way.popleft()
-                result = cast(Result, unpack(done.result(), shelves[slot].result, copied=True))
-                under_way.extend(give_out(slot))
-                yield result
-
-        try:
-            yield in_order
-        except BrokenProcessPool as error:
-            raise DeepicdError(
-                "A process that did part of the work was killed, most often for lack of memory.",
-                "Run the same command again with more memory free, or with fewer processes where it takes --processes.",
-            ) from error
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    try:
+        yield map_in_order
+    except BrokenProcessPool as error:
+        raise DeepicdError(
+            "A worker process was killed, most often for lack of memory.",
+            "Free some memory and rerun the command, or use fewer processes if it takes --processes.",
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
-class _Shelf(NamedTuple):
-    """Shared memory for one item under way and for its result."""
-
-    item: memoryview
-    result: memoryview
+def choose_processes(notes: Path) -> int:
+    """Return the number of processes for a file of notes: one per core, or 1 if the file is small."""
+    return min(count_cores(), MOST_PROCESSES) if notes.stat().st_size >= WORTH_STARTING else 1
 
 
-def _shelves(memory: Any) -> list[_Shelf]:
-    whole = memoryview(memory).cast("B")
-    starts = range(0, len(whole), 2 * ROOM)
-    return [_Shelf(whole[start : start + ROOM], whole[start + ROOM : start + 2 * ROOM]) for start in starts]
-
-
-def processes_for(notes: Path) -> int:
-    """One a core, or this one alone where reading so small a file would not pay for starting others."""
-    return min(cores(), MOST) if notes.stat().st_size >= WORTH_IT else 1
-
-
-def cores() -> int:
-    """Those that this process may use."""
+def count_cores() -> int:
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-_memory: list[_Shelf]
-"""Of a process that works: what it shares with this one."""
-
-
-def _begin(memory: Any) -> None:
-    global _memory
-    _memory = _shelves(memory)
-    gc.disable()  # notes and rows are in no cycles
-    _leave_with_parent()
-
-
-def _do(work: Callable[[Any], Any], slot: int, packed: Packed) -> Packed:
-    """What comes of the item of a slot."""
-    return pack(work(unpack(packed, _memory[slot].item)), _memory[slot].result)
-
-
-def _leave_with_parent() -> None:
-    """Ctrl-C is the parent's to handle; should it be killed, its processes go too."""
+def _follow_parent() -> None:
+    """Leave Ctrl-C to the parent process, and exit when the parent is gone: `kill -9` would leave orphans."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
+    if (parent := multiprocessing.parent_process()) is None:
+        raise RuntimeError("A worker process has no parent process.")
 
-    def watch() -> None:
+    def exit_with_parent() -> None:
         parent.join()
         os._exit(1)
 
-    threading.Thread(target=watch, daemon=True).start()
+    threading.Thread(target=exit_with_parent, daemon=True).start()

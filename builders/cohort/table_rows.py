@@ -9,7 +9,6 @@ reader, and unlike that one they check a gzip's CRC. Damage is an error that nam
 
 import gzip
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -107,7 +106,6 @@ def _batches(table: Table, columns: tuple[str, ...], at_once: int) -> "Iterator[
             csv.ReadOptions(block_size=at_once),
             csv.ParseOptions(newlines_in_values=True),
             csv.ConvertOptions(column_types=_types(table), include_columns=columns),
-            _pool(),
         )
 
 
@@ -125,18 +123,6 @@ def _after(rows: int, batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.Recor
         if rows < batch.num_rows:
             yield batch.slice(rows)
         rows = max(0, rows - batch.num_rows)
-
-
-@cache
-def _pool() -> "pa.MemoryPool":
-    """One that keeps what is freed for the next batch: Arrow's usual one gives it back, and a third of the time of
-    reading goes into having it again."""
-    import pyarrow as pa
-
-    try:
-        return pa.jemalloc_memory_pool()
-    except NotImplementedError:  # not on every platform
-        return pa.default_memory_pool()
 
 
 def _unpacked(path: Path) -> IO[bytes]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from builders.cohort.criteria import Criteria
-from builders.cohort.parallel import processes_for, workers
+from builders.cohort.parallel import choose_processes, open_workers
 from builders.cohort.stays import joined_notes, naming, read_stays
 from builders.dataset.assemble import Row, write_split
 from builders.mimic import local_copy
@@ -102,7 +102,7 @@ def _notes(
     why: dict[str, str] = {}
     ids = pa.array(sorted(wanted))
     with (
-        workers(processes_for(copy.files["discharge"]), extraction.__name__) as in_order,
+        open_workers(choose_processes(copy.files["discharge"])) as in_order,
         local_copy.connected(copy) as db,
         track_progress("notes read") as advance,
     ):

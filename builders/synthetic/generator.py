@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-from builders.cohort.parallel import cores, workers
+from builders.cohort.parallel import count_cores, open_workers
 from builders.mimic import local_copy
 from builders.mimic.tables import Table
 from builders.synthetic.batches import PEOPLES_TABLES, Made, NotesWanted, PeopleWanted, Titles, make_notes, make_people
@@ -109,9 +109,9 @@ def _whole_copy(
         with table_file(run.folder, "hosp/d_icd_diagnoses") as dictionary:
             dictionary.append(packed(_dictionary()))
         if processes is None:
-            processes = cores() if len(wanted) > ALONE else 1
+            processes = count_cores() if len(wanted) > ALONE else 1
         with (
-            workers(processes, make_people.__module__) as in_order,
+            open_workers(processes) as in_order,
             track_progress("admissions made up", admissions) as advance,
         ):
             made = in_order(make_people, wanted)
@@ -139,8 +139,8 @@ def _notes_for(hosp: Path, out: Path, seed: int, length: int, processes: int | N
     with records.fresh_folder(out, plan, "synthetic" if made_up else "mimic", overwrite=overwrite) as run:
         titles, stays = copy.titles(), copy.stays_with_diagnoses()
         if processes is None:
-            processes = cores() if stays > ALONE * STAYS_AT_ONCE else 1
-        with workers(processes, make_notes.__module__) as in_order, track_progress("notes written", stays) as advance:
+            processes = count_cores() if stays > ALONE * STAYS_AT_ONCE else 1
+        with open_workers(processes) as in_order, track_progress("notes written", stays) as advance:
             wanted = (NotesWanted(some, _first_titles(some, titles), seed, length) for some in _numbered(copy.stays()))
             made = in_order(make_notes, wanted)
             run.counts |= _write(run, ("note/discharge",), made, lambda done: advance(done["notes"]))[0]

@@ -161,7 +161,7 @@ def test_several_processes_extract_what_one_does(copy: Path) -> None:
     found = local_copy.find(copy, copy)
     outputs = []
     for processes in (1, 2):
-        with parallel.workers(processes, extraction.__name__) as in_order, local_copy.connected(found) as db:
+        with parallel.open_workers(processes) as in_order, local_copy.connected(found) as db:
             read_stays(db, found)
             [notes] = joined_notes(db, found)
             batches = [notes.to_read.slice(start, 2) for start in (0, 2, 4)]
