@@ -96,7 +96,7 @@ def build(mimic: Path, notes: Path, out: Path, preset: str, overwrite: bool, **o
     from builders.cohort.criteria import PRESETS
 
     record = make(mimic, notes, out, PRESETS[preset].but(**options), overwrite=overwrite)
-    for line in funnel.lines(record["counts"]["funnel"]):
+    for line in funnel.format_funnel(record["counts"]["funnel"]):
         click.echo(line)
     split = record["counts"]["split"]
     click.echo(f"{split['patients']:,} patients, {split['patients_on_several_sides']:,} of them in several splits")
@@ -139,10 +139,10 @@ def audit(mimic: Path, notes: Path, out: Path, overwrite: bool) -> None:
     \b
     deepicd audit --mimic ~/mimiciv/3.1 --notes ~/mimic-iv-note/2.2 out/audit
     """
-    from builders.cohort.audit import audit_copy, lines
+    from builders.cohort.audit import audit_copy, format_leakage
 
     record = audit_copy(mimic, notes, out, overwrite=overwrite)
-    for line in lines(record["counts"]["leakage"]):
+    for line in format_leakage(record["counts"]["leakage"]):
         click.echo(line)
     click.echo(f"\n{out / 'leakage.png'}")
 

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import click
 
-from builders.mimic.check_report import Check, Section, report
+from builders.mimic.check_report import Check, Section, print_report
 from deepicd import __version__
 
 FOLDER = click.Path(path_type=Path)
@@ -44,18 +44,18 @@ def doctor(mimic: Path | None, notes: Path | None) -> None:
     deepicd doctor
     deepicd doctor --mimic ~/mimiciv/3.1 --notes ~/mimic-iv-note/2.2
     """
-    sections = [Section(f"deepicd {__version__}", [*machine(), *packages()])]
+    sections = [Section(f"deepicd {__version__}", [*check_machine(), *check_packages()])]
     if mimic or notes:
-        from builders.mimic.physionet.copy_parts import only_part
+        from builders.mimic.physionet.copy_parts import find_only_part
         from builders.mimic.physionet.releases import MIMIC, NOTE
-        from builders.mimic.physionet.verify import examine
+        from builders.mimic.physionet.verify import check_parts
 
         named = ((mimic, MIMIC, "--mimic"), (notes, NOTE, "--notes"))
-        sections += examine([only_part(path, project, option) for path, project, option in named if path])
-    report(sections)
+        sections += check_parts([find_only_part(path, project, option) for path, project, option in named if path])
+    print_report(sections)
 
 
-def machine() -> Iterator[Check]:
+def check_machine() -> Iterator[Check]:
     """Python, cores, memory, disk, GPU."""
     yield Check("ok" if sys.version_info >= (3, 11) else "differs", "Python", platform.python_version())
     yield Check("ok", "machine", f"{os.cpu_count()} cores, {_memory()}, {platform.system()} {platform.machine()}")
@@ -65,10 +65,10 @@ def machine() -> Iterator[Check]:
     else:
         meaning = f"A copy, a cohort and what lies between need some {ROOM} GB at real size."
         yield Check("unknown", "disk", f"{free:,.1f} GB free here", meaning)
-    yield gpu()
+    yield check_gpu()
 
 
-def gpu() -> Check:
+def check_gpu() -> Check:
     """The NVIDIA GPUs, as the driver names them."""
     needed = "Only distilling with a local model and training need one."
     if (program := shutil.which(DRIVER[0])) is None:
@@ -79,7 +79,7 @@ def gpu() -> Check:
     return Check("ok", "GPU", "; ".join(asked.stdout.strip().splitlines()))
 
 
-def packages() -> Iterator[Check]:
+def check_packages() -> Iterator[Check]:
     """The packages of the floor and of each extra, against what pyproject.toml asks for."""
     try:
         wanted = metadata.requires("deepicd") or []

@@ -118,11 +118,11 @@ def list_steps(out: Path, admissions: int, seed: int, *, engine: str, overwrite:
 
 def _scrape(out: Path) -> records.Record:
     """Scrape the first diagnoses of the copy from the sample site."""
-    from builders.cohort.stays import first_codes
+    from builders.cohort.stays import load_first_codes
     from scrapers.crawl import harvest
     from scrapers.sample.site import sample_site
 
-    codes = first_codes(out / "mimic", out / "mimic")
+    codes = load_first_codes(out / "mimic", out / "mimic")
     storage.write_text(out / "codes.txt", "".join(f"{code}\n" for code in codes))
     with sample_site() as base_url:
         return harvest(codes, out / "descriptions", base_url=base_url)

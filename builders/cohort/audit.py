@@ -14,11 +14,11 @@ from typing import Any
 import pyarrow as pa
 
 from builders.cohort.criteria import PRESETS
-from builders.cohort.leakage import SIGNALS, Terms, audit
-from builders.cohort.paper_sections import published_sections
+from builders.cohort.leakage import SIGNALS, Terms, find_section_signals
 from builders.cohort.parallel import choose_processes, open_workers
-from builders.cohort.sections import admission_sections, hospital_course
-from builders.cohort.stays import joined_notes, naming, read_stays
+from builders.cohort.published_extraction import extract_published_sections
+from builders.cohort.sections import extract_admission_sections, extract_hospital_course
+from builders.cohort.stays import join_notes, load_terms, read_stays
 from builders.mimic import local_copy
 from deepicd import records, storage
 from deepicd.errors import DeepicdError
@@ -34,27 +34,27 @@ Counts = Counter[tuple[str, str, str]]  # (extraction, section, signal or 'notes
 
 def audit_copy(mimic_root: Path, notes_root: Path, out: Path, *, overwrite: bool = False) -> records.Record:
     """Write OUT/leakage.json and leakage.png; the record. Raises DeepicdError."""
-    copy = local_copy.find(mimic_root, notes_root)
+    copy = local_copy.find_copy(mimic_root, notes_root)
     plan = records.plan_run("audit", options={}, inputs=copy.files)
     if done := records.find_finished(out, plan):
         return done
     with (
         records.fresh_folder(out, plan, copy.origin, overwrite=overwrite) as run,
         open_workers(choose_processes(copy.files["discharge"])) as in_order,
-        local_copy.connected(copy, run.folder / ".spill") as db,
+        local_copy.open_copy(copy, run.folder / ".spill") as db,
         track_progress("notes audited") as advance,
     ):
         read_stays(db, copy)
         total: Counts = Counter()
-        count = partial(audit_batch, terms=naming(db))
-        for counted in in_order(count, (notes.to_read for notes in joined_notes(db, copy))):
+        count = partial(count_signals, terms=load_terms(db))
+        for counted in in_order(count, (notes.to_read for notes in join_notes(db, copy))):
             total.update(counted)
             advance(counted["default", ANY, "notes"])
         if not total:
             raise DeepicdError(
                 "The copy holds no note of an ICD-10 stay.", "Check that --mimic and --notes belong together."
             )
-        run.counts["leakage"] = table(total)
+        run.counts["leakage"] = tabulate_counts(total)
         storage.write_json(run.folder / "leakage.json", run.counts["leakage"])
         from builders.cohort.leakage_figure import draw
 
@@ -63,18 +63,18 @@ def audit_copy(mimic_root: Path, notes_root: Path, out: Path, *, overwrite: bool
     return run.record
 
 
-def audit_batch(batch: pa.RecordBatch, terms: Mapping[str, Terms]) -> Counts:
+def count_signals(batch: pa.RecordBatch, terms: Mapping[str, Terms]) -> Counts:
     """Count the signals in one batch of joined notes; runs in whatever process."""
     counted: Counts = Counter()
     for note in batch.to_pylist():
         code = Code.find(note["icd_code"])
         if code is None or not note["text"]:
             continue
-        course = hospital_course(note["text"])
-        extractions = {name: admission_sections(note["text"], criteria) for name, criteria in PRESETS.items()}
-        extractions["published"] = published_sections(note["text"])
+        course = extract_hospital_course(note["text"])
+        extractions = {name: extract_admission_sections(note["text"], criteria) for name, criteria in PRESETS.items()}
+        extractions["published"] = extract_published_sections(note["text"])
         for extraction, parts in extractions.items():
-            found = audit(parts, terms[code.value], course)
+            found = find_section_signals(parts, terms[code.value], course)
             found[ANY] = set().union(*found.values()) if found else set()
             for section, signals in found.items():
                 counted[extraction, section, "notes"] += 1
@@ -84,7 +84,7 @@ def audit_batch(batch: pa.RecordBatch, terms: Mapping[str, Terms]) -> Counts:
     return counted
 
 
-def table(counted: Counts) -> dict[str, dict[str, dict[str, int]]]:
+def tabulate_counts(counted: Counts) -> dict[str, dict[str, dict[str, int]]]:
     """Extraction → section → how many notes have the section, and how many of those each signal in it."""
     found: dict[str, dict[str, dict[str, int]]] = {name: {} for name in EXTRACTIONS}
     for extraction, section, _ in sorted(counted):
@@ -94,7 +94,7 @@ def table(counted: Counts) -> dict[str, dict[str, dict[str, int]]]:
     return found
 
 
-def lines(leakage: Mapping[str, Mapping[str, Mapping[str, int]]]) -> list[str]:
+def format_leakage(leakage: Mapping[str, Mapping[str, Mapping[str, int]]]) -> list[str]:
     """For the terminal: a row a section, shares of the notes that have it."""
     columns: tuple[str, ...] = ("any signal", *SIGNALS)
     rows = []

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from builders.cohort import splits
 from builders.cohort.criteria import DEFAULT, Criteria
-from builders.cohort.funnel import funnel
+from builders.cohort.funnel import build_funnel
 from builders.cohort.parallel import MapInOrder, choose_processes, open_workers
-from builders.cohort.stays import joined_notes, naming, read_stays
-from builders.cohort.token_limit import counter
+from builders.cohort.stays import join_notes, load_terms, read_stays
+from builders.cohort.token_limit import load_token_counter
 from builders.mimic import local_copy
-from builders.mimic.tables import quoted
+from builders.mimic.tables import quote_sql
 from deepicd import records, storage
 from deepicd.errors import DeepicdError
 from deepicd.log import track_progress
@@ -84,16 +84,16 @@ def build(
     mimic_root: Path, notes_root: Path, out: Path, criteria: Criteria = DEFAULT, *, overwrite: bool = False
 ) -> records.Record:
     """Write OUT/{train,validation,test}.parquet and what goes with them; the record. Raises DeepicdError."""
-    copy = local_copy.find(mimic_root, notes_root)
+    copy = local_copy.find_copy(mimic_root, notes_root)
     if criteria.tokenizer:
-        counter(criteria.tokenizer)  # raises at once where there is none
+        load_token_counter(criteria.tokenizer)  # raises at once where there is none
     plan = records.plan_run("build", options=asdict(criteria), inputs=copy.files)
     if done := records.find_finished(out, plan):
         return done
     with (
         records.fresh_folder(out, plan, copy.origin, overwrite=overwrite) as run,
         open_workers(choose_processes(copy.files["discharge"])) as map_in_order,
-        local_copy.connected(copy, run.folder / ".spill") as db,
+        local_copy.open_copy(copy, run.folder / ".spill") as db,
     ):
         read_stays(db, copy)
         _extract(db, copy, criteria, map_in_order)
@@ -104,7 +104,7 @@ def build(
         if "d_icd_diagnoses" not in copy.tables:
             run.notes.append("The copy has no d_icd_diagnoses: titles come from the ICD-10-CM release tables, FY2025.")
         _write_files(db, run.folder, copy.origin)
-        run.counts["funnel"] = funnel(kept + lost.total(), lost, run.counts["codes"])
+        run.counts["funnel"] = build_funnel(kept + lost.total(), lost, run.counts["codes"])
         run.counts["flags"] = dict(db.execute(FLAGS).fetchall())
         storage.write_json(run.folder / "funnel.json", run.counts["funnel"])
     return run.record
@@ -124,12 +124,12 @@ def _extract(
     with track_progress("notes read") as advance:
 
         def to_read() -> "Iterator[pa.RecordBatch]":
-            for notes in joined_notes(db, copy):
+            for notes in join_notes(db, copy):
                 ruled_out.append(notes.ruled_out)
                 advance(notes.ruled_out.num_rows)
                 yield notes.to_read
 
-        extract = partial(extraction.extract, criteria=criteria, naming=naming(db) if criteria.strict else {})
+        extract = partial(extraction.extract, criteria=criteria, naming=load_terms(db) if criteria.strict else {})
         for part in map_in_order(extract, to_read()):
             db.register("arriving", pa.Table.from_batches([part.rows]))
             db.execute("insert into extracted from arriving")
@@ -148,7 +148,7 @@ def _divide(db: "duckdb.DuckDBPyConnection", criteria: Criteria) -> dict[str, An
     split_of = splits.RULES[criteria.split](stays, criteria.seed)
     assigned = {"note_id": list(split_of), "split": list(split_of.values())}
     db.register("assigned", pa.table(assigned, schema=pa.schema([("note_id", pa.string()), ("split", pa.string())])))
-    found, by_chapter = splits.report(stays, split_of), Counter(chapter for *_, chapter in rows)
+    found, by_chapter = splits.summarize_splits(stays, split_of), Counter(chapter for *_, chapter in rows)
     return {
         "rows": {split: found["rows"][split] for split in SPLITS},
         "codes": len({stay.code for stay in stays}),
@@ -162,14 +162,14 @@ def _write_files(db: "duckdb.DuckDBPyConnection", folder: Path, origin: Origin) 
     import pyarrow as pa
 
     db.execute(COHORT_ROWS)
-    files = [(f"{split}.parquet", COHORT, SPLIT_ROWS.format(split=quoted(split))) for split in SPLITS]
+    files = [(f"{split}.parquet", COHORT, SPLIT_ROWS.format(split=quote_sql(split))) for split in SPLITS]
     files.append(("excluded.parquet", EXCLUDED, EXCLUDED_ROWS))
     for name, schema, query in files:
         with storage.open_parquet_writer(folder / name, schema, origin) as writer:
             for batch in db.sql(query).to_arrow_reader(storage.ROW_GROUP):
                 writer.write_table(pa.Table.from_batches([batch]).select(schema.names).cast(writer.schema))
     with storage.atomic_write(folder / "splits.csv") as tmp:
-        db.execute(f"copy ({SHARED}) to {quoted(str(tmp))} (format csv, header)")
+        db.execute(f"copy ({SHARED}) to {quote_sql(str(tmp))} (format csv, header)")
 
 
 def _nothing_left(lost: Counter[str]) -> DeepicdError:

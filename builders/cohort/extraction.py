@@ -11,9 +11,9 @@ from typing import Any
 import pyarrow as pa
 
 from builders.cohort.criteria import Criteria
-from builders.cohort.leakage import Terms, without_signals
-from builders.cohort.sections import admission_sections, as_text, hospital_course
-from builders.cohort.token_limit import is_longer
+from builders.cohort.leakage import Terms, remove_signals
+from builders.cohort.sections import extract_admission_sections, extract_hospital_course, join_sections
+from builders.cohort.token_limit import exceeds_tokens
 from deepicd.icd10cm import Code
 from deepicd.schema import EXCLUDED
 
@@ -50,10 +50,10 @@ def extract(batch: pa.RecordBatch, criteria: Criteria, naming: Mapping[str, Term
         if code is None:
             lost[place] = "no ICD-10-CM code"
             continue
-        parts = admission_sections(text or "", criteria)
+        parts = extract_admission_sections(text or "", criteria)
         if criteria.strict and parts:
-            parts = without_signals(parts, naming[code.value], hospital_course(text))
-        note = as_text(parts)
+            parts = remove_signals(parts, naming[code.value], extract_hospital_course(text))
+        note = join_sections(parts)
         if reason := _reason(parts, note, criteria):
             lost[place] = reason
         else:
@@ -86,6 +86,6 @@ def _reason(parts: dict[str, str], text: str, criteria: Criteria) -> str | None:
         return "too short"
     if criteria.max_words and words > criteria.max_words:
         return "too long"
-    if criteria.max_tokens and is_longer(text, criteria.max_tokens, criteria.tokenizer):
+    if criteria.max_tokens and exceeds_tokens(text, criteria.max_tokens, criteria.tokenizer):
         return "too many tokens"
     return None

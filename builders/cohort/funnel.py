@@ -23,7 +23,7 @@ STEPS: tuple[tuple[str, tuple[str, ...]], ...] = (
 )
 
 
-def funnel(notes: int, lost: Mapping[str, int], codes: int) -> dict[str, Any]:
+def build_funnel(notes: int, lost: Mapping[str, int], codes: int) -> dict[str, Any]:
     """From all notes and the losses by reason."""
     left, steps = notes, []
     for step, reasons in STEPS:
@@ -33,7 +33,7 @@ def funnel(notes: int, lost: Mapping[str, int], codes: int) -> dict[str, Any]:
     return {"steps": steps, "rows": left, "codes": codes, "paper": PAPER}
 
 
-def lines(found: Mapping[str, Any]) -> Iterator[str]:
+def format_funnel(found: Mapping[str, Any]) -> Iterator[str]:
     """For the terminal: rows, share of all notes, the same step of MIMIC-IV 3.1 + Note 2.2, what was lost and why."""
     total = found["steps"][0]["rows"] or 1
     yield f"{'notes':>10}{'of all':>9}{'3.1 + 2.2':>11}  step"

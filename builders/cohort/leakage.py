@@ -45,9 +45,9 @@ class Terms:
     codes: tuple[str, ...]
 
 
-def terms(code: str, title: str, synonyms: Iterable[str] = ()) -> Terms:
+def build_terms(code: str, title: str, synonyms: Iterable[str] = ()) -> Terms:
     """
-    >>> terms("J189", "Pneumonia, unspecified organism").titles
+    >>> build_terms("J189", "Pneumonia, unspecified organism").titles
     (' pneumonia unspecified organism ', ' pneumonia ')
     """
     short = _VAGUE.sub("", title).split(",")[0]
@@ -57,7 +57,7 @@ def terms(code: str, title: str, synonyms: Iterable[str] = ()) -> Terms:
     return Terms(tuple(titles), tuple(text for text in others if text not in titles), (f" {code.lower()} ", dotted))
 
 
-def signals(sentence: str, naming: Terms, course: str) -> set[Signal]:
+def find_signals(sentence: str, naming: Terms, course: str) -> set[Signal]:
     """The signals in one sentence. `course`: the hospital course in `plain` form, '' where the note has none."""
     plain = _plain(sentence)
     found: set[Signal] = set()
@@ -74,29 +74,29 @@ def signals(sentence: str, naming: Terms, course: str) -> set[Signal]:
     return found
 
 
-def sentences(text: str) -> Iterator[str]:
+def split_sentences(text: str) -> Iterator[str]:
     """Sentences, list entries and labelled lines, as they stand."""
     return (piece for piece in _SENTENCE.split(text) if piece.strip())
 
 
-def audit(parts: Mapping[str, str], naming: Terms, course: str) -> dict[str, set[Signal]]:
+def find_section_signals(parts: Mapping[str, str], naming: Terms, course: str) -> dict[str, set[Signal]]:
     """Section → signals in it."""
     plain_course = _plain(course) if course else ""
     return {
-        name: set().union(*(signals(sentence, naming, plain_course) for sentence in sentences(text)))
+        name: set().union(*(find_signals(sentence, naming, plain_course) for sentence in split_sentences(text)))
         for name, text in parts.items()
     }
 
 
-def without_signals(parts: Mapping[str, str], naming: Terms, course: str) -> dict[str, str]:
+def remove_signals(parts: Mapping[str, str], naming: Terms, course: str) -> dict[str, str]:
     """The sections less every sentence with a signal; a section of which nothing is left goes."""
     plain_course = _plain(course) if course else ""
     kept = {}
     for name, text in parts.items():
         at, spans = 0, []
-        for sentence in sentences(text):
+        for sentence in split_sentences(text):
             at = text.index(sentence, at)
-            if not signals(sentence, naming, plain_course):
+            if not find_signals(sentence, naming, plain_course):
                 spans.append((at, at + len(sentence)))
             at += len(sentence)
         if spans:

@@ -1,7 +1,7 @@
 """A discharge note, cut down to what was known at admission.
 
     >>> note = "Chief Complaint:\\nChest pain\\n \\nBrief Hospital Course:\\nNSTEMI, stented.\\n"
-    >>> admission_note(note)
+    >>> extract_admission_note(note)
     'Chief Complaint:\\nChest pain'
 
 MIMIC's notes follow a template whose headers stand at the start of a line and end in a colon; de-identification has put
@@ -44,7 +44,7 @@ _AT_HOME = "The Preadmission Medication list"  # how the list made at admission 
 _Header = tuple[str, int, int, str]  # the section it opens, where it starts, where its text begins, its words
 
 
-def sections(note: str) -> list[tuple[str, str]]:
+def split_sections(note: str) -> list[tuple[str, str]]:
     """The note's sections as (template name, text) in its own order; text before the first header is left out."""
     note = _normal(note)
     return [(name, _trimmed(note[begin:end])) for name, begin, end in _spans(note)]
@@ -176,7 +176,7 @@ def _beside(note: str, begin: int) -> bool:
     return bool(note[begin : note.find("\n", begin)].strip())
 
 
-def admission_sections(note: str, criteria: Criteria = DEFAULT) -> dict[str, str]:
+def extract_admission_sections(note: str, criteria: Criteria = DEFAULT) -> dict[str, str]:
     """Template name → text of what was known at admission, template order, empty sections left out."""
     found: dict[str, list[str]] = {}
     note = _normal(note)
@@ -202,32 +202,32 @@ def admission_sections(note: str, criteria: Criteria = DEFAULT) -> dict[str, str
         if name == _MEDICATIONS and told:
             text = text.partition("\n#")[0]  # a problem of the hospital course
         if name == "Physical Exam" and not criteria.whole_exam:
-            text = admission_exam(text)
+            text = extract_admission_exam(text)
         else:
-            text = admission_labs(text) if name == "Pertinent Results" else _trimmed(text)
+            text = extract_admission_labs(text) if name == "Pertinent Results" else _trimmed(text)
         if text and text != "___":
             found.setdefault(wanted, []).append(text)
     return {name: "\n".join(found[name]) for name in sorted(found, key=ORDER.__getitem__)}
 
 
-def hospital_course(note: str) -> str:
+def extract_hospital_course(note: str) -> str:
     """What the note tells of the stay itself; '' where it has no such section."""
-    return "\n".join(text for name, text in sections(note) if name == "Brief Hospital Course")
+    return "\n".join(text for name, text in split_sections(note) if name == "Brief Hospital Course")
 
 
-def admission_note(note: str) -> str:
+def extract_admission_note(note: str) -> str:
     """The admission sections as one text, each under its header."""
-    return as_text(admission_sections(note))
+    return join_sections(extract_admission_sections(note))
 
 
-def as_text(parts: dict[str, str]) -> str:
+def join_sections(parts: dict[str, str]) -> str:
     return "\n\n".join(f"{name}:\n{text}" for name, text in parts.items())
 
 
-def admission_exam(text: str) -> str:
+def extract_admission_exam(text: str) -> str:
     """The admission part of a physical exam: all but what stands under a discharge sub-header.
 
-    >>> admission_exam("ADMISSION EXAM:\\nHR 110\\nDISCHARGE EXAM (day 5):\\nHR 70")
+    >>> extract_admission_exam("ADMISSION EXAM:\\nHR 110\\nDISCHARGE EXAM (day 5):\\nHR 70")
     'ADMISSION EXAM:\\nHR 110'
     """
     folded = text.casefold()
@@ -243,10 +243,10 @@ def admission_exam(text: str) -> str:
     return _trimmed("\n".join(kept))
 
 
-def admission_labs(text: str) -> str:
+def extract_admission_labs(text: str) -> str:
     """The block of the results that is marked as admission labs; '' where none is.
 
-    >>> admission_labs("ADMISSION LABS:\\nWBC 9\\nDISCHARGE LABS:\\nWBC 5")
+    >>> extract_admission_labs("ADMISSION LABS:\\nWBC 9\\nDISCHARGE LABS:\\nWBC 5")
     'ADMISSION LABS:\\nWBC 9'
     """
     start = ADMISSION_LABS.search(text)

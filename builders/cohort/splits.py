@@ -28,7 +28,7 @@ class Stay:
     code: str
 
 
-def stratified(stays: Iterable[Stay], seed: int) -> dict[str, str]:
+def split_by_code(stays: Iterable[Stay], seed: int) -> dict[str, str]:
     """note_id → split, row by row. The same stays and seed give the same splits, in whatever order they come."""
     ordered = sorted(stays, key=lambda stay: (stay.code, _drawn(seed, stay.note_id)))
     given = dict.fromkeys(SHARES, 0)
@@ -43,7 +43,7 @@ def stratified(stays: Iterable[Stay], seed: int) -> dict[str, str]:
     return split_of
 
 
-def patient(stays: Iterable[Stay], seed: int) -> dict[str, str]:
+def split_by_patient(stays: Iterable[Stay], seed: int) -> dict[str, str]:
     """note_id → split, patient by patient."""
     of_patient: defaultdict[int, list[Stay]] = defaultdict(list)
     for stay in stays:
@@ -78,10 +78,13 @@ def patient(stays: Iterable[Stay], seed: int) -> dict[str, str]:
     return split_of
 
 
-RULES: Mapping[Rule, Callable[[Iterable[Stay], int], dict[str, str]]] = {"patient": patient, "stratified": stratified}
+RULES: Mapping[Rule, Callable[[Iterable[Stay], int], dict[str, str]]] = {
+    "patient": split_by_patient,
+    "stratified": split_by_code,
+}
 
 
-def report(stays: Sequence[Stay], split_of: Mapping[str, str]) -> dict[str, Any]:
+def summarize_splits(stays: Sequence[Stay], split_of: Mapping[str, str]) -> dict[str, Any]:
     """Rows by split; patients that stand on more than one side; how far codes moved from their shares.
 
     `moved`: half the summed distance between the code distributions of a split and of all rows, 0 (alike) to 1.

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from builders.cohort.leakage import Terms, terms
-from builders.cohort.table_rows import load, rows
+from builders.cohort.leakage import Terms, build_terms
 from builders.mimic import local_copy
+from builders.mimic.table_rows import load_table, read_rows
 from deepicd.icd10cm import Code, load_release
 from deepicd.schema import EXCLUDED
 
@@ -61,7 +61,7 @@ def read_stays(db: "duckdb.DuckDBPyConnection", copy: local_copy.Copy) -> None:
     _read_titles(db, copy)
 
 
-class Notes(NamedTuple):
+class NoteBatch(NamedTuple):
     """A batch of a copy's notes, told apart by what ids and codes say of their stays."""
 
     to_read: "pa.RecordBatch"
@@ -70,7 +70,7 @@ class Notes(NamedTuple):
     """The columns of schema.EXCLUDED."""
 
 
-def joined_notes(db: "duckdb.DuckDBPyConnection", copy: local_copy.Copy) -> Iterator[Notes]:
+def join_notes(db: "duckdb.DuckDBPyConnection", copy: local_copy.Copy) -> Iterator[NoteBatch]:
     """The copy's notes, each once, with what `fates` says of their stays."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -80,7 +80,7 @@ def joined_notes(db: "duckdb.DuckDBPyConnection", copy: local_copy.Copy) -> Iter
     stays = zip(fates["subject_id"].to_pylist(), fates["hadm_id"].to_pylist(), strict=True)
     place_of = {stay: place for place, stay in enumerate(stays)}
     told = pa.RecordBatch.from_pydict({name: fates[name].combine_chunks() for name in (*CODES, "reason")})
-    for batch in rows(copy.tables["discharge"], (*IDS, "text")):
+    for batch in read_rows(copy.tables["discharge"], (*IDS, "text")):
         stays = zip(batch["subject_id"].to_pylist(), batch["hadm_id"].to_pylist(), strict=True)
         places = pa.array(list(map(place_of.get, stays)), pa.int64())
         fate = told.take(places)
@@ -88,31 +88,31 @@ def joined_notes(db: "duckdb.DuckDBPyConnection", copy: local_copy.Copy) -> Iter
         to_read = reason.is_null()
         ids = {name: batch[name] for name in IDS}
         codes = {name: fate[name] for name in CODES}
-        yield Notes(
+        yield NoteBatch(
             pa.RecordBatch.from_pydict(ids | codes | {"text": batch["text"]}).filter(to_read),
             pa.RecordBatch.from_pydict(ids | {"reason": reason}, EXCLUDED).filter(pc.invert(to_read)),
         )
 
 
-def first_codes(mimic_root: Path, notes_root: Path) -> list[Code]:
+def load_first_codes(mimic_root: Path, notes_root: Path) -> list[Code]:
     """The distinct first diagnoses of a copy's ICD-10 stays, in order: what there is to know something about."""
-    diagnoses = local_copy.find(mimic_root, notes_root).tables["diagnoses_icd"]
-    with local_copy.database() as db:
-        load(db, diagnoses)
+    diagnoses = local_copy.find_copy(mimic_root, notes_root).tables["diagnoses_icd"]
+    with local_copy.open_database() as db:
+        load_table(db, diagnoses)
         local_copy.check_codes_are_text(db, diagnoses)
         db.execute(STAYS)
         found = db.execute("select distinct icd_code from stays where icd_version = 10 order by icd_code").fetchall()
     return [code for (text,) in found if (code := Code.find(text))]
 
 
-def naming(db: "duckdb.DuckDBPyConnection") -> dict[str, Terms]:
+def load_terms(db: "duckdb.DuckDBPyConnection") -> dict[str, Terms]:
     """What would name each first diagnosis of an ICD-10 stay: its titles and the release's other terms for it."""
     named = db.execute(
         "select distinct s.icd_code, coalesce(t.title, '') from stays s left join titles t using (icd_code)"
         " where s.icd_version = 10"
     ).fetchall()
     found = ((code, title) for text, title in named if (code := Code.find(text)))
-    return {code.value: terms(code.value, title, code.inclusion_terms) for code, title in found}
+    return {code.value: build_terms(code.value, title, code.inclusion_terms) for code, title in found}
 
 
 def _read_titles(db: "duckdb.DuckDBPyConnection", copy: local_copy.Copy) -> None:

@@ -1,6 +1,6 @@
 """How many tokens of a model an admission note is, for `deepicd build --max-tokens N --tokenizer MODEL`.
 
-    count = counter("Qwen/Qwen2.5-7B-Instruct")
+    count = load_token_counter("Qwen/Qwen2.5-7B-Instruct")
     count("Chief Complaint:\\nChest pain")
 
 A limit in tokens is a limit for one tokenizer, so there is no default. Hugging Face's `tokenizers` alone is needed, no
@@ -17,7 +17,7 @@ FILE = "tokenizer.json"
 
 
 @cache  # once a process
-def counter(tokenizer: str) -> Callable[[str], int]:
+def load_token_counter(tokenizer: str) -> Callable[[str], int]:
     """A count by a model's tokenizer: a folder or file, or a name on the Hub. Raises DeepicdError for none."""
     from tokenizers import Tokenizer
 
@@ -33,6 +33,6 @@ def counter(tokenizer: str) -> Callable[[str], int]:
     return lambda text: len(read.encode(text, add_special_tokens=False))
 
 
-def is_longer(text: str, limit: int, tokenizer: str) -> bool:
+def exceeds_tokens(text: str, limit: int, tokenizer: str) -> bool:
     """Whether a text has more than `limit` tokens. No token is shorter than a byte, so most need no counting."""
-    return len(text.encode()) > limit and counter(tokenizer)(text) > limit
+    return len(text.encode()) > limit and load_token_counter(tokenizer)(text) > limit

@@ -38,7 +38,7 @@ def assemble(
     """
     records.require(cohort, "build")
     traces = find_recipe_folder(traces)
-    judges = judged(scores)
+    judges = find_score_folders(scores)
     inputs = {"cohort": cohort, "traces": traces} | {f"scores {path.name}": path for path in judges}
     plan = records.plan_run("assemble", options={"recipe": traces.name}, inputs=inputs)
     if done := records.find_finished(out, plan):
@@ -78,7 +78,7 @@ def _kept_traces(folder: Path) -> dict[str, Row]:
     }
 
 
-def judged(scores: Path | None) -> list[Path]:
+def find_score_folders(scores: Path | None) -> list[Path]:
     """The folders of judges' scores: the one given, or those below it. Raises DeepicdError where there is none."""
     if scores is None:
         return []

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from builders.cohort.criteria import Criteria
 from builders.cohort.parallel import choose_processes, open_workers
-from builders.cohort.stays import joined_notes, naming, read_stays
+from builders.cohort.stays import join_notes, load_terms, read_stays
 from builders.dataset.assemble import Row, write_split
 from builders.mimic import local_copy
 from deepicd import __version__, bundle_manifest, records, storage
@@ -44,7 +44,7 @@ def rehydrate(
         raise DeepicdError(f"{folder} has its notes.", "It is the dataset already: card and loaders take it as it is.")
     made = records.require(folder, "bundle")
     build = made["lineage"]["build"]
-    copy = local_copy.find(mimic_root, notes_root)
+    copy = local_copy.find_copy(mimic_root, notes_root)
     options = manifest["dataset"]["options"] | {"partial": partial}
     plan = records.plan_run("assemble", options=options, inputs={"bundle": folder, **copy.files})
     if done := records.find_finished(out, plan):
@@ -103,18 +103,18 @@ def _notes(
     ids = pa.array(sorted(wanted))
     with (
         open_workers(choose_processes(copy.files["discharge"])) as in_order,
-        local_copy.connected(copy) as db,
+        local_copy.open_copy(copy) as db,
         track_progress("notes read") as advance,
     ):
         read_stays(db, copy)
 
         def to_read() -> "Iterator[pa.RecordBatch]":
-            for notes in joined_notes(db, copy):
+            for notes in join_notes(db, copy):
                 why.update(_reasons(_among(notes.ruled_out, ids)))
                 advance(notes.ruled_out.num_rows + notes.to_read.num_rows)
                 yield _among(notes.to_read, ids)
 
-        extract = partial(extraction.extract, criteria=criteria, naming=naming(db) if criteria.strict else {})
+        extract = partial(extraction.extract, criteria=criteria, naming=load_terms(db) if criteria.strict else {})
         for part in in_order(extract, to_read()):
             columns = (part.rows[name].to_pylist() for name in ("note_id", "admission_note", "icd_code"))
             found |= {note_id: (note, code) for note_id, note, code in zip(*columns, strict=True)}

@@ -40,7 +40,7 @@ class Section:
     checks: Sequence[Check]
 
 
-def report(sections: Sequence[Section]) -> None:
+def print_report(sections: Sequence[Section]) -> None:
     """Print findings to stdout, sections apart. Raises DeepicdError, after all of them, if one differs."""
     width = max(len(check.what) for section in sections for check in section.checks)
     for number, section in enumerate(sections):

@@ -1,6 +1,6 @@
 """A copy of MIMIC-IV and of MIMIC-IV-Note on disk: where its tables are, whether they are what they claim to be.
 
-    copy = find(mimic=Path("~/mimiciv/3.1"), notes=Path("~/mimic-iv-note/2.2"))
+    copy = find_copy(mimic=Path("~/mimiciv/3.1"), notes=Path("~/mimic-iv-note/2.2"))
     copy.tables["diagnoses_icd"].path, copy.origin     # …/hosp/diagnoses_icd.csv.gz, 'mimic'
 
 Any root above hosp/ and note/ will do (the ZIP route unpacks under other names), and so does a DuckDB file made from
@@ -14,8 +14,8 @@ from errno import ENOSPC
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from builders.cohort.table_rows import load
-from builders.mimic.tables import DATABASES, Table, holds, quoted
+from builders.mimic.table_rows import load_table
+from builders.mimic.tables import DATABASES, Table, has_table, quote_sql
 from builders.synthetic.synthetic_proof import is_synthetic
 from deepicd.errors import DeepicdError
 from deepicd.storage import Origin
@@ -41,7 +41,7 @@ class Copy:
         return {name: table.path for name, table in self.tables.items()}
 
 
-def find(mimic: Path, notes: Path) -> Copy:
+def find_copy(mimic: Path, notes: Path) -> Copy:
     """Locate and check the tables of a copy (`notes` may be the same root). Raises DeepicdError for what is missing."""
     roots = {"hosp": _root(mimic, "hosp", "--mimic"), "note": _root(notes, "note", "--notes")}
     tables, missing = {}, []
@@ -95,27 +95,27 @@ def _root(path: Path, folder: str, option: str) -> Path:
 def _file(root: Path, name: str) -> Path | None:
     """The file that holds a table: the first of its forms, or the DuckDB file that was named; None where it is none."""
     if root.is_file():
-        return root if holds(root, name) else None
+        return root if has_table(root, name) else None
     return next((path for end in ENDINGS if (path := root / FOLDER[name] / f"{name}{end}").is_file()), None)
 
 
 @contextmanager
-def connected(copy: Copy, spill: Path | None = None) -> Iterator["duckdb.DuckDBPyConnection"]:
+def open_copy(copy: Copy, spill: Path | None = None) -> Iterator["duckdb.DuckDBPyConnection"]:
     """An in-memory database with the tables of a copy under their names, but for the notes, which are read as they are
     needed (builders.cohort.stays); past its memory it spills into a folder.
 
     Raises DeepicdError for damaged tables and for codes that have lost their leading zeros.
     """
-    with database(spill) as db:
+    with open_database(spill) as db:
         for table in copy.tables.values():
             if table.name != "discharge":
-                load(db, table)
+                load_table(db, table)
         check_codes_are_text(db, copy.tables["diagnoses_icd"])
         yield db
 
 
 @contextmanager
-def database(spill: Path | None = None) -> Iterator["duckdb.DuckDBPyConnection"]:
+def open_database(spill: Path | None = None) -> Iterator["duckdb.DuckDBPyConnection"]:
     """An empty database in memory. Raises OSError where the disk is full, DeepicdError where DuckDB gives up."""
     import duckdb
 
@@ -123,7 +123,7 @@ def database(spill: Path | None = None) -> Iterator["duckdb.DuckDBPyConnection"]
         with duckdb.connect(config={"memory_limit": MEMORY}) as db:
             db.execute("set enable_progress_bar = false")  # it goes to stdout
             if spill:
-                db.execute(f"set temp_directory = {quoted(str(spill))}")
+                db.execute(f"set temp_directory = {quote_sql(str(spill))}")
             yield db
     except duckdb.Error as error:
         if "No space left" in str(error):
@@ -135,8 +135,8 @@ def database(spill: Path | None = None) -> Iterator["duckdb.DuckDBPyConnection"]
 
 def check_codes(diagnoses: Table) -> None:
     """Raise if a spreadsheet or pandas has read the codes as numbers, which drops leading zeros (`07071` → `7071`)."""
-    with database() as db:
-        load(db, diagnoses)
+    with open_database() as db:
+        load_table(db, diagnoses)
         check_codes_are_text(db, diagnoses)
 
 

@@ -3,7 +3,7 @@
     Table.at(Path("hosp/diagnoses_icd.csv.gz"), "diagnoses_icd").header   # ('subject_id', 'hadm_id', …)
 
 Columns are found by name, since 2.0 and 2.1 lack one in the middle of admissions, and given their type by us: codes are
-text, whatever a reader would guess. builders.cohort.table_rows reads what is in it.
+text, whatever a reader would guess. builders.mimic.table_rows reads what is in it.
 """
 
 import csv
@@ -68,7 +68,7 @@ class Table:
             header = _csv_header(path)
             types = dict.fromkeys(header, "VARCHAR")
             if len(types) < len(header):
-                raise unreadable(path, "its header names a column twice")
+                raise unreadable_error(path, "its header names a column twice")
             _check_end(path)
         _check_columns(path, name, types)
         return cls(name, path, tuple(types), inside)
@@ -76,7 +76,7 @@ class Table:
     @property
     def scan(self) -> str:
         """What stands behind `from` to read a parquet file, or a DuckDB file once it is `attached`, typed as we do."""
-        source = f"{self.alias}.{self.inside}" if self.inside else f"read_parquet({quoted(str(self.path))})"
+        source = f"{self.alias}.{self.inside}" if self.inside else f"read_parquet({quote_sql(str(self.path))})"
         columns = ", ".join(f"cast({column} as {kind}) as {column}" for column, kind in COLUMNS[self.name].items())
         return f"(select {columns} from {source})"
 
@@ -88,7 +88,7 @@ class Table:
     def attach(self, db: "duckdb.DuckDBPyConnection") -> None:
         """Give a database access to the table's file, read-only; nothing to do but for a DuckDB file."""
         if self.inside:
-            db.execute(f"attach {quoted(str(self.path))} as {self.alias} (read_only)")
+            db.execute(f"attach {quote_sql(str(self.path))} as {self.alias} (read_only)")
 
 
 def _check_columns(path: Path, name: str, types: Mapping[str, str]) -> None:
@@ -112,7 +112,9 @@ def _csv_header(path: Path) -> list[str]:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             return next(csv.reader([file.readline().decode("utf-8-sig")]), [])
     except (EOFError, gzip.BadGzipFile, zlib.error, UnicodeDecodeError) as error:
-        raise unreadable(path, "it is no gzip file" if path.suffix == ".gz" else "its header is not UTF-8") from error
+        raise unreadable_error(
+            path, "it is no gzip file" if path.suffix == ".gz" else "its header is not UTF-8"
+        ) from error
 
 
 def _check_end(path: Path) -> None:
@@ -125,7 +127,7 @@ def _check_end(path: Path) -> None:
     with path.open("rb") as file:
         quotes = sum(chunk.count(b'"') for chunk in iter(lambda: file.read(CHUNK), b""))
     if quotes % 2:
-        raise unreadable(path, "it ends in the middle of a row")
+        raise unreadable_error(path, "it ends in the middle of a row")
 
 
 def _parquet_columns(path: Path) -> dict[str, str]:
@@ -135,11 +137,11 @@ def _parquet_columns(path: Path) -> dict[str, str]:
     try:
         rows = duckdb.execute("select column_name, column_type from (describe from read_parquet(?))", [str(path)])
     except duckdb.Error as error:
-        raise unreadable(path, "it is no parquet file, or only part of one") from error
+        raise unreadable_error(path, "it is no parquet file, or only part of one") from error
     return dict(rows.fetchall())
 
 
-def holds(database: Path, name: str) -> bool:
+def has_table(database: Path, name: str) -> bool:
     """Whether a DuckDB file has a table of that name."""
     return bool(_columns_in(database, name))
 
@@ -168,16 +170,16 @@ def _columns_in(path: Path, name: str) -> list[tuple[str, str, str]]:
                 [name],
             ).fetchall()
     except duckdb.Error as error:
-        raise unreadable(path, "it is no DuckDB file of a version that this DuckDB reads") from error
+        raise unreadable_error(path, "it is no DuckDB file of a version that this DuckDB reads") from error
 
 
-def unreadable(path: Path, why: str) -> DeepicdError:
+def unreadable_error(path: Path, why: str) -> DeepicdError:
     return DeepicdError(
         f"{path} cannot be read to its end: {why}.",
         "The file is damaged or its download was cut short: compare it with SHA256SUMS.txt and fetch it again.",
     )
 
 
-def quoted(text: str) -> str:
+def quote_sql(text: str) -> str:
     """A SQL string literal."""
     return "'" + text.replace("'", "''") + "'"

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from builders.cohort.criteria import DEFAULT, Criteria
-from builders.cohort.sections import admission_sections
-from builders.cohort.table_rows import rows
+from builders.cohort.sections import extract_admission_sections
+from builders.mimic.table_rows import read_rows
 from builders.mimic.tables import Table
 from builders.synthetic.tables import table_path
 from deepicd.errors import DeepicdError
@@ -50,7 +50,7 @@ def scored(copy: Path, criteria: Criteria = WITH_LABS) -> dict[str, Score]:
     """Section → score, over the notes of a copy that `deepicd synthesize` made."""
     scores = defaultdict[str, Score](Score)
     for text, gold in notes(copy):
-        add(scores, admission_sections(text, criteria), gold)
+        add(scores, extract_admission_sections(text, criteria), gold)
     return dict(scores)
 
 
@@ -90,7 +90,7 @@ def notes(copy: Path) -> Iterator[tuple[str, list[GoldRow]]]:
     gold = (row for batch in pq.ParquetFile(file).iter_batches(4096) for row in batch.to_pylist())
     of_notes = groupby(gold, key=itemgetter("note_id"))
     columns = ("note_id", "text")
-    for batch in rows(Table.at(table_path(copy, "note/discharge"), "discharge"), columns):
+    for batch in read_rows(Table.at(table_path(copy, "note/discharge"), "discharge"), columns):
         for note_id, text in zip(*(batch[name].to_pylist() for name in columns), strict=True):
             gold_id, parts = next(of_notes, (None, iter(())))
             if gold_id != note_id:

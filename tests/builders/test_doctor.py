@@ -6,7 +6,7 @@ import pytest
 from conftest import Deepicd
 from copies import discharge, stay, write_copy
 
-from builders.doctor import gpu, packages
+from builders.doctor import check_gpu, check_packages
 from deepicd import __version__
 
 
@@ -28,7 +28,7 @@ def test_a_machine_with_what_the_floor_needs_is_well(deepicd: Deepicd):
 
 
 def test_the_floor_and_each_extra_have_a_line():
-    lines = {check.what: check for check in packages()}
+    lines = {check.what: check for check in check_packages()}
     assert lines["packages"].status == "ok"
     assert "click 8" in lines["packages"].found
     assert {"extra mimic", "extra hub"} <= set(lines)
@@ -75,10 +75,10 @@ def test_gpus_are_those_that_the_driver_names(script, status, found, tmp_path, m
     program.write_text(script)
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    check = gpu()
+    check = check_gpu()
     assert (check.status, check.found) == (status, found)
 
 
 def test_no_driver_means_no_gpu(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert gpu().status == "absent"
+    assert check_gpu().status == "absent"

@@ -23,7 +23,7 @@ class Account:
     password: str = field(repr=False)
 
 
-def account(user: str | None, host: str) -> Account:
+def find_account(user: str | None, host: str) -> Account:
     """The account to use on a host; without `user` the one that netrc names. Raises DeepicdError for none."""
     login, password = _from_netrc(host)
     user = user or login

@@ -15,7 +15,7 @@ LICENSE = "LICENSE.txt"
 DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
-def read(path: Path) -> dict[str, str]:
+def read_checksums(path: Path) -> dict[str, str]:
     """Relative path → SHA-256 in lower case. Raises DeepicdError for a file that is no list of checksums."""
     sums = {}
     try:
@@ -35,9 +35,9 @@ def read(path: Path) -> dict[str, str]:
     return sums
 
 
-def is_list(path: Path) -> bool:
+def is_checksum_list(path: Path) -> bool:
     try:
-        return bool(read(path))
+        return bool(read_checksums(path))
     except DeepicdError:
         return False
 

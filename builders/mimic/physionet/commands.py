@@ -38,15 +38,15 @@ def fetch(folder: Path, user: str | None, mimiciv: str, note: str, base_url: str
     """
     from urllib.parse import urlsplit
 
-    from builders.mimic.physionet.account import account
+    from builders.mimic.physionet.account import find_account
     from builders.mimic.physionet.fetch import fetch as bring
-    from builders.mimic.physionet.session import checked_base_url
+    from builders.mimic.physionet.session import check_base_url
 
-    url = checked_base_url(base_url)
+    url = check_base_url(base_url)
     fetched = bring(
         folder.expanduser(),
         url,
-        lambda: account(user, urlsplit(url).hostname or ""),
+        lambda: find_account(user, urlsplit(url).hostname or ""),
         {MIMIC.slug: mimiciv, NOTE.slug: note},
         user_agent=user_agent,
     )
@@ -68,8 +68,8 @@ def verify(folders: tuple[Path, ...]) -> None:
     deepicd physionet verify ~/mimic
     deepicd physionet verify ~/mimiciv/3.1 ~/mimic-iv-note/2.2
     """
-    from builders.mimic.check_report import report
-    from builders.mimic.physionet.copy_parts import parts_of
-    from builders.mimic.physionet.verify import examine
+    from builders.mimic.check_report import print_report
+    from builders.mimic.physionet.copy_parts import find_parts
+    from builders.mimic.physionet.verify import check_parts
 
-    report(examine(parts_of(folders)))
+    print_report(check_parts(find_parts(folders)))

@@ -1,8 +1,8 @@
 """The parts of a copy on disk, hosp/ and note/, whole or not, under whatever names they were unpacked.
 
-    parts_below(Path("~/mimic"))    # mimiciv/3.1 with hosp/, mimic-iv-note/2.2 with note/
+    find_parts_below(Path("~/mimic"))    # mimiciv/3.1 with hosp/, mimic-iv-note/2.2 with note/
 
-`builders.mimic.local_copy.find` asks for the tables that a build needs; here a part may lack any of them.
+`builders.mimic.local_copy.find_copy` asks for the tables that a build needs; here a part may lack any of them.
 """
 
 from collections.abc import Iterable, Iterator
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from builders.mimic.local_copy import ENDINGS
 from builders.mimic.physionet.releases import PROJECTS, Project
-from builders.mimic.tables import DATABASES, holds
+from builders.mimic.tables import DATABASES, has_table
 from deepicd.errors import DeepicdError
 
 DEPTH = 3
@@ -29,13 +29,13 @@ class Part:
     """Table → file, for those that are there."""
 
 
-def parts_of(paths: Iterable[Path]) -> list[Part]:
+def find_parts(paths: Iterable[Path]) -> list[Part]:
     """The parts below several paths, each once."""
-    found = [part for path in paths for part in parts_below(path)]
+    found = [part for path in paths for part in find_parts_below(path)]
     return list({(part.root.resolve(), part.project.slug): part for part in found}.values())
 
 
-def parts_below(path: Path) -> list[Part]:
+def find_parts_below(path: Path) -> list[Part]:
     """The parts at a path or below it, hosp before note. Raises DeepicdError where there is none."""
     path = path.expanduser()
     if not path.exists():
@@ -51,9 +51,9 @@ def parts_below(path: Path) -> list[Part]:
     return parts
 
 
-def only_part(path: Path, project: Project, option: str) -> Part:
+def find_only_part(path: Path, project: Project, option: str) -> Part:
     """The one part of a project at a path or below it. Raises DeepicdError for none and for several."""
-    found = [part for part in parts_below(path) if part.project is project]
+    found = [part for part in find_parts_below(path) if part.project is project]
     if len(found) != 1:
         places = ", ".join(str(part.root) for part in found) or "none"
         raise DeepicdError(
@@ -79,5 +79,5 @@ def _parts(path: Path, project: Project) -> Iterator[Part]:
 
 def _file(root: Path, project: Project, table: str) -> Path | None:
     if root.is_file():
-        return root if holds(root, table) else None
+        return root if has_table(root, table) else None
     return next((file for end in ENDINGS if (file := root / project.folder / f"{table}{end}").is_file()), None)

@@ -28,7 +28,7 @@ CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class RemoteFile:
     """A file to have: where PhysioNet keeps it, where it goes, and what it should be."""
 
     path: str
@@ -47,12 +47,12 @@ class Wanted:
             return (
                 None if storage.digest_path(file) == self.sha256 else f"its checksum is not the one in {checksums.NAME}"
             )
-        if self.to.name == checksums.NAME and not checksums.is_list(file):
+        if self.to.name == checksums.NAME and not checksums.is_checksum_list(file):
             return "it is no list of checksums"
         return None
 
 
-def download(session: Session, wanted: Wanted, patience: Patience) -> None:
+def download(session: Session, wanted: RemoteFile, patience: Patience) -> None:
     """Fetch a file of the session's project.
 
     Raises DeepicdError for a refusal, for a server that stays unreachable and for wrong bytes; what has arrived stays.
@@ -73,7 +73,7 @@ def download(session: Session, wanted: Wanted, patience: Patience) -> None:
     )
 
 
-def take_up(to: Path) -> None:
+def adopt_partial(to: Path) -> None:
     """Treat a file with a wrong checksum as the beginning of the right one, which it is when a download was cut off."""
     part = _part(to)
     _forget(part)

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from builders.mimic.physionet import checksums
 from builders.mimic.physionet.account import Account
-from builders.mimic.physionet.download import Wanted, download, take_up
+from builders.mimic.physionet.download import RemoteFile, adopt_partial, download
 from builders.mimic.physionet.releases import PROJECTS, Project
 from builders.mimic.physionet.session import USER_AGENT, Patience, Session
 from deepicd.errors import DeepicdError
@@ -72,20 +72,20 @@ class _Copy:
     def root(self) -> Path:
         return self.folder / self.project.slug / self.version
 
-    def lists(self) -> Iterator[Wanted]:
-        yield Wanted(checksums.NAME, self.root / checksums.NAME, None)
+    def lists(self) -> Iterator[RemoteFile]:
+        yield RemoteFile(checksums.NAME, self.root / checksums.NAME, None)
 
-    def tables(self) -> Iterator[Wanted]:
+    def tables(self) -> Iterator[RemoteFile]:
         """The licence and the tables. Raises DeepicdError where the list of checksums lacks a table."""
-        sums = checksums.read(self.root / checksums.NAME)
-        yield Wanted(checksums.LICENSE, self.root / checksums.LICENSE, sums.get(checksums.LICENSE))
+        sums = checksums.read_checksums(self.root / checksums.NAME)
+        yield RemoteFile(checksums.LICENSE, self.root / checksums.LICENSE, sums.get(checksums.LICENSE))
         for path in self.project.files:
             if path not in sums:
                 raise DeepicdError(
                     f"{self.project.title} {self.version} has no {path}, going by its {checksums.NAME}.",
                     "Fetch 2.0 or later: before, some tables stood elsewhere or did not exist.",
                 )
-            yield Wanted(path, self.root / path, sums[path])
+            yield RemoteFile(path, self.root / path, sums[path])
 
     def is_whole(self) -> bool:
         return (self.root / checksums.NAME).is_file() and all(wanted.is_here for wanted in self.tables())
@@ -103,12 +103,12 @@ def _by_wget(folder: Path, base_url: str, who: Account, copies: Iterable[_Copy])
     return "\n".join(f"  {shlex.join(command)}" for command in commands)
 
 
-def _bring(session: Session, files: Iterable[Wanted], patience: Patience) -> Iterator[Path]:
+def _bring(session: Session, files: Iterable[RemoteFile], patience: Patience) -> Iterator[Path]:
     for wanted in files:
         if wanted.is_here:
             continue
         if wanted.to.exists():
-            take_up(wanted.to)
+            adopt_partial(wanted.to)
         download(session, wanted, patience)
         yield wanted.to
 

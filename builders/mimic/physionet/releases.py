@@ -1,6 +1,6 @@
 """What PhysioNet publishes: two projects, the files of each that are needed here, the row counts of their releases.
 
->>> [str(release) for release in agreeing({"patients": 299_712, "admissions": 431_231})]
+>>> [str(release) for release in find_matching_releases({"patients": 299_712, "admissions": 431_231})]
 ['MIMIC-IV 2.2']
 
 Row counts: validate.sql of MIT-LCP/mimic-code for 2.0 to 3.1, the projects' pages for the notes, the files themselves
@@ -77,7 +77,7 @@ ORPHANS = {("MIMIC-IV 3.1", "MIMIC-IV-Note 2.2"): 61}
 """A pair of releases → notes that have no admission. The notes stayed at 2.2 while MIMIC-IV went on."""
 
 
-def agreeing(rows: Mapping[str, int]) -> tuple[Release, ...]:
+def find_matching_releases(rows: Mapping[str, int]) -> tuple[Release, ...]:
     """The releases that agree with the most of these row counts; none where no count is known."""
     counted = [(sum(release.agrees(*count) for count in rows.items()), release) for release in RELEASES]
     most = max(number for number, _ in counted)

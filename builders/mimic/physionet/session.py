@@ -185,7 +185,7 @@ class Session:
         )
 
 
-def checked_base_url(text: str) -> str:
+def check_base_url(text: str) -> str:
     """An address to send a password to. Raises DeepicdError unless it is https, or on this very machine."""
     parts = urlsplit(text)
     if parts.username or parts.password:

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from builders.cohort.table_rows import load, rows
 from builders.mimic import local_copy
 from builders.mimic.physionet.copy_parts import Part
+from builders.mimic.table_rows import load_table, read_rows
 from builders.mimic.tables import Table
 from builders.synthetic.synthetic_proof import is_synthetic
 from deepicd.errors import DeepicdError
@@ -31,7 +31,7 @@ where a.hadm_id is null
 
 
 @dataclass(frozen=True, slots=True)
-class Contents:
+class PartCounts:
     """The counts of one part."""
 
     part: Part
@@ -47,7 +47,7 @@ class Contents:
     """Patients with a note."""
 
 
-def read(db: "duckdb.DuckDBPyConnection", part: Part) -> Contents:
+def count_tables(db: "duckdb.DuckDBPyConnection", part: Part) -> PartCounts:
     """Count a part's tables. Leaves the ids of the tables in IDS in `db`, in place of those of a part read before."""
     made_up = part.root.is_dir() and is_synthetic(part.root, part.files.values())
     counted: dict[str, int] = {}
@@ -61,10 +61,10 @@ def read(db: "duckdb.DuckDBPyConnection", part: Part) -> Contents:
         except DeepicdError as error:
             errors[name] = error
     surplus, patients = _numbers(db, NOTES) if "discharge" in counted else (0, 0)
-    return Contents(part, made_up, counted, errors, surplus, patients)
+    return PartCounts(part, made_up, counted, errors, surplus, patients)
 
 
-def orphans(db: "duckdb.DuckDBPyConnection") -> int:
+def count_orphans(db: "duckdb.DuckDBPyConnection") -> int:
     """How many of the notes last read have no admission among the admissions last read."""
     return _numbers(db, ORPHANS)[0]
 
@@ -72,10 +72,10 @@ def orphans(db: "duckdb.DuckDBPyConnection") -> int:
 def _count(db: "duckdb.DuckDBPyConnection", table: Table) -> int:
     """Its rows, each read in full."""
     if table.name in IDS:
-        return load(db, table, ("subject_id", "hadm_id"))
+        return load_table(db, table, ("subject_id", "hadm_id"))
     if table.name == "diagnoses_icd":
-        return load(db, table)  # its codes are looked at too
-    return sum(batch.num_rows for batch in rows(table))
+        return load_table(db, table)  # its codes are looked at too
+    return sum(batch.num_rows for batch in read_rows(table))
 
 
 def _numbers(db: "duckdb.DuckDBPyConnection", query: str) -> tuple[int, ...]:

@@ -10,8 +10,8 @@ from builders.mimic import local_copy
 from builders.mimic.check_report import Check, Section
 from builders.mimic.physionet import checksums, table_counts
 from builders.mimic.physionet.copy_parts import Part
-from builders.mimic.physionet.releases import MIMIC, NOTE, ORPHANS, Release, agreeing
-from builders.mimic.physionet.table_counts import Contents
+from builders.mimic.physionet.releases import MIMIC, NOTE, ORPHANS, Release, find_matching_releases
+from builders.mimic.physionet.table_counts import PartCounts
 from deepicd import storage
 from deepicd.errors import DeepicdError
 from deepicd.log import track_progress
@@ -20,19 +20,19 @@ NEEDED = ("admissions", "diagnoses_icd", "discharge")
 """Tables without which there is no cohort. Titles can come from elsewhere, ages are not used."""
 
 
-def examine(parts: Sequence[Part]) -> list[Section]:
+def check_parts(parts: Sequence[Part]) -> list[Section]:
     """What there is to say of each part, and of hosp and note together. Reads every table once."""
-    with local_copy.database() as db:
+    with local_copy.open_database() as db:
         with track_progress("tables read", sum(len(part.files) for part in parts)) as advance:
             found = []
             for part in parts:
-                found.append(table_counts.read(db, part))
+                found.append(table_counts.count_tables(db, part))
                 advance(len(part.files))
         sections = [Section(f"{one.part.project.title} in {one.part.root}", list(_part(one))) for one in found]
         hosp, note = ([one for one in found if one.part.project is project] for project in (MIMIC, NOTE))
         if len(hosp) == len(note) == 1:
             readable = "admissions" in hosp[0].rows and "discharge" in note[0].rows
-            orphans = table_counts.orphans(db) if readable else None
+            orphans = table_counts.count_orphans(db) if readable else None
             sections.append(Section("The pair", list(_pair(hosp[0], note[0], orphans))))
         elif hosp and note:
             what = f"{len(hosp)} copies of hosp/ and {len(note)} of note/"
@@ -44,12 +44,12 @@ def examine(parts: Sequence[Part]) -> list[Section]:
     return sections
 
 
-def _part(one: Contents) -> Iterator[Check]:
+def _part(one: PartCounts) -> Iterator[Check]:
     release = None
     if one.made_up:
         yield Check("ok", "release", "none: every record is made up, as SYNTHETIC.json proves file by file")
     else:
-        release = recognised(one)
+        release = identify_release(one)
         yield _release(one, release)
         yield from _files(one.part)
     for table in one.part.project.tables:
@@ -68,15 +68,15 @@ def _part(one: Contents) -> Iterator[Check]:
             yield Check("ok", "notes", found)
 
 
-def recognised(one: Contents) -> Release | None:
+def identify_release(one: PartCounts) -> Release | None:
     """The release that agrees with the most tables; None where none does, or several do equally."""
-    candidates = () if one.made_up else agreeing(one.rows)
+    candidates = () if one.made_up else find_matching_releases(one.rows)
     return candidates[0] if len(candidates) == 1 else None
 
 
-def _release(one: Contents, release: Release | None) -> Check:
+def _release(one: PartCounts, release: Release | None) -> Check:
     if release is None:
-        if candidates := agreeing(one.rows):
+        if candidates := find_matching_releases(one.rows):
             names = ", ".join(map(str, candidates))
             return Check("unknown", "release", f"one of {names}", "What is here has as many rows in each of them.")
         return Check(
@@ -99,7 +99,7 @@ def _files(part: Part) -> Iterator[Check]:
         yield Check("unknown", "checksums", f"there is no {checksums.NAME}", "So the row counts must do.")
         return
     try:
-        sums = checksums.read(path)
+        sums = checksums.read_checksums(path)
     except DeepicdError as error:
         yield Check("differs", "checksums", error.what, error.advice)
         return
@@ -127,7 +127,7 @@ def _count(table: str, rows: int, release: Release | None, *, made_up: bool) -> 
     if release.agrees(table, rows):
         return Check("ok", table, f"{rows:,} rows, as in {release.version}")
     expected = release.rows[table][0]
-    if others := [other for other in agreeing({table: rows}) if other.title == release.title]:
+    if others := [other for other in find_matching_releases({table: rows}) if other.title == release.title]:
         meaning = f"As many as in {others[0].version}: tables of two releases stand side by side."
     elif rows < expected:
         meaning = "Rows are missing: the file was filtered, or cut short when it was unpacked."
@@ -136,14 +136,14 @@ def _count(table: str, rows: int, release: Release | None, *, made_up: bool) -> 
     return Check("differs", table, f"{rows:,} rows, {release.version} has {expected:,}", meaning)
 
 
-def _pair(hosp: Contents, note: Contents, orphans: int | None) -> Iterator[Check]:
+def _pair(hosp: PartCounts, note: PartCounts, orphans: int | None) -> Iterator[Check]:
     """Whether two parts belong together: by their releases, and by the notes without an admission (None: not known)."""
     expected = None
     if hosp.made_up != note.made_up:
         yield Check("differs", "pair", "one part is made up, the other is not", "No cohort should come from both.")
     elif hosp.made_up:
         yield Check("ok", "pair", "both made up")
-    elif (mimic := recognised(hosp)) and (notes := recognised(note)):
+    elif (mimic := identify_release(hosp)) and (notes := identify_release(note)):
         expected = ORPHANS.get((str(mimic), str(notes)))
         if expected is not None:
             yield Check("ok", "pair", f"{mimic} with {notes}, the usual pair")

@@ -15,8 +15,8 @@ from copies import discharge, note, stay, write_copy
 from builders.cohort import extraction, parallel
 from builders.cohort.build import build
 from builders.cohort.criteria import DEFAULT, PRESETS
-from builders.cohort.sections import admission_sections
-from builders.cohort.stays import joined_notes, read_stays
+from builders.cohort.sections import extract_admission_sections
+from builders.cohort.stays import join_notes, read_stays
 from builders.mimic import local_copy
 from deepicd import storage
 from deepicd.engines.shipped_model import WEIGHTS
@@ -121,25 +121,25 @@ def test_strict_criteria_remove_the_sentences_that_give_the_diagnosis_away(tmp_p
 
 
 def test_the_papers_preset_takes_the_whole_exam_and_no_sex() -> None:
-    found = admission_sections(note(), PRESETS["paper"])
+    found = extract_admission_sections(note(), PRESETS["paper"])
     assert "HR 70" in found["Physical Exam"]
     assert "Sex" not in found
-    assert "HR 70" not in str(admission_sections(note()))
+    assert "HR 70" not in str(extract_admission_sections(note()))
 
 
 def test_admission_labs_are_taken_on_demand_and_no_other_results() -> None:
     results = "ADMISSION LABS:\nWBC 9\nHgb 12\n\nMICRO:\nLEAK\n\nDISCHARGE LABS:\nLEAK"
     text = note().replace("WBC 9", results)
-    assert "WBC" not in str(admission_sections(text))
+    assert "WBC" not in str(extract_admission_sections(text))
     asked = DEFAULT.but(admission_labs=True)
-    assert admission_sections(text, asked)["Pertinent Results"] == "ADMISSION LABS:\nWBC 9\nHgb 12"
+    assert extract_admission_sections(text, asked)["Pertinent Results"] == "ADMISSION LABS:\nWBC 9\nHgb 12"
 
 
 def test_a_copy_in_parquet_or_duckdb_gives_the_same_cohort(copy: Path, tmp_path: Path) -> None:
     expected = build(copy, copy, tmp_path / "csv")["outputs"]
     with duckdb.connect(str(tmp_path / "mimic.duckdb")) as db:
         db.execute("create schema mimiciv")
-        for name, table in local_copy.find(copy, copy).tables.items():
+        for name, table in local_copy.find_copy(copy, copy).tables.items():
             db.execute(f"create table mimiciv.{name} as from read_csv('{table.path}', all_varchar = true)")
             folder = tmp_path / "parquet" / local_copy.FOLDER[name]
             folder.mkdir(parents=True, exist_ok=True)
@@ -158,12 +158,12 @@ def test_a_parquet_copy_whose_codes_are_numbers_is_refused(copy: Path, tmp_path:
 
 
 def test_several_processes_extract_what_one_does(copy: Path) -> None:
-    found = local_copy.find(copy, copy)
+    found = local_copy.find_copy(copy, copy)
     outputs = []
     for processes in (1, 2):
-        with parallel.open_workers(processes) as in_order, local_copy.connected(found) as db:
+        with parallel.open_workers(processes) as in_order, local_copy.open_copy(found) as db:
             read_stays(db, found)
-            [notes] = joined_notes(db, found)
+            [notes] = join_notes(db, found)
             batches = [notes.to_read.slice(start, 2) for start in (0, 2, 4)]
             extract = partial(extraction.extract, criteria=DEFAULT, naming={})
             outputs.append([(part.rows, part.excluded) for part in in_order(extract, batches)])

@@ -7,12 +7,12 @@ import pytest
 from copies import discharge, note, stay, write_copy
 
 from builders.cohort.audit import ANY, audit_copy
-from builders.cohort.leakage import audit, sentences, signals, terms, without_signals
-from builders.cohort.paper_sections import published_sections
+from builders.cohort.leakage import build_terms, find_section_signals, find_signals, remove_signals, split_sentences
+from builders.cohort.published_extraction import extract_published_sections
 from deepicd.icd10cm import Code
 
-NSTEMI = terms("I214", "Non-ST elevation (NSTEMI) myocardial infarction", Code.parse("I21.4").inclusion_terms)
-PNEUMONIA = terms("J189", "Pneumonia, unspecified organism")
+NSTEMI = build_terms("I214", "Non-ST elevation (NSTEMI) myocardial infarction", Code.parse("I21.4").inclusion_terms)
+PNEUMONIA = build_terms("J189", "Pneumonia, unspecified organism")
 
 
 @pytest.mark.parametrize(
@@ -32,19 +32,19 @@ PNEUMONIA = terms("J189", "Pneumonia, unspecified organism")
     ],
 )
 def test_a_sentence_is_searched_for_each_signal(sentence: str, found: set[str]) -> None:
-    assert signals(sentence, NSTEMI, "") == found
+    assert find_signals(sentence, NSTEMI, "") == found
 
 
 def test_a_title_is_also_looked_for_without_its_vague_end() -> None:
-    assert signals("Treated for pneumonia last year.", PNEUMONIA, "") == {"title"}
-    assert signals("Pneumonic sounds.", PNEUMONIA, "") == set()
+    assert find_signals("Treated for pneumonia last year.", PNEUMONIA, "") == {"title"}
+    assert find_signals("Pneumonic sounds.", PNEUMONIA, "") == set()
 
 
 def test_a_sentence_of_the_course_is_found_whatever_its_line_breaks() -> None:
     course = " she was given heparin and taken to the catheterization suite where a stent was placed "
     same = "She was given heparin and taken to\nthe catheterization suite where a stent was placed."
-    assert signals(same, NSTEMI, course) == {"course"}
-    assert signals("She was given heparin.", NSTEMI, course) == set()  # too short to tell
+    assert find_signals(same, NSTEMI, course) == {"course"}
+    assert find_signals("She was given heparin.", NSTEMI, course) == set()  # too short to tell
 
 
 def test_the_strict_filter_removes_the_sentence_and_nothing_else() -> None:
@@ -53,30 +53,35 @@ def test_the_strict_filter_removes_the_sentence_and_nothing_else() -> None:
         "Past Medical History": "- Gout\n- I21.4\n- Asthma",
         "Chief Complaint": "I21.4",
     }
-    assert without_signals(parts, NSTEMI, "") == {
+    assert remove_signals(parts, NSTEMI, "") == {
         "History of Present Illness": "She was pale. She sat up.\n\nNo pain.",
         "Past Medical History": "- Gout\n- Asthma",
     }
     clean = {"Chief Complaint": "Pain,\nand more.\n\n# List\n- one\n- two"}
-    assert without_signals(clean, NSTEMI, "") == clean
+    assert remove_signals(clean, NSTEMI, "") == clean
 
 
 def test_signals_are_counted_by_section() -> None:
     parts = {"Chief Complaint": "Cough", "Past Medical History": "- Pneumonia\n- J18.9"}
-    assert audit(parts, PNEUMONIA, "") == {"Chief Complaint": set(), "Past Medical History": {"title", "code"}}
+    assert find_section_signals(parts, PNEUMONIA, "") == {
+        "Chief Complaint": set(),
+        "Past Medical History": {"title", "code"},
+    }
 
 
 def test_sentences_are_told_by_stops_lists_and_labels() -> None:
     text = "One. Two!\nstill two\n- item\n1. entry\nGen: fine\n\nThree"
-    assert list(sentences(text)) == ["One.", "Two!\nstill two", "- item", "1. entry", "Gen: fine", "Three"]
+    assert list(split_sentences(text)) == ["One.", "Two!\nstill two", "- item", "1. entry", "Gen: fine", "Three"]
 
 
 def test_the_published_extraction_has_the_faults_that_are_told_of_it() -> None:
-    assert "HR 70" in published_sections(note())["Physical Exam"]  # the discharge exam leaks
+    assert "HR 70" in extract_published_sections(note())["Physical Exam"]  # the discharge exam leaks
     colon = note("Cough", "She fell.\n\nNeurologic: she was confused.")
-    assert published_sections(colon)["History of Present Illness"] == "She fell."  # a colon cuts the section short
-    assert published_sections("Chief Complaint:\nCough") == {}  # a section that ends the note
-    assert published_sections(note("One\ntwo"))["Chief Complaint"] == "One two"
+    assert (
+        extract_published_sections(colon)["History of Present Illness"] == "She fell."
+    )  # a colon cuts the section short
+    assert extract_published_sections("Chief Complaint:\nCough") == {}  # a section that ends the note
+    assert extract_published_sections(note("One\ntwo"))["Chief Complaint"] == "One two"
 
 
 def test_the_audit_sets_three_extractions_side_by_side(tmp_path: Path) -> None:

@@ -6,7 +6,12 @@ Each note is made up; each case is a way of writing seen in MIMIC-IV-Note's temp
 import pytest
 from copies import note
 
-from builders.cohort.sections import admission_exam, admission_note, admission_sections, sections
+from builders.cohort.sections import (
+    extract_admission_exam,
+    extract_admission_note,
+    extract_admission_sections,
+    split_sections,
+)
 
 VARIANTS = {
     "Chief Complaint": "CC | cc | ___ Complaint",
@@ -54,7 +59,7 @@ DISCHARGE_EXAMS = [
 
 
 def test_the_template_is_cut_to_its_admission_part() -> None:
-    assert admission_sections(note("Chest pain", "___ woman with pain.\nIt radiates: yes.")) == {
+    assert extract_admission_sections(note("Chest pain", "___ woman with pain.\nIt radiates: yes.")) == {
         "Sex": "F",
         "Allergies": "Penicillins",
         "Chief Complaint": "Chest pain",
@@ -67,7 +72,7 @@ def test_the_template_is_cut_to_its_admission_part() -> None:
 
 
 def test_sections_come_in_template_order_with_their_headers() -> None:
-    text = admission_note("HPI:\nShe fell.\n \nChief Complaint:\nFall\n")
+    text = extract_admission_note("HPI:\nShe fell.\n \nChief Complaint:\nFall\n")
     assert text == "Chief Complaint:\nFall\n\nHistory of Present Illness:\nShe fell."
 
 
@@ -75,14 +80,14 @@ def test_sections_come_in_template_order_with_their_headers() -> None:
     ("header", "name"), [(header, name) for name, headers in VARIANTS.items() for header in headers.split(" | ")]
 )
 def test_a_header_is_known_under_its_variants(header: str, name: str) -> None:
-    assert admission_sections(f"Attending: ___.\n \n{header}:\nThe text.\n") == {name: "The text."}
+    assert extract_admission_sections(f"Attending: ___.\n \n{header}:\nThe text.\n") == {name: "The text."}
 
 
 @pytest.mark.parametrize("header", [*TEMPLATES_OWN, *LATER])
 @pytest.mark.parametrize("before", ["", "    ", "\t", "# "])
 def test_what_tells_the_outcome_is_cut(header: str, before: str) -> None:
     text = f"Chief Complaint:\nCough\n \n{before}{header}:\nLEAK\n"
-    assert admission_sections(text) == {"Chief Complaint": "Cough"}
+    assert extract_admission_sections(text) == {"Chief Complaint": "Cough"}
 
 
 @pytest.mark.parametrize(
@@ -91,15 +96,17 @@ def test_what_tells_the_outcome_is_cut(header: str, before: str) -> None:
 @pytest.mark.parametrize("section", ["History of Present Illness", "Physical Exam", "Medications on Admission"])
 def test_it_is_cut_with_and_without_a_colon_behind_any_section(section: str, header: str) -> None:
     for written in (f"{header}:", header, header.upper()):
-        assert admission_sections(f"{section}:\nKnown.\n \n{written}\nLEAK\n") == {section: "Known."}
+        assert extract_admission_sections(f"{section}:\nKnown.\n \n{written}\nLEAK\n") == {section: "Known."}
 
 
 @pytest.mark.parametrize(
     "header", ["Brief Hospital Course", "Discharge Medications", "PERTINENT RESULTS", "Hospital Course"]
 )
 def test_a_header_in_capitals_needs_neither_colon_nor_empty_line(header: str) -> None:
-    assert admission_sections(f"Physical Exam\nHR 110\n{header}\nLEAK\n") == {"Physical Exam": "HR 110"}
-    assert admission_sections(f"PMH:\nGout\nPhysical Exam\nHR 110\n{header}\nLEAK\n")["Physical Exam"] == "HR 110"
+    assert extract_admission_sections(f"Physical Exam\nHR 110\n{header}\nLEAK\n") == {"Physical Exam": "HR 110"}
+    assert (
+        extract_admission_sections(f"PMH:\nGout\nPhysical Exam\nHR 110\n{header}\nLEAK\n")["Physical Exam"] == "HR 110"
+    )
 
 
 def test_nothing_but_admission_medications_is_taken_after_the_hospital_course() -> None:
@@ -107,11 +114,11 @@ def test_nothing_but_admission_medications_is_taken_after_the_hospital_course() 
         "Chief Complaint:\nCough\n \nBrief Hospital Course:\nLEAK\n \nPast Medical History:\nLEAK\n"
         " \nMedications on Admission:\n1. Aspirin\n \nDischarge Diagnosis:\nLEAK\n"
     )
-    assert admission_note(text) == "Chief Complaint:\nCough\n\nMedications on Admission:\n1. Aspirin"
+    assert extract_admission_note(text) == "Chief Complaint:\nCough\n\nMedications on Admission:\n1. Aspirin"
 
 
 def test_a_redacted_header_early_in_the_note_does_not_end_it() -> None:
-    assert admission_sections("___: \nMEDICINE\n \nChief Complaint:\nCough\n") == {"Chief Complaint": "Cough"}
+    assert extract_admission_sections("___: \nMEDICINE\n \nChief Complaint:\nCough\n") == {"Chief Complaint": "Cough"}
 
 
 def test_paragraphs_with_colons_and_lists_with_empty_lines_stay_whole() -> None:
@@ -120,7 +127,7 @@ def test_paragraphs_with_colons_and_lists_with_empty_lines_stay_whole() -> None:
         "She reports the following:\n- cough\n- fever\n\nNeurologic: no weakness."
     )
     history = "# Diabetes\n\n# Gout\n\n1. Appendectomy\n2. Fracture"
-    found = admission_sections(
+    found = extract_admission_sections(
         f"History of Present Illness:\n{illness}\n \nPast Medical History:\n{history}\n \nSocial History:\n___\n"
     )
     assert found == {"History of Present Illness": illness, "Past Medical History": history}
@@ -128,41 +135,44 @@ def test_paragraphs_with_colons_and_lists_with_empty_lines_stay_whole() -> None:
 
 def test_header_words_inside_prose_open_no_section() -> None:
     illness = "He has a long\npast medical history: too long to tell. Of his social history: nothing."
-    assert sections(f"HPI:\n{illness}\n") == [("History of Present Illness", illness)]
+    assert split_sections(f"HPI:\n{illness}\n") == [("History of Present Illness", illness)]
 
 
 def test_crlf_reads_as_lf() -> None:
     text = note("Cough", "Line one.\nLine two.")
-    assert admission_sections(text.replace("\n", "\r\n")) == admission_sections(text)
+    assert extract_admission_sections(text.replace("\n", "\r\n")) == extract_admission_sections(text)
 
 
 def test_a_section_may_end_the_note_and_an_empty_note_has_none() -> None:
-    assert admission_sections("Chief Complaint:\nCough") == {"Chief Complaint": "Cough"}
-    assert admission_sections("") == {}
-    assert admission_sections("no header anywhere") == {}
+    assert extract_admission_sections("Chief Complaint:\nCough") == {"Chief Complaint": "Cough"}
+    assert extract_admission_sections("") == {}
+    assert extract_admission_sections("no header anywhere") == {}
 
 
 def test_a_repeated_section_keeps_both_texts() -> None:
-    assert admission_sections("PMH:\nGout\n \nPast Medical History:\nAsthma\n") == {
+    assert extract_admission_sections("PMH:\nGout\n \nPast Medical History:\nAsthma\n") == {
         "Past Medical History": "Gout\nAsthma"
     }
 
 
 @pytest.mark.parametrize("subheader", DISCHARGE_EXAMS)
 def test_the_discharge_part_of_an_exam_is_cut(subheader: str) -> None:
-    assert admission_exam(f"ADMISSION EXAM\nHR 110\n\n{subheader}\nLEAK\nLEAK") == "ADMISSION EXAM\nHR 110"
-    assert admission_exam(f"{subheader}\nLEAK\nADMISSION PHYSICAL EXAM:\nHR 110") == "ADMISSION PHYSICAL EXAM:\nHR 110"
-    assert admission_exam(f"{subheader}\nLEAK") == ""
+    assert extract_admission_exam(f"ADMISSION EXAM\nHR 110\n\n{subheader}\nLEAK\nLEAK") == "ADMISSION EXAM\nHR 110"
+    assert (
+        extract_admission_exam(f"{subheader}\nLEAK\nADMISSION PHYSICAL EXAM:\nHR 110")
+        == "ADMISSION PHYSICAL EXAM:\nHR 110"
+    )
+    assert extract_admission_exam(f"{subheader}\nLEAK") == ""
 
 
 def test_a_discharge_that_is_a_finding_cuts_nothing() -> None:
     exam = "GU: no discharge\nDischarge from the left ear.\nEyes: purulent discharge, both sides\nNo vaginal discharge"
-    assert admission_exam(exam) == exam
+    assert extract_admission_exam(exam) == exam
 
 
 def test_an_admission_sub_header_with_an_empty_line_keeps_what_follows() -> None:
     text = "Physical Exam:\nADMISSION PHYSICAL EXAM:\n\nHR 110\n \nPertinent Results:\nLEAK\n"
-    assert admission_sections(text) == {"Physical Exam": "HR 110"}
+    assert extract_admission_sections(text) == {"Physical Exam": "HR 110"}
 
 
 @pytest.mark.parametrize(
@@ -170,13 +180,15 @@ def test_an_admission_sub_header_with_an_empty_line_keeps_what_follows() -> None
 )
 def test_a_second_exam_is_that_of_the_discharge(subheader: str) -> None:
     text = f"Physical Exam:\nHR 110\n\n{subheader}\nLEAK\n \nFacility:\n___\n"
-    assert admission_sections(text) == {"Physical Exam": "HR 110"}
+    assert extract_admission_sections(text) == {"Physical Exam": "HR 110"}
 
 
 def test_an_exam_header_behind_the_vitals_goes_on_with_the_exam_but_a_long_exam_is_not_followed_by_another() -> None:
-    assert admission_sections("Physical Exam:\nHR 110\nPhysical exam:\nAlert.\n") == {"Physical Exam": "HR 110\nAlert."}
+    assert extract_admission_sections("Physical Exam:\nHR 110\nPhysical exam:\nAlert.\n") == {
+        "Physical Exam": "HR 110\nAlert."
+    }
     exam = "NEURO: no focal findings\n" * 12
-    assert "LEAK" not in admission_note(f"Physical Exam:\n{exam}\nPhysical Exam:\nLEAK\n")
+    assert "LEAK" not in extract_admission_note(f"Physical Exam:\n{exam}\nPhysical Exam:\nLEAK\n")
 
 
 @pytest.mark.parametrize(
@@ -184,7 +196,7 @@ def test_an_exam_header_behind_the_vitals_goes_on_with_the_exam_but_a_long_exam_
 )
 def test_a_finding_in_the_exam_drops_nothing(finding: str) -> None:
     exam = f"HR 110\n{finding}\nNEURO: alert"
-    assert admission_sections(f"Physical Exam:\n{exam}\n") == {"Physical Exam": exam}
+    assert extract_admission_sections(f"Physical Exam:\n{exam}\n") == {"Physical Exam": exam}
 
 
 @pytest.mark.parametrize("header", ["Hospital Course:", "HOSPITAL COURSE", "ICU Course:", "# Brief Hospital Course:"])
@@ -194,7 +206,7 @@ def test_a_course_quoted_in_the_present_illness_is_cut_and_what_follows_in_order
         f"HPI:\nShe fell.\n\n{quoted} \nPMH:\nGout\n \nPhysical Exam:\nHR 110\n \nBrief Hospital Course:\nLEAK\n"
         " \nPast Surgical History:\nLEAK\n \nMedications on Admission:\n1. Aspirin\n"
     )
-    assert admission_sections(text) == {
+    assert extract_admission_sections(text) == {
         "History of Present Illness": "She fell.",
         "Past Medical History": "Gout",
         "Physical Exam": "HR 110",
@@ -204,22 +216,22 @@ def test_a_course_quoted_in_the_present_illness_is_cut_and_what_follows_in_order
 
 def test_a_section_that_goes_back_in_the_template_is_not_taken_between_two_courses() -> None:
     text = "PMH:\nGout\n \nPhysical Exam:\nHR 110\n \nHospital Course:\nA\n \nPMH:\nLEAK\n \nICU Course:\nLEAK\n"
-    assert admission_sections(text) == {"Past Medical History": "Gout", "Physical Exam": "HR 110"}
+    assert extract_admission_sections(text) == {"Past Medical History": "Gout", "Physical Exam": "HR 110"}
 
 
 def test_a_diagnosis_in_a_history_is_an_old_one_where_the_history_goes_on() -> None:
     illness = "Oncologic history:\n\nprimary diagnosis: breast cancer\n___: lumpectomy\nLabs: Na 128\nNow she is weak."
     text = f"HPI:\n{illness}\n \nPhysical Exam:\nHR 110\n"
-    assert admission_sections(text) == {"History of Present Illness": illness, "Physical Exam": "HR 110"}
-    assert admission_sections("HPI:\nShe fell.\nPrimary Diagnosis: LEAK\n") == {
+    assert extract_admission_sections(text) == {"History of Present Illness": illness, "Physical Exam": "HR 110"}
+    assert extract_admission_sections("HPI:\nShe fell.\nPrimary Diagnosis: LEAK\n") == {
         "History of Present Illness": "She fell."
     }
-    assert "LEAK" not in admission_note("HPI:\nShe fell.\nLabs on discharge:\nLEAK\n")
+    assert "LEAK" not in extract_admission_note("HPI:\nShe fell.\nLabs on discharge:\nLEAK\n")
 
 
 def test_items_of_a_problem_list_that_read_like_headers_stay() -> None:
     history = "# PE: on warfarin\nPE: in ___\n# Gout"
-    assert admission_sections(f"PMH:\n{history}\n \nPE:\nHR 110\n") == {
+    assert extract_admission_sections(f"PMH:\n{history}\n \nPE:\nHR 110\n") == {
         "Past Medical History": history,
         "Physical Exam": "HR 110",
     }
@@ -228,18 +240,18 @@ def test_items_of_a_problem_list_that_read_like_headers_stay() -> None:
 def test_a_medication_list_behind_the_course_is_taken_where_it_can_only_be_that_of_the_admission() -> None:
     course = "HPI:\nShe fell.\n \nHospital Course:\nLEAK\nHome medications: LEAK\n \n"
     listed = "The Preadmission Medication list is accurate.\n1. Aspirin"
-    assert admission_sections(f"{course}___ Medications:\n{listed}\n")["Medications on Admission"] == listed
+    assert extract_admission_sections(f"{course}___ Medications:\n{listed}\n")["Medications on Admission"] == listed
     later = f"{course}Discharge Medications:\nLEAK\n \n"
     for header in ("Home Medications", "Medications on ___", "___ Medications"):
-        assert admission_sections(f"{later}{header}:\nLEAK\n") == {"History of Present Illness": "She fell."}
+        assert extract_admission_sections(f"{later}{header}:\nLEAK\n") == {"History of Present Illness": "She fell."}
     end = f"{later}Followup Instructions:\n___\n \n"
     for header in ("Home Medications", "Medications on ___", "Medications on Admission"):
-        assert "1. Aspirin" in admission_note(f"{end}{header}:\n1. Aspirin\n")
-    assert "1. Aspirin" in admission_note(f"{later}Medications on Admission:\n1. Aspirin\n")
+        assert "1. Aspirin" in extract_admission_note(f"{end}{header}:\n1. Aspirin\n")
+    assert "1. Aspirin" in extract_admission_note(f"{later}Medications on Admission:\n1. Aspirin\n")
     for line in (
         "\n\nHome medications: LEAK\n",
         "\n\nMedications on admission: LEAK\n",
         "\n\n# Home medications:\nLEAK\n",
     ):
-        assert "LEAK" not in admission_note(f"{course}LEAK{line}LEAK\n")
-    assert "LEAK" not in admission_note(f"{course}Home medications:\n1. Aspirin\n\n# Sepsis: LEAK\n")
+        assert "LEAK" not in extract_admission_note(f"{course}LEAK{line}LEAK\n")
+    assert "LEAK" not in extract_admission_note(f"{course}Home medications:\n1. Aspirin\n\n# Sepsis: LEAK\n")

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from builders.cohort.splits import RULES, Rule, Stay, patient, report, stratified
+from builders.cohort.splits import RULES, Rule, Stay, split_by_code, split_by_patient, summarize_splits
 
 # 5,000 stays of 3,000 patients, one frequent code and forty others
 STAYS = [Stay(f"note-{n}", n % 3_000, f"I{10 + n % 40 if n % 3 else 10}") for n in range(5_000)]
@@ -51,8 +51,8 @@ def test_the_order_of_rows_does_not_matter_and_the_seed_does(rule: Rule) -> None
 
 
 def test_a_patient_stands_on_one_side_only_by_the_rule_of_that_name() -> None:
-    assert report(STAYS, patient(STAYS, 42))["patients_on_several_sides"] == 0
-    found = report(STAYS, stratified(STAYS, 42))
+    assert summarize_splits(STAYS, split_by_patient(STAYS, 42))["patients_on_several_sides"] == 0
+    found = summarize_splits(STAYS, split_by_code(STAYS, 42))
     assert found["patients"] == 3_000
     assert int(str(found["patients_on_several_sides"])) > 500
 
@@ -60,4 +60,4 @@ def test_a_patient_stands_on_one_side_only_by_the_rule_of_that_name() -> None:
 def test_the_report_measures_how_far_codes_moved() -> None:
     stays = [Stay("a", 1, "I10"), Stay("b", 2, "I10"), Stay("c", 3, "J18"), Stay("d", 4, "J18")]
     split_of = {"a": "train", "b": "train", "c": "train", "d": "test"}
-    assert report(stays, split_of)["moved"] == {"train": round((2 / 3 - 1 / 2), 4), "test": 0.5}
+    assert summarize_splits(stays, split_of)["moved"] == {"train": round((2 / 3 - 1 / 2), 4), "test": 0.5}

@@ -12,8 +12,8 @@ import pytest
 from conftest import Deepicd
 from physionet_site import PASSWORD, USER, Fault, Site, files, serving
 
-from builders.mimic.physionet.account import Account, account
-from builders.mimic.physionet.session import checked_base_url
+from builders.mimic.physionet.account import Account, find_account
+from builders.mimic.physionet.session import check_base_url
 from deepicd.errors import DeepicdError
 
 VARIABLE = "DEEPICD_PHYSIONET_PASSWORD"
@@ -36,31 +36,31 @@ def site() -> Iterator[Site]:
 
 def test_netrc_names_account_and_password(netrc):
     netrc.write_text("machine physionet.org login sam password secret\n")
-    assert account(None, "physionet.org") == account("sam", "physionet.org") == Account("sam", "secret")
+    assert find_account(None, "physionet.org") == find_account("sam", "physionet.org") == Account("sam", "secret")
 
 
 def test_the_environment_comes_before_netrc(netrc, monkeypatch):
     netrc.write_text("machine physionet.org login sam password old\n")
     monkeypatch.setenv(VARIABLE, "new")
-    assert account(None, "physionet.org") == Account("sam", "new")
+    assert find_account(None, "physionet.org") == Account("sam", "new")
 
 
 def test_netrc_gives_no_password_to_another_account_or_host(netrc):
     netrc.write_text("machine physionet.org login sam password secret\n")
     for user, host in [("alex", "physionet.org"), ("sam", "physionet.example")]:
         with pytest.raises(DeepicdError, match=f"no password for {user}, and no terminal"):
-            account(user, host)
+            find_account(user, host)
 
 
 def test_without_any_name_there_is_no_account():
     with pytest.raises(DeepicdError, match="No account is named"):
-        account(None, "physionet.org")
+        find_account(None, "physionet.org")
 
 
 def test_a_broken_netrc_is_named_by_its_line_and_not_quoted(netrc):
     netrc.write_text("machine physionet.org\n  login sam pasword secret\n")
     with pytest.raises(DeepicdError) as error:
-        account("sam", "physionet.org")
+        find_account("sam", "physionet.org")
     assert f"{netrc} cannot be read as netrc at line" in str(error.value)
     assert "secret" not in str(error.value)
 
@@ -132,7 +132,7 @@ def test_no_option_takes_a_password(tmp_path, deepicd: Deepicd):
 )
 def test_a_password_is_sent_by_https_only(url, message):
     with pytest.raises(DeepicdError, match=message) as error:
-        checked_base_url(url)
+        check_base_url(url)
     assert "secret" not in str(error.value)
 
 

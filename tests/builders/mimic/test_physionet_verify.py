@@ -11,9 +11,9 @@ from copies import discharge, stay, write_copy
 
 from builders.mimic.check_report import Check
 from builders.mimic.physionet import checksums
-from builders.mimic.physionet.copy_parts import parts_of
+from builders.mimic.physionet.copy_parts import find_parts
 from builders.mimic.physionet.releases import RELEASES
-from builders.mimic.physionet.verify import examine
+from builders.mimic.physionet.verify import check_parts
 from builders.synthetic.synthetic_proof import write_mark
 from deepicd.errors import DeepicdError
 
@@ -55,7 +55,7 @@ def copy(whole: Path, tmp_path: Path) -> Path:
 
 def found(*paths: Path) -> dict[str, Check]:
     """The findings by what they are about; the last one of a name."""
-    return {check.what: check for section in examine(parts_of(paths)) for check in section.checks}
+    return {check.what: check for section in check_parts(find_parts(paths)) for check in section.checks}
 
 
 def statuses(*paths: Path) -> dict[str, str]:
@@ -157,7 +157,9 @@ def test_an_unpacked_table_has_no_checksum(small):
 def test_a_damaged_file_is_named_by_both_witnesses(damage, small):
     path = small / "hosp" / "diagnoses_icd.csv.gz"
     path.write_bytes(damage(path.read_bytes()))
-    checks = {(check.what, check.status): check for section in examine(parts_of([small])) for check in section.checks}
+    checks = {
+        (check.what, check.status): check for section in check_parts(find_parts([small])) for check in section.checks
+    }
     assert checks["checksums", "differs"].found == "1 of 4 files differ: hosp/diagnoses_icd.csv.gz"
     assert "cannot be read to its end" in checks["diagnoses_icd", "differs"].found
 
@@ -178,7 +180,7 @@ def test_what_is_no_list_of_checksums_differs(text, small):
 
 def test_a_list_of_checksums_may_be_in_the_forms_of_sha256sum(tmp_path):
     (tmp_path / "list").write_text(f"{'A' * 64}  ./a b.csv\r\n\n{'b' * 64} *c.csv\n")
-    assert checksums.read(tmp_path / "list") == {"a b.csv": "a" * 64, "c.csv": "b" * 64}
+    assert checksums.read_checksums(tmp_path / "list") == {"a b.csv": "a" * 64, "c.csv": "b" * 64}
 
 
 def made_up(root: Path) -> Path:
@@ -216,7 +218,7 @@ def test_several_copies_are_told_apart_and_not_paired(small, copy):
 
 
 def test_a_copy_named_twice_is_examined_once(small):
-    assert len(parts_of([small, small / "hosp", small / "note"])) == 2
+    assert len(find_parts([small, small / "hosp", small / "note"])) == 2
 
 
 def test_verify_prints_lines_and_exits_with_1_where_something_differs(small, deepicd: Deepicd):
@@ -233,4 +235,4 @@ def test_verify_prints_lines_and_exits_with_1_where_something_differs(small, dee
 def test_where_there_is_no_copy_the_message_says_where_to_point(name, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(DeepicdError, match=r"version folder|Fetch a copy first"):
-        parts_of([tmp_path / name])
+        find_parts([tmp_path / name])

@@ -1,6 +1,6 @@
 """The rows of a table of a MIMIC copy as Arrow batches, in the file's order, with the types that we give its columns.
 
-    for batch in rows(Table.at(Path("note/discharge.csv.gz"), "discharge")):
+    for batch in read_rows(Table.at(Path("note/discharge.csv.gz"), "discharge")):
         batch["text"]
 
 Arrow reads the CSV and ISA-L unpacks it: on the notes of MIMIC together they take half of the time of DuckDB's own
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from builders.mimic.tables import COLUMNS, Table, unreadable
+from builders.mimic.tables import COLUMNS, Table, unreadable_error
 from deepicd.errors import DeepicdError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ DAMAGE = {
 }
 
 
-def rows(table: Table, columns: tuple[str, ...] | None = None) -> "Iterator[pa.RecordBatch]":
+def read_rows(table: Table, columns: tuple[str, ...] | None = None) -> "Iterator[pa.RecordBatch]":
     """Batches of these of the table's COLUMNS, of all unless given. Raises DeepicdError for a damaged file."""
     columns = columns or tuple(COLUMNS[table.name])
     if table.path.suffix in (".gz", ".csv"):
@@ -44,7 +44,7 @@ def rows(table: Table, columns: tuple[str, ...] | None = None) -> "Iterator[pa.R
         yield from _duckdb_rows(table, columns)
 
 
-def load(db: "duckdb.DuckDBPyConnection", table: Table, columns: tuple[str, ...] | None = None) -> int:
+def load_table(db: "duckdb.DuckDBPyConnection", table: Table, columns: tuple[str, ...] | None = None) -> int:
     """Make it a table of a database, under its name and in place of one of that name; how many rows it has."""
     import duckdb
     import pyarrow as pa
@@ -54,7 +54,7 @@ def load(db: "duckdb.DuckDBPyConnection", table: Table, columns: tuple[str, ...]
 
     def arriving() -> "Iterator[pa.RecordBatch]":
         try:
-            yield from rows(table, tuple(schema.names))
+            yield from read_rows(table, tuple(schema.names))
         except DeepicdError as error:  # DuckDB would wrap it into one of its own
             damage.append(error)
             raise
@@ -88,12 +88,12 @@ def _csv_rows(table: Table, columns: tuple[str, ...]) -> "Iterator[pa.RecordBatc
                 if TOO_LONG not in str(error) or at_once == LONGEST:
                     raise
     except EOFError as error:
-        raise unreadable(table.path, "the gzip ends early") from error
+        raise unreadable_error(table.path, "the gzip ends early") from error
     except (gzip.BadGzipFile, IsalError) as error:
-        raise unreadable(table.path, "its gzip is damaged") from error
+        raise unreadable_error(table.path, "its gzip is damaged") from error
     except pa.ArrowInvalid as error:
         text = str(error).casefold()
-        raise unreadable(table.path, next(kind for sign, kind in DAMAGE.items() if sign in text)) from None
+        raise unreadable_error(table.path, next(kind for sign, kind in DAMAGE.items() if sign in text)) from None
 
 
 def _batches(table: Table, columns: tuple[str, ...], at_once: int) -> "Iterator[pa.RecordBatch]":
@@ -146,4 +146,4 @@ def _duckdb_rows(table: Table, columns: tuple[str, ...]) -> "Iterator[pa.RecordB
             yield from db.sql(f"select {', '.join(columns)} from {table.scan}").to_arrow_reader(ROWS_AT_ONCE)
         except (duckdb.Error, pa.ArrowException) as error:
             why = UNLIKE_THE_HEADER if isinstance(error, duckdb.ConversionException) else "part of it is damaged"
-            raise unreadable(table.path, why) from None  # DuckDB quotes the value that it stumbled on
+            raise unreadable_error(table.path, why) from None  # DuckDB quotes the value that it stumbled on

@@ -26,7 +26,7 @@ _SECTIONS = {
 }
 
 
-def published_sections(note: str) -> dict[str, str]:
+def extract_published_sections(note: str) -> dict[str, str]:
     """Section → text, in the order of the paper's admission notes; none at all where the three main ones are absent."""
     found = {
         name: text
