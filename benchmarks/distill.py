@@ -108,7 +108,7 @@ def ledger(folder: Path, rows: int) -> dict[str, Any]:
         opening = time.perf_counter()
         assert len(book) == rows
         for key in keys:
-            book.completion(key), book.findings(key)
+            book.read_completion(key), book.read_findings(key)
     read = time.perf_counter()
     return {
         "rows": rows,

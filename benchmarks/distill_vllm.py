@@ -146,22 +146,22 @@ def distilled(recipe: Recipe, cohort: Path, out: Path, guidelines: Path | None) 
 
 def alone(recipe: Recipe, cohort: Path, out: Path, guidelines: Path | None) -> dict[str, Any]:
     """The same prompts in the same order, handed to vLLM in one call."""
-    from deepicd.engines.prompt_tokens import PromptTokenizer
-    from deepicd.engines.vllm import DEFAULTS, build_arguments
-    from distill import run as distillation
-    from distill.sources import sources
+    from deepicd.engines.tokens import PromptTokenizer
+    from deepicd.engines.vllm import ENVIRONMENT, build_arguments
+    from distill.run import Job, build_tasks, open_plan
 
-    for name, value in DEFAULTS.items():
+    for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     from vllm import LLM, SamplingParams
     from vllm.platforms import current_platform
 
-    with distillation.at_work(out, recipe, sources(cohort, guidelines, None), None) as (todo, history):
-        asked = [task.request(0) for task in distillation.tasks(todo, todo.waiting, history)]
+    job = Job(cohort, out, recipe, guidelines)
+    with open_plan(job, job.open_sources()) as (plan, history):
+        asked = [task.build_request(0) for task in build_tasks(plan, plan.waiting, history)]
     llm = LLM(**build_arguments(recipe, recipe.model, on_cpu=current_platform.is_cpu()))
     reader = PromptTokenizer(recipe)
     began = time.perf_counter()
-    ids = [reader.read(request) for request in asked]
+    ids = [reader.tokenize(request) for request in asked]
     outputs = llm.generate(
         [{"prompt_token_ids": one} for one in ids],
         [SamplingParams(**recipe.sampling, seed=request.seed) for request in asked],
@@ -198,7 +198,7 @@ def cohort(folder: Path, number: int, chapters: tuple[int, ...] = ()) -> str:
 @contextmanager
 def server(model: str) -> Iterator[str]:
     """The base URL of vLLM's own server with the model, on loopback, with as much memory as in process."""
-    from deepicd.engines.vllm import DEFAULTS
+    from deepicd.engines.vllm import ENVIRONMENT
 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -209,7 +209,7 @@ def server(model: str) -> Iterator[str]:
         command += "--enforce-eager --no-enable-chunked-prefill --max-num-batched-tokens 8192".split()
     silent = subprocess.DEVNULL
     process = subprocess.Popen(
-        command, stdout=silent, stderr=silent, start_new_session=True, env={**DEFAULTS, **os.environ}
+        command, stdout=silent, stderr=silent, start_new_session=True, env={**ENVIRONMENT, **os.environ}
     )
     try:
         until = time.monotonic() + START

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from deepicd.engines.shipped_model import WEIGHTS
+from distill.tiny_teacher import WEIGHTS
 from distill.tiny_teacher.initial_weights import Shape, fresh_model
 
 SHAPE = Shape(vocabulary=5000, layers=12, width=768, heads=12, feed_forward=3072, context=2048)

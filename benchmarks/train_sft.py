@@ -19,7 +19,7 @@ from typing import Any
 
 from benchmarks import small_model
 from benchmarks.measure import Comparison, Cost, deepicd, gpu, python, record, run, settings
-from deepicd.engines.shipped_model import WEIGHTS
+from distill.tiny_teacher import WEIGHTS
 
 PEER = """
 import json, sys

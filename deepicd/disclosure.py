@@ -7,6 +7,7 @@ import ipaddress
 import socket
 from urllib.parse import urlsplit
 
+from deepicd.engines import registry
 from deepicd.engines.recipe import ModelRecipe
 from deepicd.errors import DeepicdError
 from deepicd.storage import Origin
@@ -18,7 +19,7 @@ SENTENCE = (
 
 def check_server(recipe: ModelRecipe, *, origin: Origin, sentence: str | None) -> str | None:
     """Return the sentence if it was needed, else None. Raises DeepicdError if rows must not go to the server."""
-    if recipe.engine != "endpoint" or origin != "mimic":
+    if origin != "mimic" or not registry.asks_server(recipe.engine):
         return None
     host = urlsplit(recipe.base_url).hostname or ""
     if is_private(host):

@@ -185,10 +185,13 @@ async def retry_async(
     """Do what `retry` does, in an event loop."""
     from tenacity import AsyncRetrying, retry_if_exception
 
+    async def attempt() -> Result:  # tenacity awaits coroutine functions only, and a lambda is none
+        return await request()
+
     rules = _Rules(policy, doing)
     return await AsyncRetrying(
         retry=retry_if_exception(is_transient), stop=rules.stop, wait=rules.wait, before_sleep=rules.log, reraise=True
-    )(request)
+    )(attempt)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
-"""What the ledger knows of a prompt: its attempts so far, each with what the checks found.
+"""The attempts at a prompt that the ledger has, each with what the checks found.
 
-A row is settled when an attempt has passed, or when all attempts of the recipe are used. Attempts behind the first that
-passed do not count, however they got there, so that the rows of a run do not depend on how often it was interrupted.
+A row is settled when an attempt has passed, or when all attempts of the recipe are used. Attempts after the first that
+passed do not count, however they came about, so that the rows of a run do not depend on how often it was interrupted.
 """
 
 from collections.abc import Iterator
@@ -10,50 +10,57 @@ from dataclasses import dataclass
 from deepicd.engines.ledger import Entry, Ledger
 from distill import checks
 from distill.checks import Findings, Reason
-from distill.prompt_builder import Desk, Prompt
+from distill.prompt_builder import Prompt, PromptBuilder
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A completion, and what speaks against it."""
+    """A completion, and why it is rejected."""
 
     number: int  # from 0
     entry: Entry
-    found: Findings
+    findings: Findings
     reasons: list[Reason]
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    ledger: Ledger
-    desk: Desk
+    """The attempts of a recipe in a ledger."""
 
-    def attempts(self, asked: Prompt) -> Iterator[Attempt]:
-        """In order, up to the first that passed or the last there is."""
-        for number in range(self.desk.recipe.attempts):
-            if (entry := self.ledger.completion(self.desk.key(asked, number))) is None:
+    ledger: Ledger
+    builder: PromptBuilder
+
+    def attempts(self, prompt: Prompt) -> Iterator[Attempt]:
+        """Yield the attempts in order, up to the first that passed or the last there is."""
+        for number in range(self.builder.recipe.attempts):
+            key = self.find_key(prompt, number)
+            if (entry := self.ledger.read_completion(key)) is None:
                 return
-            attempt = self.looked_at(asked, number, entry)
+            attempt = self.check(prompt, number, entry)
             yield attempt
             if not attempt.reasons:
                 return
 
-    def missing(self, asked: Prompt) -> int | None:
-        """The number of the attempt to make next; None where the row is settled."""
+    def next_attempt(self, prompt: Prompt) -> int | None:
+        """Return the number of the attempt to make next; None where the row is settled."""
         used = 0
-        for attempt in self.attempts(asked):
+        for attempt in self.attempts(prompt):
             if not attempt.reasons:
                 return None
             used += 1
-        return used if used < self.desk.recipe.attempts else None
+        return used if used < self.builder.recipe.attempts else None
 
-    def looked_at(self, asked: Prompt, number: int, entry: Entry) -> Attempt:
-        """A completion with its findings: those of the ledger, or new ones, which go there."""
-        key = self.desk.key(asked, number)
-        known = self.ledger.findings(key)
+    def find_key(self, prompt: Prompt, number: int) -> str:
+        """Return the key under which the ledger has an attempt, or would have it."""
+        return self.ledger.resolve_key(*self.builder.build_keys(prompt, number))
+
+    def check(self, prompt: Prompt, number: int, entry: Entry) -> Attempt:
+        """Return a completion with its findings: the ledger's, or new ones, which are added to it."""
+        key = self.find_key(prompt, number)
+        known = self.ledger.read_findings(key)
         if known is not None and known["checks"] == checks.VERSION:
-            found = Findings.read(known)
+            findings = Findings.from_entry(known)
         else:
-            found = checks.findings(entry["text"], entry["finish_reason"], asked.material)
-            self.ledger.add_findings(key, found.entry())
-        return Attempt(number, entry, found, checks.reasons(found, self.desk.recipe))
+            findings = checks.measure(entry["text"], entry["finish_reason"], prompt.material)
+            self.ledger.add_findings(key, findings.to_entry())
+        return Attempt(number, entry, findings, checks.find_reasons(findings, self.builder.recipe))

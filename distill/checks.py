@@ -1,24 +1,26 @@
-"""Is a trace fit for the dataset? What was found in it (`findings`), and what of that speaks against it (`reasons`).
+"""Is a trace fit for the dataset? `measure` says what is in it, `find_reasons` what of that speaks against it.
 
-    found = findings(text, "stop", material)
-    reasons(found, recipe)     # ['too short'], or [] for a trace that is kept
+    findings = measure(text, "stop", material)
+    find_reasons(findings, recipe)     # ['too short'], or [] for a trace that is kept
 
 Findings depend on the text and its note alone and are kept in the ledger; thresholds are the recipe's, so that a
-changed threshold measures nothing again. Shares of grounding count only where there are enough items to speak of one.
+changed threshold measures nothing again. Shares of grounding count only where there are enough items for a share.
+Every measure is linear in the length of text and note.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from deepicd.answer_form import Answer, measure_repetition, parse_answer
-from distill import hindsight
-from distill.grounding import Share, grounding
+from deepicd.icd10cm import Code
+from distill.grounding import Share, measure_grounding
 from distill.prompt import Material
 from distill.recipe import Recipe
 
 VERSION = "checks-1"
-"""Other ways of measuring need another name: findings in the ledger are then measured anew."""
+"""Another way of measuring needs another name: findings in the ledger are then measured again."""
 
 Reason = Literal[
     "cut off",
@@ -36,21 +38,20 @@ Reason = Literal[
     "copies the note",
 ]
 
-FEWEST = 4  # items of a kind below which their share says nothing
+FEWEST_ITEMS = 4  # of a kind; a share of fewer says nothing
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What is to be known of a completion; the trace's part is None or empty where there is no trace."""
+    """What is in a completion. Where there is no trace the whole text is measured."""
 
     cut_off: bool
     form: str | None
-    """What is wrong with the form (deepicd.answer_form.Problem), None for nothing."""
+    """What is wrong with the form (deepicd.answer_form.Problem); None where it is right."""
     code: str | None
-    """The code it closes on."""
+    """The code in its diagnosis."""
     right_code: bool
     words: int
-    """Of the trace; of the whole text where there is no trace."""
     named_at: float | None
     """Where code or title first stand, 0 the start and 1 the end; None for nowhere."""
     giveaways: int
@@ -63,67 +64,152 @@ class Findings:
     verbatim: int
 
     @classmethod
-    def read(cls, entry: Mapping[str, Any]) -> "Findings":
-        """As a line of the ledger has them."""
+    def from_entry(cls, entry: Mapping[str, Any]) -> "Findings":
+        """Return the findings in an entry of the ledger."""
         values = {field.name: entry[field.name] for field in fields(cls)}
         return cls(**values | {name: Share(*values[name]) for name in ("numbers", "drugs", "quotes")})
 
-    def entry(self) -> dict[str, Any]:
+    def to_entry(self) -> dict[str, Any]:
+        """Return the findings as the ledger has them."""
         return {"checks": VERSION} | {field.name: getattr(self, field.name) for field in fields(self)}
 
 
-def words(text: str) -> int:
-    """Words as the paper counts a trace's length: what white space parts."""
-    return len(text.split())
-
-
-def findings(text: str, finish_reason: str, material: Material) -> Findings:
-    """Look at a completion once; linear in the length of text and note."""
+def measure(text: str, finish_reason: str, material: Material) -> Findings:
+    """Return the findings of a completion."""
     parsed = parse_answer(text)
     trace = parsed.trace if isinstance(parsed, Answer) else text
-    split = trace.split()
-    grounded = grounding(trace, material.note)
+    words = trace.split()  # as the paper counts a trace's length
+    grounding = measure_grounding(trace, material.note)
     return Findings(
         cut_off=finish_reason == "length",
         form=None if isinstance(parsed, Answer) else parsed.problem,
         code=parsed.code.value if isinstance(parsed, Answer) else None,
         right_code=isinstance(parsed, Answer) and parsed.code == material.code,
-        words=len(split),
-        named_at=hindsight.named_at(trace, material.code, material.title, material.note),
-        giveaways=hindsight.giveaways(trace),
-        repeated=measure_repetition(split),
-        english=hindsight.english(split),
-        other_script=hindsight.other_script(trace),
-        numbers=grounded.numbers,
-        drugs=grounded.drugs,
-        quotes=grounded.quotes,
-        verbatim=grounded.verbatim,
+        words=len(words),
+        named_at=find_first_mention(trace, material.code, material.title, material.note),
+        giveaways=count_giveaways(trace),
+        repeated=measure_repetition(words),
+        english=measure_english(words),
+        other_script=measure_other_script(trace),
+        numbers=grounding.numbers,
+        drugs=grounding.drugs,
+        quotes=grounding.quotes,
+        verbatim=grounding.verbatim,
     )
 
 
-def reasons(found: Findings, recipe: Recipe) -> list[Reason]:
-    """Why a completion is no row of the dataset, the most telling reason first; empty for one that is kept.
+def find_reasons(findings: Findings, recipe: Recipe) -> list[Reason]:
+    """Return why a completion is rejected, the most telling reason first; empty for one that is kept.
 
-    Without the form there is no trace to judge, so nothing more is said of it.
+    Without the form there is no trace to check, so the form is the only reason.
     """
-    if found.form is not None:
-        return ["cut off", "form"] if found.cut_off else ["form"]
-    held_against: dict[Reason, bool] = {
-        "cut off": found.cut_off,
-        "wrong code": not found.right_code,
-        "too short": found.words < recipe.min_words,
-        "too long": found.words > recipe.max_words,
-        "diagnosis named early": found.named_at is not None and found.named_at < recipe.named_from,
-        "hindsight": found.giveaways > recipe.max_giveaways,
-        "loop": found.repeated > recipe.max_repeated,
-        "language": found.english < recipe.min_english or found.other_script > recipe.max_other_script,
-        "numbers not in the note": _less(found.numbers, recipe.min_numbers),
-        "drugs not in the note": _less(found.drugs, recipe.min_drugs),
-        "quotes not in the note": _less(found.quotes, recipe.min_quotes),
-        "copies the note": bool(recipe.max_verbatim) and found.verbatim > recipe.max_verbatim,
+    if findings.form is not None:
+        return ["cut off", "form"] if findings.cut_off else ["form"]
+    is_early = findings.named_at is not None and findings.named_at < recipe.named_from
+    applies: dict[Reason, bool] = {
+        "cut off": findings.cut_off,
+        "wrong code": not findings.right_code,
+        "too short": findings.words < recipe.min_words,
+        "too long": findings.words > recipe.max_words,
+        "diagnosis named early": is_early,
+        "hindsight": findings.giveaways > recipe.max_giveaways,
+        "loop": findings.repeated > recipe.max_repeated,
+        "language": findings.english < recipe.min_english or findings.other_script > recipe.max_other_script,
+        "numbers not in the note": _is_below(findings.numbers, recipe.min_numbers),
+        "drugs not in the note": _is_below(findings.drugs, recipe.min_drugs),
+        "quotes not in the note": _is_below(findings.quotes, recipe.min_quotes),
+        "copies the note": bool(recipe.max_verbatim) and findings.verbatim > recipe.max_verbatim,
     }
-    return [reason for reason, held in held_against.items() if held]
+    return [reason for reason, does_apply in applies.items() if does_apply]
 
 
-def _less(items: Share, wanted: float) -> bool:
-    return items.of >= FEWEST and items.found < wanted * items.of
+def _is_below(items: Share, least: float) -> bool:
+    return items.of >= FEWEST_ITEMS and items.found < least * items.of
+
+
+# Function words: some 40 in 100 words of English prose, some 25 in 100 of clinical shorthand.
+_ENGLISH = frozenset(
+    "a about after all also an and any are as at be because been before but by can could did do does for from had has"
+    " have he her him his how i if in into is it its may more most no nor not of on or other over she should since so"
+    " some such than that the their them then there these they this those though to under until was we were what when"
+    " where which while who why will with without would yet you".split()
+)
+# Function words of German, which descriptions bring into the prompt, except those that are English words too.
+_GERMAN = frozenset(
+    "aber als auch auf aus bei beim bis das dem den der des die diese dieser durch ein eine einem einen einer eines er"
+    " es für haben hat ich ihr ihre im ist kann mit nach nicht nur oder sehr sich sie sind und uns unter vom von vor"
+    " wenn werden wie wird wurde zu zum zur über".split()
+)
+
+# Phrases of a writer who has seen the answer. Each is a plain run of words, so that matching stays linear.
+_GIVEAWAY = re.compile(
+    r"\b(?:"
+    r"as (?:was |were |is |are )?(?:provided|given|supplied|instructed|requested)\b(?! (?:in|by) the (?:note|history))"
+    r"|(?:the|this|an?) (?:already )?(?:assigned|provided|given|supplied|target|billed|known|gold|true|correct|actual)"
+    r" (?:icd[- ]?10(?:[- ]?cm)? )?(?:code|diagnosis|label|answer)"
+    r"|(?:code|diagnosis|answer) (?:that )?(?:i|we) (?:was|were|am|are) (?:given|told|shown|asked to)"
+    r"|(?:code|diagnosis|answer) (?:is|was) (?:already )?(?:given|provided|known|supplied|assigned)\b"
+    r"|diagnosis to arrive at|what patients are told"
+    r"|(?:was|were|been|is|are) (?:later |eventually |subsequently )?billed\b"
+    r"|(?:provided|given|supplied) (?:coding )?(?:guidelines?|descriptions?)"
+    r"|(?:guidelines?|descriptions?) (?:that (?:was|were) )?(?:provided|given|supplied)"
+    r"|with (?:the benefit of )?hindsight|(?:pretend|as if|as though) (?:i|we) (?:do |did )?not know"
+    r")",
+    re.IGNORECASE,
+)
+# A letter beyond Latin with all its accents, except Greek
+_OTHER_LETTER = re.compile(r"[^\W\d_\u0000-\u024f\u0370-\u03ff]")
+
+
+def count_giveaways(trace: str) -> int:
+    """Return how many phrases show that the writer knew the answer.
+
+    >>> count_giveaways("The assigned code is I21.4, as provided."), count_giveaways("Oxygen was given at home.")
+    (2, 0)
+    """
+    return sum(1 for _ in _GIVEAWAY.finditer(trace))
+
+
+def find_first_mention(trace: str, code: Code, title: str, note: str) -> float | None:
+    """Return where the code or its whole title first stands, as a share of the trace (0 the start); None for nowhere.
+
+    A title that the note itself has does not count.
+
+    >>> find_first_mention("It is gout. M10.9 fits.", Code.parse("M10.9"), "Gout, unspecified", "")
+    0.52...
+    """
+    starts = [match.start() for match in [_code_pattern(code).search(trace)] if match]
+    words = title.casefold().split()
+    if words and (plain := " ".join(words)) not in " ".join(note.casefold().split()):
+        folded = trace.casefold()  # a few letters longer or shorter than the trace, which moves no share
+        pattern = r"\b" + r"\s+".join(map(re.escape, plain.split())) + r"\b"
+        starts += [match.start() for match in [re.search(pattern, folded)] if match]
+    return min(starts) / len(trace) if starts else None
+
+
+def _code_pattern(code: Code) -> re.Pattern[str]:
+    dotted = str(code).replace(".", r"\.?")
+    return re.compile(rf"\b{dotted}\b(?!\.\d)", re.IGNORECASE)
+
+
+def measure_english(words: Sequence[str]) -> float:
+    """Return the share of English function words, less that of German ones.
+
+    >>> measure_english("the pain is worse".split()), measure_english("die Schmerzen sind und".split())
+    (0.5, -0.75)
+    """
+    if not words:
+        return 0.0
+    return sum((word in _ENGLISH) - (word in _GERMAN) for word in map(str.lower, words)) / len(words)
+
+
+def measure_other_script(text: str) -> float:
+    """Return the share of letters that are not Latin; Greek, of which medicine uses single letters, does not count.
+
+    >>> measure_other_script("β-blocker"), measure_other_script("心脏 ok")
+    (0.0, 0.5)
+    """
+    letters = sum(map(str.isalpha, text))
+    if text.isascii() or not letters:
+        return 0.0
+    return len(_OTHER_LETTER.findall(text)) / letters

@@ -1,13 +1,12 @@
-"""Does a trace say what its note says? Numbers, drugs and quotations of the trace, looked for in the note.
+"""Is a trace grounded in its note? Numbers, drugs and quotations of the trace are looked up in the note.
 
-    grounding(trace, note)   # Grounding(numbers=Share(found=5, of=6), drugs=…, quotes=…, verbatim=14)
+    measure_grounding(trace, note)   # Grounding(numbers=Share(found=5, of=6), drugs=…, quotes=…, verbatim=14)
 
-A share says how many of a kind the note has too. Limits: a number is found wherever it stands in the note, and may mean
-another thing there; numbers that come from the guidelines count as not found. No list of drugs is free to ship, so a
-word counts as a drug by the stem that its class gives it (-pril, -olol, cef-; WHO, The use of stems in the selection of
-International Nonproprietary Names) or by the dose behind it; old names without a stem are listed as far as they
-are common at admission, and brand names are seen only with a dose. What the note abbreviates ("ASA") is not recognised
-as the drug it stands for.
+Limits: a number counts as found wherever it stands in the note, though it may mean something else there; numbers from
+the guidelines count as not found. No list of drugs is free to ship, so a word counts as a drug by the stem of its class
+(-pril, -olol, cef-; WHO, The use of stems in the selection of International Nonproprietary Names) or by the dose after
+it; older names without a stem are listed as far as they are common at admission, and brand names are recognised only
+with a dose. An abbreviation in the note ("ASA") is not recognised as its drug.
 """
 
 import re
@@ -17,7 +16,7 @@ from typing import NamedTuple
 
 
 class Share(NamedTuple):
-    """How many of a trace's items its note has."""
+    """How many of a trace's items its note has too."""
 
     found: int
     of: int
@@ -33,11 +32,11 @@ class Grounding:
     drugs: Share
     quotes: Share
     verbatim: int
-    """Words of the longest run that stands in the note word for word, case and punctuation aside."""
+    """Words of the longest run that the trace copies from the note, case and punctuation aside."""
 
 
 _WORD = re.compile(r"[^\W_]+")
-# not the digits of a code (I21.4) or of a word (T3); a unit may stand close behind (40mg)
+# not the digits of a code (I21.4) or of a word (T3); a unit may follow without a space (40mg)
 _NUMBER = re.compile(r"(?<![\w.])\d+(?:[.,]\d+)*")
 _ENTRY = re.compile(r"^\s*\d{1,2}[.)]\s", re.MULTILINE)
 _QUOTES = re.compile(r'“([^“”\n]{3,300})”|"([^"\n]{3,300})"')
@@ -59,62 +58,63 @@ _LISTED = frozenset(
     " oxycodone paracetamol phenytoin prednisone quetiapine risperidone senna sertraline spironolactone tacrolimus"
     " tamsulosin tramadol trazodone valproate vancomycin venlafaxine verapamil warfarin zolpidem".split()
 )
-_NO_DRUGS = frozenset("april dose doses dosage total daily weight oral cholesterol about over with than".split())
+_NOT_DRUGS = frozenset("april dose doses dosage total daily weight oral cholesterol about over with than".split())
 
 
-def grounding(trace: str, note: str) -> Grounding:
+def measure_grounding(trace: str, note: str) -> Grounding:
+    """Return how much of a trace its note has."""
     note_words = _WORD.findall(note.lower())
     trace_words = _WORD.findall(trace.lower())
     return Grounding(
-        numbers=_share(numbers(trace), frozenset(numbers(note))),
-        drugs=_share(drugs(trace, trace_words), frozenset(note_words)),
-        quotes=_quotes(trace, note_words),
-        verbatim=longest_shared_run(trace_words, note_words),
+        numbers=_count_found(find_numbers(trace), frozenset(find_numbers(note))),
+        drugs=_count_found(find_drugs(trace, trace_words), frozenset(note_words)),
+        quotes=_check_quotes(trace, note_words),
+        verbatim=measure_longest_shared_run(trace_words, note_words),
     )
 
 
-def numbers(text: str) -> list[str]:
-    """The numbers of a text, written one way.
+def find_numbers(text: str) -> list[str]:
+    """Return the numbers of a text in one notation.
 
-    >>> numbers("1) HR 110, BP 95/60. Lactate 2.0 (I21.4 or T3), sodium 1,200.")
+    >>> find_numbers("1) HR 110, BP 95/60. Lactate 2.0 (I21.4 or T3), sodium 1,200.")
     ['110', '95', '60', '2', '1200']
     """
-    return [_plain(match) for match in _NUMBER.findall(_ENTRY.sub("", text))]
+    return [_normalize(match) for match in _NUMBER.findall(_ENTRY.sub("", text))]
 
 
-def _plain(number: str) -> str:
+def _normalize(number: str) -> str:
     number = re.sub(r",(?=\d{3})", "", number).replace(",", ".")
     whole, _, fraction = number.partition(".")
     fraction = fraction.rstrip("0")
     return f"{whole.lstrip('0') or '0'}{'.' + fraction if fraction else ''}"
 
 
-def drugs(text: str, words: Sequence[str]) -> set[str]:
-    """Words that are drugs by stem, by list, or by the dose behind them.
+def find_drugs(text: str, words: Sequence[str]) -> set[str]:
+    """Return the words that are drugs by stem, by list, or by the dose after them.
 
-    >>> sorted(drugs("took Zantac 150 mg and lisinopril", ["took", "zantac", "150", "mg", "and", "lisinopril"]))
+    >>> sorted(find_drugs("took Zantac 150 mg and lisinopril", ["took", "zantac", "150", "mg", "and", "lisinopril"]))
     ['lisinopril', 'zantac']
     """
-    found = {word for word in set(words) if word in _LISTED or _STEMS.match(word)}
-    found |= {word for dosed in _DOSE.findall(text) for word in _WORD.findall(dosed.lower())[-1:]}
-    return found - _NO_DRUGS
+    names = {word for word in set(words) if word in _LISTED or _STEMS.match(word)}
+    names |= {word for dosed in _DOSE.findall(text) for word in _WORD.findall(dosed.lower())[-1:]}
+    return names - _NOT_DRUGS
 
 
-def _share(items: Iterable[str], known: frozenset[str]) -> Share:
-    asked = list(items)
-    return Share(sum(item in known for item in asked), len(asked))
+def _count_found(items: Iterable[str], known: frozenset[str]) -> Share:
+    items = list(items)
+    return Share(sum(item in known for item in items), len(items))
 
 
-def _quotes(trace: str, note_words: Sequence[str]) -> Share:
+def _check_quotes(trace: str, note_words: Sequence[str]) -> Share:
     note = f" {' '.join(note_words)} "
     quotes = [words for pair in _QUOTES.findall(trace) if (words := _WORD.findall("".join(pair).lower()))]
     return Share(sum(f" {' '.join(words)} " in note for words in quotes), len(quotes))
 
 
-def longest_shared_run(one: Sequence[str], other: Sequence[str]) -> int:
-    """Items of the longest run that stands in both, by a suffix automaton over the first: linear in both.
+def measure_longest_shared_run(one: Sequence[str], other: Sequence[str]) -> int:
+    """Return the length of the longest run of items in both, by a suffix automaton over the first: linear in both.
 
-    >>> longest_shared_run("she was pale and sweating".split(), "skin pale and sweating heavily".split())
+    >>> measure_longest_shared_run("she was pale and sweating".split(), "skin pale and sweating heavily".split())
     3
     """
     edges: list[dict[str, int]] = [{}]

@@ -1,121 +1,160 @@
 """`deepicd judge`: a score from 1 to 5 for each kept trace, by a model of another family than the teacher.
 
     OUT/ledger/…                     every answer of every judge (deepicd.engines.ledger)
-    OUT/<recipe digest>/scores/…     one row a trace; derived from the ledger
+    OUT/<recipe digest>/scores/…     one row per trace; derived from the ledger
     OUT/<recipe digest>/run.json
-    OUT/agreement.json               where two judges or more have scored: how far they agree (distill.judge_agreement)
+    OUT/agreement.json               where at least two judges have scored: how far they agree
 
-A judge is a recipe as the teacher is: `model` names it, `prompt` the rubric. Its answer is asked for as JSON
-by a schema; one without a score is asked for again with another seed.
+A judge is a recipe as the teacher is: `model` names it, `prompt` the rubric. Its answer is asked for as JSON by a
+schema; one without a score is asked for again with another seed.
 """
 
+import logging
 from collections import Counter
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
-from typing import Any
-
-import click
+from typing import Any, TypedDict, Unpack
 
 from deepicd import disclosure, records, storage
-from deepicd.engines import base, ledger, metrics
+from deepicd.engines import ledger, metrics, registry
 from deepicd.engines.ledger import Entry, Ledger
 from deepicd.engines.runner import Runner
 from deepicd.errors import DeepicdError
 from deepicd.knowledge import rubric
 from deepicd.schema import SCORES
 from deepicd.tracefolder import find_recipe_folder
-from distill import judge_agreement, model_families
-from distill.judge_cases import NO_SCORE, Bench, Case
+from distill.judge_cases import NO_SCORE, Case, CaseReader
+from distill.judge_reliability import check_independence, compare_judges
 from distill.recipe import Recipe
-from distill.row_file import row_file
-from distill.sources import Row, sources
+from distill.sources import Row, Sources, open_sources
+from distill.writer import open_row_file
+
+logger = logging.getLogger(__name__)
 
 
-def judge(
-    traces: Path,
-    out: Path,
-    recipe: Recipe,
-    *,
-    cohort: Path | None = None,
-    guidelines: Path | None = None,
-    descriptions: Path | None = None,
-    limit: int | None = None,
-    same_family: bool = False,
-    overwrite: bool = False,
-    responsible: str | None = None,
-) -> records.Record:
-    """Score the kept traces of a recipe (the first `limit` of a split) under OUT/<digest>; the record.
+class JudgeOptions(TypedDict, total=False):
+    """What may be left out of a judging job."""
 
-    Cohort, guidelines and descriptions are those that the traces were made with, unless others are named.
-    """
+    cohort: Path | None
+    guidelines: Path | None
+    descriptions: Path | None
+    limit: int | None
+    same_family: bool
+    overwrite: bool
+    responsible: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeJob:
+    """Traces to score, by which judge, and where to."""
+
+    traces: Path
+    out: Path
+    recipe: Recipe
+    cohort: Path | None = None
+    """Cohort, guidelines and descriptions are those that the traces were made with, unless others are named."""
+    guidelines: Path | None = None
+    descriptions: Path | None = None
+    limit: int | None = None
+    """Only the first kept traces of each split."""
+    same_family: bool = False
+    """Allow a judge of the teacher's family."""
+    overwrite: bool = False
+    """Replace what OUT holds for this judge and other traces."""
+    responsible: str | None = None
+    """The sentence for credentialed notes and a server elsewhere (deepicd.disclosure)."""
+
+    def open_sources(self, record: records.Record) -> Sources:
+        """Open what the judge is shown; `record` is that of the traces. Raises DeepicdError."""
+        inputs = record["inputs"]
+        return open_sources(
+            self.cohort or _find_input(record, "cohort"),
+            self.guidelines or (_find_input(record, "guidelines") if "guidelines" in inputs else None),
+            self.descriptions or (_find_input(record, "descriptions") if "descriptions" in inputs else None),
+        )
+
+
+def judge(traces: Path, out: Path, recipe: Recipe, **options: Unpack[JudgeOptions]) -> records.Record:
+    """Score the kept traces of a recipe under OUT/<digest>, and return the record."""
+    return run_judge(JudgeJob(traces, out, recipe, **options))
+
+
+def run_judge(job: JudgeJob) -> records.Record:
+    """Score the traces of a job, and return the record."""
+    recipe, out = job.recipe, job.out
     if recipe.prompt != rubric.VERSION:
         raise DeepicdError(
-            f"The recipe asks for the rubric {recipe.prompt!r}.", f"This version has {rubric.VERSION!r}: put that name."
+            f"The recipe asks for the rubric {recipe.prompt!r}.",
+            f"This version has {rubric.VERSION!r}: put that name into the recipe.",
         )
-    base.check_engine(recipe)
-    traces = find_recipe_folder(traces)
-    made = records.require(traces, "distill")
-    doubt = model_families.compared(made["options"]["model"], recipe, allow_same=same_family)
-    read = sources(
-        cohort or _of(made, "cohort"),
-        guidelines or (_of(made, "guidelines") if "guidelines" in made["inputs"] else None),
-        descriptions or (_of(made, "descriptions") if "descriptions" in made["inputs"] else None),
+    registry.check_engine(recipe)
+    traces = find_recipe_folder(job.traces)
+    record_of_traces = records.require(traces, "distill")
+    doubt = check_independence(record_of_traces["options"]["model"], recipe, allow_same=job.same_family)
+    sources = job.open_sources(record_of_traces)
+    sentence = disclosure.check_server(recipe, origin=sources.origin, sentence=job.responsible)
+    plan = records.plan_run(
+        "judge", options=recipe.options | {"limit": job.limit}, inputs=sources.paths | {"traces": traces}
     )
-    taken = disclosure.check_server(recipe, origin=read.origin, sentence=responsible)
-    plan = records.plan_run("judge", options=recipe.options | {"limit": limit}, inputs=read.paths | {"traces": traces})
     folder = out / recipe.digest
-    if (done := records.find_finished(folder, plan)) and not done["counts"]["unscored"]:
-        return done
-    bench = Bench(recipe, traces, read, limit)
+    if (finished := records.find_finished(folder, plan)) and not finished["counts"]["unscored"]:
+        return finished
+    reader = CaseReader(recipe, traces, sources, job.limit)
     with (
-        ledger.open_ledger(out, read.origin) as book,
-        records.fresh_folder(folder, plan, read.origin, overwrite=overwrite) as run,
+        ledger.open_ledger(out, sources.origin) as book,
+        records.fresh_folder(folder, plan, sources.origin, overwrite=job.overwrite) as run,
     ):
-        unanswered = _ask(bench, book, out)
-        run.counts |= _write(run.folder, bench, book, unanswered)
+        unanswered = _complete(reader, book, out)
+        run.counts |= _write_scores(run.folder, reader, book, unanswered)
         run.counts |= {"recipe_digest": recipe.digest, "series": metrics.read_series(out, recipe.digest)}
         run.notes += [doubt] if doubt else []
-        run.notes += [f"Said by who ran it: {taken}"] if taken else []
-    _compare(out)
+        run.notes += [f"Said by who ran it: {sentence}"] if sentence else []
+    _write_agreement(out)
     return run.record
 
 
-def _of(made: records.Record, role: str) -> Path:
-    """Where the traces' own run had something from. Raises DeepicdError where it is no longer what it was."""
-    path = Path(made["inputs"][role]["path"])
-    if not path.exists() or storage.digest_path(path) != made["inputs"][role]["digest"]:
+def _find_input(record: records.Record, role: str) -> Path:
+    """Return an input of the traces' own run. Raises DeepicdError where it has changed since."""
+    path = Path(record["inputs"][role]["path"])
+    if not path.exists() or storage.digest_path(path) != record["inputs"][role]["digest"]:
         raise DeepicdError(
-            f"{path}, which the traces were made from, is no longer what it was.", f"Name it: --{role} PATH"
+            f"{path}, which the traces were made from, has changed or is gone.", f"Name it: --{role} PATH"
         )
     return path
 
 
-def _ask(bench: Bench, book: Ledger, out: Path) -> dict[str, str]:
-    """Have the engine score what the ledger has no score of; requests that it could not answer, with reasons."""
-    recipe = bench.recipe
-    begin = {case.note_id: at for case in bench.cases() if (at := case.missing(book)) is not None}
-    if not begin:
+def _complete(reader: CaseReader, book: Ledger, out: Path) -> dict[str, str]:
+    """Have the engine score what the ledger has no score of. Return requests that it could not answer, with reasons."""
+    recipe = reader.recipe
+    first_attempts = {
+        case.note_id: attempt for case in reader.read_cases() if (attempt := case.next_attempt(book)) is not None
+    }
+    if not first_attempts:
         return {}
-    waiting = (replace(case, first=begin[case.note_id]) for case in bench.cases() if case.note_id in begin)
+    waiting = (
+        replace(case, first_attempt=first_attempts[case.note_id])
+        for case in reader.read_cases()
+        if case.note_id in first_attempts
+    )
     with (
-        closing(base.open_engine(recipe)) as engine,
-        metrics.track_metrics("scores", len(begin), out, recipe.digest) as shown,
+        closing(registry.open_engine(recipe)) as engine,
+        metrics.track_metrics("scores", len(first_attempts), out, recipe.digest) as run_metrics,
     ):
-        asker = Runner(engine, book, recipe.attempts, shown)
-        asker.run(waiting)
-    return asker.unanswered
+        runner = Runner(engine, book, recipe.attempts, run_metrics)
+        runner.run(waiting)
+    return runner.unanswered
 
 
-def _write(folder: Path, bench: Bench, book: Ledger, unanswered: dict[str, str]) -> dict[str, Any]:
-    """Write the scores of each split; what they are in numbers."""
+def _write_scores(folder: Path, reader: CaseReader, book: Ledger, unanswered: dict[str, str]) -> dict[str, Any]:
+    """Write the scores of each split, and return their counts."""
     scores: Counter[int] = Counter()
     unscored: Counter[str] = Counter()
-    for split, cases in groupby(bench.cases(), key=lambda case: case.split):
-        with row_file(folder / "scores" / f"{split}-00000.parquet", SCORES, bench.read.origin) as add:
+    for split, cases in groupby(reader.read_cases(), key=lambda case: case.split):
+        with open_row_file(folder / "scores" / f"{split}-00000.parquet", SCORES, reader.sources.origin) as add:
             for case in cases:
-                add(row := _row(case, case.answers(book), unanswered))
+                add(row := _build_row(case, book, unanswered))
                 if row["score"] is None:
                     unscored[row["unscored_for"]] += 1
                 else:
@@ -129,43 +168,50 @@ def _write(folder: Path, bench: Bench, book: Ledger, unanswered: dict[str, str])
     }
 
 
-def _row(case: Case, answers: list[Entry], unanswered: dict[str, str]) -> Row:
+def _build_row(case: Case, book: Ledger, unanswered: dict[str, str]) -> Row:
+    answers = case.read_answers(book)
     last: Entry = answers[-1] if answers else {}
-    given = rubric.parse_score(last["text"]) if last else None
-    why_not = unanswered.get(case.key(len(answers)), NO_SCORE if answers else "not asked")
+    score = rubric.parse_score(last["text"]) if last else None
+    reason = unanswered.get(case.find_key(book, len(answers)), NO_SCORE if answers else "not asked")
     return {
         "note_id": case.note_id,
         "split": case.split,
-        "icd_code": case.material.code.value,
+        "icd_code": case.code.value,
         "trace_sha256": storage.digest_text(case.trace),
-        "score": given.value if given else None,
-        "why": given.why if given else None,
-        "unscored_for": None if given else why_not,
+        "score": score.value if score else None,
+        "why": score.why if score else None,
+        "unscored_for": None if score else reason,
         "judge": case.recipe.model,
         "revision": case.recipe.revision,
         "rubric": case.recipe.prompt,
-        "prompt_sha256": case.payload,
+        "prompt_sha256": case.prompt_sha256,
         "attempts": len(answers),
         **{name: last.get(name) for name in ("engine", "engine_version", "seed")},
         **{name: last.get(name) for name in ("prompt_tokens", "completion_tokens", "cached_tokens")},
     }
 
 
-def _compare(out: Path) -> None:
-    """Say how far the judges of a folder agree, where there are two or more."""
-    made = {path.parent: records.read(path.parent) for path in sorted(out.glob("*/run.json"))}
+def _write_agreement(out: Path) -> None:
+    """Write how far the judges of a folder agree, where there are at least two."""
+    found = {path.parent: records.read(path.parent) for path in sorted(out.glob("*/run.json"))}
     folders = {
         f"{record['options']['model']} ({record['counts']['recipe_digest']})": folder
-        for folder, record in made.items()
+        for folder, record in found.items()
         if record and record["command"] == "judge"
     }
-    found = [{"judges": [one, other], **both} for one, other, both in judge_agreement.of_folders(folders)]
-    if not found:
+    pairs = [{"judges": [one, other], **agreement} for one, other, agreement in compare_judges(folders)]
+    if not pairs:
         return
-    storage.write_json(out / "agreement.json", found)
-    for entry in found:
-        click.echo(
-            f"{' and '.join(entry['judges'])}: weighted kappa {entry['kappa']}, the same score for {entry['same']:.0%},"
-            f" at most one apart for {entry['at_most_one_apart']:.0%} of {entry['traces']:,} traces",
-            err=True,
+    storage.write_json(out / "agreement.json", pairs)
+    for pair in pairs:
+        if not pair["traces"]:
+            logger.info("%s have scored no trace in common.", " and ".join(pair["judges"]))
+            continue
+        logger.info(
+            "%s: weighted kappa %s, equal scores for %s, at most one apart for %s of %s traces.",
+            " and ".join(pair["judges"]),
+            pair["kappa"],
+            f"{pair['same']:.0%}",
+            f"{pair['at_most_one_apart']:.0%}",
+            f"{pair['traces']:,}",
         )

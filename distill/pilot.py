@@ -1,40 +1,41 @@
-"""How long will it take? A share of the rows is written for good, measured, and scaled up to the rest.
+"""`--pilot`: complete a share of the rows for good, measure it, and forecast how long the rest will take.
 
 The pilot's rows are spread over chapters and codes and stay in the ledger: the run itself does not ask for them again.
-It is on the pessimistic side: fewer rows share a prefix than in the whole, and the last answers leave the engine short
-of work. The engine's start is told apart, since it comes once.
+The forecast is pessimistic: fewer rows share a prefix than in the whole, and towards the end the engine runs short of
+work. The engine's start is reported separately, since it happens once.
 """
 
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 
-from deepicd.engines import base, metrics
+from deepicd.engines import metrics, registry
 from deepicd.engines.metrics import RunMetrics
 from deepicd.engines.runner import Runner
 from deepicd.errors import DeepicdError
 from deepicd.log import format_duration
 from distill import run
-from distill.recipe import Recipe
+from distill.run import Job
 
-FILLS = 4  # times that a pilot should fill the engine, for its rate to be more than start and end
+ENGINE_FILLS = 4  # times that a pilot should fill the engine, so that its rate is more than start and end
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """Of the rows that wait: a part of them, or a number."""
+    """A part of the waiting rows, or a number of them."""
 
     part: float | None = None
     rows: int | None = None
 
-    def of(self, waiting: int) -> int:
+    def count(self, waiting: int) -> int:
         return min(waiting, self.rows or max(1, round((self.part or 0) * waiting)))
 
 
-def share(text: str) -> Share:
-    """
-    >>> share("1%").of(93_142), share("200").of(93_142)
+def parse_share(text: str) -> Share:
+    """Return the value of --pilot. Raises DeepicdError.
+
+    >>> parse_share("1%").count(93_142), parse_share("200").count(93_142)
     (931, 200)
     """
     try:
@@ -49,85 +50,63 @@ def share(text: str) -> Share:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What a pilot measured, and what follows for the rows that wait."""
+    """What a pilot measured, and what follows for the waiting rows."""
 
-    rows: int
+    metrics: RunMetrics
+    seconds: float
+    start: float  # seconds until the engine was up
     waiting: int
     """Rows still to be settled."""
-    start: float  # seconds until the engine was up
-    seconds: float
-    kept: int
-    attempts: int
-    tokens_in: int
-    tokens_out: int
-    hit_rate: float | None
-    gpus: int
-    in_flight: int
+    devices: int
+    capacity: int
+    """Requests that the engine keeps in flight."""
 
     def __str__(self) -> str:
-        rate = self.rows / self.seconds if self.seconds else 0.0
+        pilot = self.metrics
+        rate = pilot.rows / self.seconds if self.seconds else 0.0
         lines = [
-            f"Pilot: {self.rows:,} rows in {format_duration(self.seconds)},"
+            f"Pilot: {pilot.rows:,} rows in {format_duration(self.seconds)},"
             f" engine up after {format_duration(self.start)}."
         ]
-        if not self.rows or not rate:
+        if not pilot.rows or not rate:
             return f"{lines[0]} Nothing to forecast from."
         left = self.waiting / rate
         end = datetime.now().astimezone() + timedelta(seconds=self.start + left)
-        hits = "" if self.hit_rate is None else f", {self.hit_rate:.0%} of prompt tokens from the cache"
+        hit_rate = pilot.cache_hit_rate
+        hits = "" if hit_rate is None else f", {hit_rate:.0%} of prompt tokens from the cache"
         lines += [
-            f"  {rate * 3600:,.0f} rows an hour, {self.kept / self.rows:.1%} kept, {self.attempts / self.rows:.2f}"
-            " attempts a row",
-            f"  tokens a second: {self.tokens_in / self.seconds:,.0f} in, {self.tokens_out / self.seconds:,.0f} out"
-            f"{hits}",
-            f"The {self.waiting:,} rows that wait: {format_duration(left)}, {left / 3600 * self.gpus:,.1f} hours on"
-            f" {self.gpus} device{'s'[: self.gpus > 1]} taken together; started now, done {end:%Y-%m-%d %H:%M}",
+            f"  {rate * 3600:,.0f} rows per hour, {pilot.kept / pilot.rows:.1%} kept,"
+            f" {pilot.attempts / pilot.rows:.2f} attempts per row",
+            f"  tokens per second: {pilot.tokens_in / self.seconds:,.0f} in,"
+            f" {pilot.tokens_out / self.seconds:,.0f} out{hits}",
+            f"The {self.waiting:,} waiting rows: {format_duration(left)}, {left / 3600 * self.devices:,.1f} device"
+            f" hours on {self.devices} device{'s'[: self.devices > 1]}; started now, done {end:%Y-%m-%d %H:%M}",
         ]
-        if self.rows < FILLS * self.in_flight:
+        if pilot.rows < ENGINE_FILLS * self.capacity:
             lines.append(
-                f"The pilot is short for an engine that takes {self.in_flight:,} requests at once: the rate is likely"
-                f" to be higher. Try --pilot {FILLS * self.in_flight}."
+                f"The pilot is short for an engine that keeps {self.capacity:,} requests in flight: the rate is likely"
+                f" to be higher. Try --pilot {ENGINE_FILLS * self.capacity}."
             )
         return "\n".join(lines)
 
 
-def pilot(
-    cohort: Path,
-    out: Path,
-    recipe: Recipe,
-    wanted: Share,
-    guidelines: Path | None,
-    descriptions: Path | None,
-    limit: int | None,
-    responsible: str | None,
-) -> Forecast:
-    """Write a share of the rows that wait, into the ledger only, and forecast the others."""
-    read, _ = run.ready(cohort, recipe, guidelines, descriptions, responsible)
-    with run.at_work(out, recipe, read, limit) as (todo, history):
-        run.say(todo, history.desk)
-        places = todo.sample(wanted.of(len(todo.waiting)))
-        clock = time.monotonic()
-        engine = base.open_engine(recipe)
-        start = time.monotonic() - clock
-        try:
-            with metrics.track_metrics("pilot", len(places), out, recipe.digest) as shown:
-                Runner(engine, history.ledger, recipe.attempts, shown).run(run.tasks(todo, places, history))
-                return _forecast(shown, recipe, start, len(todo.waiting), engine.ahead)
-        finally:
-            engine.close()
-
-
-def _forecast(shown: RunMetrics, recipe: Recipe, start: float, waiting: int, ahead: int) -> Forecast:
-    return Forecast(
-        rows=shown.rows,
-        waiting=waiting - shown.rows,
-        start=start,
-        seconds=shown.seconds,
-        kept=shown.kept,
-        attempts=shown.attempts,
-        tokens_in=shown.tokens_in,
-        tokens_out=shown.tokens_out,
-        hit_rate=shown.hit_rate,
-        gpus=recipe.tensor_parallel * recipe.data_parallel,
-        in_flight=ahead,
-    )
+def run_pilot(job: Job, share: Share) -> Forecast:
+    """Complete a share of the waiting rows, into the ledger only, and forecast the others."""
+    recipe = job.recipe
+    sources, _ = job.prepare()
+    with run.open_plan(job, sources) as (plan, history):
+        run.log_plan(plan, history)
+        places = plan.sample(share.count(len(plan.waiting)))
+        started = time.monotonic()
+        with closing(registry.open_engine(recipe)) as engine:
+            start = time.monotonic() - started
+            with metrics.track_metrics("pilot", len(places), job.out, recipe.digest) as measured:
+                Runner(engine, history.ledger, recipe.attempts, measured).run(run.build_tasks(plan, places, history))
+                return Forecast(
+                    metrics=measured,
+                    seconds=measured.seconds,
+                    start=start,
+                    waiting=len(plan.waiting) - measured.rows,
+                    devices=recipe.tensor_parallel * recipe.data_parallel,
+                    capacity=engine.capacity,
+                )

@@ -1,59 +1,60 @@
-"""What the teacher would read, and what would not fit, without asking it anything."""
+"""`--preview` and `--dry-run`: what the teacher would read and what would not fit, without asking it anything."""
 
 import sys
 from itertools import islice
-from pathlib import Path
 
-from deepicd.engines import token_counts
+from deepicd.engines import tokens
 from deepicd.errors import DeepicdError
-from distill import pending, prompt, run
-from distill.prompt_builder import Desk, Prompt
-from distill.recipe import Recipe
-from distill.sources import Sources
+from distill import prompt, run
+from distill.plan import describe_plan
+from distill.prompt_builder import Prompt, PromptBuilder
+from distill.run import Job
 
 RULE = "─" * 80
 
 
-def prompts(read: Sources, recipe: Recipe, number: int) -> str:
-    """The first prompts of a run as the model reads them, each with its tokens. Raises DeepicdError where notes are
-    credentialed and would go into a file or to another program."""
-    if read.origin == "mimic" and not sys.stdout.isatty():
+def preview_prompts(job: Job, number: int) -> str:
+    """Return the first prompts of a run as the model reads them, each with its length in tokens.
+
+    Raises DeepicdError where notes are credentialed and would go into a file or to another program.
+    """
+    sources = job.open_sources()
+    if sources.origin == "mimic" and not sys.stdout.isatty():
         raise DeepicdError(
             "These notes are credentialed: a preview goes to a terminal only, not into a file or another program.",
             "Run the same command without redirecting its output.",
         )
-    desk = Desk(recipe, read.knowledge, token_counts.find_counter(recipe))
-    asked = (desk.prompt(row) for _, row in read.rows())
-    shown = islice((one for one in asked if isinstance(one, Prompt)), number)
-    return "\n".join(_shown(one, place, desk) for place, one in enumerate(shown, start=1))
+    builder = PromptBuilder(job.recipe, sources.knowledge, tokens.find_counter(job.recipe))
+    built = (builder.build(row) for _, row in sources.rows())
+    prompts = islice((one for one in built if isinstance(one, Prompt)), number)
+    return "\n".join(_format(one, place, builder) for place, one in enumerate(prompts, start=1))
 
 
-def _shown(asked: Prompt, place: int, desk: Desk) -> str:
-    text = desk.tokens.chat(asked.messages, prompt.OPENING)
-    how = "chat template of the teacher"
+def _format(built: Prompt, number: int, builder: PromptBuilder) -> str:
+    text = builder.tokens.render_chat(built.messages, prompt.OPENING)
+    template = "in the teacher's chat template"
     if text is None:
-        how = "chat template not at hand, messages one below the other"
-        turns = [f"[{message['role']}]\n{message['content']}" for message in asked.messages]
+        template = "the chat template is not at hand, so messages stand one below the other"
+        turns = [f"[{message['role']}]\n{message['content']}" for message in built.messages]
         text = "\n\n".join([*turns, f"[assistant]\n{prompt.OPENING}"])
-    length = desk.tokens.count(text)
     return "\n".join(
         [
             RULE,
-            f"Prompt {place}: {length:,} tokens by {desk.tokens.counted_by}; {how};"
-            f" guidelines: {asked.guideline_text}; the teacher goes on behind the last line.",
+            f"Prompt {number}: {builder.tokens.count(text):,} tokens by {builder.tokens.method}; {template};"
+            f" guidelines: {built.guideline_text}; the teacher continues after the last line.",
             RULE,
             text,
         ]
     )
 
 
-def plan(read: Sources, recipe: Recipe, out: Path, limit: int | None) -> str:
-    """What a run would have to do, and which prompts do not fit the context."""
-    fresh = [folder for folder in (out, *out.parents) if not folder.exists()]
+def describe_job(job: Job) -> str:
+    """Return what a run would have to do, and which prompts do not fit the context. Leaves nothing behind."""
+    new = [folder for folder in (job.out, *job.out.parents) if not folder.exists()]
     try:
-        with run.at_work(out, recipe, read, limit) as (todo, history):
-            return "\n".join(pending.report(todo.counts, history.desk))
+        with run.open_plan(job, job.open_sources()) as (plan, history):
+            return "\n".join(describe_plan(plan.counts, history.builder))
     finally:
-        for folder in [out / "ledger", *fresh]:  # a dry run leaves nothing behind
+        for folder in [job.out / "ledger", *new]:
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()

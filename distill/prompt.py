@@ -1,24 +1,29 @@
-"""What the teacher is asked: to reason from an admission note to a diagnosis that it is told, as if it were not.
+"""The teacher's prompt: reason from an admission note to a given diagnosis, as if it were not given.
 
 The content is the paper's (note, true first code, the code's description, the guidelines of its chapter); the words are
-ours. Any change of them is a change of `VERSION`, because traces made under other words are other traces.
+ours. A change of them is a change of `VERSION`, because traces made with other words are other traces.
 
 Two layouts of the same parts. `paper` has them in the paper's order, the note first. `prefix` puts first what many rows
 share (guidelines of the chapter, then the description of the category, then the code) and the note last: a server
-that keeps the prefixes it has read (vLLM does) then reads a chapter once and not with every note.
+with a prefix cache (vLLM's) then reads a chapter once and not with every note.
 """
 
 from dataclasses import dataclass
-from hashlib import sha256
 
 from deepicd.answer_form import DIAGNOSIS, DIAGNOSIS_END, THINK, THINK_END
+from deepicd.engines.base import Message
 from deepicd.icd10cm import Code
 from deepicd.knowledge.code_knowledge import Description
 from distill.recipe import Layout
 
 VERSION = "oracle-2"
 OPENING = f"{THINK}\n"
-"""What the assistant's turn is opened with, so that no teacher begins with a word of its own."""
+"""How the assistant's turn begins, so that no teacher starts with a word of its own."""
+
+NOTE_HEADING = "Admission note"
+CODE_HEADING = "Diagnosis to arrive at"
+DESCRIPTION_HEADING = "What patients are told of this diagnosis"
+GUIDELINES_HEADING = "Coding guidelines of its chapter"
 
 SYSTEM = f"""\
 You are an experienced physician who teaches diagnostic reasoning. You are shown an admission note together with the \
@@ -55,61 +60,40 @@ class Material:
     """Whether the prompt has a place for guidelines at all."""
 
 
-def messages(material: Material, layout: Layout) -> list[dict[str, str]]:
-    """The chat that asks for one trace."""
+def build_messages(material: Material, layout: Layout) -> list[Message]:
+    """Return the chat that asks for one trace."""
     description = material.description
-    return _chat(
+    return _build_chat(
         layout,
         note=material.note,
-        code=str(material.code),
-        bare_code=material.code.value,
-        title=material.title,
+        diagnosis=f"{material.code}: {material.title}\nWrite the code as {material.code.value}.",
         about=f" (ICD-10-GM {description.code})" if description else "",
         description=description.text if description else _UNKNOWN,
         guidelines=(material.guidelines or _UNKNOWN) if material.with_guidelines else None,
     )
 
 
-def template(layout: Layout, *, with_guidelines: bool) -> list[dict[str, str]]:
-    """The chat with names in braces where each row has its own: what a run's record keeps of its prompts."""
-    return _chat(
+def build_template(layout: Layout, *, with_guidelines: bool) -> list[Message]:
+    """Return the chat with names in braces where each row has its own values, for a run's record."""
+    return _build_chat(
         layout,
         note="{note}",
-        code="{code}",
-        bare_code="{code without dot}",
-        title="{title}",
+        diagnosis="{code}: {title}\nWrite the code as {code without dot}.",
         about=" (ICD-10-GM {code of the description})",
         description="{description}",
         guidelines="{guidelines}" if with_guidelines else None,
     )
 
 
-def _chat(
-    layout: Layout,
-    *,
-    note: str,
-    code: str,
-    bare_code: str,
-    title: str,
-    about: str,
-    description: str,
-    guidelines: str | None,
-) -> list[dict[str, str]]:
-    note = f"# Admission note\n{note}"
+def _build_chat(
+    layout: Layout, *, note: str, diagnosis: str, about: str, description: str, guidelines: str | None
+) -> list[Message]:
+    note = f"# {NOTE_HEADING}\n{note}"
     knowledge = [
-        f"# Diagnosis to arrive at\n{code}: {title}\nWrite the code as {bare_code}.",
-        f"# What patients are told of this diagnosis{about}\n{description}",
+        f"# {CODE_HEADING}\n{diagnosis}",
+        f"# {DESCRIPTION_HEADING}{about}\n{description}",
     ]
     if guidelines is not None:
-        knowledge.append(f"# Coding guidelines of its chapter\n{guidelines}")
+        knowledge.append(f"# {GUIDELINES_HEADING}\n{guidelines}")
     parts = [note, *knowledge] if layout == "paper" else [*reversed(knowledge), note]
     return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": "\n\n".join(parts)}]
-
-
-def digest(messages: list[dict[str, str]], opening: str) -> str:
-    """SHA-256 of all that the model reads: the payload that a completion was made from."""
-    total = sha256()
-    for message in messages:
-        total.update(f"{message['role']}\0{message['content']}\0".encode())
-    total.update(opening.encode())
-    return total.hexdigest()

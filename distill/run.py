@@ -6,160 +6,189 @@
     OUT/<recipe digest>/run.json
     OUT/progress/<recipe digest>.…     throughput over time, as numbers and as a figure
 
-The folder of a recipe appears, whole, when every row is settled. A run that is killed before has its ledger; the same
-command then asks for nothing that is there. Another recipe, engine or cohort finds what it asks for in the same words.
+The folder of a recipe appears, whole, when every row is settled. A run that is killed before has its ledger, and the
+same command then asks for nothing that is there. Another recipe, engine or cohort reuses every completion whose request
+is unchanged.
 """
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-
-import click
+from typing import TypedDict, Unpack
 
 from deepicd import disclosure, records
-from deepicd.engines import base, ledger, metrics, token_counts
+from deepicd.engines import ledger, metrics, registry, tokens
 from deepicd.engines.base import Request
 from deepicd.engines.ledger import Entry
 from deepicd.engines.recipe import RUNNING
 from deepicd.engines.runner import Runner
 from deepicd.errors import DeepicdError
 from deepicd.log import track_progress
-from distill import pending, prompt, throughput_figure, writer
+from distill import prompt, throughput_figure, writer
 from distill.attempts import History
-from distill.pending import Work
-from distill.prompt_builder import Desk, Prompt
+from distill.plan import Place, Plan, describe_plan, plan_rows, summarize_counts
+from distill.prompt_builder import Prompt, PromptBuilder
 from distill.recipe import Recipe
-from distill.sources import Sources, sources
+from distill.sources import Sources, open_sources
+
+logger = logging.getLogger(__name__)
+
+
+class JobOptions(TypedDict, total=False):
+    """What may be left out of a job."""
+
+    guidelines: Path | None
+    descriptions: Path | None
+    limit: int | None
+    overwrite: bool
+    responsible: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A distillation to run: inputs, recipe, and the folder that it writes to."""
+
+    cohort: Path
+    out: Path
+    recipe: Recipe
+    guidelines: Path | None = None
+    """Folder of `deepicd guidelines`."""
+    descriptions: Path | None = None
+    """descriptions.parquet of `deepicd scrape`."""
+    limit: int | None = None
+    """Only the first rows of each split."""
+    overwrite: bool = False
+    """Replace what OUT holds for this recipe and other inputs."""
+    responsible: str | None = None
+    """The sentence for credentialed notes and a server elsewhere (deepicd.disclosure)."""
+
+    def open_sources(self) -> Sources:
+        """Open the inputs, as far as prompts need them. Raises DeepicdError; no engine is needed for that."""
+        if self.recipe.prompt != prompt.VERSION:
+            raise DeepicdError(
+                f"The recipe asks for the prompt {self.recipe.prompt!r}.",
+                f"This version writes {prompt.VERSION!r}: put that name into the recipe.",
+            )
+        return open_sources(self.cohort, self.guidelines, self.descriptions)
+
+    def prepare(self) -> tuple[Sources, str | None]:
+        """Check everything that can be wrong before anything is written. Raises DeepicdError.
+
+        Returns the sources, and the sentence by which the user took responsibility where one was needed.
+        """
+        registry.check_engine(self.recipe)
+        sources = self.open_sources()
+        return sources, disclosure.check_server(self.recipe, origin=sources.origin, sentence=self.responsible)
 
 
 @dataclass(frozen=True)
 class _Task:
-    """A row of the cohort that waits for an answer."""
+    """A row of the cohort that waits for a completion (a deepicd.engines.runner.Task)."""
 
-    asked: Prompt
-    first: int
+    prompt: Prompt
+    first_attempt: int
     history: History
 
-    def request(self, attempt: int) -> Request:
-        return self.history.desk.request(self.asked, attempt)
+    def build_request(self, attempt: int) -> Request:
+        return self.history.builder.build_request(self.prompt, attempt)
 
-    def look(self, attempt: int, entry: Entry) -> Sequence[str]:
-        return self.history.looked_at(self.asked, attempt, entry).reasons
+    def check(self, attempt: int, entry: Entry) -> Sequence[str]:
+        return self.history.check(self.prompt, attempt, entry).reasons
 
 
-def distill(
-    cohort: Path,
-    out: Path,
-    recipe: Recipe,
-    *,
-    guidelines: Path | None = None,
-    descriptions: Path | None = None,
-    limit: int | None = None,
-    overwrite: bool = False,
-    responsible: str | None = None,
-) -> records.Record:
-    """Write the traces of a cohort (of its first `limit` rows a split) under OUT/<digest>; the record."""
-    read, taken = ready(cohort, recipe, guidelines, descriptions, responsible)
-    plan = records.plan_run("distill", options=recipe.options | {"by_model": recipe.by_model}, inputs=read.paths)
+def distill(cohort: Path, out: Path, recipe: Recipe, **options: Unpack[JobOptions]) -> records.Record:
+    """Write the traces of a cohort under OUT/<digest>, and return the record."""
+    return run_job(Job(cohort, out, recipe, **options))
+
+
+def run_job(job: Job) -> records.Record:
+    """Write the traces of a job, and return the record."""
+    recipe, out, limit = job.recipe, job.out, job.limit
+    sources, sentence = job.prepare()
+    plan_of_run = records.plan_run(
+        "distill", options=recipe.options | {"by_model": recipe.by_model}, inputs=sources.paths
+    )
     folder = out / recipe.digest
-    done = records.find_finished(folder, plan)
-    if done and not done["counts"]["unanswered"] and _covers(done["counts"]["limit"], limit):
-        return done
-    records.refuse_other_content(folder, plan, overwrite=overwrite)
-    with at_work(out, recipe, read, limit) as (todo, history):
-        say(todo, history.desk)
-        with records.fresh_folder(folder, plan, read.origin, overwrite=overwrite) as run:
-            unanswered = ask(out, recipe, history, todo, todo.waiting)
-            tally = writer.write(run.folder, read, history, read.origin, limit=limit, unanswered=unanswered)
-            run.counts |= tally.counts() | pending.described(todo.counts)
+    finished = records.find_finished(folder, plan_of_run)
+    if finished and not finished["counts"]["unanswered"] and _covers(finished["counts"]["limit"], limit):
+        return finished
+    records.refuse_other_content(folder, plan_of_run, overwrite=job.overwrite)
+    with open_plan(job, sources) as (plan, history):
+        log_plan(plan, history)
+        with records.fresh_folder(folder, plan_of_run, sources.origin, overwrite=job.overwrite) as run:
+            unanswered = _complete(out, plan, history)
+            tally = writer.write_traces(run.folder, sources, history, limit=limit, unanswered=unanswered)
+            run.counts |= tally.to_counts() | summarize_counts(plan.counts)
             run.counts |= {"recipe_digest": recipe.digest, "limit": limit}
             with_guidelines = recipe.guideline_text != "none"
             run.counts["asked"] = {
                 "version": prompt.VERSION,
-                "messages": prompt.template(recipe.layout, with_guidelines=with_guidelines),
+                "messages": prompt.build_template(recipe.layout, with_guidelines=with_guidelines),
                 "opening": prompt.OPENING,
             }
             run.counts["running"] = {name: getattr(recipe, name) for name in RUNNING}
-            run.counts["tokens_counted_by"] = history.desk.tokens.counted_by
+            run.counts["tokens_counted_by"] = history.builder.tokens.method
             run.counts["series"] = metrics.read_series(out, recipe.digest)
-            run.notes += [f"Said by who ran it: {taken}"] if taken else []
-            run.notes += damage(history)
-    throughput_figure.draw(out, recipe.digest)
+            run.notes += [f"Said by who ran it: {sentence}"] if sentence else []
+            run.notes += _describe_damage(history)
+    throughput_figure.draw_throughput(out, recipe.digest)
     return run.record
 
 
-def ready(
-    cohort: Path, recipe: Recipe, guidelines: Path | None, descriptions: Path | None, responsible: str | None = None
-) -> tuple[Sources, str | None]:
-    """Everything that can be wrong is looked at before anything is written; the sources, and the sentence if needed."""
-    base.check_engine(recipe)
-    read = readable(cohort, recipe, guidelines, descriptions)
-    return read, disclosure.check_server(recipe, origin=read.origin, sentence=responsible)
-
-
-def readable(cohort: Path, recipe: Recipe, guidelines: Path | None, descriptions: Path | None) -> Sources:
-    """The sources, as far as prompts can be made of them; no engine is needed for that."""
-    if recipe.prompt != prompt.VERSION:
-        raise DeepicdError(
-            f"The recipe asks for the prompt {recipe.prompt!r}.",
-            f"This version writes {prompt.VERSION!r}: put that name.",
-        )
-    return sources(cohort, guidelines, descriptions)
-
-
 @contextmanager
-def at_work(out: Path, recipe: Recipe, read: Sources, limit: int | None) -> Iterator[tuple[Work, History]]:
-    """The ledger, this process's alone, and what is still to be asked."""
-    desk = Desk(recipe, read.knowledge, token_counts.find_counter(recipe))
-    with ledger.open_ledger(out, read.origin) as book:
-        history = History(book, desk)
+def open_plan(job: Job, sources: Sources) -> Iterator[tuple[Plan, History]]:
+    """Open the ledger for this process alone, and plan which rows still need a completion."""
+    builder = PromptBuilder(job.recipe, sources.knowledge, tokens.find_counter(job.recipe))
+    with ledger.open_ledger(job.out, sources.origin) as book:
+        history = History(book, builder)
         with (
-            track_progress("rows planned", read.count(limit)) as advance,
-            pending.planned(read.rows(limit), history, out / ledger.FOLDER, advance) as todo,
+            track_progress("rows planned", sources.count(job.limit)) as advance,
+            plan_rows(sources.rows(job.limit), history, job.out / ledger.FOLDER, advance) as plan,
         ):
-            if todo.counts["no note"] == todo.counts["rows"]:
-                raise DeepicdError(f"No row of {read.cohort} has a note.", "Build the cohort again.")
-            yield todo, history
+            if plan.counts["no note"] == plan.counts["rows"]:
+                raise DeepicdError(f"No row of {sources.cohort} has a note.", "Build the cohort again.")
+            yield plan, history
 
 
-def ask(
-    out: Path, recipe: Recipe, history: History, todo: Work, places: Sequence[tuple[int, str, int]]
-) -> dict[str, str]:
-    """Have the engine answer these rows; requests that it could not answer, with its reasons."""
-    if not places:
+def log_plan(plan: Plan, history: History) -> None:
+    for line in describe_plan(plan.counts, history.builder):
+        logger.info(line)
+
+
+def build_tasks(plan: Plan, places: Sequence[Place], history: History) -> Iterator[_Task]:
+    """Yield the rows at these places as tasks, each prompt built when it is needed."""
+    for row, first_attempt in plan.read_rows(places):
+        built = history.builder.build(row)
+        if isinstance(built, str):
+            raise RuntimeError(f"A planned row has no prompt: {built}.")  # planning leaves these out
+        yield _Task(built, first_attempt, history)
+
+
+def _complete(out: Path, plan: Plan, history: History) -> dict[str, str]:
+    """Have the engine complete all waiting rows. Return the requests that it could not answer, with reasons."""
+    if not plan.waiting:
         return {}
+    recipe = history.builder.recipe
     with (
-        closing(base.open_engine(recipe)) as engine,
-        metrics.track_metrics("traces", len(places), out, recipe.digest) as shown,
+        closing(registry.open_engine(recipe)) as engine,
+        metrics.track_metrics("traces", len(plan.waiting), out, recipe.digest) as run_metrics,
     ):
-        asker = Runner(engine, history.ledger, recipe.attempts, shown)
-        asker.run(tasks(todo, places, history))
-    return asker.unanswered
+        runner = Runner(engine, history.ledger, recipe.attempts, run_metrics)
+        runner.run(build_tasks(plan, plan.waiting, history))
+    return runner.unanswered
 
 
-def tasks(todo: Work, places: Sequence[tuple[int, str, int]], history: History) -> Iterator[_Task]:
-    """The rows at these places, made into prompts one by one as they are asked for."""
-    for row, first in todo.rows(places):
-        asked = history.desk.prompt(row)
-        assert not isinstance(asked, str), "planning has left out what cannot be asked"
-        yield _Task(asked, first, history)
-
-
-def say(todo: Work, desk: Desk) -> None:
-    for line in pending.report(todo.counts, desk):
-        click.echo(line, err=True)
-
-
-def damage(history: History) -> list[str]:
-    """A sentence about lines of the ledger that could not be read; none where there were none."""
+def _describe_damage(history: History) -> list[str]:
+    """Return a sentence about lines of the ledger that could not be read; none where there were none."""
     if not (lines := history.ledger.damaged):
         return []
-    sentence = f"{lines:,} damaged lines of the ledger were passed over; what they held was asked for again."
-    click.echo(sentence, err=True)
+    sentence = f"{lines:,} damaged lines of the ledger were skipped; what they held was asked for again."
+    logger.warning(sentence)
     return [sentence]
 
 
-def _covers(had: int | None, wanted: int | None) -> bool:
-    """Whether a run with one limit holds all that a run with another asks for; None is no limit."""
-    return had is None or (wanted is not None and wanted <= had)
+def _covers(finished: int | None, wanted: int | None) -> bool:
+    """Return whether a run with one limit holds all that a run with another asks for; None is no limit."""
+    return finished is None or (wanted is not None and wanted <= finished)

@@ -1,4 +1,4 @@
-"""What a distillation reads: a cohort, and what is known of its codes."""
+"""What a distillation reads: a cohort, and the guidelines and descriptions of its codes."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,33 +23,36 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Sources:
-    """Everything has been looked at once when this is there: files are of the right kind, knowledge is read."""
+    """Opened inputs: the files are of the right kind, and the knowledge of codes is read."""
 
     cohort: Path
     files: dict[str, "pq.ParquetFile"]  # by split
     knowledge: Knowledge
     origin: Origin
     paths: dict[str, Path]
-    """Role → what a run's record names and digests."""
+    """Role → path, which a run's record names and digests."""
 
     def count(self, limit: int | None) -> int:
+        """Return the number of rows that `rows` yields."""
         return sum(min(limit or rows, rows) for rows in (file.metadata.num_rows for file in self.files.values()))
 
     def rows(self, limit: int | None = None) -> Iterator[tuple[str, Row]]:
-        """(split, row) in the cohort's order; of each split the first `limit` rows."""
+        """Yield (split, row) in the cohort's order; of each split the first `limit` rows."""
         for split, file in self.files.items():
-            every = (row for batch in file.iter_batches(BATCH, columns=list(COLUMNS)) for row in batch.to_pylist())
-            yield from ((split, row) for row in islice(every, limit))
+            rows = (row for batch in file.iter_batches(BATCH, columns=list(COLUMNS)) for row in batch.to_pylist())
+            yield from ((split, row) for row in islice(rows, limit))
 
 
-def sources(cohort: Path, guidelines: Path | None, descriptions: Path | None) -> Sources:
-    """Open what the paths name. Raises DeepicdError for what is absent or of another kind."""
+def open_sources(cohort: Path, guidelines: Path | None, descriptions: Path | None) -> Sources:
+    """Open a cohort and what is known of its codes. Raises DeepicdError for what is absent or of another kind."""
     records.require(cohort, "build")
     files = {split: cohort / f"{split}.parquet" for split in SPLITS}
     opened = {split: storage.open_parquet(path, COHORT) for split, path in files.items()}
     if not any(file.metadata.num_rows for file in opened.values()):
-        raise DeepicdError(f"{cohort} holds no notes.", "See its funnel.json for where they went, then build it anew.")
-    guidelines = fiscal_year_folder(guidelines) if guidelines else None
+        raise DeepicdError(
+            f"{cohort} holds no notes.", "Its funnel.json shows where they were dropped; build it again."
+        )
+    guidelines = find_fiscal_year(guidelines) if guidelines else None
     paths = {"cohort": cohort, "guidelines": guidelines, "descriptions": descriptions}
     return Sources(
         cohort=cohort,
@@ -60,8 +63,8 @@ def sources(cohort: Path, guidelines: Path | None, descriptions: Path | None) ->
     )
 
 
-def fiscal_year_folder(folder: Path) -> Path:
-    """The folder of chapter files: the one given, or the only fiscal year below it. Raises DeepicdError."""
+def find_fiscal_year(folder: Path) -> Path:
+    """Return the folder of chapter files: the given one, or the only fiscal year below it. Raises DeepicdError."""
     if not folder.is_dir():
         raise DeepicdError(f"There is no folder {folder}.", "Make the guidelines first: deepicd guidelines PDF OUT")
     years = sorted(path for path in folder.glob("fy[0-9][0-9][0-9][0-9]") if path.is_dir())

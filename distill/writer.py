@@ -1,17 +1,18 @@
-"""From the ledger to the rows of a recipe: kept and rejected attempts, in the cohort's order.
+"""Writes the rows of a recipe from the ledger: kept and rejected attempts, in the cohort's order.
 
     OUT/<recipe digest>/kept/train-00000.parquet       the attempt of each row that passed every check
     OUT/<recipe digest>/rejected/train-00000.parquet   every attempt that did not, text and reasons included
 
-Files are numbered by rows of the cohort, `SHARD` to each, so the same row is always in the file of the same number.
+Files are numbered by rows of the cohort, `SHARD` per file, so the same row is always in the file of the same number.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deepicd import answer_form, storage
 from deepicd.answer_form import Answer
@@ -20,18 +21,21 @@ from deepicd.schema import TRACES
 from deepicd.storage import Origin
 from distill import checks
 from distill.attempts import Attempt, History
-from distill.prompt_builder import Desk, Prompt
-from distill.row_file import row_file
+from distill.prompt_builder import Prompt, PromptBuilder
 from distill.sources import Row, Sources
 
-SHARD = 16_384  # rows of the cohort a file
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SHARD = 16_384  # rows of the cohort per file
+ROW_GROUP = 512  # rows that are written at once
 VERDICTS = ("kept", "rejected")
 NO_ANSWER = "no answer"
 
 
 @dataclass
 class Tally:
-    """What a folder of traces holds, for its record."""
+    """Counts of a folder of traces, for its record."""
 
     kept: Counter[str] = field(default_factory=Counter)  # by split; rows
     rejected: Counter[str] = field(default_factory=Counter)  # by split; rows without a kept attempt
@@ -44,7 +48,7 @@ class Tally:
     unanswered: Counter[str] = field(default_factory=Counter)  # the engine's reason → rows
 
     def add(self, rows: list[Row]) -> None:
-        """The attempts at one row of the cohort."""
+        """Count the attempts at one row of the cohort."""
         last = rows[-1]
         (self.kept if last["row_kept"] else self.rejected)[last["split"]] += 1
         for row in rows:
@@ -61,7 +65,8 @@ class Tally:
             share[0] += last[f"{kind}_in_note"]
             share[1] += last[kind]
 
-    def counts(self) -> dict[str, Any]:
+    def to_counts(self) -> dict[str, Any]:
+        """Return the counts as the record has them."""
         total = self.lengths.total()
         mean = sum(words * rows for words, rows in self.lengths.items()) / total if total else 0
         return {
@@ -77,24 +82,21 @@ class Tally:
         }
 
 
-def write(
-    folder: Path,
-    sources: Sources,
-    history: History,
-    origin: Origin,
-    *,
-    limit: int | None = None,
-    unanswered: Mapping[str, str] | None = None,
+def write_traces(
+    folder: Path, sources: Sources, history: History, *, limit: int | None, unanswered: Mapping[str, str]
 ) -> Tally:
-    """Write the files of a recipe from what the ledger holds; what they hold. `unanswered`: request → reason."""
-    tally, failed = Tally(), unanswered or {}
-    numbered = _numbered(sources.rows(limit))
+    """Write the files of a recipe from the ledger, and count their rows. `unanswered`: key of a request → reason."""
+    tally = Tally()
+    numbered = _number_shards(sources.rows(limit))
     with track_progress("rows written", sources.count(limit)) as advance:
         for (split, number), rows in groupby(numbered, key=lambda entry: entry[:2]):
             kept, rejected = (folder / verdict / f"{split}-{number:05d}.parquet" for verdict in VERDICTS)
-            with row_file(kept, TRACES, origin) as keep, row_file(rejected, TRACES, origin) as reject:
+            with (
+                open_row_file(kept, TRACES, sources.origin) as keep,
+                open_row_file(rejected, TRACES, sources.origin) as reject,
+            ):
                 for _, _, row in rows:
-                    attempts = attempts_at(split, row, history, failed, tally)
+                    attempts = _list_attempts(split, row, history, unanswered, tally)
                     tally.add(attempts)
                     for attempt in attempts:
                         (reject if attempt["rejected_for"] else keep)(attempt)
@@ -102,28 +104,52 @@ def write(
     return tally
 
 
-def _numbered(rows: Iterator[tuple[str, Row]]) -> Iterator[tuple[str, int, Row]]:
-    """(split, number of its file, row)."""
+@contextmanager
+def open_row_file(path: Path, schema: "pa.Schema", origin: Origin) -> Iterator[Callable[[Row], None]]:
+    """Write a parquet file row by row, with few rows in memory. Yields `add(row)`; the file appears at the end."""
+    import pyarrow as pa
+
+    rows: list[Row] = []
+    with storage.open_parquet_writer(path, schema, origin) as writer:
+
+        def flush() -> None:
+            if rows:
+                writer.write_table(pa.Table.from_pylist(rows, writer.schema))
+            rows.clear()
+
+        def add(row: Row) -> None:
+            rows.append(row)
+            if len(rows) >= ROW_GROUP:
+                flush()
+
+        yield add
+        flush()
+
+
+def _number_shards(rows: Iterator[tuple[str, Row]]) -> Iterator[tuple[str, int, Row]]:
+    """Yield (split, number of its file, row)."""
     for split, group in groupby(rows, key=lambda entry: entry[0]):
-        for place, (_, row) in enumerate(group):
-            yield split, place // SHARD, row
+        for number, (_, row) in enumerate(group):
+            yield split, number // SHARD, row
 
 
-def attempts_at(split: str, row: Row, history: History, failed: Mapping[str, str], tally: Tally) -> list[Row]:
-    """A row's attempts as the files have them; for a row without any answer one that says why."""
-    asked = history.desk.prompt(row)
-    if isinstance(asked, str):
-        return [_unanswered(split, row, asked)]
-    made = list(history.attempts(asked))
-    kept = bool(made) and not made[-1].reasons
-    rows = [_row(split, asked, attempt, history.desk) | {"attempts": len(made), "row_kept": kept} for attempt in made]
-    if not kept and len(made) < history.desk.recipe.attempts:
-        tally.unanswered[failed.get(history.desk.key(asked, len(made)), "not asked")] += 1
-        rows.append(_unanswered(split, row, NO_ANSWER) | _shown(asked, history.desk) | {"attempts": len(made)})
+def _list_attempts(split: str, row: Row, history: History, unanswered: Mapping[str, str], tally: Tally) -> list[Row]:
+    """Return a row's attempts as the files have them; for a row without any completion one that says why."""
+    builder = history.builder
+    prompt = builder.build(row)
+    if isinstance(prompt, str):
+        return [_build_empty_row(split, row, prompt)]
+    attempts = list(history.attempts(prompt))
+    is_kept = bool(attempts) and not attempts[-1].reasons
+    common = {"attempts": len(attempts), "row_kept": is_kept}
+    rows = [_build_row(split, prompt, attempt, builder) | common for attempt in attempts]
+    if not is_kept and len(attempts) < builder.recipe.attempts:
+        tally.unanswered[unanswered.get(history.find_key(prompt, len(attempts)), "not asked")] += 1
+        rows.append(_build_empty_row(split, row, NO_ANSWER) | _describe_prompt(prompt, builder) | common)
     return rows
 
 
-def _unanswered(split: str, row: Row, reason: str) -> Row:
+def _build_empty_row(split: str, row: Row, reason: str) -> Row:
     return dict.fromkeys(TRACES.names) | {
         "note_id": row["note_id"],
         "split": split,
@@ -135,33 +161,33 @@ def _unanswered(split: str, row: Row, reason: str) -> Row:
     }
 
 
-def _row(split: str, asked: Prompt, attempt: Attempt, desk: Desk) -> Row:
-    entry, found = attempt.entry, attempt.found
+def _build_row(split: str, prompt: Prompt, attempt: Attempt, builder: PromptBuilder) -> Row:
+    entry, findings = attempt.entry, attempt.findings
     parsed = answer_form.parse_answer(entry["text"])
     return {
-        "note_id": asked.note_id,
+        "note_id": prompt.note_id,
         "split": split,
-        "icd_code": asked.material.code.value,
+        "icd_code": prompt.material.code.value,
         "trace": parsed.trace if isinstance(parsed, Answer) else None,
         "completion": entry["text"],
-        "words": found.words,
+        "words": findings.words,
         "finish_reason": entry["finish_reason"],
         "rejected_for": attempt.reasons,
         "attempt": attempt.number + 1,
-        **_shown(asked, desk),
+        **_describe_prompt(prompt, builder),
         **{name: entry[name] for name in ("engine", "engine_version", "seed")},
         **{name: entry[name] for name in ("prompt_tokens", "completion_tokens", "cached_tokens", "seconds")},
         "checks": checks.VERSION,
-        **{name: getattr(found, name) for name in ("named_at", "giveaways", "repeated", "english", "other_script")},
-        **{kind: getattr(found, kind).of for kind in ("numbers", "drugs", "quotes")},
-        **{f"{kind}_in_note": getattr(found, kind).found for kind in ("numbers", "drugs", "quotes")},
-        "verbatim": found.verbatim,
+        **{name: getattr(findings, name) for name in ("named_at", "giveaways", "repeated", "english", "other_script")},
+        **{kind: getattr(findings, kind).of for kind in ("numbers", "drugs", "quotes")},
+        **{f"{kind}_in_note": getattr(findings, kind).found for kind in ("numbers", "drugs", "quotes")},
+        "verbatim": findings.verbatim,
     }
 
 
-def _shown(asked: Prompt, desk: Desk) -> Row:
-    """What the teacher was asked with: the recipe, and the texts by digest."""
-    recipe, material = desk.recipe, asked.material
+def _describe_prompt(prompt: Prompt, builder: PromptBuilder) -> Row:
+    """Return how the teacher was prompted: the recipe, and the texts by digest."""
+    recipe, material = builder.recipe, prompt.material
     return {
         "recipe": recipe.name,
         "recipe_digest": recipe.digest,
@@ -170,12 +196,12 @@ def _shown(asked: Prompt, desk: Desk) -> Row:
         **recipe.sampling,
         "prompt": recipe.prompt,
         "layout": recipe.layout,
-        "prompt_sha256": asked.payload,
-        "note_sha256": asked.note_sha256,
+        "prompt_sha256": prompt.sha256,
+        "note_sha256": prompt.note_sha256,
         "description_code": material.description.code if material.description else None,
         "description_sha256": _digest(material.description.text if material.description else None),
         "guideline_chapter": material.code.chapter.number if material.guidelines else None,
-        "guideline_text": asked.guideline_text,
+        "guideline_text": prompt.guideline_text,
         "guidelines_sha256": _digest(material.guidelines),
     }
 

@@ -1,4 +1,4 @@
-"""Requests to engines, and their answers to the end."""
+"""Requests to engines, and their completions to the end."""
 
 from collections.abc import Iterable
 
@@ -15,7 +15,7 @@ def answers(writer: Engine, requests: Iterable[Request]) -> dict[str, Completion
     """Key → what came back; fails where something comes twice."""
     writer.submit(list(requests))
     found: dict[str, Completion | Failure] = {}
-    while done := writer.finished():
+    while done := writer.collect():
         for one in done:
             assert one.key not in found
             found[one.key] = one

@@ -58,7 +58,7 @@ def small_model(folder: Path, *, template: str | None = None, layers: int = 2, w
     import torch
     from transformers import AutoTokenizer, Qwen2Config, Qwen2ForCausalLM
 
-    from deepicd.engines.shipped_model import WEIGHTS
+    from distill.tiny_teacher import WEIGHTS
 
     tokenizer = AutoTokenizer.from_pretrained(WEIGHTS)
     if template is not None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from deepicd import storage
-from deepicd.engines.shipped_model import resolve_path
+from deepicd.engines.model import resolve_path
 from deepicd.errors import DeepicdError
 from train.chat_template import ChatTemplate
 from train.config import GrpoRecipe, Recipe, SftRecipe

@@ -22,7 +22,6 @@ import click
 
 from deepicd import records, storage
 from deepicd.answer_form import Answer, build_messages, parse_answer, write_answer
-from deepicd.engines.shipped_model import NAME
 from deepicd.errors import DeepicdError
 from deepicd.schema import DATASET, SPLITS
 from train import recipe
@@ -33,6 +32,7 @@ from train.grpo import run as grpo
 from train.sft import run as sft
 
 COMMAND = "train demo"
+TINY_TEACHER = "deepicd-tiny-teacher"  # a model that comes with the package (entry point deepicd.models)
 ANSWER = 128  # tokens of an answer at most; a shortened trace has some eighty
 SECTIONS = ("Chief Complaint", "History of Present Illness")
 LINES = 3  # of a section, at most
@@ -69,7 +69,7 @@ def run_demo(dataset: str, out: Path, *, steps: int, epochs: float, limit: int |
         grpo.train(short, chosen, out / name, overwrite=overwrite)
         return str(out / name / "model")
 
-    start = fitted("start", NAME, START)
+    start = fitted("start", TINY_TEACHER, START)
     tuned = fitted("sft", start, SFT | {"epochs": epochs})
     stages = [
         Stage("start", start),

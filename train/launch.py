@@ -12,7 +12,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
-from deepicd.engines import base
+from deepicd.engines.registry import TELEMETRY_OFF
 from deepicd.errors import DeepicdError
 
 # package → the extra that has it
@@ -27,7 +27,7 @@ EXTRAS = {
 }
 
 # Beside the engines' own: trackers that want an account, warnings, bars. Whoever wants one sets the variable otherwise.
-SILENT = base.SILENT | {
+SILENT = TELEMETRY_OFF | {
     "WANDB_MODE": "disabled",
     "TOKENIZERS_PARALLELISM": "false",
     "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",

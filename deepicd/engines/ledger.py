@@ -1,21 +1,22 @@
-"""The ledger: every completion ever paid for, found again by what it was asked with.
+"""The ledger: every completion that was ever paid for, found again by what was asked.
 
-    OUT/ledger/00000.jsonl      one file a session, only ever appended to
+    OUT/ledger/00000.jsonl      one file per session, only ever appended to
     {"crc":"1f0c…","kind":"session","key":"","origin":"synthetic","version":"0.1.0"}
     {"crc":"9b2a…","kind":"completion","key":"5d41…","text":"<think>…","finish_reason":"stop","seed":42,…}
     {"crc":"77e0…","kind":"findings","key":"5d41…","checks":"checks-1",…}
 
-The ledger stands above the folders of recipes. Those are derived from it, so that a changed recipe finds again what it
-asks for in the same words, and a run may be killed at any moment.
+The ledger stands above the folders of recipes, which are derived from it: a changed recipe finds every completion whose
+request is unchanged, and a run may be killed at any moment. `build_key` is the one place that says what a request is.
 
-Lines of JSON and not SQLite: traces are written on clusters, whose shared file systems SQLite's write-ahead log does
-not work on; a damaged line costs that line and not the file; and any tool reads it. Lines reach the system at once, so
-that `kill -9` takes nothing that was handed over, and the disk within a second, so that a power cut takes a second's.
-A session starts a file of its own and never writes behind a line that another one left half done. Each line carries a
-checksum; one that fails it is passed over and counted, and its completion is asked for again.
+JSON lines rather than SQLite: traces are written on clusters, and SQLite's write-ahead log does not work on their
+shared file systems; a damaged line costs that line and not the file; and any tool reads it. Lines reach the system at
+once, so that `kill -9` loses nothing that was handed over, and the disk within a second, so that a power cut loses at
+most a second. A session starts a new file and never writes behind a line that another one left half done. Each line
+carries a checksum; a line that fails it is skipped and counted, and its completion is asked for again.
 
-In memory are keys and places, some 200 bytes a completion; texts stay on disk. Texts descend from notes: the first line
-of each file says from what kind (`storage.read_origin` reads it, and takes a file without it for credentialed).
+Memory holds keys and file positions, some 200 bytes per completion; texts stay on disk. Texts descend from notes: the
+first line of each file gives their origin (`storage.read_origin` reads it, and treats a file without it as
+credentialed).
 """
 
 import json
@@ -23,13 +24,16 @@ import os
 import threading
 import zlib
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast
 
 from deepicd import __version__, storage
+from deepicd.engines.base import Message
+from deepicd.engines.recipe import ModelRecipe
 from deepicd.errors import DeepicdError
 from deepicd.storage import Origin
 
@@ -39,25 +43,55 @@ SYNC_EVERY = 1.0  # seconds
 Kind = Literal["session", "completion", "findings"]
 Entry = dict[str, Any]
 
-_BODY = 18  # where it begins in a line, behind its checksum: {"crc":"xxxxxxxx","kind":…,"key":…,
+_BODY = 18  # where it begins in a line, after the checksum: {"crc":"xxxxxxxx","kind":…,"key":…,
 _ABSENT = 2**64 - 1
-_OFFSET_BITS = 40  # of a place; the rest is the number of the file
+_OFFSET_BITS = 40  # of a position; the rest is the number of the file
+
+
+def digest_prompt(messages: Sequence[Message], opening: str) -> str:
+    """Return the SHA-256 of all that the model reads."""
+    total = sha256()
+    for message in messages:
+        total.update(f"{message['role']}\0{message['content']}\0".encode())
+    total.update(opening.encode())
+    return total.hexdigest()
+
+
+def build_key(
+    recipe: ModelRecipe, note_id: str, prompt_sha256: str, attempt: int = 0, schema: Mapping[str, Any] | None = None
+) -> str:
+    """Return the key of an attempt: everything that decides what is written, and nothing of where it runs.
+
+    `prompt_sha256` comes from `digest_prompt`. The note's id is part of it, so that equal notes get a completion each;
+    so is the context where a model writes, since a completion ends where the context does.
+    """
+    model: list[Any] = [recipe.by_model, recipe.model, recipe.revision, recipe.dtype]
+    if recipe.by_model:
+        model.append(recipe.context)
+    deciding = [note_id, prompt_sha256, model, recipe.sampling, recipe.seed_of(attempt), attempt]
+    return storage.digest_json(deciding if schema is None else [*deciding, schema])[:32]
+
+
+def build_former_key(recipe: ModelRecipe, note_id: str, prompt_sha256: str, attempt: int = 0) -> str:
+    """Return the key that `distill` and `judge` used up to version 0.1.0, without context and schema."""
+    model = [recipe.by_model, recipe.model, recipe.revision, recipe.dtype]
+    return storage.digest_json([note_id, prompt_sha256, model, recipe.sampling, recipe.seed_of(attempt), attempt])[:32]
 
 
 class Ledger:
-    """An open ledger. Reads from one thread; the disk is waited for in another."""
+    """An open ledger, used from one thread; another one waits for the disk."""
 
     def __init__(self, folder: Path, origin: Origin) -> None:
         self._folder, self._origin = folder, origin
         self._numbers: dict[bytes, int] = {}  # key → number of its completion
-        self._completions, self._findings = array("Q"), array("Q")  # number → place
+        self._completions, self._findings = array("Q"), array("Q")  # number → position
         self._files: list[BinaryIO] = []
         self._lock = threading.Lock()
-        self._written: BinaryIO | None = None
-        self._dirty, self._closing = False, threading.Event()
-        self._syncing = threading.Thread(target=self._sync_now_and_then, daemon=True)
+        self._segment: BinaryIO | None = None  # of this session, once it has written
+        self._is_dirty, self._closing = False, threading.Event()
+        self._syncing = threading.Thread(target=self._sync_regularly, daemon=True)
         self.damaged = 0
-        """Lines that were passed over because they are not what was written."""
+        """Lines that were skipped because they are not as they were written."""
         for path in _segments(folder):
             self._index(path)
 
@@ -67,28 +101,32 @@ class Ledger:
     def __contains__(self, key: str) -> bool:
         return bytes.fromhex(key) in self._numbers
 
-    def completion(self, key: str) -> Entry | None:
-        """What was answered to a request; None where nothing was."""
+    def resolve_key(self, key: str, *former_keys: str) -> str:
+        """Return the first of the keys that has a completion; `key` where none has."""
+        return next((one for one in (key, *former_keys) if one in self), key)
+
+    def read_completion(self, key: str) -> Entry | None:
+        """Return the completion of a request; None where there is none."""
         number = self._numbers.get(bytes.fromhex(key))
         return None if number is None else self._read(self._completions[number])
 
-    def findings(self, key: str) -> Entry | None:
-        """What the checks found in it, whichever version of them was last; None where none ran."""
+    def read_findings(self, key: str) -> Entry | None:
+        """Return what the latest checks found in a completion; None where no checks ran."""
         number = self._numbers.get(bytes.fromhex(key))
-        place = _ABSENT if number is None else self._findings[number]
-        return None if place == _ABSENT else self._read(place)
+        position = _ABSENT if number is None else self._findings[number]
+        return None if position == _ABSENT else self._read(position)
 
     def add_completion(self, key: str, entry: Mapping[str, Any]) -> None:
-        """Keep an answer. Raises DeepicdError where the disk will not have it."""
-        self._place("completion", key, self._append("completion", key, entry))
+        """Write a completion."""
+        self._record("completion", key, self._append("completion", key, entry))
 
     def add_findings(self, key: str, entry: Mapping[str, Any]) -> None:
-        """Keep what the checks found in a completion that is here."""
-        self._place("findings", key, self._append("findings", key, entry))
+        """Write what the checks found in a completion of this ledger."""
+        self._record("findings", key, self._append("findings", key, entry))
 
     def close(self) -> None:
         self._closing.set()
-        if self._written is not None:
+        if self._segment is not None:
             self._syncing.join()
             self._sync()
         for file in self._files:
@@ -103,61 +141,61 @@ class Ledger:
             if not line.endswith(b"\n") or line[:_BODY] != _checksum(body):
                 self.damaged += 1
             else:
-                kind, key = _named(body)
-                self._place(kind, key, number << _OFFSET_BITS | offset)
+                kind, key = _parse_head(body)
+                self._record(kind, key, number << _OFFSET_BITS | offset)
             offset += len(line)
 
-    def _place(self, kind: Kind, key: str, place: int) -> None:
+    def _record(self, kind: Kind, key: str, position: int) -> None:
         if kind == "session":
             return
-        number = self._numbers.get(name := bytes.fromhex(key))
-        if kind == "completion" and number is None:  # else one that two sessions wrote: the first counts
-            self._numbers[name] = len(self._completions)
-            self._completions.append(place)
+        number = self._numbers.get(raw := bytes.fromhex(key))
+        if kind == "completion" and number is None:  # of two that two sessions wrote the first counts
+            self._numbers[raw] = len(self._completions)
+            self._completions.append(position)
             self._findings.append(_ABSENT)
         elif kind == "findings" and number is not None:
-            self._findings[number] = place
+            self._findings[number] = position
 
-    def _read(self, place: int) -> Entry:
-        file = self._files[place >> _OFFSET_BITS]
-        file.seek(place & (1 << _OFFSET_BITS) - 1)
+    def _read(self, position: int) -> Entry:
+        file = self._files[position >> _OFFSET_BITS]
+        file.seek(position & (1 << _OFFSET_BITS) - 1)
         return cast(Entry, json.loads(file.readline()))
 
     def _append(self, kind: Kind, key: str, entry: Mapping[str, Any]) -> int:
-        if self._written is None:
-            self._written = self._new_segment()
-        line = _line(kind, key, entry)
+        if self._segment is None:
+            self._segment = self._start_segment()
+        line = _format_line(kind, key, entry)
         with self._lock:
-            file = self._written
-            place = (len(self._files) - 1) << _OFFSET_BITS | file.seek(0, os.SEEK_END)
+            file = self._segment
+            position = (len(self._files) - 1) << _OFFSET_BITS | file.seek(0, os.SEEK_END)
             file.write(line)
             file.flush()
-            self._dirty = True
-        return place
+            self._is_dirty = True
+        return position
 
-    def _new_segment(self) -> BinaryIO:
+    def _start_segment(self) -> BinaryIO:
         last = max((int(path.stem) for path in _segments(self._folder)), default=-1)
         file = (self._folder / f"{last + 1:05d}.jsonl").open("x+b")
         started = datetime.now(UTC).isoformat(timespec="seconds")
-        file.write(_line("session", "", {"origin": self._origin, "version": __version__, "started": started}))
+        file.write(_format_line("session", "", {"origin": self._origin, "version": __version__, "started": started}))
         self._files.append(file)
         self._syncing.start()
         return file
 
     def _sync(self) -> None:
         with self._lock:
-            dirty, self._dirty = self._dirty, False
-        if dirty and self._written is not None:
-            os.fsync(self._written.fileno())
+            is_dirty, self._is_dirty = self._is_dirty, False
+        if is_dirty and self._segment is not None:
+            os.fsync(self._segment.fileno())
 
-    def _sync_now_and_then(self) -> None:
+    def _sync_regularly(self) -> None:
         while not self._closing.wait(SYNC_EVERY):
             self._sync()
 
 
 @contextmanager
 def open_ledger(out: Path, origin: Origin) -> Iterator[Ledger]:
-    """The ledger of an output folder, this process's alone. Raises DeepicdError where another one is at work."""
+    """Open the ledger of an output folder for this process alone. Raises DeepicdError where another one has it."""
     folder = out / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     with storage.lock_folder(folder, out):
@@ -172,7 +210,7 @@ def _segments(folder: Path) -> list[Path]:
     return sorted(folder.glob("[0-9][0-9][0-9][0-9][0-9].jsonl"))
 
 
-def _line(kind: Kind, key: str, entry: Mapping[str, Any]) -> bytes:
+def _format_line(kind: Kind, key: str, entry: Mapping[str, Any]) -> bytes:
     body = json.dumps({"kind": kind, "key": key} | dict(entry), ensure_ascii=False, separators=(",", ":"))[1:]
     encoded = body.encode(errors="surrogatepass")
     return _checksum(encoded) + encoded + b"\n"
@@ -182,12 +220,12 @@ def _checksum(body: bytes) -> bytes:
     return b'{"crc":"%08x",' % zlib.crc32(body)
 
 
-def _named(body: bytes) -> tuple[Kind, str]:
-    """Kind and key of a line without reading the rest of it: `"kind":"completion","key":"5d41…",…`."""
+def _parse_head(body: bytes) -> tuple[Kind, str]:
+    """Return kind and key of a line without reading the rest of it: `"kind":"completion","key":"5d41…",…`."""
     _, _, _, kind, _, _, _, key, _ = body.split(b'"', 8)
     if kind not in (b"session", b"completion", b"findings"):
         raise DeepicdError(
             "The ledger has lines of a kind that this version does not know.",
-            "Use the version that wrote it, or later.",
+            "Use the version that wrote it, or a later one.",
         )
     return cast(Kind, kind.decode()), key.decode()

@@ -1,4 +1,4 @@
-"""The board: how far a run is, what it keeps and why it rejects, and how fast; live, and as a series for the record.
+"""How far a run is, what it keeps and why it rejects, and how fast: live, and as a series for the record.
 
 OUT/progress/<recipe digest>.jsonl   a line every so often, also of sessions that were killed
 """
@@ -10,21 +10,24 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from deepicd import storage
 from deepicd.engines.base import Completion
 from deepicd.log import Advance, track_progress
 
 FOLDER = "progress"
-DENSITY = 100  # samples are a hundredth of the time so far apart: dense early, and no more than a thousand a day
-POINTS = 200  # of the series in a record
-SHOWN = 3  # reasons named in the live line
+SPACING = 100  # the next sample comes after 1 % of the time so far: dense early, and under a thousand per day
+MAX_POINTS = 200  # of the series in a record
+SHOWN_REASONS = 3  # in the live line
+
+Sample = dict[str, float]
+"""Seconds, rows, kept, attempts, tokens_in, tokens_out and tokens_cached since the run began."""
 
 
 @dataclass
 class RunMetrics:
-    """Counts since this session began."""
+    """What this session has done so far."""
 
     advance: Advance
     file: IO[str] | None = None
@@ -36,54 +39,60 @@ class RunMetrics:
     tokens_in: int = 0
     tokens_out: int = 0
     cached: int = 0
-    _told_cached: int = 0  # prompt tokens of answers that told how many were cached
     started: float = field(default_factory=time.monotonic)
-    _sampled: float = 0.0
+    _tokens_in_with_cache: int = 0  # prompt tokens of completions that say how many came from the cache
+    _last_sample: float = 0.0  # seconds
 
     @property
     def seconds(self) -> float:
         return time.monotonic() - self.started
 
     @property
-    def hit_rate(self) -> float | None:
-        """Share of prompt tokens that came from the prefix cache; None where no answer tells."""
-        return self.cached / self._told_cached if self._told_cached else None
+    def cache_hit_rate(self) -> float | None:
+        """Share of prompt tokens that came from the prefix cache; None where the engine does not report them."""
+        return self.cached / self._tokens_in_with_cache if self._tokens_in_with_cache else None
 
-    def answered(self, answer: Completion, reasons: Sequence[str], *, settled: bool) -> None:
+    def add_completion(self, completion: Completion, reasons: Sequence[str], *, is_settled: bool) -> None:
+        """Count a completion and why it is rejected; `is_settled` where its row needs no further attempt."""
         self.attempts += 1
-        self.rows += settled
+        self.rows += is_settled
         self.kept += not reasons
         self.reasons.update(reasons)
-        self.tokens_in += answer.prompt_tokens or 0
-        self.tokens_out += answer.completion_tokens or 0
-        if answer.cached_tokens is not None:
-            self.cached += answer.cached_tokens
-            self._told_cached += answer.prompt_tokens or 0
-        self._moved(settled)
+        self.tokens_in += completion.prompt_tokens or 0
+        self.tokens_out += completion.completion_tokens or 0
+        if completion.cached_tokens is not None:
+            self.cached += completion.cached_tokens
+            self._tokens_in_with_cache += completion.prompt_tokens or 0
+        self._update(rows=int(is_settled))
 
-    def unanswered(self) -> None:
+    def add_failure(self) -> None:
+        """Count a row that the engine could not answer."""
         self.rows += 1
         self.failed += 1
-        self._moved(True)
+        self._update(rows=1)
 
-    def status(self) -> str:
-        """'1,200 kept, 40 attempts rejected (form 30, cut off 10), tokens/s 1,900 in 800 out, cache 72 %'."""
+    def format_status(self) -> str:
+        """Return '1,200 kept, 40 attempts rejected (form 30, cut off 10), tokens/s 1,900 in 800 out, cache 72 %'."""
         parts = [f"{self.kept:,} kept"]
         if rejected := self.attempts - self.kept:
-            named = ", ".join(f"{reason} {number:,}" for reason, number in self.reasons.most_common(SHOWN))
-            parts.append(f"{rejected:,} attempts rejected ({named})")
+            reasons = ", ".join(f"{reason} {number:,}" for reason, number in self.reasons.most_common(SHOWN_REASONS))
+            parts.append(f"{rejected:,} attempts rejected ({reasons})")
         if self.failed:
             parts.append(f"{self.failed:,} unanswered")
         if self.tokens_out:
             seconds = self.seconds or 1.0
             parts.append(f"tokens/s {self.tokens_in / seconds:,.0f} in {self.tokens_out / seconds:,.0f} out")
-        if self.hit_rate is not None:
-            parts.append(f"cache {self.hit_rate:.0%}")
+        if self.cache_hit_rate is not None:
+            parts.append(f"cache {self.cache_hit_rate:.0%}")
         return ", ".join(parts)
 
-    def sample(self) -> dict[str, Any]:
-        return {
-            "seconds": round(self.seconds, 1),
+    def write_sample(self) -> None:
+        """Append a line to the series."""
+        if self.file is None:
+            return
+        self._last_sample = self.seconds
+        sample: Sample = {
+            "seconds": round(self._last_sample, 1),
             "rows": self.rows,
             "kept": self.kept,
             "attempts": self.attempts,
@@ -91,40 +100,36 @@ class RunMetrics:
             "tokens_out": self.tokens_out,
             "tokens_cached": self.cached,
         }
+        self.file.write(json.dumps(sample) + "\n")
+        self.file.flush()
 
-    def note(self) -> None:
-        """Put a sample into the series."""
-        if self.file is not None:
-            self._sampled = self.seconds
-            print(json.dumps(self.sample()), file=self.file, flush=True)
-
-    def _moved(self, settled: bool) -> None:
-        self.advance(int(settled), self.status())
-        if self.seconds - self._sampled >= max(1.0, self.seconds / DENSITY):
-            self.note()
+    def _update(self, rows: int) -> None:
+        self.advance(rows, self.format_status())
+        if self.seconds - self._last_sample >= max(1.0, self.seconds / SPACING):
+            self.write_sample()
 
 
 @contextmanager
 def track_metrics(what: str, total: int, out: Path, digest: str) -> Iterator[RunMetrics]:
-    """A board that shows itself on stderr while the block runs, and keeps its series."""
+    """Show metrics on stderr while the block runs, and append them to the series of a recipe."""
     path = out / FOLDER / f"{digest}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as file, track_progress(what, total) as advance:
-        shown = RunMetrics(advance, file)
-        shown.note()
+        metrics = RunMetrics(advance, file)
+        metrics.write_sample()
         try:
-            yield shown
+            yield metrics
         finally:
-            shown.note()
+            metrics.write_sample()
 
 
-def read_series(out: Path, digest: str) -> list[dict[str, Any]]:
-    """The samples of all sessions one behind the other: times and counts go on where the session before left off."""
-    whole: list[dict[str, Any]] = []
-    base: dict[str, Any] = {}
+def read_series(out: Path, digest: str) -> list[Sample]:
+    """Return the samples of all sessions in one series: each session continues where the one before ended."""
+    series: list[Sample] = []
+    start: Sample = {}
     for sample in storage.read_json_lines(out / FOLDER / f"{digest}.jsonl"):
         if not sample["seconds"] and not sample["attempts"]:  # a session begins
-            base = whole[-1] if whole else dict.fromkeys(sample, 0)
-        whole.append({name: round(base.get(name, 0) + value, 1) for name, value in sample.items()})
-    step = max(1, -(-len(whole) // POINTS))
-    return [sample for place, sample in enumerate(whole) if place % step == 0 or place == len(whole) - 1]
+            start = series[-1] if series else {}
+        series.append({name: round(start.get(name, 0) + value, 1) for name, value in sample.items()})
+    step = max(1, -(-len(series) // MAX_POINTS))
+    return [sample for number, sample in enumerate(series) if number % step == 0 or number == len(series) - 1]

@@ -1,67 +1,104 @@
-"""A recipe's model before it is loaded: is it there, does it read so much text, is there the hardware?
+"""A recipe's model before its weights are loaded: is it there, is its context long enough, are there enough GPUs?
 
-model = found(recipe)    # Model(path='Qwen/Qwen2.5-32B-Instruct', config=…)
+    model = find_model(recipe)    # Model(path='Qwen/Qwen2.5-32B-Instruct', config=…)
+
+A name is a folder, a model that an installed package brings along (deepicd.engines.registry), or one on the Hugging
+Face Hub.
 """
 
 import os
 from dataclasses import dataclass
 from typing import Any
 
-from deepicd.engines import shipped_model
+from deepicd.engines import registry
 from deepicd.engines.recipe import ModelRecipe
 from deepicd.errors import DeepicdError
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
+    """A model that is there."""
+
+    name: str
+    """As the recipe has it."""
     path: str
     """A folder, or a name on the Hugging Face Hub."""
     revision: str | None
     config: Any
-    """transformers' configuration of it."""
+    """Its transformers.PretrainedConfig."""
+
+    @property
+    def context(self) -> int:
+        """Tokens that it reads at most; 0 where it does not say."""
+        return int(getattr(self.config, "max_position_embeddings", 0) or 0)
+
+    @property
+    def commit(self) -> str:
+        """Of the files on the Hub; '' for a folder."""
+        return str(getattr(self.config, "_commit_hash", None) or "")
+
+    def load_tokenizer(self) -> Any:
+        """Return its transformers.PreTrainedTokenizer. Raises DeepicdError where there is none."""
+        from transformers import AutoTokenizer
+
+        try:
+            return AutoTokenizer.from_pretrained(self.path, revision=self.revision)
+        except (OSError, ValueError) as error:
+            raise _missing(self.name, self.revision) from error
+
+
+def resolve_path(name: str) -> str:
+    """Return where a recipe's model is loaded from: the folder of a registered model, any other name as it is."""
+    return str(registry.find_registered_model(name) or name)
+
+
+def read_model(name: str, revision: str | None = None) -> Model:
+    """Return a model with its configuration, downloaded if need be. Raises DeepicdError where there is none."""
+    from transformers import AutoConfig
+
+    path = resolve_path(name)
+    try:
+        return Model(name, path, revision or None, AutoConfig.from_pretrained(path, revision=revision or None))
+    except (OSError, ValueError) as error:
+        raise _missing(name, revision) from error
 
 
 def find_model(recipe: ModelRecipe) -> Model:
-    """The teacher's model. Raises DeepicdError where there is none, or its context is smaller than the recipe's."""
-    from transformers import AutoConfig
-
-    path, revision = shipped_model.resolve_path(recipe.model), recipe.revision or None
-    try:
-        config = AutoConfig.from_pretrained(path, revision=revision)
-    except (OSError, ValueError) as error:
-        revised = f" at revision {recipe.revision!r}" if recipe.revision else ""
+    """Return the recipe's model. Raises DeepicdError where it is missing or reads less than the recipe's context."""
+    model = read_model(recipe.model, recipe.revision)
+    if model.context and recipe.context > model.context:
         raise DeepicdError(
-            f"There is no model {recipe.model!r}{revised} here, and none could be fetched.",
-            "Give a folder with config.json and weights, or a name on the Hugging Face Hub (log in for a gated one); a"
-            " machine without network needs it in its cache.",
-        ) from error
-    longest = getattr(config, "max_position_embeddings", None)
-    if longest and recipe.context > longest:
-        raise DeepicdError(
-            f"{recipe.model} reads {longest:,} tokens at most, and the recipe's context is {recipe.context:,}.",
-            f"Put `context: {longest}` in the recipe, or less.",
+            f"{recipe.model} reads {model.context:,} tokens at most, and the recipe's context is {recipe.context:,}.",
+            f"Put `context: {model.context}` in the recipe, or less.",
         )
     if recipe.max_tokens >= recipe.context:
         raise DeepicdError(
             f"A context of {recipe.context:,} tokens has no room for a prompt beside {recipe.max_tokens:,} to write.",
             "Raise `context` or lower `max_tokens` in the recipe.",
         )
-    return Model(path, revision, config)
+    return model
 
 
 def check_gpus(recipe: ModelRecipe) -> None:
-    """Raises DeepicdError where the recipe wants more GPUs than there are; a recipe for one also runs on a CPU."""
+    """Raise DeepicdError where the recipe needs more GPUs than there are; a recipe for one also runs on a CPU."""
     import torch
 
-    wanted, there = recipe.tensor_parallel * recipe.data_parallel, torch.cuda.device_count()
-    if wanted > max(there, 1):
-        raise DeepicdError(
-            f"The recipe is for {wanted} GPUs (tensor_parallel {recipe.tensor_parallel} × data_parallel"
-            f" {recipe.data_parallel}); this machine shows {there or 'none'}.",
-            "Lower them, take a smaller teacher, or ask a server that has them: --engine endpoint --base-url URL"
-            + (
-                f" (CUDA_VISIBLE_DEVICES is {shown!r} here)"
-                if (shown := os.environ.get("CUDA_VISIBLE_DEVICES"))
-                else ""
-            ),
-        )
+    needed, available = recipe.tensor_parallel * recipe.data_parallel, torch.cuda.device_count()
+    if needed <= max(available, 1):
+        return
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    raise DeepicdError(
+        f"The recipe is for {needed} GPUs (tensor_parallel {recipe.tensor_parallel} × data_parallel"
+        f" {recipe.data_parallel}); this machine shows {available or 'none'}.",
+        "Lower them, choose a smaller model, or ask a server that has them: --engine openai_server --base-url URL"
+        + (f" (CUDA_VISIBLE_DEVICES is {visible!r} here)" if visible else ""),
+    )
+
+
+def _missing(name: str, revision: str | None) -> DeepicdError:
+    at = f" at revision {revision!r}" if revision else ""
+    return DeepicdError(
+        f"There is no model {name!r}{at} here, and none could be downloaded.",
+        "Give a folder with config.json, tokenizer and weights, or a name on the Hugging Face Hub (log in for a gated"
+        " model); a machine without network needs it in its cache.",
+    )

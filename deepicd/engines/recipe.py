@@ -14,12 +14,13 @@ import click
 import yaml
 
 from deepicd import paper, storage
+from deepicd.engines import registry
 from deepicd.errors import DeepicdError
 
 R = TypeVar("R")
 Bounds = Mapping[str, tuple[float, float]]
 
-# Fields that decide no text: a run may move from vllm to an endpoint, or to more GPUs, and keep what is written.
+# Fields that decide no text: a run may move from vllm to a server, or to more GPUs, and keep what is written.
 RUNNING = ("engine", "base_url", "in_flight", "tensor_parallel", "data_parallel", "gpu_memory", "timeout")
 
 # field → smallest and largest value
@@ -36,7 +37,7 @@ BOUNDS: Bounds = {
 class ModelRecipe:
     """Sampling is that of the authors' script (deepicd.paper)."""
 
-    engine: str  # a key of deepicd.engines.ENGINES
+    engine: str  # one of deepicd.engines.registry.list_engines()
     model: str  # name or path; for engines without a model, what writes
 
     revision: str = ""
@@ -53,17 +54,20 @@ class ModelRecipe:
     max_tokens: int = paper.MAX_NEW_TOKENS  # per completion, the prompt not counted
 
     # Where and how fast. These decide no text, so they are left out of digests and of the ledger's keys.
-    base_url: str = ""  # of `endpoint`: 'http://127.0.0.1:8000/v1'
+    base_url: str = ""  # of `openai_server`: 'http://127.0.0.1:8000/v1'
     in_flight: int = 0  # requests under way at once; 0 for the engine's own choice
     tensor_parallel: int = 1  # GPUs that share one copy of the model
     data_parallel: int = 1  # copies of the model
     gpu_memory: float = 0.9  # share of each GPU's memory that vLLM may take
-    timeout: float = 600.0  # seconds that `endpoint` waits for one answer
+    timeout: float = 600.0  # seconds that `openai_server` waits for one answer
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "engine", registry.rename_engine(self.engine))
 
     @property
     def by_model(self) -> bool:
         """Whether a language model writes: then any engine may go on where another stopped."""
-        return self.engine != "rehearsal"
+        return registry.uses_model(self.engine)
 
     @property
     def options(self) -> dict[str, Any]:

@@ -1,11 +1,11 @@
-"""The run loop: keep an engine busy, keep every answer, ask again where one was rejected.
+"""The loop of a run: keep an engine busy, write every completion to the ledger, try again where one is rejected.
 
-Ctrl-C (or SIGTERM) once: nothing new is asked, what is under way is waited for and kept. Twice: the end, at once; what
-was under way is lost, everything before it is kept.
+One Ctrl-C (or SIGTERM): no new request is sent, and what is in flight is waited for and kept. A second one ends the run
+at once; what was in flight is lost, everything before it is kept.
 """
 
+import logging
 import signal
-import sys
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,30 +14,32 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Protocol
 
-from deepicd.engines.base import Completion, Engine, Failure, Request
+from deepicd.engines.base import Completion, Engine, Failure, Request, Result
 from deepicd.engines.ledger import Entry, Ledger
 from deepicd.engines.metrics import RunMetrics
 from deepicd.errors import DeepicdError
 
-BROKEN = 16  # failures in a row, with no answer between them, after which it is not the rows' fault
-AGAIN = 2  # times that a request is submitted anew when the engine failed for a reason that may pass
+logger = logging.getLogger(__name__)
+
+MAX_FAILURES = 16  # in a row, without a completion between them; then the engine is at fault and not the rows
+RESUBMISSIONS = 2  # of one request that the engine failed at for a reason that may pass
 
 
 class Task(Protocol):
-    """A row to be answered."""
+    """A row that needs a completion."""
 
     @property
-    def first(self) -> int:
-        """The number of the attempt to begin with."""
+    def first_attempt(self) -> int:
+        """The number of the attempt to begin with, from 0."""
 
-    def request(self, attempt: int) -> Request: ...
+    def build_request(self, attempt: int) -> Request: ...
 
-    def look(self, attempt: int, entry: Entry) -> Sequence[str]:
-        """Why an answer does not do; empty for one that does. Called once it is in the ledger."""
+    def check(self, attempt: int, entry: Entry) -> Sequence[str]:
+        """Return why a completion is rejected; empty for one that is kept. Called once it is in the ledger."""
 
 
 @dataclass
-class _Turn:
+class _Submission:
     task: Task
     attempt: int
     request: Request
@@ -46,117 +48,119 @@ class _Turn:
 
 @dataclass
 class Interrupt:
-    """Whether the user wants an end."""
+    """Whether the user asked the run to stop."""
 
-    asked: bool = False
+    is_requested: bool = False
 
 
 @dataclass
 class Runner:
-    """Asks an engine for the answers to tasks. What nobody could answer is in `unanswered` afterwards."""
+    """Completes tasks with an engine, each in `attempts` attempts at most."""
 
     engine: Engine
     ledger: Ledger
     attempts: int
-    board: RunMetrics
+    metrics: RunMetrics
     unanswered: dict[str, str] = field(default_factory=dict)
     """Key of the request → reason, for those that the engine could not answer."""
-    _again: deque[_Turn] = field(default_factory=deque)
-    _under_way: dict[str, _Turn] = field(default_factory=dict)
-    _failed_in_a_row: int = 0
+    _waiting: deque[_Submission] = field(default_factory=deque)  # further attempts and resubmissions
+    _in_flight: dict[str, _Submission] = field(default_factory=dict)  # by key
+    _failures_in_a_row: int = 0
 
     def run(self, tasks: Iterable[Task]) -> None:
-        """Until nothing is left. Raises KeyboardInterrupt after a drain, if the user asked for one."""
-        fresh = (_Turn(task, task.first, task.request(task.first)) for task in tasks)
-        with handle_interrupts() as stop:
+        """Complete all tasks. Raises KeyboardInterrupt if the user stopped the run before its end."""
+        new = (_Submission(task, task.first_attempt, task.build_request(task.first_attempt)) for task in tasks)
+        with handle_interrupts() as interrupt:
             while True:
-                if not stop.asked:
-                    self._top_up(fresh)
-                if not self._under_way:
+                if not interrupt.is_requested:
+                    self._fill_engine(new)
+                if not self._in_flight:
                     break
-                done = self.engine.finished()
-                if not done:
+                results = self.engine.collect()
+                if not results:
                     raise DeepicdError(
-                        f"The engine {self.engine.name} has lost {len(self._under_way):,} requests.",
-                        "Run the same command again: it goes on from what is finished.",
+                        f"The engine {self.engine.name} has lost {len(self._in_flight):,} requests.",
+                        "Run the same command again: it continues from what is finished.",
                     )
-                for result in done:
-                    self._take(result)
-            if stop.asked and (self._again or next(fresh, None)):
+                for result in results:
+                    self._handle(result)
+            if interrupt.is_requested and (self._waiting or next(new, None)):
                 raise KeyboardInterrupt
 
-    def _top_up(self, fresh: Iterator[_Turn]) -> None:
-        room = self.engine.ahead - len(self._under_way)
+    def _fill_engine(self, new: Iterator[_Submission]) -> None:
+        room = self.engine.capacity - len(self._in_flight)
         if room <= 0:
             return
-        turns = [self._again.popleft() for _ in range(min(room, len(self._again)))]
-        turns += islice(fresh, room - len(turns))
-        if turns:
-            self._under_way |= {turn.request.key: turn for turn in turns}
-            self.engine.submit([turn.request for turn in turns])
+        submissions = [self._waiting.popleft() for _ in range(min(room, len(self._waiting)))]
+        submissions += islice(new, room - len(submissions))
+        if submissions:
+            self._in_flight |= {submission.request.key: submission for submission in submissions}
+            self.engine.submit([submission.request for submission in submissions])
 
-    def _take(self, result: Completion | Failure) -> None:
-        turn = self._under_way.pop(result.key, None)
-        if turn is None:
-            return  # answered already: a worker that died had handed it over before, and its batch was done again
+    def _handle(self, result: Result) -> None:
+        submission = self._in_flight.pop(result.key, None)
+        if submission is None:
+            return  # a worker died after it had handed this over, and its batch was repeated
         if isinstance(result, Failure):
-            self._failed(turn, result)
+            self._handle_failure(submission, result)
             return
-        self._failed_in_a_row = 0
-        entry = self._entry(turn, result)
+        self._failures_in_a_row = 0
+        entry = self._build_entry(submission, result)
         self.ledger.add_completion(result.key, entry)
-        reasons = turn.task.look(turn.attempt, entry)
-        last = turn.attempt + 1 >= self.attempts
-        self.board.answered(result, reasons, settled=last or not reasons)
-        if reasons and not last:
-            self._again.append(_Turn(turn.task, turn.attempt + 1, turn.task.request(turn.attempt + 1)))
+        task, next_attempt = submission.task, submission.attempt + 1
+        reasons = task.check(submission.attempt, entry)
+        is_settled = not reasons or next_attempt >= self.attempts
+        self.metrics.add_completion(result, reasons, is_settled=is_settled)
+        if not is_settled:
+            self._waiting.append(_Submission(task, next_attempt, task.build_request(next_attempt)))
 
-    def _failed(self, turn: _Turn, failure: Failure) -> None:
-        self._failed_in_a_row += not failure.final
-        if self._failed_in_a_row >= BROKEN:
+    def _handle_failure(self, submission: _Submission, failure: Failure) -> None:
+        self._failures_in_a_row += not failure.is_final
+        if self._failures_in_a_row >= MAX_FAILURES:
             raise DeepicdError(
-                f"The engine {self.engine.name} failed {BROKEN} times in a row: {failure.reason}.",
-                "See to it, then run the same command again: it goes on from what is finished.",
+                f"The engine {self.engine.name} failed {MAX_FAILURES} times in a row: {failure.reason}.",
+                "Fix this, then run the same command again: it continues from what is finished.",
             )
-        if not failure.final and turn.failures < AGAIN:
-            self._again.append(_Turn(turn.task, turn.attempt, turn.request, turn.failures + 1))
+        if not failure.is_final and submission.failures < RESUBMISSIONS:
+            submission.failures += 1
+            self._waiting.append(submission)
             return
         self.unanswered[failure.key] = failure.reason
-        self.board.unanswered()
+        self.metrics.add_failure()
 
-    def _entry(self, turn: _Turn, answer: Completion) -> Entry:
-        """An answer as the ledger has it."""
+    def _build_entry(self, submission: _Submission, completion: Completion) -> Entry:
+        """Return a completion as the ledger has it."""
         return {
-            "text": answer.text,
-            "finish_reason": answer.finish_reason,
-            "attempt": turn.attempt,
-            "seed": turn.request.seed,
+            "text": completion.text,
+            "finish_reason": completion.finish_reason,
+            "attempt": submission.attempt,
+            "seed": submission.request.seed,
             "engine": self.engine.name,
             "engine_version": self.engine.version,
-            "prompt_tokens": answer.prompt_tokens,
-            "completion_tokens": answer.completion_tokens,
-            "cached_tokens": answer.cached_tokens,
-            "seconds": None if answer.seconds is None else round(answer.seconds, 3),
+            "prompt_tokens": completion.prompt_tokens,
+            "completion_tokens": completion.completion_tokens,
+            "cached_tokens": completion.cached_tokens,
+            "seconds": None if completion.seconds is None else round(completion.seconds, 3),
         }
 
 
 @contextmanager
 def handle_interrupts() -> Iterator[Interrupt]:
-    """In the block a first Ctrl-C or SIGTERM only asks for the end; a second one is KeyboardInterrupt as ever."""
-    stop = Interrupt()
+    """In the block the first Ctrl-C or SIGTERM only requests a stop; a second one raises KeyboardInterrupt."""
+    interrupt = Interrupt()
     if threading.current_thread() is not threading.main_thread():
-        yield stop
+        yield interrupt
         return
 
-    def ask(*_: object) -> None:
-        if stop.asked:
+    def request_stop(*_: object) -> None:
+        if interrupt.is_requested:
             raise KeyboardInterrupt
-        stop.asked = True
-        print("Stopping: waiting for what is under way. Once more stops at once.", file=sys.stderr, flush=True)
+        interrupt.is_requested = True
+        logger.warning("Stopping: waiting for the requests in flight. Press Ctrl-C again to stop at once.")
 
-    before = {name: signal.signal(name, ask) for name in (signal.SIGINT, signal.SIGTERM)}
+    before = {name: signal.signal(name, request_stop) for name in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield stop
+        yield interrupt
     finally:
         for name, handler in before.items():
             signal.signal(name, handler)

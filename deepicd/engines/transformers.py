@@ -1,25 +1,29 @@
 """transformers' generate in this process: for a machine where vLLM does not run, and for small models.
 
-Prompts go in batches of like length, on a GPU where there is one; answers come when the slowest of the batch is done.
-The seed of a batch is taken from its requests' seeds, so another batch can give other tokens. Several times slower than
-vLLM; no prefix cache; answers cannot be held to a JSON schema.
+Prompts go in batches of similar length, on a GPU where there is one; completions come when the slowest of the batch has
+ended. The seed of a batch derives from its requests' seeds, so another batch can draw other tokens. Several times
+slower than vLLM; no prefix cache; no JSON schemas.
 """
 
 import time
 from collections.abc import Sequence
 from typing import Any
 
-from deepicd.engines.base import Completion, Failure, FinishReason, Request
+from deepicd.engines.base import Completion, Failure, FinishReason, Request, Result
 from deepicd.engines.model import check_gpus, find_model
-from deepicd.engines.prompt_tokens import PromptTokenizer
 from deepicd.engines.recipe import ModelRecipe
+from deepicd.engines.tokens import PromptTokenizer
 from deepicd.errors import DeepicdError
 
+REQUIRES = ("torch", "transformers")
+ASKS_SERVER = False
+
 BATCH = {"cpu": 16, "cuda": 32, "mps": 8}  # prompts at once, unless the recipe says how many (in_flight)
-AHEAD = 8  # batches to choose from, so that prompts of like length meet
+QUEUED_BATCHES = 8  # to choose from, so that prompts of similar length meet
+SMALLER = "Choose a smaller model or `dtype: bfloat16`, or ask a server: --engine openai_server --base-url URL"
 
 
-def engine(recipe: ModelRecipe) -> "TransformersEngine":
+def open_engine(recipe: ModelRecipe) -> "TransformersEngine":
     return TransformersEngine(recipe)
 
 
@@ -34,15 +38,15 @@ class TransformersEngine:
 
         self.version: str = transformers.__version__
         self._recipe = recipe
-        self._reader = PromptTokenizer(recipe)
-        self._tokenizer = self._reader.tokenizer
+        self._prompts = PromptTokenizer(recipe)
+        self._tokenizer = self._prompts.tokenizer
         model = find_model(recipe)
         check_gpus(recipe)
         self._device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-        self._batch = recipe.in_flight or BATCH[self._device]
-        self.ahead = self._batch * AHEAD
+        self._batch_size = recipe.in_flight or BATCH[self._device]
+        self.capacity = self._batch_size * QUEUED_BATCHES
         self._waiting: list[tuple[Request, list[int], float]] = []
-        self._refused: list[Completion | Failure] = []
+        self._refused: list[Result] = []
         try:
             self._model = transformers.AutoModelForCausalLM.from_pretrained(
                 model.path, revision=model.revision, dtype=recipe.dtype
@@ -58,50 +62,51 @@ class TransformersEngine:
         for request in requests:
             if request.schema is not None:
                 raise DeepicdError(
-                    "The engine 'transformers' cannot hold answers to a form.", "Judge with --engine vllm or endpoint."
+                    "The engine 'transformers' cannot hold a completion to a JSON schema.",
+                    "Judge with --engine vllm or openai_server.",
                 )
-            ids = self._reader.read(request)
+            ids = self._prompts.tokenize(request)
             if isinstance(ids, Failure):
                 self._refused.append(ids)
             else:
                 self._waiting.append((request, ids, time.perf_counter()))
 
-    def finished(self) -> list[Completion | Failure]:
+    def collect(self) -> list[Result]:
         if self._refused or not self._waiting:
             refused, self._refused = self._refused, []
             return refused
         self._waiting.sort(key=lambda waiting: len(waiting[1]))
-        batch, self._waiting = self._waiting[: self._batch], self._waiting[self._batch :]
-        return self._written(batch)
+        batch, self._waiting = self._waiting[: self._batch_size], self._waiting[self._batch_size :]
+        return self._complete(batch)
 
     def close(self) -> None:
         self._waiting.clear()
         del self._model
 
-    def _written(self, batch: list[tuple[Request, list[int], float]]) -> list[Completion | Failure]:
+    def _complete(self, batch: list[tuple[Request, list[int], float]]) -> list[Result]:
         import torch
 
         longest = max(len(ids) for _, ids, _ in batch)
         padded = torch.tensor([[self._pad] * (longest - len(ids)) + ids for _, ids, _ in batch], device=self._device)
-        seen = torch.tensor([[0] * (longest - len(ids)) + [1] * len(ids) for _, ids, _ in batch], device=self._device)
+        mask = torch.tensor([[0] * (longest - len(ids)) + [1] * len(ids) for _, ids, _ in batch], device=self._device)
         room = min(self._recipe.max_tokens, self._recipe.context - longest)
         torch.manual_seed(sum(request.seed for request, _, _ in batch) % 2**63)
         try:
             with torch.inference_mode():
-                out = self._model.generate(padded, attention_mask=seen, max_new_tokens=room, **self._sampling())
+                out = self._model.generate(padded, attention_mask=mask, max_new_tokens=room, **self._sampling())
         except torch.OutOfMemoryError as error:
             raise DeepicdError(
                 f"The GPU ran out of memory with {len(batch)} prompts of up to {longest:,} tokens at once.",
                 f"Put in_flight={max(1, len(batch) // 2)} in the recipe, or a smaller context.",
             ) from error
         return [
-            self._answer(request, ids, written, began)
-            for (request, ids, began), written in zip(batch, out[:, longest:].tolist(), strict=True)
+            self._read(request, ids, tokens, started)
+            for (request, ids, started), tokens in zip(batch, out[:, longest:].tolist(), strict=True)
         ]
 
-    def _answer(self, request: Request, ids: list[int], written: list[int], began: float) -> Completion:
-        ends = [place for place, token in enumerate(written) if token in self._ends]
-        completion = written[: ends[0]] if ends else written
+    def _read(self, request: Request, ids: list[int], tokens: list[int], started: float) -> Completion:
+        ends = [place for place, token in enumerate(tokens) if token in self._end_tokens]
+        completion = tokens[: ends[0]] if ends else tokens
         reason: FinishReason = "stop" if ends else "length"
         return Completion(
             request.key,
@@ -109,15 +114,15 @@ class TransformersEngine:
             reason,
             prompt_tokens=len(ids),
             completion_tokens=len(completion) + len(ends[:1]),
-            seconds=time.perf_counter() - began,
+            seconds=time.perf_counter() - started,
         )
 
     def _sampling(self) -> dict[str, Any]:
         recipe = self._recipe
-        given: dict[str, Any] = {"pad_token_id": self._pad, "repetition_penalty": 1.0, "use_cache": True}
+        fixed: dict[str, Any] = {"pad_token_id": self._pad, "repetition_penalty": 1.0, "use_cache": True}
         if recipe.temperature == 0:
-            return given | {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
-        return given | {
+            return fixed | {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
+        return fixed | {
             "do_sample": True,
             "temperature": recipe.temperature,
             "top_p": recipe.top_p,
@@ -125,15 +130,12 @@ class TransformersEngine:
         }
 
     @property
-    def _ends(self) -> set[int]:
-        """Tokens that end an answer: the model's own list, as generate goes by it."""
+    def _end_tokens(self) -> set[int]:
+        """Tokens that end a completion: the model's own list, which generate uses too."""
         ends = self._model.generation_config.eos_token_id
         return {ends} if isinstance(ends, int) else set(ends or [self._tokenizer.eos_token_id])
 
     @property
     def _pad(self) -> int:
         pad = self._tokenizer.pad_token_id
-        return int(next(iter(self._ends)) if pad is None else pad)
-
-
-SMALLER = "Take a smaller teacher or `dtype: bfloat16`, or ask a server: --engine endpoint --base-url URL"
+        return int(next(iter(self._end_tokens)) if pad is None else pad)

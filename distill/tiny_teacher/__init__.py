@@ -1,8 +1,11 @@
-"""How the tiny teacher is trained: a language model for tests and the demo. It knows no medicine.
+"""The tiny teacher: a language model of two million parameters for tests and the demo. It knows no medicine.
 
-Trained by train.py on made-up records alone; see weights/README.md. Engines find it by deepicd.engines.shipped_model.
+`--model deepicd-tiny-teacher` names it (pyproject.toml, entry point `deepicd.models`), so that engines run a real model
+without a download. train.py trained it, on made-up records alone; see weights/README.md.
 """
 
 from pathlib import Path
 
+NAME = "deepicd-tiny-teacher"
 RECIPE = Path(__file__).parent / "recipe.yaml"
+WEIGHTS = Path(__file__).parent / "weights"

@@ -89,7 +89,7 @@ def pairs(tokenizer: Any, materials: Sequence[Material], answers: int, context: 
     """Prompts with so many lessons each, in tokens; one over the context is left out."""
     found = []
     for number, material in enumerate(materials):
-        chat = prompt.messages(material, LAYOUT)
+        chat = prompt.build_messages(material, LAYOUT)
         asked = tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
         written = [lesson(material, f"{seed}:{number}:{turn}") + END for turn in range(answers)]
         first, *others = (tokenizer.encode(text, add_special_tokens=False) for text in (asked, *written))

@@ -12,7 +12,7 @@ import re
 
 from deepicd.answer_form import DIAGNOSIS, write_answer
 from distill.prompt import Material
-from distill.rehearsal import statements
+from distill.rehearsal import split_sentences
 
 QUOTED = 5  # words of a quotation at most: the more, the sooner a small model slips while copying
 FEWEST = 3  # words of a quotation at least, the complaint's apart
@@ -43,7 +43,7 @@ _CLOSING = (
 def lesson(material: Material, seed: str) -> str:
     """The answer to learn for a prompt: the same for the same seed, the form of every answer."""
     chance = random.Random(seed)
-    parts = statements(material.note)
+    parts = split_sentences(material.note)
     sentences = []
     for section, (most, turns) in TURNS.items():
         quotes = [quotation(statement) for statement in parts.get(section, [])]

@@ -20,9 +20,8 @@ import click
 import yaml
 
 from deepicd.answer_form import DIAGNOSIS
-from deepicd.engines.shipped_model import NAME
 from distill import prompt
-from distill.tiny_teacher import RECIPE, curriculum
+from distill.tiny_teacher import NAME, RECIPE, curriculum
 from distill.tiny_teacher.curriculum import Pair
 from distill.tiny_teacher.initial_weights import Shape, fresh_model, with_copying
 from distill.tiny_teacher.lessons import lesson
@@ -99,7 +98,7 @@ def lessons(cohort: Path, descriptions: Path | None, chosen: Settings) -> tuple[
             text
             for number, one in enumerate(known)
             for text in (
-                prompt.messages(one, curriculum.LAYOUT)[1]["content"],
+                prompt.build_messages(one, curriculum.LAYOUT)[1]["content"],
                 lesson(one, str(number)),
                 one.note.replace(" ", "\n"),  # so that a word with a space before it and without are both entries
             )

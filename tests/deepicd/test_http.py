@@ -83,7 +83,7 @@ def test_a_broken_and_a_late_answer_are_asked_for_again(server: Server) -> None:
 
 def test_the_same_policy_holds_in_an_event_loop(server: Server) -> None:
     server.answers = [(503, {}), None, (502, {})]
-    assert asyncio.run(http.retry_async(server.get_async, QUICK, doing="Reading")) == "whole"
+    assert asyncio.run(http.retry_async(lambda: server.get_async(), QUICK, doing="Reading")) == "whole"
     assert len(server.requests) == 4
 
 

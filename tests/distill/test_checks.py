@@ -6,8 +6,8 @@ import pytest
 
 from deepicd.answer_form import write_answer
 from deepicd.icd10cm import Code
-from distill.checks import Findings, findings, reasons
-from distill.grounding import grounding
+from distill.checks import Findings, find_reasons, measure
+from distill.grounding import measure_grounding
 from distill.prompt import Material
 from distill.recipe import Recipe
 
@@ -24,7 +24,7 @@ RECIPE = Recipe(name="test", engine="rehearsal", model="none")
 
 def found(trace: str, finish: str = "stop", code: Code = CODE) -> Findings:
     text = trace if trace.startswith("<") or not trace else write_answer(trace, code)
-    return findings(text, finish, Material(NOTE, CODE, TITLE, None, None))
+    return measure(text, finish, Material(NOTE, CODE, TITLE, None, None))
 
 
 @pytest.mark.parametrize(
@@ -60,14 +60,14 @@ def found(trace: str, finish: str = "stop", code: Code = CODE) -> Findings:
     ],
 )  # fmt: skip
 def test_each_fault_has_its_reason(trace: str, finish: str, code: str, expected: list[str]) -> None:
-    assert reasons(found(trace, finish, Code(code)), RECIPE) == expected
+    assert find_reasons(found(trace, finish, Code(code)), RECIPE) == expected
 
 
 def test_thresholds_are_the_recipes() -> None:
     copied = found(f"{GOOD} {NOTE}")
-    assert reasons(copied, RECIPE) == []
-    assert reasons(copied, RECIPE.but(max_verbatim=10)) == ["copies the note"]
-    assert reasons(found(f"As provided. {GOOD}"), RECIPE.but(max_giveaways=1)) == []
+    assert find_reasons(copied, RECIPE) == []
+    assert find_reasons(copied, RECIPE.but(max_verbatim=10)) == ["copies the note"]
+    assert find_reasons(found(f"As provided. {GOOD}"), RECIPE.but(max_giveaways=1)) == []
 
 
 def test_a_title_that_the_note_has_is_no_secret() -> None:
@@ -75,22 +75,22 @@ def test_a_title_that_the_note_has_is_no_secret() -> None:
     notes = {f"{NOTE} Known gout.": [], NOTE: ["diagnosis named early"]}
     for note, expected in notes.items():
         material = Material(note, Code("M109"), "Gout", None, None)
-        assert reasons(findings(text, "stop", material), RECIPE) == expected
+        assert find_reasons(measure(text, "stop", material), RECIPE) == expected
 
 
 def test_findings_come_back_from_the_ledger_as_they_went() -> None:
     before = found(GOOD)
-    assert Findings.read(before.entry()) == before
+    assert Findings.from_entry(before.to_entry()) == before
 
 
 def test_grounding_counts_what_the_note_has() -> None:
     trace = "“Chest pain for 2 hours” and “fever”; BP 95/60, HR 100; lisinopril and heparin; Zantac 150 mg."
-    shares = grounding(trace, NOTE)
+    shares = measure_grounding(trace, NOTE)
     assert (shares.quotes.found, shares.quotes.of) == (1, 2)
     assert (shares.numbers.found, shares.numbers.of) == (4, 5)
     assert (shares.drugs.found, shares.drugs.of) == (2, 3)
     assert shares.verbatim == 5  # chest pain for 2 hours
-    assert grounding("nothing", NOTE).numbers.share is None
+    assert measure_grounding("nothing", NOTE).numbers.share is None
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_any_text_is_measured_in_linear_time(piece: str) -> None:
 
     def seconds(pieces: int) -> float:
         clock = time.process_time()
-        findings(piece * pieces, "stop", Material(piece * pieces, CODE, TITLE, None, None))
+        measure(piece * pieces, "stop", Material(piece * pieces, CODE, TITLE, None, None))
         return time.process_time() - clock
 
     assert min(seconds(16_000) for _ in range(2)) < 24 * max(min(seconds(2_000) for _ in range(3)), 0.005)

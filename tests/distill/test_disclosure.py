@@ -21,7 +21,7 @@ SENTENCE = (
 
 
 def recipe(host: str) -> Recipe:
-    return Recipe(name="test", engine="endpoint", model="m", base_url=f"https://{host}/v1")
+    return Recipe(name="test", engine="openai_server", model="m", base_url=f"https://{host}/v1")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "10.0.0.7", "192.168.1.9", "172.16.3.4"])
@@ -50,7 +50,7 @@ def test_made_up_notes_may_go_anywhere() -> None:
 
 def test_a_refused_run_writes_and_sends_nothing(tmp_path: Path, deepicd: Deepicd) -> None:
     cohort = write_cohort(tmp_path / "cohort", 20, "mimic")
-    options = ["--engine", "endpoint", "--model", "m", "--base-url", "http://8.8.8.8/v1"]
+    options = ["--engine", "openai_server", "--model", "m", "--base-url", "http://8.8.8.8/v1"]
     outcome = deepicd("distill", cohort, tmp_path / "out", *options)
     assert outcome.code == 1
     assert "nothing was sent" in outcome.err
@@ -82,13 +82,13 @@ def test_a_preview_of_made_up_notes_shows_prompt_opening_and_tokens(tmp_path: Pa
 
 def test_a_preview_needs_no_engine(tmp_path: Path, deepicd: Deepicd) -> None:
     cohort = write_cohort(tmp_path / "cohort", 20)
-    outcome = deepicd("distill", cohort, tmp_path / "out", "--engine", "endpoint", "--model", "m", "--preview", 1)
+    outcome = deepicd("distill", cohort, tmp_path / "out", "--engine", "openai_server", "--model", "m", "--preview", 1)
     assert outcome.code == 0, outcome.err
 
 
 def test_usage_reporting_is_off_before_an_engine_is_imported() -> None:
     script = (
-        "import os; from deepicd.engines.base import open_engine; from distill.recipe import Recipe;"
+        "import os; from deepicd.engines.registry import open_engine; from distill.recipe import Recipe;"
         "open_engine(Recipe(name='a', engine='rehearsal', model='b'));"
         "print(os.environ['VLLM_NO_USAGE_STATS'], os.environ['DO_NOT_TRACK'], os.environ['HF_HUB_DISABLE_TELEMETRY'])"
     )

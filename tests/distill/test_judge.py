@@ -14,7 +14,7 @@ from deepicd.errors import DeepicdError
 from deepicd.knowledge import rubric
 from distill import run
 from distill.judge import judge
-from distill.model_families import families
+from distill.judge_reliability import find_families
 from distill.recipe import Recipe
 
 TEACHER = Recipe(name="test", engine="rehearsal", model="rehearsal")
@@ -28,7 +28,7 @@ def written(folder: Path, rows: int = 40) -> tuple[Path, Path]:
 
 
 def by_server(stand_in: StandIn) -> Recipe:
-    return JUDGE.but(engine="endpoint", model=MODEL, base_url=stand_in.url, temperature=0.0, timeout=5.0)
+    return JUDGE.but(engine="openai_server", model=MODEL, base_url=stand_in.url, temperature=0.0, timeout=5.0)
 
 
 def test_every_kept_trace_gets_a_score_and_the_dataset_has_it(tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_a_second_run_asks_nothing_and_a_killed_one_goes_on(
     with openai_server() as stand_in:
         one_by_one = by_server(stand_in).but(in_flight=1)
         stand_in.faults = [lambda handler: answer(stand_in, handler)] * 15 + [status(401)]
-        with pytest.raises(DeepicdError, match="wants a key"):
+        with pytest.raises(DeepicdError, match="needs an API key"):
             judge(made, tmp_path / "scores", one_by_one)
         assert len(stand_in.asked) == 16
         monkeypatch.setattr("deepicd.log.LINE_EVERY", 0.0)
@@ -121,13 +121,13 @@ def test_two_judges_are_compared(tmp_path: Path) -> None:
     ],
 )
 def test_a_models_name_tells_its_family(model: str, expected: set[str]) -> None:
-    assert families(model) == expected
+    assert find_families(model) == expected
 
 
 def test_a_judge_of_the_teachers_family_is_refused_unless_allowed(tmp_path: Path) -> None:
     made = tmp_path / "traces"
     with openai_server() as stand_in:
-        teacher = Recipe(name="test", engine="endpoint", model=MODEL, base_url=stand_in.url, timeout=5.0)
+        teacher = Recipe(name="test", engine="openai_server", model=MODEL, base_url=stand_in.url, timeout=5.0)
         run.distill(write_cohort(tmp_path / "cohort", 10), made, teacher)
         with pytest.raises(DeepicdError, match="is of the teacher's family"):
             judge(made, tmp_path / "scores", by_server(stand_in))
@@ -138,7 +138,7 @@ def test_a_judge_of_the_teachers_family_is_refused_unless_allowed(tmp_path: Path
 def test_a_cohort_that_changed_since_is_not_taken_silently(tmp_path: Path) -> None:
     cohort, made = written(tmp_path)
     write_cohort(cohort, 30)
-    with pytest.raises(DeepicdError, match="no longer what it was"):
+    with pytest.raises(DeepicdError, match="has changed or is gone"):
         judge(made, tmp_path / "scores", JUDGE)
     with pytest.raises(DeepicdError, match="have no note in the cohort"):
         judge(made, tmp_path / "scores", JUDGE, cohort=cohort)

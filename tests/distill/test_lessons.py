@@ -7,7 +7,7 @@ import pytest
 from cohorts import rows_in, write_cohort
 
 from deepicd.icd10cm import Code
-from distill.checks import findings, reasons
+from distill.checks import find_reasons, measure
 from distill.prompt import Material
 from distill.recipe import load
 from distill.tiny_teacher.curriculum import scrambled, shortened
@@ -23,8 +23,8 @@ def materials(folder: Path, rows: int = 20) -> list[Material]:
 
 def test_every_lesson_passes_the_checks_of_the_recipe_that_it_is_for(tmp_path: Path) -> None:
     for number, material in enumerate(materials(tmp_path)):
-        found = findings(lesson(material, str(number)), "stop", material)
-        assert reasons(found, load(Path("tiny"))) == []
+        found = measure(lesson(material, str(number)), "stop", material)
+        assert find_reasons(found, load(Path("tiny"))) == []
         assert found.quotes.of == found.quotes.found > 0
 
 

@@ -7,13 +7,14 @@ import pytest
 from cohorts import NOTE, write_cohort
 from conftest import Deepicd
 
-from deepicd.engines.token_counts import TokenCounter
+from deepicd.engines.ledger import digest_prompt
+from deepicd.engines.tokens import TokenCounter
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
 from deepicd.knowledge.code_knowledge import Description, Knowledge
 from distill import pilot, prompt, run
 from distill.prompt import Material
-from distill.prompt_builder import Desk
+from distill.prompt_builder import PromptBuilder
 from distill.recipe import Recipe
 from guidelines.parse import make
 from guidelines.sample.document import write_sample
@@ -34,7 +35,7 @@ def guidelines(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_both_layouts_have_the_same_parts_in_their_own_order() -> None:
-    texts = {layout: prompt.messages(MATERIAL, layout)[1]["content"] for layout in ("paper", "prefix")}
+    texts = {layout: prompt.build_messages(MATERIAL, layout)[1]["content"] for layout in ("paper", "prefix")}
     parts = ["# Admission note", "# Diagnosis to arrive at", "# What patients are told", "# Coding guidelines"]
     places = {layout: [text.index(part) for part in parts] for layout, text in texts.items()}
     assert places["paper"] == sorted(places["paper"])
@@ -43,10 +44,10 @@ def test_both_layouts_have_the_same_parts_in_their_own_order() -> None:
 
 
 def test_any_change_of_a_text_is_another_payload() -> None:
-    messages = prompt.messages(MATERIAL, "prefix")
-    assert prompt.digest(messages, "<think>\n") == prompt.digest(prompt.messages(MATERIAL, "prefix"), "<think>\n")
-    others = [(prompt.messages(MATERIAL, "paper"), "<think>\n"), (messages, ""), (messages[1:], "<think>\n")]
-    assert len({prompt.digest(*other) for other in [(messages, "<think>\n"), *others]}) == 4
+    messages = prompt.build_messages(MATERIAL, "prefix")
+    assert digest_prompt(messages, "<think>\n") == digest_prompt(prompt.build_messages(MATERIAL, "prefix"), "<think>\n")
+    others = [(prompt.build_messages(MATERIAL, "paper"), "<think>\n"), (messages, ""), (messages[1:], "<think>\n")]
+    assert len({digest_prompt(*other) for other in [(messages, "<think>\n"), *others]}) == 4
 
 
 def test_rows_are_asked_for_in_the_order_that_shares_prefixes(tmp_path: Path) -> None:
@@ -62,7 +63,9 @@ def test_guidelines_are_shown_in_full_in_part_or_not_at_all(guidelines: Path) ->
     known, row = Knowledge(guidelines / "fy2025"), {"note_id": "n", "icd_code": "I214", "icd_title": "NSTEMI"}
     lengths = {}
     for wish in ("full", "relevant", "none"):
-        asked = Desk(RECIPE.but(guideline_text=wish), known, TokenCounter()).prompt(row | {"admission_note": NOTE})
+        asked = PromptBuilder(RECIPE.but(guideline_text=wish), known, TokenCounter()).build(
+            row | {"admission_note": NOTE}
+        )
         assert not isinstance(asked, str)
         assert asked.guideline_text == wish
         lengths[wish] = len(asked.messages[1]["content"])
@@ -74,17 +77,17 @@ def test_guidelines_are_shown_in_full_in_part_or_not_at_all(guidelines: Path) ->
 def test_a_prompt_over_the_context_is_shortened_or_dropped_as_the_recipe_says(guidelines: Path) -> None:
     known, row = Knowledge(guidelines / "fy2025"), {"note_id": "n", "icd_code": "I214", "icd_title": "NSTEMI"}
     row["admission_note"] = NOTE
-    whole = Desk(RECIPE, known, TokenCounter())
-    asked = whole.prompt(row)
+    whole = PromptBuilder(RECIPE, known, TokenCounter())
+    asked = whole.build(row)
     assert not isinstance(asked, str)
     used = RECIPE.context - whole.room + whole.tokens.count(NOTE) + whole.tokens.count("NSTEMI")
     tight = RECIPE.but(context=used + whole.tokens.count(asked.material.guidelines or "") - 1)
-    shorter = Desk(tight, known, TokenCounter()).prompt(row)
+    shorter = PromptBuilder(tight, known, TokenCounter()).build(row)
     assert not isinstance(shorter, str)
     assert shorter.guideline_text in ("relevant", "none")
     assert shorter.material.note == NOTE  # never cut
-    assert Desk(tight.but(too_long="drop"), known, TokenCounter()).prompt(row) == "too long for the context"
-    assert Desk(RECIPE.but(context=used - 10), known, TokenCounter()).prompt(row) == "too long for the context"
+    assert PromptBuilder(tight.but(too_long="drop"), known, TokenCounter()).build(row) == "too long for the context"
+    assert PromptBuilder(RECIPE.but(context=used - 10), known, TokenCounter()).build(row) == "too long for the context"
 
 
 def test_a_dry_run_says_what_does_not_fit_and_leaves_nothing_behind(tmp_path: Path, deepicd: Deepicd) -> None:
@@ -92,11 +95,11 @@ def test_a_dry_run_says_what_does_not_fit_and_leaves_nothing_behind(tmp_path: Pa
     outcome = deepicd("distill", cohort, tmp_path / "new" / "out", "--dry-run", "--context", 8192)
     assert outcome.code == 0
     assert outcome.out.splitlines()[:2] == [
-        "20 rows: 0 settled in the ledger, 19 to ask.",
+        "20 rows: 0 settled in the ledger, 19 to complete.",
         "0 prompts shortened and 1 rows dropped to fit the context of 8,192 tokens less 1,024 to write,"
-        " by an estimate, 3 characters a token.",
+        " by an estimate, 3 characters per token.",
     ]
-    assert "19 rows go without description." in outcome.out
+    assert "19 rows have no description." in outcome.out
     assert not (tmp_path / "new").exists()
 
 
@@ -105,18 +108,18 @@ def test_a_pilot_forecasts_and_its_rows_are_not_asked_for_again(tmp_path: Path, 
     outcome = deepicd("distill", cohort, out, "--pilot", "10%")
     assert outcome.code == 0
     assert outcome.out.startswith("Pilot: 30 rows in ")
-    assert "rows an hour" in outcome.out
-    assert "The 270 rows that wait: " in outcome.out
+    assert "rows per hour" in outcome.out
+    assert "The 270 waiting rows: " in outcome.out
     assert "Try --pilot 256." in outcome.out
     assert not list(out.glob("*/run.json"))
     finished = deepicd("distill", cohort, out)
-    assert "300 rows: 30 settled in the ledger, 270 to ask." in finished.err
+    assert "300 rows: 30 settled in the ledger, 270 to complete." in finished.err
 
 
 @pytest.mark.parametrize("text", ["0", "-3", "0%", "101%", "many", "%", ""])
 def test_a_pilot_of_nothing_is_refused(text: str) -> None:
     with pytest.raises(DeepicdError, match="--pilot"):
-        pilot.share(text)
+        pilot.parse_share(text)
 
 
 def test_any_field_of_the_recipe_can_be_set(tmp_path: Path, deepicd: Deepicd) -> None:

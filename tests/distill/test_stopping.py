@@ -45,8 +45,8 @@ def test_ctrl_c_waits_for_what_is_under_way_and_the_same_command_goes_on(tmp_pat
         process.send_signal(signal.SIGINT)
         _, said = process.communicate()
     assert process.returncode == 130
-    assert "Stopping: waiting for what is under way" in said
-    assert "The same command goes on" in said
+    assert "Stopping: waiting for the requests in flight" in said
+    assert "Rerun the command to continue" in said
     assert 0 < len(answered(out)) < 6_000
     assert not (out / RECIPE.digest).exists()
     record = run.distill(cohort, out, RECIPE)
@@ -62,7 +62,7 @@ def test_a_damaged_last_line_is_reported_and_its_row_asked_for_again(tmp_path: P
     segment.write_bytes(segment.read_bytes()[:-30])
     record = run.distill(cohort, out, RECIPE)
     assert record["outputs"] == whole["outputs"]
-    assert record["notes"] == ["1 damaged lines of the ledger were passed over; what they held was asked for again."]
+    assert record["notes"] == ["1 damaged lines of the ledger were skipped; what they held was asked for again."]
 
 
 def test_the_series_goes_on_over_sessions(tmp_path: Path) -> None:

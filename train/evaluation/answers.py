@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from deepicd import paper, storage
-from deepicd.engines import base, ledger, metrics
+from deepicd.engines import ledger, metrics, registry
 from deepicd.engines import recipe as recipes
 from deepicd.engines.base import Request
 from deepicd.engines.ledger import Entry, Ledger
@@ -47,24 +47,27 @@ class EvaluatedModel:
     def options(self) -> dict[str, Any]:
         return self.recipe.options | {"opening": self.opening}
 
-    def key(self, question: Question) -> str:
+    def build_request(self, question: Question) -> Request:
+        prompt_sha256 = ledger.digest_prompt(question.messages, self.opening)
+        key = ledger.build_key(self.recipe, question.note_id, prompt_sha256)
+        return Request(key, question.messages, self.recipe.seed, self.opening)
+
+    def find_key(self, book: Ledger, question: Question) -> str:
+        """Return the key under which the ledger has an answer, or would have it; versions up to 0.1.0 had another."""
         recipe = self.recipe
         model = [recipe.model, recipe.revision, recipe.dtype, recipe.context]
-        asked = [question.note_id, question.messages, self.opening, model, recipe.sampling, recipe.seed]
-        return storage.digest_json(asked)[:32]
-
-    def request(self, question: Question) -> Request:
-        return Request(self.key(question), question.messages, self.recipe.seed, self.opening)
+        deciding = [question.note_id, question.messages, self.opening, model, recipe.sampling, recipe.seed]
+        return book.resolve_key(self.build_request(question).key, storage.digest_json(deciding)[:32])
 
 
 def parse_answer_recipe(fields: dict[str, Any]) -> AnswerRecipe:
     """From plain values, as the command line has them. Raises DeepicdError."""
     made = recipes.parse_recipe(AnswerRecipe, fields, "the options given", recipes.BOUNDS)
-    if made.engine == "rehearsal":
+    if not made.by_model:
         raise DeepicdError(
-            "The engine 'rehearsal' is no model.", "Evaluate one: --engine vllm, endpoint, transformers."
+            f"The engine {made.engine!r} is no model.", f"Evaluate one: --engine {', '.join(registry.OWN)}."
         )
-    base.check_engine(made)
+    registry.check_engine(made)
     return made
 
 
@@ -72,13 +75,13 @@ def parse_answer_recipe(fields: dict[str, Any]) -> AnswerRecipe:
 class _Task:
     """A note that waits for an answer; any answer will do."""
 
-    wanted: Request
-    first: int = 0
+    request: Request
+    first_attempt: int = 0
 
-    def request(self, attempt: int) -> Request:
-        return self.wanted
+    def build_request(self, attempt: int) -> Request:
+        return self.request
 
-    def look(self, attempt: int, entry: Entry) -> Sequence[str]:
+    def check(self, attempt: int, entry: Entry) -> Sequence[str]:
         return []
 
 
@@ -86,10 +89,11 @@ def generate_answers(
     asked: EvaluatedModel, found: EvaluationSplit, out: Path, limit: int | None
 ) -> tuple[list[Prediction], dict[str, Any]]:
     """The answers to the split's (first `limit`) notes, and what it took to get them."""
-    requests = {one.note_id: asked.request(one) for one in found.questions[:limit]}
+    questions = found.questions[:limit]
     with ledger.open_ledger(out, found.origin) as book:
-        unanswered = _ask(asked, [one for one in requests.values() if one.key not in book], book, out)
-        entries = {note_id: book.completion(one.key) for note_id, one in requests.items()}
+        waiting = [asked.build_request(one) for one in questions if asked.find_key(book, one) not in book]
+        unanswered = _ask(asked, waiting, book, out)
+        entries = {one.note_id: book.read_completion(asked.find_key(book, one)) for one in questions}
     kept = {note_id: entry for note_id, entry in entries.items() if entry is not None}
     answers = [Prediction(note_id, None, entry["text"]) for note_id, entry in kept.items()]
     return answers, {
@@ -106,7 +110,7 @@ def _ask(asked: EvaluatedModel, waiting: Sequence[Request], book: Ledger, out: P
         return {}
     digest = storage.digest_json(asked.options)[:12]
     with (
-        closing(base.open_engine(asked.recipe)) as engine,
+        closing(registry.open_engine(asked.recipe)) as engine,
         metrics.track_metrics("answers", len(waiting), out, digest) as shown,
     ):
         asker = Runner(engine, book, 1, shown)

@@ -5,6 +5,8 @@ from typing import Any
 
 import click
 
+from deepicd.engines.registry import EngineName
+
 
 @click.command()
 @click.option("--predictions", type=click.Path(path_type=Path), help="JSON lines: note_id, icd_code, completion.")
@@ -33,8 +35,8 @@ import click
 @click.option("--bootstrap-seed", type=int, default=42, show_default=True)
 @click.option("--against", type=click.Path(path_type=Path), help="The --out of another run, to compare with.")
 @click.option("--limit", type=click.IntRange(min=1), help="Only the first N notes of the split.")
-@click.option("--engine", help="With --model: vllm, endpoint, ray or transformers.")
-@click.option("--base-url", help="Of the engine endpoint: http://127.0.0.1:8000/v1")
+@click.option("--engine", type=EngineName(), help="Which engine generates, with --model.")
+@click.option("--base-url", help="Server of the engine openai_server: http://127.0.0.1:8000/v1")
 @click.option(
     "--set",
     "fields",

@@ -20,18 +20,21 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from anyio.from_thread import start_blocking_portal
+
 from deepicd import disclosure, storage
 from deepicd.answer_form import Answer, parse_answer
 from deepicd.engines import recipe as recipes
-from deepicd.engines.event_loop import EventLoop
-from deepicd.engines.openai_client import OpenAIClient, PermanentError, TransientError
+from deepicd.engines.openai_server import OpenAIClient, PermanentError, build_response_format
 from deepicd.engines.recipe import ModelRecipe
 from deepicd.errors import DeepicdError
+from deepicd.http import TransientError
 from deepicd.icd10cm import Code
 from deepicd.knowledge import rubric
 from deepicd.knowledge.code_knowledge import Knowledge
@@ -50,7 +53,7 @@ logger = logging.getLogger(__name__)
 class JudgeRecipe(ModelRecipe):
     """Which server judges, and what it is shown about a code. Greedy decoding, so that one answer has one score."""
 
-    engine: str = "endpoint"
+    engine: str = "openai_server"
     temperature: float = 0.0
     max_tokens: int = 256
     timeout: float = 60.0
@@ -78,7 +81,7 @@ class Judge:
     """Sends requests from an event loop of its own; `score` may be called from several threads at once."""
 
     def __init__(self, recipe: JudgeRecipe, origin: Origin) -> None:
-        if recipe.engine != "endpoint" or not recipe.base_url:
+        if recipe.engine != "openai_server" or not recipe.base_url:
             raise DeepicdError(
                 "A judge for training must be a server.", "Give its address: base_url: http://127.0.0.1:8001/v1"
             )
@@ -97,19 +100,20 @@ class Judge:
         in_flight = recipe.in_flight or IN_FLIGHT
         self._semaphore = asyncio.Semaphore(in_flight)
         self._client = OpenAIClient(recipe.base_url, in_flight, recipe.timeout)
-        self._loop = EventLoop("judge")
+        self._stack = ExitStack()
+        self._portal = self._stack.enter_context(start_blocking_portal(name="judge"))
 
     def check(self) -> None:
         """Raise DeepicdError unless the server is up and has the model, and guidelines can be read."""
         self._guidelines(Code("I10"))
         try:
-            models = self._loop.now(self._client.insist("GET", "models", tries=ATTEMPTS)).get("data") or []
+            models = self._portal.call(self._client.list_models)
         except TransientError as error:
             raise DeepicdError(
                 f"The judge at {self._client.url}: {error}.",
                 f"Start it, for instance: vllm serve {self.recipe.model} --port {self._client.port}",
             ) from error
-        names = [str(model.get("id")) for model in models if isinstance(model, dict)]
+        names = [str(model.get("id")) for model in models]
         if self.recipe.model not in names:
             raise DeepicdError(
                 f"The judge's server at {self._client.url} has no model {self.recipe.model!r}.",
@@ -126,9 +130,10 @@ class Judge:
 
     def close(self) -> None:
         """Cancel what is in flight and close the connections."""
-        self._loop.cancel()
-        self._loop.now(self._client.client.aclose())
-        self._loop.close()
+        for future in self._scores.values():
+            future.cancel()
+        self._portal.call(self._client.close)
+        self._stack.close()
 
     def _request(self, note: str, text: str) -> "Future[int | None] | None":
         """Return the cached or started request for an answer; None if the answer is not well-formed."""
@@ -139,7 +144,7 @@ class Judge:
         with self._lock:
             future = self._scores.get(key)
             if future is None or (future.done() and future.result() is None):  # a missed answer is sent again
-                future = self._scores[key] = self._loop.start(self._score_one(note, answer))
+                future = self._scores[key] = self._portal.start_task_soon(self._score_one, note, answer)
                 if len(self._scores) > CACHE_SIZE:
                     del self._scores[next(iter(self._scores))]
         return future
@@ -161,7 +166,7 @@ class Judge:
         try:
             async with asyncio.timeout(self.recipe.timeout):
                 body = self._build_body(note, answer)
-                reply = await self._client.insist("POST", "chat/completions", body, ATTEMPTS)
+                reply = await self._client.send("POST", "chat/completions", body, ATTEMPTS)
             score = rubric.parse_score(reply["choices"][0]["message"]["content"])
         except TimeoutError as error:
             raise _NoScoreError(f"no answer within {self.recipe.timeout:g} seconds", is_failure=True) from error
@@ -197,14 +202,13 @@ class Judge:
             description=self._knowledge.description(code),
             guidelines=self._guidelines(code),
         )
-        schema = {"name": "answer", "schema": rubric.SCHEMA, "strict": True}
         return {
             "model": recipe.model,
             "seed": recipe.seed,
             "temperature": recipe.temperature,
             "top_p": recipe.top_p,
             "max_tokens": recipe.max_tokens,
-            "response_format": {"type": "json_schema", "json_schema": schema},
+            "response_format": build_response_format(rubric.SCHEMA),
             "messages": messages,
         }
 

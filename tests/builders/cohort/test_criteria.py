@@ -19,9 +19,9 @@ from builders.cohort.sections import extract_admission_sections
 from builders.cohort.stays import join_notes, read_stays
 from builders.mimic import local_copy
 from deepicd import storage
-from deepicd.engines.shipped_model import WEIGHTS
 from deepicd.errors import DeepicdError
 from deepicd.schema import SPLITS
+from distill.tiny_teacher import WEIGHTS
 
 
 def cohort(out: Path) -> list[dict[str, Any]]:

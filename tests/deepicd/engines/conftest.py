@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from deepicd.engines import shipped_model
-from deepicd.engines.base import Engine, open_engine
+from deepicd.engines.base import Engine
+from deepicd.engines.registry import open_engine
+from distill import tiny_teacher
 from distill.recipe import Recipe, load
 
 os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
@@ -47,9 +48,9 @@ def server() -> Iterator[str]:
     options = f"--host 127.0.0.1 --port {port} --max-model-len 2048 --enforce-eager"
     # a seeded request whose prompt is read in chunks stops vllm-cpu
     whole = "--no-enable-chunked-prefill --max-num-batched-tokens 8192"
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(shipped_model.WEIGHTS)]
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(tiny_teacher.WEIGHTS)]
     command += ["--structured-outputs-config", '{"backend": "xgrammar", "disable_any_whitespace": true}']
-    command += ["--served-model-name", shipped_model.NAME, *options.split(), *whole.split()]
+    command += ["--served-model-name", tiny_teacher.NAME, *options.split(), *whole.split()]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         _wait_for(f"http://127.0.0.1:{port}/health", process)

@@ -24,10 +24,10 @@ def test_an_answer_is_found_by_its_key_in_this_session_and_in_the_next(tmp_path:
     with ledger.open_ledger(tmp_path, "synthetic") as book:
         book.add_completion(KEY, {"text": "one\n\u2028two"})
         assert (KEY in book, OTHER in book, len(book)) == (True, False, 1)
-        assert book.completion(KEY) == {**(book.completion(KEY) or {}), "text": "one\n\u2028two", "key": KEY}
+        assert book.read_completion(KEY) == {**(book.read_completion(KEY) or {}), "text": "one\n\u2028two", "key": KEY}
     with ledger.open_ledger(tmp_path, "synthetic") as book:
-        assert (book.completion(KEY) or {})["text"] == "one\n\u2028two"
-        assert book.completion(OTHER) is None
+        assert (book.read_completion(KEY) or {})["text"] == "one\n\u2028two"
+        assert book.read_completion(OTHER) is None
 
 
 def test_findings_of_a_later_version_take_the_place_of_earlier_ones(tmp_path: Path) -> None:
@@ -36,8 +36,8 @@ def test_findings_of_a_later_version_take_the_place_of_earlier_ones(tmp_path: Pa
         with ledger.open_ledger(tmp_path, "synthetic") as book:
             book.add_findings(KEY, {"checks": version})
     with ledger.open_ledger(tmp_path, "synthetic") as book:
-        assert (book.findings(KEY) or {})["checks"] == "checks-2"
-        assert (book.completion(KEY) or {})["finish_reason"] == "stop"
+        assert (book.read_findings(KEY) or {})["checks"] == "checks-2"
+        assert (book.read_completion(KEY) or {})["finish_reason"] == "stop"
 
 
 def test_each_session_has_a_file_of_its_own_and_one_that_adds_nothing_has_none(tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ with ledger.open_ledger(Path(sys.argv[1]), "synthetic") as book:
 """
     assert subprocess.run([sys.executable, "-c", script, tmp_path], check=False).returncode == -9
     with ledger.open_ledger(tmp_path, "synthetic") as book:
-        assert (book.completion(KEY) or {})["text"] == "saved"
+        assert (book.read_completion(KEY) or {})["text"] == "saved"
 
 
 def test_two_processes_cannot_have_it_at_once(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
-"""The engine `endpoint` against a real HTTP server on loopback, in all its moods."""
+"""The engine `openai_server` against a real HTTP server on loopback, in all its moods."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ from cohorts import rows_in, write_cohort
 from openai_server import MODEL, Fault, StandIn, answer, break_off, hang, openai_server, status
 
 from deepicd import records
-from deepicd.engines import openai_client
+from deepicd.engines import openai_server as openai_server_engine
 from deepicd.errors import DeepicdError
 from distill import run
 from distill.recipe import Recipe
@@ -15,12 +16,11 @@ from distill.recipe import Recipe
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(openai_client, "FIRST_PAUSE", 0.01)
-    monkeypatch.setattr(openai_client, "LONGEST_PAUSE", 0.2)
+    monkeypatch.setattr(openai_server_engine, "POLICY", replace(openai_server_engine.POLICY, first_wait=0.01))
 
 
 def recipe(stand_in: StandIn, **fields: object) -> Recipe:
-    return Recipe(name="test", engine="endpoint", model=MODEL, base_url=stand_in.url, timeout=5.0).but(**fields)
+    return Recipe(name="test", engine="openai_server", model=MODEL, base_url=stand_in.url, timeout=5.0).but(**fields)
 
 
 def distilled(stand_in: StandIn, folder: Path, rows: int = 20, **fields: object) -> records.Record:
@@ -32,7 +32,7 @@ def test_every_row_is_answered_with_many_requests_in_flight(tmp_path: Path) -> N
         record = distilled(stand_in, tmp_path, 200)
     assert record["counts"]["kept"] == {"train": 140, "validation": 20, "test": 40}
     assert 32 < stand_in.most_at_once <= 64
-    assert record["counts"]["engines"] == {"endpoint vllm 0.27.1": 200}
+    assert record["counts"]["engines"] == {"openai_server vllm 0.27.1": 200}
     assert len(stand_in.asked) == 200
 
 
@@ -81,8 +81,7 @@ def test_a_request_that_hangs_is_given_up_and_asked_again(tmp_path: Path) -> Non
     assert sum(record["counts"]["kept"].values()) == 20
 
 
-def test_retry_after_is_heeded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(openai_client, "LONGEST_PAUSE", 5.0)
+def test_retry_after_is_heeded(tmp_path: Path) -> None:
     with openai_server(faults=[status(429, headers={"Retry-After": "1"})]) as stand_in:
         record = distilled(stand_in, tmp_path, 10)
     assert record["seconds"] > 1.0
@@ -106,9 +105,9 @@ def test_a_prompt_over_the_servers_context_is_a_row_without_an_answer(tmp_path: 
     [
         (status(401), "export DEEPICD_API_KEY"),
         (status(403), "export DEEPICD_API_KEY"),
-        (status(404), "no such model or no chat API"),
+        (status(404), "no such model, or no chat API"),
         (status(500), "the server answered 500"),
-        (status(200, "<html>"), "is no JSON"),
+        (status(200, "<html>"), "is not JSON"),
         (status(200, '{"ok": true}'), "not as a server of OpenAI's API"),
         (status(418), "answered 418"),
         (hang(1.0), "no answer within 0.3 seconds"),
@@ -135,7 +134,7 @@ def test_what_was_answered_before_the_server_refused_is_not_asked_again(tmp_path
     with openai_server() as stand_in:
         one_by_one = recipe(stand_in, in_flight=1)
         stand_in.faults = [lambda handler: answer(stand_in, handler)] * 30 + [status(401)]
-        with pytest.raises(DeepicdError, match="wants a key"):
+        with pytest.raises(DeepicdError, match="needs an API key"):
             run.distill(cohort, tmp_path / "out", one_by_one)
         assert len(stand_in.asked) == 31
         record = run.distill(cohort, tmp_path / "out", one_by_one)

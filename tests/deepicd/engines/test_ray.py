@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from asking import answers, request
 
-from deepicd.engines.base import Completion, open_engine
+from deepicd.engines.base import Completion
+from deepicd.engines.registry import open_engine
 from distill.recipe import Recipe
 
 pytestmark = pytest.mark.engines

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import pytest
 from asking import answers, request
 
-from deepicd.engines.base import Completion, Engine, Failure, open_engine
+from deepicd.engines.base import Completion, Engine, Failure
+from deepicd.engines.registry import open_engine
 from deepicd.errors import DeepicdError
 from distill.recipe import Recipe
 
@@ -28,11 +29,11 @@ def test_prompts_of_any_length_are_answered_once(local: Engine) -> None:
 def test_a_long_prompt_fails_alone(local: Engine) -> None:
     found = answers(local, [request(1), request(2, "cough " * 5000)])
     assert isinstance(found["key-1"], Completion)
-    assert found["key-2"] == Failure("key-2", found["key-2"].reason, final=True)  # type: ignore[union-attr]
+    assert found["key-2"] == Failure("key-2", found["key-2"].reason, is_final=True)  # type: ignore[union-attr]
 
 
 def test_a_schema_is_refused(local: Engine) -> None:
-    with pytest.raises(DeepicdError, match="cannot hold answers to a form"):
+    with pytest.raises(DeepicdError, match="cannot hold a completion to a JSON schema"):
         local.submit([request(1, schema={"type": "object", "properties": {}})])
 
 

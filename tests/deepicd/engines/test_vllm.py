@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 from asking import answers, request
 
-from deepicd.engines.base import Completion, Engine, Failure, open_engine
-from deepicd.engines.shipped_model import WEIGHTS
+from deepicd.engines.base import Completion, Engine, Failure
+from deepicd.engines.registry import open_engine
 from deepicd.errors import DeepicdError
 from distill.recipe import Recipe
+from distill.tiny_teacher import WEIGHTS
 
 pytestmark = pytest.mark.engines
 
@@ -40,7 +41,7 @@ def test_a_shared_beginning_comes_from_the_cache(vllm: Engine) -> None:
 def test_a_prompt_over_the_context_fails_alone_and_for_good(vllm: Engine) -> None:
     found = answers(vllm, [request(1), request(2, "cough " * 5000), request(3)])
     failure = found["key-2"]
-    assert isinstance(failure, Failure) and failure.final
+    assert isinstance(failure, Failure) and failure.is_final
     assert "tokens in a context of 2,048" in failure.reason and "cough" not in failure.reason
     assert isinstance(found["key-1"], Completion) and isinstance(found["key-3"], Completion)
 
@@ -76,7 +77,7 @@ def test_a_recipe_that_cannot_work_is_refused_at_once(
 def test_a_recipe_for_more_gpus_than_there_are_says_so(tiny: Recipe) -> None:
     with pytest.raises(DeepicdError, match=r"for 64 GPUs .* this machine shows") as error:
         open_engine(tiny.but(tensor_parallel=64))
-    assert "--engine endpoint" in error.value.advice
+    assert "--engine openai_server" in error.value.advice
 
 
 def test_damaged_weights_are_named_in_one_line(tiny: Recipe, tmp_path: Path) -> None:

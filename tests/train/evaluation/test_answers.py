@@ -10,7 +10,7 @@ from conftest import Deepicd
 from evaluations import dataset, metrics
 from openai_server import MODEL, answer, openai_server, status
 
-from deepicd.engines import shipped_model
+from distill import tiny_teacher
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def command(made: Path, out: Path, url: str, *options: object) -> list[Any]:
     where = ["--dataset", made, "--out", out, "--resamples", 20]
-    return ["evaluate", "--model", MODEL, "--engine", "endpoint", "--base-url", url, *where, *options]
+    return ["evaluate", "--model", MODEL, "--engine", "openai_server", "--base-url", url, *where, *options]
 
 
 def test_a_model_answers_the_notes_with_the_decoding_of_training(tmp_path: Path, deepicd: Deepicd, made: Path) -> None:
@@ -46,7 +46,7 @@ def test_a_run_that_broke_off_asks_only_for_what_is_missing(tmp_path: Path, deep
         server.faults = [lambda handler: answer(server, handler)] * 7 + [status(401)]
         outcome = deepicd(*one_by_one)
         assert outcome.code == 1
-        assert "wants a key" in outcome.err
+        assert "needs an API key" in outcome.err
         (tmp_path / "out" / "metrics.json").write_text("{")  # as if it had been killed while it wrote
         server.asked.clear()
         assert deepicd(*one_by_one).code == 0
@@ -74,9 +74,9 @@ def test_what_cannot_be_asked_is_said_before_anything_is_written(tmp_path: Path,
     out = tmp_path / "out"
     said = {
         ("--model", "m", "--engine", "rehearsal", "--dataset", made): "is no model",
-        ("--model", "m", "--engine", "endpoint", "--dataset", made): "needs the address of a server",
-        ("--model", "m", "--engine", "endpoint", "--base-url", "http://127.0.0.1:9/v1"): "Name the dataset",
-        ("--model", "m", "--engine", "endpoint", "--base-url", "http://127.0.0.1:9/v1", "--dataset", made,
+        ("--model", "m", "--engine", "openai_server", "--dataset", made): "needs the address of a server",
+        ("--model", "m", "--engine", "openai_server", "--base-url", "http://127.0.0.1:9/v1"): "Name the dataset",
+        ("--model", "m", "--engine", "openai_server", "--base-url", "http://127.0.0.1:9/v1", "--dataset", made,
          "--set", "temprature=1"): "Did you mean temperature?",
         ("--dataset", made): "Give --predictions FILE or --model NAME.",
         ("--predictions", made / "run.json", "--averaging", "vocabulary"): "Name it: --dataset",
@@ -103,7 +103,7 @@ def test_a_real_model_answers_and_is_asked_once(tmp_path: Path, deepicd: Deepicd
     os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
     options = ["--engine", engine, "--set", "context=2048", "--set", "max_tokens=128", "--opening", "<think>\n"]
     where = ["--dataset", made, "--out", tmp_path / "out", "--resamples", 20]
-    outcome = deepicd("evaluate", "--model", shipped_model.NAME, *where, *options)
+    outcome = deepicd("evaluate", "--model", tiny_teacher.NAME, *where, *options)
     assert outcome.code == 0, outcome.err
     record = json.loads((tmp_path / "out" / "run.json").read_text())
     generation = record["counts"]["generation"]
@@ -111,6 +111,6 @@ def test_a_real_model_answers_and_is_asked_once(tmp_path: Path, deepicd: Deepicd
     assert generation["completion_tokens"] > 200
     assert next(iter(generation["engines"])).startswith(engine)
     (tmp_path / "out" / "run.json").unlink()  # as if it had been killed before its end
-    again = deepicd("evaluate", "--model", shipped_model.NAME, *where, *options, "--engine", "endpoint", "--base-url",
-                    "http://127.0.0.1:9/v1")  # fmt: skip
+    elsewhere = ("--engine", "openai_server", "--base-url", "http://127.0.0.1:9/v1")
+    again = deepicd("evaluate", "--model", tiny_teacher.NAME, *where, *options, *elsewhere)
     assert again.code == 0, again.err  # another engine, nobody there: everything is in the ledger
