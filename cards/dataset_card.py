@@ -14,7 +14,7 @@ from typing import Any
 from cards import model_card
 from cards.counts import BUCKETS, collect_counts
 from cards.dataset_statistics import Bin, Statistics, build_histogram, read_statistics, summarize_lengths
-from cards.front_matter import AGREEMENT, LICENCE, LICENCE_LINK, build_front_matter
+from cards.front_matter import AGREEMENT, LICENCE, LICENCE_LINK, build_front_matter, join_card
 from cards.rendering import TEMPLATES, render_template
 from deepicd import records, storage
 from deepicd.errors import DeepicdError
@@ -57,11 +57,11 @@ def write_card(folder: Path, template: Path | None = None) -> records.Record:
         return done
     facts = read_facts(folder, record)
     text = render_template(template or "dataset.md.j2", build_fields(facts))
-    yaml = build_front_matter(folder, build_title(facts.origin), facts.origin, facts.found, facts.shown)
+    data = build_front_matter(folder, build_title(facts.origin), facts.origin, facts.found, facts.shown)
     with records.resumable_folder(folder / "card", plan, facts.origin) as run:
         draw_figures(run.folder, facts)
         storage.write_json(run.folder / "statistics.json", build_statistics(facts))
-        storage.write_text(readme, f"---\n{yaml}---\n\n{text}")
+        storage.write_text(readme, join_card(data, text))
         run.counts |= {"rows": facts.found.rows, "readme_sha256": storage.digest_path(readme)}
     return run.record
 

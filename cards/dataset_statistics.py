@@ -1,4 +1,4 @@
-"""What a dataset folder holds, counted from its parquet files: exact, for the card's own use (see cards.counts)."""
+"""Count what a dataset folder holds, from its parquet files: exact, for the card's own use (see cards.counts)."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -14,11 +14,11 @@ from deepicd.storage import open_parquet
 if TYPE_CHECKING:
     import pyarrow as pa
 
-MAX_BINS = 40  # of a histogram
-BATCH = 4096  # rows read at once: some 20 MB of notes
+MAX_BINS = 40  # in a histogram
+BATCH = 4096  # rows read at once, some 20 MB of notes
 
 Cell = tuple[int, str, bool]
-"""Chapter, split, whether the row has a kept trace: as finely as the card's tables divide the rows."""
+"""Chapter, split, whether the row has a kept trace: the finest division in the card's tables."""
 
 
 @dataclass
@@ -30,28 +30,28 @@ class Statistics:
     cells: Counter[Cell] = field(default_factory=Counter)
     patients: dict[Cell, set[str]] = field(default_factory=lambda: defaultdict(set))
     codes: Counter[str] = field(default_factory=Counter)  # first diagnosis → rows
-    note_words: list[int] = field(default_factory=list)  # of every admission note, sorted
-    words: list[int] = field(default_factory=list)  # of every kept trace, sorted
-    scores: Counter[int] = field(default_factory=Counter)  # judge's score, rounded → traces; those without one left out
+    note_words: list[int] = field(default_factory=list)  # per admission note, sorted
+    words: list[int] = field(default_factory=list)  # per kept trace, sorted
+    scores: Counter[int] = field(default_factory=Counter)  # judge's score, rounded → traces that have one
 
     @property
     def samples(self) -> int:
-        """Rows of the whole cohort."""
+        """Return the rows of the whole cohort."""
         return self.cells.total()
 
 
 def read_statistics(folder: Path) -> Statistics:
-    """Count a dataset folder. Raises DeepicdError where it is none, or its configs do not belong together."""
+    """Return the counts of a dataset folder. Raises DeepicdError for other folders, and where configs do not match."""
     files = {
         config: {split: paths for split in SPLITS if (paths := sorted((folder / config).glob(f"{split}-*.parquet")))}
         for config in DATASET
     }
     if lacking := [config for config, by_split in files.items() if not by_split]:
         raise DeepicdError(
-            f"{folder} is no dataset folder: it lacks {', '.join(lacking)}.",
+            f"{folder} is not a dataset folder: it lacks {', '.join(lacking)}.",
             "Make it first: deepicd assemble --cohort DIR --traces DIR OUT",
         )
-    found = Statistics(
+    statistics = Statistics(
         files={
             config: {
                 split: [path.relative_to(folder).as_posix() for path in paths] for split, paths in by_split.items()
@@ -66,36 +66,36 @@ def read_statistics(folder: Path) -> Statistics:
             for config, by_split in files.items()
         },
     )
-    if found.rows["sft"] != found.rows["traces"]:
+    if statistics.rows["sft"] != statistics.rows["traces"]:
         raise _mismatch_error(folder, "`sft` has other rows than `traces`")
     for split in SPLITS:
-        _count_split(found, folder, split, files)
-    found.words.sort()
-    found.note_words.sort()
-    return found
+        _count_split(statistics, folder, split, files)
+    statistics.words.sort()
+    statistics.note_words.sort()
+    return statistics
 
 
-def _count_split(found: Statistics, folder: Path, split: str, files: dict[str, dict[str, list[Path]]]) -> None:
+def _count_split(statistics: Statistics, folder: Path, split: str, files: dict[str, dict[str, list[Path]]]) -> None:
     """Add the rows of a split."""
     import pyarrow.compute as pc
 
     kept = set()
     for batch in _read_batches(files["traces"].get(split, []), "traces", ["note_id", "words", "judge_score"]):
         kept |= set(batch["note_id"].to_pylist())
-        found.words += batch["words"].to_pylist()
-        found.scores.update(round(score) for score in batch["judge_score"].to_pylist() if score is not None)
+        statistics.words += batch["words"].to_pylist()
+        statistics.scores.update(round(score) for score in batch["judge_score"].to_pylist() if score is not None)
     in_cohort = 0
     for batch in _read_batches(files["grpo"].get(split, []), "grpo", ["reward_model", "extra_info"]):
         truths, extra = batch["reward_model"].field("ground_truth").to_pylist(), batch["extra_info"]
-        found.note_words += pc.list_value_length(pc.utf8_split_whitespace(extra.field("note"))).to_pylist()
-        found.codes.update(truths)
+        statistics.note_words += pc.list_value_length(pc.utf8_split_whitespace(extra.field("note"))).to_pylist()
+        statistics.codes.update(truths)
         for code, note_id in zip(truths, extra.field("note_id").to_pylist(), strict=True):
             cell = (Code(code).chapter.number, split, note_id in kept)
-            found.cells[cell] += 1
-            found.patients[cell].add(note_id.partition("-")[0])
+            statistics.cells[cell] += 1
+            statistics.patients[cell].add(note_id.partition("-")[0])
             in_cohort += note_id in kept
     if in_cohort != len(kept):
-        raise _mismatch_error(folder, f"{len(kept) - in_cohort:,} traces of {split} stand in no row of `grpo`")
+        raise _mismatch_error(folder, f"{len(kept) - in_cohort:,} traces of {split} have no row in `grpo`")
 
 
 def _read_batches(paths: list[Path], config: str, columns: list[str]) -> "Iterator[pa.RecordBatch]":
@@ -105,13 +105,13 @@ def _read_batches(paths: list[Path], config: str, columns: list[str]) -> "Iterat
 
 def _mismatch_error(folder: Path, what: str) -> DeepicdError:
     return DeepicdError(
-        f"The configs of {folder} do not belong together: {what}.",
-        "Were files added or taken away? Assemble the dataset again: deepicd assemble --cohort DIR --traces DIR OUT",
+        f"The configs of {folder} do not match: {what}.",
+        "Assemble the dataset again: deepicd assemble --cohort DIR --traces DIR OUT",
     )
 
 
 def summarize_lengths(words: list[int], *, exact: bool) -> dict[str, Any]:
-    """Mean, median and range of sorted lengths; the range only where `exact`, since its ends are of single rows."""
+    """Return mean, median and range of sorted lengths; the range only if `exact`, since its ends are single rows."""
     if not words:
         return {}
     middle = {"mean": sum(words) / len(words), "median": words[len(words) // 2]}
@@ -120,7 +120,7 @@ def summarize_lengths(words: list[int], *, exact: bool) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """Lengths from `low` up to, not including, `high`; an `open` one holds all that lie beyond it too."""
+    """Lengths from `low` to below `high`; an `open` one also holds all that lie beyond it."""
 
     low: int
     high: int
@@ -129,7 +129,7 @@ class Bin:
 
 
 def build_histogram(lengths: list[int], smallest: int) -> list[Bin]:
-    """Sorted lengths in bins of one round width, none of which holds one to `smallest` - 1; no bin for too few.
+    """Return sorted lengths in bins of one round width, none of which holds 1 to `smallest` - 1; none for too few.
 
     >>> build_histogram([5, 11, 12, 13, 25], 1)
     [Bin(low=5, high=10, count=1, open=False), Bin(low=10, high=15, count=3, open=False), Bin(low=15, high=20, \
@@ -145,13 +145,13 @@ count=0, open=False), Bin(low=20, high=25, count=0, open=False), Bin(low=25, hig
             Bin(place * width, (place + 1) * width, counted[place]) for place in range(min(counted), max(counted) + 1)
         ]
         bins = _pool_first_bins(_pool_first_bins(bins, smallest)[::-1], smallest)[::-1]
-        if all(one.count == 0 or one.count >= smallest for one in bins):
+        if all(each.count == 0 or each.count >= smallest for each in bins):
             return bins
     return []
 
 
 def _pool_first_bins(bins: list[Bin], smallest: int) -> list[Bin]:
-    """With the first bins put together until they hold enough."""
+    """Merge the first bins until they hold enough."""
     first, *rest = bins
     while first.count < smallest and rest:
         second, *rest = rest

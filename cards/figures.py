@@ -1,7 +1,7 @@
-"""The figures of a dataset's card, drawn from the counts that the card shows and nothing else; same counts, same bytes.
+"""The figures of cards, drawn from the values that the card shows and nothing else; same values, same bytes.
 
-Okabe and Ito's palette, which every kind of colour vision tells apart, with a hatch or a word beside each colour, so
-that they are legible in grey too. A withheld count has no bar but the word.
+The palette of Okabe and Ito, which every kind of colour vision distinguishes, with a hatch or a word beside each colour
+so that the figures stay legible in grey. A withheld count has the word in place of a bar.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,17 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from cards.dataset_statistics import Bin
+from cards.rendering import WITHHELD
 from deepicd import storage
 from deepicd.icd10cm import CHAPTERS
 
 BLUE, SKY, ORANGE, GREY, PALE = "#0072B2", "#56B4E9", "#E69F00", "#666666", "#D9D9D9"
 DPI = 144
-SHORT = 46  # characters of a chapter title beside its bar
-WITHHELD = "withheld"
+TITLE_LENGTH = 46  # characters of a chapter title beside its bar
 THIRDS = (("most frequent third", BLUE, ""), ("middle third", SKY, "//"), ("rarest third", ORANGE, ".."))
 
 Rows = Mapping[int, int | None]
@@ -28,7 +29,7 @@ Rows = Mapping[int, int | None]
 
 
 def draw_chapter_distribution(path: Path, chapters: Rows, total: int | None) -> None:
-    """A bar a chapter, I to XXII from top to bottom, its share of all samples written at its end."""
+    """Draw one bar per chapter, I to XXII from top to bottom, with its share of all samples at its end."""
     figure, axes = new_figure(6.4)
     shown = [chapters[chapter.number] for chapter in CHAPTERS]
     _draw_bars(axes, [f"{chapter.roman}  {_shorten(chapter.title)}" for chapter in CHAPTERS], shown, total)
@@ -38,9 +39,10 @@ def draw_chapter_distribution(path: Path, chapters: Rows, total: int | None) -> 
 
 
 def draw_chapter_spread(path: Path, chapters: Rows) -> list[list[int]]:
-    """Chapters from the most frequent down, each in the third of the samples it falls into; chapters by third.
+    """Draw the chapters from the most frequent down, coloured by the third of the samples in which each begins.
 
-    As DeepICD-R1, Figure 4, orders them. Withheld chapters stand last: together they are rarer than the others.
+    Returns the chapters of each third. The order is that of DeepICD-R1, Figure 4. Withheld chapters come last: together
+    they are rarer than the others.
     """
     known = sorted((number for number, rows in chapters.items() if rows), key=lambda number: -(chapters[number] or 0))
     hidden = [number for number, rows in chapters.items() if rows is None]
@@ -60,9 +62,9 @@ def draw_chapter_spread(path: Path, chapters: Rows) -> list[list[int]]:
     axes.set_xlim(-0.7, len(known) + len(hidden) - 0.3)
     romans = {chapter.number: chapter.roman for chapter in CHAPTERS}
     axes.set_xticks(range(len(known) + len(hidden)), [romans[number] for number in known + hidden], size=8)
-    for (name, colour, hatch), of in zip(THIRDS, thirds, strict=True):
-        several = f"{len(of)} chapter{'s' if len(of) != 1 else ''}"
-        axes.bar(0, 0, color=colour, hatch=hatch, edgecolor="white", label=f"{name}: {several}")
+    for (name, colour, hatch), members in zip(THIRDS, thirds, strict=True):
+        size = f"{len(members)} chapter{'s' if len(members) != 1 else ''}"
+        axes.bar(0, 0, color=colour, hatch=hatch, edgecolor="white", label=f"{name}: {size}")
     axes.legend(frameon=False, fontsize=9, loc="upper right")
     format_thousands(axes.yaxis)
     axes.set_ylabel("samples")
@@ -72,12 +74,12 @@ def draw_chapter_spread(path: Path, chapters: Rows) -> list[list[int]]:
     return thirds
 
 
-def draw_descriptions(path: Path, asked: Mapping[str, int], described: Mapping[str, int]) -> None:
-    """Codes asked for (pale) and found described (blue) by chapter: as DeepICD-R1, Figure 3."""
+def draw_descriptions(path: Path, requested: Mapping[str, int], described: Mapping[str, int]) -> None:
+    """Draw requested (pale) and described (blue) codes by chapter, as in DeepICD-R1, Figure 3."""
     figure, axes = new_figure(3.6)
     places = range(len(CHAPTERS))
     names = [str(chapter.number) for chapter in CHAPTERS]
-    axes.bar(places, [asked.get(name, 0) for name in names], color=PALE, width=0.8, label="asked for")
+    axes.bar(places, [requested.get(name, 0) for name in names], color=PALE, width=0.8, label="requested")
     axes.bar(places, [described.get(name, 0) for name in names], color=BLUE, width=0.5, label="described")
     axes.set_xticks(places, [chapter.roman for chapter in CHAPTERS], size=8)
     axes.legend(frameon=False, fontsize=9, loc="upper left")
@@ -89,30 +91,30 @@ def draw_descriptions(path: Path, asked: Mapping[str, int], described: Mapping[s
 
 
 def draw_trace_lengths(path: Path, bins: Sequence[Bin], mean: float) -> None:
-    """A histogram of words a trace."""
+    """Draw a histogram of words per trace."""
     figure, axes = new_figure(3.2)
-    for one in bins:
+    for each in bins:
         axes.bar(
-            one.low, one.count, width=one.high - one.low, align="edge", color=BLUE, edgecolor="white", linewidth=0.6
+            each.low, each.count, width=each.high - each.low, align="edge", color=BLUE, edgecolor="white", linewidth=0.6
         )
-    axes.set_ylim(0, max(one.count for one in bins) * 1.15)  # room for the label
+    axes.set_ylim(0, max(each.count for each in bins) * 1.15)  # room for the label
     axes.axvline(mean, color="black", linestyle="--", linewidth=1.2)
     axes.annotate(f"mean {mean:.0f}", (mean, 0.97), xycoords=("data", "axes fraction"), xytext=(4, 0),
                   textcoords="offset points", va="top", size=9, color=GREY)  # fmt: skip
-    for one, sign in ((bins[0], "<"), (bins[-1], "≥")):
-        if one.open:
-            edge = one.high if sign == "<" else one.low
-            axes.annotate(f"{sign} {edge}", ((one.low + one.high) / 2, one.count), xytext=(0, 3),
+    for end, sign in ((bins[0], "<"), (bins[-1], "≥")):
+        if end.open:
+            edge = end.high if sign == "<" else end.low
+            axes.annotate(f"{sign} {edge}", ((end.low + end.high) / 2, end.count), xytext=(0, 3),
                           textcoords="offset points", ha="center", size=8, color=GREY)  # fmt: skip
     format_thousands(axes.yaxis)
-    axes.set_xlabel("words a trace")
+    axes.set_xlabel("words per trace")
     axes.set_ylabel("traces")
     axes.set_title("Length of the reasoning traces", loc="left", size=11)
     save_figure(figure, path)
 
 
 def draw_funnel(path: Path, steps: Sequence[tuple[str, int | None]]) -> None:
-    """A bar a step, from all notes to the rows that have a trace."""
+    """Draw one bar per step, from all notes to the rows that have a trace."""
     figure, axes = new_figure(0.9 + 0.34 * len(steps))
     first = next((rows for _, rows in steps if rows), None)
     _draw_bars(axes, [name for name, _ in steps], [rows for _, rows in steps], first)
@@ -124,8 +126,43 @@ def draw_funnel(path: Path, steps: Sequence[tuple[str, int | None]]) -> None:
     save_figure(figure, path)
 
 
+def draw_losses(path: Path, points: Sequence[tuple[int, float]]) -> None:
+    """Draw the training loss by step."""
+    figure, axes = new_figure(3.0)
+    axes.plot([step for step, _ in points], [loss for _, loss in points], color=BLUE, linewidth=1.5)
+    axes.set_ylim(bottom=0)
+    format_thousands(axes.xaxis)
+    axes.set_xlabel("step")
+    axes.set_ylabel("loss of the completions")
+    axes.set_title("Training loss", loc="left", size=11)
+    save_figure(figure, path)
+
+
+def draw_chapter_f1(path: Path, chapters: Sequence[Mapping[str, Any]], *, samples: bool) -> None:
+    """Draw the F1 of each chapter with its interval, most frequent first, below its number of samples (Figure 4)."""
+    ordered = sorted(chapters, key=lambda chapter: -(chapter["samples"] or 0)) if samples else list(chapters)
+    places, names = range(len(ordered)), [chapter["roman"] for chapter in ordered]
+    figure = Figure(figsize=(8.6, 4.6 if samples else 3.0), layout="constrained")
+    panels = figure.subplots(2 if samples else 1, 1, sharex=True, squeeze=False)[:, 0]
+    if samples:
+        panels[0].bar(places, [chapter["samples"] for chapter in ordered], color=PALE, width=0.8)
+        panels[0].set_ylabel("test samples")
+        format_thousands(panels[0].yaxis)
+    axes = panels[-1]
+    for place, chapter in zip(places, ordered, strict=True):
+        if interval := chapter.get("f1_interval"):
+            axes.plot([place, place], [100 * end for end in interval], color=ORANGE, linewidth=2)
+    axes.plot(places, [100 * chapter["f1"] for chapter in ordered], "o", color=BLUE, markersize=6)
+    axes.set_ylim(0, 105)
+    axes.set_xticks(places, names, size=8)
+    axes.set_ylabel("F1, %")
+    axes.set_xlabel(f"ICD-10-CM chapter{', the most frequent first' if samples else ''}")
+    panels[0].set_title("F1 by chapter", loc="left", size=11)
+    save_figure(figure, path)
+
+
 def _draw_bars(axes: Axes, names: Sequence[str], values: Sequence[int | None], total: int | None) -> None:
-    """Horizontal bars from top to bottom, with count and share at their ends."""
+    """Draw horizontal bars from top to bottom, with count and share at their ends."""
     places = range(len(names))
     axes.barh(places, [value or 0 for value in values], color=BLUE, height=0.72)
     for place, value in enumerate(values):
@@ -140,21 +177,25 @@ def _draw_bars(axes: Axes, names: Sequence[str], values: Sequence[int | None], t
 
 
 def _shorten(title: str) -> str:
-    return title if len(title) <= SHORT else f"{title[: SHORT - 1].rsplit(' ', 1)[0]} …"
+    """Cut a title between two words."""
+    return title if len(title) <= TITLE_LENGTH else f"{title[: TITLE_LENGTH - 1].rsplit(' ', 1)[0]} …"
 
 
-def format_thousands(axis: Any) -> None:
+def format_thousands(axis: Axis) -> None:
+    """Give an axis a few whole numbers as ticks."""
     axis.set_major_locator(MaxNLocator(integer=True, nbins=7, steps=[1, 2, 5, 10]))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axis.set_tick_params(labelsize=9)
 
 
 def new_figure(height: float) -> tuple[Figure, Axes]:
+    """Return a figure of a card's width."""
     figure = Figure(figsize=(8.6, height), layout="constrained")
     return figure, figure.add_subplot()
 
 
 def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure without anything that differs between two runs."""
     for axes in figure.axes:
         axes.spines[["top", "right"]].set_visible(False)
     with storage.atomic_write(path) as tmp:

@@ -11,15 +11,18 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cards.front_matter import AGREEMENT, LICENCE, LICENCE_LINK, license_fields
+from cards.front_matter import AGREEMENT, LICENCE, LICENCE_LINK, build_license_fields, join_card
 from cards.rendering import TEMPLATES, render_template
 from deepicd import records, storage
 from deepicd.errors import DeepicdError
 from deepicd.paper import get_f1
 from deepicd.small_counts import is_small
 from deepicd.storage import Origin
+
+if TYPE_CHECKING:
+    from huggingface_hub import ModelCardData
 
 COMMANDS = {"train sft": "supervised fine-tuning", "train grpo": "reinforcement learning (GRPO)"}
 LEVELS = {"chapter": "chapter", "category": "category (three characters)", "full": "full code"}
@@ -64,7 +67,7 @@ def write_card(run: Path, record: records.Record, template: Path | None = None) 
     text = render_template(template or "model.md.j2", told)
     with records.resumable_folder(run / "card", plan, resolve_origin(run, record)) as made:
         _draw_figures(made.folder, told)
-        storage.write_text(readme, f"---\n{build_front_matter(told)}---\n\n{text}")
+        storage.write_text(readme, join_card(build_front_matter(told), text))
         made.counts |= {"readme_sha256": storage.digest_path(readme)}
     return made.record
 
@@ -156,8 +159,8 @@ def build_fields(
     }
 
 
-def build_front_matter(told: Mapping[str, Any]) -> str:
-    """The YAML between the `---` lines, with the metrics as the Hub's leaderboards read them."""
+def build_front_matter(told: Mapping[str, Any]) -> "ModelCardData":
+    """Return the YAML of a model's card, with the metrics as the Hub's leaderboards read them."""
     from huggingface_hub import EvalResult, ModelCardData
 
     results = [
@@ -175,10 +178,10 @@ def build_front_matter(told: Mapping[str, Any]) -> str:
         for metric in METRICS
         if told["measured"] and told["measured"].get(level, {}).get(metric) is not None
     ]
-    data = ModelCardData(
+    return ModelCardData(
         language=["en"],
         **(
-            {} if told["base_on_hub"] and not told["credentialed"] else license_fields(told["origin"])
+            {} if told["base_on_hub"] and not told["credentialed"] else build_license_fields(told["origin"])
         ),  # else the base's own
         library_name="transformers",
         pipeline_tag="text-generation",
@@ -186,7 +189,6 @@ def build_front_matter(told: Mapping[str, Any]) -> str:
         tags=["medical", "icd-10-cm", "reasoning", *told["stage"].split()[1:], told["origin"]],
         **({"model_name": told["name"], "eval_results": results} if results else {}),
     )
-    return f"{data.to_yaml()}\n"
 
 
 def count_parameters(folder: Path) -> int | None:
@@ -237,10 +239,10 @@ def _list_figures(record: records.Record, measured: Mapping[str, Any] | None) ->
 
 
 def _draw_figures(folder: Path, told: Mapping[str, Any]) -> None:
-    from cards import model_figures
+    from cards import figures
 
     if "losses" in told["figures"]:
         losses = told["counts"]["losses"]
-        model_figures.draw_losses(folder / "losses.png", [(one["step"], one["loss"]) for one in losses])
+        figures.draw_losses(folder / "losses.png", [(one["step"], one["loss"]) for one in losses])
     if "f1" in told["figures"]:
-        model_figures.draw_chapter_f1(folder / "f1.png", told["chapters"], samples=not told["careful"])
+        figures.draw_chapter_f1(folder / "f1.png", told["chapters"], samples=not told["careful"])

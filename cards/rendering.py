@@ -1,4 +1,4 @@
-"""Templates filled in from records and counts. A field that a template names and that is not there is an error."""
+"""Fill in templates from records and counts. A field that a template names and that does not exist is an error."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,12 +11,15 @@ WITHHELD = "withheld"
 
 
 def render_template(template: Path | str, fields: Mapping[str, Any]) -> str:
-    """One of our templates by its name, or a user's file, filled in. Raises DeepicdError for an unknown field."""
+    """Return a template, one of ours by name or a user's file, filled in. Raises DeepicdError for an unknown field.
+
+    Not huggingface_hub's `from_template`: it renders an unknown field as nothing.
+    """
     import jinja2
 
     own = isinstance(template, Path)
     if own and not Path(template).is_file():
-        raise DeepicdError(f"There is no template {template}.", f"Ours are in {TEMPLATES}: copy one and change it.")
+        raise DeepicdError(f"There is no template {template}.", f"Copy one of those in {TEMPLATES} and change it.")
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader([Path(template).parent, TEMPLATES] if own else TEMPLATES),
         undefined=jinja2.StrictUndefined,
@@ -30,28 +33,28 @@ def render_template(template: Path | str, fields: Mapping[str, Any]) -> str:
         "percent": format_percent,
         "share": format_share,
         "decimal": format_decimal,
-        "listed": join_names,
     }
     name = Path(template).name if own else str(template)
     try:
         return environment.get_template(name).render(**fields)
     except jinja2.UndefinedError as error:
         raise DeepicdError(
-            f"{_locate_error(error, name)} names a field that is not there: {error.message}.",
-            f"A card of this kind has: {', '.join(sorted(fields))}.",
+            f"{_locate_error(error, name)} names a field that does not exist: {error.message}.",
+            f"The fields of such a card: {', '.join(sorted(fields))}.",
         ) from error
     except jinja2.TemplateSyntaxError as error:
         raise DeepicdError(
-            f"{error.name}, line {error.lineno}: this is no template: {error.message}", "Mend that line."
+            f"{error.name}, line {error.lineno}: this is not a valid template: {error.message}", "Fix that line."
         ) from error
     except (jinja2.TemplateError, TypeError, ValueError, KeyError, LookupError) as error:
         raise DeepicdError(
-            f"{_locate_error(error, name)} cannot be filled in: {error}.", "Compare it with ours in cards/templates."
+            f"{_locate_error(error, name)} cannot be filled in: {error}.",
+            "Compare it with the templates in cards/templates.",
         ) from error
 
 
 def _locate_error(error: BaseException, name: str) -> str:
-    """File and line of the template where an error came up: Jinja writes them into the traceback."""
+    """Return file and line of the template where an error occurred: Jinja writes them into the traceback."""
     import traceback
 
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.endswith(".j2")]
@@ -59,7 +62,8 @@ def _locate_error(error: BaseException, name: str) -> str:
 
 
 def format_count(value: int | None) -> str:
-    """
+    """Return a count with thousands separators.
+
     >>> format_count(1234), format_count(None)
     ('1,234', 'withheld')
     """
@@ -67,7 +71,8 @@ def format_count(value: int | None) -> str:
 
 
 def format_percent(part: float) -> str:
-    """
+    """Return a share of 1 in percent.
+
     >>> format_percent(0.1234)
     '12.3 %'
     """
@@ -75,7 +80,8 @@ def format_percent(part: float) -> str:
 
 
 def format_share(part: int | None, whole: int | None) -> str:
-    """
+    """Return a count with its share of the whole.
+
     >>> format_share(1000, 3000), format_share(1000, None), format_share(None, 3000)
     ('1,000 (33.3 %)', '1,000', 'withheld')
     """
@@ -83,12 +89,5 @@ def format_share(part: int | None, whole: int | None) -> str:
 
 
 def format_decimal(value: float | None, places: int = 1) -> str:
+    """Return a number with so many decimal places."""
     return WITHHELD if value is None else f"{value:.{places}f}"
-
-
-def join_names(names: list[str]) -> str:
-    """
-    >>> join_names(["a", "b", "c"])
-    'a, b and c'
-    """
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

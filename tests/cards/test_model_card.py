@@ -194,17 +194,17 @@ def test_a_template_with_an_unknown_field_names_field_and_line(tmp_path: Path, d
     own.write_text("# {{ title }}\n\n{{ licence }}\n{{ lisence }}\n")
     done = deepicd("card", dataset, "--template", own)
     assert done.code == 1
-    assert "own.md.j2, line 4, names a field that is not there: 'lisence' is undefined" in done.err
-    assert "licence" in done.err.split("A card of this kind has: ")[1]
+    assert "own.md.j2, line 4, names a field that does not exist: 'lisence' is undefined" in done.err
+    assert "licence" in done.err.split("The fields of such a card: ")[1]
     assert not (dataset / "README.md").exists()
     own.write_text("{{ build.counts.funnel }}\n")  # exact counts are nobody's to print, whatever the data
     done = deepicd("card", dataset, "--template", own)
     assert done.code == 1
-    assert "own.md.j2, line 1, names a field that is not there" in done.err
+    assert "own.md.j2, line 1, names a field that does not exist" in done.err
     own.write_text("# {{ title }\n")
     done = deepicd("card", dataset, "--template", own)
     assert done.code == 1
-    assert "own.md.j2, line 1: this is no template" in done.err
+    assert "own.md.j2, line 1: this is not a valid template" in done.err
     own.write_text("{{ shown['rows', 'sft', 'every'] | count }}\n")
     done = deepicd("card", dataset, "--template", own)
     assert done.code == 1
