@@ -118,9 +118,7 @@ def test_nobody_can_work_out_a_small_group_of_chapter_split_and_outcome(dataset:
 def test_no_table_has_a_number_under_ten(card: str) -> None:
     shown = tables(card)
     assert "withheld" in str(shown["chapter"])
-    cells = [
-        cell for name in ("rows", "chapter", "samples that a code has") for row in shown[name][1:] for cell in row[1:]
-    ]
+    cells = [cell for name in ("rows", "chapter", "samples per code") for row in shown[name][1:] for cell in row[1:]]
     cells += [cell for row in shown["step"][1:] for cell in row[1:]]
     cells += [cell for row in shown["rejected for (an attempt may have several reasons)"][1:] for cell in row[1:]]
     assert [cell for cell in cells if re.match(r"[1-9](?!\d|,)", cell)] == []

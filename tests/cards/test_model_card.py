@@ -96,8 +96,8 @@ def test_a_model_card_tells_recipe_data_and_results_beside_the_papers(tmp_path: 
     assert "1,234 of train, 57 of validation" in text
     assert "traces by the recipe `test`" in text
     assert "2.310 before, 0.800 after" in text
-    assert "39 on 4 × cuda, 5,123 tokens/s. Updates left out, their gradient being no number: 2." in text
-    assert "Every patient it has read of is invented" in text
+    assert "39 on 4 × cuda, 5,123 tokens/s. Updates skipped for a non-finite gradient: 2." in text
+    assert "Every patient in its training data is invented" in text
     for link in re.findall(r"\]\((card/[^)]+)\)", text):
         assert (run / link).read_bytes().startswith(b"\x89PNG")
     assert {path.stem for path in (run / "card").glob("*.png")} == {"losses", "f1"}
@@ -113,7 +113,7 @@ def test_an_evaluation_that_was_copied_beside_a_made_up_training_keeps_its_origi
     assert write_card(run)["origin"] == "mimic"
     text = (run / "README.md").read_text()
     assert "made-up records" not in text.split("---\n")[1]  # the YAML tells of the evaluation
-    assert "which the figures above are not of" not in text and "246 notes" not in text
+    assert "the results above are on other data" not in text and "246 notes" not in text
     assert "1.2" not in text.split("## Results")[-1].split("##")[0]
 
 
@@ -138,7 +138,7 @@ def test_what_is_not_there_is_left_out(tmp_path: Path) -> None:
     write_card(tmp_path / "run")
     text = (tmp_path / "run" / "README.md").read_text()
     assert "reinforcement learning (GRPO) of weights" in text
-    assert "No evaluation stands beside this model" in text
+    assert "This model has not been evaluated" in text
     assert "**Rows**" not in text
     assert "base_model" not in text  # a folder here is no name on the Hub
     assert "model-index" not in text
