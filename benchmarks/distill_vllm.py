@@ -137,7 +137,7 @@ def distilled(recipe: Recipe, cohort: Path, out: Path, guidelines: Path | None) 
         row for file in files for row in pq.read_table(file, columns=["prompt_tokens", "cached_tokens"]).to_pylist()
     ]
     return {
-        "seconds": done["counts"]["series"][-1]["seconds"],
+        "seconds": done.counts.series[-1]["seconds"],
         "rows": len(rows),
         "prompt": sum(row["prompt_tokens"] for row in rows),
         "cached": sum(row["cached_tokens"] or 0 for row in rows),
@@ -188,7 +188,6 @@ def cohort(folder: Path, number: int, chapters: tuple[int, ...] = ()) -> str:
     built = [storage.read_table(folder / "built" / f"{split}.parquet", COHORT).to_pylist() for split in SPLITS]
     rows = [row for part in built for row in part if not chapters or row["chapter"] in chapters]
     with records.fresh_folder(folder / "cohort", records.plan_run("build", options={}, inputs={}), "synthetic") as run:
-        run.counts["funnel"] = {"steps": []}
         for split in SPLITS:
             part = rows[:number] if split == "train" else []
             storage.write_parquet(run.folder / f"{split}.parquet", part, COHORT, "synthetic")

@@ -43,4 +43,4 @@ def outputs(out: Path) -> dict[str, str]:
     [folder] = [path.parent for path in out.glob("*/run.json")]
     record = records.read(folder)
     assert record is not None
-    return {name: entry["sha256"] for name, entry in record["outputs"].items()}
+    return {name: entry.sha256 for name, entry in record.outputs.items()}

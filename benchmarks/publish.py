@@ -28,6 +28,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -146,11 +147,16 @@ def dataset_of(rows: int, folder: Path, seeds: Path, filler: Filler) -> Path:
     from cards.dataset_card import write_card
     from deepicd import records, storage
     from deepicd.schema import DATASET
+    from deepicd.stage_records import AssembleCounts, AssembleRecord
 
-    told = records.require(seeds, "assemble")
-    plan = records.Plan("assemble", {**told["options"], "rows": rows}, told["inputs"], told["lineage"])
+    told = records.require(seeds, AssembleRecord)
+    plan = replace(
+        records.plan_run(AssembleRecord, options={**told.options, "rows": rows}, inputs={}),
+        inputs=told.inputs,
+        lineage=told.lineage,
+    )
     with records.fresh_folder(folder / "dataset", plan, "synthetic") as made:
-        made.counts |= {"rows": {config: {"train": rows} for config in DATASET}}
+        made.counts = AssembleCounts(rows={config: {"train": rows} for config in DATASET})
         for config, schema in DATASET.items():
             known = pq.read_table(seeds / config / "train-00000-of-00001.parquet").to_pylist()
             files = -(-rows // 25_000)

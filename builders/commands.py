@@ -59,9 +59,10 @@ def synthesize(
         processes=processes,
         overwrite=overwrite,
     )
-    made = [name for name in ("patients", "admissions", "diagnoses", "notes") if name in record["counts"]]
-    click.echo(", ".join(f"{record['counts'][name]:,} {name}" for name in made) + f" → {out}")
-    for note in record["notes"]:
+    counts = record.counts.dump()
+    made = [f"{counts[name]:,} {name}" for name in ("patients", "admissions", "diagnoses", "notes") if name in counts]
+    click.echo(", ".join(made) + f" → {out}")
+    for note in record.notes:
         click.echo(f"Note: {note}", err=True)
 
 
@@ -96,13 +97,13 @@ def build(mimic: Path, notes: Path, out: Path, preset: str, overwrite: bool, **o
     from builders.cohort.criteria import PRESETS
 
     record = make(mimic, notes, out, PRESETS[preset].but(**options), overwrite=overwrite)
-    for line in funnel.format_funnel(record["counts"]["funnel"]):
+    for line in funnel.format_funnel(record.counts.funnel):
         click.echo(line)
-    split = record["counts"]["split"]
-    click.echo(f"{split['patients']:,} patients, {split['patients_on_several_sides']:,} of them in several splits")
-    for note in record["notes"]:
+    split = record.counts.split
+    click.echo(f"{split.patients:,} patients, {split.patients_on_several_sides:,} of them in several splits")
+    for note in record.notes:
         click.echo(f"Note: {note}", err=True)
-    click.echo(f"Cohort ({record['origin']}) → {out}")
+    click.echo(f"Cohort ({record.origin}) → {out}")
 
 
 @click.command()
@@ -120,9 +121,9 @@ def assemble(cohort: Path, traces: Path, scores: Path | None, out: Path, overwri
     from builders.dataset.assemble import assemble as make
 
     record = make(cohort, traces, out, scores=scores, overwrite=overwrite)
-    for config, rows in record["counts"]["rows"].items():
+    for config, rows in record.counts.rows.items():
         click.echo(f"{config:<7} " + "  ".join(f"{split} {number:,}" for split, number in rows.items()))
-    click.echo(f"Dataset ({record['origin']}) → {out}")
+    click.echo(f"Dataset ({record.origin}) → {out}")
 
 
 @click.command()
@@ -142,7 +143,7 @@ def audit(mimic: Path, notes: Path, out: Path, overwrite: bool) -> None:
     from builders.cohort.audit import audit_copy, format_leakage
 
     record = audit_copy(mimic, notes, out, overwrite=overwrite)
-    for line in format_leakage(record["counts"]["leakage"]):
+    for line in format_leakage(record.counts.leakage):
         click.echo(line)
     click.echo(f"\n{out / 'leakage.png'}")
 
@@ -166,6 +167,6 @@ def rehydrate(bundle: Path, out: Path, mimic: Path, notes: Path, partial: bool, 
     from builders.dataset.rehydrate import rehydrate as make
 
     record = make(bundle, out, mimic, notes, partial=partial, overwrite=overwrite)
-    for note in record["notes"]:
+    for note in record.notes:
         click.echo(note)
-    click.echo(f"Dataset ({record['origin']}) → {out}")
+    click.echo(f"Dataset ({record.origin}) → {out}")

@@ -23,6 +23,7 @@ from cards.rendering import render_template
 from deepicd import bundle_manifest, records, storage
 from deepicd.errors import DeepicdError
 from deepicd.schema import BUNDLE, DATASET
+from deepicd.stage_records import BundleCounts, BundleRecord
 
 TITLE = "MIMIC-IV-Ext-Reason: reasoning traces for ICD-10-CM diagnosis prediction at admission"
 PREFIX = "MIMIC-IV-Ext-"  # what PhysioNet wants of a title that uses the name
@@ -41,17 +42,17 @@ def write_bundle(
     abstract: str | None = None,
     release: str = "1.0.0",
     overwrite: bool = False,
-) -> records.Record:
+) -> BundleRecord:
     """Write the submission folder OUT of a dataset folder; its record.
 
     Raises DeepicdError for a folder that is no whole dataset, and for what PhysioNet would send back.
     """
     record = dataset_card.require_dataset(folder)
-    title = validate_title(title or TITLE + (" (made-up records)" if record["origin"] == "synthetic" else ""))
+    title = validate_title(title or TITLE + (" (made-up records)" if record.origin == "synthetic" else ""))
     given = validate_abstract(abstract) if abstract is not None else None
     options = {"notes": notes, "title": title, "abstract": given, "release": validate_release(release)}
     inputs = {"dataset": folder / records.RECORD} | {config: folder / config for config in DATASET}
-    plan = records.plan_run("bundle", options=options, inputs=inputs)
+    plan = records.plan_run(BundleRecord, options=options, inputs=inputs)
     if done := records.find_finished(out, plan):
         return done
     records.refuse_other_content(out, plan, overwrite=overwrite)
@@ -74,7 +75,7 @@ def write_bundle(
         bundle_manifest.write_manifest(run.folder, record, notes=notes)
         sums = ((path, path.relative_to(run.folder).as_posix()) for path in storage.list_files(run.folder))
         storage.write_text(run.folder / SUMS, "".join(f"{storage.digest_path(path)}  {name}\n" for path, name in sums))
-        run.counts |= {"rows": facts.found.rows, "files": len(data), "abstract_words": len(told["abstract"].split())}
+        run.counts = BundleCounts(rows=facts.found.rows, files=len(data), abstract_words=len(told["abstract"].split()))
     return run.record
 
 
@@ -105,7 +106,7 @@ def validate_release(release: str) -> str:
 
 def copy_data_files(folder: Path, out: Path, record: records.Record) -> list[str]:
     """Copy the dataset's parquet files as they are; their paths."""
-    names = sorted(name for name in record["outputs"] if name.endswith(".parquet"))
+    names = sorted(name for name in record.outputs if name.endswith(".parquet"))
     for name in names:
         with storage.atomic_write(out / name) as tmp:
             shutil.copyfile(folder / name, tmp)

@@ -20,7 +20,7 @@ def card(out: Path, template: Path | None) -> None:
     from cards.dataset_card import write_card
 
     record = write_card(out, template)
-    rows = record["counts"].get("rows", {}).get("traces")
+    rows = record.counts.rows.get("traces")
     of = f"{sum(rows.values()):,} traces" if rows else "a model"
     click.echo(f"Card of {of} → {out / 'README.md'}")
 
@@ -66,5 +66,5 @@ def bundle(
         release=release,
         overwrite=overwrite,
     )
-    counts = record["counts"]
-    click.echo(f"{counts['files']} data files, an abstract of {counts['abstract_words']} words → {folder}")
+    counts = record.counts
+    click.echo(f"{counts.files} data files, an abstract of {counts.abstract_words} words → {folder}")

@@ -12,8 +12,10 @@ from typing import Any
 
 from cards.dataset_statistics import Statistics
 from deepicd.icd10cm import CHAPTERS
+from deepicd.records import Record
 from deepicd.schema import SPLITS
 from deepicd.small_counts import Counts, Key
+from deepicd.stage_records import BuildCounts, BuildRecord, DistillCounts, DistillRecord
 
 BUCKETS = (("1", 1), ("2–9", 9), ("10–99", 99), ("100 and more", None))  # rows a code has, up to
 CHAPTER_OF_FLAG = {"symptom first": 18, "Z code first": 21}  # flags that are another name for a chapter
@@ -21,18 +23,17 @@ CHAPTER_OF_FLAG = {"symptom first": 18, "Z code first": 21}  # flags that are an
 WHOLE, SPLIT, STEP, CHAPTER, TRACES = 1e9, 1e8, 1e6, 30, 3
 
 
-def collect_counts(found: Statistics, record: dict[str, Any]) -> Counts:
+def collect_counts(found: Statistics, record: Record) -> Counts:
     """The counts of a dataset folder and of the records of the stages before it."""
     every = Counts()
     for cell, rows in found.cells.items():
         every.group(cell, rows)
         every.guard([cell])
-    lineage = record["lineage"]
     _add_rows(every, found)
     _add_chapters(every, found)
     _add_codes(every, found)
-    _add_funnel(every, found, lineage["build"]["counts"])
-    _add_traces(every, found, lineage["distill"]["counts"])
+    _add_funnel(every, found, record.upstream(BuildRecord).counts)
+    _add_traces(every, found, record.upstream(DistillRecord).counts)
     _add_scores(every, found)
     return every
 
@@ -81,15 +82,15 @@ def _add_codes(every: Counts, found: Statistics) -> None:
     every.show(("codes", "all"), groups, cost=WHOLE)
 
 
-def _add_funnel(every: Counts, found: Statistics, build: dict[str, Any]) -> None:
+def _add_funnel(every: Counts, found: Statistics, build: BuildCounts) -> None:
     """Rows left after each step, what it lost and why; and the rows that carry a flag."""
-    steps, cohort = build["funnel"]["steps"], list(found.cells)
-    base: list[Key] = list(cohort) if steps[-1]["rows"] == found.samples else [every.group("cohort", steps[-1]["rows"])]
+    steps, cohort = build.funnel.steps, list(found.cells)
+    base: list[Key] = list(cohort) if steps[-1].rows == found.samples else [every.group("cohort", steps[-1].rows)]
     left = {len(steps) - 1: base}
     for place in range(len(steps) - 1, 0, -1):
         step = steps[place]
-        lost = [every.group(("lost", place, reason), rows) for reason, rows in step["lost"].items()]
-        if rest := steps[place - 1]["rows"] - step["rows"] - sum(step["lost"].values()):
+        lost = [every.group(("lost", place, reason), rows) for reason, rows in step.lost.items()]
+        if rest := steps[place - 1].rows - step.rows - sum(step.lost.values()):
             lost.append(every.group(("lost", place, "unaccounted"), rest))
         for group in lost:
             every.show(group, [group])
@@ -97,36 +98,37 @@ def _add_funnel(every: Counts, found: Statistics, build: dict[str, Any]) -> None
         left[place - 1] = left[place] + lost
     for place in range(len(steps)):
         every.show(("funnel", place), left[place], cost=STEP * (10 if place in (0, len(steps) - 1) else 1))
-    for flag, rows in build.get("flags", {}).items():
+    for flag, rows in build.flags.items():
         every.part(("flag", flag), rows, cohort)
         if chapter := CHAPTER_OF_FLAG.get(flag):
             every.tie([("part", ("flag", flag))], [cell for cell in cohort if cell[0] == chapter])
 
 
-def _add_traces(every: Counts, found: Statistics, distill: dict[str, Any]) -> None:
+def _add_traces(every: Counts, found: Statistics, distill: DistillCounts) -> None:
     """Why rows have no trace, why attempts were rejected, what the teacher was not shown."""
     kept = [cell for cell in found.cells if cell[2]]
     lost = [cell for cell in found.cells if not cell[2]]
     rejected = sum(found.cells[cell] for cell in lost)
-    for reason, rows in distill["reasons"].items():
+    for reason, rows in distill.reasons.items():
         every.part(("reason", reason), rows, lost)
-    reasons: list[Key] = [("part", ("reason", reason)) for reason in distill["reasons"]]
-    if (more := sum(distill["reasons"].values()) - rejected) >= 0 and reasons:  # each row has one at least
+    reasons: list[Key] = [("part", ("reason", reason)) for reason in distill.reasons]
+    if (more := sum(distill.reasons.values()) - rejected) >= 0 and reasons:  # each row has one at least
         every.tie(reasons, [*lost, every.group("further reasons", more)])
-    made = distill["attempts"] - sum(found.cells[cell] for cell in kept)
+    made = distill.attempts - sum(found.cells[cell] for cell in kept)
     failed: list[Key] = [every.group("failed attempts", max(made, 0))]
     every.show("attempts", [*kept, *failed], cost=STEP)
     every.guard(failed)
-    for reason, attempts in distill.get("attempts_rejected_for", {}).items():
+    for reason, attempts in distill.attempts_rejected_for.items():
         every.part(("attempts", reason), attempts, failed)
-        earlier = attempts - distill["reasons"].get(reason, 0)
-        if reason in distill["reasons"] and earlier >= 0:
+        earlier = attempts - distill.reasons.get(reason, 0)
+        if reason in distill.reasons and earlier >= 0:
             last = [("part", ("reason", reason)), every.group(("earlier", reason), earlier)]
             every.tie([("part", ("attempts", reason))], last)
-    for reason, rows in distill.get("unanswered", {}).items():
+    for reason, rows in distill.unanswered.items():
         every.part(("unanswered", reason), rows, lost)
-    for name in ("without_description", "without_guidelines", "shortened"):
-        every.part(name, distill.get(name, 0), list(found.cells))
+    every.part("without_description", distill.without_description, list(found.cells))
+    every.part("without_guidelines", distill.without_guidelines, list(found.cells))
+    every.part("shortened", distill.shortened, list(found.cells))
 
 
 def _add_scores(every: Counts, found: Statistics) -> None:

@@ -6,7 +6,6 @@ OUT/card/statistics.json      every count that card and figures show; null for o
 OUT/card/run.json
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,16 @@ from deepicd.icd10cm import CHAPTERS
 from deepicd.paper import MIMIC_REASON
 from deepicd.schema import DATASET, SPLITS
 from deepicd.small_counts import SMALLEST_CELL, Key, PublishedCounts
+from deepicd.stage_records import (
+    AssembleRecord,
+    BuildRecord,
+    CardCounts,
+    CardRecord,
+    DistillRecord,
+    JudgeRecord,
+    ScrapeRecord,
+    TrainingRecord,
+)
 from deepicd.storage import Origin
 
 README = "README.md"
@@ -32,28 +41,27 @@ class DatasetFacts:
     """All that a card, a bundle's README and the figures say of a dataset."""
 
     folder: Path
-    record: records.Record
+    record: AssembleRecord
     found: Statistics
     shown: PublishedCounts
     bins: list[Bin]
 
     @property
     def origin(self) -> Origin:
-        origin: Origin = self.record["origin"]
-        return origin
+        return self.record.origin
 
 
-def write_card(folder: Path, template: Path | None = None) -> records.Record:
+def write_card(folder: Path, template: Path | None = None) -> CardRecord:
     """Write the card of a dataset folder or of a trained model; its record. Raises DeepicdError for other folders."""
     record = records.read(folder)
-    if record is not None and record["command"] in model_card.COMMANDS:
-        return model_card.write_card(folder, record, template)
+    if record is not None and record.command in TrainingRecord.COMMANDS:
+        return model_card.write_card(folder, record.parse_as(TrainingRecord, str(folder / records.RECORD)), template)
     record = require_dataset(folder)
     inputs = {"record": folder / records.RECORD, "templates": TEMPLATES} | ({"template": template} if template else {})
-    plan = records.plan_run("card", options={}, inputs=inputs | {config: folder / config for config in DATASET})
+    plan = records.plan_run(CardRecord, options={}, inputs=inputs | {config: folder / config for config in DATASET})
     readme = folder / README
     done = records.find_finished(folder / "card", plan)
-    if done and readme.is_file() and storage.digest_path(readme) == done["counts"]["readme_sha256"]:
+    if done and readme.is_file() and storage.digest_path(readme) == done.counts.readme_sha256:
         return done
     facts = read_facts(folder, record)
     text = render_template(template or "dataset.md.j2", build_fields(facts))
@@ -62,15 +70,15 @@ def write_card(folder: Path, template: Path | None = None) -> records.Record:
         draw_figures(run.folder, facts)
         storage.write_json(run.folder / "statistics.json", build_statistics(facts))
         storage.write_text(readme, join_card(data, text))
-        run.counts |= {"rows": facts.found.rows, "readme_sha256": storage.digest_path(readme)}
+        run.counts = CardCounts(rows=facts.found.rows, readme_sha256=storage.digest_path(readme))
     return run.record
 
 
-def require_dataset(folder: Path) -> records.Record:
+def require_dataset(folder: Path) -> AssembleRecord:
     """The record of a finished dataset that tells of the stages before. Raises DeepicdError."""
-    record = records.require(folder, "assemble")
+    record = records.require(folder, AssembleRecord)
     _check_files(folder, record)
-    if lacking := {"build", "distill"} - record["lineage"].keys():
+    if lacking := {"build", "distill"} - record.lineage.keys():
         raise DeepicdError(
             f"{folder / records.RECORD} does not tell of the stages before: {', '.join(sorted(lacking))}.",
             "Assemble the dataset again from a cohort and traces of this version.",
@@ -80,7 +88,7 @@ def require_dataset(folder: Path) -> records.Record:
 
 def _check_files(folder: Path, record: records.Record) -> None:
     """Raise unless the folder's parquet files are those that its record tells of."""
-    told = {name: entry["sha256"] for name, entry in record["outputs"].items() if name.endswith(".parquet")}
+    told = {name: entry.sha256 for name, entry in record.outputs.items() if name.endswith(".parquet")}
     there = {
         path.relative_to(folder).as_posix(): storage.digest_path(path)
         for config in DATASET
@@ -100,10 +108,10 @@ def _check_files(folder: Path, record: records.Record) -> None:
         )
 
 
-def read_facts(folder: Path, record: records.Record) -> DatasetFacts:
+def read_facts(folder: Path, record: AssembleRecord) -> DatasetFacts:
     """Count the files of a dataset folder, and withhold what credentialed data must not tell."""
     found = read_statistics(folder)
-    free = record["origin"] != "mimic"
+    free = record.origin != "mimic"
     shown = collect_counts(found, record).published(everything=free)
     told = shown["rows", "traces", "all"] is not None  # the bars add up to it
     return DatasetFacts(
@@ -118,20 +126,20 @@ def build_title(origin: Origin) -> str:
 def build_fields(facts: DatasetFacts) -> dict[str, Any]:
     """What a template of a dataset may name, whoever writes it: of counts of rows those of `shown` alone."""
     record, shown = facts.record, facts.shown
-    lineage, free = record["lineage"], facts.origin != "mimic"
+    lineage, free = record.lineage, facts.origin != "mimic"
     told = {
         name: _public_part(lineage[name])
         for name in ("build", "distill", "guidelines", "scrape", "judge")
         if name in lineage
     }
-    distill = lineage["distill"]["counts"]
+    distill = record.upstream(DistillRecord).counts
     told["distill"]["counts"] = {
-        "recipe_digest": distill["recipe_digest"],
-        "engines": list(distill["engines"]),
-        "grounded": distill["grounded"],
+        "recipe_digest": distill.recipe_digest,
+        "engines": list(distill.engines),
+        "grounded": distill.grounded,
     }
-    if "judge" in told:
-        told["judge"]["counts"] = {"mean": lineage["judge"]["counts"]["mean"]}
+    if judged := record.find_upstream(JudgeRecord):
+        told["judge"]["counts"] = {"mean": judged.counts.mean}
     return {
         "title": build_title(facts.origin),
         "record": _public_part(record),
@@ -150,8 +158,8 @@ def build_fields(facts: DatasetFacts) -> dict[str, Any]:
         "distill": told["distill"],
         "knowledge": {name: told[name] for name in ("guidelines", "scrape") if name in told},
         "judge": told.get("judge"),
-        "judges": sum(role.startswith("scores ") for role in lineage.get("assemble", record)["inputs"]),
-        "funnel": build_funnel(lineage["build"], shown),
+        "judges": sum(role.startswith("scores ") for role in lineage.get("assemble", record).inputs),
+        "funnel": build_funnel(record.upstream(BuildRecord), shown),
         "reasons": list_rejections(shown),
         "flags": shown.under("flag"),
         "figures": list_figures(facts),
@@ -163,14 +171,14 @@ def build_fields(facts: DatasetFacts) -> dict[str, Any]:
 
 def _public_part(record: records.Record) -> dict[str, Any]:
     """A record without its counts, digests and paths."""
-    return {name: record[name] for name in ("version", "origin", "options", "notes")}
+    return {name: getattr(record, name) for name in ("version", "origin", "options", "notes")}
 
 
-def build_funnel(build: Mapping[str, Any], shown: PublishedCounts) -> list[dict[str, Any]]:
+def build_funnel(build: BuildRecord, shown: PublishedCounts) -> list[dict[str, Any]]:
     """The steps of a build with what is left after each and what it lost."""
     return [
-        {"step": step["step"], "rows": shown["funnel", place], "lost": shown.under("lost", place)}
-        for place, step in enumerate(build["counts"]["funnel"]["steps"])
+        {"step": step.step, "rows": shown["funnel", place], "lost": shown.under("lost", place)}
+        for place, step in enumerate(build.counts.funnel.steps)
     ]
 
 
@@ -194,11 +202,11 @@ def _join_key(key: Key) -> str:
 
 def list_figures(facts: DatasetFacts) -> list[str]:
     """The figures that there is something to draw in."""
-    scraped = facts.record["lineage"].get("scrape")
+    scraped = facts.record.find_upstream(ScrapeRecord)
     return [
         "chapters",
         *(["spread"] if any(facts.shown["chapter", chapter.number, "all"] for chapter in CHAPTERS) else []),
-        *(["descriptions"] if scraped and "described_by_chapter" in scraped["counts"] else []),
+        *(["descriptions"] if scraped and scraped.counts.described_by_chapter else []),
         *(["trace_lengths"] if facts.bins else []),
         "funnel",
     ]
@@ -207,21 +215,19 @@ def list_figures(facts: DatasetFacts) -> list[str]:
 def draw_figures(folder: Path, facts: DatasetFacts) -> None:
     from cards import figures
 
-    shown, lineage = facts.shown, facts.record["lineage"]
+    shown = facts.shown
     chapters = {chapter.number: shown["chapter", chapter.number, "all"] for chapter in CHAPTERS}
     drawn = list_figures(facts)
     figures.draw_chapter_distribution(folder / "chapters.png", chapters, shown["rows", "grpo", "all"])
     if "spread" in drawn:
         figures.draw_chapter_spread(folder / "spread.png", chapters)
     if "descriptions" in drawn:
-        scraped = lineage["scrape"]["counts"]
-        figures.draw_descriptions(
-            folder / "descriptions.png", scraped["asked_by_chapter"], scraped["described_by_chapter"]
-        )
+        scraped = facts.record.upstream(ScrapeRecord).counts
+        figures.draw_descriptions(folder / "descriptions.png", scraped.asked_by_chapter, scraped.described_by_chapter)
     if "trace_lengths" in drawn:
         words = facts.found.words
         figures.draw_trace_lengths(folder / "trace_lengths.png", facts.bins, sum(words) / len(words))
-    steps = [(step["step"], step["rows"]) for step in build_funnel(lineage["build"], shown)]
+    steps = [(step["step"], step["rows"]) for step in build_funnel(facts.record.upstream(BuildRecord), shown)]
     figures.draw_funnel(folder / "funnel.png", [*steps, ("with a kept trace", shown["rows", "traces", "all"])])
     for old in folder.glob("*.png"):
         if old.stem not in drawn:

@@ -19,6 +19,7 @@ from deepicd import records, storage
 from deepicd.errors import DeepicdError
 from deepicd.paper import get_f1
 from deepicd.small_counts import is_small
+from deepicd.stage_records import CardCounts, CardRecord, TrainingRecord
 from deepicd.storage import Origin
 
 if TYPE_CHECKING:
@@ -54,21 +55,21 @@ PAPER = {
 }
 
 
-def write_card(run: Path, record: records.Record, template: Path | None = None) -> records.Record:
+def write_card(run: Path, record: TrainingRecord, template: Path | None = None) -> CardRecord:
     """Write the card of a training's folder; the card's record."""
     measured = find_metrics(run)
     inputs = {"record": run / records.RECORD, "templates": TEMPLATES} | ({"template": template} if template else {})
-    plan = records.plan_run("card", options={}, inputs=inputs | ({"metrics": measured[0]} if measured else {}))
+    plan = records.plan_run(CardRecord, options={}, inputs=inputs | ({"metrics": measured[0]} if measured else {}))
     readme = run / "README.md"
     done = records.find_finished(run / "card", plan)
-    if done and readme.is_file() and storage.digest_path(readme) == done["counts"]["readme_sha256"]:
+    if done and readme.is_file() and storage.digest_path(readme) == done.counts.readme_sha256:
         return done
     told = build_fields(run, record, measured[1] if measured else None, careful=resolve_origin(run, record) == "mimic")
     text = render_template(template or "model.md.j2", told)
     with records.resumable_folder(run / "card", plan, resolve_origin(run, record)) as made:
         _draw_figures(made.folder, told)
         storage.write_text(readme, join_card(build_front_matter(told), text))
-        made.counts |= {"readme_sha256": storage.digest_path(readme)}
+        made.counts = CardCounts(readme_sha256=storage.digest_path(readme))
     return made.record
 
 
@@ -89,14 +90,14 @@ def find_metrics(run: Path) -> tuple[Path, dict[str, Any]] | None:
 
 def resolve_origin(run: Path, record: records.Record) -> Origin:
     """That of all that was trained on, and of the evaluation that the card shows."""
-    measured, read = find_metrics(run), records.inherit_origin(record["origin"], record["lineage"])
+    measured, read = find_metrics(run), records.inherit_origin(record.origin, record.lineage)
     return storage.combine_origins([read, resolve_evaluation_origin(*measured)]) if measured else read
 
 
 def resolve_evaluation_origin(path: Path, measured: Mapping[str, Any]) -> Origin:
     """The origin of the notes of an evaluation; where nothing tells, that of credentialed ones."""
     record = records.read(path.parent)
-    beside = record["origin"] if record and record["command"] == "evaluate" else "mimic"
+    beside = record.origin if record and record.command == "evaluate" else "mimic"
     told: Origin = measured.get("origin", beside)
     return told
 
@@ -114,39 +115,36 @@ def suppress_accuracies(measured: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def build_fields(
-    run: Path, record: records.Record, measured: dict[str, Any] | None, *, careful: bool = True
+    run: Path, record: TrainingRecord, measured: dict[str, Any] | None, *, careful: bool = True
 ) -> dict[str, Any]:
     """What the template of a model may name. `careful`: whether training or evaluation read credentialed notes."""
     measured = suppress_accuracies(measured) if measured and careful else measured
-    options, lineage = record["options"], record["lineage"]
-    read = records.inherit_origin(record["origin"], lineage)
+    options, lineage = record.options, record.lineage
+    read = records.inherit_origin(record.origin, lineage)
     credentialed = read == "mimic"
     size = count_parameters(run / "model") or count_parameters(run)
-    base = options.get("model", "")
+    base = str(options.get("model", ""))
     return {
-        "title": f"{options.get('name', run.name)}: {COMMANDS[record['command']]} for ICD-10-CM diagnosis prediction",
-        "record": {name: record[name] for name in ("version", "options", "notes")},
+        "title": f"{options.get('name', run.name)}: {COMMANDS[record.command]} for ICD-10-CM diagnosis prediction",
+        "record": {name: getattr(record, name) for name in ("version", "options", "notes")},
         "name": options.get("name", run.name),
         "origin": read,
         "credentialed": credentialed,
         "careful": careful,
-        "how": COMMANDS[record["command"]],
-        "stage": record["command"],
+        "how": COMMANDS[record.command],
+        "stage": record.command,
         "base": _strip_folders(base),
-        "base_on_hub": base if HUB_NAME.fullmatch(str(base)) and not Path(base).exists() else None,
-        "before": [command for command in COMMANDS if command in lineage and command != record["command"]],
+        "base_on_hub": base if HUB_NAME.fullmatch(base) and not Path(base).exists() else None,
+        "before": [command for command in COMMANDS if command in lineage and command != record.command],
         "recipe": {name: _strip_folders(value) for name, value in options.items() if name not in PRIVATE_OPTIONS},
         "judged": bool(options.get("judge_url")) and options.get("judge_weight") != 0,
-        "rows": {
-            split: _round_rows(rows, credentialed)
-            for split, rows in _group_by_split(record["counts"].get("rows")).items()
-        },
-        "counts": {name: value for name, value in record["counts"].items() if name in PUBLIC_COUNTS},
+        "rows": {split: _round_rows(rows, credentialed) for split, rows in record.counts.rows.items()},
+        "counts": {name: value for name, value in record.counts.dump().items() if name in PUBLIC_COUNTS},
         "parameters": size,
         "tiny": size is not None and size < TINY,
         "dataset": "assemble" in lineage,
-        "build": {"options": lineage["build"]["options"]} if "build" in lineage else None,
-        "distill": {"options": lineage["distill"]["options"]} if "distill" in lineage else None,
+        "build": {"options": lineage["build"].options} if "build" in lineage else None,
+        "distill": {"options": lineage["distill"].options} if "distill" in lineage else None,
         "levels": LEVELS,
         "metrics": METRICS,
         "measured": measured,
@@ -209,10 +207,6 @@ def count_parameters(folder: Path) -> int | None:
     return total or None
 
 
-def _group_by_split(rows: Any) -> dict[str, int]:
-    return rows if isinstance(rows, dict) else {"train": rows} if isinstance(rows, int) else {}
-
-
 def _round_rows(rows: int, credentialed: bool) -> str:
     """
     >>> _round_rows(65228, True), _round_rows(42, True), _round_rows(42, False)
@@ -230,9 +224,9 @@ def _strip_folders(value: Any) -> Any:
     return value
 
 
-def _list_figures(record: records.Record, measured: Mapping[str, Any] | None) -> list[str]:
+def _list_figures(record: TrainingRecord, measured: Mapping[str, Any] | None) -> list[str]:
     """The figures that there is something to draw in."""
-    drawn = ["losses"] if len(record["counts"].get("losses", [])) > 1 else []
+    drawn = ["losses"] if len(record.counts.losses) > 1 else []
     if sum(chapter.get("f1") is not None for chapter in (measured or {}).get("chapters", [])) > 1:
         drawn.append("f1")
     return drawn

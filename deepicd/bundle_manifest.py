@@ -13,27 +13,28 @@ from typing import Any
 
 import pyarrow as pa
 
-from deepicd import records, storage
+from deepicd import storage
 from deepicd.errors import DeepicdError
 from deepicd.schema import BUNDLE, SPLITS
+from deepicd.stage_records import AssembleRecord
 
 MANIFEST, ROWS = "bundle.json", "rows"
 FORMAT = 1
 
 
-def write_manifest(folder: Path, dataset: records.Record, *, notes: bool) -> None:
+def write_manifest(folder: Path, dataset: AssembleRecord, *, notes: bool) -> None:
     """bundle.json of a folder that has all of its other files. `dataset`: the record of the dataset's folder."""
     storage.write_json(
         folder / MANIFEST,
         {
             "format": FORMAT,
             "notes": notes,
-            "origin": dataset["origin"],
-            "written_with": {"deepicd": dataset["version"], "pyarrow": pa.__version__},
+            "origin": dataset.origin,
+            "written_with": {"deepicd": dataset.version, "pyarrow": pa.__version__},
             "dataset": {
-                "options": dataset["options"],
-                "rows": dataset["counts"]["rows"],
-                "files": {name: entry for name, entry in dataset["outputs"].items() if name.endswith(".parquet")},
+                "options": dataset.options,
+                "rows": dataset.counts.rows,
+                "files": {name: entry.dump() for name, entry in dataset.outputs.items() if name.endswith(".parquet")},
             },
             "files": {
                 path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": storage.digest_path(path)}

@@ -56,8 +56,8 @@ def demo(out: Path, admissions: int, seed: int, engine: str, overwrite: bool) ->
     for step in list_steps(out, admissions, seed, engine=engine, overwrite=overwrite):
         logger.info("$ %s", step.command)
         record = step.run()
-        runs[record["command"]] = record
-        logger.info("  %.1f s", record["seconds"])
+        runs[record.command] = record
+        logger.info("  %.1f s", record.seconds)
     click.echo(summarize(out, engine, runs))
 
 
@@ -130,13 +130,16 @@ def _scrape(out: Path) -> records.Record:
 
 def summarize(out: Path, engine: str, runs: dict[str, records.Record]) -> str:
     """Return the closing lines: rows from notes to dataset, where the dataset is, how to load it."""
-    funnel = runs["build"]["counts"]["funnel"]["steps"]
-    distilled, rows = runs["distill"]["counts"], runs["assemble"]["counts"]["rows"]
-    table: list[tuple[str, int]] = [(step["step"], step["rows"]) for step in funnel]
+    from deepicd.stage_records import AssembleRecord, BuildRecord, DistillRecord
+
+    funnel = runs["build"].parse_as(BuildRecord).counts.funnel.steps
+    distilled = runs["distill"].parse_as(DistillRecord).counts
+    rows = runs["assemble"].parse_as(AssembleRecord).counts.rows
+    table: list[tuple[str, int]] = [(step.step, step.rows) for step in funnel]
     table += [
-        ("traces kept", sum(distilled["kept"].values())),
-        ("rows without a kept trace", sum(distilled["rejected"].values())),
-        ("attempts", distilled["attempts"]),
+        ("traces kept", sum(distilled.kept.values())),
+        ("rows without a kept trace", sum(distilled.rejected.values())),
+        ("attempts", distilled.attempts),
         *((f"dataset, {config}", sum(by_split.values())) for config, by_split in rows.items()),
     ]
     width = max(len(name) for name, _ in table)

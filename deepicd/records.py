@@ -1,18 +1,19 @@
 """run.json: what a stage did, from what, and with what outcome. Cards are rendered from these records.
 
-A `Plan` is everything that decides a stage's output: its command, our version, its options and its inputs' digests.
-Its key tells whether a folder already holds that output, so that the same command run twice
-does nothing the second time.
+A `Plan` is everything that decides a stage's output: its command, our version, its options and the digests of its
+inputs. Its key tells whether a folder already holds that output, so that the same command run twice does nothing the
+second time. What each stage counts is a model of its own: see deepicd.stage_records.
 
-    plan = records.plan_run("build", options={"seed": 42}, inputs={"discharge": path})
+    plan = records.plan_run(BuildRecord, options={"seed": 42}, inputs={"discharge": path})
     if done := records.find_finished(out, plan):
         return done
-    with records.fresh_folder(out, plan, origin) as run:  # appears when the block ends well, or not at all
+    with records.fresh_folder(out, plan, origin) as run:  # appears when the block ends without an error, or not at all
         write(run.folder / "train.parquet")
-        run.counts["kept"] = 3
-    return run.record
+        run.counts = BuildCounts(rows={"train": 3}, …)
+    return run.record  # a BuildRecord
 """
 
+import json
 import shlex
 import shutil
 import sys
@@ -22,7 +23,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import ClassVar, Generic, Protocol, TypeVar, overload
+
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from deepicd import __version__, storage
 from deepicd.errors import DeepicdError
@@ -31,14 +34,123 @@ from deepicd.storage import Origin
 RECORD = "run.json"
 
 
+class Model(BaseModel):
+    """A part of a record. Fields that only another version writes are kept."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
+
+    def dump(self) -> dict[str, object]:
+        """Return the plain values, as they stand in the file."""
+        return self.model_dump(exclude_unset=True)
+
+
+class Input(Model):
+    path: str | None = None
+    """Absent from a record that others may carry."""
+    digest: str
+
+
+class OutputFile(Model):
+    bytes: int
+    sha256: str
+
+
+class Counts(Model):
+    """Numbers that the card shows: rows kept, rows dropped by reason. Each stage has its own kind."""
+
+
+M = TypeVar("M", bound="Model")
+R = TypeVar("R", bound="Record")
+T = TypeVar("T")
+
+
+class Record(Model):
+    """One run of a stage, whatever it counts; `parse_as` turns it into the kind of its stage."""
+
+    COMMANDS: ClassVar[tuple[str, ...]] = ()
+    """The commands that write records of this kind; empty for any."""
+
+    version: str
+    command: str
+    argv: str | None = None
+    """The command line; absent from a record that others may carry."""
+    key: str
+    origin: Origin
+    options: dict[str, JsonValue]
+    inputs: dict[str, Input]
+    """Role → path and digest."""
+    counts: Counts
+    notes: list[str]
+    """Sentences for the reader of the record, for instance that titles came from the release tables."""
+    started: str = ""
+    seconds: float = 0.0
+    outputs: dict[str, OutputFile]
+    """Path in the folder → size and digest."""
+    lineage: dict[str, "Record"] = {}
+    """Command → the record of a run that made an input, or an input of that one."""
+
+    def parse_as(self, kind: type[R], source: str = "") -> R:
+        """Return this record with the counts of its stage. Raises DeepicdError for another stage's or a torn one."""
+        source = source or f"The record of `deepicd {self.command}`"
+        if kind.COMMANDS and self.command not in kind.COMMANDS:
+            raise DeepicdError(f"{source} is not a record of `deepicd {kind.COMMANDS[0]}`.")
+        return parse_model(kind, self.dump(), source)
+
+    def find_upstream(self, kind: type[R]) -> R | None:
+        """Return the record of a stage before this one, or None where the lineage has none."""
+        for command in kind.COMMANDS:
+            if command in self.lineage:
+                source = f"The record of `deepicd {command}` in the lineage of `deepicd {self.command}`"
+                return self.lineage[command].parse_as(kind, source)
+        return None
+
+    def upstream(self, kind: type[R]) -> R:
+        """Return the record of a stage before this one. Raises DeepicdError where the lineage has none."""
+        record = self.find_upstream(kind)
+        if record is None:
+            raise DeepicdError(
+                f"The record of `deepicd {self.command}` does not tell of `deepicd {kind.COMMANDS[0]}`.",
+                "Make its inputs again with this version.",
+            )
+        return record
+
+    def option(self, name: str, kind: type[T]) -> T:
+        """Return an option of the run. Raises DeepicdError where it is absent or of another type."""
+        value = self.options.get(name)
+        if not isinstance(value, kind):
+            raise DeepicdError(
+                f"The record of `deepicd {self.command}` has {value!r} as its option {name}.",
+                f"It should be of type {kind.__name__}; make the folder again with the stage that wrote it.",
+            )
+        return value
+
+    def portable(self) -> dict[str, object]:
+        """Return what others may carry: no paths of this machine, no second copy of its own lineage."""
+        kept = {name: value for name, value in self.dump().items() if name not in ("argv", "lineage")}
+        kept["inputs"] = {role: {"digest": entry.digest} for role, entry in self.inputs.items()}
+        return kept
+
+
+class Described(Protocol):
+    """What tells one run from another."""
+
+    @property
+    def version(self) -> str: ...
+    @property
+    def options(self) -> Mapping[str, JsonValue]: ...
+    @property
+    def inputs(self) -> Mapping[str, Input]: ...
+
+
 @dataclass(frozen=True)
-class Plan:
+class Plan(Generic[R]):
     """What a stage is asked to do. Two runs of one plan make the same output, sampling aside."""
 
+    kind: type[R]
     command: str
-    options: Mapping[str, Any]
-    inputs: Mapping[str, Mapping[str, str]]  # role → {path, digest}
-    lineage: Mapping[str, Any]  # command → record of the run that made an input
+    options: Mapping[str, object]
+    inputs: Mapping[str, Input]
+    lineage: Mapping[str, Record]
 
     @property
     def key(self) -> str:
@@ -47,118 +159,130 @@ class Plan:
                 "command": self.command,
                 "version": __version__,
                 "options": self.options,
-                "inputs": {role: entry["digest"] for role, entry in self.inputs.items()},
+                "inputs": {role: entry.digest for role, entry in self.inputs.items()},
             }
         )
 
 
 @dataclass
-class Run:
-    """A stage at work: where it writes, and what it will say of itself."""
+class Run(Generic[R]):
+    """A stage at work: where it writes, and what it will record."""
 
     folder: Path
-    plan: Plan
+    plan: Plan[R]
     origin: Origin
-    counts: dict[str, Any] = field(default_factory=dict)
-    """Numbers that the card shows: rows kept, rows dropped by reason."""
+    counts: Counts = field(default_factory=Counts)
     notes: list[str] = field(default_factory=list)
-    """Sentences for the reader of the record, e.g. that titles came from the release tables."""
     portable: bool = False
     """Whether the folder is for others: its record then names no path of this machine."""
-    record: "Record" = field(default_factory=dict)
-    """What run.json says; filled when the block has ended well."""
+    finished: R | None = None
+
+    @property
+    def record(self) -> R:
+        """What run.json says. Available once the block has ended without an error."""
+        if self.finished is None:
+            raise RuntimeError("A run has no record before its block ends.")
+        return self.finished
 
 
-Record = dict[str, Any]
-"""A run.json as read; `_recorded` below writes its fields."""
-
-# What must be there for a file to be a record.
-FIELDS: dict[str, type] = {
-    "version": str,
-    "command": str,
-    "key": str,
-    "origin": str,
-    "options": dict,
-    "inputs": dict,
-    "counts": dict,
-    "notes": list,
-    "outputs": dict,
-    "lineage": dict,
-}
-
-
-def plan_run(command: str, *, options: Mapping[str, Any], inputs: Mapping[str, Path]) -> Plan:
+@overload
+def plan_run(stage: type[R], *, options: Mapping[str, object], inputs: Mapping[str, Path]) -> Plan[R]: ...
+@overload
+def plan_run(stage: str, *, options: Mapping[str, object], inputs: Mapping[str, Path]) -> Plan[Record]: ...
+def plan_run(
+    stage: type[Record] | str, *, options: Mapping[str, object], inputs: Mapping[str, Path]
+) -> Plan[Record] | Plan[R]:
     """Digest the inputs (files or folders) and take along the records of the stages that made them.
 
-    The record of a file, or of a folder that has none itself (one config of a dataset, say), is that of its folder.
+    `stage` is the kind of record, or a command's name where nobody reads its counts. The record of a file, or of a
+    folder that has none itself (one config of a dataset, say), is that of its folder.
     """
-    lineage: dict[str, Any] = {}
+    kind, command = (Record, stage) if isinstance(stage, str) else (stage, stage.COMMANDS[0])
+    lineage: dict[str, Record] = {}
     for path in inputs.values():
         if upstream := read(path) or read(path.parent):
-            lineage |= upstream.get("lineage", {})
-            lineage[upstream["command"]] = _portable(upstream)
-    digests = {path: storage.digest_path(path) for path in set(inputs.values())}  # one file may play several parts
+            lineage |= upstream.lineage
+            lineage[upstream.command] = parse_model(Record, upstream.portable(), str(path))
+    digests = {path: storage.digest_path(path) for path in set(inputs.values())}  # one file may play several roles
     return Plan(
+        kind=kind,
         command=command,
         options=dict(options),
-        inputs={role: {"path": str(path), "digest": digests[path]} for role, path in inputs.items()},
+        inputs={role: Input(path=str(path), digest=digests[path]) for role, path in inputs.items()},
         lineage=lineage,
     )
 
 
-def inherit_origin(origin: Origin, lineage: Mapping[str, Any]) -> Origin:
-    """The origin of what was made of rows of that origin and of all that stands in the lineage."""
-    return storage.combine_origins([origin, *(record["origin"] for record in lineage.values())])
-
-
-def _portable(record: Record) -> Record:
-    """A record as others may carry it: no paths of this machine, no second copy of its own lineage."""
-    kept = {key: value for key, value in record.items() if key not in ("argv", "lineage")}
-    kept["inputs"] = {role: {"digest": entry["digest"]} for role, entry in record["inputs"].items()}
-    return kept
+def inherit_origin(origin: Origin, lineage: Mapping[str, Record]) -> Origin:
+    """Return the origin of what is made from rows of `origin` and from everything in the lineage."""
+    return storage.combine_origins([origin, *(record.origin for record in lineage.values())])
 
 
 def read(folder: Path) -> Record | None:
-    """The record in a folder, None where there is none. Raises DeepicdError for a run.json that is none of ours."""
+    """Return the record in a folder, or None where there is none. Raises DeepicdError for a file that is no record."""
     path = folder / RECORD
     if not path.is_file():
         return None
-    record = storage.read_json(path)
-    if not isinstance(record, dict) or any(not isinstance(record.get(name), kind) for name, kind in FIELDS.items()):
+    value = storage.read_json(path)
+    if not isinstance(value, dict) or "lineage" not in value:
         raise DeepicdError(
             f"{path} is not the record of a stage.",
-            "Was it edited? Make the folder again with the stage that wrote it.",
+            "Make the folder again with the stage that wrote it; records are not meant to be edited.",
         )
-    return record
+    return parse_model(Record, value, str(path))
 
 
-def require(folder: Path, command: str) -> Record:
-    """The record of the finished run of a stage in a folder. Raises DeepicdError where there is none."""
+def parse_model(kind: type[M], value: object, source: str) -> M:
+    """Return the model of plain values. Raises DeepicdError that names the source and the field that is wrong."""
+    try:
+        return kind.model_validate(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        what = f"{place} is missing" if first["type"] == "missing" else f"{place}: {first['msg']}"
+        raise DeepicdError(
+            f"{source} is not a complete record of a stage: {what}.",
+            "Make the folder again with the stage that wrote it, in this version.",
+        ) from error
+
+
+@overload
+def require(folder: Path, stage: type[R]) -> R: ...
+@overload
+def require(folder: Path, stage: str) -> Record: ...
+def require(folder: Path, stage: type[R] | str) -> R | Record:
+    """Return the record of the finished run of a stage in a folder. Raises DeepicdError where there is none.
+
+    `stage` is the kind of record, or a command's name where its counts do not matter.
+    """
+    commands = (stage,) if isinstance(stage, str) else stage.COMMANDS
     record = read(folder)
-    if record is None or record["command"] != command:
-        holds = "no finished run" if record is None else f"a run of `deepicd {record['command']}`"
-        raise DeepicdError(f"{folder} holds {holds}.", f"Point at what `deepicd {command}` has made, or run it first.")
-    return record
+    if record is None or record.command not in commands:
+        holds = "no finished run" if record is None else f"a run of `deepicd {record.command}`"
+        raise DeepicdError(
+            f"{folder} holds {holds}.", f"Point at what `deepicd {commands[0]}` has made, or run it first."
+        )
+    return record if isinstance(stage, str) else record.parse_as(stage, str(folder / RECORD))
 
 
-def find_finished(folder: Path, plan: Plan) -> Record | None:
-    """The record of this very plan, if the folder holds its complete output; else None."""
+def find_finished(folder: Path, plan: Plan[R]) -> R | None:
+    """Return the record of this very plan if the folder holds its complete output, else None."""
     record = read(folder)
-    if record is None or record["key"] != plan.key:
+    if record is None or record.key != plan.key:
         return None
-    whole = all(
-        (path := folder / name).is_file() and path.stat().st_size == entry["bytes"]
-        for name, entry in record["outputs"].items()
+    is_whole = all(
+        (path := folder / name).is_file() and path.stat().st_size == entry.bytes
+        for name, entry in record.outputs.items()
     )
-    return record if whole else None
+    return record.parse_as(plan.kind, str(folder / RECORD)) if is_whole else None
 
 
 @contextmanager
-def fresh_folder(out: Path, plan: Plan, origin: Origin, *, overwrite: bool = False) -> Iterator[Run]:
-    """A folder that appears as `out`, with its record, when the block ends well; otherwise nothing stays behind.
+def fresh_folder(out: Path, plan: Plan[R], origin: Origin, *, overwrite: bool = False) -> Iterator[Run[R]]:
+    """Yield a folder that appears as `out`, with its record, when the block ends; after an error nothing is left.
 
-    Hidden files in it are scratch and go at the end. Refuses (DeepicdError) an `out` that holds something else, and a
-    second process at work on the same one.
+    Hidden files in it are scratch and are removed at the end. Refuses (DeepicdError) an `out` that holds something
+    else, and a second process that writes to the same one.
     """
     out = out.resolve()  # a link is followed, not replaced
     if out == Path.cwd() or out.is_mount():
@@ -169,7 +293,7 @@ def fresh_folder(out: Path, plan: Plan, origin: Origin, *, overwrite: bool = Fal
     staging.mkdir(parents=True, exist_ok=True)
     with storage.lock_folder(staging, out):
         try:
-            if old.exists():  # of a run that was killed between two renamings
+            if old.exists():  # left by a run that was killed between two renames
                 shutil.rmtree(old) if out.exists() else old.rename(out)
             refuse_other_content(out, plan, overwrite=overwrite)  # again, now that nobody else can write to it
             _empty(staging)
@@ -197,8 +321,8 @@ def _empty(folder: Path) -> None:
 
 
 @contextmanager
-def resumable_folder(out: Path, plan: Plan, origin: Origin) -> Iterator[Run]:
-    """A folder that keeps what earlier, interrupted runs left in it; its record appears when the block ends well."""
+def resumable_folder(out: Path, plan: Plan[R], origin: Origin) -> Iterator[Run[R]]:
+    """Yield a folder that keeps what earlier, interrupted runs left in it; its record appears when the block ends."""
     out.mkdir(parents=True, exist_ok=True)
     with storage.lock_folder(out, out):
         for partial in out.rglob(".*.partial"):  # a file that a killed run was writing
@@ -207,7 +331,7 @@ def resumable_folder(out: Path, plan: Plan, origin: Origin) -> Iterator[Run]:
             yield run
 
 
-def refuse_other_content(out: Path, plan: Plan, *, overwrite: bool = False) -> None:
+def refuse_other_content(out: Path, plan: Plan[R], *, overwrite: bool = False) -> None:
     """Raise unless `out` is absent, empty, this plan's own, or (with `overwrite`) another run's of the same command."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
@@ -219,49 +343,52 @@ def refuse_other_content(out: Path, plan: Plan, *, overwrite: bool = False) -> N
             f"{out} holds files that no {RECORD} accounts for.",
             "Choose a new or empty folder, so that nothing is lost.",
         )
-    if record["command"] != plan.command:
+    if record.command != plan.command:
         raise DeepicdError(
-            f"{out} holds the output of `deepicd {record['command']}`.", "Choose another folder for this stage."
+            f"{out} holds the output of `deepicd {record.command}`.", "Choose another folder for this stage."
         )
-    if not overwrite and record["key"] != plan.key:
+    if not overwrite and record.key != plan.key:
         raise DeepicdError(
             f"{out} already holds another run: {describe_difference(record, plan)}.",
             "Choose another folder, or pass --overwrite to replace it.",
         )
 
 
-def describe_difference(record: Record, plan: Plan) -> str:
-    """What sets a recorded run apart from a plan, in words: 'option seed was 1, now 2; input hosp differs'."""
-    then, now = record["options"], plan.options
+def describe_difference(record: Described, plan: Plan[R]) -> str:
+    """Say what sets a recorded run apart from a plan: 'option seed was 1, now 2; input hosp differs'."""
+    then, now = record.options, plan.options
     parts = [
         f"option {name} was {then.get(name)!r}, now {now.get(name)!r}"
         for name in sorted({*then, *now})
         if then.get(name) != now.get(name)
     ]
-    had = record["inputs"]
     parts += [
         f"input {role} differs"
-        for role in sorted({*had, *plan.inputs})
-        if had.get(role, {}).get("digest") != plan.inputs.get(role, {}).get("digest")
+        for role in sorted({*record.inputs, *plan.inputs})
+        if _digest(record.inputs, role) != _digest(plan.inputs, role)
     ]
-    if record["version"] != __version__:
-        parts.append(f"it was made by version {record['version']}, this is {__version__}")
+    if record.version != __version__:
+        parts.append(f"it was made by version {record.version}, this is {__version__}")
     return "; ".join(parts) or "its record differs"
 
 
+def _digest(inputs: Mapping[str, Input], role: str) -> str | None:
+    return inputs[role].digest if role in inputs else None
+
+
 @contextmanager
-def _recorded(run: Run) -> Iterator[Run]:
+def _recorded(run: Run[R]) -> Iterator[Run[R]]:
     started, clock = datetime.now(UTC), time.monotonic()
     yield run
-    record = {
+    value: dict[str, object] = {
         "version": __version__,
         "command": run.plan.command,
         "argv": shlex.join(["deepicd", *sys.argv[1:]]),
         "key": run.plan.key,
         "origin": run.origin,
         "options": run.plan.options,
-        "inputs": run.plan.inputs,
-        "counts": run.counts,
+        "inputs": {role: entry.dump() for role, entry in run.plan.inputs.items()},
+        "counts": run.counts.dump(),
         "notes": run.notes,
         "started": started.isoformat(timespec="seconds"),
         "seconds": round(time.monotonic() - clock, 2),
@@ -269,9 +396,10 @@ def _recorded(run: Run) -> Iterator[Run]:
             path.relative_to(run.folder).as_posix(): {"bytes": path.stat().st_size, "sha256": storage.digest_path(path)}
             for path in storage.list_files(run.folder)
         },
-        "lineage": run.plan.lineage,
+        "lineage": {command: record.dump() for command, record in run.plan.lineage.items()},
     }
+    plain = json.loads(json.dumps(value))  # as anybody will read it: lists for tuples
     if run.portable:
-        record = _portable(record) | {"lineage": run.plan.lineage}
-    storage.write_json(run.folder / RECORD, record)
-    run.record |= storage.read_json(run.folder / RECORD)  # as anybody reads it: lists for tuples
+        plain = parse_model(Record, plain, RECORD).portable() | {"lineage": plain["lineage"]}
+    run.finished = parse_model(run.plan.kind, plain, RECORD)
+    storage.write_json(run.folder / RECORD, plain)

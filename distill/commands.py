@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+if TYPE_CHECKING:
+    from deepicd.stage_records import DistillRecord
+
 from deepicd.engines.registry import EngineName
-from deepicd.records import Record
 
 if TYPE_CHECKING:
     from distill.recipe import Recipe
@@ -94,30 +96,27 @@ def distill(cohort: Path, out: Path, dry_run: bool, preview: int | None, pilot: 
         click.echo(format_summary(run_job(job), out))
 
 
-def format_summary(record: Record, out: Path) -> str:
+def format_summary(record: "DistillRecord", out: Path) -> str:
     """Return what was kept and why the rest was not, for the terminal."""
-    counts = record["counts"]
-    kept, rejected = sum(counts["kept"].values()), sum(counts["rejected"].values())
+    counts = record.counts
+    kept, rejected = sum(counts.kept.values()), sum(counts.rejected.values())
     lines = [
-        f"{kept:,} rows kept, {rejected:,} rejected, of {counts['attempts']:,} attempts"
-        f" → {out / counts['recipe_digest']}"
+        f"{kept:,} rows kept, {rejected:,} rejected, of {counts.attempts:,} attempts → {out / counts.recipe_digest}"
     ]
-    if reasons := counts["attempts_rejected_for"]:
+    if reasons := counts.attempts_rejected_for:
         lines += ["     rows  attempts  rejected for"]
         lines += [
-            f"  {counts['reasons'].get(reason, 0):>7,}  {number:>8,}  {reason}" for reason, number in reasons.items()
+            f"  {counts.reasons.get(reason, 0):>7,}  {number:>8,}  {reason}" for reason, number in reasons.items()
         ]
-    lines += [
-        f"  {number:>7,}  {'':8}  {reason}" for reason, number in counts["reasons"].items() if reason not in reasons
-    ]
-    lines += [f"  {number:>7,} rows unanswered: {reason}" for reason, number in counts["unanswered"].items()]
-    if counts["unanswered"]:
+    lines += [f"  {number:>7,}  {'':8}  {reason}" for reason, number in counts.reasons.items() if reason not in reasons]
+    lines += [f"  {number:>7,} rows unanswered: {reason}" for reason, number in counts.unanswered.items()]
+    if counts.unanswered:
         lines.append("  The same command asks for these again.")
-    shares = [f"{share:.0%} of {kind}" for kind, share in counts["grounded"].items() if share is not None]
+    shares = [f"{share:.0%} of {kind}" for kind, share in counts.grounded.items() if share is not None]
     if shares:
         lines.append(f"  Of the kept traces, the notes contain {', '.join(shares)}.")
-    for what in ("description", "guidelines"):
-        if number := counts[f"without_{what}"]:
+    for what, number in (("description", counts.without_description), ("guidelines", counts.without_guidelines)):
+        if number:
             lines.append(f"  {number:>7,} rows have no {what}")
     return "\n".join(lines)
 
@@ -146,10 +145,8 @@ def judge(traces: Path, out: Path, **options: Any) -> None:
     from distill.judge import JudgeJob, run_judge
 
     recipe = _load_recipe(options)
-    counts = run_judge(JudgeJob(traces, out, recipe, **options))["counts"]
-    shares = ", ".join(f"{score}: {number:,}" for score, number in counts["scores"].items())
-    click.echo(
-        f"{counts['scored']:,} traces scored, mean {counts['mean']} ({shares}) → {out / counts['recipe_digest']}"
-    )
-    for reason, number in counts["unscored"].items():
+    counts = run_judge(JudgeJob(traces, out, recipe, **options)).counts
+    shares = ", ".join(f"{score}: {number:,}" for score, number in counts.scores.items())
+    click.echo(f"{counts.scored:,} traces scored, mean {counts.mean} ({shares}) → {out / counts.recipe_digest}")
+    for reason, number in counts.unscored.items():
         click.echo(f"  {number:>7,} without a score: {reason}")

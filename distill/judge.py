@@ -15,7 +15,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import TypedDict, Unpack
 
 from deepicd import disclosure, records, storage
 from deepicd.engines import ledger, metrics, registry
@@ -24,6 +24,7 @@ from deepicd.engines.runner import Runner
 from deepicd.errors import DeepicdError
 from deepicd.knowledge import rubric
 from deepicd.schema import SCORES
+from deepicd.stage_records import DistillRecord, JudgeCounts, JudgeRecord
 from deepicd.tracefolder import find_recipe_folder
 from distill.judge_cases import NO_SCORE, Case, CaseReader
 from distill.judge_reliability import check_independence, compare_judges
@@ -66,9 +67,9 @@ class JudgeJob:
     responsible: str | None = None
     """The sentence for credentialed notes and a server elsewhere (deepicd.disclosure)."""
 
-    def open_sources(self, record: records.Record) -> Sources:
+    def open_sources(self, record: DistillRecord) -> Sources:
         """Open what the judge is shown; `record` is that of the traces. Raises DeepicdError."""
-        inputs = record["inputs"]
+        inputs = record.inputs
         return open_sources(
             self.cohort or _find_input(record, "cohort"),
             self.guidelines or (_find_input(record, "guidelines") if "guidelines" in inputs else None),
@@ -76,12 +77,12 @@ class JudgeJob:
         )
 
 
-def judge(traces: Path, out: Path, recipe: Recipe, **options: Unpack[JudgeOptions]) -> records.Record:
+def judge(traces: Path, out: Path, recipe: Recipe, **options: Unpack[JudgeOptions]) -> JudgeRecord:
     """Score the kept traces of a recipe under OUT/<digest>, and return the record."""
     return run_judge(JudgeJob(traces, out, recipe, **options))
 
 
-def run_judge(job: JudgeJob) -> records.Record:
+def run_judge(job: JudgeJob) -> JudgeRecord:
     """Score the traces of a job, and return the record."""
     recipe, out = job.recipe, job.out
     if recipe.prompt != rubric.VERSION:
@@ -91,15 +92,15 @@ def run_judge(job: JudgeJob) -> records.Record:
         )
     registry.check_engine(recipe)
     traces = find_recipe_folder(job.traces)
-    record_of_traces = records.require(traces, "distill")
-    doubt = check_independence(record_of_traces["options"]["model"], recipe, allow_same=job.same_family)
+    record_of_traces = records.require(traces, DistillRecord)
+    doubt = check_independence(record_of_traces.teacher, recipe, allow_same=job.same_family)
     sources = job.open_sources(record_of_traces)
     sentence = disclosure.check_server(recipe, origin=sources.origin, sentence=job.responsible)
     plan = records.plan_run(
-        "judge", options=recipe.options | {"limit": job.limit}, inputs=sources.paths | {"traces": traces}
+        JudgeRecord, options=recipe.options | {"limit": job.limit}, inputs=sources.paths | {"traces": traces}
     )
     folder = out / recipe.digest
-    if (finished := records.find_finished(folder, plan)) and not finished["counts"]["unscored"]:
+    if (finished := records.find_finished(folder, plan)) and not finished.counts.unscored:
         return finished
     reader = CaseReader(recipe, traces, sources, job.limit)
     with (
@@ -107,18 +108,27 @@ def run_judge(job: JudgeJob) -> records.Record:
         records.fresh_folder(folder, plan, sources.origin, overwrite=job.overwrite) as run,
     ):
         unanswered = _complete(reader, book, out)
-        run.counts |= _write_scores(run.folder, reader, book, unanswered)
-        run.counts |= {"recipe_digest": recipe.digest, "series": metrics.read_series(out, recipe.digest)}
+        scores, unscored = _write_scores(run.folder, reader, book, unanswered)
+        total = scores.total()
+        run.counts = JudgeCounts(
+            scored=total,
+            scores={str(score): scores[score] for score in sorted(scores)},
+            mean=round(sum(score * rows for score, rows in scores.items()) / total, 2) if total else None,
+            unscored=dict(unscored),
+            recipe_digest=recipe.digest,
+            series=metrics.read_series(out, recipe.digest),
+        )
         run.notes += [doubt] if doubt else []
         run.notes += [f"Said by who ran it: {sentence}"] if sentence else []
     _write_agreement(out)
     return run.record
 
 
-def _find_input(record: records.Record, role: str) -> Path:
+def _find_input(record: DistillRecord, role: str) -> Path:
     """Return an input of the traces' own run. Raises DeepicdError where it has changed since."""
-    path = Path(record["inputs"][role]["path"])
-    if not path.exists() or storage.digest_path(path) != record["inputs"][role]["digest"]:
+    source = record.inputs[role]
+    path = Path(source.path or "")
+    if not source.path or not path.exists() or storage.digest_path(path) != source.digest:
         raise DeepicdError(
             f"{path}, which the traces were made from, has changed or is gone.", f"Name it: --{role} PATH"
         )
@@ -147,8 +157,10 @@ def _complete(reader: CaseReader, book: Ledger, out: Path) -> dict[str, str]:
     return runner.unanswered
 
 
-def _write_scores(folder: Path, reader: CaseReader, book: Ledger, unanswered: dict[str, str]) -> dict[str, Any]:
-    """Write the scores of each split, and return their counts."""
+def _write_scores(
+    folder: Path, reader: CaseReader, book: Ledger, unanswered: dict[str, str]
+) -> tuple[Counter[int], Counter[str]]:
+    """Write the scores of each split. Return score → traces, and reason → traces without a score."""
     scores: Counter[int] = Counter()
     unscored: Counter[str] = Counter()
     for split, cases in groupby(reader.read_cases(), key=lambda case: case.split):
@@ -159,13 +171,7 @@ def _write_scores(folder: Path, reader: CaseReader, book: Ledger, unanswered: di
                     unscored[row["unscored_for"]] += 1
                 else:
                     scores[row["score"]] += 1
-    total = scores.total()
-    return {
-        "scored": total,
-        "scores": {str(score): scores[score] for score in sorted(scores)},
-        "mean": round(sum(score * rows for score, rows in scores.items()) / total, 2) if total else None,
-        "unscored": dict(unscored),
-    }
+    return scores, unscored
 
 
 def _build_row(case: Case, book: Ledger, unanswered: dict[str, str]) -> Row:
@@ -194,11 +200,12 @@ def _build_row(case: Case, book: Ledger, unanswered: dict[str, str]) -> Row:
 def _write_agreement(out: Path) -> None:
     """Write how far the judges of a folder agree, where there are at least two."""
     found = {path.parent: records.read(path.parent) for path in sorted(out.glob("*/run.json"))}
-    folders = {
-        f"{record['options']['model']} ({record['counts']['recipe_digest']})": folder
+    judged = {
+        folder: record.parse_as(JudgeRecord)
         for folder, record in found.items()
-        if record and record["command"] == "judge"
+        if record and record.command in JudgeRecord.COMMANDS
     }
+    folders = {f"{record.judge} ({record.counts.recipe_digest})": folder for folder, record in judged.items()}
     pairs = [{"judges": [one, other], **agreement} for one, other, agreement in compare_judges(folders)]
     if not pairs:
         return

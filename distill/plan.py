@@ -101,9 +101,3 @@ def describe_plan(counts: Counter[str], builder: PromptBuilder) -> list[str]:
         "without guidelines": "have no guidelines",
     }
     return lines + [f"{counts[what]:,} rows {words}." for what, words in lacking.items() if counts[what]]
-
-
-def summarize_counts(counts: Counter[str]) -> dict[str, int]:
-    """Return the plan's counts for a run's record."""
-    names = ("shortened", "without description", "without guidelines", "no note", "too long for the context")
-    return {name.replace(" ", "_"): counts[name] for name in names}

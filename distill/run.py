@@ -26,9 +26,10 @@ from deepicd.engines.recipe import RUNNING
 from deepicd.engines.runner import Runner
 from deepicd.errors import DeepicdError
 from deepicd.log import track_progress
+from deepicd.stage_records import DistillCounts, DistillRecord, PromptText
 from distill import prompt, throughput_figure, writer
 from distill.attempts import History
-from distill.plan import Place, Plan, describe_plan, plan_rows, summarize_counts
+from distill.plan import Place, Plan, describe_plan, plan_rows
 from distill.prompt_builder import Prompt, PromptBuilder
 from distill.recipe import Recipe
 from distill.sources import Sources, open_sources
@@ -98,21 +99,21 @@ class _Task:
         return self.history.check(self.prompt, attempt, entry).reasons
 
 
-def distill(cohort: Path, out: Path, recipe: Recipe, **options: Unpack[JobOptions]) -> records.Record:
+def distill(cohort: Path, out: Path, recipe: Recipe, **options: Unpack[JobOptions]) -> DistillRecord:
     """Write the traces of a cohort under OUT/<digest>, and return the record."""
     return run_job(Job(cohort, out, recipe, **options))
 
 
-def run_job(job: Job) -> records.Record:
+def run_job(job: Job) -> DistillRecord:
     """Write the traces of a job, and return the record."""
     recipe, out, limit = job.recipe, job.out, job.limit
     sources, sentence = job.prepare()
     plan_of_run = records.plan_run(
-        "distill", options=recipe.options | {"by_model": recipe.by_model}, inputs=sources.paths
+        DistillRecord, options=recipe.options | {"by_model": recipe.by_model}, inputs=sources.paths
     )
     folder = out / recipe.digest
     finished = records.find_finished(folder, plan_of_run)
-    if finished and not finished["counts"]["unanswered"] and _covers(finished["counts"]["limit"], limit):
+    if finished and not finished.counts.unanswered and _covers(finished.counts.limit, limit):
         return finished
     records.refuse_other_content(folder, plan_of_run, overwrite=job.overwrite)
     with open_plan(job, sources) as (plan, history):
@@ -120,17 +121,33 @@ def run_job(job: Job) -> records.Record:
         with records.fresh_folder(folder, plan_of_run, sources.origin, overwrite=job.overwrite) as run:
             unanswered = _complete(out, plan, history)
             tally = writer.write_traces(run.folder, sources, history, limit=limit, unanswered=unanswered)
-            run.counts |= tally.to_counts() | summarize_counts(plan.counts)
-            run.counts |= {"recipe_digest": recipe.digest, "limit": limit}
             with_guidelines = recipe.guideline_text != "none"
-            run.counts["asked"] = {
-                "version": prompt.VERSION,
-                "messages": prompt.build_template(recipe.layout, with_guidelines=with_guidelines),
-                "opening": prompt.OPENING,
-            }
-            run.counts["running"] = {name: getattr(recipe, name) for name in RUNNING}
-            run.counts["tokens_counted_by"] = history.builder.tokens.method
-            run.counts["series"] = metrics.read_series(out, recipe.digest)
+            run.counts = DistillCounts(
+                kept=dict(tally.kept),
+                rejected=dict(tally.rejected),
+                reasons=dict(tally.reasons.most_common()),
+                attempts=tally.attempts,
+                attempts_rejected_for=dict(tally.attempt_reasons.most_common()),
+                engines=dict(tally.engines.most_common()),
+                words=tally.words,
+                grounded=tally.grounded,
+                unanswered=dict(tally.unanswered.most_common()),
+                shortened=plan.counts["shortened"],
+                without_description=plan.counts["without description"],
+                without_guidelines=plan.counts["without guidelines"],
+                no_note=plan.counts["no note"],
+                too_long_for_the_context=plan.counts["too long for the context"],
+                recipe_digest=recipe.digest,
+                limit=limit,
+                asked=PromptText(
+                    version=prompt.VERSION,
+                    messages=prompt.build_template(recipe.layout, with_guidelines=with_guidelines),
+                    opening=prompt.OPENING,
+                ),
+                running={name: getattr(recipe, name) for name in RUNNING},
+                tokens_counted_by=history.builder.tokens.method,
+                series=metrics.read_series(out, recipe.digest),
+            )
             run.notes += [f"Said by who ran it: {sentence}"] if sentence else []
             run.notes += _describe_damage(history)
     throughput_figure.draw_throughput(out, recipe.digest)

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from deepicd import answer_form, storage
 from deepicd.answer_form import Answer
@@ -65,21 +65,18 @@ class Tally:
             share[0] += last[f"{kind}_in_note"]
             share[1] += last[kind]
 
-    def to_counts(self) -> dict[str, Any]:
-        """Return the counts as the record has them."""
-        total = self.lengths.total()
-        mean = sum(words * rows for words, rows in self.lengths.items()) / total if total else 0
-        return {
-            "kept": dict(self.kept),
-            "rejected": dict(self.rejected),
-            "reasons": dict(self.reasons.most_common()),
-            "attempts": self.attempts,
-            "attempts_rejected_for": dict(self.attempt_reasons.most_common()),
-            "engines": dict(self.engines.most_common()),
-            "words": {"min": min(self.lengths), "mean": round(mean, 1), "max": max(self.lengths)} if total else {},
-            "grounded": {kind: round(found / of, 4) if of else None for kind, (found, of) in self.shares.items()},
-            "unanswered": dict(self.unanswered.most_common()),
-        }
+    @property
+    def words(self) -> dict[str, int | float]:
+        """Shortest, mean and longest kept trace; empty for none."""
+        if not (total := self.lengths.total()):
+            return {}
+        mean = sum(words * rows for words, rows in self.lengths.items()) / total
+        return {"min": min(self.lengths), "mean": round(mean, 1), "max": max(self.lengths)}
+
+    @property
+    def grounded(self) -> dict[str, float | None]:
+        """Share of numbers, drugs and quotations that stand in the note; None where there is none."""
+        return {kind: round(found / of, 4) if of else None for kind, (found, of) in self.shares.items()}
 
 
 def write_traces(

@@ -65,9 +65,9 @@ def parse(
         click.echo(f"{folder} was made from this PDF earlier: nothing to do.", err=True)
     else:
         record = parsing.make(pdf, out, overwrite=overwrite)
-    for note in record["notes"]:
+    for note in record.notes:
         click.echo(f"Note: {note}", err=True)
-    click.echo(f"{record['counts']['sections']} sections from {record['counts']['pages']} pages → {folder}")
+    click.echo(f"{record.counts.sections} sections from {record.counts.pages} pages → {folder}")
     if audit:
         _audit(pdf, folder)
 
@@ -111,6 +111,6 @@ def dataset(years: tuple[Path, ...], out: Path, overwrite: bool) -> None:
     from guidelines import publication
 
     record = publication.make(list(years), out, overwrite=overwrite)
-    for name, rows in record["counts"]["rows"].items():
+    for name, rows in record.counts.rows.items():
         click.echo(f"{name}: {rows} sections")
-    click.echo(f"Dataset ({record['origin']}) → {out}")
+    click.echo(f"Dataset ({record.origin}) → {out}")

@@ -15,6 +15,7 @@ from pathlib import Path
 from deepicd import records, storage
 from deepicd.icd10cm import CHAPTERS
 from deepicd.schema import SECTIONS, ChapterGuidelines, GuidelinePart, Section
+from deepicd.stage_records import GuidelinesCounts, GuidelinesRecord
 from guidelines import document
 from guidelines.code_references import codes_in
 from guidelines.completeness import refuse_incomplete
@@ -27,7 +28,7 @@ from guidelines.sections import FRONT, sections
 RESERVED = "Reserved for future guideline expansion"
 
 
-def make(pdf: Path, out: Path, *, overwrite: bool = False) -> records.Record:
+def make(pdf: Path, out: Path, *, overwrite: bool = False) -> GuidelinesRecord:
     """Parse `pdf` into OUT/fy<year>; the run's record. Raises DeepicdError where it is no complete guideline."""
     folder, plan = planned(pdf, out)
     if done := records.find_finished(folder, plan):
@@ -44,16 +45,16 @@ def make(pdf: Path, out: Path, *, overwrite: bool = False) -> records.Record:
         count = storage.write_parquet(
             run.folder / "sections.parquet", rows(parsed.fiscal_year, tree), SECTIONS, run.origin
         )
-        run.counts |= _counts(parsed, found, tree) | {"sections": count}
+        run.counts = _counts(parsed, found, tree, count)
         run.notes += _notes(parsed, found)
     return run.record
 
 
-def planned(pdf: Path, out: Path) -> tuple[Path, records.Plan]:
+def planned(pdf: Path, out: Path) -> tuple[Path, records.Plan[GuidelinesRecord]]:
     """The folder that a PDF is parsed into, and the plan of it; reads the front page only."""
     with document.opened(pdf) as opened:
         year = document.front_page(opened, pdf).fiscal_year
-    return out / f"fy{year}", records.plan_run("guidelines", options={"fiscal_year": year}, inputs={"pdf": pdf})
+    return out / f"fy{year}", records.plan_run(GuidelinesRecord, options={"fiscal_year": year}, inputs={"pdf": pdf})
 
 
 def files(parsed: Document, tree: list[Section]) -> Iterator[tuple[str, ChapterGuidelines | GuidelinePart]]:
@@ -118,17 +119,18 @@ def _dotted(*codes: str) -> list[str]:
     return [code if len(code) == 3 else f"{code[:3]}.{code[3:]}" for code in codes]
 
 
-def _counts(parsed: Document, found: Headings, tree: list[Section]) -> dict[str, int]:
+def _counts(parsed: Document, found: Headings, tree: list[Section], rows: int) -> GuidelinesCounts:
     everything = list(walk(tree))
-    return {
-        "pages": parsed.pages,
-        "bookmarks": len(parsed.bookmarks),
-        "headings_from_bookmarks": found.bookmarked,
-        "headings_from_fonts": len(found.found) - found.bookmarked,
-        "code_references": sum(len(section["codes"]) for section in everything),
-        "cross_references": sum(len(section["see"]) for section in everything),
-        "marks": sum(len(block["marks"]) for section in everything for block in section["blocks"]),
-    }
+    return GuidelinesCounts(
+        pages=parsed.pages,
+        bookmarks=len(parsed.bookmarks),
+        headings_from_bookmarks=found.bookmarked,
+        headings_from_fonts=len(found.found) - found.bookmarked,
+        code_references=sum(len(section["codes"]) for section in everything),
+        cross_references=sum(len(section["see"]) for section in everything),
+        marks=sum(len(block["marks"]) for section in everything for block in section["blocks"]),
+        sections=rows,
+    )
 
 
 def _notes(parsed: Document, found: Headings) -> list[str]:

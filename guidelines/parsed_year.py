@@ -13,6 +13,7 @@ from typing import Any, TypeGuard, cast
 from deepicd import records, storage
 from deepicd.errors import DeepicdError
 from deepicd.schema import Block, ChapterGuidelines, GuidelinePart, Section
+from deepicd.stage_records import GuidelinesRecord
 
 CHAPTER = re.compile(r"Chapter (\d{1,2}):\s*(.*?)\s*(?:\(?[A-Z]\d[\dA-Z].*)?", re.DOTALL)
 """The title of a chapter: its number, and its name without the codes it covers."""
@@ -24,7 +25,7 @@ class Year:
 
     fiscal_year: int
     sections: list[Section]
-    record: records.Record
+    record: GuidelinesRecord
 
     def all_sections(self) -> Iterator[Section]:
         """Every section in reading order."""
@@ -34,17 +35,18 @@ class Year:
 def read(folder: Path) -> Year:
     """The year in a folder that `deepicd guidelines` wrote. Raises DeepicdError for any other folder."""
     record = records.read(folder)
-    if record is None or record["command"] != "guidelines":
+    if record is None or record.command not in GuidelinesRecord.COMMANDS:
         raise DeepicdError(
             f"{folder} holds no parsed guidelines.", "Name a year's folder, or make it: deepicd guidelines PDF OUT"
         )
+    parsed = record.parse_as(GuidelinesRecord, str(folder / records.RECORD))
     (section_i,) = _parts(folder, "section_I")
     conventions, general, chapters = _parts(folder, "section_I_A", "section_I_B", "section_I_C")
     chapters["children"] = [_as_section(path) for path in sorted(folder.glob("chapter_*.json"))]
     section_i["children"] = [conventions, general, chapters]
     appendices = sorted(path.stem for path in folder.glob("appendix_*.json"))
     rest = _parts(folder, "section_II", "section_III", "section_IV", *appendices)
-    return Year(record["options"]["fiscal_year"], [*_parts(folder, "front"), section_i, *rest], record)
+    return Year(parsed.fiscal_year, [*_parts(folder, "front"), section_i, *rest], parsed)
 
 
 def walk(sections: list[Section]) -> Iterator[Section]:

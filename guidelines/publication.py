@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from deepicd import __version__, records, storage
 from deepicd.errors import DeepicdError
 from deepicd.schema import SECTIONS
+from deepicd.stage_records import GuidelinesDatasetCounts, GuidelinesDatasetRecord
 from guidelines import parsed_year
 
 MEANING = {
@@ -37,14 +38,14 @@ MEANING = {
 }
 
 
-def make(years: list[Path], out: Path, *, overwrite: bool = False) -> records.Record:
+def make(years: list[Path], out: Path, *, overwrite: bool = False) -> GuidelinesDatasetRecord:
     """Put years' tables and a card into a folder; the run's record."""
     read = sorted((parsed_year.read(year) for year in years), key=lambda year: year.fiscal_year)
     names = [f"fy{year.fiscal_year}" for year in read]
     if len(set(names)) < len(names):
         raise DeepicdError(f"A year is named twice: {', '.join(names)}.", "Name each year's folder once.")
     sources = {f"fy{parsed_year.read(path).fiscal_year}": path / "sections.parquet" for path in years}
-    plan = records.plan_run("guidelines dataset", options={}, inputs={name: sources[name] for name in names})
+    plan = records.plan_run(GuidelinesDatasetRecord, options={}, inputs={name: sources[name] for name in names})
     if done := records.find_finished(out, plan):
         return done
     origin = storage.combine_origins(storage.read_origin(path) for path in sources.values())
@@ -54,7 +55,7 @@ def make(years: list[Path], out: Path, *, overwrite: bool = False) -> records.Re
             (run.folder / "sections").mkdir(exist_ok=True)
             shutil.copyfile(sources[name], run.folder / "sections" / f"{name}.parquet")
         tables = {name: _figures(run.folder / "sections" / f"{name}.parquet") for name in names}
-        run.counts["rows"] = {name: figures["sections"] for name, figures in tables.items()}
+        run.counts = GuidelinesDatasetCounts(rows={name: figures["sections"] for name, figures in tables.items()})
         storage.write_text(run.folder / "README.md", card(tables, origin))
     return run.record
 

@@ -48,10 +48,10 @@ def scrape(
         click.echo(outlook(wanted, out, base_url=base_url, language=language))
         return
     record = crawl.harvest(wanted, out, base_url=base_url, language=language, contact=contact)
-    for line in descriptions.summary(record["counts"]):
+    for line in descriptions.summary(record.counts):
         click.echo(line)
     click.echo(f"\n{out / crawl.TABLE}")
-    for note in record["notes"]:
+    for note in record.notes:
         click.echo(note)
 
 

@@ -8,7 +8,6 @@ A count of one to nine stays is None, here and in the figure: of a credentialed 
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from deepicd import records, storage
 from deepicd.icd10cm import CHAPTERS, Code, find_chapter
@@ -16,6 +15,7 @@ from deepicd.knowledge import icd10gm_crosswalk
 from deepicd.knowledge.icd10gm_crosswalk import LEVELS, WARNINGS, Crosswalk
 from deepicd.schema import COHORT, SPLITS
 from deepicd.small_counts import SMALLEST_CELL
+from deepicd.stage_records import CoverageCounts, CoverageRecord
 
 NONE = "none"
 ROWS = (*LEVELS, NONE)
@@ -24,20 +24,20 @@ FIGURE = "coverage.png"
 Cells = dict[str, int | None]
 
 
-def coverage(cohort: Path, descriptions: Path, out: Path | None = None) -> dict[str, Any]:
+def coverage(cohort: Path, descriptions: Path, out: Path | None = None) -> CoverageCounts:
     """The counts above; with `out` also OUT/coverage.png and OUT/run.json that hold them."""
     if out is None:
         return counts(stays(cohort), icd10gm_crosswalk.read_crosswalk(descriptions))
-    plan = records.plan_run("coverage", options={}, inputs={"cohort": cohort, "descriptions": descriptions})
+    plan = records.plan_run(CoverageRecord, options={}, inputs={"cohort": cohort, "descriptions": descriptions})
     if record := records.find_finished(out, plan):
-        return dict(record["counts"])
+        return record.counts
     origins = [storage.read_origin(path) for path in (*_files(cohort), descriptions)]
     with records.fresh_folder(out, plan, storage.combine_origins(origins)) as run:
         from scrapers.coverage_figure import draw  # matplotlib, which a table does not need
 
         run.counts = counts(stays(cohort), icd10gm_crosswalk.read_crosswalk(descriptions))
         draw(run.folder / FIGURE, run.counts)
-    return run.counts
+    return run.record.counts
 
 
 def stays(cohort: Path) -> Counter[Code]:
@@ -54,7 +54,7 @@ def _files(cohort: Path) -> list[Path]:
     return [cohort / f"{split}.parquet" for split in SPLITS]
 
 
-def counts(by_code: Mapping[Code, int], texts: Crosswalk) -> dict[str, Any]:
+def counts(by_code: Mapping[Code, int], texts: Crosswalk) -> CoverageCounts:
     """Stays and codes by level, stays by warning, stays by chapter and level, and the texts there are by chapter."""
     of_stays, of_codes, of_warnings = Counter[str](), Counter[str](), Counter[str]()
     of_chapters = {chapter.number: Counter[str]() for chapter in CHAPTERS}
@@ -67,28 +67,28 @@ def counts(by_code: Mapping[Code, int], texts: Crosswalk) -> dict[str, Any]:
         if description:
             of_warnings[description.warning] += number
     described = Counter(find_chapter(value[:3]).number for value in texts.texts)
-    return {
-        "stays": _cells(of_stays, ROWS),
-        "codes": {level: of_codes[level] for level in ROWS},
-        "warnings": _cells(of_warnings, WARNINGS),
-        "chapters": {str(number): _cells(found, ROWS) for number, found in of_chapters.items()},
-        "described": {str(chapter.number): described[chapter.number] for chapter in CHAPTERS},
-    }
+    return CoverageCounts(
+        stays=_cells(of_stays, ROWS),
+        codes={level: of_codes[level] for level in ROWS},
+        warnings=_cells(of_warnings, WARNINGS),
+        chapters={str(number): _cells(found, ROWS) for number, found in of_chapters.items()},
+        described={str(chapter.number): described[chapter.number] for chapter in CHAPTERS},
+    )
 
 
 def _cells(found: Counter[str], names: tuple[str, ...]) -> Cells:
     return {name: found[name] if found[name] == 0 or found[name] >= SMALLEST_CELL else None for name in names}
 
 
-def summary(counted: Mapping[str, Any]) -> Iterator[str]:
+def summary(counted: CoverageCounts) -> Iterator[str]:
     """The counts as lines of a table, each with its share."""
     yield f"{'level of the match':<22}{'stays':>10}{'share':>8}{'codes':>10}{'share':>8}"
     for level in ROWS:
-        yield f"{level:<22}{_shares(counted['stays'], level)}{_shares(counted['codes'], level)}"
+        yield f"{level:<22}{_shares(counted.stays, level)}{_shares(counted.codes, level)}"
     yield ""
     yield f"{'warning':<22}{'stays':>10}{'share':>8}"
     for warning in WARNINGS:
-        yield f"{warning:<22}{_shares(counted['warnings'], warning)}"
+        yield f"{warning:<22}{_shares(counted.warnings, warning)}"
 
 
 def _shares(cells: Mapping[str, int | None], name: str) -> str:

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from matplotlib.figure import Figure
 
 from deepicd import storage
 from deepicd.icd10cm import CHAPTERS
+from deepicd.stage_records import CoverageCounts
 
 # One hue from dark to light, the nearer the match the darker; grey for what has no text
 COLOURS = {"exact": "#08306B", "5": "#2171B5", "4": "#6BAED6", "3": "#C6DBEF", "none": "#D9D9D9"}
@@ -15,12 +15,12 @@ LABELS = {"exact": "the code itself", "5": "5 characters", "4": "4 characters", 
 DPI = 144
 
 
-def draw(path: Path, counted: Mapping[str, Any]) -> None:
+def draw(path: Path, counted: CoverageCounts) -> None:
     """Same counts, same bytes. A cell that was withheld does not count for its chapter's 100 %."""
     figure = Figure(figsize=(10, 6.4), layout="constrained")
     texts, shares = figure.subplots(1, 2, sharey=True)
     places = range(len(CHAPTERS))
-    described = [counted["described"][str(chapter.number)] for chapter in CHAPTERS]
+    described = [counted.described[str(chapter.number)] for chapter in CHAPTERS]
     texts.barh(places, described, color=COLOURS["5"], height=0.72)
     for place, number in zip(places, described, strict=True):
         texts.annotate(f"{number:,}", (number, place), xytext=(4, 0), textcoords="offset points", va="center", size=8)
@@ -30,7 +30,7 @@ def draw(path: Path, counted: Mapping[str, Any]) -> None:
     texts.set_title("ICD-10-GM codes with a text", loc="left", size=11)
     left = [0.0] * len(CHAPTERS)
     for level, label in LABELS.items():
-        widths = [_share(counted["chapters"][str(chapter.number)], level) for chapter in CHAPTERS]
+        widths = [_share(counted.chapters[str(chapter.number)], level) for chapter in CHAPTERS]
         shares.barh(places, widths, left=left, color=COLOURS[level], height=0.72, label=label)
         left = [start + width for start, width in zip(left, widths, strict=True)]
     shares.set_xlim(0, 100)

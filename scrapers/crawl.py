@@ -8,10 +8,9 @@ the table can be made again from them, byte for byte, without the network.
 """
 
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,6 +19,7 @@ from deepicd import records, storage
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
 from deepicd.schema import DESCRIPTIONS
+from deepicd.stage_records import ScrapeCounts, ScrapeRecord
 from scrapers import descriptions, page_store, parser
 from scrapers.crawl_plan import CRAWL, PAGES, Wanted
 from scrapers.crawl_process import Job, download
@@ -43,7 +43,7 @@ def harvest(
     language: Language = "de",
     contact: str | None = None,
     pace: Pace | None = None,
-) -> records.Record:
+) -> ScrapeRecord:
     """Ask a site for what is wanted (codes alone will do) and write what it says of them.
 
     The record of the run. A run whose every page is here asks nobody. Raises DeepicdError where the site cannot be
@@ -53,8 +53,8 @@ def harvest(
     site = Site.parse(base_url, language, pace)
     if not wanted.codes and not wanted.follow:
         raise DeepicdError("There is no code to ask for.", "Give at least one ICD-10 code.")
-    plan = records.plan_run("scrape", options=_options(site, wanted), inputs={})
-    if (record := records.find_finished(out, plan)) and not _unanswered(record["counts"]):
+    plan = records.plan_run(ScrapeRecord, options=_options(site, wanted), inputs={})
+    if (record := records.find_finished(out, plan)) and not _unanswered(record.counts):
         return record
     if not (out / CRAWL / PAGES).is_file():
         records.refuse_other_content(out, plan, overwrite=True)
@@ -73,16 +73,15 @@ def harvest(
         run.origin = descriptions.origin(pages)
         schema = DESCRIPTIONS.with_metadata({b"deepicd.redistribution": REDISTRIBUTION.encode()})
         with storage.open_parquet_writer(out / TABLE, schema, run.origin) as writer:
-            run.counts = descriptions.counts(_written(writer, descriptions.rows(pages, asked, site)))
-            _check(run.counts["outcomes"], pages, asked, site, out)
+            counts = descriptions.counts(_written(writer, descriptions.rows(pages, asked, site)))
+            _check(counts.outcomes, pages, asked, site, out)
             (out / records.RECORD).unlink(missing_ok=True)  # of an earlier list; it must not account for the new table
-        run.counts |= {"downloaded": len(pages.codes()) - before, "lists_missing": len(wanted.pending_places(pages))}
+        fetched = {"downloaded": len(pages.codes()) - before, "lists_missing": len(wanted.pending_places(pages))}
+        run.counts = counts = counts.model_copy(update=fetched)
         run.notes = [MADE_UP if run.origin == "synthetic" else TERMS]
-        if unanswered := _unanswered(run.counts):
+        if unanswered := _unanswered(counts):
             run.notes.append(f"Pages without an answer: {unanswered:,}. The same command asks for them again.")
-    written = records.read(out)
-    assert written is not None
-    return written
+    return run.record
 
 
 def _options(site: Site, wanted: Wanted) -> dict[str, object]:
@@ -98,9 +97,9 @@ def _options(site: Site, wanted: Wanted) -> dict[str, object]:
     }
 
 
-def _unanswered(counts: Mapping[str, Any]) -> int:
+def _unanswered(counts: ScrapeCounts) -> int:
     """Pages that the next run asks for again."""
-    return int(counts["outcomes"].get(descriptions.NO_ANSWER, 0) + counts["lists_missing"])
+    return counts.outcomes.get(descriptions.NO_ANSWER, 0) + counts.lists_missing
 
 
 def _written(writer: pq.ParquetWriter, table: Iterator[descriptions.Row]) -> Iterator[descriptions.Row]:

@@ -5,13 +5,14 @@ Every code that was asked for has its row, whatever came of it; nothing here ask
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
 from deepicd.icd10cm import CHAPTERS, Code
 from deepicd.log import track_progress
 from deepicd.paper import DESCRIPTION_MEAN_WORDS, DESCRIPTIONS_BY_LENGTH
+from deepicd.stage_records import ScrapeCounts
 from deepicd.storage import Origin
 from scrapers import parser
 from scrapers.page_store import FORBIDDEN, Cache
@@ -94,7 +95,7 @@ def origin(pages: Cache) -> Origin:
     return "synthetic" if pages.made_up() else "public"
 
 
-def counts(table: Iterator[Row]) -> dict[str, Any]:
+def counts(table: Iterator[Row]) -> ScrapeCounts:
     """Rows by outcome; described ones by length of the code and by chapter; mean words of a text (None for none)."""
     outcomes: Counter[str] = Counter()
     asked: Counter[tuple[int, int]] = Counter()
@@ -108,15 +109,15 @@ def counts(table: Iterator[Row]) -> dict[str, Any]:
         if row["outcome"] == "described":
             described[place] += 1
             words += row["words"]
-    return {
-        "asked": asked.total(),
-        "outcomes": dict(sorted(outcomes.items())),
-        "asked_by_length": _by_length(asked),
-        "described_by_length": _by_length(described),
-        "asked_by_chapter": _by_chapter(asked),
-        "described_by_chapter": _by_chapter(described),
-        "mean_words": round(words / described.total(), 1) if described else None,
-    }
+    return ScrapeCounts(
+        asked=asked.total(),
+        outcomes=dict(sorted(outcomes.items())),
+        asked_by_length=_by_length(asked),
+        described_by_length=_by_length(described),
+        asked_by_chapter=_by_chapter(asked),
+        described_by_chapter=_by_chapter(described),
+        mean_words=round(words / described.total(), 1) if described else None,
+    )
 
 
 def _by_length(found: Counter[tuple[int, int]]) -> dict[str, int]:
@@ -133,18 +134,18 @@ def _by_chapter(found: Counter[tuple[int, int]]) -> dict[str, int]:
     return {str(chapter.number): by_chapter[chapter.number] for chapter in CHAPTERS if by_chapter[chapter.number]}
 
 
-def summary(counted: Mapping[str, Any]) -> Iterator[str]:
+def summary(counted: ScrapeCounts) -> Iterator[str]:
     """The counts as lines of a table, beside the paper's harvest."""
     yield f"{'outcome':<28}{'pages':>8}"
-    for outcome, number in counted["outcomes"].items():
+    for outcome, number in counted.outcomes.items():
         yield f"{outcome:<28}{number:>8,}"
     yield ""
     yield f"{'characters of the code':<28}{'asked':>8}{'described':>11}{'the paper':>11}"
     for length, of_paper in DESCRIPTIONS_BY_LENGTH.items():
-        asked, described = counted["asked_by_length"][str(length)], counted["described_by_length"][str(length)]
+        asked, described = counted.asked_by_length[str(length)], counted.described_by_length[str(length)]
         yield f"{length:<28}{asked:>8,}{described:>11,}{of_paper:>11,}"
-    yield f"{'mean words of a text':<28}{'':>8}{counted['mean_words'] or 0:>11,}{DESCRIPTION_MEAN_WORDS:>11,}"
+    yield f"{'mean words of a text':<28}{'':>8}{counted.mean_words or 0:>11,}{DESCRIPTION_MEAN_WORDS:>11,}"
     yield ""
     yield f"{'chapter':<28}{'asked':>8}{'described':>11}"
-    for chapter, asked in counted["asked_by_chapter"].items():
-        yield f"{chapter:<28}{asked:>8,}{counted['described_by_chapter'].get(chapter, 0):>11,}"
+    for chapter, asked in counted.asked_by_chapter.items():
+        yield f"{chapter:<28}{asked:>8,}{counted.described_by_chapter.get(chapter, 0):>11,}"

@@ -10,6 +10,7 @@ from builders.dataset.assemble import assemble
 from deepicd import records, storage
 from deepicd.icd10cm import Code
 from deepicd.schema import COHORT, SPLITS
+from deepicd.stage_records import BuildCounts, Funnel, FunnelStep, SplitCounts
 from deepicd.storage import Origin
 from distill.recipe import Recipe
 from distill.run import distill
@@ -39,11 +40,17 @@ def write_cohort(
                 row["admission_note"] = note
             storage.write_parquet(run.folder / f"{split}.parquet", table, COHORT, origin)
         steps = [
-            {"step": "discharge notes", "rows": rows + 50, "lost": {}},
-            {"step": "of an ICD-10 stay", "rows": rows + 3, "lost": {"not ICD-10": 47}},
-            {"step": "with admission sections", "rows": rows, "lost": {"no admission section": 3}},
+            FunnelStep(step="discharge notes", rows=rows + 50, lost={}),
+            FunnelStep(step="of an ICD-10 stay", rows=rows + 3, lost={"not ICD-10": 47}),
+            FunnelStep(step="with admission sections", rows=rows, lost={"no admission section": 3}),
         ]
-        run.counts["funnel"] = {"steps": steps, "rows": rows, "codes": len(codes)}
+        run.counts = BuildCounts(
+            rows={split: round(rows * share) for split, share in SHARES.items()},
+            codes=len(codes),
+            chapters={},
+            split=SplitCounts(codes={}, patients=rows, patients_on_several_sides=0, moved={}),
+            funnel=Funnel(steps=steps, rows=rows, codes=len(codes)),
+        )
     return folder
 
 

@@ -26,7 +26,7 @@ def small_dataset(
             for config in configs:
                 path = run.folder / config / f"{split}-00000-of-00001.parquet"
                 storage.write_parquet(path, [one[config] for one in made], DATASET[config], origin)
-        run.counts["rows"] = dict.fromkeys(configs, numbers)
+        run.counts = records.Counts(rows=dict.fromkeys(configs, numbers))
     return folder
 
 

@@ -24,6 +24,7 @@ from deepicd import records, storage
 from deepicd.answer_form import Answer, build_messages, parse_answer, write_answer
 from deepicd.errors import DeepicdError
 from deepicd.schema import DATASET, SPLITS
+from deepicd.stage_records import TrainDemoCounts, TrainDemoRecord
 from train import recipe
 from train.data import open_dataset
 from train.evaluation import answers as model_answers
@@ -31,7 +32,6 @@ from train.evaluation import run as evaluation
 from train.grpo import run as grpo
 from train.sft import run as sft
 
-COMMAND = "train demo"
 TINY_TEACHER = "deepicd-tiny-teacher"  # a model that comes with the package (entry point deepicd.models)
 ANSWER = 128  # tokens of an answer at most; a shortened trace has some eighty
 SECTIONS = ("Chief Complaint", "History of Present Illness")
@@ -133,16 +133,19 @@ def shorten_dataset(dataset: str, out: Path, *, overwrite: bool) -> Path:
     parts = {config: open_dataset(dataset, config) for config in ("sft", "grpo")}
     if any(part.origin == "mimic" for part in parts.values()):
         raise DeepicdError(f"{dataset} holds credentialed records.", "The demo is for made-up ones: deepicd demo OUT")
-    plan = records.plan_run(COMMAND, options={"lines": LINES}, inputs={name: part.part for name, part in parts.items()})
+    plan = records.plan_run(
+        TrainDemoRecord, options={"lines": LINES}, inputs={name: part.part for name, part in parts.items()}
+    )
     if records.find_finished(out, plan):
         return out
     with records.fresh_folder(out, plan, "synthetic", overwrite=overwrite) as run:
-        run.counts["rows"] = {config: {} for config in parts}
+        counted: dict[str, dict[str, int]] = {config: {} for config in parts}
         for config, part in parts.items():
             for split in SPLITS:
                 rows = list(_shorter(config, part.rows(split)))
                 path = run.folder / config / f"{split}-00000-of-00001.parquet"
-                run.counts["rows"][config][split] = storage.write_parquet(path, rows, DATASET[config], "synthetic")
+                counted[config][split] = storage.write_parquet(path, rows, DATASET[config], "synthetic")
+        run.counts = TrainDemoCounts(rows=counted)
     return out
 
 

@@ -9,11 +9,14 @@ OUT/model and OUT/run.json are the outcome. What only a further start needs is h
 OUT/.plan.json, which says whose they are before run.json does.
 """
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Generic, TypeVar
+
+from pydantic import JsonValue
 
 from deepicd import __version__, records, storage
 from deepicd.errors import DeepicdError
@@ -23,9 +26,22 @@ MODEL = "model"
 PLAN = ".plan.json"
 
 
+R = TypeVar("R", bound=records.Record)
+
+
+class Start(records.Model):
+    """OUT/.plan.json: whose checkpoints these are."""
+
+    command: str
+    version: str
+    key: str
+    options: dict[str, JsonValue]
+    inputs: dict[str, records.Input]
+
+
 @dataclass(frozen=True)
-class TrainingFolder:
-    run: records.Run
+class TrainingFolder(Generic[R]):
+    run: records.Run[R]
 
     @property
     def checkpoints(self) -> Path:
@@ -37,7 +53,9 @@ class TrainingFolder:
 
 
 @contextmanager
-def open_training_folder(out: Path, plan: records.Plan, origin: Origin, *, overwrite: bool) -> Iterator[TrainingFolder]:
+def open_training_folder(
+    out: Path, plan: records.Plan[R], origin: Origin, *, overwrite: bool
+) -> Iterator[TrainingFolder[R]]:
     """The folder, held for this process. Raises DeepicdError where it belongs to another training.
 
     `origin` is the rows'. A model of ours that training starts from has its own, and one credentialed source is enough.
@@ -49,19 +67,19 @@ def open_training_folder(out: Path, plan: records.Plan, origin: Origin, *, overw
         for path in out.iterdir():
             storage.remove(path)
     with records.resumable_folder(out, plan, origin) as run:
-        storage.write_json(out / PLAN, _described(plan))
+        storage.write_json(out / PLAN, _described(plan).dump())
         yield TrainingFolder(run)
 
 
-def check_training_folder(out: Path, plan: records.Plan, *, overwrite: bool) -> None:
+def check_training_folder(out: Path, plan: records.Plan[R], *, overwrite: bool) -> None:
     """Raise unless `out` is free, or this plan's own, finished or not."""
     began = out / PLAN
     if not began.is_file():
         records.refuse_other_content(out, plan, overwrite=overwrite)
         return
-    there = storage.read_json(began)
-    if there["command"] != plan.command:
-        raise DeepicdError(f"{out} belongs to `deepicd {there['command']}`.", "Choose another folder.")
+    there = _read_start(began)
+    if there.command != plan.command:
+        raise DeepicdError(f"{out} belongs to `deepicd {there.command}`.", "Choose another folder.")
     if not overwrite and not _same(out, plan):
         raise DeepicdError(
             f"{out} holds checkpoints of another training: {records.describe_difference(there, plan)}.",
@@ -73,7 +91,7 @@ def read_model_origin(model: str) -> Origin:
     """The origin of what a model has read, as far as a record beside it tells: OUT/model, or a copy of OUT."""
     for folder in (Path(model), Path(model).parent):
         if Path(model).is_dir() and (record := records.read(folder)):
-            return records.inherit_origin(record["origin"], record["lineage"])
+            return records.inherit_origin(record.origin, record.lineage)
     return "public"
 
 
@@ -90,16 +108,15 @@ def _is_json(path: Path) -> bool:
         return False
 
 
-def _same(out: Path, plan: records.Plan) -> bool:
+def _same(out: Path, plan: records.Plan[R]) -> bool:
     path = out / PLAN
-    return path.is_file() and storage.read_json(path)["key"] == plan.key
+    return path.is_file() and _read_start(path).key == plan.key
 
 
-def _described(plan: records.Plan) -> dict[str, Any]:
-    return {
-        "command": plan.command,
-        "version": __version__,
-        "key": plan.key,
-        "options": plan.options,
-        "inputs": plan.inputs,
-    }
+def _read_start(path: Path) -> Start:
+    return records.parse_model(Start, storage.read_json(path), str(path))
+
+
+def _described(plan: records.Plan[R]) -> Start:
+    options = json.loads(json.dumps(plan.options))  # lists for tuples
+    return Start(command=plan.command, version=__version__, key=plan.key, options=options, inputs=dict(plan.inputs))

@@ -64,9 +64,9 @@ def sft(
         ready = training.prepare_sft(dataset, chosen, hardware=not preview)
         click.echo(shown(ready, preview) if preview else ready)
         return
-    counts = training.train(dataset, chosen, _given(out), accelerate=accelerate, overwrite=overwrite)["counts"]
-    loss = counts["validation_loss"]
-    click.echo(f"{counts['steps']:,} steps, validation loss {loss['before']} → {loss['after']} → {out}/model")
+    counts = training.train(dataset, chosen, _given(out), accelerate=accelerate, overwrite=overwrite).counts
+    loss = counts.validation_loss
+    click.echo(f"{counts.steps:,} steps, validation loss {loss.before} → {loss.after} → {out}/model")
 
 
 @click.command()
@@ -99,9 +99,9 @@ def grpo(
     if dry_run:
         click.echo(training.describe_plan(training.prepare_grpo(dataset, chosen)))
         return
-    counts = training.train(dataset, chosen, _given(out), overwrite=overwrite)["counts"]
-    reward = counts["reward"]
-    click.echo(f"{counts['steps']:,} steps, reward {reward['first']:.2f} → {reward['last']:.2f} → {out}/model")
+    counts = training.train(dataset, chosen, _given(out), overwrite=overwrite).counts
+    reward = counts.reward
+    click.echo(f"{counts.steps:,} steps, reward {reward.first or 0:.2f} → {reward.last or 0:.2f} → {out}/model")
 
 
 @click.command()

@@ -25,6 +25,7 @@ from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
 from deepicd.log import track_progress
 from deepicd.small_counts import SMALLEST_CELL
+from deepicd.stage_records import AuditCounts, AuditRecord
 
 EXTRACTIONS = {"default": "ours", "paper": "ours, the paper's sections", "published": "the published extraction"}
 ANY = "any"
@@ -32,10 +33,10 @@ ANY = "any"
 Counts = Counter[tuple[str, str, str]]  # (extraction, section, signal or 'notes') → notes
 
 
-def audit_copy(mimic_root: Path, notes_root: Path, out: Path, *, overwrite: bool = False) -> records.Record:
+def audit_copy(mimic_root: Path, notes_root: Path, out: Path, *, overwrite: bool = False) -> AuditRecord:
     """Write OUT/leakage.json and leakage.png; the record. Raises DeepicdError."""
     copy = local_copy.find_copy(mimic_root, notes_root)
-    plan = records.plan_run("audit", options={}, inputs=copy.files)
+    plan = records.plan_run(AuditRecord, options={}, inputs=copy.files)
     if done := records.find_finished(out, plan):
         return done
     with (
@@ -54,12 +55,13 @@ def audit_copy(mimic_root: Path, notes_root: Path, out: Path, *, overwrite: bool
             raise DeepicdError(
                 "The copy holds no note of an ICD-10 stay.", "Check that --mimic and --notes belong together."
             )
-        run.counts["leakage"] = tabulate_counts(total)
-        storage.write_json(run.folder / "leakage.json", run.counts["leakage"])
+        leakage = tabulate_counts(total)
+        run.counts = AuditCounts(leakage=leakage)
+        storage.write_json(run.folder / "leakage.json", leakage)
         from builders.cohort.leakage_figure import draw
 
         smallest = SMALLEST_CELL if copy.origin == "mimic" else 1  # no small cell of credentialed data in a figure
-        draw(run.folder / "leakage.png", run.counts["leakage"], smallest=smallest)
+        draw(run.folder / "leakage.png", leakage, smallest=smallest)
     return run.record
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from builders.cohort import splits
 from builders.cohort.criteria import DEFAULT, Criteria
@@ -25,6 +25,7 @@ from deepicd import records, storage
 from deepicd.errors import DeepicdError
 from deepicd.log import track_progress
 from deepicd.schema import COHORT, EXCLUDED, SPLITS
+from deepicd.stage_records import BuildCounts, BuildRecord, SplitCounts
 from deepicd.storage import Origin
 
 if TYPE_CHECKING:
@@ -77,17 +78,18 @@ order by c.note_id
 """
 EXCLUDED_ROWS = "select * from excluded order by note_id"
 SHARED = "select note_id, split from cohort order by note_id"
+CODES = "select count(distinct icd_code) from cohort"
 FLAGS = "select flag, count(*) from (select unnest(flags) as flag from cohort) group by flag order by flag"
 
 
 def build(
     mimic_root: Path, notes_root: Path, out: Path, criteria: Criteria = DEFAULT, *, overwrite: bool = False
-) -> records.Record:
+) -> BuildRecord:
     """Write OUT/{train,validation,test}.parquet and what goes with them; the record. Raises DeepicdError."""
     copy = local_copy.find_copy(mimic_root, notes_root)
     if criteria.tokenizer:
         load_token_counter(criteria.tokenizer)  # raises at once where there is none
-    plan = records.plan_run("build", options=asdict(criteria), inputs=copy.files)
+    plan = records.plan_run(BuildRecord, options=asdict(criteria), inputs=copy.files)
     if done := records.find_finished(out, plan):
         return done
     with (
@@ -98,15 +100,22 @@ def build(
         read_stays(db, copy)
         _extract(db, copy, criteria, map_in_order)
         lost = Counter(dict(db.execute("select reason, count(*) from excluded group by reason").fetchall()))
-        run.counts |= _divide(db, criteria)
-        if not (kept := sum(run.counts["rows"].values())):
+        rows, chapters, split = _divide(db, criteria)
+        if not (kept := sum(rows.values())):
             raise _nothing_left(lost)
         if "d_icd_diagnoses" not in copy.tables:
             run.notes.append("The copy has no d_icd_diagnoses: titles come from the ICD-10-CM release tables, FY2025.")
         _write_files(db, run.folder, copy.origin)
-        run.counts["funnel"] = build_funnel(kept + lost.total(), lost, run.counts["codes"])
-        run.counts["flags"] = dict(db.execute(FLAGS).fetchall())
-        storage.write_json(run.folder / "funnel.json", run.counts["funnel"])
+        codes = int(db.execute(CODES).fetchall()[0][0])
+        run.counts = BuildCounts(
+            rows=rows,
+            codes=codes,
+            chapters=chapters,
+            split=split,
+            funnel=build_funnel(kept + lost.total(), lost, codes),
+            flags=dict(db.execute(FLAGS).fetchall()),
+        )
+        storage.write_json(run.folder / "funnel.json", run.counts.funnel.dump())
     return run.record
 
 
@@ -139,8 +148,8 @@ def _extract(
     db.execute(RANKED)
 
 
-def _divide(db: "duckdb.DuckDBPyConnection", criteria: Criteria) -> dict[str, Any]:
-    """Give each found note its split (the table `assigned`); what the record says of splits, codes and chapters."""
+def _divide(db: "duckdb.DuckDBPyConnection", criteria: Criteria) -> tuple[dict[str, int], dict[str, int], SplitCounts]:
+    """Give each note its split (the table `assigned`). Return rows by split and by chapter, and the split's figures."""
     import pyarrow as pa
 
     rows = db.execute("select note_id, subject_id, icd_code, chapter from ranked where nth = 1").fetchall()
@@ -149,12 +158,15 @@ def _divide(db: "duckdb.DuckDBPyConnection", criteria: Criteria) -> dict[str, An
     assigned = {"note_id": list(split_of), "split": list(split_of.values())}
     db.register("assigned", pa.table(assigned, schema=pa.schema([("note_id", pa.string()), ("split", pa.string())])))
     found, by_chapter = splits.summarize_splits(stays, split_of), Counter(chapter for *_, chapter in rows)
-    return {
-        "rows": {split: found["rows"][split] for split in SPLITS},
-        "codes": len({stay.code for stay in stays}),
-        "chapters": {str(chapter): by_chapter[chapter] for chapter in sorted(by_chapter)},
-        "split": {name: value for name, value in found.items() if name != "rows"},
-    }
+    rows_by_split = {split: found["rows"][split] for split in SPLITS}
+    rows_by_chapter = {str(chapter): by_chapter[chapter] for chapter in sorted(by_chapter)}
+    split = SplitCounts(
+        codes=found["codes"],
+        patients=found["patients"],
+        patients_on_several_sides=found["patients_on_several_sides"],
+        moved=found["moved"],
+    )
+    return rows_by_split, rows_by_chapter, split
 
 
 def _write_files(db: "duckdb.DuckDBPyConnection", folder: Path, origin: Origin) -> None:

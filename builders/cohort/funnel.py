@@ -4,9 +4,9 @@
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from deepicd.paper import MIMIC_REASON
+from deepicd.stage_records import Funnel, FunnelStep
 
 # What the paper's cohort comes to, and the steps before it on MIMIC-IV 3.1 with Note 2.2.
 PAPER = {"rows": MIMIC_REASON.samples, "codes": MIMIC_REASON.codes}
@@ -23,23 +23,23 @@ STEPS: tuple[tuple[str, tuple[str, ...]], ...] = (
 )
 
 
-def build_funnel(notes: int, lost: Mapping[str, int], codes: int) -> dict[str, Any]:
+def build_funnel(notes: int, lost: Mapping[str, int], codes: int) -> Funnel:
     """From all notes and the losses by reason."""
     left, steps = notes, []
     for step, reasons in STEPS:
         here = {reason: lost[reason] for reason in reasons if lost.get(reason)}
         left -= sum(here.values())
-        steps.append({"step": step, "rows": left, "lost": here})
-    return {"steps": steps, "rows": left, "codes": codes, "paper": PAPER}
+        steps.append(FunnelStep(step=step, rows=left, lost=here))
+    return Funnel(steps=steps, rows=left, codes=codes, paper=PAPER)
 
 
-def format_funnel(found: Mapping[str, Any]) -> Iterator[str]:
+def format_funnel(found: Funnel) -> Iterator[str]:
     """For the terminal: rows, share of all notes, the same step of MIMIC-IV 3.1 + Note 2.2, what was lost and why."""
-    total = found["steps"][0]["rows"] or 1
+    total = found.steps[0].rows or 1
     yield f"{'notes':>10}{'of all':>9}{'3.1 + 2.2':>11}  step"
-    for step in found["steps"]:
-        lost = "".join(f"  −{number:,} {reason}" for reason, number in step["lost"].items())
-        known = f"{KNOWN[step['step']]:,}" if step["step"] in KNOWN else ""
-        yield f"{step['rows']:>10,}{step['rows'] / total:>9.1%}{known:>11}  {step['step']}{lost}"
-    yield f"{found['rows']:>10,}{'':>9}{PAPER['rows']:>11,}  cohort (the paper's)"
-    yield f"{found['codes']:>10,}{'':>9}{PAPER['codes']:>11,}  distinct codes (the paper's)"
+    for step in found.steps:
+        lost = "".join(f"  −{number:,} {reason}" for reason, number in step.lost.items())
+        known = f"{KNOWN[step.step]:,}" if step.step in KNOWN else ""
+        yield f"{step.rows:>10,}{step.rows / total:>9.1%}{known:>11}  {step.step}{lost}"
+    yield f"{found.rows:>10,}{'':>9}{PAPER['rows']:>11,}  cohort (the paper's)"
+    yield f"{found.codes:>10,}{'':>9}{PAPER['codes']:>11,}  distinct codes (the paper's)"

@@ -20,6 +20,7 @@ from deepicd.answer_form import build_messages, write_answer
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
 from deepicd.schema import COHORT, DATASET, SCORES, SPLITS, TRACES
+from deepicd.stage_records import AssembleCounts, AssembleRecord
 from deepicd.storage import Origin
 from deepicd.tracefolder import find_recipe_folder
 
@@ -31,7 +32,7 @@ Row = dict[str, Any]
 
 def assemble(
     cohort: Path, traces: Path, out: Path, *, scores: Path | None = None, overwrite: bool = False
-) -> records.Record:
+) -> AssembleRecord:
     """Write the three configs with their splits; the record. `scores`: what `deepicd judge` made of these traces.
 
     Raises DeepicdError if cohort, traces and scores do not belong together.
@@ -40,7 +41,7 @@ def assemble(
     traces = find_recipe_folder(traces)
     judges = find_score_folders(scores)
     inputs = {"cohort": cohort, "traces": traces} | {f"scores {path.name}": path for path in judges}
-    plan = records.plan_run("assemble", options={"recipe": traces.name}, inputs=inputs)
+    plan = records.plan_run(AssembleRecord, options={"recipe": traces.name}, inputs=inputs)
     if done := records.find_finished(out, plan):
         return done
     kept = _kept_traces(traces)
@@ -51,13 +52,13 @@ def assemble(
     )
     with records.fresh_folder(out, plan, origin, overwrite=overwrite) as run:
         used: set[str] = set()
-        run.counts["rows"] = {config: {} for config in DATASET}
+        counted: dict[str, dict[str, int]] = {config: {} for config in DATASET}
         for split, path in files.items():
             rows = storage.read_table(path, COHORT).to_pylist()
             _check_match(rows, kept)
             used |= {row["note_id"] for row in rows if row["note_id"] in kept}
             for config, number in write_split(run.folder, split, rows, kept, origin).items():
-                run.counts["rows"][config][split] = number
+                counted[config][split] = number
         if not kept:
             raise DeepicdError(f"{traces} holds no kept trace.", "See why in its rejected/ folder and run.json.")
         if strangers := len(kept) - len(used):
@@ -65,6 +66,7 @@ def assemble(
                 f"{strangers:,} of {len(kept):,} kept traces belong to no row of {cohort}.",
                 "Assemble traces with the cohort they were made from.",
             )
+        run.counts = AssembleCounts(rows=counted)
     return run.record
 
 

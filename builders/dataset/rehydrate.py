@@ -23,6 +23,7 @@ from deepicd import __version__, bundle_manifest, records, storage
 from deepicd.errors import DeepicdError
 from deepicd.log import track_progress
 from deepicd.schema import DATASET
+from deepicd.stage_records import AssembleCounts, AssembleRecord, BuildRecord, BundleRecord
 from deepicd.storage import Origin
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ NO_NOTE, OTHER_TEXT, OTHER_CODE = "no such note", "another text", "another first
 
 def rehydrate(
     folder: Path, out: Path, mimic_root: Path, notes_root: Path, *, partial: bool = False, overwrite: bool = False
-) -> records.Record:
+) -> AssembleRecord:
     """Write the dataset folder OUT; its record. With `partial` without the rows that cannot be had back.
 
     Raises DeepicdError where there are such rows otherwise, for a damaged bundle, and for one that has its notes.
@@ -42,11 +43,11 @@ def rehydrate(
     manifest = bundle_manifest.read_manifest(folder)
     if manifest["notes"]:
         raise DeepicdError(f"{folder} has its notes.", "It is the dataset already: card and loaders take it as it is.")
-    made = records.require(folder, "bundle")
-    build = made["lineage"]["build"]
+    made = records.require(folder, BundleRecord)
+    build = made.upstream(BuildRecord)
     copy = local_copy.find_copy(mimic_root, notes_root)
     options = manifest["dataset"]["options"] | {"partial": partial}
-    plan = records.plan_run("assemble", options=options, inputs={"bundle": folder, **copy.files})
+    plan = records.plan_run(AssembleRecord, options=options, inputs={"bundle": folder, **copy.files})
     if done := records.find_finished(out, plan):
         return done
     records.refuse_other_content(out, plan, overwrite=overwrite)
@@ -62,31 +63,31 @@ def rehydrate(
         )
     origin = storage.combine_origins([manifest["origin"], copy.origin])
     with records.fresh_folder(out, plan, origin, overwrite=overwrite) as run:
-        run.counts["rows"] = {config: {} for config in DATASET}
+        counted: dict[str, dict[str, int]] = {config: {} for config in DATASET}
         for split, rows in by_split.items():
             there = [row | {"admission_note": found[row["note_id"]][0]} for row in rows if row["note_id"] not in wrong]
             kept = {row["note_id"]: {name: row[name] for name in TRACE} for row in there if row["trace"] is not None}
             for config, number in write_split(run.folder, split, there, kept, origin).items():
-                run.counts["rows"][config][split] = number
-        run.counts["differences"] = dict(Counter(wrong.values()))
+                counted[config][split] = number
+        run.counts = AssembleCounts(rows=counted, differences=dict(Counter(wrong.values())))
         run.notes.append(_identity(run.folder, manifest, len(wrong), origin))
     return run.record
 
 
-def _criteria(build: records.Record) -> Criteria:
+def _criteria(build: BuildRecord) -> Criteria:
     """The options that decide a note's text in the bundle's cohort; its limits of length have done their work.
 
     Raises DeepicdError for options of another version.
     """
     options: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in build["options"].items()
+        name: tuple(value) if isinstance(value, list) else value for name, value in build.options.items()
     }
     try:
         return replace(Criteria(**options), min_words=0, max_words=None, max_tokens=None, tokenizer="")
     except TypeError as error:
         raise DeepicdError(
             f"The cohort was built with options that this version does not have ({error}).",
-            f"Take the version that built it: deepicd {build['version']}; this is {__version__}.",
+            f"Take the version that built it: deepicd {build.version}; this is {__version__}.",
         ) from error
 
 
@@ -164,18 +165,18 @@ def _said(wrong: dict[str, str], by_split: dict[str, list[Row]]) -> str:
     return f"{len(wrong):,} of {total:,} rows cannot be had back from this copy: {reasons}."
 
 
-def _cause(build: records.Record, copy: local_copy.Copy) -> str:
+def _cause(build: BuildRecord, copy: local_copy.Copy) -> str:
     """What sets the copy apart from the one that the bundle was made of, as far as digests tell."""
     here = {name: storage.digest_path(path) for name, path in copy.files.items()}
-    then = {name: entry["digest"] for name, entry in build["inputs"].items()}
+    then = {name: entry.digest for name, entry in build.inputs.items()}
     others = [name for name in then if here.get(name) != then[name]]
     if others:
         return (
             f"The bundle was made from other files of {', '.join(others)}: another release, or the same one in another"
             " form (unpacked, converted)."
         )
-    if build["version"] != __version__:
-        return f"The copy is the same; the notes were extracted by deepicd {build['version']}, this is {__version__}."
+    if build.version != __version__:
+        return f"The copy is the same; the notes were extracted by deepicd {build.version}, this is {__version__}."
     return "The copy is the same, and so is deepicd's version: its code may have been changed."
 
 

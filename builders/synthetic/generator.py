@@ -30,8 +30,8 @@ from deepicd import records, storage
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import load_release
 from deepicd.log import track_progress
+from deepicd.stage_records import SynthesizeCounts, SynthesizeRecord
 
-COMMAND = "synthesize"
 GENERATOR = "2"
 """Goes up with every change that makes other bytes from the same seed."""
 GOLD_FILE = "gold.parquet"
@@ -52,7 +52,7 @@ def synthesize(
     icd9_share: float = ICD9,
     processes: int | None = None,
     overwrite: bool = False,
-) -> records.Record:
+) -> SynthesizeRecord:
     """Make the copy, or do nothing where `out` already holds this very one. Returns its record.
 
     Notes have `length` characters on average (10,500 in MIMIC-IV-Note), `icd9_share` of the stays have ICD-9 codes;
@@ -81,7 +81,7 @@ def _whole_copy(
     icd9_share: float,
     processes: int | None,
     overwrite: bool,
-) -> records.Record:
+) -> SynthesizeRecord:
     from builders.synthetic.people import batches
     from builders.synthetic.records import MOST_ADMISSIONS
 
@@ -92,7 +92,7 @@ def _whole_copy(
     if seed < 0:
         raise DeepicdError(f"{seed} is no seed.", "Give a whole number from 0 on: --seed 42")
     plan = records.plan_run(
-        COMMAND,
+        SynthesizeRecord,
         options={
             "admissions": admissions,
             "seed": seed,
@@ -116,21 +116,33 @@ def _whole_copy(
         ):
             made = in_order(make_people, wanted)
             counts, chapters = _write(run, PEOPLES_TABLES, made, lambda done: advance(done["admissions"]))
-        run.counts |= {**counts, "icd10_notes_by_chapter": chapters}
+        run.counts = SynthesizeCounts(
+            admissions=counts["admissions"],
+            admissions_entered_twice=counts["admissions_entered_twice"],
+            diagnoses=counts["diagnoses"],
+            notes=counts["notes"],
+            notes_icd10=counts["notes_icd10"],
+            notes_icd9=counts["notes_icd9"],
+            notes_without_admission=counts["notes_without_admission"],
+            patients=counts["patients"],
+            icd10_notes_by_chapter=chapters,
+        )
         files = [*(table_path(run.folder, name) for name in COLUMNS), run.folder / GOLD_FILE]
         write_mark(run.folder, files, generator=GENERATOR, seed=seed)
         run.notes.append("Every record is made up; SYNTHETIC.json proves it file by file.")
     return run.record
 
 
-def _notes_for(hosp: Path, out: Path, seed: int, length: int, processes: int | None, overwrite: bool) -> records.Record:
+def _notes_for(
+    hosp: Path, out: Path, seed: int, length: int, processes: int | None, overwrite: bool
+) -> SynthesizeRecord:
     from builders.synthetic.hosp_copy import HospCopy
 
     copy = HospCopy.find(hosp)
     local_copy.check_codes(Table.at(copy.files["diagnoses_icd"], "diagnoses_icd"))
     made_up = is_synthetic(copy.root, copy.files.values())
     plan = records.plan_run(
-        COMMAND,
+        SynthesizeRecord,
         options={"hosp": True, "seed": seed, "length": length, "generator": GENERATOR},
         inputs={"knowledge": KNOWLEDGE, **copy.files},
     )
@@ -143,7 +155,10 @@ def _notes_for(hosp: Path, out: Path, seed: int, length: int, processes: int | N
         with open_workers(processes) as in_order, track_progress("notes written", stays) as advance:
             wanted = (NotesWanted(some, _first_titles(some, titles), seed, length) for some in _numbered(copy.stays()))
             made = in_order(make_notes, wanted)
-            run.counts |= _write(run, ("note/discharge",), made, lambda done: advance(done["notes"]))[0]
+            counts, _ = _write(run, ("note/discharge",), made, lambda done: advance(done["notes"]))
+            run.counts = SynthesizeCounts(
+                notes=counts["notes"], notes_icd10=counts["notes_icd10"], notes_icd9=counts["notes_icd9"]
+            )
         if not titles:
             run.notes.append("The copy has no d_icd_diagnoses: titles are the release's, and ours for ICD-9.")
         if made_up:
@@ -185,8 +200,11 @@ def _first_titles(stays: Iterable[tuple[int, Stay]], titles: Titles) -> Titles:
 
 
 def _write(
-    run: records.Run, tables: Iterable[str], made: Iterable[Made], advance: Callable[[Mapping[str, int]], None]
-) -> tuple[dict[str, int], dict[int, int]]:
+    run: records.Run[SynthesizeRecord],
+    tables: Iterable[str],
+    made: Iterable[Made],
+    advance: Callable[[Mapping[str, int]], None],
+) -> tuple[Mapping[str, int], dict[str, int]]:
     """Append every piece to the tables and to the gold; counts, and ICD-10 notes by chapter."""
     counts, chapters = Counter[str](), Counter[int]()
     with ExitStack() as stack:
@@ -199,4 +217,4 @@ def _write(
             counts.update(piece.counts)
             chapters.update(piece.chapters)
             advance(piece.counts)
-    return dict(sorted(counts.items())), dict(sorted(chapters.items()))
+    return counts, {str(chapter): number for chapter, number in sorted(chapters.items())}

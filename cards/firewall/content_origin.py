@@ -87,14 +87,14 @@ def describe_outgoing(path: Path, name: str, known: RunCache | None = None) -> O
     if record is None or folder is None:
         return OutgoingFile(name, path, None)
     inside = path.resolve().relative_to(folder).as_posix()
-    output = record["outputs"].get(inside)
-    if output is None and record["origin"] == "public":
+    output = record.outputs.get(inside)
+    if output is None and record.origin == "public":
         return OutgoingFile(name, path, None)  # beside what was fetched, not of it
-    if output is not None and record["origin"] == "public" and output["sha256"] != storage.digest_path(path):
+    if output is not None and record.origin == "public" and output.sha256 != storage.digest_path(path):
         return OutgoingFile(name, path, None)  # no longer what the run wrote
     # a training also leaves what its record does not list: checkpoints' states, its plan, the trainer's own files
-    theirs = output is not None or (record["command"] in TRAININGS and not _is_card_file(inside))
-    return OutgoingFile(name, path, record["origin"], record["command"] if theirs else "")
+    theirs = output is not None or (record.command in TRAININGS and not _is_card_file(inside))
+    return OutgoingFile(name, path, record.origin, record.command if theirs else "")
 
 
 def _is_card_file(inside: str) -> bool:

@@ -100,20 +100,20 @@ def gather_contents(options: PublicationOptions, staging: Path) -> Contents:
     record = records.require(out, "assemble")
     _whole(out, record)
     write_card(out)
-    origin = record["origin"]
+    origin = record.origin
     readme = (out / README).read_text(encoding="utf-8")
     figures = card_trimming.list_figures(readme, out)
     notes = (out,) if origin == "mimic" else ()
-    outputs = {name: out / name for name in record["outputs"] if name.endswith(".parquet")}
+    outputs = {name: out / name for name in record.outputs if name.endswith(".parquet")}
     if what == "rows":
         storage.write_text(staging / README, card_trimming.insert_repository(readme, options.repo))
-        storage.write_json(staging / "record.json", recipe_files.make_portable(record))
+        storage.write_json(staging / "record.json", recipe_files.make_portable(record.dump()))
         made = {README: staging / README, RECORD: staging / "record.json"}
         configs = _group_by_config(outputs)
     else:
         holds = "only the card" if what == "card" else "only the card and the recipe (`recipe/`)"
         credentialed = origin == "mimic"
-        text = card_trimming.remove_rows(readme, holds=holds, credentialed=credentialed, version=record["version"])
+        text = card_trimming.remove_rows(readme, holds=holds, credentialed=credentialed, version=record.version)
         storage.write_text(staging / README, text)
         if what == "recipe":
             recipe_files.write_recipe(out, record, staging)
@@ -134,16 +134,14 @@ def gather_contents(options: PublicationOptions, staging: Path) -> Contents:
 
 def _whole(out: Path, record: records.Record) -> None:
     """Raise unless the folder holds the rows that its record tells of, byte for byte, and no others."""
-    rows = {name: entry for name, entry in record["outputs"].items() if name.endswith(".parquet")}
+    rows = {name: entry for name, entry in record.outputs.items() if name.endswith(".parquet")}
     with ThreadPoolExecutor() as pool:
         list(
             pool.map(storage.digest_path, [out / name for name in rows if (out / name).is_file()])
         )  # kept for what follows
     missing = [name for name in rows if not (out / name).is_file()]
     changed = [
-        name
-        for name, entry in rows.items()
-        if name not in missing and storage.digest_path(out / name) != entry["sha256"]
+        name for name, entry in rows.items() if name not in missing and storage.digest_path(out / name) != entry.sha256
     ]
     found = {path.relative_to(out).as_posix() for config in DATASET for path in (out / config).rglob("*.parquet")}
     extra = sorted(found - rows.keys())
@@ -167,4 +165,4 @@ def _group_by_config(files: Mapping[str, Path]) -> dict[str, dict[str, list[Path
 def _list_other_files(out: Path, record: records.Record) -> list[str]:
     """Return the files of the folder that are neither rows nor card."""
     every = {path.relative_to(out).as_posix() for path in storage.list_files(out)}
-    return sorted(name for name in every - record["outputs"].keys() if name != README and not name.startswith("card/"))
+    return sorted(name for name in every - record.outputs.keys() if name != README and not name.startswith("card/"))

@@ -20,7 +20,7 @@ README = "README.md"
 
 def is_training(record: records.Record | None) -> bool:
     """Whether a folder's record is that of a training."""
-    return record is not None and record["command"] in model_card.COMMANDS
+    return record is not None and record.command in model_card.COMMANDS
 
 
 def gather_model_card(
@@ -29,13 +29,13 @@ def gather_model_card(
     """Files, origin, where the notes are that the card must not repeat, and what is not sent. Raises DeepicdError."""
     if what != "card":
         raise DeepicdError(
-            f"{out} holds a run of `deepicd {record['command']}`: of a trained model only the card is published.",
+            f"{out} holds a run of `deepicd {record.command}`: of a trained model only the card is published.",
             "Drop --what, or use --what card; publish rows and recipe from the dataset's folder.",
         )
     write_card(out)
     origin = model_card.resolve_origin(out, record)
     readme = (out / README).read_text(encoding="utf-8")
-    text = card_trimming.remove_weights(readme, credentialed=origin == "mimic", version=record["version"])
+    text = card_trimming.remove_weights(readme, credentialed=origin == "mimic", version=record.version)
     storage.write_text(staging / README, text)
     files = {README: staging / README, **card_trimming.list_figures(readme, out)}
     others = sorted({path.relative_to(out).parts[0] for path in out.rglob("*") if path.is_file()} - {README, "card"})
@@ -48,7 +48,7 @@ def _find_notes(out: Path, record: records.Record, given: Path | None) -> tuple[
         return (given,)
     measured = model_card.find_metrics(out)
     evaluation = records.read(measured[0].parent) if measured else None
-    credentialed = [one for one in (record, evaluation) if one and one["origin"] == "mimic"]
+    credentialed = [one for one in (record, evaluation) if one and one.origin == "mimic"]
     found = {_find_dataset(one): one for one in credentialed}
     if not found or None in found:  # none: an evaluation that was copied here without its record, say
         how = "trained" if record is found.get(None) else "evaluated"
@@ -62,7 +62,8 @@ def _find_notes(out: Path, record: records.Record, given: Path | None) -> tuple[
 
 def _find_dataset(record: records.Record) -> Path | None:
     """The dataset's folder that a record names, if credentialed rows lie there: others are not those it was made of."""
-    named = record["inputs"].get("dataset", {}).get("path")
+    source = record.inputs.get("dataset")
+    named = source.path if source else None
     if not named:
         return None
     part = Path(named)  # one config of it

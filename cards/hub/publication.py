@@ -29,6 +29,7 @@ from cards.hub.settings import PublicationOptions, What
 from cards.hub.verify import Verifier
 from deepicd import records, storage
 from deepicd.errors import DeepicdError
+from deepicd.stage_records import PublishCounts, PublishRecord
 
 MESSAGES: dict[What, str] = {
     "card": "Card",
@@ -220,14 +221,14 @@ class Publication:
             "gated": wanted.gated,
             "responsible": wanted.responsible if contents.is_protected else None,
         }
-        plan = records.plan_run("publish", options=options, inputs={})
+        plan = records.plan_run(PublishRecord, options=options, inputs={})
         with records.resumable_folder(self.journal.folder, plan, contents.origin) as run:
-            run.counts |= {
-                "commit": outcome.commit,
-                "repository": outcome.state.visibility,
-                "files": {name: storage.digest_path(path) for name, path in contents.files.items()},
-                "compared": outcome.compared,
-            }
+            run.counts = PublishCounts(
+                commit=outcome.commit,
+                repository=outcome.state.visibility,
+                files={name: storage.digest_path(path) for name, path in contents.files.items()},
+                compared=outcome.compared,
+            )
 
 
 def _require_unedited_card(hub: HubRepository, contents: Contents, before: RepositoryState, journal: Journal) -> None:

@@ -28,6 +28,7 @@ import yaml
 from deepicd import records, storage
 from deepicd.schema import SPLITS
 from deepicd.small_counts import SMALLEST_CELL
+from deepicd.stage_records import DistillRecord, PromptText
 
 SHORTEST = 50  # words in a note that serves as key
 _LOCAL = {"argv", "base_url", "contact", "path", "running", "series"}
@@ -48,36 +49,34 @@ def make_portable(value: Any) -> Any:
 
 def describe_stages(record: records.Record) -> dict[str, Any]:
     """Return version, options and digests of inputs of each stage."""
-    every = {**record["lineage"], record["command"]: record}
+    every = {**record.lineage, record.command: record}
     return {
-        name: {key: make_portable(stage[key]) for key in ("version", "origin", "options", "inputs", "notes")}
+        name: {key: make_portable(stage.dump()[key]) for key in ("version", "origin", "options", "inputs", "notes")}
         for name, stage in every.items()
     }
 
 
 def write_recipe(dataset: Path, record: records.Record, out: Path) -> None:
     """Write the files of OUT/recipe."""
-    folder, distilled = out / "recipe", record["lineage"]["distill"]
+    folder, distilled = out / "recipe", record.upstream(DistillRecord)
     storage.write_json(folder / "stages.json", describe_stages(record))
     storage.write_text(
-        folder / "recipe.yaml", yaml.safe_dump(make_portable(distilled["options"]), sort_keys=False, allow_unicode=True)
+        folder / "recipe.yaml", yaml.safe_dump(make_portable(distilled.options), sort_keys=False, allow_unicode=True)
     )
-    if prompt := distilled["counts"].get("asked"):
+    if prompt := distilled.counts.asked:
         storage.write_text(folder / "prompts.md", format_prompts(prompt))
     shown = storage.read_json(dataset / "card" / "statistics.json")
     storage.write_json(folder / "statistics.json", shown)
     withheld = {split for split in SPLITS if shown["counts"].get(f"rows/grpo/{split}", 0) is None}
-    listed = list_splits(fingerprint_rows(dataset), credentialed=record["origin"] == "mimic", withheld=withheld)
+    listed = list_splits(fingerprint_rows(dataset), credentialed=record.origin == "mimic", withheld=withheld)
     storage.write_text(folder / "split.csv", "row,split\n" + "".join(f"{print_},{split}\n" for print_, split in listed))
 
 
-def format_prompts(prompt: Mapping[str, Any]) -> str:
+def format_prompts(prompt: PromptText) -> str:
     """Return the chat as Markdown, each turn in a fence that its own text does not contain."""
-    turns = [(turn["role"], turn["content"]) for turn in prompt["messages"]] + [
-        ("assistant begins with", prompt["opening"])
-    ]
+    turns = [(turn["role"], turn["content"]) for turn in prompt.messages] + [("assistant begins with", prompt.opening)]
     parts = [f"## {role}\n\n~~~~text\n{text.rstrip()}\n~~~~\n" for role, text in turns]
-    return f"# Prompt `{prompt['version']}`\n\n" + "\n".join(parts)
+    return f"# Prompt `{prompt.version}`\n\n" + "\n".join(parts)
 
 
 def fingerprint_rows(dataset: Path) -> Iterator[tuple[int, str, str]]:

@@ -44,7 +44,7 @@ def gather_resources(out: Path, staging: Path, *, permission: str | None) -> tup
     made = {
         folder: record
         for folder in [out, *sorted(path for path in out.glob("*") if path.is_dir()), *sorted(out.glob("*/fy[0-9]*"))]
-        if (record := records.read(folder)) and record["command"] in ("guidelines", "scrape")
+        if (record := records.read(folder)) and record.command in ("guidelines", "scrape")
     }
     if not made:
         raise DeepicdError(
@@ -55,24 +55,22 @@ def gather_resources(out: Path, staging: Path, *, permission: str | None) -> tup
     configs: Configs = {}
     parts = []
     for folder, record in made.items():
-        notes = "\n".join(record["notes"])
-        if record["command"] == "guidelines":
-            year = record["options"]["fiscal_year"]
+        notes = "\n".join(record.notes)
+        if record.command == "guidelines":
+            year = record.option("fiscal_year", int)
             below = f"guidelines/fy{year}"
             configs[f"guidelines_fy{year}"] = {"train": [folder / "sections.parquet"]}
             parts.append(GUIDELINES.format(year=year, notes=notes))
         else:
-            _require_permission(permission=permission, origin=record["origin"])
+            _require_permission(permission=permission, origin=record.origin)
             below = "descriptions"
             configs["descriptions"] = {"train": [folder / "descriptions.parquet"]}
             parts.append(DESCRIPTIONS.format(permission=permission or "They are made up.", notes=notes))
-        for name, entry in record["outputs"].items():
-            if not (folder / name).is_file() or storage.digest_path(folder / name) != entry["sha256"]:
-                raise DeepicdError(
-                    f"{folder / name} is not as `deepicd {record['command']}` wrote it.", "Make it again."
-                )
+        for name, entry in record.outputs.items():
+            if not (folder / name).is_file() or storage.digest_path(folder / name) != entry.sha256:
+                raise DeepicdError(f"{folder / name} is not as `deepicd {record.command}` wrote it.", "Make it again.")
             files[f"{below}/{name}"] = folder / name
-    origin = storage.combine_origins(record["origin"] for record in made.values())
+    origin = storage.combine_origins(record.origin for record in made.values())
     storage.write_text(staging / "README.md", _build_readme(list(made.values()), files, configs, parts))
     return {"README.md": staging / "README.md", **files}, configs, origin
 
@@ -89,8 +87,8 @@ def _require_permission(*, permission: str | None, origin: Origin) -> None:
 def _build_readme(made: list[records.Record], files: Files, configs: Configs, parts: list[str]) -> str:
     from huggingface_hub import CardData
 
-    title = "Coding guidelines" if all(record["command"] == "guidelines" for record in made) else "Knowledge of codes"
-    made_up = any(record["origin"] == "synthetic" for record in made)
+    title = "Coding guidelines" if all(record.command == "guidelines" for record in made) else "Knowledge of codes"
+    made_up = any(record.origin == "synthetic" for record in made)
     names = {path: name for name, path in files.items()}
     values: dict[str, Any] = {
         "pretty_name": f"{title}, made up for demonstration" if made_up else title,
@@ -103,5 +101,5 @@ def _build_readme(made: list[records.Record], files: Files, configs: Configs, pa
         ],
         "viewer": False,
     }
-    text = BODY.format(title=values["pretty_name"], version=made[0]["version"], parts="".join(parts))
+    text = BODY.format(title=values["pretty_name"], version=made[0].version, parts="".join(parts))
     return f"---\n{CardData(**values).to_yaml()}\n---\n{text}"

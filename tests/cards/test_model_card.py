@@ -79,7 +79,7 @@ def trained(
     inputs = {"dataset": dataset} if dataset else {}
     plan = records.plan_run(command, options=RECIPE | recipe, inputs=inputs)
     with records.resumable_folder(folder / "run", plan, origin) as run:
-        run.counts |= COUNTS
+        run.counts = records.Counts(**COUNTS)
         run.notes.append("Three rows were too long and left out.")
     return folder / "run"
 
@@ -110,7 +110,7 @@ def test_an_evaluation_that_was_copied_beside_a_made_up_training_keeps_its_origi
     run = trained(tmp_path)
     few = {"accuracy": 3 / 246}
     storage.write_json(run / "metrics.json", METRICS | {"chapter": level(0.1) | few} | told)
-    assert write_card(run)["origin"] == "mimic"
+    assert write_card(run).origin == "mimic"
     text = (run / "README.md").read_text()
     assert "made-up records" not in text.split("---\n")[1]  # the YAML tells of the evaluation
     assert "the results above are on other data" not in text and "246 notes" not in text

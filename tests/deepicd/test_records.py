@@ -20,7 +20,7 @@ def plan_of(tmp_path: Path, seed: int = 1, text: str = "input") -> records.Plan:
 def make(out: Path, plan: records.Plan, *, overwrite: bool = False) -> None:
     with records.fresh_folder(out, plan, "synthetic", overwrite=overwrite) as run:
         storage.write_text(run.folder / "data.txt", f"seed {plan.options['seed']}")
-        run.counts["rows"] = 1
+        run.counts = records.Counts(rows=1)
 
 
 def test_a_folder_appears_with_its_record(tmp_path: Path) -> None:
@@ -28,11 +28,11 @@ def test_a_folder_appears_with_its_record(tmp_path: Path) -> None:
     make(tmp_path / "out", plan)
     record = records.read(tmp_path / "out")
     assert record is not None
-    assert record["command"] == "build"
-    assert record["counts"] == {"rows": 1}
-    assert record["origin"] == "synthetic"
-    assert record["outputs"]["data.txt"]["bytes"] == 6
-    assert record["inputs"]["source"]["digest"] == storage.digest_path(tmp_path / "source.txt")
+    assert record.command == "build"
+    assert record.counts.dump() == {"rows": 1}
+    assert record.origin == "synthetic"
+    assert record.outputs["data.txt"].bytes == 6
+    assert record.inputs["source"].digest == storage.digest_path(tmp_path / "source.txt")
     assert records.find_finished(tmp_path / "out", plan) == record
 
 
@@ -105,7 +105,7 @@ def test_a_second_process_is_refused(tmp_path: Path) -> None:
 def test_records_travel_down_the_chain_without_paths(tmp_path: Path) -> None:
     make(tmp_path / "first", plan_of(tmp_path))
     second = records.plan_run("distill", options={}, inputs={"cohort": tmp_path / "first"})
-    assert second.lineage["build"]["counts"] == {"rows": 1}
+    assert second.lineage["build"].counts.dump() == {"rows": 1}
     assert str(tmp_path) not in str(second.lineage)
 
 

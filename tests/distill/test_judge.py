@@ -35,9 +35,9 @@ def test_every_kept_trace_gets_a_score_and_the_dataset_has_it(tmp_path: Path) ->
     cohort, made = written(tmp_path)
     record = judge(made, tmp_path / "scores", JUDGE)
     rows = rows_in(tmp_path / "scores" / JUDGE.digest / "scores")
-    assert record["counts"]["scored"] == len(rows) == 40
+    assert record.counts.scored == len(rows) == 40
     assert {row["score"] for row in rows} <= {1, 2, 3, 4, 5}
-    assert record["notes"] == ["No model has read these traces: the scores are drawn by chance."]
+    assert record.notes == ["No model has read these traces: the scores are drawn by chance."]
     assemble(cohort, made, tmp_path / "dataset", scores=tmp_path / "scores")
     given = {row["note_id"]: row["judge_score"] for row in rows_in(tmp_path / "dataset" / "traces")}
     assert given == {row["note_id"]: row["score"] for row in rows}
@@ -64,7 +64,7 @@ def test_a_second_run_asks_nothing_and_a_killed_one_goes_on(
         monkeypatch.setattr("deepicd.log.LINE_EVERY", 0.0)
         capsys.readouterr()
         record = judge(made, tmp_path / "scores", one_by_one)
-        assert record["counts"]["scores"] == {"4": 40}
+        assert record.counts.scores == {"4": 40}
         assert "scores: 25 of 25," in capsys.readouterr().err
         assert judge(made, tmp_path / "scores", one_by_one) == record
         assert len(stand_in.asked) == 41
@@ -91,8 +91,8 @@ def test_an_answer_without_a_score_is_asked_for_again_and_then_counted(tmp_path:
             status(200, words)
         ] * 18
         record = judge(made, tmp_path / "scores", by_server(stand_in).but(in_flight=1, attempts=2))
-    assert record["counts"]["scored"] == 2
-    assert record["counts"]["unscored"] == {"no score in the answer": 8}
+    assert record.counts.scored == 2
+    assert record.counts.unscored == {"no score in the answer": 8}
 
 
 def test_two_judges_are_compared(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_a_judge_of_the_teachers_family_is_refused_unless_allowed(tmp_path: Path
         with pytest.raises(DeepicdError, match="is of the teacher's family"):
             judge(made, tmp_path / "scores", by_server(stand_in))
         record = judge(made, tmp_path / "scores", by_server(stand_in), same_family=True)
-    assert record["notes"] == ["The judge is of the teacher's own family."]
+    assert record.notes == ["The judge is of the teacher's own family."]
 
 
 def test_a_cohort_that_changed_since_is_not_taken_silently(tmp_path: Path) -> None:

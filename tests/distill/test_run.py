@@ -36,9 +36,9 @@ def test_every_row_ends_kept_or_rejected_and_says_who_wrote_it(tmp_path: Path) -
     assert {(row["engine"], row["engine_version"]) for row in kept + rejected} == {("rehearsal", __version__)}
     assert all(row["trace"] and not row["rejected_for"] for row in kept)
     assert all(row["completion"] and row["rejected_for"] for row in rejected)
-    assert set(record["counts"]["reasons"]) == {"form", "cut off", "wrong code"}  # the faults made on purpose
-    assert sum(record["counts"]["kept"].values()) == len(kept)
-    assert record["counts"]["without_description"] == len(wanted)
+    assert set(record.counts.reasons) == {"form", "cut off", "wrong code"}  # the faults made on purpose
+    assert sum(record.counts.kept.values()) == len(kept)
+    assert record.counts.without_description == len(wanted)
 
 
 def test_a_rejected_row_is_tried_again_and_each_attempt_stays_with_its_reason(tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ def test_a_rejected_row_is_tried_again_and_each_attempt_stays_with_its_reason(tm
     kept, rejected = rows_in(folder / "kept"), rows_in(folder / "rejected")
     assert len(kept) == 300
     assert all(row["row_kept"] and row["rejected_for"] and row["completion"] for row in rejected)
-    assert len(rejected) == record["counts"]["attempts"] - 300 > 5
+    assert len(rejected) == record.counts.attempts - 300 > 5
     second = [row for row in kept if row["attempt"] == 2]
     assert {row["seed"] for row in second} == {RECIPE.seed_of(1)}
     assert {row["note_id"] for row in second} <= {row["note_id"] for row in rejected}
@@ -75,7 +75,7 @@ def test_a_trace_quotes_the_note_and_names_the_diagnosis_last(tmp_path: Path) ->
 
 def test_the_same_recipe_gives_the_same_bytes_and_another_its_own_folder(tmp_path: Path) -> None:
     cohort = write_cohort(tmp_path / "cohort")
-    outputs = [run.distill(cohort, tmp_path / out, RECIPE)["outputs"] for out in ("one", "two")]
+    outputs = [run.distill(cohort, tmp_path / out, RECIPE).outputs for out in ("one", "two")]
     assert outputs[0] == outputs[1]
     other = RECIPE.but(seed=7)
     run.distill(cohort, tmp_path / "one", other)
@@ -85,11 +85,11 @@ def test_the_same_recipe_gives_the_same_bytes_and_another_its_own_folder(tmp_pat
 
 def test_a_changed_recipe_asks_only_for_what_it_asks_otherwise(tmp_path: Path) -> None:
     cohort, out = write_cohort(tmp_path / "cohort"), tmp_path / "out"
-    words = run.distill(cohort, out, RECIPE)["counts"]["words"]
+    words = run.distill(cohort, out, RECIPE).counts.words
     before = completions(out)
     stricter = RECIPE.but(min_words=round(words["mean"]), name="stricter")
     record = run.distill(cohort, out, stricter)
-    assert record["counts"]["attempts_rejected_for"]["too short"] > 5
+    assert record.counts.attempts_rejected_for["too short"] > 5
     new = completions(out)[len(before) :]
     assert new and all(line["attempt"] > 0 for line in new)  # further attempts; no first one is asked for again
     run.distill(cohort, out, RECIPE.but(max_tokens=512))
@@ -125,7 +125,7 @@ def test_a_smaller_limit_loses_no_row_and_a_larger_one_goes_on(tmp_path: Path) -
     assert len(rows_in(kept)) == 60
     run.distill(cohort, tmp_path / "out", RECIPE)
     assert len(rows_in(kept)) == 300
-    assert sum(run.distill(cohort, tmp_path / "out", RECIPE, limit=5)["counts"]["kept"].values()) == 300
+    assert sum(run.distill(cohort, tmp_path / "out", RECIPE, limit=5).counts.kept.values()) == 300
     assert len(rows_in(kept)) == 300
 
 
@@ -134,7 +134,7 @@ def test_removed_files_are_written_again_without_asking(tmp_path: Path) -> None:
     first = run.distill(cohort, out, RECIPE)
     asked = len(completions(out))
     shutil.rmtree(out / RECIPE.digest)
-    assert run.distill(cohort, out, RECIPE)["outputs"] == first["outputs"]
+    assert run.distill(cohort, out, RECIPE).outputs == first.outputs
     assert len(completions(out)) == asked
 
 
@@ -155,7 +155,7 @@ def test_a_row_without_a_note_or_with_too_long_a_one_is_listed_with_its_reason(t
         ["no note"],
         ["too long for the context"],
     ]
-    assert (record["counts"]["no_note"], record["counts"]["too_long_for_the_context"]) == (1, 1)
+    assert (record.counts.no_note, record.counts.too_long_for_the_context) == (1, 1)
 
 
 def test_the_teacher_is_shown_a_description_and_the_row_says_whose(tmp_path: Path) -> None:
@@ -165,12 +165,12 @@ def test_the_teacher_is_shown_a_description_and_the_row_says_whose(tmp_path: Pat
     cohort = write_cohort(tmp_path / "cohort", 20)
     record = run.distill(cohort, tmp_path / "out", RECIPE, descriptions=tmp_path / "descriptions.parquet")
     assert {row["description_code"] for row in rows_in(tmp_path / "out")} == {"I21.4"}
-    assert record["counts"]["without_description"] == 0
+    assert record.counts.without_description == 0
 
 
 def test_traces_of_credentialed_notes_are_credentialed(tmp_path: Path) -> None:
     record = run.distill(write_cohort(tmp_path / "cohort", 20, "mimic"), tmp_path / "out", RECIPE)
-    assert record["origin"] == "mimic"
+    assert record.origin == "mimic"
     assert {storage.read_origin(path) for path in (tmp_path / "out").rglob("*.parquet")} == {"mimic"}
 
 

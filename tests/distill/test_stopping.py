@@ -50,7 +50,7 @@ def test_ctrl_c_waits_for_what_is_under_way_and_the_same_command_goes_on(tmp_pat
     assert 0 < len(answered(out)) < 6_000
     assert not (out / RECIPE.digest).exists()
     record = run.distill(cohort, out, RECIPE)
-    assert sum(record["counts"]["kept"].values()) + sum(record["counts"]["rejected"].values()) == 6_000
+    assert sum(record.counts.kept.values()) + sum(record.counts.rejected.values()) == 6_000
     assert set(answered(out).values()) == {1}
 
 
@@ -61,14 +61,14 @@ def test_a_damaged_last_line_is_reported_and_its_row_asked_for_again(tmp_path: P
     [segment] = (out / "ledger").iterdir()
     segment.write_bytes(segment.read_bytes()[:-30])
     record = run.distill(cohort, out, RECIPE)
-    assert record["outputs"] == whole["outputs"]
-    assert record["notes"] == ["1 damaged lines of the ledger were skipped; what they held was asked for again."]
+    assert record.outputs == whole.outputs
+    assert record.notes == ["1 damaged lines of the ledger were skipped; what they held was asked for again."]
 
 
 def test_the_series_goes_on_over_sessions(tmp_path: Path) -> None:
     cohort, out = write_cohort(tmp_path / "cohort", 300), tmp_path / "out"
     run.distill(cohort, out, RECIPE, limit=50)
-    series = run.distill(cohort, out, RECIPE)["counts"]["series"]
+    series = run.distill(cohort, out, RECIPE).counts.series
     rows, seconds = [sample["rows"] for sample in series], [sample["seconds"] for sample in series]
     assert rows[-1] == 300
     assert rows == sorted(rows)

@@ -49,9 +49,9 @@ def test_chapters_are_as_long_as_another_extractor_finds_them(folder, number, ex
 
 def test_the_record_says_what_was_found(folder):
     record = records.read(folder)
-    assert (record["origin"], record["options"], record["notes"]) == ("public", {"fiscal_year": 2025}, [])
-    counts = record["counts"]
-    assert (counts["sections"], counts["headings_from_bookmarks"], counts["headings_from_fonts"]) == (488, 487, 1)
+    assert (record.origin, record.options, record.notes) == ("public", {"fiscal_year": 2025}, [])
+    counts = record.counts
+    assert (counts.sections, counts.headings_from_bookmarks, counts.headings_from_fonts) == (488, 487, 1)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_without_its_bookmarks_the_same_sections_come_out(real_pdf, sections, tm
         del pdf.Root["/Outlines"]
         pdf.save(tmp_path / "bare.pdf")
     record = parse.make(tmp_path / "bare.pdf", tmp_path)
-    assert (record["counts"]["bookmarks"], record["counts"]["headings_from_fonts"]) == (0, 488)
+    assert (record.counts.bookmarks, record.counts.headings_from_fonts) == (0, 488)
     bare = {section["id"]: section for section in parsed_folder.read(tmp_path / "fy2025").all_sections()}
     assert bare == sections
 

@@ -109,8 +109,8 @@ def test_the_table_holds_every_section_once(sample_folder):
 
 def test_what_is_made_up_says_so(sample_folder):
     record = records.read(sample_folder)
-    assert record["origin"] == storage.read_origin(sample_folder / "sections.parquet") == "synthetic"
-    assert record["notes"] == ["Made up for demonstration: these are not the official guidelines."]
+    assert record.origin == storage.read_origin(sample_folder / "sections.parquet") == "synthetic"
+    assert record.notes == ["Made up for demonstration: these are not the official guidelines."]
 
 
 def test_knowledge_finds_the_chapter_of_a_code(sample_folder):
@@ -147,7 +147,7 @@ def test_a_chapter_file_of_another_shape_is_told(sample_folder, tmp_path, conten
 def test_the_record_counts_the_time_of_parsing(sample_pdf, tmp_path):
     start = time.monotonic()
     record = parse.make(sample_pdf, tmp_path)
-    assert record["seconds"] > 0.5 * (time.monotonic() - start)
+    assert record.seconds > 0.5 * (time.monotonic() - start)
 
 
 def test_a_second_run_does_nothing(sample_pdf, sample_folder):
@@ -167,4 +167,4 @@ def test_another_pdf_of_the_year_is_refused_unless_told_to_replace(sample_pdf, t
     (changed := tmp_path / "changed.pdf").write_bytes(sample_pdf.read_bytes() + b"\n")
     with pytest.raises(DeepicdError, match="input pdf differs"):
         parse.make(changed, tmp_path)
-    assert parse.make(changed, tmp_path, overwrite=True)["inputs"]["pdf"]["digest"] == storage.digest_path(changed)
+    assert parse.make(changed, tmp_path, overwrite=True).inputs["pdf"].digest == storage.digest_path(changed)

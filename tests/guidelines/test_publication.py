@@ -35,7 +35,7 @@ def test_the_card_counts_what_is_there_and_explains_every_column(published):
 
 def test_a_made_up_year_says_so_on_the_card(published):
     assert "**Made up for demonstration.**" in (published / "README.md").read_text()
-    assert records.read(published)["origin"] == "synthetic"
+    assert records.read(published).origin == "synthetic"
 
 
 def test_a_year_named_twice_is_refused(sample_folder, tmp_path):

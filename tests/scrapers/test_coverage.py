@@ -7,6 +7,7 @@ from deepicd import records, storage
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
 from deepicd.schema import DESCRIPTIONS
+from deepicd.stage_records import CoverageRecord
 from scrapers import coverage
 
 
@@ -25,17 +26,17 @@ def cohort(tmp_path):
 
 def test_stays_and_codes_are_counted_by_level_and_warning(cohort, descriptions):
     counted = coverage.coverage(cohort, descriptions)
-    assert counted["stays"] == {"exact": 30, "5": 0, "4": 30, "3": 30, "none": 30}
-    assert counted["warnings"] == {"none": 30, "low": 30, "medium": 30, "high": 0}
-    assert counted["chapters"]["9"] == {"exact": 30, "5": 0, "4": 0, "3": 30, "none": 0}
-    assert counted["described"]["9"] == 2
+    assert counted.stays == {"exact": 30, "5": 0, "4": 30, "3": 30, "none": 30}
+    assert counted.warnings == {"none": 30, "low": 30, "medium": 30, "high": 0}
+    assert counted.chapters["9"] == {"exact": 30, "5": 0, "4": 0, "3": 30, "none": 0}
+    assert counted.described["9"] == 2
 
 
 def test_no_cell_of_one_to_nine_stays_is_given_away(tmp_path, descriptions):
     counts = coverage.counts(
         {Code("I10"): 9, Code("I214"): 10}, coverage.icd10gm_crosswalk.read_crosswalk(descriptions)
     )
-    assert counts["stays"] == {"exact": None, "5": 0, "4": 0, "3": 10, "none": 0}
+    assert counts.stays == {"exact": None, "5": 0, "4": 0, "3": 10, "none": 0}
     assert "<10" in "\n".join(coverage.summary(counts))
 
 
@@ -44,7 +45,7 @@ def test_shares_are_given_and_the_same_figure_is_drawn_twice(tmp_path, cohort, d
     assert first == second
     assert (tmp_path / "a/coverage.png").read_bytes() == (tmp_path / "b/coverage.png").read_bytes()
     record = records.read(tmp_path / "a")
-    assert (record["origin"], record["counts"]) == ("synthetic", first)
+    assert (record.origin, record.parse_as(CoverageRecord).counts) == ("synthetic", first)
     assert any("25.0%" in line for line in coverage.summary(first))
 
 

@@ -83,10 +83,10 @@ def test_pages_are_read_again_where_the_extractor_is_newer(harvested, site, tmp_
 def test_the_record_counts_what_the_table_holds(harvested, rows):
     record, table = records.read(harvested), rows(harvested)
     described = [row for row in table.values() if row["outcome"] == "described"]
-    assert record["counts"]["asked"] == record["counts"]["downloaded"] == len(table)
-    assert sum(record["counts"]["described_by_length"].values()) == len(described)
-    assert record["counts"]["mean_words"] == round(sum(row["words"] for row in described) / len(described), 1)
-    assert record["origin"] == storage.read_origin(harvested / crawl.TABLE) == "synthetic"
+    assert record.counts.asked == record.counts.downloaded == len(table)
+    assert sum(record.counts.described_by_length.values()) == len(described)
+    assert record.counts.mean_words == round(sum(row["words"] for row in described) / len(described), 1)
+    assert record.origin == storage.read_origin(harvested / crawl.TABLE) == "synthetic"
 
 
 def test_a_second_run_asks_nobody_and_changes_nothing(harvested, site):
@@ -113,9 +113,9 @@ def test_a_longer_list_fetches_only_what_is_new(harvested, site, tmp_path, rows)
 def test_a_site_that_does_not_say_it_is_made_up_counts_as_public_and_its_terms_are_noted(tmp_path):
     with served(lambda path: Answer(200, answer(path).body, {"Content-Type": "text/html; charset=utf-8"})) as site:
         record = crawl.harvest(CODES[:1], tmp_path, base_url=site.url)
-    assert (record["origin"], storage.read_origin(tmp_path / crawl.TABLE)) == ("public", "public")
+    assert (record.origin, storage.read_origin(tmp_path / crawl.TABLE)) == ("public", "public")
     assert pq.read_schema(tmp_path / crawl.TABLE).metadata[b"deepicd.redistribution"] == b"not granted"
-    assert "do not publish" in record["notes"][0]
+    assert "do not publish" in record.notes[0]
 
 
 @pytest.mark.parametrize("other", [{"language": "en"}, {"base_url": "https://gesund.bund.de", "contact": "a@b.de"}])

@@ -44,7 +44,7 @@ def test_links_below_the_section_are_followed_and_each_is_asked_for_once(tmp_pat
     places = ["", "/", "/A18-2", "/a00-b99", "/a18", "/i00-i99", "/i50", "/i50-1"]
     assert sorted(site.pages) == [f"/icd-code-suche{place}" for place in places]
     assert list(rows(tmp_path)) == ["A18", "A18.2", "I50", "I50.1"]
-    assert records.read(tmp_path)["counts"]["lists_missing"] == 0
+    assert records.read(tmp_path).counts.lists_missing == 0
 
 
 def test_a_list_that_did_not_come_is_asked_for_by_the_next_run(tmp_path, rows):
@@ -55,7 +55,7 @@ def test_a_list_that_did_not_come_is_asked_for_by_the_next_run(tmp_path, rows):
 
     with served(one_broken) as site:
         record = crawl.harvest(Wanted(follow=True), tmp_path, base_url=site.url)
-        assert (record["counts"]["lists_missing"], list(rows(tmp_path))) == (1, ["A18", "A18.2"])
+        assert (record.counts.lists_missing, list(rows(tmp_path))) == (1, ["A18", "A18.2"])
         broken, asked = False, len(site.pages)
         crawl.harvest(Wanted(follow=True), tmp_path, base_url=site.url)
     assert list(rows(tmp_path)) == ["A18", "A18.2", "I50", "I50.1"]

@@ -119,7 +119,7 @@ def test_a_page_without_an_answer_is_recorded_and_asked_for_again(tmp_path, rows
 
     with served(one_broken) as site:
         record = crawl.harvest(TEN[:3], tmp_path, base_url=site.url)
-        assert record["counts"]["outcomes"]["no answer"] == 1
+        assert record.counts.outcomes["no answer"] == 1
         assert (rows(tmp_path)["K21"]["outcome"], rows(tmp_path)["K21"]["status"]) == ("no answer", 500)
         broken, asked = False, len(site.pages)
         crawl.harvest(TEN[:3], tmp_path, base_url=site.url)

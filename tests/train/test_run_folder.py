@@ -17,7 +17,7 @@ def test_a_model_that_starts_from_one_that_read_credentialed_rows_has_read_them_
     plan = records.plan_run("train grpo", options={}, inputs={"model": first / "model"})
     with open_training_folder(second, plan, "synthetic", overwrite=False) as shop:
         shop.model.mkdir()
-    assert shop.run.record["origin"] == "mimic"
+    assert shop.run.record.origin == "mimic"
     assert read_model_origin(str(second / "model")) == read_model_origin(str(second)) == "mimic"
 
 

@@ -20,6 +20,7 @@ from deepicd.engines.ledger import Entry, Ledger
 from deepicd.engines.recipe import ModelRecipe
 from deepicd.engines.runner import Runner
 from deepicd.errors import DeepicdError
+from deepicd.stage_records import Generation
 from train.evaluation.predictions import Prediction
 from train.evaluation.questions import EvaluationSplit, Question
 
@@ -87,7 +88,7 @@ class _Task:
 
 def generate_answers(
     asked: EvaluatedModel, found: EvaluationSplit, out: Path, limit: int | None
-) -> tuple[list[Prediction], dict[str, Any]]:
+) -> tuple[list[Prediction], Generation]:
     """The answers to the split's (first `limit`) notes, and what it took to get them."""
     questions = found.questions[:limit]
     with ledger.open_ledger(out, found.origin) as book:
@@ -96,12 +97,12 @@ def generate_answers(
         entries = {one.note_id: book.read_completion(asked.find_key(book, one)) for one in questions}
     kept = {note_id: entry for note_id, entry in entries.items() if entry is not None}
     answers = [Prediction(note_id, None, entry["text"]) for note_id, entry in kept.items()]
-    return answers, {
-        "unanswered": dict(Counter(unanswered.values())),
-        "finish_reasons": dict(Counter(entry["finish_reason"] for entry in kept.values())),
-        "engines": dict(Counter(f"{entry['engine']} {entry['engine_version']}".strip() for entry in kept.values())),
-        "completion_tokens": sum(entry["completion_tokens"] or 0 for entry in kept.values()),
-    }
+    return answers, Generation(
+        unanswered=dict(Counter(unanswered.values())),
+        finish_reasons=dict(Counter(entry["finish_reason"] for entry in kept.values())),
+        engines=dict(Counter(f"{entry['engine']} {entry['engine_version']}".strip() for entry in kept.values())),
+        completion_tokens=sum(entry["completion_tokens"] or 0 for entry in kept.values()),
+    )
 
 
 def _ask(asked: EvaluatedModel, waiting: Sequence[Request], book: Ledger, out: Path) -> dict[str, str]:

@@ -81,9 +81,9 @@ def evaluate(
     )
     record = run.evaluate(what, overwrite=overwrite)
     click.echo(run.format_summary(out))
-    if record["origin"] == "mimic":
+    if record.origin == "mimic":
         click.echo("Counted as credentialed: cells under ten are withheld.", err=True)
-    click.echo(f"{record['counts']['rows']:,} notes → {out / 'report.md'}", err=True)
+    click.echo(f"{record.counts.rows:,} notes → {out / 'report.md'}", err=True)
 
 
 def _asked(

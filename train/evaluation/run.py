@@ -24,6 +24,7 @@ from deepicd.engines import ledger, metrics
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
 from deepicd.schema import PREDICTIONS
+from deepicd.stage_records import EvaluateCounts, EvaluateRecord
 from deepicd.storage import Origin
 from train.evaluation import predictions, report, results
 from train.evaluation.answers import EvaluatedModel, generate_answers
@@ -64,7 +65,7 @@ class Evaluation:
         return {name: getattr(self, name) for name in shared} | (self.asked.options if self.asked else {})
 
 
-def evaluate(what: Evaluation, *, overwrite: bool = False) -> records.Record:
+def evaluate(what: Evaluation, *, overwrite: bool = False) -> EvaluateRecord:
     """Measure and write; the record. Raises DeepicdError before anything is asked or written."""
     if (what.predictions is None) == (what.asked is None):
         raise DeepicdError(
@@ -90,28 +91,31 @@ def evaluate(what: Evaluation, *, overwrite: bool = False) -> records.Record:
         origin = storage.combine_origins([origin, storage.read_origin(inputs["against"])])
     if what.asked:
         origin = storage.combine_origins([origin, read_model_origin(what.asked.recipe.model)])
-    plan = records.plan_run("evaluate", options=what.options, inputs=inputs)
+    plan = records.plan_run(EvaluateRecord, options=what.options, inputs=inputs)
     done = records.find_finished(what.out, plan)
-    if done and not done["counts"].get("generation", {}).get("unanswered"):
+    if done and not (done.counts.generation and done.counts.generation.unanswered):
         return done
     if what.asked is None:
         rows = _answered(given, asked, what)
         other = _others(what.against, rows) if what.against else []
         with records.fresh_folder(what.out, plan, origin, overwrite=overwrite) as run:
-            _write(run, what, rows, other, asked, origin)
+            run.counts = _write(run, what, rows, other, asked, origin)
         return run.record
     assert asked is not None
     unasked = [EvaluatedNote(one.note_id, one.code, None, NO_ANSWER, None) for one in asked.questions[: what.limit]]
     other = _others(what.against, unasked) if what.against else []  # before anything is asked
     with _kept(what.out, plan, origin, overwrite=overwrite) as run:
-        answers, run.counts["generation"] = generate_answers(what.asked, asked, what.out, what.limit)
-        _write(run, what, _answered(answers, asked, what), other, asked, origin)
+        answers, generation = generate_answers(what.asked, asked, what.out, what.limit)
+        counts = _write(run, what, _answered(answers, asked, what), other, asked, origin)
+        run.counts = counts.model_copy(update={"generation": generation})
         run.notes += [f"Said by who ran it: {what.asked.taken}"] if what.asked.taken else []
     return run.record
 
 
 @contextmanager
-def _kept(out: Path, plan: records.Plan, origin: Origin, *, overwrite: bool) -> Iterator[records.Run]:
+def _kept(
+    out: Path, plan: records.Plan[EvaluateRecord], origin: Origin, *, overwrite: bool
+) -> Iterator[records.Run[EvaluateRecord]]:
     """A folder that keeps its ledger. Refuses one that holds anything else than what evaluations leave."""
     unfinished = out.is_dir() and records.read(out) is None and (out / ledger.FOLDER).is_dir()
     if not unfinished or any(not path.name.startswith(".") and path.name not in OWN for path in out.iterdir()):
@@ -179,13 +183,13 @@ def _others(folder: Path, rows: Sequence[EvaluatedNote]) -> list[EvaluatedNote]:
 
 
 def _write(
-    run: records.Run,
+    run: records.Run[EvaluateRecord],
     what: Evaluation,
     rows: Sequence[EvaluatedNote],
     other: Sequence[EvaluatedNote],
     asked: EvaluationSplit | None,
     origin: Origin,
-) -> None:
+) -> EvaluateCounts:
     from train.evaluation import chapter_figure
 
     setting = MetricSettings(
@@ -215,9 +219,9 @@ def _write(
     ]
     storage.write_parquet(run.folder / ANSWERED, table, PREDICTIONS, origin)
     missing = sum(row.problem == NO_ANSWER for row in rows)
-    run.counts |= {"rows": len(rows), "answered": len(rows) - missing}
     if missing:
         run.notes.append(f"{missing:,} notes without an answer count as wrong.")
+    return EvaluateCounts(rows=len(rows), answered=len(rows) - missing)
 
 
 def _hint(rows: Sequence[EvaluatedNote]) -> None:

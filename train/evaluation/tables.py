@@ -51,10 +51,10 @@ def _ours(place: str) -> Row:
         raise DeepicdError(
             f"{path}/metrics.json is of another version.", "Evaluate again, with --overwrite."
         ) from error
-    options = record["options"]
+    options = record.options
     return {
         "table": 4 if options.get("reading") == "diagnosis" else 3,
-        "source": "made-up records" if record["origin"] == "synthetic" else "ours",
+        "source": "made-up records" if record.origin == "synthetic" else "ours",
         "model": name or options.get("name") or Path(path).name,
         **shared,
         **measured,

@@ -16,6 +16,7 @@ from typing import Any
 
 from deepicd import records
 from deepicd.errors import DeepicdError
+from deepicd.stage_records import GrpoCounts, GrpoRecord
 from train import base_model, launch
 from train.base_model import PretrainedModel
 from train.config import GrpoRecipe
@@ -25,8 +26,6 @@ from train.grpo.step_log import StepLog
 from train.rewards.judge import open_judge
 from train.run_folder import TrainingFolder, open_training_folder
 from train.token_lengths import LengthSummary
-
-COMMAND = "train grpo"
 
 
 @dataclass(frozen=True)
@@ -56,9 +55,9 @@ class GrpoSetup:
         return ceil(self.steps / max(1, self.prompts.kept // self.recipe.batch))
 
     @property
-    def plan(self) -> records.Plan:
+    def plan(self) -> records.Plan[GrpoRecord]:
         inputs = {"dataset": self.corpus.part} | ({"model": self.base.folder} if self.base.folder else {})
-        return records.plan_run(COMMAND, options=self.recipe.options | self.base.named, inputs=inputs)
+        return records.plan_run(GrpoRecord, options=self.recipe.options | self.base.named, inputs=inputs)
 
     def __str__(self) -> str:
         recipe = self.recipe
@@ -103,7 +102,7 @@ def describe_plan(ready: GrpoSetup) -> str:
     return f"{ready}\n\n{compose_config(ready, Path('OUT').absolute())}"
 
 
-def train(dataset: str, recipe: GrpoRecipe, out: Path, *, overwrite: bool = False) -> records.Record:
+def train(dataset: str, recipe: GrpoRecipe, out: Path, *, overwrite: bool = False) -> GrpoRecord:
     """Train a model into OUT/model. Does nothing where OUT holds this very run."""
     ready = prepare_grpo(dataset, recipe)
     plan = ready.plan
@@ -114,16 +113,18 @@ def train(dataset: str, recipe: GrpoRecipe, out: Path, *, overwrite: bool = Fals
         asked.check()
         asked.close()
     module = import_module("train.grpo.trl" if recipe.backend == "trl" else "train.grpo.verl")
-    fit: Callable[[GrpoSetup, TrainingFolder], dict[str, Any]] = module.fit
+    fit: Callable[[GrpoSetup, TrainingFolder[GrpoRecord]], dict[str, Any]] = module.fit
     with open_training_folder(out, plan, ready.corpus.origin, overwrite=overwrite) as shop:
         told = fit(ready, shop)
         reports = StepLog(shop.run.folder).reports()
-        shop.run.counts |= {
-            "rows": {"train": ready.prompts.kept},
-            "left_out": {"prompt too long": ready.prompts.over},
-            "lengths": {"train": ready.prompts.record},
-            "steps": ready.steps,
-            **monitor.summarize_run(reports),
-            **told,
-        }
+        shop.run.counts = GrpoCounts.model_validate(
+            {
+                "rows": {"train": ready.prompts.kept},
+                "left_out": {"prompt too long": ready.prompts.over},
+                "lengths": {"train": ready.prompts.record},
+                "steps": ready.steps,
+                **monitor.summarize_run(reports),
+                **told,
+            }
+        )
     return shop.run.record

@@ -10,6 +10,7 @@ from typing import Any
 
 from deepicd import storage
 from deepicd.answer_form import measure_repetition
+from deepicd.stage_records import GrpoRecord
 from train import base_model, launch
 from train.config import GrpoRecipe
 from train.grpo.monitor import AnswerStatistics, GuardRails, summarize_step
@@ -23,7 +24,7 @@ from train.run_folder import TrainingFolder, find_last_checkpoint
 from train.trainer_progress import TrainingProgress
 
 
-def fit(ready: GrpoSetup, shop: TrainingFolder) -> dict[str, Any]:
+def fit(ready: GrpoSetup, shop: TrainingFolder[GrpoRecord]) -> dict[str, Any]:
     """Train into shop.model; what the record says beside the step reports."""
     launch.silence_libraries()
     from transformers import PrinterCallback

@@ -21,6 +21,7 @@ from typing import Any
 
 from deepicd.errors import DeepicdError
 from deepicd.log import track_progress
+from deepicd.stage_records import GrpoRecord
 from train import base_model
 from train.grpo.monitor import AnswerStatistics, GuardRails, StepReport, summarize_step
 from train.grpo.run import GrpoSetup
@@ -33,7 +34,7 @@ EVERY = 0.5  # seconds between two looks
 MEASURES = (PROMPT, "words", "repeated", "score")
 
 
-def fit(ready: GrpoSetup, shop: TrainingFolder) -> dict[str, Any]:
+def fit(ready: GrpoSetup, shop: TrainingFolder[GrpoRecord]) -> dict[str, Any]:
     """Train into shop.model; what the record says beside the step reports."""
     out = shop.run.folder
     compose_config(ready, out)  # raises before anything starts

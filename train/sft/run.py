@@ -16,6 +16,7 @@ from typing import Any
 
 from deepicd import records, storage
 from deepicd.errors import DeepicdError
+from deepicd.stage_records import SftCounts, SftRecord
 from deepicd.storage import Origin
 from train import base_model, launch
 from train.base_model import PretrainedModel
@@ -25,7 +26,6 @@ from train.data import DatasetConfig, open_dataset
 from train.run_folder import open_training_folder
 from train.token_lengths import LengthSummary
 
-COMMAND = "train sft"
 IGNORED = -100  # label of a token that no loss is taken of
 
 
@@ -64,11 +64,11 @@ class SftSetup:
         return self.recipe.max_steps or max(1, int(by_epoch * self.recipe.epochs))
 
     @property
-    def plan(self) -> records.Plan:
+    def plan(self) -> records.Plan[SftRecord]:
         """Of the run: recipe, dataset and model decide it."""
         inputs = {"dataset": self.corpus.part} | ({"model": self.base.folder} if self.base.folder else {})
         options = self.recipe.options | self.base.named
-        return records.plan_run(COMMAND, options=options, inputs=inputs)
+        return records.plan_run(SftRecord, options=options, inputs=inputs)
 
     def __str__(self) -> str:
         recipe = self.recipe
@@ -133,7 +133,7 @@ def tokenize_row(chat: ChatTemplate, row: Mapping[str, Any], target: str) -> Tok
 
 def train(
     dataset: str, recipe: SftRecipe, out: Path, *, accelerate: Path | None = None, overwrite: bool = False
-) -> records.Record:
+) -> SftRecord:
     """Fine-tune a model into OUT/model. Does nothing where OUT holds this very run."""
     ready = prepare_sft(dataset, recipe)
     plan = ready.plan
@@ -144,13 +144,15 @@ def train(
         _write_job(ready, job, shop.checkpoints)
         launch.run_workers("train.sft.worker", job, recipe.devices, recipe.sharding, accelerate)
         base_model.export_model(ready.base, recipe, job / "weights", shop.model)
-        shop.run.counts |= {
-            "rows": {split: lengths.kept for split, lengths in ready.lengths.items()},
-            "left_out": {"too long": {split: lengths.over for split, lengths in ready.lengths.items()}},
-            "lengths": {split: lengths.record for split, lengths in ready.lengths.items()},
-            "trained_tokens": sum(row.trained for row in ready.train),
-            **storage.read_json(job / "told.json"),
-        }
+        shop.run.counts = SftCounts.model_validate(
+            {
+                "rows": {split: lengths.kept for split, lengths in ready.lengths.items()},
+                "left_out": {"too long": {split: lengths.over for split, lengths in ready.lengths.items()}},
+                "lengths": {split: lengths.record for split, lengths in ready.lengths.items()},
+                "trained_tokens": sum(row.trained for row in ready.train),
+                **storage.read_json(job / "told.json"),
+            }
+        )
         storage.remove(job)
     return shop.run.record
 

@@ -25,7 +25,7 @@ def test_a_build_killed_at_any_moment_is_made_whole_by_the_next(tmp_path: Path) 
     began = time.monotonic()
     subprocess.run([*command, str(tmp_path / "whole")], check=True, stdout=subprocess.DEVNULL)
     lasted = time.monotonic() - began
-    expected = records.require(tmp_path / "whole", "build")["outputs"]
+    expected = records.require(tmp_path / "whole", "build").outputs
     moments, killed = random.Random(0), 0
     for _ in range(6):
         with subprocess.Popen([*command, str(tmp_path / "killed")], stdout=subprocess.DEVNULL) as process:
@@ -35,10 +35,10 @@ def test_a_build_killed_at_any_moment_is_made_whole_by_the_next(tmp_path: Path) 
                 process.kill()
                 killed += 1
         if (tmp_path / "killed").exists():  # then all of it is there
-            assert records.require(tmp_path / "killed", "build")["outputs"] == expected
+            assert records.require(tmp_path / "killed", "build").outputs == expected
             shutil.rmtree(tmp_path / "killed")
     assert killed
-    assert build(copy, copy, tmp_path / "killed")["outputs"] == expected
+    assert build(copy, copy, tmp_path / "killed").outputs == expected
     assert sorted(path.name for path in tmp_path.iterdir()) == ["copy", "killed", "whole"]
 
 

@@ -92,15 +92,15 @@ def test_every_lost_note_is_counted_under_its_reason(tmp_path: Path) -> None:
         "second note of a stay": 1,
     }
     assert list(rows(tmp_path / "out")) == [20000001]
-    assert [step["rows"] for step in record["counts"]["funnel"]["steps"]] == [9, 8, 4, 3, 2, 2, 1]
+    assert [step.rows for step in record.counts.funnel.steps] == [9, 8, 4, 3, 2, 2, 1]
 
 
 def test_two_builds_write_the_same_bytes_and_a_repeated_one_does_nothing(tmp_path: Path) -> None:
     diagnoses = [row for n in range(300) for row in stay(20000000 + n, [(1, f"I{10 + n % 7}")])]
     copy = write_copy(tmp_path / "copy", diagnoses, [discharge(20000000 + n) for n in range(300)])
     first, second = (build(copy, copy, tmp_path / name) for name in ("one", "two"))
-    assert {name: entry["sha256"] for name, entry in first["outputs"].items()} == {
-        name: entry["sha256"] for name, entry in second["outputs"].items()
+    assert {name: entry.sha256 for name, entry in first.outputs.items()} == {
+        name: entry.sha256 for name, entry in second.outputs.items()
     }
     written = (tmp_path / "one" / "run.json").stat().st_mtime_ns
     assert build(copy, copy, tmp_path / "one") == first
@@ -120,7 +120,7 @@ def test_titles_come_from_the_release_where_there_is_no_dictionary(tmp_path: Pat
     record = build(copy, copy, tmp_path / "out")
     [row] = rows(tmp_path / "out").values()
     assert row["icd_title"] == "Non-ST elevation (NSTEMI) myocardial infarction"
-    assert "titles come from the ICD-10-CM release tables" in record["notes"][0]
+    assert "titles come from the ICD-10-CM release tables" in record.notes[0]
 
 
 def test_unzipped_tables_and_the_columns_of_2_0_are_read(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_a_long_note_survives_and_the_notes_around_it_are_read_once(tmp_path: Pa
     texts = dict.fromkeys(stays, note("Cough", "A cough. " * 1000)) | {20001100: note("Cough", illness)}
     diagnoses = [row for hadm_id in stays for row in stay(hadm_id, [(1, "I214")])]
     copy = write_copy(tmp_path / "copy", diagnoses, [discharge(hadm_id, text) for hadm_id, text in texts.items()])
-    assert sum(build(copy, copy, tmp_path / "out")["counts"]["rows"].values()) == len(stays)
+    assert sum(build(copy, copy, tmp_path / "out").counts.rows.values()) == len(stays)
     found = rows(tmp_path / "out")
     assert sorted(found) == list(stays)
     assert 'She said "cough, then fever".\nword word' in found[20001100]["admission_note"]

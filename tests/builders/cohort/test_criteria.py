@@ -51,7 +51,7 @@ def test_rows_are_flagged_where_the_first_code_may_mislead(copy: Path, tmp_path:
         "Z3A08": ["Z code first", "letter-third category", "seq_num above 1"],
         "I214X": ["not in FY2025"],
     }
-    assert record["counts"]["flags"]["sepsis second"] == 1
+    assert record.counts.flags["sepsis second"] == 1
 
 
 def test_stays_of_one_patient_are_flagged(tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_admission_labs_are_taken_on_demand_and_no_other_results() -> None:
 
 
 def test_a_copy_in_parquet_or_duckdb_gives_the_same_cohort(copy: Path, tmp_path: Path) -> None:
-    expected = build(copy, copy, tmp_path / "csv")["outputs"]
+    expected = build(copy, copy, tmp_path / "csv").outputs
     with duckdb.connect(str(tmp_path / "mimic.duckdb")) as db:
         db.execute("create schema mimiciv")
         for name, table in local_copy.find_copy(copy, copy).tables.items():
@@ -145,8 +145,8 @@ def test_a_copy_in_parquet_or_duckdb_gives_the_same_cohort(copy: Path, tmp_path:
             folder.mkdir(parents=True, exist_ok=True)
             db.execute(f"copy mimiciv.{name} to '{folder / name}.parquet'")
     database, parquet = tmp_path / "mimic.duckdb", tmp_path / "parquet"
-    assert build(database, database, tmp_path / "from_duckdb")["outputs"] == expected
-    assert build(parquet, parquet, tmp_path / "from_parquet")["outputs"] == expected
+    assert build(database, database, tmp_path / "from_duckdb").outputs == expected
+    assert build(parquet, parquet, tmp_path / "from_parquet").outputs == expected
 
 
 def test_a_parquet_copy_whose_codes_are_numbers_is_refused(copy: Path, tmp_path: Path) -> None:
@@ -174,6 +174,6 @@ def test_several_processes_extract_what_one_does(copy: Path) -> None:
 
 def test_the_record_tells_of_the_split(copy: Path, tmp_path: Path) -> None:
     record = build(copy, copy, tmp_path / "out", DEFAULT.but(split="stratified"))
-    assert record["options"]["split"] == "stratified"
-    assert record["counts"]["split"]["patients"] == 5
+    assert record.options["split"] == "stratified"
+    assert record.counts.split.patients == 5
     assert len(rows_in(tmp_path / "out")) == 6

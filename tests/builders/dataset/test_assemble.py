@@ -137,7 +137,7 @@ def test_one_credentialed_source_makes_the_dataset_credentialed(tmp_path: Path) 
     cohort = write_cohort(tmp_path / "cohort", 30, "mimic")
     run.distill(cohort, tmp_path / "traces", RECIPE)
     record = assemble(cohort, tmp_path / "traces", tmp_path / "dataset")
-    assert record["origin"] == "mimic"
+    assert record.origin == "mimic"
     assert {storage.read_origin(path) for path in (tmp_path / "dataset").rglob("*.parquet")} == {"mimic"}
 
 
@@ -145,7 +145,7 @@ def test_an_empty_split_is_left_out_so_that_the_rest_loads(tmp_path: Path) -> No
     cohort = write_cohort(tmp_path / "cohort", 4)  # three rows to train, one to test
     run.distill(cohort, tmp_path / "traces", RECIPE)
     record = assemble(cohort, tmp_path / "traces", tmp_path / "dataset")
-    assert record["counts"]["rows"]["grpo"] == {"train": 3, "test": 1}
+    assert record.counts.rows["grpo"] == {"train": 3, "test": 1}
     assert not list((tmp_path / "dataset" / "grpo").glob("validation-*"))
 
 

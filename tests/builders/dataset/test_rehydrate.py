@@ -120,8 +120,8 @@ def test_rows_that_differ_are_counted_by_reason_and_listed_in_a_file_alone(
 def test_the_rows_that_can_be_had_back_are_written_if_asked_for(made: Path, tmp_path: Path) -> None:
     mimic = differing(tmp_path)
     record = rehydrate(made / "bundle", tmp_path / "out", mimic, mimic, partial=True)
-    assert sum(record["counts"]["rows"]["grpo"].values()) == 20
-    assert "4 rows could not be had back and are left out" in record["notes"][0]
+    assert sum(record.counts.rows["grpo"].values()) == 20
+    assert "4 rows could not be had back and are left out" in record.notes[0]
     before = {row["extra_info"]["note_id"]: row["extra_info"]["note"] for row in rows_in(made / "dataset" / "grpo")}
     after = {row["extra_info"]["note_id"]: row["extra_info"]["note"] for row in rows_in(tmp_path / "out" / "grpo")}
     assert after.items() < before.items()

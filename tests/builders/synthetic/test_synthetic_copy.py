@@ -64,14 +64,14 @@ def test_columns_stand_in_the_order_of_physionet(copy, table):
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(tmp_path):
-    outputs = [synthesize(tmp_path / name, 60, seed)["outputs"] for name, seed in (("a", 1), ("b", 1), ("c", 2))]
+    outputs = [synthesize(tmp_path / name, 60, seed).outputs for name, seed in (("a", 1), ("b", 1), ("c", 2))]
     assert outputs[0] == outputs[1]
     assert outputs[0]["note/discharge.csv.gz"] != outputs[2]["note/discharge.csv.gz"]
 
 
 def test_the_number_of_processes_changes_no_byte(copy, tmp_path):
-    apart = synthesize(tmp_path / "copy", STAYS, processes=2)["outputs"]  # two batches, one each
-    together = synthesize(copy, STAYS)["outputs"]
+    apart = synthesize(tmp_path / "copy", STAYS, processes=2).outputs  # two batches, one each
+    together = synthesize(copy, STAYS).outputs
     assert apart == together
     assert {"note/discharge.csv.gz", "gold.parquet", "hosp/diagnoses_icd.csv.gz"} <= set(together)
 
@@ -89,7 +89,7 @@ def test_the_gzip_header_holds_neither_time_nor_name(copy):
 
 def test_running_twice_changes_nothing_and_another_seed_is_refused(copy):
     before = table_path(copy, "hosp/patients").stat().st_mtime_ns
-    assert synthesize(copy, STAYS)["counts"]["admissions"] == STAYS
+    assert synthesize(copy, STAYS).counts.admissions == STAYS
     assert table_path(copy, "hosp/patients").stat().st_mtime_ns == before
     with pytest.raises(DeepicdError, match="option seed was 42, now 43"):
         synthesize(copy, STAYS, 43)
@@ -181,14 +181,12 @@ def test_all_22_chapters_occur_and_two_hold_a_third(rows, first):
 
 
 def test_a_small_copy_has_all_22_chapters_too(tmp_path):
-    assert list(synthesize(tmp_path / "small", 600)["counts"]["icd10_notes_by_chapter"]) == [
-        str(n) for n in range(1, 23)
-    ]
+    assert list(synthesize(tmp_path / "small", 600).counts.icd10_notes_by_chapter) == [str(n) for n in range(1, 23)]
 
 
 def test_the_share_of_icd9_stays_is_a_matter_of_choice(tmp_path):
-    made = synthesize(tmp_path / "copy", 600, icd9_share=0.1)["counts"]
-    assert sum(made["icd10_notes_by_chapter"].values()) / made["notes"] == pytest.approx(0.9, abs=0.04)
+    made = synthesize(tmp_path / "copy", 600, icd9_share=0.1).counts
+    assert sum(made.icd10_notes_by_chapter.values()) / made.notes == pytest.approx(0.9, abs=0.04)
 
 
 def test_the_dictionary_names_every_code_and_no_code_is_padded(rows):

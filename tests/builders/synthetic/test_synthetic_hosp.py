@@ -58,22 +58,22 @@ def test_each_stay_with_a_diagnosis_gets_a_note_that_names_it(hosp, tmp_path):
     assert "pneumonia" in rows[0]["text"].lower()
     assert "sepsis" in rows[1]["text"].lower()
     assert "Condition coded Z9999" in rows[2]["text"].replace("\n", " ")
-    assert record["counts"] == {"notes": 3, "notes_icd10": 2, "notes_icd9": 1}
+    assert record.counts.dump() == {"notes": 3, "notes_icd10": 2, "notes_icd9": 1}
 
 
 def test_another_copys_ids_keep_it_credentialed_and_unmarked(hosp, tmp_path):
     record = synthesize(tmp_path / "out", hosp=hosp)
-    assert record["origin"] == "mimic"
+    assert record.origin == "mimic"
     assert not (tmp_path / "out" / MARK).exists()
-    assert "does not prove itself synthetic" in " ".join(record["notes"])
+    assert "does not prove itself synthetic" in " ".join(record.notes)
 
 
 def test_notes_for_a_proven_copy_are_proven_too(tmp_path):
     synthesize(tmp_path / "ours", 40)
     record = synthesize(tmp_path / "out", hosp=tmp_path / "ours")
-    assert record["origin"] == "synthetic"
+    assert record.origin == "synthetic"
     assert is_synthetic(tmp_path / "out", [table_path(tmp_path / "out", "note/discharge")])
-    assert record["counts"]["notes"] == 40
+    assert record.counts.notes == 40
 
 
 def test_root_or_hosp_folder_packed_or_not_make_the_same_notes(hosp, tmp_path):
@@ -92,11 +92,11 @@ def test_titles_come_from_the_copys_own_dictionary(hosp, tmp_path):
     (hosp / "d_icd_diagnoses.csv").write_text("icd_code,icd_version,long_title\nZ9999,10,Their own words\n")
     record = synthesize(tmp_path / "out", hosp=hosp)
     assert "their own words" in notes(tmp_path / "out")[2]["text"].replace("\n", " ").lower()
-    assert not any("d_icd_diagnoses" in note for note in record["notes"])
+    assert not any("d_icd_diagnoses" in note for note in record.notes)
 
 
 def test_running_twice_does_nothing_the_second_time(hosp, tmp_path):
-    assert synthesize(tmp_path / "out", hosp=hosp)["started"] == synthesize(tmp_path / "out", hosp=hosp)["started"]
+    assert synthesize(tmp_path / "out", hosp=hosp).started == synthesize(tmp_path / "out", hosp=hosp).started
 
 
 def test_a_missing_folder_table_or_column_is_named(hosp, tmp_path):
@@ -132,10 +132,10 @@ def test_values_that_are_no_numbers_or_dates_are_an_error_without_a_row_in_it(ho
 def test_the_open_demo_gets_275_notes_with_titles_of_the_release(tmp_path):
     shutil.copytree(DEMO, tmp_path / "demo")
     record = synthesize(tmp_path / "out", hosp=tmp_path / "demo")
-    assert record["counts"]["notes"] == 275
-    assert record["counts"]["notes_icd10"] == 123
-    assert record["origin"] == "mimic"
-    assert "The copy has no d_icd_diagnoses" in record["notes"][0]
+    assert record.counts.notes == 275
+    assert record.counts.notes_icd10 == 123
+    assert record.origin == "mimic"
+    assert "The copy has no d_icd_diagnoses" in record.notes[0]
 
 
 def test_a_copy_whose_codes_lost_their_zeros_gets_no_notes(hosp, tmp_path):

@@ -28,15 +28,15 @@ def trained(folder: Path, source: Path) -> Path:
     losses = [{"step": step, "loss": 2 / step} for step in range(1, 9)]
     options = {"name": "sft-7b", "model": "Qwen/Qwen2.5-7B-Instruct", "learning_rate": 2e-5}
     plan = records.plan_run("train sft", options=options, inputs={"dataset": source / "sft"})
-    with records.resumable_folder(folder / "run", plan, record["origin"]) as run:
-        run.counts |= {"rows": {"train": 1234}, "steps": 8, "losses": losses}
+    with records.resumable_folder(folder / "run", plan, record.origin) as run:
+        run.counts = records.Counts(rows={"train": 1234}, steps=8, losses=losses)
         for name in ("model/config.json", ".checkpoints/checkpoint-8/optimizer.pt"):
             storage.write_text(run.folder / name, "{}")
         header = b'{"weight": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}}'
         (run.folder / "model" / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(24))
         storage.write_text(run.folder / "train.log", "epoch 1")
     storage.write_text(folder / "run" / "answers.jsonl", '{"note_id": "1"}\n')
-    measured = {"chapter": LEVEL, "category": LEVEL, "full": LEVEL, "origin": record["origin"]}
+    measured = {"chapter": LEVEL, "category": LEVEL, "full": LEVEL, "origin": record.origin}
     storage.write_json(folder / "run" / "metrics.json", measured)
     return folder / "run"
 

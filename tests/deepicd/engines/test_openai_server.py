@@ -30,19 +30,19 @@ def distilled(stand_in: StandIn, folder: Path, rows: int = 20, **fields: object)
 def test_every_row_is_answered_with_many_requests_in_flight(tmp_path: Path) -> None:
     with openai_server(delay=0.3) as stand_in:
         record = distilled(stand_in, tmp_path, 200)
-    assert record["counts"]["kept"] == {"train": 140, "validation": 20, "test": 40}
+    assert record.counts.kept == {"train": 140, "validation": 20, "test": 40}
     assert 32 < stand_in.most_at_once <= 64
-    assert record["counts"]["engines"] == {"openai_server vllm 0.27.1": 200}
+    assert record.counts.engines == {"openai_server vllm 0.27.1": 200}
     assert len(stand_in.asked) == 200
 
 
 def test_a_row_says_what_the_server_said_of_its_tokens(tmp_path: Path) -> None:
     with openai_server() as stand_in:
         record = distilled(stand_in, tmp_path)
-    row = rows_in(tmp_path / "out" / record["counts"]["recipe_digest"] / "kept")[0]
+    row = rows_in(tmp_path / "out" / record.counts.recipe_digest / "kept")[0]
     assert (row["prompt_tokens"], row["completion_tokens"], row["cached_tokens"]) == (900, 80, 600)
     assert row["seconds"] > 0
-    assert record["counts"]["series"][-1]["tokens_out"] == 20 * 80
+    assert record.counts.series[-1]["tokens_out"] == 20 * 80
 
 
 def test_vllm_goes_on_from_an_opened_turn_and_is_told_all_of_the_sampling(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_another_server_is_asked_as_openai_documents_it(tmp_path: Path) -> None:
         record = distilled(stand_in, tmp_path)
     assert set(stand_in.asked[0]) == {"model", "seed", "temperature", "top_p", "max_tokens", "messages"}
     assert [message["role"] for message in stand_in.asked[0]["messages"]] == ["system", "user"]
-    assert sum(record["counts"]["kept"].values()) == 20
+    assert sum(record.counts.kept.values()) == 20
 
 
 @pytest.mark.parametrize(
@@ -71,33 +71,33 @@ def test_another_server_is_asked_as_openai_documents_it(tmp_path: Path) -> None:
 def test_what_may_pass_is_asked_again(fault: Fault, tmp_path: Path) -> None:
     with openai_server(faults=[fault] * 5) as stand_in:
         record = distilled(stand_in, tmp_path)
-    assert sum(record["counts"]["kept"].values()) == 20
+    assert sum(record.counts.kept.values()) == 20
     assert len(stand_in.asked) == 25
 
 
 def test_a_request_that_hangs_is_given_up_and_asked_again(tmp_path: Path) -> None:
     with openai_server(faults=[hang(2.0)]) as stand_in:
         record = distilled(stand_in, tmp_path, timeout=0.5)
-    assert sum(record["counts"]["kept"].values()) == 20
+    assert sum(record.counts.kept.values()) == 20
 
 
 def test_retry_after_is_heeded(tmp_path: Path) -> None:
     with openai_server(faults=[status(429, headers={"Retry-After": "1"})]) as stand_in:
         record = distilled(stand_in, tmp_path, 10)
-    assert record["seconds"] > 1.0
+    assert record.seconds > 1.0
 
 
 def test_a_prompt_over_the_servers_context_is_a_row_without_an_answer(tmp_path: Path) -> None:
     too_long = status(400, '{"error": {"message": "This model\'s maximum context length is 40 tokens"}}')
     with openai_server(faults=[too_long]) as stand_in:
         record = distilled(stand_in, tmp_path)
-        assert sum(record["counts"]["kept"].values()) == 19
-        assert record["counts"]["unanswered"] == {"the prompt is longer than the server's context": 1}
-        [row] = rows_in(tmp_path / "out" / record["counts"]["recipe_digest"] / "rejected")
+        assert sum(record.counts.kept.values()) == 19
+        assert record.counts.unanswered == {"the prompt is longer than the server's context": 1}
+        [row] = rows_in(tmp_path / "out" / record.counts.recipe_digest / "rejected")
         assert (row["rejected_for"], row["completion"]) == (["no answer"], None)
         again = distilled(stand_in, tmp_path)  # the same command asks for it once more, and for nothing else
         assert len(stand_in.asked) == 21
-    assert sum(again["counts"]["kept"].values()) == 20
+    assert sum(again.counts.kept.values()) == 20
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_no_server_a_wrong_model_and_a_small_context_are_told_apart(tmp_path: Pa
             distilled(stand_in, tmp_path, model="another")
         with pytest.raises(DeepicdError, match="Add --context 4096"):
             distilled(stand_in, tmp_path)
-        assert sum(distilled(stand_in, tmp_path, context=4096)["counts"]["kept"].values()) == 20
+        assert sum(distilled(stand_in, tmp_path, context=4096).counts.kept.values()) == 20
 
 
 def test_what_was_answered_before_the_server_refused_is_not_asked_again(tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_what_was_answered_before_the_server_refused_is_not_asked_again(tmp_path
             run.distill(cohort, tmp_path / "out", one_by_one)
         assert len(stand_in.asked) == 31
         record = run.distill(cohort, tmp_path / "out", one_by_one)
-    assert sum(record["counts"]["kept"].values()) == 60
+    assert sum(record.counts.kept.values()) == 60
     assert len(stand_in.asked) == 61
 
 

@@ -32,8 +32,8 @@ def test_a_run_leaves_a_model_reports_of_its_steps_and_a_record(
     assert (first["zero_variance"], first["truncated"]) == (1.0, 1.0)  # nothing but noise from random weights
     assert set(first["parts"]) == {"form", "outcome"}
     record = records.read(out)
-    assert record is not None and record["command"] == "train grpo"
-    assert record["counts"]["steps"] == 2 and record["counts"]["left_out"] == {"prompt too long": 0}
+    assert record is not None and record.command == "train grpo"
+    assert record.counts.steps == 2 and record.counts.left_out == {"prompt too long": 0}
     assert (out / "model" / "model.safetensors").is_file()
     assert done.out.startswith("2 steps, reward 0.00 → 0.00")
 
@@ -106,7 +106,7 @@ def test_a_judge_pays_while_it_lives_and_stops_nothing_when_it_dies(
     assert len(reports) == 3 and all(set(report["parts"]) == {"form", "outcome", "judge"} for report in reports)
     assert reports[0]["parts"]["judge"] > 0
     record = records.read(out)
-    assert record is not None and record["counts"]["judge_missed"]["no answer within 1 seconds"] > 0
+    assert record is not None and record.counts.judge_missed["no answer within 1 seconds"] > 0
     assert "The judge gave no score for" in done.err
 
 

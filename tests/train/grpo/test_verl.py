@@ -74,7 +74,7 @@ def test_the_reward_rises_and_the_run_ends_in_a_model(
     early, late = (sum(one["reward"] for one in half) / 4 for half in (reports[:4], reports[4:]))
     assert late > early
     record = records.read(out)
-    assert record is not None and record["counts"]["steps"] == 8
+    assert record is not None and record.counts.steps == 8
     assert (out / "model" / "model.safetensors").is_file()
 
 
@@ -93,6 +93,6 @@ def test_a_stopped_run_goes_on_from_its_checkpoint(dataset: Path, tmp_path: Path
     done = subprocess.run(script, check=False, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 0, done.stderr
     record = records.read(out)
-    assert record is not None and record["counts"]["resumed_at"] >= 1
+    assert record is not None and record.counts.resumed_at >= 1
     # the report of a step that was stopped between its checkpoint and verl's line of it is missing
     assert [report["step"] for report in StepLog(out).reports()][-3:] == [2, 3, 4]

@@ -85,12 +85,12 @@ def test_a_run_leaves_a_model_that_answers_and_a_record(
     done = deepicd(*asked)
     assert done.code == 0, done.err
     record = records.read(out)
-    assert record is not None and record["command"] == "train sft" and record["origin"] == "synthetic"
-    counts = record["counts"]
-    assert counts["steps"] == 4 and len(counts["losses"]) == 4 and counts["rows"] == {"train": 48, "validation": 8}
-    assert counts["validation_loss"]["after"] < counts["validation_loss"]["before"]
-    assert record["lineage"]["assemble"]["counts"]["rows"]["sft"] == {"train": 48, "validation": 8, "test": 8}
-    assert not [name for name in record["outputs"] if not name.startswith("model/")]
+    assert record is not None and record.command == "train sft" and record.origin == "synthetic"
+    counts = record.counts
+    assert counts.steps == 4 and len(counts.losses) == 4 and counts.rows == {"train": 48, "validation": 8}
+    assert counts.validation_loss["after"] < counts.validation_loss["before"]
+    assert record.lineage["assemble"].counts.rows["sft"] == {"train": 48, "validation": 8, "test": 8}
+    assert not [name for name in record.outputs if not name.startswith("model/")]
     AutoTokenizer.from_pretrained(out / "model")
     trained = AutoModelForCausalLM.from_pretrained(out / "model")
     assert 2 in trained.generation_config.eos_token_id
@@ -121,9 +121,9 @@ def test_an_update_whose_gradient_is_no_number_is_left_out(
         with pytest.raises(DeepicdError, match="no number in 10 updates in a row"):
             run.train(str(dataset), fitted, tmp_path / "out")
         return
-    counts = run.train(str(dataset), fitted, tmp_path / "out")["counts"]
-    assert (counts["steps"], counts["skipped_updates"]) == (20, 1)
-    assert counts["validation_loss"]["after"] < counts["validation_loss"]["before"]
+    counts = run.train(str(dataset), fitted, tmp_path / "out").counts
+    assert (counts.steps, counts.skipped_updates) == (20, 1)
+    assert counts.validation_loss.after < counts.validation_loss.before
     trained = AutoModelForCausalLM.from_pretrained(tmp_path / "out" / "model")
     assert all(torch.isfinite(weight).all() for weight in trained.parameters())
 
@@ -165,7 +165,7 @@ def test_a_killed_run_goes_on_from_its_checkpoint_and_another_recipe_may_not(
     _, told = went_on.communicate(timeout=600)
     assert went_on.returncode == 0, told
     record = records.read(out)
-    assert record is not None and record["counts"]["resumed_at"] >= 2 and record["counts"]["steps"] == 60
+    assert record is not None and record.counts.resumed_at >= 2 and record.counts.steps == 60
 
 
 @pytest.mark.parametrize(
@@ -206,4 +206,4 @@ def test_two_processes_train_one_model(dataset: Path, model: Path, tmp_path: Pat
     out = tmp_path / "out"
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     record = run.train(str(dataset), chosen(model, devices=2, per_device=2, hardware="any"), out)
-    assert record["counts"]["devices"] == 2 and record["counts"]["steps"] == 4
+    assert record.counts.devices == 2 and record.counts.steps == 4

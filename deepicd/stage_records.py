@@ -1,0 +1,403 @@
+"""What each stage counts in its run.json, field by field: the schema of every record that a stage or a card reads.
+
+    cohort = records.require(Path("out/cohort"), BuildRecord)
+    cohort.counts.funnel.steps[0].rows
+
+A field with a default is one that some records of earlier versions lack, or that a run writes only in some cases.
+Numbers of credentialed rows in here are exact: a card withholds small ones, see deepicd.small_counts.
+"""
+
+from typing import ClassVar
+
+from pydantic import Field, JsonValue
+
+from deepicd.records import Counts, Model, Record
+
+ByName = dict[str, int]
+Number = int | float
+
+
+# synthesize
+
+
+class SynthesizeCounts(Counts):
+    admissions: int = 0
+    admissions_entered_twice: int = 0
+    diagnoses: int = 0
+    notes: int = 0
+    notes_icd10: int = 0
+    notes_icd9: int = 0
+    notes_without_admission: int = 0
+    patients: int = 0
+    icd10_notes_by_chapter: ByName = Field(default_factory=dict)
+
+
+class SynthesizeRecord(Record):
+    COMMANDS: ClassVar = ("synthesize",)
+    counts: SynthesizeCounts
+
+
+# build, audit
+
+
+class FunnelStep(Model):
+    step: str
+    rows: int
+    """Left after this step."""
+    lost: ByName
+    """Reason → rows."""
+
+
+class Funnel(Model):
+    steps: list[FunnelStep]
+    rows: int
+    codes: int
+    paper: ByName = Field(default_factory=dict)
+    """The same of the paper's cohort."""
+
+
+class SplitCounts(Model):
+    codes: ByName
+    patients: int
+    patients_on_several_sides: int
+    moved: dict[str, float]
+    """Split → how far its codes are from those of all rows, 0 (alike) to 1."""
+
+
+class BuildCounts(Counts):
+    rows: ByName
+    """Split → rows."""
+    codes: int
+    chapters: ByName
+    split: SplitCounts
+    funnel: Funnel
+    flags: ByName = Field(default_factory=dict)
+
+
+class BuildRecord(Record):
+    COMMANDS: ClassVar = ("build",)
+    counts: BuildCounts
+
+
+class AuditCounts(Counts):
+    leakage: dict[str, dict[str, ByName]]
+    """Extraction → section → signal, or 'notes' → notes."""
+
+
+class AuditRecord(Record):
+    COMMANDS: ClassVar = ("audit",)
+    counts: AuditCounts
+
+
+# guidelines, scrape, coverage
+
+
+class GuidelinesCounts(Counts):
+    pages: int
+    bookmarks: int
+    headings_from_bookmarks: int
+    headings_from_fonts: int
+    code_references: int
+    cross_references: int
+    marks: int
+    sections: int
+
+
+class GuidelinesRecord(Record):
+    COMMANDS: ClassVar = ("guidelines",)
+    counts: GuidelinesCounts
+
+    @property
+    def fiscal_year(self) -> int:
+        return self.option("fiscal_year", int)
+
+
+class GuidelinesDatasetCounts(Counts):
+    rows: ByName
+    """Year ('fy2025') → sections."""
+
+
+class GuidelinesDatasetRecord(Record):
+    COMMANDS: ClassVar = ("guidelines dataset",)
+    counts: GuidelinesDatasetCounts
+
+
+class ScrapeCounts(Counts):
+    asked: int
+    outcomes: ByName
+    asked_by_length: ByName
+    described_by_length: ByName
+    asked_by_chapter: ByName = Field(default_factory=dict)
+    described_by_chapter: ByName = Field(default_factory=dict)
+    mean_words: float | None
+    downloaded: int = 0
+    lists_missing: int = 0
+
+
+class ScrapeRecord(Record):
+    COMMANDS: ClassVar = ("scrape",)
+    counts: ScrapeCounts
+
+
+class CoverageCounts(Counts):
+    """A cell is None where it would tell of fewer stays than may be shown."""
+
+    stays: dict[str, int | None]
+    codes: ByName
+    warnings: dict[str, int | None]
+    chapters: dict[str, dict[str, int | None]]
+    described: ByName
+
+
+class CoverageRecord(Record):
+    COMMANDS: ClassVar = ("coverage",)
+    counts: CoverageCounts
+
+
+# distill, judge
+
+
+class PromptText(Model):
+    """What the teacher was asked, with names in braces for what each row has of its own."""
+
+    version: str
+    messages: list[dict[str, str]]
+    opening: str
+
+
+class DistillCounts(Counts):
+    kept: ByName
+    """Split → rows."""
+    rejected: ByName
+    """Split → rows without a kept attempt."""
+    reasons: ByName
+    """Of the last attempt at each of these rows."""
+    attempts: int
+    attempts_rejected_for: ByName = Field(default_factory=dict)
+    engines: ByName
+    """Name and version → attempts."""
+    words: dict[str, Number] = Field(default_factory=dict)
+    """Shortest, mean and longest kept trace; empty for none."""
+    grounded: dict[str, float | None]
+    """numbers, drugs, quotes → share of those in kept traces that stand in the note; None for none."""
+    unanswered: ByName = Field(default_factory=dict)
+    """The engine's reason → rows."""
+    shortened: int = 0
+    without_description: int = 0
+    without_guidelines: int = 0
+    no_note: int = 0
+    too_long_for_the_context: int = 0
+    recipe_digest: str
+    limit: int | None = None
+    asked: PromptText | None = None
+    running: dict[str, JsonValue] = Field(default_factory=dict)
+    """Fields of the recipe that decide no text."""
+    tokens_counted_by: str = ""
+    series: list[dict[str, Number]] = Field(default_factory=list)
+
+
+class DistillRecord(Record):
+    COMMANDS: ClassVar = ("distill",)
+    counts: DistillCounts
+
+    @property
+    def teacher(self) -> str:
+        return self.option("model", str)
+
+
+class JudgeCounts(Counts):
+    scored: int
+    scores: ByName
+    """Score ('1' to '5') → traces."""
+    mean: float | None
+    unscored: ByName
+    """Reason → traces."""
+    recipe_digest: str
+    series: list[dict[str, Number]] = Field(default_factory=list)
+
+
+class JudgeRecord(Record):
+    COMMANDS: ClassVar = ("judge",)
+    counts: JudgeCounts
+
+    @property
+    def judge(self) -> str:
+        return self.option("model", str)
+
+
+# assemble (and rehydrate), card, bundle, publish
+
+
+class AssembleCounts(Counts):
+    rows: dict[str, ByName]
+    """Config → split → rows."""
+    differences: ByName = Field(default_factory=dict)
+    """Of a dataset put together from a bundle without notes: reason → rows left out."""
+
+
+class AssembleRecord(Record):
+    COMMANDS: ClassVar = ("assemble",)
+    counts: AssembleCounts
+
+
+class CardCounts(Counts):
+    rows: dict[str, ByName] = Field(default_factory=dict)
+    """As in `assemble`; absent from the card of a model."""
+    readme_sha256: str
+
+
+class CardRecord(Record):
+    COMMANDS: ClassVar = ("card",)
+    counts: CardCounts
+
+
+class BundleCounts(Counts):
+    rows: dict[str, ByName]
+    files: int
+    abstract_words: int
+
+
+class BundleRecord(Record):
+    COMMANDS: ClassVar = ("bundle",)
+    counts: BundleCounts
+
+
+class PublishCounts(Counts):
+    commit: str
+    repository: str
+    """Who may read it."""
+    files: dict[str, str]
+    """Name in the repository → digest."""
+    compared: str
+
+
+class PublishRecord(Record):
+    COMMANDS: ClassVar = ("publish",)
+    counts: PublishCounts
+
+
+# train, evaluate
+
+
+class TokenLengths(Model):
+    """Of the rows of one split, in tokens."""
+
+    rows: int
+    kept: int
+    over: int
+    limit: int
+    median: int
+    ninety_fifth: int
+    longest: int
+    tokens: int
+
+
+class StepLoss(Model):
+    step: int
+    loss: float
+
+
+class ValidationLoss(Model):
+    before: float | None
+    after: float | None
+
+
+class EndValues(Model):
+    """The mean over the first and the last tenth of the steps; None where there was no step."""
+
+    first: float | None
+    last: float | None
+
+
+class SftCounts(Counts):
+    rows: ByName
+    left_out: dict[str, ByName]
+    lengths: dict[str, TokenLengths]
+    trained_tokens: int
+    steps: int
+    losses: list[StepLoss]
+    validation_loss: ValidationLoss
+    skipped_updates: int
+    training_seconds: float
+    tokens_per_second: Number | None
+    resumed_at: int | None
+    device: str
+    devices: int
+
+
+class GrpoCounts(Counts):
+    rows: ByName
+    left_out: ByName
+    lengths: dict[str, TokenLengths]
+    steps: int
+    reward: EndValues
+    zero_variance: EndValues
+    truncated: EndValues
+    repeated: EndValues
+    words: EndValues
+    parts: dict[str, EndValues]
+    skipped_updates: int | None = None
+    training_seconds: float
+    resumed_at: int | None
+    device: str
+    devices: int
+    judge_missed: ByName = Field(default_factory=dict)
+
+
+class TrainingCounts(Counts):
+    """What a model's card shows of either training; what is absent is left out."""
+
+    rows: ByName = Field(default_factory=dict)
+    steps: int | None = None
+    skipped_updates: int | None = None
+    losses: list[StepLoss] = Field(default_factory=list)
+    validation_loss: ValidationLoss | None = None
+    training_seconds: float | None = None
+    tokens_per_second: Number | None = None
+    device: str | None = None
+    devices: int | None = None
+
+
+class TrainingRecord(Record):
+    COMMANDS: ClassVar = ("train sft", "train grpo")
+    counts: TrainingCounts
+
+
+class SftRecord(Record):
+    COMMANDS: ClassVar = ("train sft",)
+    counts: SftCounts
+
+
+class GrpoRecord(Record):
+    COMMANDS: ClassVar = ("train grpo",)
+    counts: GrpoCounts
+
+
+class TrainDemoCounts(Counts):
+    rows: dict[str, ByName]
+
+
+class TrainDemoRecord(Record):
+    COMMANDS: ClassVar = ("train demo",)
+    counts: TrainDemoCounts
+
+
+class Generation(Model):
+    """What it took to get a model's answers."""
+
+    unanswered: ByName
+    finish_reasons: ByName
+    engines: ByName
+    completion_tokens: int
+
+
+class EvaluateCounts(Counts):
+    generation: Generation | None = None
+    """Absent where answers came from a file."""
+    rows: int
+    answered: int
+
+
+class EvaluateRecord(Record):
+    COMMANDS: ClassVar = ("evaluate",)
+    counts: EvaluateCounts
