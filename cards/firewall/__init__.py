@@ -1,1 +1,1 @@
-"""The disclosure firewall: nothing that descends from credentialed records leaves but aggregates."""
+"""The disclosure firewall: of what descends from credentialed records only aggregates leave."""

@@ -1,7 +1,7 @@
-"""The notes that texts are compared with, in batches of a few megabytes.
+"""Read the notes that texts are compared with, in batches of a few megabytes.
 
-Taken from a cohort or a dataset folder (and then the traces as well), from a parquet file with a column of texts, or
-from a copy of MIMIC-IV-Note or its discharge.csv.gz.
+They come from a cohort or a dataset folder (then with the traces), from a parquet file with a column of texts, or from
+a copy of MIMIC-IV-Note or its discharge.csv.gz.
 """
 
 from collections.abc import Iterator
@@ -15,16 +15,16 @@ BATCH = 512  # rows
 
 
 def read_notes(source: Path) -> Iterator[bytes]:
-    """Every note, and every trace where there are any. Raises DeepicdError where none are found."""
+    """Yield every note, and every trace if there are any. Raises DeepicdError where nothing is found."""
     tables = [source] if source.is_file() else sorted(source.rglob("*.parquet"))
     if source.is_dir() and not tables:
         tables = sorted(path for path in source.rglob("discharge.csv*") if path.is_file())
-    readable = 0
+    is_empty = True
     for path in tables:
         for batch in _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path):
-            readable += 1
+            is_empty = False
             yield batch
-    if not readable:
+    if is_empty:
         raise DeepicdError(
             f"{source} holds no notes to compare with.",
             "Name a cohort (`deepicd build`), a dataset folder, or the copy of MIMIC-IV-Note: --notes-from DIR",
@@ -38,7 +38,7 @@ def _read_parquet(path: Path) -> Iterator[bytes]:
     try:
         file = pq.ParquetFile(path)
     except (pa.ArrowInvalid, OSError) as error:
-        raise DeepicdError(f"{path} is not a parquet file, or only part of one.", "Make it again.") from error
+        raise DeepicdError(f"{path} is not a complete parquet file.", "Make it again.") from error
     names = file.schema_arrow.names
     columns = [name for name in COLUMNS if name in names] + [NESTED[name] for name in NESTED if name in names]
     if not columns:
@@ -64,5 +64,5 @@ def _read_csv(path: Path) -> Iterator[bytes]:
             yield "\n".join(text for text in batch.column(0).to_pylist() if text).encode() + b"\n"
     except (pa.ArrowInvalid, KeyError) as error:
         raise DeepicdError(
-            f"{path} is no table of notes: a column `text` was expected.", "Name note/discharge.csv.gz."
+            f"{path} is not a table of notes: it has no column `text`.", "Name note/discharge.csv.gz."
         ) from error

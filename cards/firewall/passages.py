@@ -1,12 +1,12 @@
-"""Words of the notes in a text that is to leave: eight in a row are a passage.
+"""Find passages of the notes in texts that are to leave: eight words in a row.
 
-The texts are small and the notes are many, so it is the texts whose runs of eight words are kept, as 64-bit hashes in
-a sorted array, and the notes that pass by, once. Words are letters and digits, case ignored: a passage that was wrapped
-or punctuated anew is found. Five of the eight must be words that say something: no numbers, since `1 2 3 4 5 6 7 8`
-stands anywhere, and none of the headings of a discharge note, which recipes name in a row. Titles of ICD-10-CM are
-nobody's words, however often notes have them.
+The texts are small and the notes are many: the runs of eight words of the texts are kept, as 64-bit hashes in a sorted
+array, and the notes are read once. Words are letters and digits, regardless of case, so a passage with other line
+breaks or punctuation is found as well. Five of the eight words must carry meaning: numbers do not count, since
+`1 2 3 4 5 6 7 8` occurs anywhere, nor do the headings of a discharge note, which recipes list in a row. Titles of
+ICD-10-CM do not count as passages, however often notes contain them.
 
-A word's hash is a difference of running sums, so that no word is ever cut out.
+A word's hash is a difference of running sums, so words are never copied.
 """
 
 from collections.abc import Iterable, Iterator
@@ -19,7 +19,7 @@ import numpy.typing as npt
 from deepicd.icd10cm import CHAPTERS, load_release
 
 LENGTH = 8  # words
-WORDY = 5  # of them that say something
+MEANINGFUL = 5  # words among them that carry meaning
 HEADINGS = """
     admission allergies attending birth brief chief complaint condition course date diagnosis discharge disposition exam
     facility family followup history hospital illness instructions invasive major medical medications of on or past
@@ -29,11 +29,11 @@ HEADINGS = """
 Hashes = npt.NDArray[np.uint64]
 Places = npt.NDArray[np.int64]
 
-_PIECE = 2**16  # bytes hashed at a time: what is worked on stays in the processor's cache
-_BASE = 0x9E3779B97F4A7C15  # odd, hence with an inverse modulo 2^64
+_PIECE = 2**16  # bytes hashed at a time, so that the data stays in the processor's cache
+_BASE = 0x9E3779B97F4A7C15  # odd, so it has an inverse modulo 2^64
 _STEP = 0xD1B54A32D192ED03
 _FILTER = 2**20
-_LOW = np.uint64(_FILTER - 1)  # bits of a hash that are looked up before it is searched for
+_LOW = np.uint64(_FILTER - 1)  # bits of a hash that are looked up before the search
 
 
 def _powers(base: int) -> Hashes:
@@ -43,7 +43,7 @@ def _powers(base: int) -> Hashes:
 _UP, _DOWN = _powers(_BASE), _powers(pow(_BASE, -1, 2**64))
 _VALUE = np.zeros(256, np.uint64)
 for _byte in range(256):
-    if _byte >= 128 or chr(_byte).isalnum():  # a letter outside ASCII is bytes of 128 and more
+    if _byte >= 128 or chr(_byte).isalnum():  # letters outside ASCII consist of bytes from 128 on
         _VALUE[_byte] = (ord(chr(_byte).lower()) * 0xBF58476D1CE4E5B9 + 0x94D049BB133111EB) % 2**64
 _IS_WORD = _VALUE != 0
 
@@ -53,35 +53,35 @@ _in_headings = np.zeros(_FILTER, np.bool_)  # by the low bits of a word's hash
 
 @dataclass
 class WordRuns:
-    """The runs of eight words of a text that comes in pieces."""
+    """The runs of eight words of a text that arrives in pieces."""
 
     hashes: Hashes = field(default_factory=lambda: np.zeros(0, np.uint64))
-    wordy: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
+    is_meaningful: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
     places: Places = field(default_factory=lambda: np.zeros(0, np.int64))
     at: int = 0
 
     def feed(self, text: bytes) -> Iterator[tuple[Hashes, Places]]:
-        """Hash and position of each run that ends in this piece; a word is whole where a piece ends."""
+        """Yield hash and position of the runs that end in this piece. A piece must not end inside a word."""
         for piece in _split_pieces(text):
-            hashes, wordy, places = _hash_words(piece)
+            hashes, is_meaningful, places = _hash_words(piece)
             self.hashes = np.concatenate((self.hashes, hashes))
-            self.wordy = np.concatenate((self.wordy, wordy))
+            self.is_meaningful = np.concatenate((self.is_meaningful, is_meaningful))
             self.places = np.concatenate((self.places, places + self.at))
             self.at += len(piece)
             number = len(self.hashes) - LENGTH + 1
             if number > 0:
-                total, words = self.hashes, self.wordy.astype(np.int8)
-                for n in (1, 2, 4):  # a run of eight is two of four, and so on
+                total, words = self.hashes, self.is_meaningful.astype(np.int8)
+                for n in (1, 2, 4):  # a run of eight is two runs of four, and so on
                     total = total[:-n] * np.uint64(pow(_STEP, n, 2**64)) + total[n:]
                     words = words[:-n] + words[n:]
-                of_words = words >= WORDY
+                of_words = words >= MEANINGFUL
                 yield total[of_words], self.places[:number][of_words]
-                self.hashes, self.wordy = self.hashes[number:], self.wordy[number:]
+                self.hashes, self.is_meaningful = self.hashes[number:], self.is_meaningful[number:]
                 self.places = self.places[number:]
 
 
 def _split_pieces(text: bytes) -> Iterator[bytes]:
-    """Pieces that end between two words, or, of a word longer than a piece, anywhere."""
+    """Yield pieces that end between two words, or anywhere in a word that is longer than a piece."""
     start = 0
     while len(text) - start > _PIECE:
         end = max(text.rfind(b" ", start, start + _PIECE), text.rfind(b"\n", start, start + _PIECE))
@@ -92,7 +92,7 @@ def _split_pieces(text: bytes) -> Iterator[bytes]:
 
 
 def _hash_words(text: bytes) -> tuple[Hashes, npt.NDArray[np.bool_], Places]:
-    """Of each word: its hash, whether it is more than a number or a letter, and where it begins."""
+    """Return for each word its hash, whether it carries meaning, and where it begins."""
     codes = np.frombuffer(text, np.uint8)
     inside = np.zeros(len(codes) + 2, np.bool_)
     inside[1:-1] = _IS_WORD.take(codes)
@@ -102,44 +102,44 @@ def _hash_words(text: bytes) -> tuple[Hashes, npt.NDArray[np.bool_], Places]:
     np.cumsum(_VALUE.take(codes) * _UP[: len(codes)], out=sums[1:])
     hashes = _mix_bits((sums[ends] - sums[starts]) * _DOWN[starts])
     first = codes[starts]
-    wordy = ((first < 48) | (first > 57)) & (ends - starts > 1)
-    wordy &= ~_in_headings[hashes & _LOW]
-    return hashes, wordy, starts.astype(np.int64)
+    is_meaningful = ((first < 48) | (first > 57)) & (ends - starts > 1)
+    is_meaningful &= ~_in_headings[hashes & _LOW]
+    return hashes, is_meaningful, starts.astype(np.int64)
 
 
 def _mix_bits(hashes: Hashes) -> Hashes:
-    """Every bit of a hash spread over all of them (the end of splitmix64)."""
+    """Spread every bit of a hash over all bits (the final step of splitmix64)."""
     hashes = (hashes ^ (hashes >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     hashes = (hashes ^ (hashes >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return hashes ^ (hashes >> np.uint64(31))
 
 
-def find_shared(wanted: Hashes, notes: Iterable[bytes]) -> Hashes:
-    """Those hashes of runs of words that the notes have as well, sorted."""
-    wanted = np.unique(wanted)
-    if not len(wanted):
-        return wanted
-    maybe = np.zeros(_FILTER, np.bool_)
-    maybe[wanted & _LOW] = True
-    seen = np.zeros(len(wanted), np.bool_)
+def find_shared(candidates: Hashes, notes: Iterable[bytes]) -> Hashes:
+    """Return those of the runs of words that also occur in the notes, sorted."""
+    candidates = np.unique(candidates)
+    if not len(candidates):
+        return candidates
+    is_possible = np.zeros(_FILTER, np.bool_)
+    is_possible[candidates & _LOW] = True
+    is_shared = np.zeros(len(candidates), np.bool_)
     runs = WordRuns()
     for text in notes:
         for hashes, _ in runs.feed(text):
-            hashes = hashes[maybe[hashes & _LOW]]
-            place = np.minimum(np.searchsorted(wanted, hashes), len(wanted) - 1)
-            seen[place[wanted[place] == hashes]] = True
-    found: Hashes = wanted[seen]
-    return found
+            hashes = hashes[is_possible[hashes & _LOW]]
+            places = np.minimum(np.searchsorted(candidates, hashes), len(candidates) - 1)
+            is_shared[places[candidates[places] == hashes]] = True
+    shared: Hashes = candidates[is_shared]
+    return shared
 
 
 @cache
 def hash_titles() -> Hashes:
-    """Runs of words of ICD-10-CM's own titles, which cards, notes and traces may all have."""
+    """Return the runs of words in ICD-10-CM's own titles, which cards, notes and traces may all contain."""
     tables = load_release()
-    named = [*(chapter.title for chapter in CHAPTERS), *tables.titles.values()]
+    titles = [*(chapter.title for chapter in CHAPTERS), *tables.titles.values()]
     terms = [term for of_code in tables.inclusion_terms.values() for term in of_code]
     runs = WordRuns()
-    return np.unique(np.concatenate([hashes for hashes, _ in runs.feed("\n".join(named + terms).encode())]))
+    return np.unique(np.concatenate([hashes for hashes, _ in runs.feed("\n".join(titles + terms).encode())]))
 
 
 _in_headings[_hash_words(HEADINGS.encode())[0] & _LOW] = True

@@ -1,17 +1,17 @@
-"""Ids of MIMIC, blanked spans and filled-in prompts in a text, found without reading it word by word.
+"""Find MIMIC ids, blanked spans and filled-in prompts in a text without splitting it into words.
 
-What counts as an id: eight digits that stand alone and begin with 1 (subject_id, 10,000,000 to 19,999,999) or 2
-(hadm_id, 20,000,000 to 29,999,999); `p10000032`, as MIMIC names folders; `10000032.0`, as pandas writes a column with
-gaps; and note ids, `10000032-DS-21`. What does not, so that honest files pass:
+What counts as an id: eight digits on their own that begin with 1 (subject_id, 10,000,000 to 19,999,999) or 2 (hadm_id,
+20,000,000 to 29,999,999); `p10000032`, as MIMIC names folders; `10000032.0`, as pandas writes a column with gaps; and
+note ids, `10000032-DS-21`. What does not count, so that harmless files pass:
 
-  digests, UUIDs     a letter touches the digits, or they open the groups of a UUID
+  digests, UUIDs     a letter touches the digits, or they begin a UUID
   decimals           0.12345678, 12345678.25
-  sizes and counts   the key before ends in bytes, size, tokens, …, or such a unit follows
+  sizes and counts   the preceding key ends in bytes, size, tokens, …, or such a unit follows
   references         PMID, DOI, arXiv
-  dates              YYYYMMDD from 1990 to 2049, unless an id is spoken of just before; one hadm_id in 450 looks so, and
-                     whoever spills ids spills more than one
+  dates              YYYYMMDD from 1990 to 2049, unless a word for an id precedes; one hadm_id in 450 looks like a date,
+                     but a file that leaks ids leaks more than one
 
-`___` is MIMIC's mark of removed words: exactly three underscores. Alone on a line of Markdown they are a rule.
+`___`, exactly three underscores, is MIMIC's mark for removed words. Alone on a line of Markdown it is a rule.
 """
 
 import re
@@ -23,8 +23,8 @@ import numpy.typing as npt
 
 SUBJECT = "a number in MIMIC's range of subject_id"
 STAY = "a number in MIMIC's range of hadm_id"
-NOTE = "a note id of MIMIC's form"
-BLANK = "`___`, as MIMIC marks removed words"
+NOTE = "a note id as MIMIC writes them"
+BLANK = "`___`, MIMIC's mark for removed words"
 PROMPT = "a prompt with an admission note"
 
 _NOTE_ID = re.compile(rb"-[A-Z]{2}-\d{1,4}(?![\w])")
@@ -38,11 +38,11 @@ _OF_PEOPLE = re.compile(rb"subject|hadm|note|patient|stay|admission|\bids?\b", r
 # Our prompts' heading above the note (distill.prompt), not followed by a template's placeholder.
 _PROMPT = re.compile(rb"# Admission note(?:\n|\\n)(?!\{)")
 
-_BEFORE, _AFTER = 48, 24  # bytes around a number that are looked at
+_BEFORE, _AFTER = 48, 24  # bytes around a number that are considered
 
 
 def find_patterns(text: bytes, *, markdown: bool = False) -> Iterator[tuple[int, str]]:
-    """Position and reason of all that may not leave, number by number, then blank by blank, then prompts."""
+    """Yield position and reason of everything that may not leave: numbers, then blanks, then prompts."""
     codes = np.frombuffer(text, np.uint8)
     starts, ends = _find_stretches((codes - np.uint8(48)) < 10)
     first = codes[starts]
@@ -60,7 +60,7 @@ def find_patterns(text: bytes, *, markdown: bool = False) -> Iterator[tuple[int,
 
 
 def _find_stretches(mask: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Where stretches of True begin and end."""
+    """Return where the stretches of True begin and end."""
     turns = np.flatnonzero(mask[1:] != mask[:-1]) + 1
     edges = np.concatenate(([0] if len(mask) and mask[0] else [], turns, [len(mask)] if len(mask) and mask[-1] else []))
     edges = edges.astype(np.intp)
@@ -68,7 +68,7 @@ def _find_stretches(mask: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.intp], 
 
 
 def _classify_number(text: bytes, start: int) -> str | None:
-    """Why eight digits count as an id; None where they are something else."""
+    """Return why eight digits count as an id; None where they are something else."""
     number, before, after = (
         text[start : start + 8],
         text[max(0, start - _BEFORE) : start],
@@ -93,7 +93,8 @@ def _classify_number(text: bytes, start: int) -> str | None:
 
 
 def _is_date(number: bytes) -> bool:
-    """
+    """Return whether eight digits are a date from 1990 to 2049.
+
     >>> _is_date(b"20240229"), _is_date(b"20250229"), _is_date(b"20000019")
     (True, False, False)
     """
@@ -104,7 +105,7 @@ def _is_date(number: bytes) -> bool:
 
 
 def _is_alone_on_line(text: bytes, start: int) -> bool:
-    """Whether three characters are all that their line has."""
+    """Return whether the line contains nothing else."""
     end = text.find(b"\n", start)
     line = text[text.rfind(b"\n", 0, start) + 1 : end if end >= 0 else len(text)]
     return line.strip() == b"___"

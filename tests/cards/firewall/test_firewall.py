@@ -97,11 +97,11 @@ def test_rows_ledgers_logs_records_and_exact_counts_of_credentialed_runs_are_ref
     (cohort / "rows.dat").write_bytes(b"\1\2")
     (cohort / "wide.txt").write_bytes("10000032".encode("utf-16"))
     found = {finding.name: finding.reason for finding in check_path(cohort).findings}
-    assert found["train.parquet"] == "rows of credentialed records, or that do not say what of"
+    assert found["train.parquet"] == "rows of credentialed records, or of records whose origin is unknown"
     assert found["00000.jsonl"].startswith("a ledger")
     assert found["run.log"].startswith("a log")
     assert found["run.json"].startswith("a run's record")
-    assert found["rows.dat"].startswith("content that cannot be looked into")
+    assert found["rows.dat"].startswith("content that cannot be inspected")
     assert found["wide.txt"] == "text that cannot be read as UTF-8"
 
 
@@ -124,7 +124,8 @@ def test_what_a_training_leaves_unlisted_and_an_evaluation_writes_is_free_of_mad
         dict.fromkeys((*hidden, "model/README.md"), counts.format("train grpo"))
         | dict.fromkeys(("evaluation/metrics.json", "evaluation/report.md"), counts.format("evaluate"))
         | dict.fromkeys(
-            ("run.json", "evaluation/run.json"), "a run's record: command line, paths of this machine, exact counts"
+            ("run.json", "evaluation/run.json"),
+            "a run's record, with its command line, paths of this machine and exact counts",
         )
         if origin == "mimic"
         else {}
@@ -135,7 +136,7 @@ def test_what_a_training_leaves_unlisted_and_an_evaluation_writes_is_free_of_mad
 def test_weights_are_known_by_their_names_in_any_case(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("fine")
     assert [finding.reason for finding in check_path(tmp_path).findings] == [
-        "weights, which can repeat what they have read, of credentialed or unknown records"
+        "weights, which can repeat their training data, of credentialed or unknown records"
     ]
 
 
@@ -217,8 +218,8 @@ def picture(*extra: bytes, tail: bytes = b"") -> bytes:
         (picture(chunk(b"tEXt", b"Title\0of 20000019")), patterns.STAY),
         (picture(chunk(b"zTXt", b"Title\0\0" + zlib.compress(b"of 20000019"))), patterns.STAY),
         (picture(chunk(b"iTXt", b"Title\0\1\0\0\0" + zlib.compress(b"of 20000019"))), patterns.STAY),
-        (picture(tail=b"rows"), "no PNG from its first byte to its last"),
-        (b"GIF89a", "no PNG from its first byte to its last"),
+        (picture(tail=b"rows"), "not a PNG from its first byte to its last"),
+        (b"GIF89a", "not a PNG from its first byte to its last"),
         (picture(chunk(b"tEXt", b"Title\0Chapters")), None),
     ],
 )

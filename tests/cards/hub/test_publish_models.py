@@ -205,7 +205,7 @@ def test_check_disclosure_refuses_what_a_credentialed_run_holds_by_name(
     outcome = deepicd("check-disclosure", out)
     assert outcome.code == 1
     for name, reason in (
-        ("model/model.safetensors", "weights, which can repeat what they have read"),
+        ("model/model.safetensors", "weights, which can repeat their training data"),
         (".checkpoints/checkpoint-8/optimizer.pt", "weights"),
         ("train.log", "a log"),
         ("answers.jsonl", "a ledger"),
