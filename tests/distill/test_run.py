@@ -8,12 +8,16 @@ from typing import Any
 
 import pytest
 from cohorts import NOTE, rows_in, write_cohort
+from openai_server import MODEL, openai_server
 
 from deepicd import __version__, storage
 from deepicd.engines import ledger
+from deepicd.engines.tokens import TokenCounter
 from deepicd.errors import DeepicdError
+from deepicd.knowledge.code_knowledge import Knowledge
 from deepicd.schema import DESCRIPTIONS
 from distill import run
+from distill.prompt_builder import PromptBuilder
 from distill.recipe import Recipe
 
 RECIPE = Recipe(name="test", engine="rehearsal", model="none")
@@ -200,3 +204,29 @@ def test_a_set_up_that_cannot_work_is_an_error_at_once(tmp_path: Path, what: str
     with pytest.raises(DeepicdError, match=message):
         run.distill(source, tmp_path / "out", recipe, guidelines=guidelines, descriptions=descriptions)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_ledger_of_an_earlier_version_is_paid_for_once(tmp_path: Path) -> None:
+    cohort, out = write_cohort(tmp_path / "cohort", 30), tmp_path / "out"
+    with openai_server() as stand_in:
+        recipe = Recipe(name="test", engine="endpoint", model=MODEL, base_url=stand_in.url, timeout=5.0)
+        builder = PromptBuilder(recipe, Knowledge(None, None).read(), TokenCounter())
+        text = stand_in.completion({"messages": [{"content": "Write the code as I214."}]})["choices"][0]["message"]
+        entry = dict.fromkeys(("prompt_tokens", "completion_tokens", "cached_tokens", "seconds"))
+        entry |= {"text": text["content"], "finish_reason": "stop", "attempt": 0, "seed": 42}
+        entry |= {"engine": "endpoint", "engine_version": "vllm 0.27.1"}
+        with ledger.open_ledger(out, "synthetic") as book:
+            for row in rows_in(cohort):
+                prompt = builder.build(row)
+                assert not isinstance(prompt, str)
+                key, former_key = builder.build_keys(prompt, 0)
+                assert key != former_key
+                book.add_completion(former_key, entry)
+        record = run.distill(cohort, out, recipe)
+        assert stand_in.asked == []
+    assert record["counts"]["engines"] == {"endpoint vllm 0.27.1": 30}
+    assert sum(record["counts"]["kept"].values()) == 30
+    measured = [path for path in (out / "ledger").iterdir() if b'"findings"' in path.read_bytes()]
+    assert len(measured) == 1
+    run.distill(cohort, out, recipe.but(min_words=32))  # another threshold: nothing is asked or measured again
+    assert [path for path in (out / "ledger").iterdir() if b'"findings"' in path.read_bytes()] == measured

@@ -10,6 +10,7 @@ import pytest
 from deepicd import storage
 from deepicd.engines import ledger
 from deepicd.errors import DeepicdError
+from distill.recipe import Recipe
 
 KEY, OTHER, THIRD = "5d" * 16, "ab" * 16, "0f" * 16
 
@@ -103,3 +104,53 @@ def test_it_says_where_its_texts_come_from(tmp_path: Path) -> None:
     assert storage.read_origin(file) == "mimic"  # nothing said: credentialed
     file.write_text("rubbish")
     assert storage.read_origin(file) == "mimic"
+
+
+RECIPE = Recipe(name="test", engine="vllm", model="m", revision="r")
+PROMPT = "ab" * 32
+
+
+def test_a_key_holds_all_that_decides_a_completion_and_nothing_of_where_it_runs() -> None:
+    key = ledger.build_key(RECIPE, "n-1", PROMPT)
+    for fields in ({"engine": "ray"}, {"base_url": "http://127.0.0.1:1/v1"}, {"tensor_parallel": 4}, {"timeout": 1.0}):
+        assert ledger.build_key(RECIPE.but(**fields), "n-1", PROMPT) == key
+    others = [
+        ledger.build_key(RECIPE.but(**fields), "n-1", PROMPT)
+        for fields in (
+            {"model": "other"}, {"revision": "other"}, {"dtype": "float16"}, {"context": 4096}, {"temperature": 0.5},
+            {"top_p": 0.5}, {"top_k": 5}, {"max_tokens": 5}, {"seed": 7}, {"engine": "rehearsal"},
+        )
+    ]  # fmt: skip
+    others += [
+        ledger.build_key(RECIPE, "n-2", PROMPT),
+        ledger.build_key(RECIPE, "n-1", "cd" * 32),
+        ledger.build_key(RECIPE, "n-1", PROMPT, 1),
+        ledger.build_key(RECIPE, "n-1", PROMPT, 0, {"type": "object"}),
+    ]
+    assert len({key, *others}) == 1 + len(others)
+
+
+def test_any_change_of_a_prompt_is_another_digest() -> None:
+    chat = [{"role": "system", "content": "Reason."}, {"role": "user", "content": "Cough."}]
+    others = [(chat, ""), (chat[1:], "<think>\n"), (list(reversed(chat)), "<think>\n")]
+    assert len({ledger.digest_prompt(*other) for other in [(chat, "<think>\n"), *others]}) == 4
+
+
+def test_keys_of_earlier_versions_stay_what_they_were() -> None:
+    assert ledger.build_former_key(RECIPE, "n-1", PROMPT, 0) == "a269af6ee9a6ddabd8e9f4dd2786924d"
+    assert ledger.build_former_key(RECIPE, "n-1", PROMPT, 1) == "100a6f3be69dae910db197a65e0958d0"
+    rehearsal = RECIPE.but(engine="rehearsal")
+    assert ledger.build_former_key(rehearsal, "n-1", PROMPT) == "81c66154c81cfc4fb1faa15ef1cc792a"
+    assert ledger.build_key(rehearsal, "n-1", PROMPT) == "81c66154c81cfc4fb1faa15ef1cc792a"
+
+
+def test_a_completion_is_found_under_a_former_key_and_its_findings_go_there(tmp_path: Path) -> None:
+    write(tmp_path, OTHER)
+    with ledger.open_ledger(tmp_path, "synthetic") as book:
+        assert book.resolve_key(KEY, OTHER) == OTHER
+        assert book.resolve_key(KEY, THIRD) == KEY
+        book.add_findings(book.resolve_key(KEY, OTHER), {"checks": "checks-1"})
+    with ledger.open_ledger(tmp_path, "synthetic") as book:
+        assert (book.read_findings(OTHER) or {})["checks"] == "checks-1"
+        book.add_completion(KEY, {"text": "newer"})
+        assert book.resolve_key(KEY, OTHER) == KEY

@@ -10,7 +10,11 @@ from conftest import Deepicd
 from evaluations import dataset, metrics
 from openai_server import MODEL, answer, openai_server, status
 
+from deepicd.engines import ledger
+from deepicd.icd10cm import Code
 from distill import tiny_teacher
+from train.evaluation.answers import EvaluatedModel, parse_answer_recipe
+from train.evaluation.questions import Question
 
 
 @pytest.fixture(scope="module")
@@ -114,3 +118,14 @@ def test_a_real_model_answers_and_is_asked_once(tmp_path: Path, deepicd: Deepicd
     elsewhere = ("--engine", "openai_server", "--base-url", "http://127.0.0.1:9/v1")
     again = deepicd("evaluate", "--model", tiny_teacher.NAME, *where, *options, *elsewhere)
     assert again.code == 0, again.err  # another engine, nobody there: everything is in the ledger
+
+
+def test_an_answer_of_an_earlier_version_is_found_again(tmp_path: Path) -> None:
+    fields = {"model": "m", "engine": "openai_server", "base_url": "http://127.0.0.1:9/v1"}
+    model = EvaluatedModel(parse_answer_recipe(fields), "<think>\n")
+    question = Question("n-1", Code("I214"), [{"role": "user", "content": "Cough."}])
+    former_key = "8707053fab30e16221908f29ea453171"
+    with ledger.open_ledger(tmp_path, "synthetic") as book:
+        assert model.find_key(book, question) == model.build_request(question).key != former_key
+        book.add_completion(former_key, {"text": "<think>"})
+        assert model.find_key(book, question) == former_key
