@@ -1,3 +1,3 @@
-"""deepicd: the floor that every stage of the MIMIC-Reason factory stands on."""
+"""deepicd: what all stages of MIMIC-Reason share. It imports none of them, except for `cli` and `demo`."""
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""Where the command starts, so that Ctrl-C is no traceback even while Python is still importing."""
+"""The entry point of the command. Ctrl-C prints no traceback, even while Python is still importing."""
 
 import sys
 

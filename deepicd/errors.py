@@ -1,14 +1,14 @@
-"""The one exception a user may meet: what happened, what was expected, what to do next.
+"""The exception that users see: what happened, what was expected, what to do next.
 
     raise DeepicdError("~/mimiciv holds no hosp/ folder.", "Point at the version folder: --mimic ~/mimiciv/3.1")
 
-`cli.main` prints it on stderr and exits with 1. Anything else that escapes is a bug of ours and keeps its traceback.
-A message never carries a note, a row or an id of a credentialed record: counts and reasons only.
+`cli.main` prints it on stderr and exits with 1. Any other exception is a bug and keeps its traceback.
+A message never contains a note, a row or an id of a credentialed record: counts and reasons only.
 """
 
 
 class DeepicdError(Exception):
-    """A mistake that the user can mend; `advice` is the next thing to do, a command where there is one."""
+    """A problem that the user can fix; `advice` is the next thing to do, if possible a command."""
 
     def __init__(self, what: str, advice: str = "") -> None:
         super().__init__(f"{what}\n{advice}" if advice else what)
@@ -17,4 +17,4 @@ class DeepicdError(Exception):
 
 
 class BadCode(DeepicdError, ValueError):
-    """A text that cannot be an ICD-10-CM code."""
+    """A text that is not an ICD-10-CM code."""

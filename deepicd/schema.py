@@ -1,7 +1,7 @@
 """Every table and JSON document that passes from one stage to the next, column by column.
 
 `code` columns hold ICD-10-CM codes without a dot, as MIMIC does; only `descriptions.code` (ICD-10-GM, as the site
-writes it) has one. Parquet files carry their origin in the footer (see store).
+writes it) has one. Parquet files carry their origin in the footer (see deepicd.storage).
 """
 
 from typing import TypedDict
@@ -13,7 +13,7 @@ SPLITS = ("train", "validation", "test")
 _TEXT, _COUNT = pa.string(), pa.int64()
 _TEXTS = pa.list_(_TEXT)
 
-# build → distill, assemble: one row an admission, OUT/{train,validation,test}.parquet, ordered by note_id
+# build → distill, assemble: one row per admission, OUT/{train,validation,test}.parquet, ordered by note_id
 COHORT = pa.schema(
     [
         ("note_id", _TEXT),  # '<subject_id>-DS-<note_seq>'
@@ -25,33 +25,33 @@ COHORT = pa.schema(
         ("category", _TEXT),  # first three characters
         ("chapter", pa.int8()),  # 1–22
         ("seq_num", _COUNT),  # usually 1; may have gaps
-        ("flags", _TEXTS),  # what a reader may want to leave out or look at; see builders.cohort.build
+        ("flags", _TEXTS),  # reasons why a reader may want to exclude or inspect the row
     ]
 )
 
-# build → its user: one row a discharge note that is not in the cohort, OUT/excluded.parquet, ordered by note_id
+# build → its user: one row per discharge note that is not in the cohort, OUT/excluded.parquet, ordered by note_id
 EXCLUDED = pa.schema([("note_id", _TEXT), ("subject_id", _COUNT), ("hadm_id", _COUNT), ("reason", _TEXT)])
 
-# distill → assemble, judge: one row an attempt that was kept (kept/*.parquet) or not (rejected/*.parquet); and one row
-# for each row of the cohort that was never answered, among the rejected ones, with nulls from `trace` on
+# distill → assemble, judge: one row per attempt, kept (kept/*.parquet) or rejected (rejected/*.parquet); among the
+# rejected also one row per row of the cohort without any completion, with nulls from `trace` on
 TRACES = pa.schema(
     [
         ("note_id", _TEXT),
         ("split", _TEXT),
-        ("icd_code", _TEXT),  # the true code the teacher was given
-        ("trace", _TEXT),  # reasoning without tags; null where the completion has no such form
-        ("completion", _TEXT),  # all the teacher wrote, opened by <think>
-        ("words", _COUNT),  # of the trace; of the completion where there is no trace
+        ("icd_code", _TEXT),  # the true code that the teacher was given
+        ("trace", _TEXT),  # reasoning without tags; null if the completion is malformed
+        ("completion", _TEXT),  # everything that the teacher wrote, from <think> on
+        ("words", _COUNT),  # of the trace; of the completion if there is no trace
         ("finish_reason", _TEXT),  # 'stop' or 'length'
-        ("rejected_for", _TEXTS),  # reason codes of distill.checks; empty for a kept row
+        ("rejected_for", _TEXTS),  # reason codes of the checks; empty for a kept row
         ("attempt", pa.int16()),  # 1 for the first
-        ("attempts", pa.int16()),  # that were made at this row
+        ("attempts", pa.int16()),  # made for this row
         ("row_kept", pa.bool_()),  # whether one of them was kept
-        # what wrote it
+        # how it was generated
         ("recipe", _TEXT),  # name of the recipe
-        ("recipe_digest", _TEXT),  # and of its settings; the folder's name
+        ("recipe_digest", _TEXT),  # of its settings; the name of the folder
         ("teacher", _TEXT),
-        ("revision", _TEXT),  # of the teacher; '' where the recipe pins none
+        ("revision", _TEXT),  # of the teacher; '' if the recipe pins none
         ("engine", _TEXT),
         ("engine_version", _TEXT),
         ("temperature", pa.float64()),
@@ -59,53 +59,53 @@ TRACES = pa.schema(
         ("top_k", pa.int32()),  # 0 for all tokens
         ("max_tokens", pa.int32()),
         ("seed", _COUNT),  # of this attempt
-        # what it was shown
-        ("prompt", _TEXT),  # version of the prompt's words
+        # what the teacher was shown
+        ("prompt", _TEXT),  # version of the wording of the prompt
         ("layout", _TEXT),  # 'prefix' or 'paper'
-        ("prompt_sha256", _TEXT),  # of all messages and the opening
+        ("prompt_sha256", _TEXT),  # of all messages and the start of the answer
         ("note_sha256", _TEXT),
-        ("description_code", _TEXT),  # whose description the teacher saw (ICD-10-GM), null for none
+        ("description_code", _TEXT),  # of the description (ICD-10-GM); null for none
         ("description_sha256", _TEXT),
-        ("guideline_chapter", pa.int8()),  # whose guidelines it saw, null for none
+        ("guideline_chapter", pa.int8()),  # of the guidelines; null for none
         ("guideline_text", _TEXT),  # 'full', 'relevant' or 'none'
         ("guidelines_sha256", _TEXT),
-        # what it took; null where the engine does not tell
+        # what it cost; null if the engine does not report it
         ("prompt_tokens", pa.int32()),
         ("completion_tokens", pa.int32()),
-        ("cached_tokens", pa.int32()),  # of the prompt's, those that came from the prefix cache
+        ("cached_tokens", pa.int32()),  # of the prompt's tokens, those from the prefix cache
         ("seconds", pa.float64()),
-        # what the checks found
-        ("checks", _TEXT),  # version of the way of measuring
-        ("named_at", pa.float32()),  # where code or title first stand, 0 the start and 1 the end; null for nowhere
-        ("giveaways", pa.int16()),  # phrases that tell of a known answer
-        ("repeated", pa.float32()),  # share of words in runs of six that stood before
-        ("english", pa.float32()),  # share of English function words, less German ones
+        # what the checks measured
+        ("checks", _TEXT),  # version of the measurements
+        ("named_at", pa.float32()),  # where code or title first occur: 0 the start, 1 the end; null for nowhere
+        ("giveaways", pa.int16()),  # phrases that show that the answer was known
+        ("repeated", pa.float32()),  # share of words in runs of six that occurred before
+        ("english", pa.float32()),  # share of English function words minus that of German ones
         ("other_script", pa.float32()),  # share of letters that are not Latin
-        ("numbers", pa.int16()),  # in the trace, and of these in the note; drugs and quotations likewise
+        ("numbers", pa.int16()),  # in the trace; below: those also in the note. Same for drugs and quotations
         ("numbers_in_note", pa.int16()),
         ("drugs", pa.int16()),
         ("drugs_in_note", pa.int16()),
         ("quotes", pa.int16()),
         ("quotes_in_note", pa.int16()),
-        ("verbatim", pa.int32()),  # words of the longest run that the note has word for word
+        ("verbatim", pa.int32()),  # words in the longest run copied verbatim from the note
     ]
 )
 
-# judge → assemble: one row a kept trace, OUT/<recipe digest>/scores/<split>-00000.parquet, in the cohort's order
+# judge → assemble: one row per kept trace, OUT/<recipe digest>/scores/<split>-00000.parquet, in the cohort's order
 SCORES = pa.schema(
     [
         ("note_id", _TEXT),
         ("split", _TEXT),
-        ("icd_code", _TEXT),  # the code that the trace predicts, whose guidelines and description the judge saw
-        ("trace_sha256", _TEXT),  # what was scored
-        ("score", pa.int8()),  # 1–5; null where the judge gave none
+        ("icd_code", _TEXT),  # predicted by the trace; the judge saw its guidelines and description
+        ("trace_sha256", _TEXT),  # of the trace that was scored
+        ("score", pa.int8()),  # 1–5; null if the judge gave none
         ("why", _TEXT),  # the judge's own words
-        ("unscored_for", _TEXT),  # why there is no score; null where there is one
+        ("unscored_for", _TEXT),  # why there is no score; null if there is one
         ("judge", _TEXT),  # the model
         ("revision", _TEXT),
         ("engine", _TEXT),
         ("engine_version", _TEXT),
-        ("rubric", _TEXT),  # version of the rubric's words
+        ("rubric", _TEXT),  # version of the wording of the rubric
         ("prompt_sha256", _TEXT),
         ("seed", _COUNT),
         ("attempts", pa.int16()),
@@ -115,35 +115,35 @@ SCORES = pa.schema(
     ]
 )
 
-# evaluate → evaluate, its user: one row a note of the split, OUT/predictions.parquet, ordered by note_id
+# evaluate → evaluate, its user: one row per note of the split, OUT/predictions.parquet, ordered by note_id
 PREDICTIONS = pa.schema(
     [
         ("note_id", _TEXT),
         ("icd_code", _TEXT),  # the true code
-        ("predicted", _TEXT),  # the code that the answer closes on; null for none
-        ("problem", _TEXT),  # why there is none: deepicd.answer_form.Problem, 'no answer', …; null where there is one
-        ("overlap", pa.int8()),  # characters that the two codes share from the first on
-        ("completion", _TEXT),  # what was answered, null for nothing
+        ("predicted", _TEXT),  # the predicted code; null for none
+        ("problem", _TEXT),  # why there is none: deepicd.answer_form.Problem, 'no answer', …; null if there is one
+        ("overlap", pa.int8()),  # length of the common prefix of the two codes
+        ("completion", _TEXT),  # the answer; null for none
     ]
 )
 
-# scrape → distill: one row a page that was asked for, ordered by code and language
+# scrape → distill: one row per requested page, ordered by code and language
 DESCRIPTIONS = pa.schema(
     [
-        ("code", _TEXT),  # ICD-10-GM, dotted: the code that was asked for
+        ("code", _TEXT),  # ICD-10-GM, dotted: the requested code
         ("language", _TEXT),  # de, en
-        ("outcome", _TEXT),  # scrapers.parser.Outcome; without a page 'no answer' or 'forbidden by robots.txt'
+        ("outcome", _TEXT),  # 'described', 'no text', …; without a page 'no answer' or 'forbidden by robots.txt'
         ("title", _TEXT),  # official title on the page
-        ("text", _TEXT),  # paragraphs parted by a blank line; null unless outcome is 'described'
+        ("text", _TEXT),  # paragraphs, separated by blank lines; null unless the outcome is 'described'
         ("words", _COUNT),  # of the text; 0 for none
-        ("text_code", _TEXT),  # the code the page says its text belongs to; may be another one's
+        ("text_code", _TEXT),  # the code that the page assigns its text to; may differ from `code`
         ("marks", _TEXTS),  # letters of the additional indicators that the page explains: G, V, Z, A, L, R, B
-        ("hints", _TEXTS),  # paragraphs of the page's notes, which are no part of the text
+        ("hints", _TEXTS),  # paragraphs of the page's notes, which are not part of the text
         ("url", _TEXT),
-        ("status", pa.int16()),  # HTTP status; 0 where no answer came
-        ("fetched_at", _TEXT),  # ISO 8601, UTC, of the download, not of a later reading of the cache
+        ("status", pa.int16()),  # HTTP status; 0 without an answer
+        ("fetched_at", _TEXT),  # ISO 8601, UTC: the time of the download, not of a later read from the cache
         ("sha256", _TEXT),  # of the page as received
-        ("extractor", _TEXT),  # version of scrapers.parser
+        ("extractor", _TEXT),  # version of the parser
     ]
 )
 
@@ -172,7 +172,7 @@ DATASET = {
     "sft": pa.schema(  # TRL: prompt and completion as messages
         [("prompt", _MESSAGES), ("completion", _MESSAGES), ("note_id", _TEXT), ("icd_code", _TEXT)]
     ),
-    "grpo": pa.schema(  # verl's RLHFDataset; TRL reads `prompt` and hands the rest to the reward
+    "grpo": pa.schema(  # verl's RLHFDataset; TRL reads `prompt` and passes the rest to the reward
         [
             ("data_source", _TEXT),
             ("prompt", _MESSAGES),
@@ -184,13 +184,13 @@ DATASET = {
 }
 
 
-# bundle → rehydrate: one row a row of `grpo`, DIR/rows/<split>.parquet, in its order; the note is left out
+# bundle → rehydrate: one row per row of `grpo`, DIR/rows/<split>.parquet, in the same order, without the note
 BUNDLE = pa.schema(
     [
         ("note_id", _TEXT),
         ("icd_code", _TEXT),
-        ("note_sha256", _TEXT),  # of the admission note, which `deepicd rehydrate` makes again
-        # the rest is null for a row without a kept trace
+        ("note_sha256", _TEXT),  # of the admission note, which `deepicd rehydrate` restores
+        # the rest is null without a kept trace
         *((DATASET["traces"].field(name).name, DATASET["traces"].field(name).type) for name in (
             "subject_id", "hadm_id", "icd_title", "category", "chapter", "trace", "words", "judge_score", "recipe",
             "teacher", "finish_reason",
@@ -200,8 +200,8 @@ BUNDLE = pa.schema(
 
 
 class Mark(TypedDict):
-    """Characters `start` up to `end` of a text are printed in a style. What that means stands on the front page; for
-    FY2025: bold is changed text, underlined text has moved, italics in a heading mean a revised heading."""
+    """Characters `start` up to `end` of a text are printed in a style, which the front page explains. In FY2025, bold
+    text has changed, underlined text has moved, and a heading in italics was revised."""
 
     start: int
     end: int
@@ -209,23 +209,23 @@ class Mark(TypedDict):
 
 
 class Block(TypedDict):
-    """A piece of a guideline section's text, in reading order."""
+    """A part of a guideline section's text, in reading order."""
 
-    kind: str  # 'paragraph' or 'item' (one entry of a list, its bullet taken off)
+    kind: str  # 'paragraph' or 'item' (one entry of a list, without its bullet)
     text: str
     marks: list[Mark]
 
 
 class CodeReference(TypedDict):
-    """Codes that a section names: those that begin with `first`, with `last`, or sort between the two."""
+    """Codes that a section names: those that start with `first`, with `last`, or sort between the two."""
 
     text: str  # as printed: 'E11.-', 'T36-T50', 'A00.0 through T88.9'
     first: str  # without dot: 'E11', 'T36', 'A000'
-    last: str  # the same as first unless it is a range
+    last: str  # equal to `first` unless it is a range
 
 
 class Section(TypedDict):
-    """A guideline section with what stands below it."""
+    """A guideline section and the sections below it."""
 
     id: str  # 'I.C.4.a.3.b': unique in a fiscal year
     label: str  # as printed: 'a.', '3)', '(b)'
@@ -234,25 +234,25 @@ class Section(TypedDict):
     pages: list[int]  # first and last page of the PDF, counted from 1
     blocks: list[Block]
     codes: list[CodeReference]  # named in its title and blocks, not in its children
-    see: list[str]  # ids of the sections that it points to
+    see: list[str]  # ids of the sections that it refers to
     children: list["Section"]
 
 
 class GuidelinePart(Section):
-    """guidelines → readers: OUT/fy2025/section_I_A.json, a top-level section with all that stands below it.
+    """guidelines → readers: OUT/fy2025/section_I_A.json, a top-level section and everything below it.
 
-    section_I.json and section_I_C.json have their own blocks only: what stands below them is in files of its own.
+    section_I.json and section_I_C.json have their own blocks only, as the sections below them have files of their own.
     """
 
     fiscal_year: int
-    effective: list[str]  # first and last day, ISO 8601; empty where the front page names none
+    effective: list[str]  # first and last day, ISO 8601; empty if the front page names none
 
 
 class ChapterGuidelines(TypedDict):
     """guidelines → distill: OUT/fy2025/chapter_04.json."""
 
     fiscal_year: int
-    effective: list[str]  # first and last day, ISO 8601; empty where the front page names none
+    effective: list[str]  # first and last day, ISO 8601; empty if the front page names none
     id: str  # 'I.C.4'
     number: int  # 1–22
     roman: str
@@ -268,7 +268,7 @@ class ChapterGuidelines(TypedDict):
     sections: list[Section]
 
 
-# guidelines → readers: OUT/fy2025/sections.parquet, one row a section in reading order
+# guidelines → readers: OUT/fy2025/sections.parquet, one row per section in reading order
 SECTIONS = pa.schema(
     [
         ("fiscal_year", pa.int16()),
@@ -278,9 +278,9 @@ SECTIONS = pa.schema(
         ("chapter", pa.int8()),  # 1–22, null outside Section I.C
         ("label", _TEXT),
         ("title", _TEXT),
-        ("text", _TEXT),  # its own blocks, a line each, '- ' before an item; '' where it has children only
+        ("text", _TEXT),  # its own blocks, one per line, '- ' before an item; '' if it has children only
         ("codes", pa.list_(pa.struct([("text", _TEXT), ("first", _TEXT), ("last", _TEXT)]))),  # see CodeReference
-        ("see", _TEXTS),  # ids of the sections that it points to
+        ("see", _TEXTS),  # ids of the sections that it refers to
         ("first_page", pa.int16()),
         ("last_page", pa.int16()),
         ("marks", pa.list_(pa.struct([("start", pa.int32()), ("end", pa.int32()), ("style", _TEXT)]))),  # in `text`

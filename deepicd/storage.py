@@ -1,8 +1,8 @@
-"""Files that are whole or absent, and parquet that knows where its rows come from.
+"""Files that are complete or absent, and parquet files that know the origin of their rows.
 
-Nothing is ever written under its final name: `atomic` hands out a temporary neighbour and renames it when the block
-ends well. Every parquet file of ours carries `deepicd.origin` in its footer; a file that does not is taken for
-credentialed, the only safe guess.
+Nothing is written under its final name: `atomic_write` yields a temporary path beside it and renames that when the
+block succeeds. Every parquet file that we write has `deepicd.origin` in its footer; a file without it counts as
+credentialed, the only safe assumption.
 """
 
 import fcntl
@@ -26,28 +26,28 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 Origin = Literal["mimic", "synthetic", "public"]
-"""mimic: descends from credentialed records, stays on the machine. synthetic: made up by us. public: neither."""
+"""mimic: derived from credentialed records, stays on the machine. synthetic: made up by deepicd. public: neither."""
 
 ORIGIN_KEY = b"deepicd.origin"
-PIECE = 2**22  # bytes hashed at a time; after each a thread waits for its turn: 5 ms where another one imports
+CHUNK_BYTES = 2**22  # hashed at a time; after each the thread waits for the interpreter, 5 ms while another imports
 ROW_GROUP = 4096  # rows; a note is some 10 kB, so a group of the cohort is some 20 MB before compression
 
 
 def combine_origins(origins: Iterable[Origin]) -> Origin:
-    """The origin of what is made from several sources: one credentialed source makes all of it credentialed."""
+    """Return the origin of what is made from several sources: one credentialed source makes all of it credentialed."""
     present = set(origins)
     return "mimic" if "mimic" in present else "synthetic" if "synthetic" in present else "public"
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` to write to; it takes the name `path` when the block ends well, else it goes."""
+    """Yield a temporary path beside `path`; it is renamed to `path` when the block succeeds, else removed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     tmp = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         yield tmp
         with tmp.open("rb") as file:
-            os.fsync(file.fileno())  # else a power cut may leave the new name with none of the bytes
+            os.fsync(file.fileno())  # otherwise a power cut may leave the new name without the bytes
         tmp.replace(path)
     finally:
         tmp.unlink(missing_ok=True)
@@ -55,7 +55,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def lock_folder(folder: Path, out: Path) -> Iterator[None]:
-    """Hold a folder for this process; the lock goes with the process, however it ends."""
+    """Lock a folder for this process; the lock ends with the process, however that ends. Raises DeepicdError."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         try:
@@ -70,7 +70,7 @@ def lock_folder(folder: Path, out: Path) -> Iterator[None]:
 
 
 def remove(path: Path) -> None:
-    """Remove a file, or a folder with all that is in it."""
+    """Remove a file, or a folder with its content."""
     shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
@@ -84,23 +84,25 @@ def write_json(path: Path, value: object) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The value in a JSON file. Raises DeepicdError with the place where it stops being JSON."""
+    """Return the value in a JSON file. Raises DeepicdError with the position of a syntax error."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise DeepicdError(f"{path} is not JSON: {error}.", "Make it again with the command that wrote it.") from error
+        raise DeepicdError(
+            f"{path} is not valid JSON: {error}.", "Write it again with the command that made it."
+        ) from error
 
 
 def read_json_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The JSON objects of a file that is appended to, a line each; torn lines are left out, and no file has none."""
+    """Yield the JSON objects of a file with one per line. Skips incomplete lines; yields nothing without a file."""
     for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
-        with suppress(json.JSONDecodeError):  # whoever wrote it was killed, or is still at it
+        with suppress(json.JSONDecodeError):  # the writer was killed, or is still writing
             yield json.loads(line)
 
 
 @contextmanager
 def open_parquet_writer(path: Path, schema: "pa.Schema", origin: Origin) -> Iterator["pq.ParquetWriter"]:
-    """A writer of `schema` whose file appears, whole, when the block ends. Same rows in the same calls, same bytes."""
+    """Yield a writer whose file appears, complete, when the block succeeds. Same rows in the same calls, same bytes."""
     import pyarrow.parquet as pq
 
     with (
@@ -117,7 +119,7 @@ def add_origin(schema: "pa.Schema", origin: Origin) -> "pa.Schema":
 def write_parquet(
     path: Path, rows: "pa.Table | Iterable[Mapping[str, object]]", schema: "pa.Schema", origin: Origin
 ) -> int:
-    """Write rows (mappings, or a table that has the schema's columns); how many there were."""
+    """Write rows (mappings, or a table that has the schema's columns) and return their number."""
     import pyarrow as pa
 
     table = rows if isinstance(rows, pa.Table) else pa.Table.from_pylist([dict(row) for row in rows], schema)
@@ -128,18 +130,18 @@ def write_parquet(
 
 
 def read_table(path: Path, schema: "pa.Schema", columns: Sequence[str] | None = None) -> "pa.Table":
-    """All rows of a parquet file that has the schema's columns, or these columns of them. Raises DeepicdError."""
+    """Return all rows of a parquet file that has the schema's columns, or only some columns. Raises DeepicdError."""
     import pyarrow as pa
 
     file = open_parquet(path, schema)
     try:
         return file.read(list(columns or schema.names))
     except (pa.ArrowInvalid, OSError) as error:
-        raise _damaged(path) from error
+        raise _describe_damage(path) from error
 
 
 def open_parquet(path: Path, schema: "pa.Schema") -> "pq.ParquetFile":
-    """An open parquet file that has at least the schema's columns, with its types. Raises DeepicdError."""
+    """Open a parquet file that has at least the columns of the schema, with their types. Raises DeepicdError."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -150,47 +152,47 @@ def open_parquet(path: Path, schema: "pa.Schema") -> "pq.ParquetFile":
     except PermissionError:
         raise
     except (pa.ArrowInvalid, OSError) as error:
-        raise _damaged(path) from error
-    has = file.schema_arrow
-    off = [
-        f"{field.name} ({field.type} expected, {has.field(field.name).type if field.name in has.names else 'absent'})"
+        raise _describe_damage(path) from error
+    types = {field.name: field.type for field in file.schema_arrow}
+    mismatches = [
+        f"{field.name} ({field.type} expected, {types.get(field.name, 'absent')})"
         for field in schema
-        if field.name not in has.names or has.field(field.name).type != field.type
+        if types.get(field.name) != field.type
     ]
-    if off:
+    if mismatches:
         raise DeepicdError(
-            f"{path} is not the kind of table expected here; columns that differ: {', '.join(off)}.",
-            "Point at the output of the stage before this one, made by this version.",
+            f"{path} does not have the expected columns; these differ: {', '.join(mismatches)}.",
+            "Point at the output of the stage before this one, written by this version.",
         )
     return file
 
 
-def _damaged(path: Path) -> DeepicdError:
+def _describe_damage(path: Path) -> DeepicdError:
     return DeepicdError(
-        f"{path} is not a parquet file, or only part of one.", "Make it again with the stage that writes it."
+        f"{path} is not a parquet file, or only part of one.", "Write it again with the stage that made it."
     )
 
 
 def read_origin(path: Path) -> Origin:
-    """What a parquet file or a ledger says of its rows; one that says nothing counts as credentialed."""
+    """Return the origin of the rows in a parquet file or a ledger; 'mimic' if the file does not state it."""
     if path.suffix == ".jsonl":
         with path.open("rb") as file, suppress(ValueError, AttributeError):
-            return _known(json.loads(file.readline()).get("origin"))
+            return _parse_origin(json.loads(file.readline()).get("origin"))
         return "mimic"
     import pyarrow.parquet as pq
 
-    return _known((pq.read_schema(path).metadata or {}).get(ORIGIN_KEY, b"mimic").decode())
+    return _parse_origin((pq.read_schema(path).metadata or {}).get(ORIGIN_KEY, b"mimic").decode())
 
 
-def _known(value: object) -> Origin:
+def _parse_origin(value: object) -> Origin:
     return next((origin for origin in get_args(Origin) if origin == value), "mimic")
 
 
 def digest_path(path: Path) -> str:
-    """SHA-256 of a file; of a folder, over its files' names and digests, run records and hidden files left out."""
+    """Return the SHA-256 of a file; for a folder, that of the names and digests of its files (see `list_files`)."""
     if path.is_file():
         stat = path.stat()
-        with _LOCKS.setdefault(path, threading.Lock()):  # who asks while it is being taken waits for it
+        with _LOCKS.setdefault(path, threading.Lock()):  # a second caller waits for the first one's result
             return _file_digest(path, stat.st_ino, stat.st_size, stat.st_mtime_ns)
     total = hashlib.sha256()
     for file_path in list_files(path):
@@ -203,7 +205,7 @@ _LOCKS: dict[Path, threading.Lock] = {}
 
 @contextmanager
 def digest_ahead(paths: Iterable[Path]) -> Iterator[None]:
-    """Let digests of files be taken in threads meanwhile; `digest` then has them, or waits for one under way."""
+    """Compute digests of files in threads while the block runs; `digest_path` then returns or awaits them."""
     pool = ThreadPoolExecutor(os.cpu_count())
     try:
         for path in paths:
@@ -215,16 +217,16 @@ def digest_ahead(paths: Iterable[Path]) -> Iterator[None]:
 
 @lru_cache(maxsize=1024)
 def _file_digest(path: Path, *_: int) -> str:
-    """Of a file whose inode, size and time are these: the notes, a gigabyte, are asked for twice in a run."""
-    total, piece = hashlib.sha256(), memoryview(bytearray(PIECE))
+    """Hash a file, once per inode, size and time: a run needs the digest of the notes, a gigabyte, twice."""
+    total, chunk = hashlib.sha256(), memoryview(bytearray(CHUNK_BYTES))
     with path.open("rb", buffering=0) as file:
-        while size := file.readinto(piece):
-            total.update(piece[:size])
+        while size := file.readinto(chunk):
+            total.update(chunk[:size])
     return total.hexdigest()
 
 
 def list_files(folder: Path) -> list[Path]:
-    """The files of a folder that count as its content, sorted: no run.json, no run.log, nothing hidden."""
+    """Return the files that are the content of a folder, sorted: not run.json, run.log or hidden files."""
     return sorted(
         path
         for path in folder.rglob("*")
@@ -235,10 +237,10 @@ def list_files(folder: Path) -> list[Path]:
 
 
 def digest_text(text: str) -> str:
-    """SHA-256 of a text, as rows carry it to say which note, trace or description they speak of."""
+    """Return the SHA-256 of a text; rows identify notes, traces and descriptions by it."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def digest_json(value: object) -> str:
-    """SHA-256 of a JSON value in its canonical form (sorted keys, no spaces)."""
+    """Return the SHA-256 of a JSON value in canonical form (sorted keys, no spaces)."""
     return digest_text(json.dumps(value, sort_keys=True, separators=(",", ":")))

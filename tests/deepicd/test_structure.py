@@ -189,7 +189,7 @@ def test_a_stage_named_in_a_string_or_a_path_is_noticed(code: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "code", ['folder / "train.parquet"', 'print("deepicd train sft")', 'Path(__file__).parent / "cards"[:0]']
+    "code", ['folder / "train.parquet"', 'print("deepicd train sft")', 'Path(__file__).parent / "recipes"']
 )
 def test_a_split_or_a_command_of_that_name_is_not(code: str) -> None:
     assert list(list_named_stages(ast.parse(code), depth=2)) == []
