@@ -30,7 +30,7 @@ from typing import Any
 from benchmarks import small_model
 from benchmarks.measure import Comparison, gpu, record
 from distill.recipe import Recipe, parse
-from distill.tiny_teacher.initial_weights import Shape
+from distill.tiny_teacher.initial_model import Shape
 
 CARD = gpu()
 CONTEXT = 16_384

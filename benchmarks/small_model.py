@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from distill.tiny_teacher import WEIGHTS
-from distill.tiny_teacher.initial_weights import Shape, fresh_model
+from distill.tiny_teacher.initial_model import Shape, build_model
 
 SHAPE = Shape(vocabulary=5000, layers=12, width=768, heads=12, feed_forward=3072, context=2048)
 
@@ -23,7 +23,7 @@ def made(folder: Path, shape: Shape = SHAPE) -> Path:
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(WEIGHTS, model_max_length=shape.context)
-    model = fresh_model(shape, tokenizer, seed=1)
+    model = build_model(shape, tokenizer, seed=1)
     model.to(torch.bfloat16).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder

@@ -4,11 +4,12 @@
     python -m distill.tiny_teacher.train out/lessons/cohort out/tiny-teacher \
         --descriptions out/lessons/descriptions/descriptions.parquet
 
-A plain PyTorch loop over pairs of prompt and lesson (see lessons.py and curriculum.py) from weights that can copy (see
-start.py); loss on the answers alone. One seed, one order of lessons, one start; the same weights again on the same kind
-of machine with the same number of threads. No GPU is asked for.
+A plain PyTorch loop over pairs of prompt and lesson (lessons.py) from weights that can copy (initial_model.py); loss on
+the answers alone. The same seed gives the same weights on the same kind of machine with the same number of threads. No
+GPU is needed.
 """
 
+import logging
 import random
 import time
 from collections.abc import Iterator, Sequence
@@ -19,17 +20,25 @@ from typing import Any
 import click
 import yaml
 
+from deepicd import log
 from deepicd.answer_form import DIAGNOSIS
 from distill import prompt
-from distill.tiny_teacher import NAME, RECIPE, curriculum
-from distill.tiny_teacher.curriculum import Pair
-from distill.tiny_teacher.initial_weights import Shape, fresh_model, with_copying
-from distill.tiny_teacher.lessons import lesson
-from distill.tiny_teacher.tokenizer import SPACE, learn, spaced
+from distill.tiny_teacher import NAME, RECIPE, lessons
+from distill.tiny_teacher.initial_model import (
+    SPACE,
+    Shape,
+    add_copying_heads,
+    build_model,
+    find_spaced_pairs,
+    train_tokenizer,
+)
+from distill.tiny_teacher.lessons import Pair
+
+logger = logging.getLogger(__name__)
 
 BEFORE_CODE = "as"  # the word after which the prompt has the code that the answer has after its tag
-REPORT = 20  # steps between two lines
-SAVE = 50  # steps between two copies of the weights as far as they are
+LOG_EVERY = 20  # steps
+SAVE_EVERY = 50  # steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +47,18 @@ class Settings:
 
     seed: int
     shape: Shape
-    batch: int  # tokens a step, about
-    answers: int  # lessons of each prompt
+    batch: int  # tokens per step, about
+    answers: int  # lessons per prompt
     short_lines: int  # of each section in the short prompts, which come first
     short_prompts: int
     whole_prompts: int  # with whole notes, after that
     peak_rate: float
     warm_up: int  # steps
-    scrambled: float  # share of the prompts whose notes make no sense
+    scrambled: float  # share of the prompts with other words in the note
     described: float  # share of the whole prompts that show a description, where there is one
 
 
-def settings(path: Path = RECIPE) -> Settings:
+def load_settings(path: Path = RECIPE) -> Settings:
     values = yaml.safe_load(path.read_text(encoding="utf-8"))
     return Settings(**values | {"shape": Shape(**values["shape"])})
 
@@ -58,89 +67,94 @@ def settings(path: Path = RECIPE) -> Settings:
 @click.argument("cohort", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--descriptions", type=click.Path(path_type=Path), help="descriptions.parquet of `deepicd scrape`.")
-@click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True, help="Others, other last digits.")
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    default=2,
+    show_default=True,
+    help="Another number changes the last digits.",
+)
 @click.option("--recipe", type=click.Path(path_type=Path), default=RECIPE, show_default=True)
 def main(cohort: Path, out: Path, descriptions: Path | None, threads: int, recipe: Path) -> None:
     """Train the tiny teacher on a made-up COHORT and write it to OUT as transformers and vLLM read it."""
     import torch
 
+    log.configure(packages=["distill"])
     torch.set_num_threads(threads)
-    chosen = settings(recipe)
-    tokenizer, short, whole = lessons(cohort, descriptions, chosen)
+    settings = load_settings(recipe)
+    tokenizer, short, whole = build_curriculum(cohort, descriptions, settings)
     alike = [tuple(tokenizer.convert_tokens_to_ids([f"{SPACE}{BEFORE_CODE}", DIAGNOSIS]))]
-    model = with_copying(fresh_model(chosen.shape, tokenizer, chosen.seed), spaced(tokenizer), alike)
+    model = build_model(settings.shape, tokenizer, settings.seed)
+    model = add_copying_heads(model, find_spaced_pairs(tokenizer), alike)
     size = sum(weight.numel() for weight in model.parameters())
-    click.echo(f"{size:,} parameters; {len(short):,} short prompts, {len(whole):,} with whole notes", err=True)
+    logger.info("%s parameters; %s short prompts, %s with whole notes.", f"{size:,}", len(short), len(whole))
     recent: list[dict[str, float]] = []
-    for line in train(model, short, whole, chosen):
-        recent.append(line)
-        if line["step"] % REPORT == 0 or line["step"] == line["of"]:
-            loss, right = (sum(one[key] for one in recent) / len(recent) for key in ("loss", "right"))
+    for step in train_model(model, short, whole, settings):
+        recent.append(step)
+        if step["step"] % LOG_EVERY == 0 or step["step"] == step["of"]:
+            loss, accuracy = (sum(one[key] for one in recent) / len(recent) for key in ("loss", "accuracy"))
             rate = sum(one["tokens"] for one in recent) / sum(one["seconds"] for one in recent)
-            click.echo(
-                f"step {line['step']} of {line['of']}, loss {loss:.3f}, {right:.1%} of tokens right,"
-                f" {rate:,.0f} tokens/s",
-                err=True,
-            )
+            progress = f"step {step['step']:.0f} of {step['of']:.0f}"
+            logger.info("%s: loss %.3f, %.1f %% of tokens right, %.0f tokens/s", progress, loss, 100 * accuracy, rate)
             recent.clear()
-        if line["step"] % SAVE == 0:
-            write(model, tokenizer, out)
-    write(model, tokenizer, out)
+        if step["step"] % SAVE_EVERY == 0:
+            save_model(model, tokenizer, out)
+    save_model(model, tokenizer, out)
     click.echo(f"{NAME} → {out}")
 
 
-def lessons(cohort: Path, descriptions: Path | None, chosen: Settings) -> tuple[Any, list[Pair], list[Pair]]:
-    """The tokenizer, the short pairs, and those of whole notes."""
-    chance = random.Random(chosen.seed)
-    known = curriculum.materials(cohort, descriptions, chosen.described, chosen.seed)
-    tokenizer = learn(
+def build_curriculum(cohort: Path, descriptions: Path | None, settings: Settings) -> tuple[Any, list[Pair], list[Pair]]:
+    """Return the tokenizer, the short pairs, and those with whole notes."""
+    chance = random.Random(settings.seed)
+    materials = lessons.read_materials(cohort, descriptions, settings.described, settings.seed)
+    tokenizer = train_tokenizer(
         (
             text
-            for number, one in enumerate(known)
+            for number, material in enumerate(materials)
             for text in (
-                prompt.build_messages(one, curriculum.LAYOUT)[1]["content"],
-                lesson(one, str(number)),
-                one.note.replace(" ", "\n"),  # so that a word with a space before it and without are both entries
+                prompt.build_messages(material, lessons.LAYOUT)[1]["content"],
+                lessons.write_lesson(material, str(number)),
+                material.note.replace(" ", "\n"),  # so that each word is an entry with a space before it and without
             )
         ),
-        chosen.shape.vocabulary,
-        chosen.shape.context,
+        settings.shape.vocabulary,
+        settings.shape.context,
     )
-    words = curriculum.vocabulary_of(known)
+    words = lessons.list_words(materials)
 
-    def drawn(number: int, name: str, lines: int | None) -> list[Pair]:
-        some = [chance.choice(known) for _ in range(number)]
-        some = [curriculum.shortened(one, lines) if lines else one for one in some]
-        some = [curriculum.scrambled(one, words, chance) if chance.random() < chosen.scrambled else one for one in some]
-        return curriculum.pairs(tokenizer, some, chosen.answers, chosen.shape.context, f"{chosen.seed}:{name}")
+    def draw_pairs(number: int, name: str, lines: int | None) -> list[Pair]:
+        drawn = [chance.choice(materials) for _ in range(number)]
+        drawn = [lessons.shorten(one, lines) if lines else one for one in drawn]
+        drawn = [lessons.scramble(one, words, chance) if chance.random() < settings.scrambled else one for one in drawn]
+        seed = f"{settings.seed}:{name}"
+        return lessons.build_pairs(tokenizer, drawn, settings.answers, settings.shape.context, seed)
 
-    return (
-        tokenizer,
-        drawn(chosen.short_prompts, "short", chosen.short_lines),
-        drawn(chosen.whole_prompts, "whole", None),
-    )
+    short = draw_pairs(settings.short_prompts, "short", settings.short_lines)
+    return tokenizer, short, draw_pairs(settings.whole_prompts, "whole", None)
 
 
-def train(model: Any, short: Sequence[Pair], whole: Sequence[Pair], chosen: Settings) -> Iterator[dict[str, float]]:
-    """One line a step: loss of the answers, share of their tokens that were the likeliest, tokens, seconds."""
+def train_model(
+    model: Any, short: Sequence[Pair], whole: Sequence[Pair], settings: Settings
+) -> Iterator[dict[str, float]]:
+    """Train, yielding per step: loss of the answers, share of their tokens that were likeliest, tokens, seconds."""
     import torch
 
-    chance = random.Random(chosen.seed)
-    plan = curriculum.batches(short, chosen.batch, chance) + curriculum.batches(whole, chosen.batch, chance)
+    chance = random.Random(settings.seed)
+    plan = lessons.build_batches(short, settings.batch, chance) + lessons.build_batches(whole, settings.batch, chance)
     decayed = [weight for weight in model.parameters() if weight.dim() > 1]
     others = [weight for weight in model.parameters() if weight.dim() <= 1]
     optimizer = torch.optim.AdamW(
         [{"params": decayed, "weight_decay": 0.01}, {"params": others, "weight_decay": 0.0}],
-        lr=chosen.peak_rate,
+        lr=settings.peak_rate,
         betas=(0.9, 0.95),
     )
     model.train()
     for step, batch in enumerate(plan, start=1):
-        began = time.perf_counter()
-        rate = chosen.peak_rate * min(step / chosen.warm_up, 1 - 0.97 * step / len(plan))
+        started = time.perf_counter()
+        rate = settings.peak_rate * min(step / settings.warm_up, 1 - 0.97 * step / len(plan))
         for group in optimizer.param_groups:
             group["lr"] = rate
-        loss, right = _loss(model, batch)
+        loss, accuracy = _compute_loss(model, batch)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
@@ -149,14 +163,14 @@ def train(model: Any, short: Sequence[Pair], whole: Sequence[Pair], chosen: Sett
             "step": step,
             "of": len(plan),
             "loss": float(loss.detach()),
-            "right": right,
+            "accuracy": accuracy,
             "tokens": sum(pair.length for pair in batch),
-            "seconds": time.perf_counter() - began,
+            "seconds": time.perf_counter() - started,
         }
 
 
-def _loss(model: Any, batch: Sequence[Pair]) -> tuple[Any, float]:
-    """Mean over the tokens of the answers, and how many of them were the likeliest. A prompt is read once for all."""
+def _compute_loss(model: Any, batch: Sequence[Pair]) -> tuple[Any, float]:
+    """Return the mean loss of the answers' tokens, and the share that were likeliest. Each prompt is read once."""
     import torch
     from torch.nn.functional import cross_entropy
     from torch.nn.utils.rnn import pad_sequence
@@ -164,31 +178,31 @@ def _loss(model: Any, batch: Sequence[Pair]) -> tuple[Any, float]:
     prompts = [torch.tensor(pair.prompt) for pair in batch]
     answers = [torch.tensor(answer) for pair in batch for answer in pair.answers]
     ids = pad_sequence(prompts, batch_first=True)  # padded at the right, where causal attention never looks
-    written = pad_sequence(answers, batch_first=True)
-    each = len(answers) // len(batch)
-    lengths = torch.tensor([len(pair.prompt) for pair in batch]).repeat_interleave(each)[:, None]
-    read = model.model(ids, use_cache=True).past_key_values
-    read.batch_repeat_interleave(each)
-    asked, places = written[:, :-1], torch.arange(written.shape[1] - 1)
-    seen = torch.cat(
+    targets = pad_sequence(answers, batch_first=True)
+    per_prompt = len(answers) // len(batch)
+    lengths = torch.tensor([len(pair.prompt) for pair in batch]).repeat_interleave(per_prompt)[:, None]
+    cache = model.model(ids, use_cache=True).past_key_values
+    cache.batch_repeat_interleave(per_prompt)
+    inputs, positions = targets[:, :-1], torch.arange(targets.shape[1] - 1)
+    mask = torch.cat(
         [
-            (torch.arange(ids.shape[1]) < lengths)[:, None].expand(-1, asked.shape[1], -1),
-            torch.ones(len(answers), asked.shape[1], asked.shape[1], dtype=torch.bool).tril(),
+            (torch.arange(ids.shape[1]) < lengths)[:, None].expand(-1, inputs.shape[1], -1),
+            torch.ones(len(answers), inputs.shape[1], inputs.shape[1], dtype=torch.bool).tril(),
         ],
         dim=-1,
     )
     hidden = model.model(
-        asked, position_ids=lengths + places, attention_mask=seen[:, None], past_key_values=read, use_cache=True
+        inputs, position_ids=lengths + positions, attention_mask=mask[:, None], past_key_values=cache, use_cache=True
     ).last_hidden_state
-    wanted = written[:, 1:]
-    learned = wanted > 0  # 0 is the padding
-    logits = model.lm_head(hidden[learned])
-    right = (logits.detach().argmax(-1) == wanted[learned]).float().mean()
-    return cross_entropy(logits, wanted[learned]), float(right)
+    labels = targets[:, 1:]
+    is_text = labels > 0  # 0 is the padding
+    logits = model.lm_head(hidden[is_text])
+    accuracy = (logits.detach().argmax(-1) == labels[is_text]).float().mean()
+    return cross_entropy(logits, labels[is_text]), float(accuracy)
 
 
-def write(model: Any, tokenizer: Any, out: Path) -> None:
-    """The model in bfloat16, and its tokenizer."""
+def save_model(model: Any, tokenizer: Any, out: Path) -> None:
+    """Write the model in bfloat16, and its tokenizer."""
     import copy
 
     import torch
