@@ -1,19 +1,171 @@
-"""`deepicd train …`: the commands of this stage. What each of them does is imported when it is called."""
+"""`deepicd train …`: the commands of this stage. Each imports what it does only when it is called."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
-from train.evaluation.commands import bench_rewards, table
-from train.training_commands import demo, grpo, sft
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+SHARED_OPTIONS = [
+    click.argument("out", type=click.Path(path_type=Path), required=False),
+    click.option("--dataset", required=True, metavar="DIR|REPO[@REV]",
+                 help="A folder made by `deepicd assemble`, or a repository on the Hub that holds one."),
+    click.option("--model", help="The model to start from: a folder or a name on the Hub. Default: the recipe's."),
+    click.option("--seed", type=int, help="Default: the recipe's."),
+    click.option("--set", "assignments", multiple=True, metavar="FIELD=VALUE",
+                 help="Change any field of the recipe, for instance learning_rate=1e-5; may be repeated."),
+    click.option("--dry-run", is_flag=True, help="Check everything, and describe the run without starting it."),
+    click.option("--overwrite", is_flag=True, help="Replace another training in OUT."),
+]  # fmt: skip
 
 
 @click.group()
 def train() -> None:
-    """Train models on the dataset folder, and look at what rewards pay before a GPU is spent on them.
+    """Train models on the dataset folder, and see what rewards pay before a GPU is spent on them.
 
     \b
     deepicd train bench-rewards out/cohort
     """
 
 
-for command in (sft, grpo, demo, bench_rewards, table):
-    train.add_command(command)
+def add_shared_options(command: Command) -> Command:
+    for option in reversed(SHARED_OPTIONS):
+        command = option(command)
+    return command
+
+
+@train.command()
+@add_shared_options
+@click.option("--recipe", default="sft-7b", type=click.Path(path_type=Path), show_default=True,
+              help="A YAML file, or the name of a recipe of this package.")  # fmt: skip
+@click.option("--preview", type=click.IntRange(min=1), metavar="N", help="Only show N rows as tokens, with the mask.")
+@click.option("--accelerate-config", "accelerate", type=click.Path(path_type=Path),
+              help="A file of `accelerate config`, for DeepSpeed or several machines. The recipe sets the number of "
+                   "devices.")  # fmt: skip
+def sft(out: Path | None, dataset: str, recipe: Path, **options: Any) -> None:
+    """Fine-tune a model on the traces of a dataset (TRL) into OUT/model.
+
+    The loss covers the answer alone. Rows over the recipe's length are left out and counted. A stopped run resumes from
+    its last checkpoint.
+
+    \b
+    deepicd train sft --dataset out/demo/dataset --recipe tiny-sft out/sft
+    """
+    from deepicd.engines.recipe import parse_assignments
+    from train.config import load_sft_recipe
+    from train.sft import run
+
+    names = ("assignments", "preview", "dry_run", "accelerate", "overwrite")
+    assignments, preview, dry_run, accelerate, overwrite = _pop(options, *names)
+    parsed = load_sft_recipe(recipe, **options | parse_assignments(assignments))
+    if preview or dry_run:
+        setup = run.prepare_sft(dataset, parsed, with_hardware=not preview)
+        click.echo(run.preview(setup, preview) if preview else setup)
+        return
+    record = run.train(dataset, parsed, _require_out(out), accelerate=accelerate, overwrite=overwrite)
+    loss = record.counts.validation_loss
+    click.echo(f"{record.counts.steps:,} steps, validation loss {loss.before} → {loss.after} → {out}/model")
+
+
+@train.command()
+@add_shared_options
+@click.option("--recipe", default="grpo-7b", type=click.Path(path_type=Path), show_default=True,
+              help="A YAML file, or the name of a recipe of this package.")  # fmt: skip
+@click.option("--backend", type=click.Choice(["verl", "trl"]), help="verl: GPUs and nodes; trl: one device.")
+def grpo(out: Path | None, dataset: str, recipe: Path, **options: Any) -> None:
+    """Train a model with GRPO (verl or TRL) on the rewards of its own answers, into OUT/model.
+
+    Prompts over the recipe's length are left out and counted. Every step reports groups that teach nothing, truncated
+    answers, the parts of the reward, repetition and length. --dry-run prints verl's whole configuration.
+
+    \b
+    deepicd train grpo --dataset out/demo/dataset --recipe tiny-grpo --model out/sft/model out/grpo
+    """
+    from deepicd.engines.recipe import parse_assignments
+    from train.config import load_grpo_recipe
+    from train.grpo import run
+    from train.grpo.setup import prepare_grpo
+
+    assignments, dry_run, overwrite = _pop(options, "assignments", "dry_run", "overwrite")
+    parsed = load_grpo_recipe(recipe, **options | parse_assignments(assignments))
+    if dry_run:
+        click.echo(run.describe_plan(prepare_grpo(dataset, parsed)))
+        return
+    record = run.train(dataset, parsed, _require_out(out), overwrite=overwrite)
+    reward = record.counts.reward
+    click.echo(f"{record.counts.steps:,} steps, reward {reward.first or 0:.2f} → {reward.last or 0:.2f} → {out}/model")
+
+
+@train.command()
+@click.argument("dataset")
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--epochs", type=float, default=3.0, show_default=True, help="Of the fine-tuning.")
+@click.option("--steps", type=click.IntRange(min=1), default=14, show_default=True, help="Of GRPO.")
+@click.option("--limit", type=click.IntRange(min=1), default=400, show_default=True, help="Test notes to evaluate.")
+@click.option("--overwrite", is_flag=True, help="Replace another demo in OUT.")
+def demo(dataset: str, out: Path, epochs: float, steps: int, limit: int, overwrite: bool) -> None:
+    """Train the shipped tiny model on a made-up DATASET in four stages, and print the paper's Table 3 on a small scale.
+
+    It first learns the form, which an instruct model would know. Notes and traces are shortened. The figures say
+    nothing about medicine.
+
+    \b
+    deepicd train demo out/demo/dataset out/demo-train
+    """
+    from train.demo import run_demo
+
+    click.echo(run_demo(dataset, out, steps=steps, epochs=epochs, limit=limit, overwrite=overwrite))
+
+
+@train.command("bench-rewards")
+@click.argument("cohort", type=click.Path(path_type=Path), required=False)
+@click.option("--json", "file", type=click.Path(path_type=Path), help="Also write all results to this file.")
+def bench_rewards(cohort: Path | None, file: Path | None) -> None:
+    """Show what each variant of the rewards pays for good, broken and hostile answers.
+
+    With COHORT (or a dataset folder), also what policies that never read a note would earn on its test rows. Nothing is
+    trained, and no model runs.
+
+    \b
+    deepicd train bench-rewards out/cohort
+    """
+    from deepicd import storage
+    from train.rewards import bench
+
+    results = bench.benchmark_rewards(*bench.load_codes(cohort))
+    bench.print_tables(results)
+    if file is not None:
+        storage.write_json(file, results)
+        click.echo(f"→ {file}", err=True)
+
+
+@train.command()
+@click.argument("evaluations", nargs=-1, required=True, metavar="RUN…")
+@click.option("--json", "file", type=click.Path(path_type=Path), help="Also write the rows to this file.")
+def table(evaluations: tuple[str, ...], file: Path | None) -> None:
+    """Print the paper's Tables 3 and 4 with your own evaluations beside them, as Markdown.
+
+    Each RUN is the --out of `deepicd evaluate`, or NAME=DIR to give it another name.
+
+    \b
+    deepicd train table "7B, SFT=out/evaluation/sft" out/evaluation/grpo
+    """
+    from deepicd import storage
+    from train.evaluation import tables
+
+    rows = tables.collect_rows(evaluations)
+    click.echo(tables.render_markdown(rows), nl=False)
+    if file is not None:
+        storage.write_json(file, rows)
+
+
+def _pop(options: dict[str, Any], *names: str) -> list[Any]:
+    return [options.pop(name) for name in names]
+
+
+def _require_out(out: Path | None) -> Path:
+    if out is None:
+        raise click.UsageError("Missing argument 'OUT': where the model goes to.")
+    return out

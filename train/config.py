@@ -1,17 +1,26 @@
-"""What decides a training, field by field: `Sft` is supervised fine-tuning, `Grpo` reinforcement learning.
+"""Recipes of trainings: every setting that decides a result, read from YAML and checked before anything starts.
 
-Values are those of DeepICD-R1 ("paper") and of its authors' job files ("authors") where these have them. Batch sizes
-are given as they are thought of, all devices together. Recipes are read and checked by train.recipe.
+    recipe = load_sft_recipe(Path("sft-7b"), learning_rate=1e-5)     # one of train/recipes, or a YAML file
+    recipe.accumulation                                              # 4: a batch of 32 from 4 devices × 2 rows
+
+Defaults are those of DeepICD-R1 and of its authors' job files (deepicd.paper) where these state a value. Batch sizes
+are totals over all devices; what a device processes at once must divide them, or the recipe is refused. A file may
+build on another one: `like: grpo-7b`.
 """
 
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import MISSING, asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, TypeVar
 
 from deepicd import paper
-from deepicd.engines.recipe import Bounds
+from deepicd.engines.recipe import Bounds, parse_recipe, read_recipe
+from deepicd.errors import DeepicdError
 from train.rewards import score
 from train.rewards.outcome import Variant
 from train.rewards.score import RewardScheme
+
+CHECKED_IN = Path(__file__).parent / "recipes"
+REWARD_PARTS = ("form", "outcome", "length", "repetition", "judge")
 
 Hardware = Literal["gpu", "any"]
 Dtype = Literal["bfloat16", "float32"]
@@ -41,67 +50,76 @@ BOUNDS: Bounds = {
 
 @dataclass(frozen=True, slots=True)
 class SftRecipe:
-    """One supervised fine-tuning with TRL."""
+    """A supervised fine-tuning with TRL."""
 
     name: str
     model: str  # a folder, or a name on the Hugging Face Hub
 
     revision: str = ""
-    """Commit or tag of the model on the Hub; '' for the newest, which another day is another one."""
+    """Commit or tag of the model on the Hub; '' for the newest one, which changes over time."""
     hardware: Hardware = "gpu"
-    """gpu: refused where there is none; any: for models so small that a CPU will do."""
+    """gpu: refused on a machine without one; any: for models that are small enough for a CPU."""
     dtype: Dtype = "bfloat16"
     seed: int = paper.SEED
 
     # What is learned
     target: Literal["trace", "outcome"] = "trace"
-    """outcome: the diagnosis alone, no reasoning (DeepICD-R1, Table 4)."""
+    """outcome: the diagnosis alone, without reasoning (DeepICD-R1, Table 4)."""
     max_length: int = 4096  # tokens of prompt and completion
     too_long: Literal["drop", "refuse"] = "drop"
-    """Rows over max_length are dropped and counted, or stop the run before it starts. None is ever cut."""
+    """Rows over max_length are dropped and counted, or stop the run before it starts. They are never truncated."""
 
     # Optimization
     epochs: float = paper.SFT_EPOCHS
     max_steps: int = 0  # 0: as many as the epochs take
-    effective_batch: int = paper.SFT_BATCH  # rows a step, over all devices
-    per_device: int = 1  # rows a device reads at once; accumulation makes up the rest
+    effective_batch: int = paper.SFT_BATCH  # rows per step, over all devices
+    per_device: int = 1  # rows per device and backward pass; accumulation makes up the rest
     devices: int = 1
     sharding: Literal["none", "fsdp"] = "none"
-    """fsdp: each device holds a part of weights and optimizer. DeepSpeed: by --accelerate-config."""
+    """fsdp: each device holds a part of the weights and the optimizer. For DeepSpeed use --accelerate-config."""
     learning_rate: float = paper.SFT_LEARNING_RATE
     warmup_steps: int = paper.SFT_WARMUP_STEPS
     schedule: Literal["linear", "cosine", "constant_with_warmup"] = "linear"
     weight_decay: float = 0.0
     max_grad_norm: float = 1.0
     packing: bool = False
-    """Several rows in one sequence. Needs FlashAttention, or rows of one sequence see each other."""
+    """Put several rows into one sequence. Needs FlashAttention; otherwise these rows see each other."""
     gradient_checkpointing: bool = True
     attention: Attention = "sdpa"
 
     # LoRA
-    lora_rank: int = 0  # 0: all weights are trained
+    lora_rank: int = 0  # 0: train all weights
     lora_alpha: int = 32
     lora_dropout: float = 0.05
 
     # While it runs
-    save_steps: int = 200  # a checkpoint every so many steps; 0 for none
+    save_steps: int = 200  # steps between two checkpoints; 0 for none
     keep_checkpoints: int = 2
-    eval_rows: int = 1000  # of the validation split, whose loss is taken before and after; 0 for none
+    eval_rows: int = 1000  # of the validation split, for the loss before and after; 0 for none
 
     @property
     def accumulation(self) -> int:
-        """Backward passes of a device for one step."""
+        """Backward passes per device and step."""
         return self.effective_batch // (self.per_device * self.devices)
 
     @property
+    def sequence_length(self) -> int:
+        """Tokens that the model must be able to read."""
+        return self.max_length
+
+    @property
+    def sequence_length_fields(self) -> str:
+        return "max_length"
+
+    @property
     def options(self) -> dict[str, Any]:
-        """What a run's plan has of it."""
+        """The part of a run's options that the recipe decides."""
         return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
 class GrpoRecipe:
-    """One reinforcement learning with group-relative advantages, by verl or by TRL."""
+    """Reinforcement learning with group-relative advantages (GRPO), with verl or TRL."""
 
     name: str
     model: str
@@ -111,25 +129,25 @@ class GrpoRecipe:
     dtype: Dtype = "bfloat16"
     seed: int = paper.SEED
     backend: Literal["verl", "trl"] = "verl"
-    rollout: Literal["vllm", "transformers"] = "vllm"  # what writes the answers; verl knows vllm alone
+    rollout: Literal["vllm", "transformers"] = "vllm"  # what generates the answers; verl supports vllm alone
 
     # Batches
-    batch: int = paper.GRPO_BATCH  # prompts a step
-    rollouts: int = paper.GRPO_ROLLOUTS  # answers to each
-    mini_batch: int = paper.GRPO_MINI_BATCH  # prompts an update of the weights
-    micro_batch: int = paper.GRPO_MICRO_BATCH  # answers a GPU reads at once
-    devices: int = paper.GRPO_DEVICES  # GPUs a node
+    batch: int = paper.GRPO_BATCH  # prompts per step
+    rollouts: int = paper.GRPO_ROLLOUTS  # answers per prompt
+    mini_batch: int = paper.GRPO_MINI_BATCH  # prompts per update of the weights
+    micro_batch: int = paper.GRPO_MICRO_BATCH  # answers per GPU and backward pass
+    devices: int = paper.GRPO_DEVICES  # GPUs per node
     nodes: int = 1
-    tensor_parallel: int = 1  # GPUs that share one copy of the model while it writes
+    tensor_parallel: int = 1  # GPUs that share one copy of the model in generation
     gpu_memory: float = 0.6  # share of a GPU's memory that vLLM may take
-    offload: bool = False  # weights and optimizer wait in main memory while vLLM writes
-    attention: Attention = "flash_attention_2"  # verl's own choice; it leaves padding out. sdpa needs no flash-attn
+    offload: bool = False  # keep weights and optimizer in main memory while vLLM generates
+    attention: Attention = "flash_attention_2"  # verl's default, which leaves padding out; sdpa needs no flash-attn
     gradient_checkpointing: bool = True
 
-    # Answers: the sampling of training is that of evaluation
+    # Sampling, the same in training and evaluation
     temperature: float = paper.TEMPERATURE
     top_p: float = 1.0
-    max_prompt: int = paper.MAX_PROMPT_TOKENS  # tokens; longer ones are left out and counted
+    max_prompt: int = paper.MAX_PROMPT_TOKENS  # tokens; longer prompts are left out and counted
     max_response: int = paper.MAX_NEW_TOKENS
 
     # Optimization
@@ -148,17 +166,17 @@ class GrpoRecipe:
     outcome_weight: float = 1.0
     length_weight: float = 0.0
     repetition_weight: float = 0.0
-    judge_weight: float = 0.0  # of one point of 1 to 5; the authors' 0.8 belongs to outcomes of up to 105
-    judge_model: str = ""  # of another family than the policy
-    judge_url: str = ""  # its server, of OpenAI's API: 'http://127.0.0.1:8001/v1'
+    judge_weight: float = 0.0  # per point of 1 to 5; the authors' 0.8 goes with outcomes of up to 105
+    judge_model: str = ""  # of another model family than the policy
+    judge_url: str = ""  # its OpenAI-compatible server: 'http://127.0.0.1:8001/v1'
     judge_timeout: float = 60.0
     judge_guidelines: str = ""  # folder of `deepicd guidelines`
     judge_descriptions: str = ""  # descriptions.parquet of `deepicd scrape`
 
-    # When a run is hopeless: a share over which it stops, once `patience` steps in a row were over it; 1 for never
-    stop_at_zero_variance: float = 1.0  # groups whose answers all earn the same: nothing to learn from them
-    stop_at_truncated: float = 1.0  # answers that ran into max_response
-    stop_at_repeated: float = 1.0  # words in runs of six that stood before
+    # Stop a hopeless run after `patience` steps in a row in which a share exceeds its limit; 1 for never
+    stop_at_zero_variance: float = 1.0  # groups whose answers all earn the same, which teach nothing
+    stop_at_truncated: float = 1.0  # answers that reached max_response
+    stop_at_repeated: float = 1.0  # words in sequences of six that occurred before
     patience: int = 20  # steps
 
     # While it runs
@@ -167,27 +185,40 @@ class GrpoRecipe:
 
     @property
     def answers(self) -> int:
-        """Completions a step."""
+        """Completions per step."""
         return self.batch * self.rollouts
 
     @property
     def world(self) -> int:
-        """GPUs of all nodes."""
+        """GPUs on all nodes."""
         return self.devices * self.nodes
 
     @property
+    def sequence_length(self) -> int:
+        """Tokens that the model must be able to read."""
+        return self.max_prompt + self.max_response
+
+    @property
+    def sequence_length_fields(self) -> str:
+        return "max_prompt and max_response"
+
+    @property
     def options(self) -> dict[str, Any]:
-        """What a run's plan has of it."""
+        """The part of a run's options that the recipe decides."""
         return asdict(self)
 
     def scheme(self, opening: str) -> RewardScheme:
-        """What is paid; `opening` is what the chat template has written of an answer. Raises DeepicdError."""
-        parts = {name: getattr(self, f"{name}_weight") for name in ("form", "outcome", "length", "repetition", "judge")}
-        return score.parse_scheme(self.reward, opening=opening, **parts)
+        """Return the reward scheme. `opening`: the start of an answer that the chat template writes."""
+        return score.parse_scheme(self.reward, opening=opening, **self.weights)
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Part of the reward → its weight."""
+        return {name: getattr(self, f"{name}_weight") for name in REWARD_PARTS}
 
     @property
     def judge(self) -> dict[str, Any]:
-        """The judge's own recipe (train.rewards.judge), as far as this one decides it; empty for no judge."""
+        """The fields of the judge's recipe (train.rewards.judge) that this one sets; empty without a judge."""
         if not self.judge_weight:
             return {}
         return {
@@ -200,3 +231,90 @@ class GrpoRecipe:
 
 
 Recipe = SftRecipe | GrpoRecipe
+R = TypeVar("R", SftRecipe, GrpoRecipe)
+
+
+def load_sft_recipe(path: Path, **changes: object) -> SftRecipe:
+    """Return the recipe in a YAML file, or a checked-in one by name, with changes; None changes nothing.
+
+    Raises DeepicdError.
+    """
+    recipe = _load(SftRecipe, path, changes)
+    _check_divides(recipe.name, "effective_batch", recipe.effective_batch, recipe.per_device * recipe.devices,
+                   f"per_device {recipe.per_device} × devices {recipe.devices}")  # fmt: skip
+    return recipe
+
+
+def load_grpo_recipe(path: Path, **changes: object) -> GrpoRecipe:
+    """Return a recipe as `load_sft_recipe` does."""
+    recipe = _load(GrpoRecipe, path, changes)
+    name = recipe.name
+    if recipe.rollouts < 2:
+        raise DeepicdError(f"{name}: rollouts is {recipe.rollouts}.", "GRPO compares answers to one prompt: 2 or more.")
+    _check_divides(name, "batch", recipe.batch, recipe.mini_batch, f"mini_batch {recipe.mini_batch}")
+    _check_divides(name, "devices × nodes", recipe.world, recipe.tensor_parallel,
+                   f"tensor_parallel {recipe.tensor_parallel}")  # fmt: skip
+    _check_divides(name, "mini_batch × rollouts", recipe.mini_batch * recipe.rollouts,
+                   recipe.world * recipe.micro_batch,
+                   f"devices {recipe.devices} × nodes {recipe.nodes} × micro_batch {recipe.micro_batch}")  # fmt: skip
+    recipe.scheme("")
+    if recipe.judge_weight and not (recipe.judge_url and recipe.judge_model):
+        raise DeepicdError(
+            f"{name} pays for a judge's score and names no judge.",
+            "Set judge_url and judge_model, or judge_weight: 0.",
+        )
+    if recipe.backend == "verl" and recipe.rollout != "vllm":
+        raise DeepicdError(
+            f"{name}: verl writes answers with vLLM, not with {recipe.rollout}.", "Use --backend trl, or vllm."
+        )
+    if recipe.backend == "trl" and recipe.world > 1:
+        raise DeepicdError(
+            f"{name}: the backend trl trains on one device here, the recipe has {recipe.world}.",
+            "Use --backend verl, or --set devices=1 --set nodes=1 --set gpu_memory=0.3.",
+        )
+    return recipe
+
+
+def read_values(path: Path, children: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Return the values of a recipe's file, on top of those of the file that it builds on (`like`)."""
+    values, source = read_recipe(path, CHECKED_IN)
+    like = values.pop("like", None)
+    if like is None:
+        return values
+    if like in children:
+        raise DeepicdError(f"{source} builds on itself, by way of {like}.", "Remove `like` from one of these files.")
+    return read_values(Path(str(like)), (*children, str(like))) | values
+
+
+def _load(kind: type[R], path: Path, changes: dict[str, object]) -> R:
+    types = {field.name: field.type for field in fields(kind)}
+    values = _parse_floats(read_values(path), types)
+    missing = [field.name for field in fields(kind) if field.default is MISSING and field.name not in values]
+    if missing:
+        raise DeepicdError(f"{path} lacks {' and '.join(missing)}.", "Every recipe must set it.")
+    recipe = parse_recipe(kind, values, str(path), BOUNDS)
+    given = {name: value for name, value in changes.items() if value is not None}
+    if not given:
+        return recipe
+    return parse_recipe(kind, {**asdict(recipe), **_parse_floats(given, types)}, "the options given", BOUNDS)
+
+
+def _parse_floats(values: dict[str, Any], types: dict[str, Any]) -> dict[str, Any]:
+    """Turn texts into numbers where a number belongs: YAML reads 2e-5, unlike 2.0e-5, as a text."""
+
+    def parse(name: str, value: Any) -> Any:
+        try:
+            return float(value) if isinstance(value, str) and types.get(name) is float else value
+        except ValueError:
+            return value
+
+    return {name: parse(name, value) for name, value in values.items()}
+
+
+def _check_divides(name: str, field: str, total: int, part: int, parts: str) -> None:
+    if total % part:
+        nearest = part * max(1, round(total / part))
+        raise DeepicdError(
+            f"{name}: {field} {total} is not a multiple of {part} ({parts}).",
+            f"Set {field} to {nearest}, or use other sizes that divide it.",
+        )

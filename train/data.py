@@ -1,21 +1,33 @@
-"""The dataset to train on or to be measured by: a folder of `deepicd assemble`, or a repository on the Hub with one.
+"""The dataset to train on or to be evaluated on: a folder made by `deepicd assemble`, or a Hub repository with one.
 
-    found = corpus("out/demo/dataset", "sft")       # or "NAME/REPOSITORY@revision"
-    found.rows("train")                             # datasets.Dataset with the config's columns
-    corpus("out/demo/dataset", "grpo", split="test")    # must have this split
+    dataset = open_dataset("out/demo/dataset", "sft")        # or "NAME/REPOSITORY@revision"
+    dataset.read_rows("train")                               # datasets.Dataset with the config's columns
 
-A repository is fetched as files into the Hub client's cache and then read as a folder, so that a row's origin, which
-stands in the files' footers, is known either way.
+    split = load_evaluation_split("out/demo/dataset", "test")
+    split.questions          # note_id, true code, and the chat that asks for the answer
+    split.train              # the codes of the training rows: which are common, which are rare
+    split.vocabulary         # the codes of all splits
+
+A repository is downloaded into the Hub client's cache and then read as a folder. The origin of its rows, which stands
+in the files' footers, is therefore known either way.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from deepicd import records, storage
 from deepicd.errors import DeepicdError
+from deepicd.icd10cm import Code
 from deepicd.schema import DATASET, SPLITS
+from deepicd.stage_records import TokenLengths
 from deepicd.storage import Origin
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+EVALUATION_CONFIG = "grpo"  # it has every row of the cohort, with the chat that asks for an answer
 
 
 @dataclass(frozen=True)
@@ -27,50 +39,50 @@ class DatasetConfig:
     origin: Origin
 
     @property
-    def part(self) -> Path:
-        """The config's files: what a run has read."""
+    def config_folder(self) -> Path:
+        """The folder of the config's files: what a run has read."""
         return self.folder / self.config
 
-    def files(self, split: str) -> list[Path]:
-        return sorted(self.part.glob(f"{split}-*.parquet"))
+    def list_files(self, split: str) -> list[Path]:
+        return sorted(self.config_folder.glob(f"{split}-*.parquet"))
 
-    def rows(self, split: str) -> Any:
-        """The split's rows in their order; none where the dataset has no such split. Raises DeepicdError."""
+    def read_rows(self, split: str) -> "Dataset":
+        """Return the split's rows in their order; none if the dataset lacks the split. Raises DeepicdError."""
         import pyarrow as pa
         from datasets import Dataset
 
         schema = DATASET[self.config]
-        tables = [storage.read_table(path, schema) for path in self.files(split)]
+        tables = [storage.read_table(path, schema) for path in self.list_files(split)]
         return Dataset(pa.concat_tables(tables) if tables else schema.empty_table())
 
 
-def open_dataset(place: str, config: str, split: str = "train") -> DatasetConfig:
-    """The config of a dataset in a folder, or of a repository on the Hub, which has a split. Raises DeepicdError."""
-    folder = Path(place) if Path(place).is_dir() else _fetched(place, config)
-    found = DatasetConfig(folder, config, "public")
-    files = [path for name in SPLITS for path in found.files(name)]
+def open_dataset(source: str, config: str, split: str = "train") -> DatasetConfig:
+    """Return a config of a dataset, in a folder or on the Hub, that has the split. Raises DeepicdError."""
+    folder = Path(source) if Path(source).is_dir() else _download(source, config)
+    dataset = DatasetConfig(folder, config, "public")
+    files = [path for name in SPLITS for path in dataset.list_files(name)]
     if not files:
-        there = [name for name in DATASET if (folder / name).is_dir()]
+        configs = [name for name in DATASET if (folder / name).is_dir()]
         raise DeepicdError(
-            f"{place} has no config {config!r}. It has {', '.join(there) or 'none of the configs of a dataset'}.",
+            f"{source} has no config {config!r}. It has {', '.join(configs) or 'none of the configs of a dataset'}.",
             "Point --dataset at a folder made by `deepicd assemble`, or at a repository that holds one.",
         )
-    if split not in SPLITS or not found.files(split):
-        there = [name for name in SPLITS if found.files(name)]
+    if split not in SPLITS or not dataset.list_files(split):
+        splits = [name for name in SPLITS if dataset.list_files(name)]
         raise DeepicdError(
-            f"{place} has no split {split!r} in its config {config!r}.", f"Its splits are: {', '.join(there)}."
+            f"{source} has no split {split!r} in its config {config!r}.", f"Its splits are: {', '.join(splits)}."
         )
     for path in files:
         storage.open_parquet(path, DATASET[config]).close()
     return DatasetConfig(folder, config, storage.combine_origins(storage.read_origin(path) for path in files))
 
 
-def _fetched(place: str, config: str) -> Path:
-    """A repository's files of one config, in the Hub client's cache. Raises DeepicdError."""
-    name, _, revision = place.partition("@")
+def _download(source: str, config: str) -> Path:
+    """Download a repository's files of one config into the Hub client's cache. Raises DeepicdError."""
+    name, _, revision = source.partition("@")
     if name.count("/") != 1 or name.startswith((".", "/", "~")):
         raise DeepicdError(
-            f"There is no dataset folder {place}.",
+            f"There is no dataset folder {source}.",
             "Make one with `deepicd assemble`, or name a repository on the Hub: NAME/REPOSITORY@REVISION",
         )
     from huggingface_hub import snapshot_download
@@ -85,8 +97,103 @@ def _fetched(place: str, config: str) -> Path:
         )
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
         raise DeepicdError(
-            f"There is no folder {place}, and no repository {name!r}{f' at {revision}' if revision else ''} could be"
-            f" fetched ({type(error).__name__}).",
+            f"There is no folder {source}, and the repository {name!r}{f' at {revision}' if revision else ''} could not"
+            f" be downloaded ({type(error).__name__}).",
             "Check the name and the network; log in for a private repository: hf auth login",
         ) from error
     return Path(folder)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A note of a split to evaluate on."""
+
+    note_id: str
+    code: Code
+    messages: list[dict[str, str]]
+    """Empty unless they were requested."""
+
+
+@dataclass(frozen=True)
+class EvaluationSplit:
+    """A split to evaluate on, and the codes of the other splits."""
+
+    folder: Path
+    split: str
+    origin: Origin
+    questions: list[Question]
+    train: list[Code]
+    vocabulary: set[Code]
+
+    @property
+    def config_folder(self) -> Path:
+        """The folder of the files that were read."""
+        return self.folder / EVALUATION_CONFIG
+
+
+def load_evaluation_split(source: str, split: str, *, with_messages: bool = False) -> EvaluationSplit:
+    """Return a split of a dataset folder or of a repository on the Hub, its notes sorted by id. Raises DeepicdError."""
+    dataset = open_dataset(source, EVALUATION_CONFIG, split)
+    files = {name: dataset.list_files(name) for name in SPLITS}
+    codes = {name: [code for path in paths for code in _read_codes(path)] for name, paths in files.items()}
+    prompts = (prompt for path in files[split] for prompt in _read_prompts(path, with_messages=with_messages))
+    questions = [
+        Question(note_id, code, messages) for (note_id, messages), code in zip(prompts, codes[split], strict=True)
+    ]
+    if len({question.note_id for question in questions}) < len(questions):
+        raise DeepicdError(f"The split {split!r} of {source} repeats notes.", "Assemble the dataset again.")
+    return EvaluationSplit(
+        folder=dataset.folder,
+        split=split,
+        origin=dataset.origin,
+        questions=sorted(questions, key=lambda question: question.note_id),
+        train=codes["train"],
+        vocabulary={code for split_codes in codes.values() for code in split_codes},
+    )
+
+
+def _read_codes(path: Path) -> list[Code]:
+    table = storage.open_parquet(path, DATASET[EVALUATION_CONFIG]).read(["reward_model.ground_truth"])
+    return [Code.parse(row["ground_truth"]) for row in table["reward_model"].to_pylist()]
+
+
+def _read_prompts(path: Path, *, with_messages: bool) -> Iterator[tuple[str, list[dict[str, str]]]]:
+    """Yield the note_id of each row, and its messages if they are requested."""
+    columns = ["extra_info.note_id", *(["prompt"] if with_messages else [])]
+    table = storage.open_parquet(path, DATASET[EVALUATION_CONFIG]).read(columns)
+    prompts = table["prompt"].to_pylist() if with_messages else [[] for _ in range(table.num_rows)]
+    yield from zip((row["note_id"] for row in table["extra_info"].to_pylist()), prompts, strict=True)
+
+
+class LengthSummary(TokenLengths):
+    """How long the rows of a split are in tokens, and how many a limit leaves out.
+
+    >>> print(LengthSummary.from_lengths([812, 2304, 955], limit=2048))
+    3 rows, median 955 tokens, 95th percentile 955, longest 2,304; 1 over 2,048 left out (33.3%)
+    """
+
+    @classmethod
+    def from_lengths(cls, lengths: Sequence[int], limit: int) -> "LengthSummary":
+        ordered = sorted(lengths)
+        kept = [length for length in ordered if length <= limit]
+
+        def quantile(share: float) -> int:
+            return ordered[int(share * (len(ordered) - 1))] if ordered else 0
+
+        return cls(
+            rows=len(ordered),
+            kept=len(kept),
+            over=len(ordered) - len(kept),
+            limit=limit,
+            median=quantile(0.5),
+            ninety_fifth=quantile(0.95),
+            longest=quantile(1.0),
+            tokens=sum(kept),
+        )
+
+    def __str__(self) -> str:
+        over = f"{self.over:,} over {self.limit:,} left out ({self.over / self.rows:.1%})" if self.over else ""
+        return (
+            f"{self.rows:,} rows, median {self.median:,} tokens, 95th percentile {self.ninety_fifth:,},"
+            f" longest {self.longest:,}; {over or f'none over {self.limit:,}'}"
+        )

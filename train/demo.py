@@ -1,31 +1,30 @@
-"""The paper's recipe in small: a model of two million parameters, four stages, one table. `make demo-train`
+"""The paper's recipe on a small scale: a model of two million parameters, four stages, one table. `make demo-train`
 
     shipped ──▶ start ──▶ SFT ──▶ SFT + GRPO
-                  └─────▶ GRPO only               the last four evaluated on the same test notes, as Table 3 does
+                  └─────▶ GRPO only               the last four are evaluated on the same test notes, as in Table 3
 
-The start stands for the instruct model of the paper: it has seen some traces, so that it writes the form and knows a
-little. From the shipped weights, which copy a given code, GRPO would find nothing to reward. Notes and traces of a
-made-up dataset are shortened (chief complaint and the first lines of the illness; a trace's first and last sentence),
-so that a CPU gets through in minutes. All else is what a real run does: the same commands with the recipes tiny-sft and
+The start stands for the paper's instruct model: it has seen some traces, so that it writes the form and knows a little.
+With the shipped weights, which copy a given code, GRPO would find nothing to reward. Notes and traces of a made-up
+dataset are shortened (chief complaint and the first lines of the illness; a trace's first and last sentence), so that a
+CPU needs only minutes. Everything else is what a real run does: the same commands with the recipes tiny-sft and
 tiny-grpo, the same rewards, the same evaluation. The figures say that the machinery learns from what a made-up note
 holds, and nothing about medicine.
 """
 
+import logging
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import click
 
 from deepicd import records, storage
 from deepicd.answer_form import Answer, build_messages, parse_answer, write_answer
 from deepicd.errors import DeepicdError
 from deepicd.schema import DATASET, SPLITS
 from deepicd.stage_records import TrainDemoCounts, TrainDemoRecord
-from train import recipe
+from train.config import load_grpo_recipe, load_sft_recipe
 from train.data import open_dataset
 from train.evaluation import answers as model_answers
 from train.evaluation import run as evaluation
@@ -33,15 +32,17 @@ from train.grpo import run as grpo
 from train.sft import run as sft
 
 TINY_TEACHER = "deepicd-tiny-teacher"  # a model that comes with the package (entry point deepicd.models)
-ANSWER = 128  # tokens of an answer at most; a shortened trace has some eighty
+ANSWER_TOKENS = 128  # at most; an answer with a shortened trace has about eighty
 SECTIONS = ("Chief Complaint", "History of Present Illness")
-LINES = 3  # of a section, at most
-START = {"epochs": 2.0, "learning_rate": 3e-3}  # what shipped weights do best, copying a code, must be unlearned
+LINES = 3  # per section, at most
+START = {"epochs": 2.0, "learning_rate": 3e-3}  # to unlearn what the shipped weights do best, copying a code
 SFT = {"learning_rate": 2e-3}
-GRPO = {"batch": 16, "mini_batch": 4, "max_response": ANSWER, "warmup_steps": 2}
-RATES = {"grpo": 3e-4, "sft-grpo": 1e-4}  # what answers well already loses its form at the higher one
-AT_ONCE = 100  # answers of an evaluation
+GRPO = {"batch": 16, "mini_batch": 4, "max_response": ANSWER_TOKENS, "warmup_steps": 2}
+RATES = {"grpo": 3e-4, "sft-grpo": 1e-4}  # at the higher rate, a model that answers well loses the form
+IN_FLIGHT = 100  # answers of an evaluation
 SENTENCE = re.compile(r"(?<=[.”])\s+(?=[A-Z“])")
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,120 +50,112 @@ class Stage:
     """A row of the table."""
 
     name: str
-    model: str  # what is evaluated
+    model: str  # the one to evaluate
 
 
 def run_demo(dataset: str, out: Path, *, steps: int, epochs: float, limit: int | None, overwrite: bool) -> str:
-    """Shorten, train and evaluate everything; the table and, below it, what it was made with. Raises DeepicdError."""
+    """Shorten, train and evaluate everything; return the table. Raises DeepicdError."""
     short = str(shorten_dataset(dataset, out / "dataset", overwrite=overwrite))
 
-    def fitted(name: str, model: str, fields: Mapping[str, Any]) -> str:
-        _say("sft", short, "tiny-sft", model, fields, out / name)
-        chosen = recipe.load_sft_recipe(Path("tiny-sft"), model=model, **fields)
-        sft.train(short, chosen, out / name, overwrite=overwrite)
+    def fine_tune(name: str, model: str, fields: Mapping[str, Any]) -> str:
+        _log_command("sft", short, model, fields, out / name)
+        sft.train(short, load_sft_recipe(Path("tiny-sft"), model=model, **fields), out / name, overwrite=overwrite)
         return str(out / name / "model")
 
-    def rewarded(name: str, model: str) -> str:
+    def reinforce(name: str, model: str) -> str:
         fields = GRPO | {"learning_rate": RATES[name], "max_steps": steps}
-        _say("grpo", short, "tiny-grpo", model, fields, out / name)
-        chosen = recipe.load_grpo_recipe(Path("tiny-grpo"), model=model, **fields)
-        grpo.train(short, chosen, out / name, overwrite=overwrite)
+        _log_command("grpo", short, model, fields, out / name)
+        grpo.train(short, load_grpo_recipe(Path("tiny-grpo"), model=model, **fields), out / name, overwrite=overwrite)
         return str(out / name / "model")
 
-    start = fitted("start", TINY_TEACHER, START)
-    tuned = fitted("sft", start, SFT | {"epochs": epochs})
+    start = fine_tune("start", TINY_TEACHER, START)
+    tuned = fine_tune("sft", start, SFT | {"epochs": epochs})
     stages = [
         Stage("start", start),
-        Stage("GRPO only", rewarded("grpo", start)),
+        Stage("GRPO only", reinforce("grpo", start)),
         Stage("SFT", tuned),
-        Stage("SFT + GRPO", rewarded("sft-grpo", tuned)),
+        Stage("SFT + GRPO", reinforce("sft-grpo", tuned)),
     ]
     for stage in stages:
-        _evaluated(stage, short, _place(out, stage), limit, overwrite=overwrite)
-    printed = _table(out, stages)
-    storage.write_text(out / "table.md", printed + "\n")
-    return printed
+        _evaluate(stage, short, _evaluation_folder(out, stage), limit, overwrite=overwrite)
+    table = _render_table(out, stages)
+    storage.write_text(out / "table.md", table + "\n")
+    return table
 
 
-def _say(what: str, dataset: str, name: str, model: str, fields: Mapping[str, Any], out: Path) -> None:
-    chosen = [part for field, value in fields.items() for part in ("--set", f"{field}={value:g}")]
-    words = ["deepicd", "train", what, "--dataset", dataset, "--recipe", name, "--model", model, *chosen, str(out)]
-    click.secho(f"$ {shlex.join(words)}", bold=True, err=True)
+def _log_command(command: str, dataset: str, model: str, fields: Mapping[str, Any], out: Path) -> None:
+    settings = [part for field, value in fields.items() for part in ("--set", f"{field}={value:g}")]
+    words = ["deepicd", "train", command, "--dataset", dataset, "--recipe", f"tiny-{command}", "--model", model]
+    logger.info("$ %s", shlex.join([*words, *settings, str(out)]))
 
 
-def _place(out: Path, stage: Stage) -> Path:
+def _evaluation_folder(out: Path, stage: Stage) -> Path:
     return out / "evaluation" / stage.name.lower().replace(" + ", "-").replace(" ", "-")
 
 
-def _evaluated(stage: Stage, dataset: str, place: Path, limit: int | None, *, overwrite: bool) -> None:
-    answers = model_answers.parse_answer_recipe(
-        {"engine": "transformers", "model": stage.model, "context": 1024, "max_tokens": ANSWER, "dtype": "float32",
-         "in_flight": AT_ONCE}
+def _evaluate(stage: Stage, dataset: str, out: Path, limit: int | None, *, overwrite: bool) -> None:
+    recipe = model_answers.parse_answer_recipe(
+        {"engine": "transformers", "model": stage.model, "context": 1024, "max_tokens": ANSWER_TOKENS,
+         "dtype": "float32", "in_flight": IN_FLIGHT}
     )  # fmt: skip
-    what = evaluation.Evaluation(
-        out=place,
-        name=stage.name,
-        asked=model_answers.EvaluatedModel(answers),
-        dataset=dataset,
-        split="test",
-        limit=limit,
+    settings = evaluation.EvaluationSettings(
+        out=out, name=stage.name, model=model_answers.EvaluatedModel(recipe), dataset=dataset, split="test", limit=limit
     )
-    click.secho(f"$ deepicd evaluate --model {stage.model} --engine transformers … {place}", bold=True, err=True)
-    evaluation.evaluate(what, overwrite=overwrite)
+    logger.info("$ deepicd evaluate --model %s --engine transformers … %s", stage.model, out)
+    evaluation.evaluate(settings, overwrite=overwrite)
 
 
-def _table(out: Path, stages: Sequence[Stage]) -> str:
-    """Table 3 in small: macro F1 with its interval, and how many answers have the form."""
+def _render_table(out: Path, stages: Sequence[Stage]) -> str:
+    """Return a small Table 3: macro F1 with its interval, and the accuracy at chapter level."""
     lines = ["| stage | chapter | category | full code | accuracy, chapter |", "|---|---|---|---|---|"]
     for stage in stages:
-        found = storage.read_json(_place(out, stage) / evaluation.METRICS)
-        cells = [_cell(found[level]) for level in ("chapter", "category", "full")]
-        accuracy = f"{100 * found['chapter']['accuracy']:.1f}"
+        metrics = storage.read_json(_evaluation_folder(out, stage) / evaluation.METRICS)
+        cells = [_render_cell(metrics[level]) for level in ("chapter", "category", "full")]
+        accuracy = f"{100 * metrics['chapter']['accuracy']:.1f}"
         lines.append(f"| {stage.name} | {' | '.join(cells)} | {accuracy} |")
     return "\n".join(["Macro F1 in %, with 95 % bootstrap intervals, on made-up notes:", "", *lines])
 
 
-def _cell(level: Mapping[str, Any]) -> str:
-    between = (level.get("interval") or {}).get("macro_f1")
+def _render_cell(level: Mapping[str, Any]) -> str:
+    interval = (level.get("interval") or {}).get("macro_f1")
     text = f"{100 * level['macro_f1']:.1f}"
-    return f"{text} ({100 * between[0]:.1f}–{100 * between[1]:.1f})" if between else text
+    return f"{text} ({100 * interval[0]:.1f}–{100 * interval[1]:.1f})" if interval else text
 
 
-def shorten_dataset(dataset: str, out: Path, *, overwrite: bool) -> Path:
-    """A dataset of shorter notes and traces, of made-up rows only. Raises DeepicdError for credentialed ones."""
-    parts = {config: open_dataset(dataset, config) for config in ("sft", "grpo")}
-    if any(part.origin == "mimic" for part in parts.values()):
-        raise DeepicdError(f"{dataset} holds credentialed records.", "The demo is for made-up ones: deepicd demo OUT")
-    plan = records.plan_run(
-        TrainDemoRecord, options={"lines": LINES}, inputs={name: part.part for name, part in parts.items()}
-    )
+def shorten_dataset(source: str, out: Path, *, overwrite: bool) -> Path:
+    """Write a dataset of shorter notes and traces, made-up ones only. Raises DeepicdError for credentialed rows."""
+    datasets = {config: open_dataset(source, config) for config in ("sft", "grpo")}
+    if any(dataset.origin == "mimic" for dataset in datasets.values()):
+        raise DeepicdError(f"{source} holds credentialed records.", "The demo needs made-up ones: deepicd demo OUT")
+    inputs = {name: dataset.config_folder for name, dataset in datasets.items()}
+    plan = records.plan_run(TrainDemoRecord, options={"lines": LINES}, inputs=inputs)
     if records.find_finished(out, plan):
         return out
     with records.fresh_folder(out, plan, "synthetic", overwrite=overwrite) as run:
-        counted: dict[str, dict[str, int]] = {config: {} for config in parts}
-        for config, part in parts.items():
+        counts: dict[str, dict[str, int]] = {config: {} for config in datasets}
+        for config, dataset in datasets.items():
             for split in SPLITS:
-                rows = list(_shorter(config, part.rows(split)))
+                rows = list(_shorten_rows(config, dataset.read_rows(split)))
                 path = run.folder / config / f"{split}-00000-of-00001.parquet"
-                counted[config][split] = storage.write_parquet(path, rows, DATASET[config], "synthetic")
-        run.counts = TrainDemoCounts(rows=counted)
+                counts[config][split] = storage.write_parquet(path, rows, DATASET[config], "synthetic")
+        run.counts = TrainDemoCounts(rows=counts)
     return out
 
 
-def _shorter(config: str, rows: Any) -> Iterator[dict[str, Any]]:
+def _shorten_rows(config: str, rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     for row in rows:
-        asked = build_messages(shorten_note(row["prompt"][-1]["content"]))
+        prompt = build_messages(shorten_note(row["prompt"][-1]["content"]))
         if config == "grpo":
-            yield row | {"prompt": asked}
+            yield row | {"prompt": prompt}
             continue
         answer = parse_answer(row["completion"][0]["content"])
         if isinstance(answer, Answer):
             text = write_answer(shorten_trace(answer.trace), answer.code)
-            yield row | {"prompt": asked, "completion": [{"role": "assistant", "content": text}]}
+            yield row | {"prompt": prompt, "completion": [{"role": "assistant", "content": text}]}
 
 
 def shorten_note(note: str) -> str:
-    """The first lines of the sections that say why somebody came; of the whole note where it has neither.
+    """Return the first lines of the sections about the reason for admission; without these, the start of the note.
 
     >>> shorten_note("Sex:\\nF\\n\\nChief Complaint:\\nCough\\n\\nAllergies:\\nlatex")
     'Chief Complaint:\\nCough'
@@ -173,7 +166,7 @@ def shorten_note(note: str) -> str:
 
 
 def shorten_trace(trace: str) -> str:
-    """Its first and its last sentence.
+    """Return the first and the last sentence.
 
     >>> shorten_trace("The complaint is “cough”. I read on. It fits pneumonia best.")
     'The complaint is “cough”. It fits pneumonia best.'

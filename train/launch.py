@@ -1,8 +1,8 @@
-"""Starting the processes of a training: this one alone, or one a device through accelerate.
+"""Start the processes of a training: only this one, or one per device through accelerate.
 
-launch.run("train.sft.worker", job, devices=4, sharding="fsdp", config=None)
+    launch.run_workers("train.sft.worker", job, devices=4, sharding="fsdp", config=None)
 
-A worker is a module with `work(job)`, and reads all it needs from the job's folder.
+A worker is a module with `work(job)`, which reads everything it needs from the job's folder.
 """
 
 import os
@@ -15,7 +15,7 @@ from pathlib import Path
 from deepicd.engines.registry import TELEMETRY_OFF
 from deepicd.errors import DeepicdError
 
-# package → the extra that has it
+# package → the extra that installs it
 EXTRAS = {
     "trl": "trl",
     "peft": "trl",
@@ -26,7 +26,7 @@ EXTRAS = {
     "vllm": "verl",
 }
 
-# Beside the engines' own: trackers that want an account, warnings, bars. Whoever wants one sets the variable otherwise.
+# In addition to the engines' own: trackers that need an account, warnings, progress bars. A variable that is set stays.
 SILENT = TELEMETRY_OFF | {
     "WANDB_MODE": "disabled",
     "TOKENIZERS_PARALLELISM": "false",
@@ -40,32 +40,33 @@ FSDP = [
 ]  # fmt: skip
 
 
-def run_workers(module: str, job: Path, devices: int, sharding: str, config: Path | None) -> None:
-    """Run `module.work(job)` to its end on every device. Raises DeepicdError where a process fails."""
+def run_workers(module: str, job: Path, *, devices: int, sharding: str, config: Path | None) -> None:
+    """Run `module.work(job)` to its end on every device. Raises DeepicdError if a process fails."""
     silence_libraries()
     if devices == 1 and config is None:
         import_module(module).work(job)
         return
-    done = subprocess.run(build_command(module, job, devices, sharding, config), check=False)
-    if done.returncode:
+    command = build_command(module, job, devices=devices, sharding=sharding, config=config)
+    completed = subprocess.run(command, check=False)
+    if completed.returncode:
         raise DeepicdError(
-            f"accelerate ended with {done.returncode}; what it printed stands above.",
-            "Mend that and run the same command again: it goes on from the last checkpoint.",
+            f"accelerate ended with exit code {completed.returncode}; its output is above.",
+            "Fix this, then rerun the command: it resumes from the last checkpoint.",
         )
 
 
 def check_installed(*packages: str) -> None:
-    """Raises DeepicdError where one is missing, before anything is read."""
+    """Raise DeepicdError for a missing package, before anything is read."""
     for package in packages:
         if find_spec(package) is None:
             raise DeepicdError(
-                f"This needs the Python package {package!r}, which is not installed here.",
+                f"This needs the Python package {package!r}, which is not installed.",
                 f"With GPUs: pip install -e '.[{EXTRAS[package]}]' and vllm. On a CPU: make setup-full",
             )
 
 
 def silence_libraries() -> None:
-    """Progress is ours to show, and nothing is reported to anybody."""
+    """Turn off the libraries' progress bars and every kind of reporting to others."""
     for name, value in SILENT.items():
         os.environ.setdefault(name, value)
     from transformers.utils import logging
@@ -73,10 +74,10 @@ def silence_libraries() -> None:
     logging.disable_progress_bar()
 
 
-def build_command(module: str, job: Path, devices: int, sharding: str, config: Path | None) -> list[str]:
-    """The command line of `accelerate launch`: by the user's own configuration, or one machine's devices.
+def build_command(module: str, job: Path, *, devices: int, sharding: str, config: Path | None) -> list[str]:
+    """Return the command line of `accelerate launch`: with the user's own configuration, or for this machine's devices.
 
-    Without a GPU it is torchrun: accelerate starts one process on a CPU, whatever it is told.
+    Without a GPU it is torchrun: accelerate always starts a single process on a CPU.
     """
     import torch
 

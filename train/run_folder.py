@@ -1,12 +1,12 @@
 """A training's folder: it keeps checkpoints from one start to the next, for the same recipe, model and dataset only.
 
-    with workshop(out, plan, origin, overwrite=False) as shop:
-        fit(shop.checkpoints, resume=last_checkpoint(shop.checkpoints))
-        save(shop.run.folder / "model")
-    return shop.run.record
+    with open_training_folder(out, plan, origin, overwrite=False) as folder:
+        fit(folder.checkpoints, resume=find_last_checkpoint(folder.checkpoints))
+        save(folder.model)
+    return folder.run.record
 
-OUT/model and OUT/run.json are the outcome. What only a further start needs is hidden: OUT/.checkpoints, and
-OUT/.plan.json, which says whose they are before run.json does.
+OUT/model and OUT/run.json are the result. What only a later start needs is hidden: OUT/.checkpoints, and
+OUT/.plan.json, which identifies their run before run.json exists.
 """
 
 import json
@@ -29,8 +29,8 @@ PLAN = ".plan.json"
 R = TypeVar("R", bound=records.Record)
 
 
-class Start(records.Model):
-    """OUT/.plan.json: whose checkpoints these are."""
+class StartedRun(records.Model):
+    """OUT/.plan.json: the run that the checkpoints belong to."""
 
     command: str
     version: str
@@ -56,39 +56,41 @@ class TrainingFolder(Generic[R]):
 def open_training_folder(
     out: Path, plan: records.Plan[R], origin: Origin, *, overwrite: bool
 ) -> Iterator[TrainingFolder[R]]:
-    """The folder, held for this process. Raises DeepicdError where it belongs to another training.
+    """Yield the folder, locked for this process. Raises DeepicdError if it belongs to another training.
 
-    `origin` is the rows'. A model of ours that training starts from has its own, and one credentialed source is enough.
+    `origin` is that of the rows; a model that was trained here brings its own. One credentialed source is enough.
     """
     out = out.resolve()
     origin = records.inherit_origin(origin, plan.lineage)
     check_training_folder(out, plan, overwrite=overwrite)
-    if overwrite and out.is_dir() and not _same(out, plan):
+    if overwrite and out.is_dir() and not _has_plan(out, plan):
         for path in out.iterdir():
             storage.remove(path)
     with records.resumable_folder(out, plan, origin) as run:
-        storage.write_json(out / PLAN, _described(plan).dump())
+        storage.write_json(out / PLAN, _describe_plan(plan).dump())
         yield TrainingFolder(run)
 
 
 def check_training_folder(out: Path, plan: records.Plan[R], *, overwrite: bool) -> None:
-    """Raise unless `out` is free, or this plan's own, finished or not."""
-    began = out / PLAN
-    if not began.is_file():
+    """Raise unless `out` is free or holds a run of this very plan, finished or not."""
+    if not (out / PLAN).is_file():
         records.refuse_other_content(out, plan, overwrite=overwrite)
         return
-    there = _read_start(began)
-    if there.command != plan.command:
-        raise DeepicdError(f"{out} belongs to `deepicd {there.command}`.", "Choose another folder.")
-    if not overwrite and not _same(out, plan):
+    started = _read_started_run(out)
+    if started.command != plan.command:
+        raise DeepicdError(f"{out} belongs to `deepicd {started.command}`.", "Choose another folder.")
+    if not overwrite and not _has_plan(out, plan):
         raise DeepicdError(
-            f"{out} holds checkpoints of another training: {records.describe_difference(there, plan)}.",
-            "Choose another folder, give the recipe it was started with, or pass --overwrite to begin anew.",
+            f"{out} holds checkpoints of another training: {records.describe_difference(started, plan)}.",
+            "Choose another folder, give the recipe it was started with, or pass --overwrite to start over.",
         )
 
 
 def read_model_origin(model: str) -> Origin:
-    """The origin of what a model has read, as far as a record beside it tells: OUT/model, or a copy of OUT."""
+    """Return the origin of the rows that a model was trained on, by the record next to it: OUT/model, or a copy of OUT.
+
+    Without a record it is public.
+    """
     for folder in (Path(model), Path(model).parent):
         if Path(model).is_dir() and (record := records.read(folder)):
             return records.inherit_origin(record.origin, record.lineage)
@@ -96,9 +98,18 @@ def read_model_origin(model: str) -> Origin:
 
 
 def find_last_checkpoint(folder: Path) -> Path | None:
-    """The newest whole checkpoint of TRL's trainer: its state is written last."""
-    whole = [path for path in folder.glob("checkpoint-*") if _is_json(path / "trainer_state.json")]
-    return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+    """Return the newest complete checkpoint of TRL's trainer: it writes the state last."""
+    complete = [path for path in folder.glob("checkpoint-*") if _is_json(path / "trainer_state.json")]
+    return max(complete, key=parse_step, default=None)
+
+
+def parse_step(checkpoint: Path) -> int:
+    """Return the step in a checkpoint's name.
+
+    >>> parse_step(Path("out/.checkpoints/checkpoint-40"))
+    40
+    """
+    return int(checkpoint.name.rpartition("-")[2])
 
 
 def _is_json(path: Path) -> bool:
@@ -108,15 +119,16 @@ def _is_json(path: Path) -> bool:
         return False
 
 
-def _same(out: Path, plan: records.Plan[R]) -> bool:
-    path = out / PLAN
-    return path.is_file() and _read_start(path).key == plan.key
+def _has_plan(out: Path, plan: records.Plan[R]) -> bool:
+    return (out / PLAN).is_file() and _read_started_run(out).key == plan.key
 
 
-def _read_start(path: Path) -> Start:
-    return records.parse_model(Start, storage.read_json(path), str(path))
+def _read_started_run(out: Path) -> StartedRun:
+    return records.parse_model(StartedRun, storage.read_json(out / PLAN), str(out / PLAN))
 
 
-def _described(plan: records.Plan[R]) -> Start:
+def _describe_plan(plan: records.Plan[R]) -> StartedRun:
     options = json.loads(json.dumps(plan.options))  # lists for tuples
-    return Start(command=plan.command, version=__version__, key=plan.key, options=options, inputs=dict(plan.inputs))
+    return StartedRun(
+        command=plan.command, version=__version__, key=plan.key, options=options, inputs=dict(plan.inputs)
+    )

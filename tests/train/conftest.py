@@ -31,9 +31,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tuned(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The shipped model, which has seen the form a few times and keeps to it now and then."""
-    from train import recipe
+    from train import config
     from train.sft import run
 
     out = tmp_path_factory.mktemp("tuned") / "out"
-    run.train(str(dataset), recipe.load_sft_recipe(Path("tiny-sft"), effective_batch=8, per_device=8, epochs=2.5), out)
+    run.train(str(dataset), config.load_sft_recipe(Path("tiny-sft"), effective_batch=8, per_device=8, epochs=2.5), out)
     return out / "model"

@@ -12,12 +12,12 @@ def test_a_model_that_starts_from_one_that_read_credentialed_rows_has_read_them_
     first, second = tmp_path / "sft", tmp_path / "grpo"
     with open_training_folder(
         first, records.plan_run("train sft", options={}, inputs={}), "mimic", overwrite=False
-    ) as shop:
-        shop.model.mkdir()
+    ) as folder:
+        folder.model.mkdir()
     plan = records.plan_run("train grpo", options={}, inputs={"model": first / "model"})
-    with open_training_folder(second, plan, "synthetic", overwrite=False) as shop:
-        shop.model.mkdir()
-    assert shop.run.record.origin == "mimic"
+    with open_training_folder(second, plan, "synthetic", overwrite=False) as folder:
+        folder.model.mkdir()
+    assert folder.run.record.origin == "mimic"
     assert read_model_origin(str(second / "model")) == read_model_origin(str(second)) == "mimic"
 
 

@@ -21,8 +21,8 @@ from deepicd.engines.recipe import ModelRecipe
 from deepicd.engines.runner import Runner
 from deepicd.errors import DeepicdError
 from deepicd.stage_records import Generation
+from train.data import EvaluationSplit, Question
 from train.evaluation.predictions import Prediction
-from train.evaluation.questions import EvaluationSplit, Question
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -69,11 +69,11 @@ def evaluate(
     """
     from train.evaluation import run
 
-    what = run.Evaluation(
+    what = run.EvaluationSettings(
         out=out,
         name=name or model or (predictions.stem if predictions else ""),
         predictions=predictions,
-        asked=_asked(model, engine, base_url, fields, opening, options["dataset"], options["split"], responsible)
+        model=_asked(model, engine, base_url, fields, opening, options["dataset"], options["split"], responsible)
         if model
         else None,
         opening="" if model else opening,
@@ -100,55 +100,14 @@ def _asked(
     from deepicd import disclosure
     from deepicd.engines import recipe as recipes
     from deepicd.errors import DeepicdError
-    from train.data import open_dataset
+    from train.data import EVALUATION_CONFIG, open_dataset
     from train.evaluation import answers
-    from train.evaluation.questions import CONFIG
 
     given = {"model": model, "engine": engine, "base_url": base_url} | recipes.parse_assignments(fields)
     recipe = answers.parse_answer_recipe({name: value for name, value in given.items() if value is not None})
     if dataset is None:
         raise DeepicdError("A model needs notes to answer.", "Name the dataset: --dataset DIR_OR_REPOSITORY")
-    taken = disclosure.check_server(recipe, origin=open_dataset(dataset, CONFIG, split).origin, sentence=responsible)
+    taken = disclosure.check_server(
+        recipe, origin=open_dataset(dataset, EVALUATION_CONFIG, split).origin, sentence=responsible
+    )
     return answers.EvaluatedModel(recipe, opening, taken)
-
-
-@click.command("bench-rewards")
-@click.argument("cohort", type=click.Path(path_type=Path), required=False)
-@click.option("--json", "file", type=click.Path(path_type=Path), help="Write all of it there as well.")
-def bench_rewards(cohort: Path | None, file: Path | None) -> None:
-    """Show what each variant of the rewards pays for good, broken and hostile answers.
-
-    With COHORT (or a dataset folder) also what policies that never read a note would earn on its test rows. Nothing is
-    trained, and no model is asked.
-
-    \b
-    deepicd train bench-rewards out/cohort
-    """
-    from deepicd import storage
-    from train.rewards import bench
-
-    found = bench.benchmark_rewards(*bench.load_codes(cohort))
-    bench.print_tables(found)
-    if file is not None:
-        storage.write_json(file, found)
-        click.echo(f"→ {file}", err=True)
-
-
-@click.command()
-@click.argument("evaluations", nargs=-1, required=True, metavar="RUN…")
-@click.option("--json", "file", type=click.Path(path_type=Path), help="Write the rows there as well.")
-def table(evaluations: tuple[str, ...], file: Path | None) -> None:
-    """Print Tables 3 and 4 of the paper with evaluations of one's own beside them, as Markdown.
-
-    Each RUN is the --out of `deepicd evaluate`, or NAME=DIR to call it otherwise.
-
-    \b
-    deepicd train table "7B, SFT=out/evaluation/sft" out/evaluation/grpo
-    """
-    from deepicd import storage
-    from train.evaluation import tables
-
-    rows = tables.collect_rows(evaluations)
-    click.echo(tables.render_markdown(rows), nl=False)
-    if file is not None:
-        storage.write_json(file, rows)

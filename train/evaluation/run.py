@@ -26,11 +26,11 @@ from deepicd.icd10cm import Code
 from deepicd.schema import PREDICTIONS
 from deepicd.stage_records import EvaluateCounts, EvaluateRecord
 from deepicd.storage import Origin
+from train.data import EvaluationSplit, load_evaluation_split
 from train.evaluation import predictions, report, results
 from train.evaluation.answers import EvaluatedModel, generate_answers
 from train.evaluation.metrics import Averaging
 from train.evaluation.predictions import NO_ANSWER, Prediction, Reading
-from train.evaluation.questions import EvaluationSplit, load_evaluation_split
 from train.evaluation.results import EvaluatedNote, MetricSettings
 from train.run_folder import read_model_origin
 
@@ -41,13 +41,13 @@ OWN = {METRICS, REPORT, FIGURE, ANSWERED, ledger.FOLDER, metrics.FOLDER}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Evaluation:
+class EvaluationSettings:
     """What is evaluated, and how."""
 
     out: Path
     name: str
     predictions: Path | None = None
-    asked: EvaluatedModel | None = None
+    model: EvaluatedModel | None = None
     """The model to ask instead."""
     dataset: str | None = None
     split: str = "test"
@@ -62,25 +62,27 @@ class Evaluation:
     @property
     def options(self) -> dict[str, Any]:
         shared = ("name", "split", "limit", "averaging", "reading", "opening", "resamples", "bootstrap_seed")
-        return {name: getattr(self, name) for name in shared} | (self.asked.options if self.asked else {})
+        return {name: getattr(self, name) for name in shared} | (self.model.options if self.model else {})
 
 
-def evaluate(what: Evaluation, *, overwrite: bool = False) -> EvaluateRecord:
+def evaluate(what: EvaluationSettings, *, overwrite: bool = False) -> EvaluateRecord:
     """Measure and write; the record. Raises DeepicdError before anything is asked or written."""
-    if (what.predictions is None) == (what.asked is None):
+    if (what.predictions is None) == (what.model is None):
         raise DeepicdError(
             "An evaluation is of a file of predictions or of a model.", "Give --predictions FILE or --model NAME."
         )
-    if what.dataset is None and (what.asked or what.averaging == "vocabulary"):
+    if what.dataset is None and (what.model or what.averaging == "vocabulary"):
         raise DeepicdError("That needs the dataset.", "Name it: --dataset DIR_OR_REPOSITORY")
     if what.predictions and what.limit:
         raise DeepicdError("A file of predictions is taken as a whole.", "Leave --limit out, or shorten the file.")
     given = predictions.read_predictions(what.predictions) if what.predictions else []
-    asked = load_evaluation_split(what.dataset, what.split, chats=what.asked is not None) if what.dataset else None
+    asked = (
+        load_evaluation_split(what.dataset, what.split, with_messages=what.model is not None) if what.dataset else None
+    )
     origin = asked.origin if asked else predictions.read_predictions_origin(what.predictions or Path())
     inputs = {
         **({"predictions": what.predictions} if what.predictions else {}),
-        **({"dataset": asked.part} if asked else {}),
+        **({"dataset": asked.config_folder} if asked else {}),
         **({"against": what.against / ANSWERED} if what.against else {}),
     }
     if what.against and not inputs["against"].is_file():
@@ -89,13 +91,13 @@ def evaluate(what: Evaluation, *, overwrite: bool = False) -> EvaluateRecord:
         )
     if what.against:
         origin = storage.combine_origins([origin, storage.read_origin(inputs["against"])])
-    if what.asked:
-        origin = storage.combine_origins([origin, read_model_origin(what.asked.recipe.model)])
+    if what.model:
+        origin = storage.combine_origins([origin, read_model_origin(what.model.recipe.model)])
     plan = records.plan_run(EvaluateRecord, options=what.options, inputs=inputs)
     done = records.find_finished(what.out, plan)
     if done and not (done.counts.generation and done.counts.generation.unanswered):
         return done
-    if what.asked is None:
+    if what.model is None:
         rows = _answered(given, asked, what)
         other = _others(what.against, rows) if what.against else []
         with records.fresh_folder(what.out, plan, origin, overwrite=overwrite) as run:
@@ -105,10 +107,10 @@ def evaluate(what: Evaluation, *, overwrite: bool = False) -> EvaluateRecord:
     unasked = [EvaluatedNote(one.note_id, one.code, None, NO_ANSWER, None) for one in asked.questions[: what.limit]]
     other = _others(what.against, unasked) if what.against else []  # before anything is asked
     with _kept(what.out, plan, origin, overwrite=overwrite) as run:
-        answers, generation = generate_answers(what.asked, asked, what.out, what.limit)
+        answers, generation = generate_answers(what.model, asked, what.out, what.limit)
         counts = _write(run, what, _answered(answers, asked, what), other, asked, origin)
         run.counts = counts.model_copy(update={"generation": generation})
-        run.notes += [f"Said by who ran it: {what.asked.taken}"] if what.asked.taken else []
+        run.notes += [f"Said by who ran it: {what.model.taken}"] if what.model.taken else []
     return run.record
 
 
@@ -124,7 +126,9 @@ def _kept(
         yield run
 
 
-def _answered(given: Iterable[Prediction], asked: EvaluationSplit | None, what: Evaluation) -> list[EvaluatedNote]:
+def _answered(
+    given: Iterable[Prediction], asked: EvaluationSplit | None, what: EvaluationSettings
+) -> list[EvaluatedNote]:
     """Every note with its answer, sorted. Raises DeepicdError where answers and split do not belong together."""
     if asked is None:
         known = sorted(given, key=lambda one: one.note_id)
@@ -152,7 +156,7 @@ def _answered(given: Iterable[Prediction], asked: EvaluationSplit | None, what: 
     return [_row(note_id, truth, texts.get(note_id), what) for note_id, truth in truths.items()]
 
 
-def _row(note_id: str, truth: Code, text: str | None, what: Evaluation) -> EvaluatedNote:
+def _row(note_id: str, truth: Code, text: str | None, what: EvaluationSettings) -> EvaluatedNote:
     found = predictions.extract_code(text, what.reading, what.opening)
     code, problem = (found, None) if isinstance(found, Code) else (None, found)
     return EvaluatedNote(note_id, truth, code, problem, text)
@@ -184,7 +188,7 @@ def _others(folder: Path, rows: Sequence[EvaluatedNote]) -> list[EvaluatedNote]:
 
 def _write(
     run: records.Run[EvaluateRecord],
-    what: Evaluation,
+    what: EvaluationSettings,
     rows: Sequence[EvaluatedNote],
     other: Sequence[EvaluatedNote],
     asked: EvaluationSplit | None,

@@ -1,39 +1,60 @@
-"""What each step of GRPO looks like, and when a run is hopeless.
+"""Statistics of each GRPO step, and guard rails that stop a hopeless run.
 
-    report = step_report(7, answers, rollouts=8)        # answers in groups of one prompt
-    guard = Guard(recipe); guard.look(report)           # raises Hopeless once a share was too high for too long
+    report = summarize_step(7, answers)                  # answers in groups of one prompt
+    guard = GuardRails(recipe); guard.check(report)      # raises HopelessRunError if a share was too high for too long
+    StepLog(out).write(report)                           # one line per step in OUT/steps.jsonl
 
-A group whose answers all earn the same teaches nothing; an answer that ran into the limit was cut; a text that repeats
-itself earns, in the paper's ablations, as much as one that does not, and reads worse. All three are counted each step,
-and a line a step goes to OUT/steps.jsonl.
+A group whose answers all earn the same teaches nothing; an answer that reached the token limit is truncated; a text
+that repeats itself earns, in the paper's ablations, as much as one that does not, and reads worse. All three are
+counted.
 """
 
+import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple, TypedDict
 
+from deepicd import storage
 from deepicd.errors import DeepicdError
+from deepicd.stage_records import EndValues
 from train.config import GrpoRecipe
 
-SAME = 1e-9  # rewards nearer than that are equal
+TOLERANCE = 1e-9  # rewards closer than this are equal
+STEPS_FILE = "steps.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerStatistics:
-    """What is known of one answer: never its text."""
+    """What is kept of one answer, which is never its text."""
 
-    group: str  # which prompt it answers
+    group: str  # identifies the prompt
     reward: float
     parts: Mapping[str, float]
     words: int
-    repeated: float  # share of words in runs of six that stood before
-    cut: bool
+    repeated: float  # share of words in sequences of six that occurred before
+    is_truncated: bool
+
+
+class StepRecord(TypedDict):
+    """A line of steps.jsonl."""
+
+    step: int
+    answers: int
+    reward: float
+    parts: dict[str, float]
+    zero_variance: float
+    truncated: float
+    repeated: float
+    words: float
 
 
 @dataclass(frozen=True, slots=True)
 class StepReport:
+    """The means of one step."""
+
     step: int
     answers: int
     reward: float
@@ -44,73 +65,114 @@ class StepReport:
     words: float
 
     @property
-    def record(self) -> dict[str, Any]:
-        return {name: _rounded(value) for name, value in asdict(self).items()}
+    def record(self) -> StepRecord:
+        """The report with figures rounded to five places."""
+        record: StepRecord = _round(asdict(self))
+        return record
 
     def __str__(self) -> str:
         parts = ", ".join(f"{name} {value:.2f}" for name, value in self.parts.items())
         return (
-            f"reward {self.reward:.2f} ({parts}), {self.zero_variance:.0%} of groups alike, {self.truncated:.0%} cut,"
-            f" {self.repeated:.0%} repeated, {self.words:.0f} words"
+            f"reward {self.reward:.2f} ({parts}), {self.zero_variance:.0%} of groups without variance,"
+            f" {self.truncated:.0%} truncated, {self.repeated:.0%} repeated, {self.words:.0f} words"
         )
 
 
-def _rounded(value: Any) -> Any:
+def _round(value: Any) -> Any:
     if isinstance(value, dict):
-        return {name: _rounded(part) for name, part in value.items()}
+        return {name: _round(part) for name, part in value.items()}
     return round(value, 5) if isinstance(value, float) else value
 
 
 def summarize_step(step: int, answers: Sequence[AnswerStatistics]) -> StepReport:
-    """A step's answers in one line."""
+    """Return the means over a step's answers."""
     groups: dict[str, list[float]] = defaultdict(list)
     for answer in answers:
         groups[answer.group].append(answer.reward)
-    alike = [max(rewards) - min(rewards) < SAME for rewards in groups.values()]
     names = sorted({name for answer in answers for name in answer.parts})
     return StepReport(
         step,
         len(answers),
         fmean(answer.reward for answer in answers),
         {name: fmean(answer.parts.get(name, 0.0) for answer in answers) for name in names},
-        zero_variance=fmean(alike),
-        truncated=fmean(answer.cut for answer in answers),
+        zero_variance=fmean(max(rewards) - min(rewards) < TOLERANCE for rewards in groups.values()),
+        truncated=fmean(answer.is_truncated for answer in answers),
         repeated=fmean(answer.repeated for answer in answers),
         words=fmean(answer.words for answer in answers),
     )
 
 
-# part of a report → its threshold in the recipe, and what to say
-RAILS: dict[str, tuple[str, str, str]] = {
-    "zero_variance": (
+class RunSummary(TypedDict):
+    """The figures of a run at its start and its end, as run.json has them."""
+
+    reward: EndValues
+    zero_variance: EndValues
+    truncated: EndValues
+    repeated: EndValues
+    words: EndValues
+    parts: dict[str, EndValues]
+
+
+def summarize_run(steps: Sequence[StepRecord]) -> RunSummary:
+    """Return the means over the first and the last tenth of the steps."""
+    parts = {name: [step["parts"].get(name, 0.0) for step in steps] for name in (steps[0]["parts"] if steps else {})}
+    return {
+        "reward": _measure_ends([step["reward"] for step in steps]),
+        "zero_variance": _measure_ends([step["zero_variance"] for step in steps]),
+        "truncated": _measure_ends([step["truncated"] for step in steps]),
+        "repeated": _measure_ends([step["repeated"] for step in steps]),
+        "words": _measure_ends([step["words"] for step in steps]),
+        "parts": {name: _measure_ends(values) for name, values in parts.items()},
+    }
+
+
+def _measure_ends(values: Sequence[float]) -> EndValues:
+    if not values:
+        return EndValues(first=None, last=None)
+    tenth = max(1, len(values) // 10)
+    return EndValues(first=round(fmean(values[:tenth]), 4), last=round(fmean(values[-tenth:]), 4))
+
+
+class StepLog:
+    """OUT/steps.jsonl: one report per step, appended as steps end. A step that a kill caused twice counts once."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / STEPS_FILE
+
+    def write(self, report: StepReport) -> None:
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(report.record) + "\n")
+
+    def read(self) -> list[StepRecord]:
+        """Return the reports in the order of steps: the last one of each step, torn lines left out."""
+        lines: list[Any] = list(storage.read_json_lines(self.path))
+        records: dict[int, StepRecord] = {line["step"]: line for line in lines}
+        return [records[step] for step in sorted(records)]
+
+
+class GuardRail(NamedTuple):
+    """A limit on one figure of the step reports."""
+
+    limit: str
+    """The field of the recipe."""
+    description: str
+    advice: str
+
+
+# figure of a step report → its guard rail
+GUARD_RAILS = {
+    "zero_variance": GuardRail(
         "stop_at_zero_variance",
         "groups whose answers all earn the same",
-        "There is nothing to learn from them: fine-tune first, raise temperature or rollouts, or pay for more.",
+        "They teach nothing: fine-tune first, raise temperature or rollouts, or reward more parts.",
     ),
-    "truncated": ("stop_at_truncated", "answers that ran into max_response", "Raise it, or pay for shorter answers."),
-    "repeated": ("stop_at_repeated", "words in loops", "Lower the learning rate, or give repetition_weight a value."),
+    "truncated": GuardRail(
+        "stop_at_truncated", "answers that reached max_response", "Raise max_response, or reward shorter answers."
+    ),
+    "repeated": GuardRail(
+        "stop_at_repeated", "repeated words", "Lower the learning rate, or give repetition_weight a value."
+    ),
 }
-
-
-def summarize_run(reports: Iterable[StepReport | Mapping[str, Any]]) -> dict[str, Any]:
-    """For run.json: reward, form, length at the beginning and at the end, a tenth of the steps each."""
-    rows = [one.record if isinstance(one, StepReport) else one for one in reports]
-    some = max(1, len(rows) // 10)
-
-    def ends(name: str) -> dict[str, float | None]:
-        return {
-            "first": round(fmean(row[name] for row in rows[:some]), 4) if rows else None,
-            "last": round(fmean(row[name] for row in rows[-some:]), 4) if rows else None,
-        }
-
-    names = ("reward", "zero_variance", "truncated", "repeated", "words")
-    parts = {name: [row["parts"].get(name, 0.0) for row in rows] for name in (rows[0]["parts"] if rows else {})}
-    return {name: ends(name) for name in names} | {
-        "parts": {
-            name: {"first": round(fmean(values[:some]), 4), "last": round(fmean(values[-some:]), 4)}
-            for name, values in parts.items()
-        }
-    }
 
 
 class HopelessRunError(DeepicdError):
@@ -119,21 +181,21 @@ class HopelessRunError(DeepicdError):
 
 @dataclass
 class GuardRails:
-    """The recipe's thresholds over the steps so far."""
+    """The recipe's limits over the steps so far."""
 
     recipe: GrpoRecipe
-    over: dict[str, int] = field(default_factory=lambda: dict.fromkeys(RAILS, 0))
-    """Steps in a row that were over each threshold."""
+    exceeded: dict[str, int] = field(default_factory=lambda: dict.fromkeys(GUARD_RAILS, 0))
+    """Steps in a row that exceeded each limit."""
 
-    def look(self, report: StepReport) -> None:
-        """Raises Hopeless where a share was over its threshold in `patience` steps in a row."""
-        for name, (limit, what, advice) in RAILS.items():
-            threshold = getattr(self.recipe, limit)
-            share = getattr(report, name)
-            self.over[name] = self.over[name] + 1 if threshold < 1 and share > threshold else 0
-            if self.over[name] >= max(1, self.recipe.patience):
+    def check(self, report: StepReport) -> None:
+        """Raise HopelessRunError if a share exceeded its limit in `patience` steps in a row."""
+        for name, rail in GUARD_RAILS.items():
+            limit: float = getattr(self.recipe, rail.limit)
+            share: float = getattr(report, name)
+            self.exceeded[name] = self.exceeded[name] + 1 if limit < 1 and share > limit else 0
+            if self.exceeded[name] >= max(1, self.recipe.patience):
                 raise HopelessRunError(
-                    f"Stopped at step {report.step}: {what}, {share:.0%}, over {threshold:.0%} for"
-                    f" {self.over[name]} steps.",
-                    f"{advice} To go on all the same: --set {limit}=1 (as another recipe, in another folder).",
+                    f"Stopped at step {report.step}: {rail.description}, {share:.0%}, over {limit:.0%} for"
+                    f" {self.exceeded[name]} steps.",
+                    f"{rail.advice} To continue anyway: --set {rail.limit}=1 (another recipe, so another folder).",
                 )

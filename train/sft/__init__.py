@@ -1,1 +1,1 @@
-"""Supervised fine-tuning with TRL."""
+"""Supervised fine-tuning (SFT) with TRL: one run, and the worker process that trains."""

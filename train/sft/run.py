@@ -1,8 +1,8 @@
 """Supervised fine-tuning with TRL: the model learns to write the trace and its diagnosis, given the admission note.
 
-One step: 32 rows in 4 devices × 2 rows × 4 backward passes (DeepICD-R1). The loss is taken on the answer alone: every
-token of the prompt has the label −100. Rows are put into tokens here, as generation will read them (see chat.py), and
-TRL's SFTTrainer does the rest. Killed at any moment, the same command goes on from the last whole checkpoint.
+One step: 32 rows in 4 devices × 2 rows × 4 backward passes (DeepICD-R1). The loss covers the answer alone: every token
+of the prompt has the label −100. Rows are tokenized here, as generation will read them (see train.base_model), and
+TRL's SFTTrainer does the rest. A run that was killed resumes from its last complete checkpoint.
 
 Run: deepicd train sft --dataset out/dataset --recipe sft-7b out/sft-7b
 """
@@ -12,21 +12,25 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deepicd import records, storage
 from deepicd.errors import DeepicdError
 from deepicd.stage_records import SftCounts, SftRecord
 from deepicd.storage import Origin
 from train import base_model, launch
-from train.base_model import PretrainedModel
-from train.chat_template import ChatTemplate, keep_diagnosis, opens_think_once
+from train.base_model import ChatTemplate, PretrainedModel, keep_diagnosis, opens_think_once
 from train.config import SftRecipe
-from train.data import DatasetConfig, open_dataset
+from train.data import DatasetConfig, LengthSummary, open_dataset
 from train.run_folder import open_training_folder
-from train.token_lengths import LengthSummary
+from train.sft import worker
+from train.sft.worker import Job
 
-IGNORED = -100  # label of a token that no loss is taken of
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+IGNORED = -100  # label of a token that the loss leaves out
+PREVIEW_TOKENS = 6  # on both sides of the boundary between prompt and answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,151 +38,189 @@ class TokenizedRow:
     """A row as the trainer reads it."""
 
     ids: "array[int]"  # of prompt and answer; four bytes each
-    asked: int  # how many of them are the prompt's
+    prompt_length: int
 
     @property
     def labels(self) -> list[int]:
-        return [IGNORED] * self.asked + self.ids[self.asked :].tolist()
+        return [IGNORED] * self.prompt_length + self.ids[self.prompt_length :].tolist()
 
     @property
-    def trained(self) -> int:
-        """Tokens that a loss is taken of."""
-        return len(self.ids) - self.asked
+    def trained_tokens(self) -> int:
+        """Tokens that the loss covers."""
+        return len(self.ids) - self.prompt_length
 
 
 @dataclass(frozen=True)
 class SftSetup:
-    """What a run needs, looked at before any weight is loaded."""
+    """What a run needs, checked before any weight is loaded."""
 
     recipe: SftRecipe
-    corpus: DatasetConfig
+    dataset: DatasetConfig
     base: PretrainedModel
     train: list[TokenizedRow]
     validation: list[TokenizedRow]
-    lengths: Mapping[str, LengthSummary]  # split → its length plan, before anything was dropped
+    lengths: Mapping[str, LengthSummary]  # split → lengths before anything was dropped
 
     @property
     def steps(self) -> int:
         """Updates of the weights; packing makes fewer of them."""
-        by_epoch = -(-len(self.train) // self.recipe.effective_batch)
-        return self.recipe.max_steps or max(1, int(by_epoch * self.recipe.epochs))
+        steps_per_epoch = -(-len(self.train) // self.recipe.effective_batch)
+        return self.recipe.max_steps or max(1, int(steps_per_epoch * self.recipe.epochs))
+
+    @property
+    def trained_tokens(self) -> int:
+        return sum(row.trained_tokens for row in self.train)
 
     @property
     def plan(self) -> records.Plan[SftRecord]:
-        """Of the run: recipe, dataset and model decide it."""
-        inputs = {"dataset": self.corpus.part} | ({"model": self.base.folder} if self.base.folder else {})
-        options = self.recipe.options | self.base.named
-        return records.plan_run(SftRecord, options=options, inputs=inputs)
+        """The plan of the run: recipe, dataset and model decide it."""
+        inputs = {"dataset": self.dataset.config_folder} | self.base.inputs
+        return records.plan_run(SftRecord, options=self.recipe.options | self.base.options, inputs=inputs)
 
     def __str__(self) -> str:
         recipe = self.recipe
-        how = f"LoRA of rank {recipe.lora_rank}" if recipe.lora_rank else "all weights"
+        method = f"LoRA of rank {recipe.lora_rank}" if recipe.lora_rank else "all weights"
         lines = [f"{name}: {lengths}" for name, lengths in self.lengths.items()]
         lines += [
-            f"{how} of {recipe.model} on {recipe.target}, {self.steps:,} steps of {recipe.effective_batch} rows ="
-            f" {recipe.devices} devices × {recipe.per_device} rows × {recipe.accumulation} times",
-            f"loss on {sum(row.trained for row in self.train):,} of {self.lengths['train'].tokens:,} tokens",
+            f"{method} of {recipe.model} on {recipe.target}, {self.steps:,} steps of {recipe.effective_batch} rows ="
+            f" {recipe.devices} devices × {recipe.per_device} rows × {recipe.accumulation} backward passes",
+            f"loss on {self.trained_tokens:,} of {self.lengths['train'].tokens:,} tokens",
         ]
         return "\n".join(lines)
 
 
-def prepare_sft(dataset: str, recipe: SftRecipe, *, hardware: bool = True) -> SftSetup:
-    """Check and tokenize everything. Raises DeepicdError for what would fail later, or silently train on the wrong."""
+def prepare_sft(dataset: str, recipe: SftRecipe, *, with_hardware: bool = True) -> SftSetup:
+    """Check and tokenize everything. Raises DeepicdError for what would fail later or train on the wrong tokens."""
     launch.check_installed("torch", "transformers", "trl", *(["peft"] if recipe.lora_rank else []))
-    if hardware:
+    if with_hardware:
         base_model.check_hardware(recipe)
-    found = open_dataset(dataset, "sft")
+    rows = open_dataset(dataset, "sft")
     base = base_model.find_base_model(recipe)
     if recipe.target == "outcome" and base.chat.opening:
         raise DeepicdError(
             f"The chat template of {recipe.model} opens every answer with <think>: it cannot give the outcome alone.",
-            "Take a model without that for the ablation, such as Qwen/Qwen2.5-7B-Instruct.",
+            "Use a model whose template does not, such as Qwen/Qwen2.5-7B-Instruct, for this ablation.",
         )
-    splits, lengths = {}, {}
-    for split in ("train", "validation"):
-        rows = found.rows(split)
-        if split == "validation":
-            rows = rows.select(range(min(recipe.eval_rows, len(rows))))
-        found_tokens = [tokenize_row(base.chat, row, recipe.target) for row in rows]
-        lengths[split] = LengthSummary.of([len(row.ids) for row in found_tokens], recipe.max_length)
-        splits[split] = [row for row in found_tokens if len(row.ids) <= recipe.max_length]
-    plan = lengths["train"]
-    if plan.over and recipe.too_long == "refuse":
+    tokenized = {
+        "train": [tokenize_row(base.chat, row, recipe.target) for row in rows.read_rows("train")],
+        "validation": [
+            tokenize_row(base.chat, row, recipe.target)
+            for row in islice(iter(rows.read_rows("validation")), recipe.eval_rows)
+        ],
+    }
+    lengths = {
+        split: LengthSummary.from_lengths([len(row.ids) for row in split_rows], recipe.max_length)
+        for split, split_rows in tokenized.items()
+    }
+    _check_lengths(recipe, lengths["train"])
+    kept = {
+        split: [row for row in split_rows if len(row.ids) <= recipe.max_length]
+        for split, split_rows in tokenized.items()
+    }
+    return SftSetup(recipe, rows, base, kept["train"], kept["validation"], lengths)
+
+
+def _check_lengths(recipe: SftRecipe, lengths: LengthSummary) -> None:
+    if lengths.over and recipe.too_long == "refuse":
         raise DeepicdError(
-            f"{plan.over:,} of {plan.rows:,} rows are over {recipe.max_length:,} tokens; the longest has"
-            f" {plan.longest:,}.",
+            f"{lengths.over:,} of {lengths.rows:,} rows are over {recipe.max_length:,} tokens; the longest has"
+            f" {lengths.longest:,}.",
             "Raise max_length, or drop them: --set too_long=drop",
         )
-    if plan.kept < recipe.effective_batch:
+    if lengths.kept < recipe.effective_batch:
         raise DeepicdError(
-            f"{plan.kept:,} rows of at most {recipe.max_length:,} tokens make no batch of {recipe.effective_batch}.",
+            f"{lengths.kept:,} rows of at most {recipe.max_length:,} tokens do not fill a batch of"
+            f" {recipe.effective_batch}.",
             "Raise max_length, lower effective_batch, or train on more rows.",
         )
-    return SftSetup(recipe, found, base, splits["train"], splits["validation"], lengths)
 
 
 def tokenize_row(chat: ChatTemplate, row: Mapping[str, Any], target: str) -> TokenizedRow:
-    """A row of the config `sft` as the trainer reads it. Raises DeepicdError where its form is not the one expected."""
+    """Return a row of the config `sft` as the trainer reads it. Raises DeepicdError if it is not well-formed."""
     [completion] = row["completion"]
-    written = completion["content"] if target == "trace" else keep_diagnosis(completion["content"])
-    prompt, answer = chat.prompt(row["prompt"]), chat.answer(written)
+    text = completion["content"] if target == "trace" else keep_diagnosis(completion["content"])
+    prompt, answer = chat.render_prompt(row["prompt"]), chat.render_answer(text)
     if target == "trace" and not opens_think_once(prompt, answer):
         raise DeepicdError(
             "With the model's chat template an answer does not open exactly one think block.",
-            "Look at it: deepicd train sft --preview 1. The dataset's completions must start with <think>.",
+            "See its tokens: deepicd train sft --preview 1. The dataset's completions must start with <think>.",
         )
-    asked, wanted = chat.ids(prompt), chat.ids(answer)
-    return TokenizedRow(array("i", asked + wanted), len(asked))
+    prompt_ids = chat.encode(prompt)
+    return TokenizedRow(array("i", prompt_ids + chat.encode(answer)), len(prompt_ids))
 
 
 def train(
     dataset: str, recipe: SftRecipe, out: Path, *, accelerate: Path | None = None, overwrite: bool = False
 ) -> SftRecord:
-    """Fine-tune a model into OUT/model. Does nothing where OUT holds this very run."""
-    ready = prepare_sft(dataset, recipe)
-    plan = ready.plan
-    if not overwrite and (done := records.find_finished(out, plan)):
-        return done
-    with open_training_folder(out, plan, ready.corpus.origin, overwrite=overwrite) as shop:
-        job = shop.run.folder / ".job"
-        _write_job(ready, job, shop.checkpoints)
-        launch.run_workers("train.sft.worker", job, recipe.devices, recipe.sharding, accelerate)
-        base_model.export_model(ready.base, recipe, job / "weights", shop.model)
-        shop.run.counts = SftCounts.model_validate(
-            {
-                "rows": {split: lengths.kept for split, lengths in ready.lengths.items()},
-                "left_out": {"too long": {split: lengths.over for split, lengths in ready.lengths.items()}},
-                "lengths": {split: lengths.record for split, lengths in ready.lengths.items()},
-                "trained_tokens": sum(row.trained for row in ready.train),
-                **storage.read_json(job / "told.json"),
-            }
+    """Fine-tune a model into OUT/model. Does nothing if OUT holds this very run."""
+    setup = prepare_sft(dataset, recipe)
+    plan = setup.plan
+    if not overwrite and (finished := records.find_finished(out, plan)):
+        return finished
+    with open_training_folder(out, plan, setup.dataset.origin, overwrite=overwrite) as folder:
+        job = folder.run.folder / ".job"
+        _write_job(setup, job, folder.checkpoints)
+        launch.run_workers(worker.__name__, job, devices=recipe.devices, sharding=recipe.sharding, config=accelerate)
+        base_model.export_model(setup.base, recipe, job / "weights", folder.model)
+        folder.run.counts = SftCounts(
+            rows={split: lengths.kept for split, lengths in setup.lengths.items()},
+            left_out={"too long": {split: lengths.over for split, lengths in setup.lengths.items()}},
+            lengths=dict(setup.lengths),
+            trained_tokens=setup.trained_tokens,
+            **storage.read_json(job / "outcome.json"),
         )
         storage.remove(job)
-    return shop.run.record
+    return folder.run.record
 
 
-def _write_job(ready: SftSetup, job: Path, checkpoints: Path) -> None:
-    """All that the workers read."""
+def _write_job(setup: SftSetup, job: Path, checkpoints: Path) -> None:
+    """Write everything that the workers read."""
     import pyarrow as pa
 
     schema = pa.schema([("input_ids", pa.list_(pa.int32())), ("labels", pa.list_(pa.int32()))])
-    for split, rows in (("train", ready.train), ("validation", ready.validation)):
+    for split, rows in (("train", setup.train), ("validation", setup.validation)):
         if rows:
             plain = ({"input_ids": row.ids.tolist(), "labels": row.labels} for row in rows)
-            _write(job / f"{split}.parquet", plain, schema, ready.corpus.origin)
-    asked = {
-        "recipe": ready.recipe.options,
-        "base": ready.base.path,
-        "revision": ready.base.revision,
+            _write_rows(job / f"{split}.parquet", plain, schema, setup.dataset.origin)
+    values: Job = {
+        "recipe": setup.recipe.options,
+        "base": setup.base.path,
+        "revision": setup.base.revision,
         "checkpoints": str(checkpoints),
     }
-    storage.write_json(job / "job.json", asked)
+    storage.write_json(job / "job.json", values)
 
 
-def _write(path: Path, rows: Iterator[dict[str, list[int]]], schema: Any, origin: Origin) -> None:
-    """A thousand rows at a time: a list of Python's numbers takes ten times a row's tokens."""
+def _write_rows(path: Path, rows: Iterator[dict[str, list[int]]], schema: "pa.Schema", origin: Origin) -> None:
+    """Write a thousand rows at a time: as Python's numbers they take ten times the memory of arrays."""
     import pyarrow as pa
 
     with storage.open_parquet_writer(path, schema, origin) as writer:
-        while some := list(islice(rows, 1000)):
-            writer.write_table(pa.Table.from_pylist(some, schema).replace_schema_metadata(writer.schema.metadata))
+        while batch := list(islice(rows, 1000)):
+            writer.write_table(pa.Table.from_pylist(batch, schema).replace_schema_metadata(writer.schema.metadata))
+
+
+def preview(setup: SftSetup, number: int) -> str:
+    """Return the first rows as text and tokens: ‹ › enclose what is trained on, a table shows the boundary's tokens."""
+    return "\n\n".join(_preview_row(setup, place, row) for place, row in enumerate(setup.train[:number], start=1))
+
+
+def _preview_row(setup: SftSetup, number: int, row: TokenizedRow) -> str:
+    tokenizer = setup.base.chat.tokenizer
+    ids, labels = row.ids.tolist(), row.labels
+    prompt, answer = tokenizer.decode(ids[: row.prompt_length]), tokenizer.decode(ids[row.prompt_length :])
+    lines = [
+        f"Row {number}: {len(ids):,} tokens, {row.trained_tokens:,} of them trained on (between ‹ and ›)",
+        f"{prompt}‹{answer}›",
+        "",
+        "  place      id   label  token",
+    ]
+    first = max(0, row.prompt_length - PREVIEW_TOKENS)
+    places = range(first, min(len(ids), row.prompt_length + PREVIEW_TOKENS))
+    lines += [_preview_token(place, ids, labels, tokenizer) for place in places]
+    lines += ["      …", _preview_token(len(ids) - 1, ids, labels, tokenizer)]
+    return "\n".join(lines)
+
+
+def _preview_token(place: int, ids: list[int], labels: list[int], tokenizer: Any) -> str:
+    return f"{place:>7,} {ids[place]:>7} {labels[place]:>7}  {tokenizer.decode([ids[place]])!r}"

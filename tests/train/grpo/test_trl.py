@@ -9,7 +9,7 @@ from openai_server import MODEL, hang, openai_server
 from small_dataset import small_model
 
 from deepicd import records
-from train.grpo.step_log import StepLog
+from train.grpo.monitor import StepLog
 
 pytestmark = pytest.mark.engines
 
@@ -27,7 +27,7 @@ def test_a_run_leaves_a_model_reports_of_its_steps_and_a_record(
     out = tmp_path / "out"
     done = deepicd(*command(dataset, out), "--model", model)
     assert done.code == 0, done.err
-    first, second = StepLog(out).reports()
+    first, second = StepLog(out).read()
     assert (first["step"], second["step"], first["answers"]) == (1, 2, 16)
     assert (first["zero_variance"], first["truncated"]) == (1.0, 1.0)  # nothing but noise from random weights
     assert set(first["parts"]) == {"form", "outcome"}
@@ -44,7 +44,7 @@ def test_a_hopeless_run_stops_and_says_why(dataset: Path, model: Path, tmp_path:
     done = deepicd(*command(dataset, out, **fields), "--model", model)
     assert done.code == 1
     assert "Stopped at step 2: groups whose answers all earn the same, 100%, over 95% for 2 steps." in done.err
-    assert len(StepLog(out).reports()) == 2 and records.read(out) is None
+    assert len(StepLog(out).read()) == 2 and records.read(out) is None
 
 
 def test_overlong_prompts_are_counted_before_anything_starts(
@@ -59,9 +59,9 @@ def test_overlong_prompts_are_counted_before_anything_starts(
     ("flags", "message"),
     [
         (["--set", "rolouts=4"], "Did you mean rollouts?"),
-        (["--set", "mini_batch=3"], "batch 4 is no multiple of 3"),
-        (["--set", "max_prompt=5"], "make no batch of 4"),
-        (["--recipe", "grpo-zero-7b", "--model", "deepicd-tiny-teacher"], "16 is no multiple of 64"),
+        (["--set", "mini_batch=3"], "batch 4 is not a multiple of 3"),
+        (["--set", "max_prompt=5"], "do not fill a batch of 4"),
+        (["--recipe", "grpo-zero-7b", "--model", "deepicd-tiny-teacher"], "16 is not a multiple of 64"),
         (["--set", "judge_weight=0.2"], "names no judge"),
         (["--set", "hardware=gpu"], "is for 1 GPUs; this machine shows none"),
         (["--set", "attention=flash_attention_2"], "flash-attn is not installed"),
@@ -102,7 +102,7 @@ def test_a_judge_pays_while_it_lives_and_stops_nothing_when_it_dies(
         longer = {"batch": 8, "mini_batch": 8, "max_response": 128, "max_steps": 3, "learning_rate": 1e-3}
         done = deepicd(*command(dataset, out, **longer, **judged), "--model", tuned)
     assert done.code == 0, done.err
-    reports = StepLog(out).reports()
+    reports = StepLog(out).read()
     assert len(reports) == 3 and all(set(report["parts"]) == {"form", "outcome", "judge"} for report in reports)
     assert reports[0]["parts"]["judge"] > 0
     record = records.read(out)

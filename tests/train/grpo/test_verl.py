@@ -13,9 +13,10 @@ from conftest import Deepicd
 
 from deepicd import records
 from deepicd.errors import DeepicdError
-from train import recipe
-from train.grpo import run, verl_config
-from train.grpo.step_log import StepLog
+from train import config
+from train.grpo import verl_config
+from train.grpo.monitor import StepLog
+from train.grpo.setup import prepare_grpo
 
 pytestmark = [
     pytest.mark.engines,
@@ -48,16 +49,16 @@ def test_rewards_under_the_keys_of_an_older_verl_are_noticed(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They compose, and verl 0.9 would train on with rewards of its own."""
-    ready = run.prepare_grpo(str(dataset), recipe.load_grpo_recipe(Path("tiny-grpo-verl"), **FEW))
-    ours = verl_config.build_overrides(ready, tmp_path)
+    setup = prepare_grpo(str(dataset), config.load_grpo_recipe(Path("tiny-grpo-verl"), **FEW))
+    ours = verl_config.build_overrides(setup, tmp_path)
     old = ours | {"reward.custom_reward_function.path": None}
-    monkeypatch.setattr(verl_config, "overrides", lambda *_: old)
-    with pytest.raises(DeepicdError, match="verl would not pay with our rewards"):
-        verl_config.compose_config(ready, tmp_path)
+    monkeypatch.setattr(verl_config, "build_overrides", lambda *_: old)
+    with pytest.raises(DeepicdError, match="verl would not use our rewards"):
+        verl_config.compose_config(setup, tmp_path)
     older = old | {"custom_reward_function.path": "pkg://train.rewards.verl"}
-    monkeypatch.setattr(verl_config, "overrides", lambda *_: older)
+    monkeypatch.setattr(verl_config, "build_overrides", lambda *_: older)
     with pytest.raises(DeepicdError, match="are those of verl before"):
-        verl_config.compose_config(ready, tmp_path)
+        verl_config.compose_config(setup, tmp_path)
 
 
 def test_the_reward_rises_and_the_run_ends_in_a_model(
@@ -68,7 +69,7 @@ def test_the_reward_rises_and_the_run_ends_in_a_model(
     asked = command(dataset, out, max_steps=8, save_steps=4, learning_rate=5e-4, model=tuned)
     done = deepicd(*asked)
     assert done.code == 0, done.err
-    reports = StepLog(out).reports()
+    reports = StepLog(out).read()
     assert [report["step"] for report in reports] == list(range(1, 9))
     assert all(report["answers"] == 32 for report in reports)
     early, late = (sum(one["reward"] for one in half) / 4 for half in (reports[:4], reports[4:]))
@@ -95,4 +96,4 @@ def test_a_stopped_run_goes_on_from_its_checkpoint(dataset: Path, tmp_path: Path
     record = records.read(out)
     assert record is not None and record.counts.resumed_at >= 1
     # the report of a step that was stopped between its checkpoint and verl's line of it is missing
-    assert [report["step"] for report in StepLog(out).reports()][-3:] == [2, 3, 4]
+    assert [report["step"] for report in StepLog(out).read()][-3:] == [2, 3, 4]

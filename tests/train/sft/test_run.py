@@ -15,7 +15,7 @@ from small_dataset import small_dataset, small_model
 
 from deepicd import records
 from deepicd.errors import DeepicdError
-from train import recipe
+from train import config
 from train.config import SftRecipe
 from train.sft import run
 from train.sft.run import IGNORED
@@ -27,14 +27,14 @@ FLAGS = [part for name, value in FEW.items() for part in ("--set", f"{name}={val
 
 
 def chosen(model: Path, **fields: object) -> SftRecipe:
-    return recipe.load_sft_recipe(Path("tiny-sft"), model=str(model), **FEW | fields)
+    return config.load_sft_recipe(Path("tiny-sft"), model=str(model), **FEW | fields)
 
 
 def test_the_loss_is_taken_on_the_answer_and_on_all_of_it(dataset: Path, model: Path) -> None:
-    ready = run.prepare_sft(str(dataset), chosen(model))
-    tokenizer = ready.base.chat.tokenizer
-    for row in ready.train:
-        asked, wanted = row.ids[: row.asked].tolist(), row.ids[row.asked :].tolist()
+    setup = run.prepare_sft(str(dataset), chosen(model))
+    tokenizer = setup.base.chat.tokenizer
+    for row in setup.train:
+        asked, wanted = row.ids[: row.prompt_length].tolist(), row.ids[row.prompt_length :].tolist()
         assert row.labels == [IGNORED] * len(asked) + wanted
         assert tokenizer.decode(asked).endswith("<|im_start|>assistant\n")
         assert tokenizer.decode(wanted).startswith("<think>\nThe complaint is ")
@@ -44,12 +44,12 @@ def test_the_loss_is_taken_on_the_answer_and_on_all_of_it(dataset: Path, model: 
 def test_trl_would_make_the_same_tokens_and_mask(dataset: Path, model: Path, tmp_path: Path) -> None:
     from trl import SFTConfig, SFTTrainer
 
-    ready = run.prepare_sft(str(dataset), chosen(model))
+    setup = run.prepare_sft(str(dataset), chosen(model))
     settings = SFTConfig(output_dir=str(tmp_path), use_cpu=True, bf16=False, report_to="none")
-    rows = ready.corpus.rows("train").select_columns(["prompt", "completion"])
+    rows = setup.dataset.read_rows("train").select_columns(["prompt", "completion"])
     theirs = SFTTrainer(str(model), args=settings, train_dataset=rows).train_dataset
-    assert [row["input_ids"] for row in theirs] == [row.ids.tolist() for row in ready.train]
-    assert [row["labels"] for row in theirs] == [row.labels for row in ready.train]
+    assert [row["input_ids"] for row in theirs] == [row.ids.tolist() for row in setup.train]
+    assert [row["labels"] for row in theirs] == [row.labels for row in setup.train]
 
 
 OPENING = (
@@ -62,16 +62,16 @@ OPENING = (
 def test_a_template_that_opens_the_block_and_drops_reasoning_does_neither_to_the_rows(
     dataset: Path, tmp_path: Path
 ) -> None:
-    ready = run.prepare_sft(str(dataset), chosen(small_model(tmp_path / "model", template=OPENING)))
-    text = ready.base.chat.tokenizer.decode(ready.train[0].ids.tolist())
+    setup = run.prepare_sft(str(dataset), chosen(small_model(tmp_path / "model", template=OPENING)))
+    text = setup.base.chat.tokenizer.decode(setup.train[0].ids.tolist())
     turn = text[text.rindex("<|im_start|>assistant") :]
     assert turn.count("<think>") == 1 and "The complaint is" in turn and turn.count("</think>") == 1
-    assert ready.base.chat.opening == "<think>\n"
+    assert setup.base.chat.opening == "<think>\n"
 
 
 def test_the_ablation_learns_the_diagnosis_alone(dataset: Path, model: Path) -> None:
-    ready = run.prepare_sft(str(dataset), chosen(model, target="outcome"))
-    wanted = ready.base.chat.tokenizer.decode(ready.train[0].ids[ready.train[0].asked :].tolist())
+    setup = run.prepare_sft(str(dataset), chosen(model, target="outcome"))
+    wanted = setup.base.chat.tokenizer.decode(setup.train[0].ids[setup.train[0].prompt_length :].tolist())
     assert wanted.startswith("<diagnosis>") and "think" not in wanted
 
 
@@ -118,7 +118,7 @@ def test_an_update_whose_gradient_is_no_number_is_left_out(
     monkeypatch.setattr(Trainer, "training_step", sometimes_wrong)
     fitted = chosen(model, max_steps=20, save_steps=0)
     if ends:
-        with pytest.raises(DeepicdError, match="no number in 10 updates in a row"):
+        with pytest.raises(DeepicdError, match="not finite in 10 updates in a row"):
             run.train(str(dataset), fitted, tmp_path / "out")
         return
     counts = run.train(str(dataset), fitted, tmp_path / "out").counts
@@ -172,8 +172,8 @@ def test_a_killed_run_goes_on_from_its_checkpoint_and_another_recipe_may_not(
     ("flags", "message"),
     [
         (["--set", "max_lenght=9"], "Did you mean max_length?"),
-        (["--set", "per_device=3"], "effective_batch 8 is no multiple of 3"),
-        (["--set", "max_length=20"], "make no batch of 8"),
+        (["--set", "per_device=3"], "effective_batch 8 is not a multiple of 3"),
+        (["--set", "max_length=20"], "do not fill a batch of 8"),
         (["--set", "too_long=refuse", "--set", "max_length=43"], "the longest has 44"),
         (["--model", "nobody/no-such-model"], "There is no model 'nobody/no-such-model'"),
         (["--set", "hardware=gpu"], "is for 1 GPUs; this machine shows none"),

@@ -6,15 +6,14 @@ import pytest
 
 from deepicd.engines.recipe import parse_assignments
 from deepicd.errors import DeepicdError
-from train import recipe
-from train.config import GrpoRecipe, SftRecipe
-from train.recipe import CHECKED_IN
+from train import config
+from train.config import CHECKED_IN, GrpoRecipe, SftRecipe
 
 OURS = sorted(path.stem for path in CHECKED_IN.glob("*.yaml"))
 
 
 def parsed(name: str) -> SftRecipe | GrpoRecipe:
-    return recipe.load_sft_recipe(Path(name)) if "sft" in name else recipe.load_grpo_recipe(Path(name))
+    return config.load_sft_recipe(Path(name)) if "sft" in name else config.load_grpo_recipe(Path(name))
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -26,15 +25,15 @@ def test_every_checked_in_recipe_parses_and_divides(name: str) -> None:
 
 
 def test_fine_tuning_has_the_papers_values() -> None:
-    found = recipe.load_sft_recipe(Path("sft-7b"))
+    found = config.load_sft_recipe(Path("sft-7b"))
     assert (found.epochs, found.effective_batch, found.learning_rate, found.warmup_steps) == (1, 32, 2e-5, 100)
     assert found.schedule == "linear"
-    assert recipe.load_sft_recipe(Path("sft-8b")).model == "meta-llama/Llama-3.1-8B-Instruct"
-    assert recipe.load_sft_recipe(Path("sft-7b-outcome")).target == "outcome"
+    assert config.load_sft_recipe(Path("sft-8b")).model == "meta-llama/Llama-3.1-8B-Instruct"
+    assert config.load_sft_recipe(Path("sft-7b-outcome")).target == "outcome"
 
 
 def test_grpo_has_the_papers_and_the_authors_values() -> None:
-    found = recipe.load_grpo_recipe(Path("grpo-7b"))
+    found = config.load_grpo_recipe(Path("grpo-7b"))
     assert (found.batch, found.rollouts, found.temperature, found.kl) == (64, 8, 0.9, 0)
     assert (found.learning_rate, found.warmup_steps, found.max_prompt, found.max_response) == (1e-6, 80, 2048, 1024)
     assert (found.mini_batch, found.micro_batch, found.entropy, found.devices) == (64, 16, 0.001, 4)
@@ -54,7 +53,7 @@ def test_grpo_has_the_papers_and_the_authors_values() -> None:
     ],
 )
 def test_an_ablation_differs_from_its_recipe_in_nothing_else(name: str, field: str, value: object) -> None:
-    ablated, whole = recipe.load_grpo_recipe(Path(name)), recipe.load_grpo_recipe(Path("grpo-7b"))
+    ablated, whole = config.load_grpo_recipe(Path(name)), config.load_grpo_recipe(Path("grpo-7b"))
     assert getattr(ablated, field) == value
     apart = {key for key, one in ablated.options.items() if whole.options[key] != one}
     assert apart <= {"name", field, "judge_weight" if field == "reward" else field}
@@ -67,9 +66,9 @@ def test_an_ablation_differs_from_its_recipe_in_nothing_else(name: str, field: s
         ("sft", "sft-7b", {"target": "both"}, "It takes one of: trace, outcome"),
         ("sft", "sft-7b", {"epochs": "one"}, "It takes a value of type float"),
         ("sft", "sft-7b", {"learning_rate": -1.0}, "It takes a number from"),
-        ("sft", "sft-7b", {"per_device": 3}, "effective_batch 32 is no multiple of 12 (per_device 3 × devices 4)"),
-        ("grpo", "grpo-7b", {"mini_batch": 48}, "batch 64 is no multiple of 48"),
-        ("grpo", "grpo-7b", {"devices": 3}, "is no multiple of 48"),
+        ("sft", "sft-7b", {"per_device": 3}, "effective_batch 32 is not a multiple of 12 (per_device 3 × devices 4)"),
+        ("grpo", "grpo-7b", {"mini_batch": 48}, "batch 64 is not a multiple of 48"),
+        ("grpo", "grpo-7b", {"devices": 3}, "is not a multiple of 48"),
         ("grpo", "grpo-7b", {"rollouts": 1}, "2 or more"),
         ("grpo", "grpo-7b", {"backend": "trl"}, "trains on one device"),
         ("grpo", "grpo-7b", {"rollout": "transformers"}, "verl writes answers with vLLM"),
@@ -81,22 +80,22 @@ def test_an_ablation_differs_from_its_recipe_in_nothing_else(name: str, field: s
 )
 def test_a_mistake_is_named_with_what_was_meant(kind: str, name: str, changes: dict[str, object], message: str) -> None:
     with pytest.raises(DeepicdError) as error:
-        (recipe.load_sft_recipe if kind == "sft" else recipe.load_grpo_recipe)(Path(name), **changes)
+        (config.load_sft_recipe if kind == "sft" else config.load_grpo_recipe)(Path(name), **changes)
     assert message in str(error.value)
 
 
 def test_a_rate_may_be_written_without_a_point() -> None:
-    assert recipe.load_sft_recipe(Path("sft-7b"), **parse_assignments(["learning_rate=3e-5"])).learning_rate == 3e-5
+    assert config.load_sft_recipe(Path("sft-7b"), **parse_assignments(["learning_rate=3e-5"])).learning_rate == 3e-5
 
 
 def test_a_file_that_builds_on_itself_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(f"like: {path}\n")
     with pytest.raises(DeepicdError, match="builds on itself"):
-        recipe.load_sft_recipe(path)
+        config.load_sft_recipe(path)
 
 
 def test_a_file_of_ones_own_builds_on_one_of_ours(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("like: sft-7b\nepochs: 2\n")
-    found = recipe.load_sft_recipe(tmp_path / "mine.yaml")
+    found = config.load_sft_recipe(tmp_path / "mine.yaml")
     assert (found.name, found.epochs, found.learning_rate) == ("mine", 2, 2e-5)

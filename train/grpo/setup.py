@@ -1,0 +1,87 @@
+"""What a GRPO run needs, checked before any weight is loaded: recipe, dataset, model, and how long the prompts are.
+
+setup = prepare_grpo("out/dataset", recipe)
+setup.steps, setup.prompts.over      # rounds of answers; prompts that are too long
+"""
+
+from dataclasses import dataclass
+from math import ceil
+from typing import Required, TypedDict
+
+from deepicd import records
+from deepicd.errors import DeepicdError
+from deepicd.stage_records import GrpoRecord
+from train import base_model, launch
+from train.base_model import PretrainedModel
+from train.config import GrpoRecipe
+from train.data import DatasetConfig, LengthSummary, open_dataset
+
+
+class FitOutcome(TypedDict, total=False):
+    """What the record says about the training itself; verl leaves out what only TRL knows."""
+
+    skipped_updates: int
+    training_seconds: Required[float]
+    resumed_at: Required[int | None]
+    device: Required[str]
+    devices: Required[int]
+    judge_missed: dict[str, int]
+
+
+@dataclass(frozen=True)
+class GrpoSetup:
+    recipe: GrpoRecipe
+    dataset: DatasetConfig
+    base: PretrainedModel
+    prompts: LengthSummary
+    kept_rows: list[int]
+    """Indices of the prompts that are short enough."""
+
+    @property
+    def steps(self) -> int:
+        """Rounds of answers; a last batch that is not full is left out, as verl does."""
+        return self.recipe.max_steps or max(1, int(self.prompts.kept // self.recipe.batch * self.recipe.epochs))
+
+    @property
+    def updates(self) -> int:
+        """Updates of the weights: several per step if mini-batches are smaller than batches."""
+        return self.steps * self.recipe.batch // self.recipe.mini_batch
+
+    @property
+    def epochs(self) -> int:
+        """Passes over the prompts, the last one possibly incomplete."""
+        return ceil(self.steps / max(1, self.prompts.kept // self.recipe.batch))
+
+    @property
+    def plan(self) -> records.Plan[GrpoRecord]:
+        """The plan of the run: recipe, dataset and model decide it."""
+        inputs = {"dataset": self.dataset.config_folder} | self.base.inputs
+        return records.plan_run(GrpoRecord, options=self.recipe.options | self.base.options, inputs=inputs)
+
+    def __str__(self) -> str:
+        recipe = self.recipe
+        weights = ", ".join(f"{name} × {weight:g}" for name, weight in recipe.weights.items() if weight)
+        lines = [
+            f"prompts: {self.prompts}",
+            f"{self.steps:,} steps of {recipe.batch} prompts × {recipe.rollouts} answers, up to {recipe.max_response:,}"
+            f" tokens each, by {recipe.backend} from {recipe.model}",
+            f"rewards ({recipe.reward}): {weights}",
+        ]
+        return "\n".join(lines)
+
+
+def prepare_grpo(dataset: str, recipe: GrpoRecipe) -> GrpoSetup:
+    """Check everything, and count the prompts that are too long. Raises DeepicdError for what would fail later."""
+    launch.check_installed("torch", "transformers", recipe.backend, *(["vllm"] if recipe.rollout == "vllm" else []))
+    base_model.check_hardware(recipe)
+    rows = open_dataset(dataset, "grpo")
+    base = base_model.find_base_model(recipe)
+    lengths = [len(base.chat.encode(base.chat.render_prompt(prompt))) for prompt in rows.read_rows("train")["prompt"]]
+    prompts = LengthSummary.from_lengths(lengths, recipe.max_prompt)
+    if prompts.kept < recipe.batch:
+        raise DeepicdError(
+            f"{prompts.kept:,} prompts of at most {recipe.max_prompt:,} tokens do not fill a batch of {recipe.batch}.",
+            "Raise max_prompt, lower batch, or train on more rows.",
+        )
+    kept_rows = [index for index, length in enumerate(lengths) if length <= recipe.max_prompt]
+    return GrpoSetup(recipe, rows, base, prompts, kept_rows)
