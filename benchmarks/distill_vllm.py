@@ -59,9 +59,9 @@ def main(part: str, pdf: Path | None = None) -> None:
                 served = short | {"engine": "endpoint", "base_url": base_url, "in_flight": 64}
                 found = compare("endpoint, 64 in flight", side | {"recipe": served}, "vllm in process", side)
         elif part == "layout" and pdf is not None and pdf.is_file():
-            from guidelines.parse import make
+            from guidelines.parse import parse_pdf
 
-            make(pdf, folder / "guidelines")
+            parse_pdf(pdf, folder / "guidelines")
             full = short | {"context": CONTEXT, "guideline_text": "full", "max_tokens": 32}
             side = {"cohort": cohort(folder, LAYOUT_ROWS, LAYOUT_CHAPTERS), "guidelines": str(folder / "guidelines")}
             paper = side | {"recipe": full | {"layout": "paper"}}

@@ -70,7 +70,7 @@ def list_steps(out: Path, admissions: int, seed: int, *, engine: str, overwrite:
     from cards.dataset_card import write_card
     from distill import recipe
     from distill.run import distill
-    from guidelines.parse import make as parse_guidelines
+    from guidelines.parse import parse_pdf as parse_guidelines
     from guidelines.sample.document import write_sample
 
     mimic, cohort, traces, dataset = out / "mimic", out / "cohort", out / "traces", out / "dataset"
@@ -119,13 +119,13 @@ def list_steps(out: Path, admissions: int, seed: int, *, engine: str, overwrite:
 def _scrape(out: Path) -> records.Record:
     """Scrape the first diagnoses of the copy from the sample site."""
     from builders.cohort.stays import load_first_codes
-    from scrapers.crawl import harvest
+    from scrapers.crawl import scrape
     from scrapers.sample.site import sample_site
 
     codes = load_first_codes(out / "mimic", out / "mimic")
     storage.write_text(out / "codes.txt", "".join(f"{code}\n" for code in codes))
     with sample_site() as base_url:
-        return harvest(codes, out / "descriptions", base_url=base_url)
+        return scrape(codes, out / "descriptions", base_url=base_url)
 
 
 def summarize(out: Path, engine: str, runs: dict[str, records.Record]) -> str:

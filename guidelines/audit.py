@@ -65,19 +65,21 @@ class Audit:
 
 def audit(pdf: Path, parsed: Path) -> Audit:
     """Compare a year's folder with the PDF it was made from. Takes some ten seconds for a hundred pages."""
-    year = parsed_year.read(parsed)
-    with document.opened(pdf) as opened:
-        bookmarks = list(document.bookmarks_of(opened))
+    year = parsed_year.read_year(parsed)
+    with document.open_pdf(pdf) as opened:
+        bookmarks = list(document.list_bookmarks(opened))
         count = len(opened)
     pages = list(_words_of_pages(_read_pages(pdf, count)))
     files = [
         Word(piece, section["id"])
         for section in year.all_sections()
-        for text in parsed_year.texts(section)
+        for text in parsed_year.list_texts(section)
         for piece in PIECES.findall(text)
     ]
     lost, doubled, moved = _differences(pages, files)
-    sections = Counter((_bare(parsed_year.heading(section)), section["pages"][0]) for section in year.all_sections())
+    sections = Counter(
+        (_bare(parsed_year.format_heading(section)), section["pages"][0]) for section in year.all_sections()
+    )
     missing = []
     for mark in bookmarks:
         if sections[key := (_bare(mark.title), mark.page)]:

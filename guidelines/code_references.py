@@ -1,6 +1,6 @@
 """What a guideline text points to: codes, categories and ranges of them, and other sections.
 
->>> [reference["text"] for reference in codes_in("Z79.4, E11.- or T38.3X6-; codes A00.0 through T88.9 (I10–I1A)")]
+>>> [reference["text"] for reference in find_codes("Z79.4, E11.- or T38.3X6-; codes A00.0 through T88.9 (I10–I1A)")]
 ['Z79.4', 'E11.-', 'T38.3X6-', 'A00.0 through T88.9', 'I10–I1A']
 """
 
@@ -28,7 +28,7 @@ APPENDIX = re.compile(r"\bAppendix ([IVX]+)\b")
 SAME_TITLE = 12  # letters in which a quoted title and a section's title must agree, where neither ends before
 
 
-def codes_in(text: str) -> list[CodeReference]:
+def find_codes(text: str) -> list[CodeReference]:
     """Every code, category and range in a text, in order."""
     return [
         CodeReference(text=found[0], first=_undotted(found[1]), last=_undotted(found[2] or found[1]))
@@ -36,7 +36,7 @@ def codes_in(text: str) -> list[CodeReference]:
     ]
 
 
-def sections_in(text: str, titles: Mapping[str, str], own: str) -> list[str]:
+def find_sections(text: str, titles: Mapping[str, str], own: str) -> list[str]:
     """Ids of the sections that a text of section `own` points to, in order. `titles`: id → title, of all sections.
 
     A reference that stops at a chapter and quotes a title below it ('See Section I.C.19. Coding of traumatic

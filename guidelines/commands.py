@@ -54,17 +54,19 @@ def parse(
     if year is not None:
         from guidelines import download
 
-        pdf = download.fetch(year, pdf or Path(f"icd-10-cm-guidelines-FY{year}.pdf"), base_url or download.CMS)
+        pdf = download.download_guidelines(
+            year, pdf or Path(f"icd-10-cm-guidelines-FY{year}.pdf"), base_url or download.CMS
+        )
         click.echo(pdf)
         if out is None:
             return
     if pdf is None or out is None:
         raise click.UsageError("PDF and OUT are needed: deepicd guidelines icd-10-cm-guidelines.pdf out/guidelines")
-    folder, plan = parsing.planned(pdf, out)
+    folder, plan = parsing.plan_parse(pdf, out)
     if record := records.find_finished(folder, plan):
         click.echo(f"{folder} was made from this PDF earlier: nothing to do.", err=True)
     else:
-        record = parsing.make(pdf, out, overwrite=overwrite)
+        record = parsing.parse_pdf(pdf, out, overwrite=overwrite)
     for note in record.notes:
         click.echo(f"Note: {note}", err=True)
     click.echo(f"{record.counts.sections} sections from {record.counts.pages} pages → {folder}")
@@ -94,7 +96,7 @@ def diff(before: Path, after: Path, form: str) -> None:
     """
     from guidelines import diff as changes
 
-    found = changes.between(before, after)
+    found = changes.compare_years(before, after)
     click.echo(found.as_json() if form == "json" else found.as_markdown())
 
 
@@ -110,7 +112,7 @@ def dataset(years: tuple[Path, ...], out: Path, overwrite: bool) -> None:
     """
     from guidelines import publication
 
-    record = publication.make(list(years), out, overwrite=overwrite)
+    record = publication.build_dataset(list(years), out, overwrite=overwrite)
     for name, rows in record.counts.rows.items():
         click.echo(f"{name}: {rows} sections")
     click.echo(f"Dataset ({record.origin}) → {out}")

@@ -12,10 +12,10 @@ from pathlib import Path
 from deepicd.errors import DeepicdError
 from deepicd.schema import Section
 from guidelines import document
-from guidelines.document import Document, PageNumber, page_list
-from guidelines.headings import LABELS, TOP, entry_places, ordinal
+from guidelines.document import Document, PageNumber, format_pages
+from guidelines.headings import LABELS, TOP, find_contents_entries, parse_ordinal
 from guidelines.lines import Line
-from guidelines.parsed_year import CHAPTER, heading, walk
+from guidelines.parsed_year import CHAPTER, format_heading, walk
 from guidelines.sections import FRONT
 
 PARTS = {
@@ -27,20 +27,20 @@ PARTS = {
 
 def refuse_incomplete(pdf: Path, parsed: Document, tree: list[Section]) -> None:
     """Raise DeepicdError, with all that is missing, unless pages, parts, chapters and labels go on without a gap."""
-    faults = [*page_faults(parsed.numbers), *part_faults(tree), *label_faults(tree, parsed.contents)]
+    faults = [*find_page_faults(parsed.numbers), *find_part_faults(tree), *find_label_faults(tree, parsed.contents)]
     if faults:
         sections = sum(1 for _ in walk(tree))
         year = f"the guideline for fiscal year {parsed.fiscal_year}, {sections} sections on {parsed.pages} pages"
         raise DeepicdError(
             f"{pdf} was recognised as {year}, but it is not complete; {'; '.join(faults)}.",
-            f"Take the whole document; nothing was written. {document.WHERE}",
+            f"Take the whole document; nothing was written. {document.SOURCE_ADVICE}",
         )
 
 
-def page_faults(numbers: Sequence[PageNumber | None]) -> Iterator[str]:
+def find_page_faults(numbers: Sequence[PageNumber | None]) -> Iterator[str]:
     """What the numbers in the footers say against the pages that are there; nothing where no footer has a number.
 
-    >>> list(page_faults([None, PageNumber(2, 5), PageNumber(5, 5), PageNumber(5, 5), PageNumber(3, 5)]))
+    >>> list(find_page_faults([None, PageNumber(2, 5), PageNumber(5, 5), PageNumber(5, 5), PageNumber(3, 5)]))
     ['missing: page 4 of 5', 'twice there: page 5', 'out of order: page 3']
     """
     totals = Counter(number.of for number in numbers if number)
@@ -49,15 +49,15 @@ def page_faults(numbers: Sequence[PageNumber | None]) -> Iterator[str]:
     total = totals.most_common(1)[0][0]
     printed = _filled(numbers)
     if missing := set(range(1, total + 1)) - set(printed):
-        yield f"missing: {page_list(missing)} of {total}"
+        yield f"missing: {format_pages(missing)} of {total}"
     if doubled := [number for number, times in Counter(printed).items() if times > 1]:
-        yield f"twice there: {page_list(doubled)}"
+        yield f"twice there: {format_pages(doubled)}"
     if early := [after for before, after in pairwise(printed) if after < before]:
-        yield f"out of order: {page_list(early)}"
+        yield f"out of order: {format_pages(early)}"
     if strange := {number.number for number in numbers if number and number.of != total} | {
         number for number in printed if number > total
     }:
-        yield f"not of these {total} pages: {page_list(strange)}"
+        yield f"not of these {total} pages: {format_pages(strange)}"
 
 
 def _filled(numbers: Sequence[PageNumber | None]) -> list[int]:
@@ -69,7 +69,7 @@ def _filled(numbers: Sequence[PageNumber | None]) -> list[int]:
     return filled[1:] if uncounted else filled
 
 
-def part_faults(tree: list[Section]) -> Iterator[str]:
+def find_part_faults(tree: list[Section]) -> Iterator[str]:
     """Parts that are not there, and whatever stands below Section I.C but the 22 chapters in order."""
     found = {section["id"]: section for section in walk(tree)}
     missing = [name for part, name in PARTS.items() if part not in found]
@@ -82,7 +82,7 @@ def part_faults(tree: list[Section]) -> Iterator[str]:
         yield f"Section I.C holds {'; '.join(titles)}"
 
 
-def label_faults(tree: list[Section], contents: Sequence[Line]) -> Iterator[str]:
+def find_label_faults(tree: list[Section], contents: Sequence[Line]) -> Iterator[str]:
     """Places where labels below one section skip some, unless the document's contents skip the same ones.
 
     The chapters are left to `part_faults`.
@@ -94,7 +94,7 @@ def label_faults(tree: list[Section], contents: Sequence[Line]) -> Iterator[str]
         level = _level(labelled)
         before, last = parent, 0
         for section in labelled:
-            number = ordinal(section["label"], level)
+            number = parse_ordinal(section["label"], level)
             skipped = range(last + 1, number)
             if number != last + 1 and not _skipped_by_contents(contents, before, section, level, skipped):
                 gap = f"{before['label']} to {section['label']}" if last else f"nothing to {section['label']}"
@@ -107,7 +107,7 @@ def _level(labelled: Sequence[Section]) -> int:
 
     def fitting(level: int) -> tuple[int, int]:
         alike = [LABELS[level].fullmatch(section["label"]) is not None for section in labelled]
-        numbers = [ordinal(section["label"], level) * fits for section, fits in zip(labelled, alike, strict=True)]
+        numbers = [parse_ordinal(section["label"], level) * fits for section, fits in zip(labelled, alike, strict=True)]
         return sum(after == before + 1 for before, after in pairwise([0, *numbers])), sum(alike)
 
     return max(range(TOP + 1, len(LABELS)), key=fitting)
@@ -117,8 +117,8 @@ def _skipped_by_contents(
     contents: Sequence[Line], before: Section, after: Section, level: int, skipped: Sequence[int]
 ) -> bool:
     """Whether the contents list both headings, each once, and none of the skipped ones between them."""
-    starts, ends = (entry_places(contents, heading(section)) for section in (before, after))
+    starts, ends = (find_contents_entries(contents, format_heading(section)) for section in (before, after))
     if len(starts) != 1 or len(ends) != 1 or not skipped:
         return False
     labels = (LABELS[level].match(line.text) for line in contents[starts[0] + 1 : ends[0]])
-    return not any(label and ordinal(label[0], level) in skipped for label in labels)
+    return not any(label and parse_ordinal(label[0], level) in skipped for label in labels)

@@ -18,7 +18,7 @@ ALIKE = 0.6  # share of words in common from which on two texts are taken for ve
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class SectionChange:
     """A section that stands in both years, and how it differs."""
 
     before: str
@@ -39,7 +39,7 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class UnmatchedSection:
     """A section that stands in one of the years only."""
 
     id: str
@@ -48,16 +48,16 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Changes:
+class YearDiff:
     """All that differs between two years; `unchanged` counts the rest."""
 
     year_before: int
     year_after: int
-    added: list[Entry] = field(default_factory=list)
-    removed: list[Entry] = field(default_factory=list)
-    moved: list[Change] = field(default_factory=list)
+    added: list[UnmatchedSection] = field(default_factory=list)
+    removed: list[UnmatchedSection] = field(default_factory=list)
+    moved: list[SectionChange] = field(default_factory=list)
     """Under another id, with the same words or others."""
-    changed: list[Change] = field(default_factory=list)
+    changed: list[SectionChange] = field(default_factory=list)
     """Under the same id, with other words."""
     unchanged: int = 0
 
@@ -68,12 +68,12 @@ class Changes:
         return "\n".join(_markdown(self))
 
 
-def between(before: Path, after: Path) -> Changes:
+def compare_years(before: Path, after: Path) -> YearDiff:
     """Compare two years' folders."""
-    earlier, later = parsed_year.read(before), parsed_year.read(after)
+    earlier, later = parsed_year.read_year(before), parsed_year.read_year(after)
     pairs, removed, added = _paired(list(earlier.all_sections()), list(later.all_sections()))
     changes = [_change(one, other) for one, other in pairs]
-    return Changes(
+    return YearDiff(
         year_before=earlier.fiscal_year,
         year_after=later.fiscal_year,
         added=[_entry(section) for section in added],
@@ -130,15 +130,15 @@ def _text(section: Section) -> str:
     return "\n".join(block["text"] for block in section["blocks"])
 
 
-def _entry(section: Section) -> Entry:
-    return Entry(section["id"], section["title"], _text(section))
+def _entry(section: Section) -> UnmatchedSection:
+    return UnmatchedSection(section["id"], section["title"], _text(section))
 
 
-def _change(one: Section, other: Section) -> Change:
-    return Change(one["id"], other["id"], one["title"], other["title"], _text(one), _text(other))
+def _change(one: Section, other: Section) -> SectionChange:
+    return SectionChange(one["id"], other["id"], one["title"], other["title"], _text(one), _text(other))
 
 
-def _markdown(changes: Changes) -> Iterator[str]:
+def _markdown(changes: YearDiff) -> Iterator[str]:
     yield f"# ICD-10-CM guidelines: FY{changes.year_before} → FY{changes.year_after}"
     yield ""
     yield (

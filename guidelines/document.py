@@ -17,10 +17,12 @@ import pypdfium2.raw as raw  # type: ignore[import-untyped]
 
 from deepicd.errors import DeepicdError
 from deepicd.log import track_progress
-from guidelines.lines import Line, is_turned, lines_of
+from guidelines.lines import Line, is_rotated, read_lines
 
-TITLE = "ICD-10-CM Official Guidelines for Coding and Reporting"
-WHERE = "The CMS publishes the guidelines of each year at https://www.cms.gov/medicare/coding-billing/icd-10-codes"
+GUIDELINE_TITLE = "ICD-10-CM Official Guidelines for Coding and Reporting"
+SOURCE_ADVICE = (
+    "The CMS publishes the guidelines of each year at https://www.cms.gov/medicare/coding-billing/icd-10-codes"
+)
 DEMONSTRATION = "made up for demonstration"
 """A PDF whose front page says so is no guideline, and neither is anything made from it."""
 
@@ -28,7 +30,7 @@ FISCAL_YEAR = re.compile(r"\bFY\s*(20\d\d)\b")
 DAY = r"[A-Z][a-z]+ \d{1,2}, 20\d\d"
 EFFECTIVE = re.compile(rf"\(({DAY}) ?[-–—] ?({DAY})\)")
 NUMBER = re.compile(r"Page ?(\d+) ?of ?(\d+)")
-FOOTER = re.compile(rf"{TITLE}|FY ?\d{{4}}|{NUMBER.pattern}")
+FOOTER = re.compile(rf"{GUIDELINE_TITLE}|FY ?\d{{4}}|{NUMBER.pattern}")
 FOOTER_BAND = 0.1  # of the page's height, at its foot
 LEADERS = re.compile(r"(?:\. ?){6,}|…{2,}|…\.{2,}")
 CONTENTS_LINES = 3  # leaders on a page that make it one of contents
@@ -73,20 +75,20 @@ class FrontPage(NamedTuple):
     demonstration: bool
 
 
-def read(path: Path) -> Document:
+def read_document(path: Path) -> Document:
     """All of a guideline. Raises DeepicdError for what is none, and for pages that cannot be read in order."""
-    with opened(path) as pdf, track_progress("pages read", total=len(pdf)) as advance:
-        first = front_page(pdf, path)
-        bookmarks = list(bookmarks_of(pdf))
+    with open_pdf(path) as pdf, track_progress("pages read", total=len(pdf)) as advance:
+        first = read_front_page(pdf, path)
+        bookmarks = list(list_bookmarks(pdf))
         pages, numbers = list[list[Line]](), list[PageNumber | None]()
         turned, pictures = list[int](), list[int]()
         for number in range(1, len(pdf) + 1):
             page = pdf[number - 1]
-            lines = lines_of(page, number)
+            lines = read_lines(page, number)
             footer = [line for line in lines if _is_footer(line, page.get_height())]
             numbers.append(_page_number(footer))
             pages.append([line for line in lines if line not in footer])
-            if is_turned(page):
+            if is_rotated(page):
                 turned.append(number)
             elif not lines and any(page.get_objects()):
                 pictures.append(number)
@@ -100,18 +102,20 @@ def read(path: Path) -> Document:
 def _refuse_unreadable(path: Path, turned: list[int], pictures: list[int]) -> None:
     kinds = ((turned, "turned"), (pictures, "without text, a picture only"))
     found = [
-        f"{page_list(pages)} of the file {'is' if len(pages) == 1 else 'are'} {kind}" for pages, kind in kinds if pages
+        f"{format_pages(pages)} of the file {'is' if len(pages) == 1 else 'are'} {kind}"
+        for pages, kind in kinds
+        if pages
     ]
     if found:
         raise DeepicdError(
             f"{path} cannot be read in order: {'; '.join(found)}.",
-            f"Take the document as it was published; nothing was written. {WHERE}",
+            f"Take the document as it was published; nothing was written. {SOURCE_ADVICE}",
         )
 
 
-def page_list(pages: Iterable[int]) -> str:
+def format_pages(pages: Iterable[int]) -> str:
     """
-    >>> page_list([12]), page_list([66, 63, 64, 65, 70])
+    >>> format_pages([12]), format_pages([66, 63, 64, 65, 70])
     ('page 12', 'pages 63–66, 70')
     """
     runs: list[list[int]] = []
@@ -131,7 +135,7 @@ def _page_number(footer: list[Line]) -> PageNumber | None:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[pdfium.PdfDocument]:
+def open_pdf(path: Path) -> Iterator[pdfium.PdfDocument]:
     """The PDF at a path, for as long as the block lasts. Raises DeepicdError where there is none."""
     if path.is_dir():
         raise DeepicdError(
@@ -139,7 +143,7 @@ def opened(path: Path) -> Iterator[pdfium.PdfDocument]:
             f"Name the file: {path / 'icd-10-cm-guidelines.pdf'}",
         )
     if not path.is_file():
-        raise DeepicdError(f"There is no file {path}.", f"Check the path. {WHERE}")
+        raise DeepicdError(f"There is no file {path}.", f"Check the path. {SOURCE_ADVICE}")
     with path.open("rb") as file:
         head = file.read(1024)
         file.seek(max(path.stat().st_size - 2048, 0))
@@ -147,7 +151,7 @@ def opened(path: Path) -> Iterator[pdfium.PdfDocument]:
     if b"%PDF-" not in head:
         what = "a web page" if b"<html" in head.lower() or b"<!doctype" in head.lower() else "something else"
         raise DeepicdError(
-            f"{path} is not a PDF but {what}: it begins with {head[:20]!r}.", f"Download it anew. {WHERE}"
+            f"{path} is not a PDF but {what}: it begins with {head[:20]!r}.", f"Download it anew. {SOURCE_ADVICE}"
         )
     if b"%%EOF" not in tail:
         size = path.stat().st_size
@@ -160,21 +164,22 @@ def opened(path: Path) -> Iterator[pdfium.PdfDocument]:
     except pdfium.PdfiumError as error:
         if error.err_code == raw.FPDF_ERR_PASSWORD:
             raise DeepicdError(
-                f"{path} is encrypted and opens with a password only.", f"Save it without one, or download it. {WHERE}"
+                f"{path} is encrypted and opens with a password only.",
+                f"Save it without one, or download it. {SOURCE_ADVICE}",
             ) from error
         raise DeepicdError(f"{path} is a damaged PDF: {error}", "Download it anew.") from error
 
 
-def front_page(pdf: pdfium.PdfDocument, path: Path) -> FrontPage:
+def read_front_page(pdf: pdfium.PdfDocument, path: Path) -> FrontPage:
     """The year that a guideline is for. Raises DeepicdError for a PDF that is no guideline."""
-    text = " ".join(line.text for line in lines_of(pdf[0], 1))
+    text = " ".join(line.text for line in read_lines(pdf[0], 1))
     if not text and not any(pdf[number].get_textpage().count_chars() for number in range(len(pdf))):
         raise DeepicdError(
             f"{path} has {len(pdf)} pages and no text on them: it is a scan.",
-            f"Take the PDF with text, or run it through OCR first. {WHERE}",
+            f"Take the PDF with text, or run it through OCR first. {SOURCE_ADVICE}",
         )
-    if TITLE not in text:
-        raise _no_guideline(pdf, path, text, f"the title “{TITLE}”")
+    if GUIDELINE_TITLE not in text:
+        raise _no_guideline(pdf, path, text, f"the title “{GUIDELINE_TITLE}”")
     if (year := FISCAL_YEAR.search(text)) is None:
         raise _no_guideline(pdf, path, text, "a fiscal year (“FY 2025”)")
     days = EFFECTIVE.search(text)
@@ -184,14 +189,14 @@ def front_page(pdf: pdfium.PdfDocument, path: Path) -> FrontPage:
 
 def _no_guideline(pdf: pdfium.PdfDocument, path: Path, text: str, lacks: str) -> DeepicdError:
     what = f"{path} is a PDF of {len(pdf)} pages, but no ICD-10-CM guideline: its first page lacks {lacks}."
-    return DeepicdError(f"{what} It begins: “{text[:80]}…”", WHERE)
+    return DeepicdError(f"{what} It begins: “{text[:80]}…”", SOURCE_ADVICE)
 
 
 def _day(text: str) -> date:
     return datetime.strptime(text, "%B %d, %Y").date()
 
 
-def bookmarks_of(pdf: pdfium.PdfDocument) -> Iterator[Bookmark]:
+def list_bookmarks(pdf: pdfium.PdfDocument) -> Iterator[Bookmark]:
     """The bookmarks that point to a page, in order."""
     for bookmark in pdf.get_toc():
         target = bookmark.get_dest()

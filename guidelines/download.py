@@ -16,11 +16,11 @@ from guidelines import document
 
 CMS = "https://www.cms.gov"
 ADDRESS = "/files/document/fy-{year}-icd-10-cm-coding-guidelines.pdf"
-BY_HAND = f"Run the same command again, or download it by hand. {document.WHERE}"
+BY_HAND = f"Run the same command again, or download it by hand. {document.SOURCE_ADVICE}"
 TIMEOUT = 30  # seconds without an answer
 
 
-def fetch(year: int, to: Path, base_url: str = CMS) -> Path:
+def download_guidelines(year: int, to: Path, base_url: str = CMS) -> Path:
     """Download the guideline of a year to a file, and return it; a file that is this guideline already is kept.
 
     Raises DeepicdError where no answer comes, or something else than the guideline of that year.
@@ -46,7 +46,7 @@ def _download(url: str, to: Path) -> None:
     except HTTPError as error:
         raise DeepicdError(
             f"{url} answers {error.code} {error.reason}.",
-            f"The year may be published under another name: download it by hand. {document.WHERE}",
+            f"The year may be published under another name: download it by hand. {document.SOURCE_ADVICE}",
         ) from error
     except (URLError, TimeoutError, ConnectionError) as error:
         reason = getattr(error, "reason", error)
@@ -67,11 +67,12 @@ def _download(url: str, to: Path) -> None:
 def _recognise(path: Path, year: int, source: str) -> None:
     """Raise unless a file is the guideline of a year."""
     try:
-        with document.opened(path) as pdf:
-            found = document.front_page(pdf, path).fiscal_year
+        with document.open_pdf(path) as pdf:
+            found = document.read_front_page(pdf, path).fiscal_year
     except DeepicdError as error:
         raise DeepicdError(error.what.replace(str(path), source), error.advice) from error
     if found != year:
         raise DeepicdError(
-            f"{source} is the guideline of fiscal year {found}, not of {year}.", f"Ask for another. {document.WHERE}"
+            f"{source} is the guideline of fiscal year {found}, not of {year}.",
+            f"Ask for another. {document.SOURCE_ADVICE}",
         )

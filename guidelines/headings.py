@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from guidelines.document import LEADERS, Bookmark, Document
 from guidelines.lines import Line
-from guidelines.styled_text import Marked
+from guidelines.styled_text import StyledText
 
 LONGEST = 5  # lines of a heading; FY2025 needs two
 BOLD = 0.9  # share of a heading's characters; its label may be plain
@@ -42,7 +42,7 @@ class Heading:
     """0 for the front title, Sections and the appendix."""
     label: str
     """As printed, '' for a title without a number."""
-    title: Marked
+    title: StyledText
     page: int
     first: int
     end: int
@@ -58,21 +58,21 @@ class Headings(NamedTuple):
     """How many of `found` the bookmarks told of."""
 
 
-def headings(document: Document) -> Headings:
+def find_headings(document: Document) -> Headings:
     """All headings of a document; line numbers count through front and body."""
     lines = [*document.front, *document.body]
-    marked, unplaced = from_bookmarks(lines, document.bookmarks)
+    marked, unplaced = locate_bookmarks(lines, document.bookmarks)
     taken = {line for heading in marked for line in range(heading.first, heading.end)}
     others = [
         heading
-        for heading in from_fonts(lines, len(document.front), document.contents)
+        for heading in detect_headings(lines, len(document.front), document.contents)
         if taken.isdisjoint(range(heading.first, heading.end))
     ]
     found = sorted([*marked, *others], key=lambda heading: heading.first)
     return Headings(found, unplaced, len(marked))
 
 
-def from_bookmarks(lines: Sequence[Line], bookmarks: Sequence[Bookmark]) -> tuple[list[Heading], list[Bookmark]]:
+def locate_bookmarks(lines: Sequence[Line], bookmarks: Sequence[Bookmark]) -> tuple[list[Heading], list[Bookmark]]:
     """Each bookmark's title is looked up on the page it points to, after the one before it."""
     found, unplaced, cursor = list[Heading](), list[Bookmark](), 0
     for bookmark in bookmarks:
@@ -106,7 +106,7 @@ def _bare(text: str) -> str:
     return "".join(text.split())
 
 
-def from_fonts(lines: Sequence[Line], front: int, contents: Sequence[Line] = ()) -> list[Heading]:
+def detect_headings(lines: Sequence[Line], front: int, contents: Sequence[Line] = ()) -> list[Heading]:
     """Headings by their type and by a numbering that goes on where it stopped. `front`: lines before the body.
 
     Where the numbering skips one, the line is a heading only if it stands in the contents: 'C. difficile' does not.
@@ -141,7 +141,7 @@ def _level(line: Line, open_labels: Sequence[str], contents: Sequence[Line]) -> 
         if not (label := pattern.match(line.text)):
             continue
         step = 1 if level == TOP else _follows(label[0], level, open_labels)
-        if step == 1 or (step > 1 and level < ROMAN and entry_places(contents, line.text)):
+        if step == 1 or (step > 1 and level < ROMAN and find_contents_entries(contents, line.text)):
             title = line.content.after(label.end())
             printed = title if title.text else line.content
             if level == ROMAN or printed.share("bold") >= BOLD:
@@ -153,11 +153,11 @@ def _follows(label: str, level: int, open_labels: Sequence[str]) -> int:
     """How far a label goes on in the numbering at its level: 1 for the next or the first, 0 where it cannot stand."""
     if len(open_labels) < level:
         return 0
-    before = ordinal(open_labels[level], level) if len(open_labels) > level else 0
-    return max(0, ordinal(label, level) - before)
+    before = parse_ordinal(open_labels[level], level) if len(open_labels) > level else 0
+    return max(0, parse_ordinal(label, level) - before)
 
 
-def entry_places(contents: Sequence[Line], heading: str) -> list[int]:
+def find_contents_entries(contents: Sequence[Line], heading: str) -> list[int]:
     """Where the contents list a heading: entries that begin as it does, for either may go on in a second line."""
     wanted = _bare(heading)
     entries = (_bare(LEADERS.split(line.text)[0]) for line in contents)
@@ -166,10 +166,10 @@ def entry_places(contents: Sequence[Line], heading: str) -> list[int]:
     ]
 
 
-def ordinal(label: str, level: int) -> int:
+def parse_ordinal(label: str, level: int) -> int:
     """Place of a label among its siblings, counted from 1; 0 for none.
 
-    >>> ordinal("(c)", 5), ordinal("(iv)", 6), ordinal("aa.", 3)
+    >>> parse_ordinal("(c)", 5), parse_ordinal("(iv)", 6), parse_ordinal("aa.", 3)
     (3, 4, 27)
     """
     bare = label.strip("().")
@@ -195,7 +195,7 @@ def _carries_on(first: Line, before: Line, line: Line) -> bool:
 
 
 def _heading(lines: Sequence[Line], level: int, first: int, end: int) -> Heading:
-    printed = Marked.joined(line.content for line in lines[first:end])
+    printed = StyledText.joined(line.content for line in lines[first:end])
     kinds = {kind: match[0] for kind, pattern in enumerate(LABELS) if (match := pattern.match(printed.text))}
     if kinds and level not in kinds:
         level = min(kinds)

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import pypdfium2 as pdfium  # type: ignore[import-untyped]
 import pypdfium2.raw as raw  # type: ignore[import-untyped]
 
-from guidelines.styled_text import Marked, Style
+from guidelines.styled_text import Style, StyledText
 
 WORD_GAP = 0.05  # of the type size
 SAME_LINE = 0.45  # of the type size: raised 'th' of '7th' stands 0.36 above its line
@@ -45,7 +45,7 @@ class Line:
     """Of the baseline."""
     size: float
     """Of most of its type."""
-    content: Marked
+    content: StyledText
     first_word: float
     """Width of its first word."""
 
@@ -75,7 +75,7 @@ class _Character(NamedTuple):
     styles: frozenset[Style]
 
 
-def lines_of(page: pdfium.PdfPage, number: int) -> list[Line]:
+def read_lines(page: pdfium.PdfPage, number: int) -> list[Line]:
     """The lines of one page; blank ones are left out."""
     underlines = _underlines(page)
     characters = sorted(_characters(page), key=attrgetter("top"))
@@ -89,7 +89,7 @@ def lines_of(page: pdfium.PdfPage, number: int) -> list[Line]:
     return [line for line in lines if line is not None]
 
 
-def is_turned(page: pdfium.PdfPage) -> bool:
+def is_rotated(page: pdfium.PdfPage) -> bool:
     """Whether a page lies on its side or its head, or most of its text does: its lines would be read out of order."""
     text_page = page.get_textpage()
     count = text_page.count_chars()
@@ -173,7 +173,7 @@ def _line(page: int, row: list[_Character], underlines: list[tuple[float, float,
         right=max(map(attrgetter("right"), inked)),
         top=top,
         size=size,
-        content=Marked.of_characters(printed),
+        content=StyledText.of_characters(printed),
         first_word=words[0][-1].right - words[0][0].left,
     )
 

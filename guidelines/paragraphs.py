@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from deepicd.schema import Block
 from guidelines.lines import Line
-from guidelines.styled_text import Marked
+from guidelines.styled_text import StyledText
 
 NEXT_LINE = 1.35  # times the type size; FY2025: 1.15 within a paragraph, 1.22 between items, 2.3 between paragraphs
 SAME_SIZE = 1.0  # points
@@ -25,7 +25,7 @@ _LOWER_CASE = re.compile(r"[a-z]")
 _CLOSED_END = re.compile(r"[.:;!?)”\"]\Z|; (?:or|and)\Z")  # 'therapeutic treatment; or': the next list entry follows
 
 
-def right_margins(lines: Sequence[Line]) -> dict[int, float]:
+def measure_right_margins(lines: Sequence[Line]) -> dict[int, float]:
     """Page → how far its text reaches to the right, in points: where several lines end, not one that sticks out."""
     pages: dict[int, list[float]] = {}
     for line in lines:
@@ -40,7 +40,7 @@ def _margin(ends: list[float]) -> float:
     return ends[0]
 
 
-def blocks(lines: Sequence[Line], margins: Mapping[int, float]) -> list[Block]:
+def build_blocks(lines: Sequence[Line], margins: Mapping[int, float]) -> list[Block]:
     """The text of one section as blocks, its words and their order as printed."""
     groups: list[list[Line]] = []
     for line in lines:
@@ -67,7 +67,7 @@ def _begins_block(line: Line, group: Sequence[Line], margins: Mapping[int, float
 
 
 def _block(group: Sequence[Line]) -> Block:
-    content = Marked.joined(line.content for line in group)
+    content = StyledText.joined(line.content for line in group)
     if group[0].bulleted:
         content = content.after(1)
         return Block(kind="item", text=content.text, marks=content.marks())

@@ -17,47 +17,47 @@ from deepicd.icd10cm import CHAPTERS
 from deepicd.schema import SECTIONS, ChapterGuidelines, GuidelinePart, Section
 from deepicd.stage_records import GuidelinesCounts, GuidelinesRecord
 from guidelines import document
-from guidelines.code_references import codes_in
+from guidelines.code_references import find_codes
 from guidelines.completeness import refuse_incomplete
 from guidelines.document import Document
-from guidelines.headings import Headings, headings
+from guidelines.headings import Headings, find_headings
 from guidelines.parsed_year import CHAPTER, walk
-from guidelines.section_rows import rows
-from guidelines.sections import FRONT, sections
+from guidelines.section_rows import build_rows
+from guidelines.sections import FRONT, build_sections
 
 RESERVED = "Reserved for future guideline expansion"
 
 
-def make(pdf: Path, out: Path, *, overwrite: bool = False) -> GuidelinesRecord:
+def parse_pdf(pdf: Path, out: Path, *, overwrite: bool = False) -> GuidelinesRecord:
     """Parse `pdf` into OUT/fy<year>; the run's record. Raises DeepicdError where it is no complete guideline."""
-    folder, plan = planned(pdf, out)
+    folder, plan = plan_parse(pdf, out)
     if done := records.find_finished(folder, plan):
         return done
     with records.fresh_folder(folder, plan, "public", overwrite=overwrite) as run:
-        parsed = document.read(pdf)
-        found = headings(parsed)
-        tree = sections(parsed, found.found)
+        parsed = document.read_document(pdf)
+        found = find_headings(parsed)
+        tree = build_sections(parsed, found.found)
         refuse_incomplete(pdf, parsed, tree)
         if parsed.demonstration:
             run.origin = "synthetic"
-        for name, value in files(parsed, tree):
+        for name, value in build_files(parsed, tree):
             storage.write_json(run.folder / name, value)
         count = storage.write_parquet(
-            run.folder / "sections.parquet", rows(parsed.fiscal_year, tree), SECTIONS, run.origin
+            run.folder / "sections.parquet", build_rows(parsed.fiscal_year, tree), SECTIONS, run.origin
         )
         run.counts = _counts(parsed, found, tree, count)
         run.notes += _notes(parsed, found)
     return run.record
 
 
-def planned(pdf: Path, out: Path) -> tuple[Path, records.Plan[GuidelinesRecord]]:
+def plan_parse(pdf: Path, out: Path) -> tuple[Path, records.Plan[GuidelinesRecord]]:
     """The folder that a PDF is parsed into, and the plan of it; reads the front page only."""
-    with document.opened(pdf) as opened:
-        year = document.front_page(opened, pdf).fiscal_year
+    with document.open_pdf(pdf) as opened:
+        year = document.read_front_page(opened, pdf).fiscal_year
     return out / f"fy{year}", records.plan_run(GuidelinesRecord, options={"fiscal_year": year}, inputs={"pdf": pdf})
 
 
-def files(parsed: Document, tree: list[Section]) -> Iterator[tuple[str, ChapterGuidelines | GuidelinePart]]:
+def build_files(parsed: Document, tree: list[Section]) -> Iterator[tuple[str, ChapterGuidelines | GuidelinePart]]:
     """Name and content of every JSON file, in reading order."""
     for section in tree:
         if section["id"] != "I":
@@ -105,7 +105,7 @@ def _chapter(parsed: Document, section: Section) -> ChapterGuidelines:
         title=title,
         heading=f"{section['label']} {section['title']}",
         heading_marks=section["title_marks"],
-        ranges=[_dotted(code["first"], code["last"]) for code in codes_in(section["title"])],
+        ranges=[_dotted(code["first"], code["last"]) for code in find_codes(section["title"])],
         reserved=not section["children"] and [block["text"] for block in section["blocks"]] == [RESERVED],
         pages=section["pages"],
         blocks=section["blocks"],

@@ -20,7 +20,7 @@ CHAPTER = re.compile(r"Chapter (\d{1,2}):\s*(.*?)\s*(?:\(?[A-Z]\d[\dA-Z].*)?", r
 
 
 @dataclass(frozen=True, slots=True)
-class Year:
+class ParsedYear:
     """All sections of a fiscal year. `record` is the run that parsed them."""
 
     fiscal_year: int
@@ -32,7 +32,7 @@ class Year:
         return walk(self.sections)
 
 
-def read(folder: Path) -> Year:
+def read_year(folder: Path) -> ParsedYear:
     """The year in a folder that `deepicd guidelines` wrote. Raises DeepicdError for any other folder."""
     record = records.read(folder)
     if record is None or record.command not in GuidelinesRecord.COMMANDS:
@@ -46,7 +46,7 @@ def read(folder: Path) -> Year:
     section_i["children"] = [conventions, general, chapters]
     appendices = sorted(path.stem for path in folder.glob("appendix_*.json"))
     rest = _parts(folder, "section_II", "section_III", "section_IV", *appendices)
-    return Year(parsed.fiscal_year, [*_parts(folder, "front"), section_i, *rest], parsed)
+    return ParsedYear(parsed.fiscal_year, [*_parts(folder, "front"), section_i, *rest], parsed)
 
 
 def walk(sections: list[Section]) -> Iterator[Section]:
@@ -56,14 +56,14 @@ def walk(sections: list[Section]) -> Iterator[Section]:
         yield from walk(section["children"])
 
 
-def heading(section: Section) -> str:
+def format_heading(section: Section) -> str:
     """A section's heading as printed: label and title."""
     return f"{section['label']} {section['title']}".strip()
 
 
-def texts(section: Section) -> Iterator[str]:
+def list_texts(section: Section) -> Iterator[str]:
     """What a section says by itself: its heading, then its blocks."""
-    yield heading(section)
+    yield format_heading(section)
     yield from map(_text, section["blocks"])
 
 

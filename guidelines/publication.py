@@ -38,13 +38,13 @@ MEANING = {
 }
 
 
-def make(years: list[Path], out: Path, *, overwrite: bool = False) -> GuidelinesDatasetRecord:
+def build_dataset(years: list[Path], out: Path, *, overwrite: bool = False) -> GuidelinesDatasetRecord:
     """Put years' tables and a card into a folder; the run's record."""
-    read = sorted((parsed_year.read(year) for year in years), key=lambda year: year.fiscal_year)
+    read = sorted((parsed_year.read_year(year) for year in years), key=lambda year: year.fiscal_year)
     names = [f"fy{year.fiscal_year}" for year in read]
     if len(set(names)) < len(names):
         raise DeepicdError(f"A year is named twice: {', '.join(names)}.", "Name each year's folder once.")
-    sources = {f"fy{parsed_year.read(path).fiscal_year}": path / "sections.parquet" for path in years}
+    sources = {f"fy{parsed_year.read_year(path).fiscal_year}": path / "sections.parquet" for path in years}
     plan = records.plan_run(GuidelinesDatasetRecord, options={}, inputs={name: sources[name] for name in names})
     if done := records.find_finished(out, plan):
         return done
@@ -56,11 +56,11 @@ def make(years: list[Path], out: Path, *, overwrite: bool = False) -> Guidelines
             shutil.copyfile(sources[name], run.folder / "sections" / f"{name}.parquet")
         tables = {name: _figures(run.folder / "sections" / f"{name}.parquet") for name in names}
         run.counts = GuidelinesDatasetCounts(rows={name: figures["sections"] for name, figures in tables.items()})
-        storage.write_text(run.folder / "README.md", card(tables, origin))
+        storage.write_text(run.folder / "README.md", render_card(tables, origin))
     return run.record
 
 
-def card(tables: dict[str, dict[str, Any]], origin: storage.Origin) -> str:
+def render_card(tables: dict[str, dict[str, Any]], origin: storage.Origin) -> str:
     """The README of the folder; every figure in it is counted from the tables."""
     template = Template((files("guidelines") / "publication.md").read_text(encoding="utf-8"))
     data = [f"      - split: {name}\n        path: sections/{name}.parquet" for name in tables]

@@ -6,7 +6,7 @@ from typing import Any
 from deepicd.schema import Block, Mark, Section
 
 
-def rows(fiscal_year: int, tree: list[Section]) -> Iterator[dict[str, Any]]:
+def build_rows(fiscal_year: int, tree: list[Section]) -> Iterator[dict[str, Any]]:
     """One row a section, those below it in rows of their own."""
     for section in tree:
         yield from _rows(fiscal_year, section, parent=None, level=0, chapter=None)
@@ -17,7 +17,7 @@ def _rows(
 ) -> Iterator[dict[str, Any]]:
     if parent == "I.C":
         chapter = int(section["label"].rstrip("."))
-    text, marks = flat(section["blocks"])
+    text, marks = join_blocks(section["blocks"])
     yield {
         "fiscal_year": fiscal_year,
         "id": section["id"],
@@ -37,7 +37,7 @@ def _rows(
         yield from _rows(fiscal_year, child, section["id"], level + 1, chapter)
 
 
-def flat(blocks: list[Block]) -> tuple[str, list[Mark]]:
+def join_blocks(blocks: list[Block]) -> tuple[str, list[Mark]]:
     """Blocks as one text, a line each, '- ' before an item, and the marks in it."""
     text, marks = "", list[Mark]()
     for block in blocks:

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from deepicd.schema import Block, Section
-from guidelines.code_references import codes_in, sections_in
+from guidelines.code_references import find_codes, find_sections
 from guidelines.document import Document
 from guidelines.headings import TOP, Heading
-from guidelines.paragraphs import blocks, right_margins
-from guidelines.styled_text import Marked
+from guidelines.paragraphs import build_blocks, measure_right_margins
+from guidelines.styled_text import StyledText
 
 FRONT = "front"
 
@@ -35,7 +35,7 @@ class Node:
             yield from child.walk()
 
 
-def sections(document: Document, headings: Sequence[Heading]) -> list[Section]:
+def build_sections(document: Document, headings: Sequence[Heading]) -> list[Section]:
     """The outermost sections of a document, references to codes and to each other resolved."""
     roots = _tree(document, headings)
     titles = {node.id: node.heading.title.text for root in roots for node in root.walk()}
@@ -44,9 +44,9 @@ def sections(document: Document, headings: Sequence[Heading]) -> list[Section]:
 
 def _tree(document: Document, headings: Sequence[Heading]) -> list[Node]:
     lines = [*document.front, *document.body]
-    margins = right_margins(lines)
+    margins = measure_right_margins(lines)
     if lines and (not headings or headings[0].first):  # whatever stands above the first heading is not lost
-        headings = [Heading(TOP, "", Marked(""), lines[0].page, first=0, end=0), *headings]
+        headings = [Heading(TOP, "", StyledText(""), lines[0].page, first=0, end=0), *headings]
     ends = [heading.first for heading in headings[1:]] + [len(lines)]
     roots: list[Node] = []
     above: list[Node] = []
@@ -59,7 +59,7 @@ def _tree(document: Document, headings: Sequence[Heading]) -> list[Node]:
             id=_id(heading, above[-1].id if above else "", siblings),
             level=level,
             heading=heading,
-            blocks=blocks(lines[heading.end : end], margins),
+            blocks=build_blocks(lines[heading.end : end], margins),
             pages=(heading.page, lines[end - 1].page),
         )
         siblings.append(node)
@@ -85,7 +85,7 @@ def _section(node: Node, titles: Mapping[str, str]) -> Section:
         title_marks=node.heading.title.marks(("underline", "italics")),
         pages=[node.pages[0], max(child.pages[1] for child in node.walk())],
         blocks=node.blocks,
-        codes=[reference for text in texts for reference in codes_in(text)],
-        see=list(dict.fromkeys(target for text in texts for target in sections_in(text, titles, node.id))),
+        codes=[reference for text in texts for reference in find_codes(text)],
+        see=list(dict.fromkeys(target for text in texts for target in find_sections(text, titles, node.id))),
         children=[_section(child, titles) for child in node.children],
     )

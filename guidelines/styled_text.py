@@ -3,8 +3,8 @@
 The guidelines mark a year's changes by print alone, and plain text loses that. FY2025, front page: bold is changed
 text, underlined text has moved, italics in a heading mean a revised heading.
 
->>> Marked.joined([Marked("the ICD-"), Marked("10-CM", (Span(0, 5, "bold"),)), Marked("codes")])
-Marked(text='the ICD-10-CM codes', spans=(Span(start=8, end=13, style='bold'),))
+>>> StyledText.joined([StyledText("the ICD-"), StyledText("10-CM", (Span(0, 5, "bold"),)), StyledText("codes")])
+StyledText(text='the ICD-10-CM codes', spans=(Span(start=8, end=13, style='bold'),))
 """
 
 import re
@@ -33,14 +33,14 @@ class Span(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Marked:
+class StyledText:
     """A text and its marks, sorted by start, none of them empty."""
 
     text: str
     spans: tuple[Span, ...] = ()
 
     @classmethod
-    def of_characters(cls, characters: Sequence[tuple[str, frozenset[Style]]]) -> "Marked":
+    def of_characters(cls, characters: Sequence[tuple[str, frozenset[Style]]]) -> "StyledText":
         """From characters with their styles; a space between two marked words belongs to the mark."""
         text = "".join(character for character, _ in characters)
         spans = []
@@ -55,7 +55,7 @@ class Marked:
         return cls(text, tuple(sorted(spans)))
 
     @classmethod
-    def joined(cls, lines: Iterable["Marked"]) -> "Marked":
+    def joined(cls, lines: Iterable["StyledText"]) -> "StyledText":
         """Lines of one paragraph as one text; a mark that goes on over a line end stays one mark."""
         text, spans = "", list[Span]()
         for line in lines:
@@ -70,12 +70,12 @@ class Marked:
             text += gap + line.text
         return cls(text, tuple(sorted(spans)))
 
-    def after(self, length: int) -> "Marked":
+    def after(self, length: int) -> "StyledText":
         """What follows the first `length` characters and the space after them."""
         rest = self.text[length:].lstrip()
         cut = len(self.text) - len(rest)
         spans = (Span(max(span.start - cut, 0), span.end - cut, span.style) for span in self.spans if span.end > cut)
-        return Marked(rest, tuple(spans))
+        return StyledText(rest, tuple(spans))
 
     def share(self, style: Style) -> float:
         """How much of the text, spaces not counted, is printed in a style: 0 to 1."""

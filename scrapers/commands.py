@@ -1,54 +1,65 @@
-"""`deepicd scrape` and `deepicd coverage`: arguments in, a summary out. The work is in `crawl` and `coverage`."""
+"""The commands `deepicd scrape` and `deepicd coverage`."""
 
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 import click
 
-from scrapers.site import GESUND, Language
+from scrapers.site import GESUND_URL, Language
+
+PATH = click.Path(path_type=Path)
+
+
+class ScrapeOptions(TypedDict):
+    """The options of `deepicd scrape`."""
+
+    codes_file: Path | None
+    mimic: Path | None
+    follow: bool
+    limit: int | None
+    language: Language
+    base_url: str
+    contact: str | None
+    dry_run: bool
 
 
 @click.command()
-@click.argument("out", type=click.Path(path_type=Path))
-@click.option("--codes", "codes_file", type=click.Path(path_type=Path), help="Codes to ask for, one a line.")
-@click.option("--mimic", type=click.Path(path_type=Path), help="A MIMIC-IV copy: ask for the codes of its dictionary.")
-@click.option("--follow", is_flag=True, help="Ask for all that the site's ICD section links to.")
+@click.argument("out", type=PATH)
+@click.option("--codes", "codes_file", type=PATH, help="File of codes to request, one per line.")
+@click.option("--mimic", type=PATH, help="A MIMIC-IV copy: request the codes of its dictionary.")
+@click.option("--follow", is_flag=True, help="Request every page that the site's ICD section links to.")
 @click.option("--language", type=click.Choice(["de", "en"]), default="de", show_default=True)
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Ask for the first N pages of codes only.")
-@click.option("--base-url", default=GESUND, show_default=True, metavar="URL", help="The site, without its path to ICD.")
-@click.option("--contact", metavar="MAIL", help="Whom the site's operators can write to; needed for a public host.")
-@click.option("--dry-run", is_flag=True, help="Say how many pages would be asked for, and how long it takes.")
-def scrape(
-    out: Path,
-    codes_file: Path | None,
-    mimic: Path | None,
-    follow: bool,
-    language: Language,
-    limit: int | None,
-    base_url: str,
-    contact: str | None,
-    dry_run: bool,
-) -> None:
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Request only the first N pages of codes.")
+@click.option("--base-url", default=GESUND_URL, show_default=True, metavar="URL",
+              help="The site, without the path of its ICD section.")  # fmt: skip
+@click.option("--contact", metavar="EMAIL", help="Where the site's operators can reach you; needed for a public host.")
+@click.option("--dry-run", is_flag=True, help="Print how many pages would be requested, and how long it takes.")
+def scrape(out: Path, **options: Unpack[ScrapeOptions]) -> None:
     """Fetch the explanations of ICD-10-GM codes from gesund.bund.de into OUT/descriptions.parquet.
 
-    Codes come from a file, from a MIMIC copy's dictionary, or by following links; each is asked for with its parents
-    of three, four and five characters. The crawl obeys robots.txt, asks for one page at a time and keeps every page:
-    stopped, it goes on with the same command; done, it asks for nothing more.
+    Codes come from a file, from a MIMIC copy's dictionary, or from links; each is requested with its parents of three,
+    four and five characters. The crawl obeys robots.txt, requests one page at a time and keeps every page: after an
+    interruption the same command continues, and once finished it sends no more requests.
 
     \b
     deepicd scrape out/scrape --mimic ~/mimiciv/3.1 --contact you@example.org --dry-run
     """
-    from scrapers import code_list, crawl, descriptions
-    from scrapers.crawl_plan import Wanted, outlook
+    from scrapers.crawl_plan import CrawlPlan, estimate_crawl, read_codes, read_dictionary
 
-    if not (codes_file or mimic or follow):
-        raise click.UsageError("Say what to ask for: --codes FILE, --mimic DIR or --follow.")
-    listed = [*(code_list.read(codes_file) if codes_file else ()), *(code_list.of_dictionary(mimic) if mimic else ())]
-    wanted = Wanted(tuple(listed), follow, limit)
-    if dry_run:
-        click.echo(outlook(wanted, out, base_url=base_url, language=language))
+    if not (options["codes_file"] or options["mimic"] or options["follow"]):
+        raise click.UsageError("Name what to request: --codes FILE, --mimic DIR or --follow.")
+    codes = read_codes(options["codes_file"]) if options["codes_file"] else []
+    codes += read_dictionary(options["mimic"]) if options["mimic"] else []
+    plan = CrawlPlan(tuple(codes), options["follow"], options["limit"])
+    base_url, language = options["base_url"], options["language"]
+    if options["dry_run"]:
+        click.echo(estimate_crawl(plan, out, base_url=base_url, language=language))
         return
-    record = crawl.harvest(wanted, out, base_url=base_url, language=language, contact=contact)
-    for line in descriptions.summary(record.counts):
+
+    from scrapers import crawl, descriptions
+
+    record = crawl.scrape(plan, out, base_url=base_url, language=language, contact=options["contact"])
+    for line in descriptions.format_summary(record.counts):
         click.echo(line)
     click.echo(f"\n{out / crawl.TABLE}")
     for note in record.notes:
@@ -56,23 +67,18 @@ def scrape(
 
 
 @click.command()
-@click.argument("cohort", type=click.Path(path_type=Path))
-@click.option(
-    "--descriptions",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="descriptions.parquet of `deepicd scrape`.",
-)
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Draw the figure by chapter into DIR.")
+@click.argument("cohort", type=PATH)
+@click.option("--descriptions", type=PATH, required=True, help="descriptions.parquet of `deepicd scrape`.")
+@click.option("--out", type=PATH, metavar="DIR", help="Also draw the figure by chapter into DIR.")
 def coverage(cohort: Path, descriptions: Path, out: Path | None) -> None:
-    """Say how many stays and codes of a COHORT have a description, on how many characters, how far to trust it.
+    """Print how many stays and codes of a COHORT have a description, at which level, and how reliable the match is.
 
     \b
     deepicd coverage out/cohort --descriptions out/scrape/descriptions.parquet --out out/coverage
     """
-    from scrapers import coverage as report
+    from scrapers.coverage import FIGURE, format_summary, measure_coverage
 
-    for line in report.summary(report.coverage(cohort, descriptions, out)):
+    for line in format_summary(measure_coverage(cohort, descriptions, out)):
         click.echo(line)
     if out:
-        click.echo(f"\n{out / report.FIGURE}")
+        click.echo(f"\n{out / FIGURE}")

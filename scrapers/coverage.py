@@ -2,7 +2,8 @@
 
     {"stays": {"exact": 21_230, "5": 14_877, …, "none": 4_100}, "codes": {…}, "warnings": {…}, "chapters": {"1": {…}}}
 
-A count of one to nine stays is None, here and in the figure: of a credentialed cohort no such cell may be shown.
+A count of one to nine stays is None, here and in the figure: cells of a credentialed cohort that small are withheld.
+The figure corresponds to the paper's Figure 3: texts by chapter, and the stays that they explain.
 """
 
 from collections import Counter
@@ -11,88 +12,127 @@ from pathlib import Path
 
 from deepicd import records, storage
 from deepicd.icd10cm import CHAPTERS, Code, find_chapter
-from deepicd.knowledge import icd10gm_crosswalk
-from deepicd.knowledge.icd10gm_crosswalk import LEVELS, WARNINGS, Crosswalk
+from deepicd.knowledge.icd10gm_crosswalk import LEVELS, WARNINGS, Crosswalk, read_crosswalk
 from deepicd.schema import COHORT, SPLITS
-from deepicd.small_counts import SMALLEST_CELL
+from deepicd.small_counts import SMALLEST_CELL, is_small
 from deepicd.stage_records import CoverageCounts, CoverageRecord
 
 NONE = "none"
 ROWS = (*LEVELS, NONE)
 FIGURE = "coverage.png"
 
+# One hue: the closer the match, the darker; grey for stays without a text
+COLOURS = {"exact": "#08306B", "5": "#2171B5", "4": "#6BAED6", "3": "#C6DBEF", "none": "#D9D9D9"}
+LABELS = {"exact": "the code itself", "5": "5 characters", "4": "4 characters", "3": "3 characters", "none": "no text"}
+DPI = 144
+
 Cells = dict[str, int | None]
 
 
-def coverage(cohort: Path, descriptions: Path, out: Path | None = None) -> CoverageCounts:
-    """The counts above; with `out` also OUT/coverage.png and OUT/run.json that hold them."""
+def measure_coverage(cohort: Path, descriptions: Path, out: Path | None = None) -> CoverageCounts:
+    """Return the counts above; with `out`, also write OUT/coverage.png and OUT/run.json."""
     if out is None:
-        return counts(stays(cohort), icd10gm_crosswalk.read_crosswalk(descriptions))
+        return count_coverage(count_stays(cohort), read_crosswalk(descriptions))
     plan = records.plan_run(CoverageRecord, options={}, inputs={"cohort": cohort, "descriptions": descriptions})
     if record := records.find_finished(out, plan):
         return record.counts
-    origins = [storage.read_origin(path) for path in (*_files(cohort), descriptions)]
+    origins = [storage.read_origin(path) for path in (*_list_split_files(cohort), descriptions)]
     with records.fresh_folder(out, plan, storage.combine_origins(origins)) as run:
-        from scrapers.coverage_figure import draw  # matplotlib, which a table does not need
-
-        run.counts = counts(stays(cohort), icd10gm_crosswalk.read_crosswalk(descriptions))
-        draw(run.folder / FIGURE, run.counts)
-    return run.record.counts
+        run.counts = counts = count_coverage(count_stays(cohort), read_crosswalk(descriptions))
+        draw_figure(run.folder / FIGURE, counts)
+    return counts
 
 
-def stays(cohort: Path) -> Counter[Code]:
-    """Stays by first diagnosis, all splits."""
-    found: Counter[Code] = Counter()
-    for path in _files(cohort):
+def count_stays(cohort: Path) -> Counter[Code]:
+    """Return the stays per first diagnosis, over all splits."""
+    stays: Counter[Code] = Counter()
+    for path in _list_split_files(cohort):
         column = storage.open_parquet(path, COHORT).read(["icd_code"])["icd_code"]
         for entry in column.value_counts().to_pylist():
-            found[Code.parse(entry["values"])] += entry["counts"]
-    return found
+            stays[Code.parse(entry["values"])] += entry["counts"]
+    return stays
 
 
-def _files(cohort: Path) -> list[Path]:
+def _list_split_files(cohort: Path) -> list[Path]:
     return [cohort / f"{split}.parquet" for split in SPLITS]
 
 
-def counts(by_code: Mapping[Code, int], texts: Crosswalk) -> CoverageCounts:
-    """Stays and codes by level, stays by warning, stays by chapter and level, and the texts there are by chapter."""
-    of_stays, of_codes, of_warnings = Counter[str](), Counter[str](), Counter[str]()
-    of_chapters = {chapter.number: Counter[str]() for chapter in CHAPTERS}
-    for code, number in by_code.items():
+def count_coverage(stays: Mapping[Code, int], texts: Crosswalk) -> CoverageCounts:
+    """Return stays and codes by level, stays by warning, stays by chapter and level, and texts by chapter."""
+    stays_by_level, codes_by_level, stays_by_warning = Counter[str](), Counter[str](), Counter[str]()
+    by_chapter = {chapter.number: Counter[str]() for chapter in CHAPTERS}
+    for code, number in stays.items():
         description = texts.description(code)
         level = description.level if description else NONE
-        of_stays[level] += number
-        of_codes[level] += 1
-        of_chapters[code.chapter.number][level] += number
+        stays_by_level[level] += number
+        codes_by_level[level] += 1
+        by_chapter[code.chapter.number][level] += number
         if description:
-            of_warnings[description.warning] += number
+            stays_by_warning[description.warning] += number
     described = Counter(find_chapter(value[:3]).number for value in texts.texts)
     return CoverageCounts(
-        stays=_cells(of_stays, ROWS),
-        codes={level: of_codes[level] for level in ROWS},
-        warnings=_cells(of_warnings, WARNINGS),
-        chapters={str(number): _cells(found, ROWS) for number, found in of_chapters.items()},
+        stays=_withhold_small(stays_by_level, ROWS),
+        codes={level: codes_by_level[level] for level in ROWS},
+        warnings=_withhold_small(stays_by_warning, WARNINGS),
+        chapters={str(number): _withhold_small(levels, ROWS) for number, levels in by_chapter.items()},
         described={str(chapter.number): described[chapter.number] for chapter in CHAPTERS},
     )
 
 
-def _cells(found: Counter[str], names: tuple[str, ...]) -> Cells:
-    return {name: found[name] if found[name] == 0 or found[name] >= SMALLEST_CELL else None for name in names}
+def _withhold_small(counts: Counter[str], names: tuple[str, ...]) -> Cells:
+    return {name: None if is_small(counts[name]) else counts[name] for name in names}
 
 
-def summary(counted: CoverageCounts) -> Iterator[str]:
-    """The counts as lines of a table, each with its share."""
+def format_summary(counts: CoverageCounts) -> Iterator[str]:
+    """Yield the lines of a table of the counts, each with its share."""
     yield f"{'level of the match':<22}{'stays':>10}{'share':>8}{'codes':>10}{'share':>8}"
     for level in ROWS:
-        yield f"{level:<22}{_shares(counted.stays, level)}{_shares(counted.codes, level)}"
+        yield f"{level:<22}{_format_cell(counts.stays, level)}{_format_cell(counts.codes, level)}"
     yield ""
     yield f"{'warning':<22}{'stays':>10}{'share':>8}"
     for warning in WARNINGS:
-        yield f"{warning:<22}{_shares(counted.warnings, warning)}"
+        yield f"{warning:<22}{_format_cell(counts.warnings, warning)}"
 
 
-def _shares(cells: Mapping[str, int | None], name: str) -> str:
+def _format_cell(cells: Mapping[str, int | None], name: str) -> str:
     count = cells[name]
     if count is None:
         return f"{f'<{SMALLEST_CELL}':>10}{'':>8}"
-    return f"{count:>10,}{count / (sum(filter(None, cells.values())) or 1):>8.1%}"
+    return f"{count:>10,}{_share(cells, name):>8.1%}"
+
+
+def _share(cells: Mapping[str, int | None], name: str) -> float:
+    """Return a cell as a share of all cells that are not withheld; 0 for a withheld cell and for empty tables."""
+    return (cells[name] or 0) / (sum(filter(None, cells.values())) or 1)
+
+
+def draw_figure(path: Path, counts: CoverageCounts) -> None:
+    """Write texts by chapter beside stays by level of the match. Same counts, same bytes."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 6.4), layout="constrained")
+    texts, shares = figure.subplots(1, 2, sharey=True)
+    positions = range(len(CHAPTERS))
+    described = [counts.described[str(chapter.number)] for chapter in CHAPTERS]
+    texts.barh(positions, described, color=COLOURS["5"], height=0.72)
+    for position, number in zip(positions, described, strict=True):
+        texts.annotate(
+            f"{number:,}", (number, position), xytext=(4, 0), textcoords="offset points", va="center", size=8
+        )
+    texts.set_yticks(positions, [chapter.roman for chapter in CHAPTERS], size=8)
+    texts.invert_yaxis()
+    texts.set_xlim(0, max(described) * 1.16 or 1)
+    texts.set_title("ICD-10-GM codes with a text", loc="left", size=11)
+    left = [0.0] * len(CHAPTERS)
+    for level, label in LABELS.items():
+        widths = [100 * _share(counts.chapters[str(chapter.number)], level) for chapter in CHAPTERS]
+        shares.barh(positions, widths, left=left, color=COLOURS[level], height=0.72, label=label)
+        left = [start + width for start, width in zip(left, widths, strict=True)]
+    shares.set_xlim(0, 100)
+    shares.set_xlabel("% of the chapter's stays")
+    shares.set_title("First diagnoses by level of the match", loc="left", size=11)
+    figure.legend(*shares.get_legend_handles_labels(), loc="outside lower right", ncols=5, frameon=False, fontsize=8)
+    for axes in (texts, shares):
+        axes.spines[["top", "right"]].set_visible(False)
+    with storage.atomic_write(path) as tmp:
+        figure.savefig(tmp, dpi=DPI, format="png", metadata={"Software": None})

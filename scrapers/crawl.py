@@ -1,12 +1,13 @@
-"""From what is asked for to OUT/descriptions.parquet: plan, fetch what is missing, read all pages, write the table.
+"""Scrape a site into OUT/descriptions.parquet: plan, fetch what is missing, read all pages, write the table.
 
-    harvest(Wanted(codes), Path("out/scrape"), base_url="http://127.0.0.1:8000")
+    scrape(CrawlPlan(codes), Path("out/scrape"), base_url="http://127.0.0.1:8000")
 
-OUT/descriptions.parquet and OUT/run.json are the result; OUT/.crawl/ keeps the pages and Scrapy's log. The pages are
-the state: a crawl that was stopped goes on with the same command, a longer list of codes fetches only what is new, and
-the table can be made again from them, byte for byte, without the network.
+The results are OUT/descriptions.parquet and OUT/run.json; OUT/.crawl/ keeps the pages and Scrapy's log. The pages are
+the only state: an interrupted crawl continues with the same command, a longer list of codes fetches only the new ones,
+and the table can be rebuilt from them, byte for byte, without the network.
 """
 
+import logging
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -20,152 +21,148 @@ from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
 from deepicd.schema import DESCRIPTIONS
 from deepicd.stage_records import ScrapeCounts, ScrapeRecord
-from scrapers import descriptions, page_store, parser
-from scrapers.crawl_plan import CRAWL, PAGES, Wanted
-from scrapers.crawl_process import Job, download
-from scrapers.page_store import FORBIDDEN, Cache
-from scrapers.site import GESUND, Language, Pace, Site
+from deepicd.storage import Origin
+from scrapers import descriptions, parser
+from scrapers.crawl_plan import CRAWL_FOLDER, STORE_FILE, CrawlPlan, build_job
+from scrapers.monitor import run_crawl
+from scrapers.page_store import FORBIDDEN, PageStore, open_store
+from scrapers.site import GESUND_URL, Language, Pace, Site
 
-LOG, TABLE = "scrapy.log", "descriptions.parquet"
+LOG_FILE, TABLE = "scrapy.log", "descriptions.parquet"
 REDISTRIBUTION = "not granted"
 TERMS = (
-    "The texts belong to the site's operator; no terms of reuse are known, so redistribution counts as not granted: "
+    "The texts belong to the site's operator. No terms of reuse are known, so redistribution counts as not granted: "
     "use them to distill, do not publish them."
 )
-MADE_UP = "The site said of itself that its texts are made up."
+MADE_UP = "The site declares its texts as made up."
+
+logger = logging.getLogger(__name__)
 
 
-def harvest(
-    wanted: Wanted | Iterable[Code],
+def scrape(
+    plan: CrawlPlan | Iterable[Code],
     out: Path,
     *,
-    base_url: str = GESUND,
+    base_url: str = GESUND_URL,
     language: Language = "de",
     contact: str | None = None,
     pace: Pace | None = None,
 ) -> ScrapeRecord:
-    """Ask a site for what is wanted (codes alone will do) and write what it says of them.
+    """Fetch the pages of a plan, or of codes with their parents, and write what they say. Return the run's record.
 
-    The record of the run. A run whose every page is here asks nobody. Raises DeepicdError where the site cannot be
-    reached, its robots.txt forbids the pages, a public host is to be asked without a contact, or no page has a text.
+    Sends no request if every page is stored. Raises DeepicdError if the site cannot be reached, its robots.txt forbids
+    the pages, a public host is given without a contact, or no page has a text.
     """
-    wanted = wanted if isinstance(wanted, Wanted) else Wanted(tuple(wanted))
+    plan = plan if isinstance(plan, CrawlPlan) else CrawlPlan(tuple(plan))
     site = Site.parse(base_url, language, pace)
-    if not wanted.codes and not wanted.follow:
-        raise DeepicdError("There is no code to ask for.", "Give at least one ICD-10 code.")
-    plan = records.plan_run(ScrapeRecord, options=_options(site, wanted), inputs={})
-    if (record := records.find_finished(out, plan)) and not _unanswered(record.counts):
+    if not plan.codes and not plan.follow:
+        raise DeepicdError("There is no code to request.", "Pass at least one ICD-10 code.")
+    run_plan = records.plan_run(ScrapeRecord, options=_list_options(site, plan), inputs={})
+    if (record := records.find_finished(out, run_plan)) and not _count_unanswered(record.counts):
+        logger.info("%s holds the answer to every page already: nothing to do.", out)
         return record
-    if not (out / CRAWL / PAGES).is_file():
-        records.refuse_other_content(out, plan, overwrite=True)
-    user_agent = site.user_agent(contact)
+    store_file = out / CRAWL_FOLDER / STORE_FILE
+    if not store_file.is_file():
+        records.refuse_other_content(out, run_plan, overwrite=True)
+    user_agent = site.build_user_agent(contact)
     with (
-        records.resumable_folder(out, plan, "public") as run,
-        _nothing_left_of_nothing(out),
-        page_store.opened(out / CRAWL / PAGES) as pages,
+        records.resumable_folder(out, run_plan, "public") as run,
+        _remove_empty_store(out),
+        open_store(store_file) as store,
     ):
-        pages.claim(site)
-        before = len(pages.codes())
-        descriptions.read_pages(pages)  # of a crawl that was killed, or for a newer extractor
-        if job := _job(wanted, site, pages, out, user_agent):
-            download(job, site, pages, out / CRAWL / LOG)
-        asked = wanted.asked(pages)
-        run.origin = descriptions.origin(pages)
-        schema = DESCRIPTIONS.with_metadata({b"deepicd.redistribution": REDISTRIBUTION.encode()})
-        with storage.open_parquet_writer(out / TABLE, schema, run.origin) as writer:
-            counts = descriptions.counts(_written(writer, descriptions.rows(pages, asked, site)))
-            _check(counts.outcomes, pages, asked, site, out)
-            (out / records.RECORD).unlink(missing_ok=True)  # of an earlier list; it must not account for the new table
-        fetched = {"downloaded": len(pages.codes()) - before, "lists_missing": len(wanted.pending_places(pages))}
-        run.counts = counts = counts.model_copy(update=fetched)
+        store.claim(site)
+        pages_before = len(store.list_codes())
+        descriptions.read_pages(store)  # of a crawl that was killed, or for a newer extractor
+        if job := build_job(plan, site, store, store_file=store_file, user_agent=user_agent):
+            run_crawl(job, site, store, out / CRAWL_FOLDER / LOG_FILE)
+        run.origin = descriptions.find_origin(store)
+        counts = _write_table(out, run.origin, plan, site, store)
+        downloaded = len(store.list_codes()) - pages_before
+        lists_missing = len(plan.list_pending_lists(store))
+        run.counts = counts = counts.model_copy(update={"downloaded": downloaded, "lists_missing": lists_missing})
         run.notes = [MADE_UP if run.origin == "synthetic" else TERMS]
-        if unanswered := _unanswered(counts):
-            run.notes.append(f"Pages without an answer: {unanswered:,}. The same command asks for them again.")
+        if unanswered := _count_unanswered(counts):
+            run.notes.append(f"Pages without an answer: {unanswered:,}. The same command requests them again.")
     return run.record
 
 
-def _options(site: Site, wanted: Wanted) -> dict[str, object]:
-    listed = wanted.listed()
+def _list_options(site: Site, plan: CrawlPlan) -> dict[str, object]:
+    codes = plan.list_named_codes()
     return {
         "site": site.name,
         "language": site.language,
-        "codes": len(listed),
-        "codes_sha256": storage.digest_json([str(code) for code in listed]),
-        "follow": wanted.follow,
-        "limit": wanted.limit,
+        "codes": len(codes),
+        "codes_sha256": storage.digest_json([str(code) for code in codes]),
+        "follow": plan.follow,
+        "limit": plan.limit,
         "extractor": parser.EXTRACTOR,
     }
 
 
-def _unanswered(counts: ScrapeCounts) -> int:
-    """Pages that the next run asks for again."""
+def _count_unanswered(counts: ScrapeCounts) -> int:
+    """Return how many pages the next run requests again."""
     return counts.outcomes.get(descriptions.NO_ANSWER, 0) + counts.lists_missing
 
 
-def _written(writer: pq.ParquetWriter, table: Iterator[descriptions.Row]) -> Iterator[descriptions.Row]:
-    """The rows, each group of them once it is written."""
-    for batch in descriptions.batches(table, storage.ROW_GROUP):
+def _write_table(out: Path, origin: Origin, plan: CrawlPlan, site: Site, store: PageStore) -> ScrapeCounts:
+    """Write the table and return its counts."""
+    codes = plan.list_codes(store)
+    schema = DESCRIPTIONS.with_metadata({b"deepicd.redistribution": REDISTRIBUTION.encode()})
+    with storage.open_parquet_writer(out / TABLE, schema, origin) as writer:
+        counts = descriptions.count_rows(_write_rows(writer, descriptions.build_rows(store, codes, site)))
+        _refuse_without_text(counts.outcomes, store, codes, site, out)
+        (out / records.RECORD).unlink(missing_ok=True)  # an earlier list's record must not describe the new table
+    return counts
+
+
+def _write_rows(writer: pq.ParquetWriter, table: Iterator[descriptions.Row]) -> Iterator[descriptions.Row]:
+    """Yield the rows, each batch of them after it is written."""
+    for batch in descriptions.batch_rows(table, storage.ROW_GROUP):
         writer.write_batch(pa.RecordBatch.from_pylist(batch, writer.schema))
         yield from batch
 
 
-def _job(wanted: Wanted, site: Site, pages: Cache, out: Path, user_agent: str) -> Job | None:
-    """What is left to fetch; None for nothing."""
-    pending = wanted.pending(pages, site)
-    if not pending:
-        return None
-    return Job(
-        cache=str(out / CRAWL / PAGES),
-        host=site.host,
-        is_public=site.is_public,
-        user_agent=user_agent,
-        pace=site.pace,
-        pending=pending,
-        section=site.section,
-        room=None if wanted.limit is None else max(0, wanted.limit - len(wanted.asked(pages))),
-        follow=wanted.follow,
-    )
-
-
-def _check(outcomes: dict[str, int], pages: Cache, asked: list[Code], site: Site, out: Path) -> None:
-    """Raise DeepicdError where no page has a text, with what there was instead."""
+def _refuse_without_text(outcomes: dict[str, int], store: PageStore, codes: list[Code], site: Site, out: Path) -> None:
+    """Raise DeepicdError, with the outcomes there are, if no page has a text."""
     if outcomes.get("described"):
         return
     if set(outcomes) == {FORBIDDEN}:
         raise DeepicdError(
-            f"The robots.txt of {site.host} forbids the crawler these pages, or could not be had.",
-            "Ask the site's operators for permission; the crawler does not go round it.",
+            f"The robots.txt of {site.host} forbids these pages to the crawler, or could not be fetched.",
+            "Ask the site's operators for permission; the crawler obeys robots.txt.",
         )
-    if set(outcomes) <= {descriptions.NO_ANSWER} and (failure := pages.failure(asked[0] if asked else "")):
+    if set(outcomes) <= {descriptions.NO_ANSWER} and (failure := store.get_failure(codes[0] if codes else "")):
         raise DeepicdError(
             f"{site.base_url} gave no page: {failure.reason}.",
             "Check the address and the connection, then run the same command again.",
         )
     if not outcomes:
-        raise DeepicdError(f"{site.section} links to no code's page.", "Name the codes: --codes FILE or --mimic DIR")
-    found = ", ".join(f"{number:,} × {outcome}" for outcome, number in outcomes.items())
+        raise DeepicdError(
+            f"{site.section_url} links to no code's page.", "Name the codes: --codes FILE or --mimic DIR"
+        )
+    counted = ", ".join(f"{number:,} × {outcome}" for outcome, number in outcomes.items())
     raise DeepicdError(
-        f"None of the {len(asked):,} pages of {site.base_url} has a text for its code: {found}.",
+        f"None of the {len(codes):,} pages of {site.base_url} has a text for its code: {counted}.",
         "Look at one of them in a browser: the address may be another site's, or the layout of its pages has changed. "
-        f"To fetch them once more, remove {out / CRAWL} first.",
+        f"To fetch them once more, remove {out / CRAWL_FOLDER} first.",
     )
 
 
 @contextmanager
-def _nothing_left_of_nothing(out: Path) -> Iterator[None]:
-    """After an error, take away a cache that holds no page, and `out` if that was all there was in it."""
+def _remove_empty_store(out: Path) -> Iterator[None]:
+    """After an error, remove a store without pages, and `out` if it held nothing else."""
     try:
         yield
     except BaseException:
-        if not _holds_pages(out / CRAWL / PAGES):
-            shutil.rmtree(out / CRAWL, ignore_errors=True)
+        if not _has_pages(out / CRAWL_FOLDER / STORE_FILE):
+            shutil.rmtree(out / CRAWL_FOLDER, ignore_errors=True)
             if out.is_dir() and not any(out.iterdir()):
                 out.rmdir()
         raise
 
 
-def _holds_pages(path: Path) -> bool:
+def _has_pages(path: Path) -> bool:
     if not path.is_file():
         return False
-    with page_store.opened(path) as pages:
-        return pages.last() > 0
+    with open_store(path) as store:
+        return store.get_last_number() > 0

@@ -1,81 +1,219 @@
-"""What a crawl is to ask for, and how much of it is left: derived from the pages, so that no queue need be kept.
+"""Which pages a crawl requests: codes from a file or a MIMIC copy, their parents, and pages that the site links to.
 
-wanted = Wanted(tuple(codes.read(path)), limit=500)
-print(outlook(wanted, out))     # https://gesund.bund.de (de): 500 pages, 0 of them already here; …
+    plan = CrawlPlan(tuple(read_codes(path)), limit=500)
+    print(estimate_crawl(plan, out))     # https://gesund.bund.de (de): 500 pages, 0 of them already here; …
+
+    >>> [str(code) for code in add_parents([Code.parse("E11.65"), Code.parse("T38.3X6A")])]
+    ['E11', 'E11.6', 'E11.65', 'T38', 'T38.3', 'T38.3X']
+
+ICD-10-GM codes have at most five characters, so a longer code is requested by its first three, four and five. What is
+left to fetch follows from the plan and the stored pages; there is no queue to keep.
 """
 
-from dataclasses import dataclass
+import csv
+import gzip
+import json
+import re
+import zlib
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
 from deepicd.log import format_duration
-from scrapers import code_list, page_store
-from scrapers.page_store import Cache
-from scrapers.site import GESUND, Language, Site
+from scrapers.page_store import PageStore, open_store
+from scrapers.site import GESUND_URL, Language, Pace, Site
 
-CRAWL, PAGES = ".crawl", "pages.sqlite"
-CODES_OF_GM = 16_817  # ICD-10-GM 2025
+CRAWL_FOLDER, STORE_FILE = ".crawl", "pages.sqlite"  # below OUT
+GM_CODES = 16_817  # ICD-10-GM 2025
+
+DICTIONARY = "d_icd_diagnoses.csv"
+LONGEST = 5  # characters of an ICD-10-GM code, without its dot
+MARKS = "!*+†-."  # secondary code, manifestation, aetiology, 'has subdivisions' (E10.-): not part of the code
+
+# The longest prefix of a text that may begin a code; the first wrong character follows it.
+_CODE_PREFIX = re.compile(r"(?:[A-Z](?:[0-9](?:[0-9AB](?:\.?[0-9A-Z]{0,4})?)?)?)?", re.ASCII | re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """Codes, each with its parents; with `follow` also all that the site's ICD section links to."""
+class CrawlPlan:
+    """Codes, each with its parents; with `follow` also every page that the site's ICD section links to."""
 
     codes: tuple[Code, ...] = ()
     follow: bool = False
     limit: int | None = None
-    """At most so many pages of codes."""
+    """The most pages of codes to request."""
 
-    def listed(self) -> list[Code]:
-        """The codes that can be named without having seen the site."""
-        return code_list.with_parents(self.codes)[: self.limit]
+    def list_named_codes(self) -> list[Code]:
+        """Return the codes that are known before the site has been asked."""
+        return add_parents(self.codes)[: self.limit]
 
-    def asked(self, pages: Cache) -> list[Code]:
-        """All codes to ask for, as far as the pages here tell."""
+    def list_codes(self, store: PageStore) -> list[Code]:
+        """Return all codes to request, including those that stored pages link to."""
         if not self.follow:
-            return self.listed()
-        linked = (Code.find(place) for place in pages.found())
-        return sorted({*self.listed(), *(code for code in linked if code)})
+            return self.list_named_codes()
+        linked = (Code.find(target) for target in store.list_links())
+        return sorted({*self.list_named_codes(), *(code for code in linked if code)})
 
-    def pending(self, pages: Cache, site: Site) -> list[tuple[str, str]]:
-        """Places that list codes, then codes, that are not here, each with its address."""
-        here = pages.codes()
-        places = [(place, site.section + place) for place in self.pending_places(pages)]
-        return places + [(str(code), site.url(code)) for code in self.asked(pages) if code not in here]
+    def list_pending(self, store: PageStore, site: Site) -> list[tuple[str, str]]:
+        """Return lists of codes, then codes, that are not stored, each with its address."""
+        stored = store.list_codes()
+        lists = [(path, site.section_url + path) for path in self.list_pending_lists(store)]
+        return lists + [(str(code), site.page_url(code)) for code in self.list_codes(store) if code not in stored]
 
-    def pending_places(self, pages: Cache) -> list[str]:
+    def list_pending_lists(self, store: PageStore) -> list[str]:
+        """Return the paths in the section that list codes and are not stored."""
         if not self.follow:
             return []
-        places = {"", *(place for place in pages.found() if not Code.find(place))}  # '' is the section's own page
-        return sorted(place for place in places if pages.page(place) is None)
+        paths = {"", *(target for target in store.list_links() if not Code.find(target))}  # '' is the section itself
+        return sorted(path for path in paths if store.get_page(path) is None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrawlJob:
+    """What the crawling process needs to know; it travels as JSON."""
+
+    store: str
+    """Path of the file that takes the pages."""
+    host: str
+    is_public: bool
+    user_agent: str
+    pace: Pace
+    section_url: str
+    pending: list[tuple[str, str]]
+    """What to request (a dotted code, or a path in the section) and its address."""
+    follow: bool
+    room: int | None
+    """How many further pages of codes to request where links are followed; None for any number."""
+
+    def to_json(self) -> str:
+        """Return the job as one line."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "CrawlJob":
+        """Return the job that `to_json` wrote."""
+        fields = json.loads(text)
+        pending = [(target, url) for target, url in fields.pop("pending")]
+        return cls(**(fields | {"pace": Pace(**fields["pace"]), "pending": pending}))
+
+
+def build_job(plan: CrawlPlan, site: Site, store: PageStore, *, store_file: Path, user_agent: str) -> CrawlJob | None:
+    """Return what is left to fetch; None if everything is stored."""
+    pending = plan.list_pending(store, site)
+    if not pending:
+        return None
+    return CrawlJob(
+        store=str(store_file),
+        host=site.host,
+        is_public=site.is_public,
+        user_agent=user_agent,
+        pace=site.pace,
+        section_url=site.section_url,
+        pending=pending,
+        follow=plan.follow,
+        room=None if plan.limit is None else max(0, plan.limit - len(plan.list_codes(store))),
+    )
+
+
+def add_parents(codes: Iterable[Code]) -> list[Code]:
+    """Return the codes cut to five characters and their parents up to the category, sorted, without duplicates."""
+    return sorted({Code(prefix) for code in codes for prefix in code.prefixes if len(prefix) <= LONGEST})
 
 
 @dataclass(frozen=True, slots=True)
-class Outlook:
-    """What a crawl would do: the pages it needs and those of them that are here already."""
+class CrawlEstimate:
+    """How many pages a crawl needs, and how many of them are stored already."""
 
     site: Site
     pages: int
-    here: int
+    stored: int
     follow: bool
 
     def __str__(self) -> str:
-        missing = self.pages - self.here
+        missing = self.pages - self.stored
         seconds = missing * self.site.pace.delay
         pace = f", at most one every {self.site.pace.delay:g} s: {format_duration(seconds)} or more" if seconds else ""
-        links = f" Their links add more: ICD-10-GM 2025 has {CODES_OF_GM:,} codes." if self.follow else ""
+        links = f" Their links add more: ICD-10-GM 2025 has {GM_CODES:,} codes." if self.follow else ""
         return (
-            f"{self.site.base_url} ({self.site.language}): {self.pages:,} pages, {self.here:,} of them already here; "
+            f"{self.site.base_url} ({self.site.language}): {self.pages:,} pages, {self.stored:,} of them already here; "
             f"{missing:,} to ask for{pace}.{links}"
         )
 
 
-def outlook(wanted: Wanted, out: Path, *, base_url: str = GESUND, language: Language = "de") -> Outlook:
-    """What a harvest with these arguments would ask for. Writes nothing and asks nobody."""
+def estimate_crawl(
+    plan: CrawlPlan, out: Path, *, base_url: str = GESUND_URL, language: Language = "de"
+) -> CrawlEstimate:
+    """Return what a crawl with these arguments would request. Writes nothing and sends no request."""
     site = Site.parse(base_url, language)
-    if not (path := out / CRAWL / PAGES).is_file():
-        return Outlook(site, len(wanted.listed()) + wanted.follow, 0, wanted.follow)
-    with page_store.opened(path) as pages:
-        pages.claim(site)
-        here = len(pages.codes().intersection(wanted.asked(pages)))
-        return Outlook(site, here + len(wanted.pending(pages, site)), here, wanted.follow)
+    if not (path := out / CRAWL_FOLDER / STORE_FILE).is_file():
+        return CrawlEstimate(site, len(plan.list_named_codes()) + plan.follow, 0, plan.follow)
+    with open_store(path) as store:
+        store.claim(site)
+        stored = len(store.list_codes().intersection(plan.list_codes(store)))
+        return CrawlEstimate(site, stored + len(plan.list_pending(store, site)), stored, plan.follow)
+
+
+def read_codes(path: Path) -> list[Code]:
+    """Return the codes of a file in its order: one per line, dotted or not; blank lines and `# comments` are skipped.
+
+    Raises DeepicdError with line and column of the first text that is not a code.
+    """
+    if not path.is_file():
+        raise DeepicdError(f"There is no file {path}.", "Name a text file with one ICD-10 code per line: --codes FILE")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DeepicdError(
+            f"{path} is not UTF-8 text (byte {error.start}).", "Save it as plain text, one ICD-10 code per line."
+        ) from error
+    codes = [
+        _parse_code(entry, path, number, line)
+        for number, line in enumerate(text.split("\n"), 1)
+        if (entry := line.partition("#")[0].strip())
+    ]
+    if not codes:
+        raise DeepicdError(f"{path} names no code.", "Write one ICD-10 code per line, for instance I50.21.")
+    return codes
+
+
+def _parse_code(entry: str, path: Path, number: int, line: str) -> Code:
+    bare = entry.rstrip(MARKS)
+    if code := Code.find(bare):
+        return code
+    prefix = _CODE_PREFIX.match(bare)
+    column = line.index(entry) + (prefix.end() if prefix else 0) + 1
+    excerpt = entry if len(entry) <= 20 else f"{entry[:20]}…"
+    raise DeepicdError(
+        f"{path}, line {number}, column {column}: {excerpt!r} is not an ICD-10 code.",
+        "Expected one code per line, with or without its dot: I10, I50.21, E10.-; text after # is ignored.",
+    )
+
+
+def read_dictionary(mimic: Path) -> list[Code]:
+    """Return the ICD-10 codes of a MIMIC-IV copy's own dictionary, hosp/d_icd_diagnoses.csv(.gz), in its order.
+
+    Raises DeepicdError if the folder has none, or one with other columns or without its end.
+    """
+    files = sorted(mimic.rglob(f"{DICTIONARY}*"), key=lambda path: len(path.parts)) if mimic.is_dir() else []
+    file = next((path for path in files if path.name in (DICTIONARY, f"{DICTIONARY}.gz")), None)
+    if file is None:
+        raise DeepicdError(
+            f"{mimic} holds no {DICTIONARY}(.gz).", "Point at the version folder, for instance --mimic ~/mimiciv/3.1"
+        )
+    try:
+        with gzip.open(file, "rt", encoding="utf-8") if file.suffix == ".gz" else file.open(encoding="utf-8") as text:
+            rows = csv.DictReader(text)
+            if missing := {"icd_code", "icd_version"}.difference(rows.fieldnames or ()):
+                raise DeepicdError(
+                    f"{file} has no column {' and '.join(sorted(missing))}.", "Point at a copy of MIMIC-IV itself."
+                )
+            codes = [code for row in rows if row["icd_version"] == "10" and (code := Code.find(row["icd_code"]))]
+    except (EOFError, zlib.error, gzip.BadGzipFile, UnicodeDecodeError, csv.Error) as error:
+        raise DeepicdError(f"{file} cannot be read to its end: {error}.", "Fetch it again.") from error
+    if not codes:
+        raise DeepicdError(
+            f"{file} names no ICD-10 code.", "Point at a copy of MIMIC-IV; MIMIC-III has ICD-9 codes only."
+        )
+    return codes

@@ -1,91 +1,205 @@
-"""Reads the pages while the crawl brings them: what has come so far, and whether to go on makes sense.
+"""Run the crawl in a process of its own, read the pages while they come, and stop it when going on makes no sense.
 
-Three things end a crawl. A run of pages of known codes that have the element for a text and no text in it is what
-a change of layout looks like. A run of answers with status 200 that are no pages of the site is what maintenance, a
-captcha or another site's address look like; these are forgotten, to be asked for again on a better day. And a beginning
-without a single text. Later on, codes that the site does not know, even thousands in a row, are no sign of anything.
+A Twisted reactor cannot start twice in a process, and a crawl that crashes must not take its caller along. The child
+(`python -m scrapers.spider`) reads its job from stdin, writes pages into the store, its log to a file, and at the end
+one line to stdout that says how it ended. When this process ends in any way, the child's stdin closes and it exits.
+
+Three observations end a crawl: many pages in a row of known codes that have the element for a text but no text (the
+layout has changed); many answers in a row with status 200 that are not pages of the site (maintenance, a captcha,
+another site's address), which are removed and requested again by the next run; and no text among the first pages.
+Later on, even thousands of codes in a row that the site does not know mean nothing.
 """
 
+import json
+import subprocess
+import sys
 from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
 
+from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
+from deepicd.log import track_progress
 from scrapers import parser
-from scrapers.page_store import Cache
+from scrapers.crawl_plan import CrawlJob
+from scrapers.page_store import PageStore
 from scrapers.parser import Reading
+from scrapers.site import Site
+
+# -P: a folder `scrapers` in the user's working directory must not shadow ours
+COMMAND = [sys.executable, "-P", "-m", "scrapers.spider"]
+POLL_INTERVAL = 0.1  # seconds between two looks into the store
+EXIT_TIMEOUT = 10.0  # seconds that the child may take to notice that its stdin is closed
 
 EMPTY_RUN = 60
-"""Some six categories of ICD-10-GM in a row; the paper found a text for four of five terminal codes."""
-WRITE_AT_ONCE = 500
-"""Readings; while this process writes, the crawl must wait to write its next page."""
-START = 100
-"""Pages without a text at the beginning of a harvest."""
+"""About six categories of ICD-10-GM in a row; the paper found a text for four of five terminal codes."""
+FIRST_PAGES = 100
+FOREIGN_RUN = 10
+"""A known site does not answer ten times in a row without any sign of itself."""
 OK = 200
-STRANGE_RUN = 10
-"""No page of a known site says so little ten times in a row."""
+BATCH = 500
+"""Readings stored at once; while this process writes, the crawl waits to write its next page."""
 
 
-class Watch:
-    """What the pages say that came since the watch began."""
+def run_crawl(job: CrawlJob, site: Site, store: PageStore, log: Path) -> None:
+    """Fetch what is pending. Returns when each target is in the store, as a page or as a failure.
 
-    def __init__(self, pages: Cache) -> None:
-        self._pages = pages
-        self._seen = pages.last()
+    Raises DeepicdError if the crawl gave up; the pages fetched until then stay in the store.
+    """
+    store.forget_failures()
+    pages_before, monitor = len(store.list_codes()), CrawlMonitor(store)
+    with (
+        log.open("ab") as log_file,
+        subprocess.Popen(
+            COMMAND,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log_file,
+            start_new_session=True,  # Ctrl-C is for this process; the child exits when its stdin closes
+        ) as child,
+    ):
+        try:
+            _send_job(child, job)
+            stop_reason = _watch(child, job, site, store, monitor)
+            if stop_reason is None:
+                stop_reason = _read_stop_reason(child, log)
+        finally:
+            _close(child)
+    monitor.finish()
+    if stop_reason is not None:
+        total = "" if job.follow else f" of {len(job.pending):,}"
+        fetched = len(store.list_codes()) - pages_before
+        raise DeepicdError(
+            f"{site.base_url}: {stop_reason}; the crawl gave up with {fetched:,}{total} pages fetched.",
+            "Look at the site in a browser and check address and connection. The pages are kept; the same command "
+            "continues from there.",
+        )
+
+
+def _watch(
+    child: "subprocess.Popen[bytes]", job: CrawlJob, site: Site, store: PageStore, monitor: "CrawlMonitor"
+) -> str | None:
+    """Read pages until the child ends or has to be stopped. Return the reason to stop it, None if it has ended."""
+    with track_progress(f"pages of {site.host}", None if job.follow else len(job.pending)) as advance:
+        counted = store.count_answers()
+        while True:
+            has_ended = _wait(child)
+            reason = monitor.check()
+            answers = store.count_answers()
+            advance(answers - counted, monitor.status)
+            counted = answers
+            if has_ended or reason is not None:
+                return reason
+
+
+def _send_job(child: "subprocess.Popen[bytes]", job: CrawlJob) -> None:
+    stdin = _get_pipe(child.stdin)
+    with suppress(BrokenPipeError):  # the child has ended already; `_read_stop_reason` reports it
+        stdin.write(job.to_json().encode() + b"\n")
+        stdin.flush()
+
+
+def _get_pipe(stream: IO[bytes] | None) -> IO[bytes]:
+    if stream is None:
+        raise RuntimeError("the child was started without pipes")
+    return stream
+
+
+def _wait(child: "subprocess.Popen[bytes]") -> bool:
+    """Return whether the child has ended, after waiting `POLL_INTERVAL` for it."""
+    with suppress(subprocess.TimeoutExpired):
+        child.wait(POLL_INTERVAL)
+    return child.returncode is not None
+
+
+def _read_stop_reason(child: "subprocess.Popen[bytes]", log: Path) -> str | None:
+    """Return why an ended crawl gave up; None if it requested every page."""
+    try:
+        reason: str | None = json.loads(_get_pipe(child.stdout).read())["stopped"]
+    except ValueError as error:  # it wrote nothing: it crashed or was killed
+        raise DeepicdError(
+            f"The crawl ended early with exit code {child.returncode}; its log is {log}.",
+            "The pages are kept; the same command continues from there.",
+        ) from error
+    return reason
+
+
+def _close(child: "subprocess.Popen[bytes]") -> None:
+    with suppress(BrokenPipeError):
+        _get_pipe(child.stdin).close()
+    try:
+        child.wait(EXIT_TIMEOUT)
+    except subprocess.TimeoutExpired:
+        child.kill()
+
+
+class CrawlMonitor:
+    """Reads the pages that are stored after its creation."""
+
+    def __init__(self, store: PageStore) -> None:
+        self._store = store
+        self._last_number = store.get_last_number()
         self._outcomes: Counter[str] = Counter()
         self._readings: dict[Code, Reading] = {}
-        self._empty = 0
-        self._strange: list[Code] = []
-        self._nothing_yet = pages.described() == 0
+        self._empty = 0  # pages in a row
+        self._foreign: list[Code] = []  # in a row
+        self._has_no_text_yet = store.count_described() == 0
 
     @property
     def status(self) -> str:
         """'9,812 described, 1,020 unknown code, 3 no text'."""
         return ", ".join(f"{number:,} {outcome}" for outcome, number in self._outcomes.most_common())
 
-    def look(self) -> str | None:
-        """Read what is new. The reason to stop, if there is one; what came after it is left to `end`."""
+    def check(self) -> str | None:
+        """Read new pages. Return the reason to stop, if there is one; pages after it are left to `finish`."""
         reason = None
-        for number, code in self._pages.unread(after=self._seen):
-            answer = self._pages.page(code)
-            assert answer is not None
-            self._readings[code] = reading = parser.read_page(answer.html, code)
-            self._seen = number
-            self._count(code, reading, answer.status)
-            if reason := self._reason():
+        for number, code in self._store.list_unread(after=self._last_number):
+            if (page := self._store.get_page(code)) is None:
+                continue
+            self._readings[code] = reading = parser.read_page(page.html, code)
+            self._last_number = number
+            self._count(code, reading, page.status)
+            if reason := self._find_stop_reason():
                 break
-        if len(self._readings) >= WRITE_AT_ONCE:
-            self._write()
+        if len(self._readings) >= BATCH:
+            self._store_readings()
         return reason
 
-    def _write(self) -> None:
-        self._pages.put_readings(self._readings)
+    def _store_readings(self) -> None:
+        self._store.put_readings(self._readings)
         self._readings = {}
 
-    def end(self) -> None:
-        """Keep the readings. Forget answers that were no pages, with those that came before the crawl was stopped."""
-        self._write()
-        if len(self._strange) < STRANGE_RUN:
+    def finish(self) -> None:
+        """Store the readings. Remove answers that are not pages, also those that came before the crawl stopped."""
+        self._store_readings()
+        if len(self._foreign) < FOREIGN_RUN:
             return
-        strange = self._strange
-        for _, code in self._pages.unread(after=self._seen):
-            answer = self._pages.page(code)
-            if answer and answer.status == OK and parser.read_page(answer.html, code).outcome == "not an ICD page":
-                strange.append(code)
-        self._pages.forget(strange)
+        foreign = self._foreign
+        for _, code in self._store.list_unread(after=self._last_number):
+            page = self._store.get_page(code)
+            if page and page.status == OK and parser.read_page(page.html, code).outcome == "not an ICD page":
+                foreign.append(code)
+        self._store.forget_pages(foreign)
 
-    def _reason(self) -> str | None:
-        if self._nothing_yet and self._outcomes.total() >= START:
-            return f"none of its first {START} pages has a text; the layout may have changed, or GM has no such codes"
+    def _find_stop_reason(self) -> str | None:
+        if self._has_no_text_yet and self._outcomes.total() >= FIRST_PAGES:
+            return (
+                f"none of its first {FIRST_PAGES} pages has a text; the layout may have changed, or ICD-10-GM has no "
+                "such codes"
+            )
         if self._empty >= EMPTY_RUN:
             return (
-                f"the last {EMPTY_RUN} pages have an article and no text in it, so their layout may have changed; if "
-                "these codes have no text, the same command goes on after them"
+                f"the last {EMPTY_RUN} pages have an article without a text, so their layout may have changed; if "
+                "these codes have no text, the same command continues after them"
             )
-        if len(self._strange) >= STRANGE_RUN:
-            return f"its last {STRANGE_RUN} answers are no ICD pages (maintenance, a captcha, another site's address)"
+        if len(self._foreign) >= FOREIGN_RUN:
+            return f"its last {FOREIGN_RUN} answers are no ICD pages (maintenance, a captcha, another site's address)"
         return None
 
     def _count(self, code: Code, reading: Reading, status: int) -> None:
         self._outcomes[reading.outcome] += 1
-        self._nothing_yet = self._nothing_yet and reading.outcome != "described"
+        self._has_no_text_yet = self._has_no_text_yet and reading.outcome != "described"
         self._empty = self._empty + 1 if reading.outcome == "no text" and reading.has_article else 0
-        self._strange = [*self._strange, code] if reading.outcome == "not an ICD page" and status == OK else []
+        is_foreign = reading.outcome == "not an ICD page" and status == OK
+        self._foreign = [*self._foreign, code] if is_foreign else []

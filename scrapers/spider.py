@@ -1,7 +1,7 @@
-"""The crawl itself: a Scrapy spider that lays each page into the cache as it comes.
+"""The Scrapy spider, which stores each page as it comes.
 
-Run by `scrapers.crawl_process`, not by hand: stdin brings a `Job` on one line and stays open as long as somebody waits;
-stdout gets {"stopped": null}, or the reason for which the crawl gave up.
+Started by `scrapers.monitor`, not by hand: stdin brings a `CrawlJob` on one line and stays open as long as the parent
+waits; stdout gets {"stopped": null}, or the reason for which the crawl gave up.
 """
 
 import json
@@ -29,22 +29,21 @@ from scrapy.exceptions import (
     ResponseDataLossError,
 )
 from scrapy.http import HtmlResponse, Request, Response
-from twisted.python.failure import Failure as TwistedFailure
+from twisted.python.failure import Failure
 
+from deepicd.http import TRANSIENT_STATUSES
 from deepicd.icd10cm import Code
-from scrapers import page_store
-from scrapers.crawl_process import Job
-from scrapers.middlewares import HELD, PATIENCE, pause_asked
-from scrapers.page_store import Cache, Failure, Page
-from scrapers.site import MADE_UP, ROBOT, place
+from scrapers.crawl_plan import CrawlJob
+from scrapers.middlewares import FROM_STORE, LONGEST_WAIT, read_wait
+from scrapers.page_store import FORBIDDEN, FetchFailure, Page, PageStore, open_store
+from scrapers.site import MADE_UP_HEADER, ROBOT_NAME, parse_target
 
-AHEAD = 100
-"""Requests that lie in memory at once: not all of them, and not one, for which Scrapy would wait a turn each time."""
+REQUESTS_AHEAD = 100
+"""Requests in memory at once: not all of them, but more than one, for which Scrapy would wait a turn each time."""
 GIVE_UP_AFTER = 5
-"""Pages in a row that could not be had, whatever was tried: then the host counts as gone."""
+"""Pages in a row that could not be fetched after all retries: then the host counts as down."""
 
-REPEATED = [408, 429, 500, 502, 503, 504, 522, 524]
-NOT_AN_ANSWER = {*REPEATED, 401, 403}  # the last two refuse the crawler, not the page
+REFUSALS = {401, 403}  # they refuse the crawler, not the page
 
 REASONS: dict[type[Exception], str] = {
     CannotResolveHostError: "its name is not known (DNS)",
@@ -54,20 +53,20 @@ REASONS: dict[type[Exception], str] = {
 }
 
 IGNORED = {
-    "robots.txt": page_store.FORBIDDEN,
-    "redirections": "it leads round in a circle",
-}  # a word of Scrapy's message
+    "robots.txt": FORBIDDEN,
+    "redirections": "it redirects in a circle",
+}  # word of Scrapy's message → our reason
 
 
-def settings(job: Job) -> dict[str, Any]:
-    """One request at a time, robots.txt obeyed, certificates checked, no cookies, nothing followed to another host."""
+def build_settings(job: CrawlJob) -> dict[str, Any]:
+    """Return Scrapy's settings: one request at a time, robots.txt, checked certificates, no cookies, no other host."""
     return {
         "USER_AGENT": job.user_agent,
         "ROBOTSTXT_OBEY": True,
-        "ROBOTSTXT_USER_AGENT": ROBOT,
+        "ROBOTSTXT_USER_AGENT": ROBOT_NAME,
         "CONCURRENT_REQUESTS": 1,
         "CONCURRENT_REQUESTS_PER_DOMAIN": 1,
-        "CONCURRENT_ITEMS": 1,  # Scrapy starts so many tasks for each page, whether or not anything comes of it
+        "CONCURRENT_ITEMS": 1,  # Scrapy starts so many tasks for each page, even if it yields no item
         "DOWNLOAD_DELAY": job.pace.delay,
         "DOWNLOAD_DELAY_JITTER": 0,  # it would undercut the delay that robots.txt asks for
         "AUTOTHROTTLE_ENABLED": job.is_public,
@@ -76,17 +75,18 @@ def settings(job: Job) -> dict[str, Any]:
         "DOWNLOAD_MAXSIZE": 8 * 2**20,
         "DOWNLOAD_VERIFY_CERTIFICATES": True,
         "RETRY_TIMES": 4,
-        "RETRY_HTTP_CODES": REPEATED,
+        "RETRY_HTTP_CODES": sorted(TRANSIENT_STATUSES),
         "BACK_OFF": job.pace.back_off,
         "DOWNLOADER_MIDDLEWARES": {
-            "scrapers.middlewares.StoreFirst": 1,  # after all others
+            "scrapers.middlewares.StoreMiddleware": 1,  # after all others
             "scrapy.downloadermiddlewares.retry.RetryMiddleware": None,
-            "scrapers.middlewares.BackOff": 550,
-            "scrapers.middlewares.AskOnce": 560,  # after robots.txt
+            "scrapers.middlewares.BackOffMiddleware": 550,
+            "scrapers.middlewares.StoredPageMiddleware": 560,  # after robots.txt
         },
-        "EXTENSIONS": {"scrapers.middlewares.RobotsDelay": 0},
+        "EXTENSIONS": {"scrapers.middlewares.CrawlDelayExtension": 0},
         "HTTPERROR_ALLOW_ALL": True,  # an error page is an outcome
-        "DUPEFILTER_CLASS": "scrapy.dupefilters.BaseDupeFilter",  # two codes may lead to one page; see AskOnce
+        # two codes may lead to one page, which StoredPageMiddleware answers
+        "DUPEFILTER_CLASS": "scrapy.dupefilters.BaseDupeFilter",
         "COOKIES_ENABLED": False,
         "HTTPPROXY_ENABLED": job.is_public,
         "TELNETCONSOLE_ENABLED": False,
@@ -96,101 +96,107 @@ def settings(job: Job) -> dict[str, Any]:
 
 
 class PageSpider(Spider):
-    """Asks for each pending page once. `stopped` says why it gave up, None while it has not."""
+    """Requests each pending page once. `stopped` is the reason why it gave up, None while it has not."""
 
     name = "pages"
 
-    def __init__(self, job: Job, pages: Cache) -> None:
+    def __init__(self, job: CrawlJob, pages: PageStore) -> None:
         super().__init__(allowed_domains=[job.host])
         self.job, self.pages = job, pages
         self.stopped: str | None = None
-        self.misses = 0  # in a row
+        self.failures_in_a_row = 0
         self.room = job.room
-        self.known = {asked for asked, _ in job.pending}
+        self.known_targets = {target for target, _ in job.pending}
         if job.follow:
-            self.known |= pages.found() | {str(code) for code in pages.codes()}
+            self.known_targets |= pages.list_links() | {str(code) for code in pages.list_codes()}
 
     async def start(self) -> AsyncIterator[Request]:
-        for number, (asked, url) in enumerate(self.job.pending):
-            if number % AHEAD == 0 and self.crawler.engine.needs_backout():
+        """Yield the requests, a few at a time."""
+        for number, (target, url) in enumerate(self.job.pending):
+            if number % REQUESTS_AHEAD == 0 and self.crawler.engine.needs_backout():
                 await self.crawler.signals.wait_for(signals.scheduler_empty)
-            yield self._request(asked, url)
+            yield self._request(target, url)
 
-    def _request(self, asked: str, url: str) -> Request:
-        return Request(url, callback=self.follow, errback=self.miss, cb_kwargs={"asked": asked, "links": {}})
+    def _request(self, target: str, url: str) -> Request:
+        return Request(
+            url, callback=self.follow_links, errback=self.handle_failure, cb_kwargs={"target": target, "links": {}}
+        )
 
-    def follow(self, response: Response, asked: str, links: dict[str, str]) -> list[Request]:
-        """The requests for what an answer links to, where links are followed."""
-        if not is_page(response):
-            impatient = response.status == 429 or pause_asked(response) > PATIENCE
-            self._failed(asked, response.url, response.status, f"HTTP status {response.status}", at_once=impatient)
-        return [self._request(place, url) for place, url in links.items()]
+    def follow_links(self, response: Response, target: str, links: dict[str, str]) -> list[Request]:
+        """Return the requests for the links that `store_page` collected; record an answer that is not to be kept."""
+        if not is_final_answer(response):
+            stop_now = response.status == 429 or read_wait(response) > LONGEST_WAIT
+            self._record_failure(
+                target, FetchFailure(response.url, response.status, f"HTTP status {response.status}"), stop_now=stop_now
+            )
+        return [self._request(link, url) for link, url in links.items()]
 
-    def store(self, response: Response, asked: str, links: dict[str, str]) -> None:
-        """Put an answer into the cache if it is a page, and what it links to also into `links`."""
-        if not is_page(response):
+    def store_page(self, response: Response, target: str, links: dict[str, str]) -> None:
+        """Store an answer if it is to be kept, and collect in `links` what it links to."""
+        if not is_final_answer(response):
             return
-        self.misses = 0
-        page = self.pages.held(response.url) if HELD in response.flags else None
+        self.failures_in_a_row = 0
+        page = self.pages.get_page_at(response.url) if FROM_STORE in response.flags else None
         page = page or Page(
             url=response.url,
             status=response.status,
-            fetched_at=_date(response),
+            fetched_at=_read_date(response),
             encoding=getattr(response, "encoding", "utf-8"),
-            made_up=MADE_UP in response.headers,
+            made_up=MADE_UP_HEADER in response.headers,
             body=response.body,
         )
         if self.job.follow:
-            links.update(self._links(response))
-        with self._storing():
-            self.pages.put(asked, page, found=links)
-        self.known.update(links)
+            links.update(self._find_links(response))
+        with self._stop_on_storage_error():
+            self.pages.put_page(target, page, links=links)
+        self.known_targets.update(links)
 
-    def _links(self, response: Response) -> dict[str, str]:
-        """What a page links to in the section of the site and nobody asked for yet, with its address."""
-        found: dict[str, str] = {}
+    def _find_links(self, response: Response) -> dict[str, str]:
+        """Return the targets in the site's section that a page links to and nobody has requested yet → address."""
+        links: dict[str, str] = {}
         if not isinstance(response, HtmlResponse):
-            return found
+            return links
         for href in response.css("a::attr(href)").getall():
             try:
                 url = urldefrag(response.urljoin(href)).url
             except ValueError:  # 'http://[' and the like
                 continue
-            asked = place(url, self.job.section)
-            if asked is None or asked in self.known or asked in found:
+            target = parse_target(url, self.job.section_url)
+            if target is None or target in self.known_targets or target in links:
                 continue
-            if Code.find(asked) is not None and self.room is not None:
+            if Code.find(target) is not None and self.room is not None:
                 if self.room == 0:
                     continue
                 self.room -= 1
-            found[asked] = url
-        return found
+            links[target] = url
+        return links
 
-    def miss(self, failure: TwistedFailure) -> None:
-        if self.stopped:  # by what StoreFirst met, where Scrapy heeds no CloseSpider
+    def handle_failure(self, failure: Failure) -> None:
+        """Record why a request has no answer."""
+        if self.stopped:  # in `store_page`, where Scrapy ignores CloseSpider
             raise CloseSpider(self.stopped)
-        request: Request = failure.request  # type: ignore[attr-defined]  # Scrapy puts it there
-        asked, error = request.cb_kwargs["asked"], failure.value
+        request: Request = failure.request  # type: ignore[attr-defined]  # set by Scrapy
+        target, error = request.cb_kwargs["target"], failure.value
         if isinstance(error, IgnoreRequest):
             reasons = (reason for word, reason in IGNORED.items() if word in str(error))
             reason = next(reasons, "it leads to another host")
-            with self._storing():
-                self.pages.fail(asked, Failure(request.url, 0, reason))
+            with self._stop_on_storage_error():
+                self.pages.put_failure(target, FetchFailure(request.url, 0, reason))
         else:
-            self._failed(asked, request.url, 0, _reason(error))
+            self._record_failure(target, FetchFailure(request.url, 0, _describe_error(error)))
 
-    def _failed(self, asked: str, url: str, status: int, reason: str, at_once: bool = False) -> None:
-        with self._storing():
-            self.pages.fail(asked, Failure(url, status, reason))
-        self.misses += 1
-        if at_once or self.misses >= GIVE_UP_AFTER:
-            self._stop(reason)
+    def _record_failure(self, target: str, failure: FetchFailure, *, stop_now: bool = False) -> None:
+        with self._stop_on_storage_error():
+            self.pages.put_failure(target, failure)
+        self.failures_in_a_row += 1
+        if stop_now or self.failures_in_a_row >= GIVE_UP_AFTER:
+            self._stop(failure.reason)
 
     @contextmanager
-    def _storing(self) -> Iterator[None]:
+    def _stop_on_storage_error(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.Error as error:  # the disk is full, mostly: to go on asking would be for nothing
+        except sqlite3.Error as error:  # usually a full disk: further requests would be wasted
             self._stop(f"a page could not be stored ({error})")
 
     def _stop(self, reason: str) -> NoReturn:
@@ -198,49 +204,49 @@ class PageSpider(Spider):
         raise CloseSpider(reason)
 
 
-def is_page(response: Response) -> bool:
-    """Whether the answer is one to keep; else the page is asked for again another day."""
-    return response.status < 500 and response.status not in NOT_AN_ANSWER
+def is_final_answer(response: Response) -> bool:
+    """Return whether an answer is to be kept; any other page is requested again by the next run."""
+    return response.status < 500 and response.status not in TRANSIENT_STATUSES | REFUSALS
 
 
-def _reason(error: BaseException | None) -> str:
-    """What went wrong, in words where we have some."""
-    if "certificate verify failed" in str(error):  # wrapped twice, once by OpenSSL's own class
+def _describe_error(error: BaseException | None) -> str:
+    if "certificate verify failed" in str(error):  # wrapped twice, once in OpenSSL's own class
         return "its certificate cannot be trusted"
     return next((reason for kind, reason in REASONS.items() if isinstance(error, kind)), str(error))
 
 
-def _date(response: Response) -> str:
-    """When the server answered by its own clock, in ISO 8601; by ours where it does not say."""
-    return _in_utc(response.headers.get("Date") or b"") or datetime.now(UTC).isoformat(timespec="seconds")
+def _read_date(response: Response) -> str:
+    """Return when the server answered, by its own clock or else by ours, in ISO 8601."""
+    return _parse_date(response.headers.get("Date") or b"") or datetime.now(UTC).isoformat(timespec="seconds")
 
 
-@lru_cache(maxsize=1)  # the answers of a second share their date
-def _in_utc(date: bytes) -> str | None:
+@lru_cache(maxsize=1)  # answers of the same second share their date
+def _parse_date(header: bytes) -> str | None:
     try:
-        read = parsedate_to_datetime(date.decode("ascii"))
+        date = parsedate_to_datetime(header.decode("ascii"))
     except ValueError:
         return None
-    return (read.astimezone(UTC) if read.tzinfo else read.replace(tzinfo=UTC)).isoformat(timespec="seconds")
+    return (date.astimezone(UTC) if date.tzinfo else date.replace(tzinfo=UTC)).isoformat(timespec="seconds")
 
 
-def _leave_when_nobody_waits() -> None:
-    """End this process when its stdin closes. The cache is whole at any moment, so there is nothing to wind up."""
-    os.read(sys.stdin.fileno(), 1)  # not sys.stdin.read(), whose lock would hang the end of the interpreter
+def _exit_with_parent() -> None:
+    """End this process when its stdin closes. The store is consistent at any moment; nothing needs to be closed."""
+    os.read(sys.stdin.fileno(), 1)  # not sys.stdin.read(), whose lock would block the interpreter's exit
     os._exit(1)
 
 
 def main() -> None:
-    job = Job.from_json(sys.stdin.readline())
-    threading.Thread(target=_leave_when_nobody_waits, daemon=True).start()
-    with page_store.opened(Path(job.cache)) as pages:
-        process = AsyncCrawlerProcess(settings(job))
+    """Crawl what the job on stdin asks for."""
+    job = CrawlJob.from_json(sys.stdin.readline())
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    with open_store(Path(job.store)) as pages:
+        process = AsyncCrawlerProcess(build_settings(job))
         crawler = process.create_crawler(PageSpider)
         process.crawl(crawler, job=job, pages=pages)
         process.start()
     if not isinstance(crawler.spider, PageSpider):
         sys.exit(1)  # it never opened; the log says why
-    print(json.dumps({"stopped": crawler.spider.stopped}), flush=True)
+    sys.stdout.write(json.dumps({"stopped": crawler.spider.stopped}) + "\n")
 
 
 if __name__ == "__main__":

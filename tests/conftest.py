@@ -61,5 +61,5 @@ def sample_folder(sample_pdf: Path, tmp_path_factory: pytest.TempPathFactory) ->
     from guidelines import parse
 
     out = tmp_path_factory.mktemp("parsed")
-    parse.make(sample_pdf, out)
+    parse.parse_pdf(sample_pdf, out)
     return out / "fy2025"

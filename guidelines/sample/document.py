@@ -41,7 +41,7 @@ class Piece(NamedTuple):
     text: str  # with reportlab's <b>, <i>, <u>
 
 
-def sample_text() -> str:
+def read_sample_text() -> str:
     """The text of the sample, in the notation of `pieces`."""
     return (files("guidelines") / "sample" / "guideline.md").read_text(encoding="utf-8")
 
@@ -49,11 +49,11 @@ def sample_text() -> str:
 def write_sample(path: Path, text: str | None = None) -> Path:
     """Draw the sample, or another text in its notation; where it lies. Overwrites, whole or not at all."""
     with storage.atomic_write(path) as tmp:
-        _draw(list(pieces(sample_text() if text is None else text)), tmp)
+        _draw(list(parse_pieces(read_sample_text() if text is None else text)), tmp)
     return path
 
 
-def pieces(text: str) -> Iterator[Piece]:
+def parse_pieces(text: str) -> Iterator[Piece]:
     """The paragraphs of a text in the notation of guideline.md: headings with #, items with -, **bold**, *italics*."""
     level, front = 0, True
     for line in filter(None, map(str.strip, text.splitlines())):

@@ -1,12 +1,11 @@
 """A small site of made-up pages in the layout of gesund.bund.de, to try the crawl on. Nothing here is copied.
 
     with sample_site() as base_url:
-        harvest(codes, out, base_url=base_url)
+        scrape(codes, out, base_url=base_url)
 
-It answers for any code, always the same: of the codes that ICD-10-GM could have (letter and digits, at most five
-characters) 82 % with a text, 8 % without one, 6 % with the text of a parent (of a child, where there is none), and 4 %
-as unknown. Any other code is unknown. Every page says in its header `X-Made-Up` that it is made up, and every text does
-so in its last line.
+It answers for any code, always in the same way. Of the codes that ICD-10-GM could have (letter and digits, at most five
+characters), 82 % have a text, 8 % none, 6 % the text of a parent (of a child, for a category), and 4 % are unknown. All
+other codes are unknown. Every page declares in its header `X-Made-Up` that it is made up, every text in its last line.
 
 Run: python -m scrapers.sample.site --port 8000
 """
@@ -25,10 +24,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from deepicd.icd10cm import Code
 from scrapers.sample import texts
-from scrapers.site import MADE_UP, PATHS, Language
+from scrapers.site import MADE_UP_HEADER, PATHS, Language
 
 NO_TEXT, ANOTHER_CODE, UNKNOWN = 8, 6, 4
-"""Shares in per cent of the codes that ICD-10-GM could have; the rest have a text of their own."""
+"""Shares, in percent, of the codes that ICD-10-GM could have; the rest have a text of their own."""
 
 GM_SHAPE = re.compile(r"[A-Z][0-9]{2,4}", re.ASCII)
 ADDRESS = re.compile(rf"/(?:{PATHS['de']}|(?P<en>{PATHS['en']}))/(?P<slug>[^/?]+)")
@@ -43,44 +42,44 @@ INDICATORS: dict[Language, str] = {
 }
 HINT: dict[Language, str] = {"de": "Alle Angaben sind erfunden.", "en": "All of this is made up."}
 NOTES: dict[Language, str] = {"de": f"<h2>Hinweis</h2><p>{HINT['de']}</p>", "en": f"<h2>Note</h2><p>{HINT['en']}</p>"}
-HTML = {"Content-Type": "text/html; charset=utf-8", MADE_UP: "yes"}
+HTML = {"Content-Type": "text/html; charset=utf-8", MADE_UP_HEADER: "yes"}
 PLAIN = {"Content-Type": "text/plain; charset=utf-8"}
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the site sends back."""
+    """A response of the site."""
 
     status: int
     body: str | bytes
     headers: Mapping[str, str] = field(default_factory=lambda: HTML)
-    """The length is sent as well, unless it is given here as ''."""
+    """Content-Length is added, unless it is given here as ''."""
     wait: float = 0.0  # seconds before it comes
     share: float = 1.0
-    """How much of the body is sent before the connection breaks off."""
+    """How much of the body is sent before the connection breaks."""
 
 
-def answer(path: str) -> Answer:
-    """The site's answer to a path: robots.txt, the page of a code, or 404."""
+def answer_path(path: str) -> Answer:
+    """Return the site's answer to a path: robots.txt, the page of a code, or 404."""
     if path == "/robots.txt":
         return Answer(200, ROBOTS, PLAIN)
     address = ADDRESS.fullmatch(path)
     code = Code.find(address["slug"].replace("-", ".", 1)) if address else None
     if address is None or code is None:
-        return Answer(404, _html("Seite nicht gefunden", "<main><h1>Seite nicht gefunden</h1></main>", "de"))
-    return Answer(200, code_page(code, "en" if address["en"] else "de"))
+        return Answer(404, _render_html("Seite nicht gefunden", "<main><h1>Seite nicht gefunden</h1></main>", "de"))
+    return Answer(200, render_page(code, "en" if address["en"] else "de"))
 
 
-def code_page(code: Code, language: Language) -> str:
-    """The page of any code."""
+def render_page(code: Code, language: Language) -> str:
+    """Return the page of any code as HTML."""
     if is_unknown(code):
-        return _html(UNKNOWN_TITLE[language], f"<main><h1>{UNKNOWN_TITLE[language]}</h1></main>", language)
-    title = escape(texts.title(code))
+        return _render_html(UNKNOWN_TITLE[language], f"<main><h1>{UNKNOWN_TITLE[language]}</h1></main>", language)
+    title = escape(texts.find_title(code))
     block = ""
-    if owner := text_of(code):
-        text = "".join(f"<p>\n{escape(part)}\n</p>" for part in texts.paragraphs(owner, language))
+    if owner := find_text_owner(code):
+        text = "".join(f"<p>\n{escape(part)}\n</p>" for part in texts.compose_text(owner, language))
         block = f'<div data-text-key="{owner}">{text}</div>'
-    return _html(
+    return _render_html(
         f"{KNOWN[language]}: {code} | Beispiel",
         f"<h1>{HEADLINE[language]} {code}: {title}</h1>"
         f"<article>{block}{INDICATORS[language]}{NOTES[language]}</article>",
@@ -89,27 +88,27 @@ def code_page(code: Code, language: Language) -> str:
 
 
 def is_unknown(code: Code) -> bool:
-    """Whether the site has no page of the code: ICD-10-GM cannot have it, or chance took it out."""
-    return not GM_SHAPE.fullmatch(code.value) or _drawn(code) < UNKNOWN
+    """Return whether the site has no page of the code: ICD-10-GM cannot have it, or it is one of the 4 %."""
+    return not GM_SHAPE.fullmatch(code.value) or _hash_percent(code) < UNKNOWN
 
 
-def text_of(code: Code) -> Code | None:
-    """The code whose text stands on the page of a code that is known; None where there is no text."""
-    drawn = _drawn(code) - UNKNOWN
-    if drawn < NO_TEXT:
+def find_text_owner(code: Code) -> Code | None:
+    """Return the code whose text is on the page of a known code; None if there is no text."""
+    number = _hash_percent(code) - UNKNOWN
+    if number < NO_TEXT:
         return None
-    if drawn < NO_TEXT + ANOTHER_CODE:
+    if number < NO_TEXT + ANOTHER_CODE:
         return Code(code.value[:-1]) if len(code.value) > 3 else Code(f"{code.value}0")
     return code
 
 
-def _drawn(code: Code) -> int:
-    """0 to 99, always the same for a code."""
+def _hash_percent(code: Code) -> int:
+    """Return a number from 0 to 99 that is always the same for a code."""
     return int.from_bytes(sha256(code.value.encode()).digest()[:4]) % 100
 
 
-def _html(title: str, main: str, language: Language) -> str:
-    """A page with the things around its content that a reader of it must pass over."""
+def _render_html(title: str, main: str, language: Language) -> str:
+    """Return a page with a header, a footer and links, which a reader must leave out."""
     return (
         f'<!DOCTYPE html><html lang="{language}"><head><meta charset="utf-8"><title>{title}</title></head><body>'
         f'<header><nav><a href="/{PATHS[language]}/">ICD</a><a href="/">Start</a></nav></header>'
@@ -118,8 +117,8 @@ def _html(title: str, main: str, language: Language) -> str:
 
 
 @dataclass
-class Served:
-    """A site at work: where it is, and the paths it was asked for, in order."""
+class RunningSite:
+    """A site that is being served: its address, and the requested paths in order."""
 
     url: str
     paths: list[str]
@@ -131,8 +130,8 @@ class Served:
 
 
 @contextmanager
-def served(respond: Callable[[str], Answer], port: int = 0, tls: ssl.SSLContext | None = None) -> Iterator[Served]:
-    """A site on loopback that answers each path as `respond` says; a free port unless one is named."""
+def serve(respond: Callable[[str], Answer], port: int = 0, tls: ssl.SSLContext | None = None) -> Iterator[RunningSite]:
+    """Serve a site on loopback, on a free port unless one is given; `respond` answers each path."""
     paths: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -153,13 +152,13 @@ def served(respond: Callable[[str], Answer], port: int = 0, tls: ssl.SSLContext 
             self.close_connection = self.close_connection or answer.share < 1
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the base class's name
-            """No line a request: `paths` has them."""
+            """Print nothing: `paths` has the requests."""
 
     class Server(ThreadingHTTPServer):
         daemon_threads = True
 
         def handle_error(self, request: object, client_address: object) -> None:
-            """Nothing to say when whoever asked has gone, as a crawler that lost patience has."""
+            """Ignore clients that have closed the connection, as a crawler does after its timeout."""
             if not isinstance(sys.exception(), ConnectionError | ssl.SSLError):
                 super().handle_error(request, client_address)  # type: ignore[arg-type]
 
@@ -169,7 +168,7 @@ def served(respond: Callable[[str], Answer], port: int = 0, tls: ssl.SSLContext 
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()
         try:
-            yield Served(f"http{'s' if tls else ''}://127.0.0.1:{server.server_address[1]}", paths)
+            yield RunningSite(f"http{'s' if tls else ''}://127.0.0.1:{server.server_address[1]}", paths)
         finally:
             server.shutdown()
             thread.join()
@@ -177,23 +176,24 @@ def served(respond: Callable[[str], Answer], port: int = 0, tls: ssl.SSLContext 
 
 @contextmanager
 def sample_site() -> Iterator[str]:
-    """The address of a running sample site."""
-    with served(answer) as site:
+    """Serve the sample site and yield its address."""
+    with serve(answer_path) as site:
         yield site.url
 
 
 def main() -> None:
+    """Run the command line of `python -m scrapers.sample.site`."""
     import click
 
     @click.command()
     @click.option("--port", default=8000, show_default=True)
-    def serve(port: int) -> None:
+    def command(port: int) -> None:
         """Serve the made-up pages on this machine until Ctrl-C."""
-        with served(answer, port) as site:
-            click.echo(f"Made-up pages, for instance {site.url}/{PATHS['de']}/i50-1; Ctrl-C ends it.")
+        with serve(answer_path, port) as site:
+            click.echo(f"Serving made-up pages, for instance {site.url}/{PATHS['de']}/i50-1; stop with Ctrl-C.")
             threading.Event().wait()
 
-    serve()
+    command()
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from distill import pilot, prompt, run
 from distill.prompt import Material
 from distill.prompt_builder import PromptBuilder
 from distill.recipe import Recipe
-from guidelines.parse import make
+from guidelines.parse import parse_pdf
 from guidelines.sample.document import write_sample
 
 RECIPE = Recipe(name="test", engine="rehearsal", model="none")
@@ -30,7 +30,7 @@ MATERIAL = Material(NOTE, Code("I214"), "NSTEMI", DESCRIPTION, "9. Chapter 9: Ci
 def guidelines(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("guidelines")
     write_sample(folder / "sample.pdf")
-    make(folder / "sample.pdf", folder / "out")
+    parse_pdf(folder / "sample.pdf", folder / "out")
     return folder / "out"
 
 

@@ -156,6 +156,6 @@ INCOMPLETE = [
 def test_bad_input(spoil: Callable[[Path, Path], None], message: str, sample_pdf: Path, tmp_path: Path):
     spoil(bad := tmp_path / "bad.pdf", sample_pdf)
     with pytest.raises(DeepicdError, match=message) as error:
-        parse.make(bad, tmp_path / "out")
+        parse.parse_pdf(bad, tmp_path / "out")
     assert error.value.advice
     assert not list(tmp_path.glob("out/**/*"))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from guidelines.code_references import codes_in, sections_in
+from guidelines.code_references import find_codes, find_sections
 
 TITLES = {
     "I": "Conventions, general coding guidelines",
@@ -50,7 +50,7 @@ TITLES = {
     ],
 )
 def test_codes_categories_and_ranges(text, expected):
-    assert [(code["text"], code["first"], code["last"]) for code in codes_in(text)] == expected
+    assert [(code["text"], code["first"], code["last"]) for code in find_codes(text)] == expected
 
 
 @pytest.mark.parametrize(
@@ -71,18 +71,18 @@ def test_codes_categories_and_ranges(text, expected):
     ],
 )
 def test_references_lead_to_sections(text, ids):
-    assert sections_in(text, TITLES, own="II.A") == ids
+    assert find_sections(text, TITLES, own="II.A") == ids
 
 
 def test_a_quoted_title_leads_below_its_chapter():
-    assert sections_in("See Section I.C.19. Coding of traumatic fractures.", TITLES, "I") == ["I.C.19.c"]
+    assert find_sections("See Section I.C.19. Coding of traumatic fractures.", TITLES, "I") == ["I.C.19.c"]
     text = "See Section I.C.21. Factors influencing health status and contact with health services, Aftercare"
-    assert sections_in(text, TITLES, "I") == ["I.C.21.c.7"]
+    assert find_sections(text, TITLES, "I") == ["I.C.21.c.7"]
 
 
 def test_a_reference_to_a_section_that_is_not_there_leads_to_the_one_above():
-    assert sections_in("See Section I.C.1.g.9.", TITLES, "I") == ["I.C.1.g"]
+    assert find_sections("See Section I.C.1.g.9.", TITLES, "I") == ["I.C.1.g"]
 
 
 def test_a_section_does_not_point_to_itself():
-    assert sections_in("also described in Section I.", TITLES, own="I") == []
+    assert find_sections("also described in Section I.", TITLES, own="I") == []

@@ -8,11 +8,11 @@ import pytest
 from deepicd import storage
 from deepicd.errors import DeepicdError
 from guidelines import parse
-from guidelines.completeness import label_faults, page_faults
+from guidelines.completeness import find_label_faults, find_page_faults
 from guidelines.document import PageNumber
 from guidelines.lines import Line
 from guidelines.sample import document
-from guidelines.styled_text import Marked
+from guidelines.styled_text import StyledText
 
 
 def numbers(text: str, of: int) -> list[PageNumber | None]:
@@ -36,11 +36,11 @@ def numbers(text: str, of: int) -> list[PageNumber | None]:
     ],
 )
 def test_page_numbers(printed, of, faults):
-    assert list(page_faults(numbers(printed, of))) == faults
+    assert list(find_page_faults(numbers(printed, of))) == faults
 
 
 def test_a_page_of_another_document_is_told():
-    assert list(page_faults([*numbers("- 2", 4), PageNumber(3, 9), PageNumber(4, 4)])) == [
+    assert list(find_page_faults([*numbers("- 2", 4), PageNumber(3, 9), PageNumber(4, 4)])) == [
         "not of these 4 pages: page 3"
     ]
 
@@ -66,25 +66,25 @@ def section(section_id: str, *labels: str) -> dict:
 )
 def test_labels_go_on_without_a_gap(labels, gap):
     expected = [f"below I.A the numbering goes {gap}"] if gap else []
-    assert list(label_faults([section("I.A", *labels)], [])) == expected
+    assert list(find_label_faults([section("I.A", *labels)], [])) == expected
 
 
 def entry(text: str) -> Line:
-    return Line(2, 100, 500, 100, 12, Marked(f"{text} ........ 7"), first_word=20)
+    return Line(2, 100, 500, 100, 12, StyledText(f"{text} ........ 7"), first_word=20)
 
 
 def test_a_gap_that_the_contents_have_too_is_the_documents_own():
     tree = [section("I.A", "1.", "3.")]
     tree[0]["children"][0]["title"], tree[0]["children"][1]["title"] = "Format", "Characters"
     own = [entry("1. Format"), entry("a. Second level"), entry("3. Characters")]
-    assert list(label_faults(tree, own)) == []
-    assert list(label_faults(tree, [own[0], entry("2. Punctuation"), own[2]])) != []
+    assert list(find_label_faults(tree, own)) == []
+    assert list(find_label_faults(tree, [own[0], entry("2. Punctuation"), own[2]])) != []
 
 
 @pytest.fixture
 def without_b(tmp_path: Path) -> Path:
     """The sample without section I.C.1.b, which its contents do not list either."""
-    text = document.sample_text()
+    text = document.read_sample_text()
     start = text.index("#### b. Intestinal infections")
     return document.write_sample(tmp_path / "cut.pdf", text[:start] + text[text.index("#### c. ", start) :])
 
@@ -95,7 +95,7 @@ def test_a_document_that_skips_a_label_in_its_contents_too_is_complete(without_b
         if not bookmarks:
             del pdf.Root["/Outlines"]
         pdf.save(without_b)
-    parse.make(without_b, tmp_path)
+    parse.parse_pdf(without_b, tmp_path)
     sections = storage.read_json(tmp_path / "fy2025" / "chapter_01.json")["sections"]
     assert [section["id"] for section in sections] == ["I.C.1.a", "I.C.1.c"]
 
@@ -105,4 +105,4 @@ def test_a_skipped_label_that_no_contents_explain_is_a_fault(without_b, tmp_path
         del pdf.pages[1:3]
         pdf.save(without_b)
     with pytest.raises(DeepicdError, match=r"below I\.C\.1 the numbering goes from a\. to c\."):
-        parse.make(without_b, tmp_path)
+        parse.parse_pdf(without_b, tmp_path)

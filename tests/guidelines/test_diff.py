@@ -22,17 +22,17 @@ EDITS = [
 
 @pytest.fixture(scope="module")
 def next_year(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    text = document.sample_text()
+    text = document.read_sample_text()
     for old, new in EDITS:
         assert text.count(old) == 1
         text = text.replace(old, new)
     out = tmp_path_factory.mktemp("next")
-    parse.make(document.write_sample(out / "next.pdf", text), out)
+    parse.parse_pdf(document.write_sample(out / "next.pdf", text), out)
     return out / "fy2026"
 
 
 def test_added_removed_moved_and_changed(sample_folder, next_year):
-    found = diff.between(sample_folder, next_year)
+    found = diff.compare_years(sample_folder, next_year)
     assert (found.year_before, found.year_after) == (2025, 2026)
     assert [entry.id for entry in found.added] == ["I.C.7.a"]
     assert [entry.id for entry in found.removed] == ["II.C"]
@@ -42,7 +42,7 @@ def test_added_removed_moved_and_changed(sample_folder, next_year):
 
 
 def test_a_year_is_as_it_was_against_itself(sample_folder):
-    found = diff.between(sample_folder, sample_folder)
+    found = diff.compare_years(sample_folder, sample_folder)
     assert (found.added, found.removed, found.moved, found.changed, found.unchanged) == ([], [], [], [], 91)
 
 
@@ -63,4 +63,4 @@ def test_json_holds_the_same(sample_folder, next_year):
 
 def test_a_folder_that_holds_no_year_is_refused(sample_folder, tmp_path):
     with pytest.raises(DeepicdError, match="holds no parsed guidelines"):
-        diff.between(sample_folder, tmp_path)
+        diff.compare_years(sample_folder, tmp_path)

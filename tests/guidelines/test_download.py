@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from deepicd.errors import DeepicdError
 from guidelines.commands import guidelines
-from guidelines.download import ADDRESS, fetch
+from guidelines.download import ADDRESS, download_guidelines
 
 
 class Site(BaseHTTPRequestHandler):
@@ -55,12 +55,12 @@ def site(sample_pdf: Path) -> Iterator[str]:
 
 
 def test_a_redirect_is_followed(site, sample_pdf, tmp_path):
-    assert fetch(2025, tmp_path / "g.pdf", site).read_bytes() == sample_pdf.read_bytes()
+    assert download_guidelines(2025, tmp_path / "g.pdf", site).read_bytes() == sample_pdf.read_bytes()
 
 
 def test_a_file_that_is_there_already_is_kept(sample_pdf, tmp_path):
     (there := tmp_path / "g.pdf").write_bytes(sample_pdf.read_bytes())
-    assert fetch(2025, there, "http://127.0.0.1:9") == there
+    assert download_guidelines(2025, there, "http://127.0.0.1:9") == there
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_a_file_that_is_there_already_is_kept(sample_pdf, tmp_path):
 )
 def test_what_is_not_the_guideline_leaves_nothing(site, tmp_path, year, message):
     with pytest.raises(DeepicdError, match=message):
-        fetch(year, tmp_path / "g.pdf", site)
+        download_guidelines(year, tmp_path / "g.pdf", site)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -83,7 +83,7 @@ def test_what_is_not_the_guideline_leaves_nothing(site, tmp_path, year, message)
 )
 def test_a_site_that_does_not_answer(tmp_path, base, message):
     with pytest.raises(DeepicdError, match=message):
-        fetch(2025, tmp_path / "g.pdf", base)
+        download_guidelines(2025, tmp_path / "g.pdf", base)
 
 
 BROKEN = {
@@ -105,7 +105,7 @@ def test_a_broken_answer_is_told_and_leaves_nothing(tmp_path, answer, message):
     with ThreadingTCPServer(("127.0.0.1", 0), Broken) as server:
         Thread(target=server.serve_forever, args=(0.01,)).start()
         with pytest.raises(DeepicdError, match=message) as error:
-            fetch(2025, tmp_path / "g.pdf", f"http://127.0.0.1:{server.server_address[1]}")
+            download_guidelines(2025, tmp_path / "g.pdf", f"http://127.0.0.1:{server.server_address[1]}")
         server.shutdown()
     assert error.value.advice
     assert list(tmp_path.iterdir()) == []
@@ -114,12 +114,12 @@ def test_a_broken_answer_is_told_and_leaves_nothing(tmp_path, answer, message):
 @pytest.mark.parametrize("base", ["http://foo bar", "http://[::1", "http://a..b", "http://127.0.0.1:port"])
 def test_what_is_no_address_is_told(tmp_path, base):
     with pytest.raises(DeepicdError, match="is not a web address"):
-        fetch(2025, tmp_path / "g.pdf", base)
+        download_guidelines(2025, tmp_path / "g.pdf", base)
 
 
 def test_a_folder_is_not_a_place_to_save_to(tmp_path):
     with pytest.raises(DeepicdError, match="is a folder, and a PDF file is expected") as error:
-        fetch(2025, tmp_path)
+        download_guidelines(2025, tmp_path)
     assert str(tmp_path / "icd-10-cm-guidelines.pdf") in error.value.advice
 
 

@@ -25,13 +25,13 @@ CHARACTERS = {
 @pytest.fixture(scope="module")
 def folder(real_pdf: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("fy2025")
-    parse.make(real_pdf, out)
+    parse.parse_pdf(real_pdf, out)
     return out / "fy2025"
 
 
 @pytest.fixture(scope="module")
 def sections(folder: Path) -> dict[str, Section]:
-    return {section["id"]: section for section in parsed_folder.read(folder).all_sections()}
+    return {section["id"]: section for section in parsed_folder.read_year(folder).all_sections()}
 
 
 def test_every_word_stands_in_one_place_and_every_bookmark_is_a_section(real_pdf, folder):
@@ -76,9 +76,9 @@ def test_without_its_bookmarks_the_same_sections_come_out(real_pdf, sections, tm
     with pikepdf.open(real_pdf) as pdf:
         del pdf.Root["/Outlines"]
         pdf.save(tmp_path / "bare.pdf")
-    record = parse.make(tmp_path / "bare.pdf", tmp_path)
+    record = parse.parse_pdf(tmp_path / "bare.pdf", tmp_path)
     assert (record.counts.bookmarks, record.counts.headings_from_fonts) == (0, 488)
-    bare = {section["id"]: section for section in parsed_folder.read(tmp_path / "fy2025").all_sections()}
+    bare = {section["id"]: section for section in parsed_folder.read_year(tmp_path / "fy2025").all_sections()}
     assert bare == sections
 
 
@@ -90,7 +90,7 @@ def test_missing_pages_are_named_with_bookmarks_and_without(real_pdf, tmp_path):
         pdf.save(tmp_path / "bare.pdf")
     for name in ("cut.pdf", "bare.pdf"):
         with pytest.raises(DeepicdError, match="missing: pages 63–66 of 120"):
-            parse.make(tmp_path / name, tmp_path / "out")
+            parse.parse_pdf(tmp_path / name, tmp_path / "out")
 
 
 def test_references_between_sections_lead_somewhere(sections):

@@ -7,8 +7,8 @@ import pytest
 from reportlab.pdfbase.pdfmetrics import stringWidth
 from reportlab.pdfgen.canvas import Canvas
 
-from guidelines.lines import lines_of
-from guidelines.styled_text import Marked, Span
+from guidelines.lines import read_lines
+from guidelines.styled_text import Span, StyledText
 
 ROMAN = ("Times-Roman", 12)
 
@@ -45,7 +45,7 @@ def test_bold_and_italics_are_kept_as_spans(draw):
     (line,) = draw(
         [(72, 100, "code", *ROMAN), (98, 100, "E10.A-", "Times-Bold", 12), (140, 100, "See", "Times-Italic", 12)]
     )
-    assert line.content == Marked("code E10.A- See", (Span(5, 11, "bold"), Span(12, 15, "italics")))
+    assert line.content == StyledText("code E10.A- See", (Span(5, 11, "bold"), Span(12, 15, "italics")))
 
 
 def test_a_stroke_close_under_a_word_underlines_it(tmp_path: Path):
@@ -57,8 +57,8 @@ def test_a_stroke_close_under_a_word_underlines_it(tmp_path: Path):
     canvas.rect(72, 680, 400, 0.6, fill=1, stroke=0)  # the rule of a table, further down
     canvas.save()
     with pypdfium2.PdfDocument(tmp_path / "page.pdf") as pdf:
-        (line,) = lines_of(pdf[0], 1)
-    assert line.content == Marked("Items moved within", (Span(6, 11, "underline"),))
+        (line,) = read_lines(pdf[0], 1)
+    assert line.content == StyledText("Items moved within", (Span(6, 11, "underline"),))
 
 
 def test_a_bullet_of_the_symbol_font_is_a_bullet(draw):
@@ -80,13 +80,15 @@ def test_a_bullet_of_the_symbol_font_is_a_bullet(draw):
     ],
 )
 def test_line_ends_are_joined_as_they_were_broken(lines, text):
-    assert Marked.joined(Marked(line) for line in lines).text == text
+    assert StyledText.joined(StyledText(line) for line in lines).text == text
 
 
 def test_a_mark_over_a_line_end_is_one_mark():
-    lines = [Marked("Codes for COVID-", (Span(6, 16, "bold"),)), Marked("19 infection", (Span(0, 2, "bold"),))]
-    assert Marked.joined(lines) == Marked("Codes for COVID-19 infection", (Span(6, 18, "bold"),))
+    lines = [StyledText("Codes for COVID-", (Span(6, 16, "bold"),)), StyledText("19 infection", (Span(0, 2, "bold"),))]
+    assert StyledText.joined(lines) == StyledText("Codes for COVID-19 infection", (Span(6, 18, "bold"),))
 
 
 def test_marks_move_with_the_text_when_its_bullet_is_taken_off():
-    assert Marked("• R05.1, Acute", (Span(0, 7, "bold"),)).after(1) == Marked("R05.1, Acute", (Span(0, 5, "bold"),))
+    assert StyledText("• R05.1, Acute", (Span(0, 7, "bold"),)).after(1) == StyledText(
+        "R05.1, Acute", (Span(0, 5, "bold"),)
+    )

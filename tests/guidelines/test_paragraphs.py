@@ -1,8 +1,8 @@
 """Lines → paragraphs and list items. `text` lines are 12 pt, 13.8 pt apart, and the margin is at 540 pt."""
 
 from guidelines.lines import Line
-from guidelines.paragraphs import blocks, right_margins
-from guidelines.styled_text import Marked
+from guidelines.paragraphs import build_blocks, measure_right_margins
+from guidelines.styled_text import StyledText
 
 MARGIN = 540.0
 
@@ -10,11 +10,11 @@ MARGIN = 540.0
 def line(
     text: str, top: float, *, right: float = MARGIN - 5, page: int = 1, left: float = 72, size: float = 12
 ) -> Line:
-    return Line(page, left, right, top, size, Marked(text), first_word=6.0 * len(text.split()[0]))
+    return Line(page, left, right, top, size, StyledText(text), first_word=6.0 * len(text.split()[0]))
 
 
 def texts(*lines: Line) -> list[tuple[str, str]]:
-    return [(block["kind"], block["text"]) for block in blocks(lines, {1: MARGIN, 2: MARGIN})]
+    return [(block["kind"], block["text"]) for block in build_blocks(lines, {1: MARGIN, 2: MARGIN})]
 
 
 def test_full_lines_close_together_are_one_paragraph():
@@ -67,4 +67,4 @@ def test_another_type_size_begins_another_block():
 
 def test_the_margin_is_where_lines_end_and_not_where_one_sticks_out():
     ends = [565.0, 540.0, 539.0, 538.0, 400.0]
-    assert right_margins([line("x", 100 + 14 * at, right=end) for at, end in enumerate(ends)]) == {1: 540.0}
+    assert measure_right_margins([line("x", 100 + 14 * at, right=end) for at, end in enumerate(ends)]) == {1: 540.0}

@@ -141,12 +141,12 @@ def test_a_chapter_file_of_another_shape_is_told(sample_folder, tmp_path, conten
     with pytest.raises(DeepicdError, match=r"chapter_04.json is not a chapter file of this version.\nMake it again"):
         Knowledge(folder).read()
     with pytest.raises(DeepicdError, match=r"chapter_04.json is not a file of parsed guidelines"):
-        parsed_folder.read(folder)
+        parsed_folder.read_year(folder)
 
 
 def test_the_record_counts_the_time_of_parsing(sample_pdf, tmp_path):
     start = time.monotonic()
-    record = parse.make(sample_pdf, tmp_path)
+    record = parse.parse_pdf(sample_pdf, tmp_path)
     assert record.seconds > 0.5 * (time.monotonic() - start)
 
 
@@ -158,13 +158,13 @@ def test_a_second_run_does_nothing(sample_pdf, sample_folder):
 
 
 def test_the_same_pdf_makes_the_same_bytes(sample_pdf, sample_folder, tmp_path):
-    parse.make(sample_pdf, tmp_path)
+    parse.parse_pdf(sample_pdf, tmp_path)
     assert storage.digest_path(tmp_path / "fy2025") == storage.digest_path(sample_folder)
 
 
 def test_another_pdf_of_the_year_is_refused_unless_told_to_replace(sample_pdf, tmp_path):
-    parse.make(sample_pdf, tmp_path)
+    parse.parse_pdf(sample_pdf, tmp_path)
     (changed := tmp_path / "changed.pdf").write_bytes(sample_pdf.read_bytes() + b"\n")
     with pytest.raises(DeepicdError, match="input pdf differs"):
-        parse.make(changed, tmp_path)
-    assert parse.make(changed, tmp_path, overwrite=True).inputs["pdf"].digest == storage.digest_path(changed)
+        parse.parse_pdf(changed, tmp_path)
+    assert parse.parse_pdf(changed, tmp_path, overwrite=True).inputs["pdf"].digest == storage.digest_path(changed)

@@ -15,7 +15,7 @@ from guidelines import publication
 @pytest.fixture(scope="module")
 def published(sample_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("published") / "dataset"
-    publication.make([sample_folder], out)
+    publication.build_dataset([sample_folder], out)
     return out
 
 
@@ -40,4 +40,4 @@ def test_a_made_up_year_says_so_on_the_card(published):
 
 def test_a_year_named_twice_is_refused(sample_folder, tmp_path):
     with pytest.raises(DeepicdError, match="named twice"):
-        publication.make([sample_folder, sample_folder], tmp_path / "out")
+        publication.build_dataset([sample_folder, sample_folder], tmp_path / "out")

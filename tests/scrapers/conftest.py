@@ -1,4 +1,4 @@
-"""What the tests of the crawl share."""
+"""Fixtures of the crawl's tests."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,5 +14,5 @@ Rows = Callable[[Path], dict[str, dict[str, Any]]]
 
 @pytest.fixture(scope="session")
 def rows() -> Rows:
-    """The harvest in a folder: code → row, in the order of the file."""
+    """Reads the table in a folder: code → row, in the order of the file."""
     return lambda out: {row["code"]: row for row in pq.read_table(out / crawl.TABLE).to_pylist()}

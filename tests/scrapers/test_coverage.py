@@ -1,4 +1,4 @@
-"""What a harvest explains of a cohort: counted by hand on thirty stays."""
+"""What the descriptions explain of a cohort, counted by hand."""
 
 import pytest
 from cohorts import write_cohort
@@ -6,6 +6,7 @@ from cohorts import write_cohort
 from deepicd import records, storage
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
+from deepicd.knowledge.icd10gm_crosswalk import read_crosswalk
 from deepicd.schema import DESCRIPTIONS
 from deepicd.stage_records import CoverageRecord
 from scrapers import coverage
@@ -25,30 +26,28 @@ def cohort(tmp_path):
 
 
 def test_stays_and_codes_are_counted_by_level_and_warning(cohort, descriptions):
-    counted = coverage.coverage(cohort, descriptions)
+    counted = coverage.measure_coverage(cohort, descriptions)
     assert counted.stays == {"exact": 30, "5": 0, "4": 30, "3": 30, "none": 30}
     assert counted.warnings == {"none": 30, "low": 30, "medium": 30, "high": 0}
     assert counted.chapters["9"] == {"exact": 30, "5": 0, "4": 0, "3": 30, "none": 0}
     assert counted.described["9"] == 2
 
 
-def test_no_cell_of_one_to_nine_stays_is_given_away(tmp_path, descriptions):
-    counts = coverage.counts(
-        {Code("I10"): 9, Code("I214"): 10}, coverage.icd10gm_crosswalk.read_crosswalk(descriptions)
-    )
+def test_a_cell_of_one_to_nine_stays_is_withheld(tmp_path, descriptions):
+    counts = coverage.count_coverage({Code("I10"): 9, Code("I214"): 10}, read_crosswalk(descriptions))
     assert counts.stays == {"exact": None, "5": 0, "4": 0, "3": 10, "none": 0}
-    assert "<10" in "\n".join(coverage.summary(counts))
+    assert "<10" in "\n".join(coverage.format_summary(counts))
 
 
 def test_shares_are_given_and_the_same_figure_is_drawn_twice(tmp_path, cohort, descriptions):
-    first, second = (coverage.coverage(cohort, descriptions, tmp_path / name) for name in ("a", "b"))
+    first, second = (coverage.measure_coverage(cohort, descriptions, tmp_path / name) for name in ("a", "b"))
     assert first == second
     assert (tmp_path / "a/coverage.png").read_bytes() == (tmp_path / "b/coverage.png").read_bytes()
     record = records.read(tmp_path / "a")
     assert (record.origin, record.parse_as(CoverageRecord).counts) == ("synthetic", first)
-    assert any("25.0%" in line for line in coverage.summary(first))
+    assert any("25.0%" in line for line in coverage.format_summary(first))
 
 
 def test_a_folder_that_is_no_cohort_is_refused(tmp_path, descriptions):
     with pytest.raises(DeepicdError, match="There is no file"):
-        coverage.coverage(tmp_path, descriptions)
+        coverage.measure_coverage(tmp_path, descriptions)

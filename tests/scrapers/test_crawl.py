@@ -1,4 +1,4 @@
-"""Harvests of a site on loopback: complete, repeated, made again, made longer; and what is refused at once."""
+"""Crawls of a site on loopback: complete, repeated, rebuilt, extended; and what is refused at once."""
 
 import shutil
 import sqlite3
@@ -13,31 +13,32 @@ from deepicd.cli import main
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
 from deepicd.schema import DESCRIPTIONS
-from scrapers import code_list, crawl
-from scrapers.sample.site import HINT, Answer, answer, served
-from scrapers.sample.texts import paragraphs
+from scrapers import crawl
+from scrapers.crawl_plan import add_parents
+from scrapers.sample.site import HINT, Answer, answer_path, serve
+from scrapers.sample.texts import compose_text
 
-# With their parents 13 pages, of all outcomes that the sample site knows.
+# With their parents, 13 pages with every outcome that the sample site has.
 CODES = [Code.parse(code) for code in ("E11.65", "I50.21", "A18.2", "J18.9", "C7A.8", "Z3A")]
-PATHS = {f"/icd-code-suche/{str(code).lower().replace('.', '-')}" for code in code_list.with_parents(CODES)}
+PATHS = {f"/icd-code-suche/{str(code).lower().replace('.', '-')}" for code in add_parents(CODES)}
 
 
 @pytest.fixture(scope="module")
 def site():
-    with served(answer) as site:
+    with serve(answer_path) as site:
         yield site
 
 
 @pytest.fixture(scope="module")
-def harvested(site, tmp_path_factory) -> Path:
-    out = tmp_path_factory.mktemp("harvest") / "out"
-    crawl.harvest(CODES, out, base_url=site.url)
-    assert sorted(site.pages) == sorted(PATHS), "each page is asked for once"
+def scraped(site, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("scrape") / "out"
+    crawl.scrape(CODES, out, base_url=site.url)
+    assert sorted(site.pages) == sorted(PATHS), "each page is requested once"
     return out
 
 
-def test_a_harvest_has_a_row_a_page_in_order_with_its_outcome(harvested):
-    table = pq.read_table(harvested / crawl.TABLE)
+def test_the_table_has_one_row_per_page_in_order_with_its_outcome(scraped):
+    table = pq.read_table(scraped / crawl.TABLE)
     assert table.schema.equals(DESCRIPTIONS)
     assert {row["code"]: row["outcome"] for row in table.to_pylist()} == {
         "A18": "described",
@@ -57,80 +58,80 @@ def test_a_harvest_has_a_row_a_page_in_order_with_its_outcome(harvested):
     assert table["code"].to_pylist() == sorted(table["code"].to_pylist())
 
 
-def test_texts_are_exact(harvested, rows):
-    text = "\n\n".join(paragraphs(Code.parse("I50.21"), "de"))
-    row = rows(harvested)["I50.21"]
+def test_texts_are_exact(scraped, rows):
+    text = "\n\n".join(compose_text(Code.parse("I50.21"), "de"))
+    row = rows(scraped)["I50.21"]
     assert (row["text"], row["words"], row["text_code"], row["status"]) == (text, len(text.split()), "I50.21", 200)
 
 
-def test_indicators_and_notes_of_a_page_have_columns_of_their_own(harvested, rows):
-    table = rows(harvested)
+def test_indicators_and_notes_of_a_page_have_columns_of_their_own(scraped, rows):
+    table = rows(scraped)
     assert (table["I50.21"]["marks"], table["I50.21"]["hints"]) == (["G", "V"], [HINT["de"]])
-    assert (table["E11.6"]["marks"], table["C7A"]["marks"]) == (["G", "V"], [])  # without a text, without a page
+    assert (table["E11.6"]["marks"], table["C7A"]["marks"]) == (["G", "V"], [])  # a page without a text; no page
 
 
-def test_pages_are_read_again_where_the_extractor_is_newer(harvested, site, tmp_path, rows):
-    out = shutil.copytree(harvested, tmp_path / "out")
+def test_pages_are_read_again_where_the_extractor_is_newer(scraped, site, tmp_path, rows):
+    out = shutil.copytree(scraped, tmp_path / "out")
     (out / crawl.TABLE).unlink()
     with closing(sqlite3.connect(out / ".crawl" / "pages.sqlite")) as pages:
         pages.execute("update read_page set extractor = '1', outcome = 'no text', reading = '{}'")
         pages.commit()
     asked = len(site.paths)
-    crawl.harvest(CODES, out, base_url=site.url)
-    assert (rows(out), len(site.paths)) == (rows(harvested), asked)
+    crawl.scrape(CODES, out, base_url=site.url)
+    assert (rows(out), len(site.paths)) == (rows(scraped), asked)
 
 
-def test_the_record_counts_what_the_table_holds(harvested, rows):
-    record, table = records.read(harvested), rows(harvested)
+def test_the_record_counts_what_the_table_holds(scraped, rows):
+    record, table = records.read(scraped), rows(scraped)
     described = [row for row in table.values() if row["outcome"] == "described"]
     assert record.counts.asked == record.counts.downloaded == len(table)
     assert sum(record.counts.described_by_length.values()) == len(described)
     assert record.counts.mean_words == round(sum(row["words"] for row in described) / len(described), 1)
-    assert record.origin == storage.read_origin(harvested / crawl.TABLE) == "synthetic"
+    assert record.origin == storage.read_origin(scraped / crawl.TABLE) == "synthetic"
 
 
-def test_a_second_run_asks_nobody_and_changes_nothing(harvested, site):
-    before, asked = (harvested / "run.json").read_bytes(), len(site.paths)
-    crawl.harvest(CODES, harvested, base_url=site.url)
-    assert (len(site.paths), (harvested / "run.json").read_bytes()) == (asked, before)
+def test_a_second_run_sends_no_request_and_changes_nothing(scraped, site):
+    before, asked = (scraped / "run.json").read_bytes(), len(site.paths)
+    crawl.scrape(CODES, scraped, base_url=site.url)
+    assert (len(site.paths), (scraped / "run.json").read_bytes()) == (asked, before)
 
 
-def test_the_table_made_again_from_the_cache_has_the_same_bytes(harvested, site):
-    table, asked = harvested / crawl.TABLE, len(site.paths)
+def test_the_table_rebuilt_from_the_stored_pages_has_the_same_bytes(scraped, site):
+    table, asked = scraped / crawl.TABLE, len(site.paths)
     before = table.read_bytes()
     table.unlink()
-    crawl.harvest(CODES, harvested, base_url="http://127.0.0.1:1")  # nobody listens there
+    crawl.scrape(CODES, scraped, base_url="http://127.0.0.1:1")  # nobody listens there
     assert (table.read_bytes(), len(site.paths)) == (before, asked)
 
 
-def test_a_longer_list_fetches_only_what_is_new(harvested, site, tmp_path, rows):
+def test_a_longer_list_fetches_only_what_is_new(scraped, site, tmp_path, rows):
     asked = len(site.pages)
-    crawl.harvest([*CODES, Code("I501")], shutil.copytree(harvested, tmp_path / "out"), base_url=site.url)
+    crawl.scrape([*CODES, Code("I501")], shutil.copytree(scraped, tmp_path / "out"), base_url=site.url)
     assert site.pages[asked:] == ["/icd-code-suche/i50-1"]
-    assert rows(tmp_path / "out").keys() == rows(harvested).keys() | {"I50.1"}
+    assert rows(tmp_path / "out").keys() == rows(scraped).keys() | {"I50.1"}
 
 
 def test_a_site_that_does_not_say_it_is_made_up_counts_as_public_and_its_terms_are_noted(tmp_path):
-    with served(lambda path: Answer(200, answer(path).body, {"Content-Type": "text/html; charset=utf-8"})) as site:
-        record = crawl.harvest(CODES[:1], tmp_path, base_url=site.url)
+    with serve(lambda path: Answer(200, answer_path(path).body, {"Content-Type": "text/html; charset=utf-8"})) as site:
+        record = crawl.scrape(CODES[:1], tmp_path, base_url=site.url)
     assert (record.origin, storage.read_origin(tmp_path / crawl.TABLE)) == ("public", "public")
     assert pq.read_schema(tmp_path / crawl.TABLE).metadata[b"deepicd.redistribution"] == b"not granted"
     assert "do not publish" in record.notes[0]
 
 
 @pytest.mark.parametrize("other", [{"language": "en"}, {"base_url": "https://gesund.bund.de", "contact": "a@b.de"}])
-def test_a_folder_keeps_to_one_site_and_language(harvested, site, other):
+def test_a_folder_keeps_to_one_site_and_language(scraped, site, other):
     with pytest.raises(DeepicdError, match="The folder holds pages of loopback in language de"):
-        crawl.harvest(CODES, harvested, **({"base_url": site.url} | other))
+        crawl.scrape(CODES, scraped, **({"base_url": site.url} | other))
 
 
 def test_a_folder_with_other_files_is_refused(tmp_path):
     (tmp_path / "thesis.docx").touch()
     with pytest.raises(DeepicdError, match=r"holds files that no run\.json accounts for"):
-        crawl.harvest(CODES, tmp_path, base_url="http://127.0.0.1:1")
+        crawl.scrape(CODES, tmp_path, base_url="http://127.0.0.1:1")
 
 
-def test_a_dry_run_asks_nobody_and_writes_nothing(tmp_path, capsys):
+def test_a_dry_run_sends_no_request_and_writes_nothing(tmp_path, capsys):
     (tmp_path / "codes.txt").write_text("I50.21\nI50.22\n")
     main(["scrape", f"{tmp_path}/out", "--codes", f"{tmp_path}/codes.txt", "--dry-run", "--limit", "3"])
     assert capsys.readouterr().out == (

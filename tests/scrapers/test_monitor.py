@@ -1,10 +1,10 @@
-"""When what the pages say is a reason to stop, and when it is none."""
+"""When the pages are a reason to stop, and when they are not."""
 
 import pytest
 
 from deepicd.icd10cm import Code
 from scrapers import page_store
-from scrapers.monitor import EMPTY_RUN, START, STRANGE_RUN, Watch
+from scrapers.monitor import EMPTY_RUN, FIRST_PAGES, FOREIGN_RUN, CrawlMonitor
 from scrapers.page_store import Page
 
 DESCRIBED = '<title>ICD-10-Code: {code}</title><article><div data-text-key="{code}">Ein Text.</div></article>'
@@ -18,18 +18,18 @@ CODES = [Code(f"{letter}{number:02}") for letter in "ABC" for number in range(10
 
 @pytest.fixture
 def pages(tmp_path):
-    with page_store.opened(tmp_path / "pages.sqlite") as pages:
+    with page_store.open_store(tmp_path / "pages.sqlite") as pages:
         yield pages
 
 
 def put(pages, *kinds: tuple[str, int], status: int = 200) -> None:
-    """So many pages of each kind, in this order, under codes that have no page yet."""
-    free = (code for code in CODES if pages.page(code) is None)
+    """Store pages of each kind, in this order, under codes that have no page yet."""
+    free = (code for code in CODES if pages.get_page(code) is None)
     for html, number in kinds:
         for _ in range(number):
             code = next(free)
             url = f"http://x/{code.value}"
-            pages.put(code, Page(url, status, "", "utf-8", False, html.format(code=code).encode()))
+            pages.put_page(code, Page(url, status, "", "utf-8", False, html.format(code=code).encode()))
 
 
 @pytest.mark.parametrize(
@@ -39,49 +39,49 @@ def put(pages, *kinds: tuple[str, int], status: int = 200) -> None:
         ([(DESCRIBED, 1), (EMPTY, EMPTY_RUN - 1), (DESCRIBED, 1), (EMPTY, EMPTY_RUN - 1)], None),
         ([(DESCRIBED, 1), (WITHOUT_ARTICLE, 150)], None),
         ([(DESCRIBED, 1), (UNKNOWN, 250)], None),
-        ([(UNKNOWN, START)], "none of its first 100 pages has a text"),
-        ([(UNKNOWN, START - 1), (DESCRIBED, 1)], None),
-        ([(DESCRIBED, 1), (CLOSED, STRANGE_RUN)], "are no ICD pages"),
-        ([(DESCRIBED, 1), (CLOSED, STRANGE_RUN - 1), (UNKNOWN, 1), (CLOSED, STRANGE_RUN - 1)], None),
+        ([(UNKNOWN, FIRST_PAGES)], "none of its first 100 pages has a text"),
+        ([(UNKNOWN, FIRST_PAGES - 1), (DESCRIBED, 1)], None),
+        ([(DESCRIBED, 1), (CLOSED, FOREIGN_RUN)], "are no ICD pages"),
+        ([(DESCRIBED, 1), (CLOSED, FOREIGN_RUN - 1), (UNKNOWN, 1), (CLOSED, FOREIGN_RUN - 1)], None),
     ],
 )
-def test_a_run_that_means_something_is_a_reason_to_stop(pages, kinds, reason):
-    watch = Watch(pages)
+def test_a_telling_run_of_pages_is_a_reason_to_stop(pages, kinds, reason):
+    monitor = CrawlMonitor(pages)
     put(pages, *kinds)
-    found = watch.look()
-    assert (found is None) == (reason is None)
-    assert reason is None or reason in found
+    result = monitor.check()
+    assert (result is None) == (reason is None)
+    assert reason is None or reason in result
 
 
-def test_error_pages_with_an_honest_status_are_no_reason_to_stop(pages):
-    watch = Watch(pages)
+def test_error_pages_with_an_error_status_are_no_reason_to_stop(pages):
+    monitor = CrawlMonitor(pages)
     put(pages, (CLOSED, 50), status=404)
-    assert watch.look() is None
+    assert monitor.check() is None
 
 
-def test_a_harvest_that_has_a_text_may_go_on_with_unknown_codes(pages):
-    first = Watch(pages)
+def test_a_crawl_that_has_a_text_may_go_on_with_unknown_codes(pages):
+    first = CrawlMonitor(pages)
     put(pages, (DESCRIBED, 1))
-    assert first.look() is None
-    first.end()
-    second = Watch(pages)
-    put(pages, (UNKNOWN, 2 * START))
-    assert second.look() is None
+    assert first.check() is None
+    first.finish()
+    second = CrawlMonitor(pages)
+    put(pages, (UNKNOWN, 2 * FIRST_PAGES))
+    assert second.check() is None
 
 
-def test_what_came_before_is_not_counted_and_each_page_is_read_once(pages):
+def test_earlier_pages_are_not_counted_and_each_page_is_read_once(pages):
     put(pages, (EMPTY, EMPTY_RUN - 1))
-    watch = Watch(pages)
+    monitor = CrawlMonitor(pages)
     put(pages, (EMPTY, 2), (DESCRIBED, 1))
-    assert watch.look() is None
-    assert watch.status == "2 no text, 1 described"
-    watch.end()
-    assert len(pages.unread()) == EMPTY_RUN - 1, "of the earlier ones nobody has read yet"
+    assert monitor.check() is None
+    assert monitor.status == "2 no text, 1 described"
+    monitor.finish()
+    assert len(pages.list_unread()) == EMPTY_RUN - 1, "the earlier ones are still unread"
 
 
-def test_the_answers_of_a_closed_site_are_forgotten_with_those_that_came_too_late(pages):
-    watch = Watch(pages)
-    put(pages, (DESCRIBED, 3), (CLOSED, STRANGE_RUN + 5))
-    assert watch.look()
-    watch.end()
-    assert pages.codes() == set(CODES[:3])
+def test_the_answers_of_a_closed_site_are_removed_with_those_that_came_too_late(pages):
+    monitor = CrawlMonitor(pages)
+    put(pages, (DESCRIBED, 3), (CLOSED, FOREIGN_RUN + 5))
+    assert monitor.check()
+    monitor.finish()
+    assert pages.list_codes() == set(CODES[:3])

@@ -1,4 +1,4 @@
-"""Readings of saved pages (made up, in the layout of the site), of the sample site's pages and of no pages at all."""
+"""Readings of saved pages (made up, in the layout of the site), of the sample site's pages and of other content."""
 
 import json
 from dataclasses import asdict
@@ -33,18 +33,18 @@ def test_every_outcome_has_a_saved_page():
 @pytest.mark.parametrize("code", ["I50.1", "S72.00", "Z00", "U07.1", "O09"])
 def test_the_sample_sites_text_comes_back_whole(code, language):
     asked = Code.parse(code)
-    owner = site.text_of(asked)
+    owner = site.find_text_owner(asked)
     assert owner == asked, "choose a code that has a text of its own"
-    reading = read_page(site.code_page(asked, language), asked)
-    text = "\n\n".join(texts.paragraphs(asked, language))
+    reading = read_page(site.render_page(asked, language), asked)
+    text = "\n\n".join(texts.compose_text(asked, language))
     hints = (site.HINT[language],)
     assert reading == Reading(
-        "described", texts.title(asked), text, code, marks=("G", "V"), hints=hints, has_article=True
+        "described", texts.find_title(asked), text, code, marks=("G", "V"), hints=hints, has_article=True
     )
 
 
 @pytest.mark.parametrize("html", ["", "{}", "\0", "<", "%PDF-1.7", "<title></title>"])
-def test_what_is_no_page_is_an_outcome(html):
+def test_anything_else_has_an_outcome(html):
     assert read_page(html, Code("I10")) == Reading("not an ICD page")
 
 
@@ -55,10 +55,20 @@ def test_a_text_is_there_exactly_when_the_page_is_described(inner):
     assert reading.text != ""
 
 
-def test_an_umlaut_sent_as_a_letter_and_a_mark_reads_as_one_character():
+def test_an_umlaut_sent_as_a_letter_and_a_combining_mark_reads_as_one_character():
     assert read_page(KEYED.format("<p>U\u0308bel</p>"), Code("I10")).text == "\u00dcbel"
 
 
-def test_a_page_of_two_thousand_nested_boxes_is_read():
+def test_two_thousand_nested_elements_are_read():
     html = KEYED.format("<div>" * 2_000 + "deep" + "</div>" * 2_000)
     assert read_page(html, Code("I10")).text == "deep"
+
+
+def test_a_comment_splits_no_word():
+    html = "<h1>ICD-Code <!-- -->I10<!-- -->: Blut<!-- -->druck</h1>"
+    assert read_page(html, Code("I10")).title == "Blutdruck"
+
+
+def test_notes_after_a_body_that_is_closed_too_early_are_read():
+    html = KEYED.format("<p>Ein Text.</p>") + "</body><h2>Hinweis</h2><p>Erfunden.</p>"
+    assert read_page(html, Code("I10")).hints == ("Erfunden.",)

@@ -6,14 +6,14 @@ import pytest
 
 from deepicd.icd10cm import CHAPTERS, Code
 from scrapers.sample import texts
-from scrapers.sample.site import ANOTHER_CODE, NO_TEXT, UNKNOWN, answer, is_unknown, sample_site, text_of
+from scrapers.sample.site import ANOTHER_CODE, NO_TEXT, UNKNOWN, answer_path, find_text_owner, is_unknown, sample_site
 
 GM_LIKE = [Code(f"{letter}{number:04}") for letter in "AEIJMST" for number in range(0, 10_000, 17)]
 
 
 def test_shares_are_as_stated_within_two_points():
     known = [code for code in GM_LIKE if not is_unknown(code)]
-    owners = {code: text_of(code) for code in known}
+    owners = {code: find_text_owner(code) for code in known}
     shares = {
         UNKNOWN: len(GM_LIKE) - len(known),
         NO_TEXT: sum(owner is None for owner in owners.values()),
@@ -31,17 +31,17 @@ def test_a_code_that_only_cm_can_have_is_unknown(code):
 def test_every_chapters_text_has_60_to_200_words_and_says_that_it_is_made_up(language, note):
     for chapter in CHAPTERS:
         for code in (Code(chapter.ranges[0][0]), Code(f"{chapter.ranges[0][0]}1")):
-            paragraphs = texts.paragraphs(code, language)
+            paragraphs = texts.compose_text(code, language)
             assert 60 <= len(" ".join(paragraphs).split()) <= 200
             assert paragraphs[-1].startswith(note)
 
 
 def test_a_text_explains_a_word_of_its_title():
-    assert "Akut bedeutet" in " ".join(texts.paragraphs(Code.parse("I50.21"), "de"))
+    assert "Akut bedeutet" in " ".join(texts.compose_text(Code.parse("I50.21"), "de"))
 
 
 def test_an_address_that_is_no_codes_is_not_found():
-    assert [answer(path).status for path in ("/", "/icd-code-suche/", "/icd-code-suche/x", "/robots.txt")] == [
+    assert [answer_path(path).status for path in ("/", "/icd-code-suche/", "/icd-code-suche/x", "/robots.txt")] == [
         404,
         404,
         404,

@@ -7,7 +7,7 @@ import pytest
 from deepicd.icd10cm import Code
 from deepicd.knowledge.code_knowledge import Knowledge
 from deepicd.knowledge.guideline_sections import SectionText, choose_passages, join_passages
-from guidelines.code_references import codes_in
+from guidelines.code_references import find_codes
 
 TEXTS = [  # id, parent, level, heading, text
     ("I", None, 0, "Section I. Conventions", "Applies wherever."),
@@ -30,7 +30,7 @@ SECTIONS = {
         chapter=int(row[0].split(".")[2]) if row[2] >= 2 else None,
         heading=row[3],
         text=row[4],
-        codes=tuple(codes_in(f"{row[3]} {row[4]}")),
+        codes=tuple(find_codes(f"{row[3]} {row[4]}")),
     )
     for place, row in enumerate(TEXTS)
 }
@@ -98,6 +98,6 @@ def test_knowledge_reads_them_from_a_parsed_year(sample_folder):
 
 def test_a_code_that_another_chapters_heading_names_gets_that_chapters_rules():
     heading = replace(SECTIONS["I.C.9"], heading="9. Chapter 9: Heart (I00-I99), U07.0")
-    named = replace(heading, codes=tuple(codes_in(heading.heading)))
+    named = replace(heading, codes=tuple(find_codes(heading.heading)))
     passages = choose_passages({**SECTIONS, "I.C.9": named}, Code.parse("U07.0"), max_tokens=1000)
     assert [(passage.section.id, passage.reason) for passage in passages] == [("I.C.9", "chapter rule")]

@@ -1,4 +1,4 @@
-"""Sites that answer in odd ways: redirected, encoded, cut short, late; whose layout changed; that are closed today."""
+"""Sites that answer oddly: redirected, encoded, cut short, late, with a new layout, or closed for maintenance."""
 
 import gzip
 
@@ -7,7 +7,7 @@ import pytest
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
 from scrapers import crawl
-from scrapers.sample.site import HTML, Answer, answer, served
+from scrapers.sample.site import HTML, Answer, answer_path, serve
 from scrapers.site import Pace
 
 TEXT = "„Übel“ ist Ihnen."
@@ -52,20 +52,20 @@ def test_a_text_comes_out_the_same_however_it_was_sent(tmp_path, rows):
             case "k28":
                 return Answer(200, page, wait=1 if first else 0)
             case _:
-                return answer(path)
+                return answer_path(path)
 
     codes = [Code(f"K{number}") for number in range(20, 29)]
-    with served(in_many_ways) as site:
-        crawl.harvest(codes, tmp_path, base_url=site.url, pace=QUICK)
+    with serve(in_many_ways) as site:
+        crawl.scrape(codes, tmp_path, base_url=site.url, pace=QUICK)
     assert {code: row["text"] for code, row in rows(tmp_path).items()} == {str(code): TEXT for code in codes}
 
 
 def test_what_several_codes_are_redirected_to_is_fetched_once(tmp_path, rows):
     def redirected(path: str) -> Answer:
-        return Answer(302, "", {"Location": "/icd-code-suche/k20"}) if "-" in path[16:] else answer(path)
+        return Answer(302, "", {"Location": "/icd-code-suche/k20"}) if "-" in path[16:] else answer_path(path)
 
-    with served(redirected) as site:
-        crawl.harvest([Code("K201"), Code("K202")], tmp_path, base_url=site.url)
+    with serve(redirected) as site:
+        crawl.scrape([Code("K201"), Code("K202")], tmp_path, base_url=site.url)
     assert sorted(site.pages) == [f"/icd-code-suche/{slug}" for slug in ("k20", "k20-1", "k20-2")]
     table = rows(tmp_path)
     assert {code: (row["outcome"], row["text_code"]) for code, row in table.items()} == {
@@ -76,19 +76,19 @@ def test_what_several_codes_are_redirected_to_is_fetched_once(tmp_path, rows):
     assert {row["url"] for row in table.values()} == {f"{site.url}/icd-code-suche/k20"}
 
 
-def test_a_run_of_articles_without_text_stops_the_crawl_before_it_harvests_emptiness(tmp_path):
+def test_a_run_of_articles_without_text_stops_the_crawl(tmp_path):
     def emptied(path: str) -> Answer:
         whole = path < "/icd-code-suche/c05"
         return Answer(200, keyed(path) if whole else keyed(path).replace("data-text-key", "data-text"))
 
     codes = [Code(f"C{number:02}") for number in range(80)]
-    with served(emptied) as site, pytest.raises(DeepicdError, match="their layout may have changed") as stop:
-        crawl.harvest(codes, tmp_path, base_url=site.url)
+    with serve(emptied) as site, pytest.raises(DeepicdError, match="their layout may have changed") as stop:
+        crawl.scrape(codes, tmp_path, base_url=site.url)
     assert "the crawl gave up with" in str(stop.value)
     assert not (tmp_path / crawl.TABLE).exists()
 
 
-def test_a_site_that_is_closed_today_is_left_and_asked_for_the_same_pages_tomorrow(tmp_path, rows):
+def test_a_site_under_maintenance_is_asked_for_the_same_pages_by_the_next_run(tmp_path, rows):
     closed = True
 
     def maintained(path: str) -> Answer:
@@ -96,10 +96,10 @@ def test_a_site_that_is_closed_today_is_left_and_asked_for_the_same_pages_tomorr
         return Answer(200, "<title>Wartung</title>Wir sind gleich zurück" if shut else keyed(path))
 
     codes = [Code(f"C{number:02}") for number in range(20)]
-    with served(maintained) as site:
+    with serve(maintained) as site:
         with pytest.raises(DeepicdError, match="its last 10 answers are no ICD pages"):
-            crawl.harvest(codes, tmp_path, base_url=site.url)
+            crawl.scrape(codes, tmp_path, base_url=site.url)
         closed, asked = False, len(site.pages)
-        crawl.harvest(codes, tmp_path, base_url=site.url)
+        crawl.scrape(codes, tmp_path, base_url=site.url)
     assert "/icd-code-suche/c04" not in site.pages[asked:]
     assert {row["outcome"] for row in rows(tmp_path).values()} == {"described"}

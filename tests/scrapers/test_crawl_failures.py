@@ -1,4 +1,4 @@
-"""Crawls that meet trouble: killed, turned away, asked to wait, forbidden, without an answer."""
+"""Crawls that are killed, refused, asked to wait, forbidden, or left without an answer."""
 
 import os
 import re
@@ -17,12 +17,12 @@ from deepicd.cli import main
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
 from scrapers import crawl, page_store
-from scrapers.sample.site import PLAIN, Answer, answer, served
+from scrapers.sample.site import PLAIN, Answer, answer_path, serve
 
 TEN = [Code(f"K{number}") for number in range(20, 30)]
 
 
-def test_a_crawl_killed_three_times_goes_on_and_asks_again_only_for_what_was_under_way(tmp_path, rows):
+def test_a_crawl_killed_three_times_continues_and_repeats_only_requests_under_way(tmp_path, rows):
     stuck = ["k21", "k24", "k27"]
     reached, go_on = threading.Event(), threading.Event()
     file = tmp_path / "codes.txt"
@@ -33,22 +33,22 @@ def test_a_crawl_killed_three_times_goes_on_and_asks_again_only_for_what_was_und
             stuck.remove(path[-3:])
             reached.set()
             go_on.wait(20)
-        return answer(path)
+        return answer_path(path)
 
-    with served(stuck_three_times) as site:
+    with serve(stuck_three_times) as site:
         command = [sys.executable, "-m", "deepicd", "scrape", "out", "--codes", file, "--base-url", site.url]
         for held in (1, 4, 7):
             with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL) as crawler:
                 assert reached.wait(20)
-                with page_store.opened(tmp_path / "out/.crawl/pages.sqlite") as pages:
-                    while len(pages.codes()) < held:
+                with page_store.open_store(tmp_path / "out/.crawl/pages.sqlite") as pages:
+                    while len(pages.list_codes()) < held:
                         time.sleep(0.02)
                 os.kill(crawler.pid, signal.SIGKILL)
             reached.clear()
         go_on.set()
         assert not (tmp_path / "out/run.json").exists()
         last = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
-    # the page that was under way, or, where its answer came just before the orphaned crawl saw its end, the next one
+    # the page under way or, if its answer came just before the orphaned crawl noticed the kill, the next one
     again = Counter(site.pages) - Counter(set(site.pages))
     assert set(site.pages) == {f"/icd-code-suche/{str(code).lower()}" for code in TEN}
     assert again.total() == 3
@@ -57,12 +57,12 @@ def test_a_crawl_killed_three_times_goes_on_and_asks_again_only_for_what_was_und
     assert re.search(r"^described +\d+$", last.stdout, re.MULTILINE)
 
 
-def test_a_full_disk_stops_the_crawl_and_leaves_the_harvest_so_far(tmp_path, rows):
+def test_a_full_disk_stops_the_crawl_and_keeps_the_pages_so_far(tmp_path, rows):
     codes = [Code(f"{letter}{number:02}") for letter in "AC" for number in range(60)]
     (tmp_path / "codes.txt").write_text("".join(f"{code}\n" for code in codes))
-    with served(answer) as site:
+    with serve(answer_path) as site:
         command = f"{sys.executable} -m deepicd scrape out --codes codes.txt --base-url {site.url}"
-        # no file may grow beyond 512 KiB: what a disk without room looks like to whoever writes
+        # no file may grow beyond 512 KiB, which looks to the writer like a full disk
         full = subprocess.run(["bash", "-c", f"ulimit -f 512; {command}"], cwd=tmp_path, capture_output=True, text=True)
         assert (full.returncode, "Traceback" in full.stderr) == (1, False), full.stderr
         assert re.search("could not be stored|cannot be used", full.stderr)
@@ -73,7 +73,7 @@ def test_a_full_disk_stops_the_crawl_and_leaves_the_harvest_so_far(tmp_path, row
     assert len(site.pages) <= len(codes) + 2, "twice only what could not be stored and what was under way"
 
 
-def test_a_certificate_that_nobody_vouches_for_is_an_error(tmp_path):
+def test_an_untrusted_certificate_is_an_error(tmp_path):
     key = tmp_path / "site.pem"
     made = (
         f"openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=localhost -keyout {key} -out {tmp_path}/site.crt"
@@ -82,27 +82,27 @@ def test_a_certificate_that_nobody_vouches_for_is_an_error(tmp_path):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "site.crt", key)
     with (
-        served(answer, tls=context) as site,
+        serve(answer_path, tls=context) as site,
         pytest.raises(DeepicdError, match="gave no page: its certificate cannot be trusted"),
     ):
-        crawl.harvest(TEN[:1], tmp_path / "out", base_url=site.url)
+        crawl.scrape(TEN[:1], tmp_path / "out", base_url=site.url)
     assert site.paths == []
 
 
-def test_a_server_in_trouble_is_asked_again_later_and_as_late_as_it_says(tmp_path, rows):
+def test_an_overloaded_server_is_asked_again_after_the_wait_that_it_asks_for(tmp_path, rows):
     asked: dict[str, list[float]] = {}
 
-    def in_trouble(path: str) -> Answer:
+    def overloaded(path: str) -> Answer:
         times = asked.setdefault(path, [])
         times.append(time.monotonic())
         if path.endswith("k20") and len(times) < 3:
             return Answer(503, "busy")
         if path.endswith("k21") and len(times) < 2:
             return Answer(429, "slow down", {"Retry-After": "1"})
-        return answer(path)
+        return answer_path(path)
 
-    with served(in_trouble) as site:
-        crawl.harvest(TEN[:3], tmp_path, base_url=site.url)
+    with serve(overloaded) as site:
+        crawl.scrape(TEN[:3], tmp_path, base_url=site.url)
     busy, slow = asked["/icd-code-suche/k20"], asked["/icd-code-suche/k21"]
     assert (len(busy), len(slow)) == (3, 2)
     assert busy[1] - busy[0] >= 0.05
@@ -111,47 +111,49 @@ def test_a_server_in_trouble_is_asked_again_later_and_as_late_as_it_says(tmp_pat
     assert [row["status"] for row in rows(tmp_path).values()] == [200, 200, 200]
 
 
-def test_a_page_without_an_answer_is_recorded_and_asked_for_again(tmp_path, rows):
+def test_a_page_without_an_answer_is_recorded_and_requested_again(tmp_path, rows):
     broken = True
 
     def one_broken(path: str) -> Answer:
-        return Answer(500, "") if broken and path.endswith("k21") else answer(path)
+        return Answer(500, "") if broken and path.endswith("k21") else answer_path(path)
 
-    with served(one_broken) as site:
-        record = crawl.harvest(TEN[:3], tmp_path, base_url=site.url)
+    with serve(one_broken) as site:
+        record = crawl.scrape(TEN[:3], tmp_path, base_url=site.url)
         assert record.counts.outcomes["no answer"] == 1
         assert (rows(tmp_path)["K21"]["outcome"], rows(tmp_path)["K21"]["status"]) == ("no answer", 500)
         broken, asked = False, len(site.pages)
-        crawl.harvest(TEN[:3], tmp_path, base_url=site.url)
+        crawl.scrape(TEN[:3], tmp_path, base_url=site.url)
         assert site.pages[asked:] == ["/icd-code-suche/k21"]
     assert rows(tmp_path)["K21"]["status"] == 200
 
 
-def test_a_host_that_turns_the_crawler_away_is_left_alone_and_the_harvest_kept(tmp_path):
+def test_a_host_that_refuses_the_crawler_is_left_alone_and_the_pages_are_kept(tmp_path):
     away = True
 
     def away_after_two(path: str) -> Answer:
-        return Answer(403, "") if away and path >= "/icd-code-suche/k22" and path != "/robots.txt" else answer(path)
+        return (
+            Answer(403, "") if away and path >= "/icd-code-suche/k22" and path != "/robots.txt" else answer_path(path)
+        )
 
-    with served(away_after_two) as site:
+    with serve(away_after_two) as site:
         with pytest.raises(DeepicdError, match="HTTP status 403; the crawl gave up with 2 of 10 pages fetched"):
-            crawl.harvest(TEN, tmp_path, base_url=site.url)
+            crawl.scrape(TEN, tmp_path, base_url=site.url)
         assert len(site.pages) <= 8, "two pages, five refusals, and one that was under way"
         assert not (tmp_path / crawl.TABLE).exists()
         away, asked = False, len(site.pages)
-        crawl.harvest(TEN, tmp_path, base_url=site.url)
+        crawl.scrape(TEN, tmp_path, base_url=site.url)
         assert len(site.pages[asked:]) == 8
 
 
 @pytest.mark.parametrize(
     "robots", [Answer(200, "User-agent: deepicd\nDisallow: /icd-code-suche/\n", PLAIN), Answer(500, "")]
 )
-def test_pages_that_robots_txt_forbids_or_may_forbid_are_not_asked_for(tmp_path, robots):
+def test_pages_that_robots_txt_forbids_or_may_forbid_are_not_requested(tmp_path, robots):
     with (
-        served(lambda path: robots if path == "/robots.txt" else answer(path)) as site,
+        serve(lambda path: robots if path == "/robots.txt" else answer_path(path)) as site,
         pytest.raises(DeepicdError, match=r"robots\.txt of 127\.0\.0\.1 forbids"),
     ):
-        crawl.harvest(TEN, tmp_path / "out", base_url=site.url)
+        crawl.scrape(TEN, tmp_path / "out", base_url=site.url)
     assert set(site.paths) == {"/robots.txt"}
     assert not (tmp_path / "out").exists()
 
@@ -161,10 +163,10 @@ def test_the_delay_that_robots_txt_asks_for_is_kept(tmp_path):
 
     def unhurried(path: str) -> Answer:
         times.append(time.monotonic())
-        return Answer(200, "User-agent: *\nCrawl-delay: 0.4\n", PLAIN) if path == "/robots.txt" else answer(path)
+        return Answer(200, "User-agent: *\nCrawl-delay: 0.4\n", PLAIN) if path == "/robots.txt" else answer_path(path)
 
-    with served(unhurried) as site:
-        crawl.harvest(TEN[:3], tmp_path, base_url=site.url)
+    with serve(unhurried) as site:
+        crawl.scrape(TEN[:3], tmp_path, base_url=site.url)
     assert min(later - sooner for sooner, later in pairwise(times[1:])) >= 0.39
 
 
@@ -180,8 +182,8 @@ def test_a_host_that_cannot_be_reached_is_an_error_and_leaves_nothing(tmp_path, 
 
 def test_pages_without_any_text_are_an_error(tmp_path):
     with (
-        served(lambda path: Answer(404 if path == "/robots.txt" else 200, "<title>Wartung</title>")) as site,
+        serve(lambda path: Answer(404 if path == "/robots.txt" else 200, "<title>Wartung</title>")) as site,
         pytest.raises(DeepicdError, match=r"None of the 3 pages .* has a text for its code: 3 × not an ICD page"),
     ):
-        crawl.harvest(TEN[:3], tmp_path, base_url=site.url)
+        crawl.scrape(TEN[:3], tmp_path, base_url=site.url)
     assert not (tmp_path / crawl.TABLE).exists()

@@ -1,4 +1,4 @@
-"""Code files and dictionaries good and bad, and what is asked for."""
+"""Good and bad code files and dictionaries, and the codes to request."""
 
 import gzip
 
@@ -6,7 +6,7 @@ import pytest
 
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
-from scrapers import code_list
+from scrapers import crawl_plan
 
 
 def values(read: list[Code]) -> list[str]:
@@ -18,7 +18,7 @@ def test_a_file_may_hold_dots_marks_comments_blank_lines_and_a_byte_order_mark(t
     file.write_text(
         "\ufeffI50.21\r\n\n# a comment\n  e11.65  # padded\nG01*\nB95.0!\nE10.-\nI25.1-\n", encoding="utf-8"
     )
-    assert values(code_list.read(file)) == ["I5021", "E1165", "G01", "B950", "E10", "I251"]
+    assert values(crawl_plan.read_codes(file)) == ["I5021", "E1165", "G01", "B950", "E10", "I251"]
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_a_bad_line_is_named_with_its_column(tmp_path, line, column):
     file = tmp_path / "codes.txt"
     file.write_text(f"I10\n{line}\n", encoding="utf-8")
     with pytest.raises(DeepicdError, match=rf"codes\.txt, line 2, column {column}: "):
-        code_list.read(file)
+        crawl_plan.read_codes(file)
 
 
 @pytest.mark.parametrize(
@@ -47,16 +47,16 @@ def test_a_bad_line_is_named_with_its_column(tmp_path, line, column):
 def test_a_file_without_codes_is_refused(tmp_path, content, message):
     (tmp_path / "codes.txt").write_bytes(content)
     with pytest.raises(DeepicdError, match=message):
-        code_list.read(tmp_path / "codes.txt")
+        crawl_plan.read_codes(tmp_path / "codes.txt")
 
 
 def test_a_missing_file_is_refused(tmp_path):
     with pytest.raises(DeepicdError, match="There is no file"):
-        code_list.read(tmp_path / "codes.txt")
+        crawl_plan.read_codes(tmp_path / "codes.txt")
 
 
-def test_each_code_brings_its_parents_once_and_none_is_longer_than_five():
-    asked = code_list.with_parents([Code("T383X6A"), Code("T383X1A"), Code("I10")])
+def test_each_code_brings_its_parents_once_and_none_is_longer_than_five_characters():
+    asked = crawl_plan.add_parents([Code("T383X6A"), Code("T383X1A"), Code("I10")])
     assert values(asked) == ["I10", "T38", "T383", "T383X"]
 
 
@@ -77,7 +77,7 @@ def test_the_icd_10_codes_of_a_copys_dictionary_are_read_by_the_names_of_its_col
     file = tmp_path / place
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(gzip.compress(DICTIONARY.encode()) if file.suffix == ".gz" else DICTIONARY.encode())
-    assert values(code_list.of_dictionary(tmp_path)) == ["S72001A", "I10"]
+    assert values(crawl_plan.read_dictionary(tmp_path)) == ["S72001A", "I10"]
 
 
 @pytest.mark.parametrize(
@@ -94,4 +94,4 @@ def test_the_icd_10_codes_of_a_copys_dictionary_are_read_by_the_names_of_its_col
 def test_a_copy_without_a_usable_dictionary_is_refused(tmp_path, name, content, message):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DeepicdError, match=message):
-        code_list.of_dictionary(tmp_path)
+        crawl_plan.read_dictionary(tmp_path)
