@@ -22,7 +22,7 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 import click
 
@@ -30,7 +30,6 @@ from deepicd.errors import DeepicdError
 
 if TYPE_CHECKING:
     from deepicd.engines.base import Engine
-    from deepicd.engines.recipe import ModelRecipe
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +54,16 @@ TELEMETRY_OFF = {
 }
 
 
+class Settings(Protocol):
+    """What of a recipe (deepicd.engines.recipe.ModelRecipe) decides which engine is opened."""
+
+    @property
+    def engine(self) -> str: ...
+
+    @property
+    def base_url(self) -> str: ...
+
+
 @dataclass(frozen=True, slots=True)
 class EngineEntry:
     """An engine by its name, and the function that opens it."""
@@ -76,8 +85,8 @@ class EngineEntry:
         return bool(getattr(self._imported, "ASKS_SERVER", True))
 
     @property
-    def open(self) -> "Callable[[ModelRecipe], Engine]":
-        return cast("Callable[[ModelRecipe], Engine]", getattr(self._imported, self.function))
+    def open(self) -> "Callable[[Settings], Engine]":
+        return cast("Callable[[Settings], Engine]", getattr(self._imported, self.function))
 
     @property
     def _imported(self) -> object:
@@ -122,7 +131,7 @@ def rename_engine(name: str) -> str:
     return current
 
 
-def check_engine(recipe: "ModelRecipe") -> None:
+def check_engine(recipe: Settings) -> None:
     """Check, before anything is done, that the recipe's engine could be started here. Raises DeepicdError."""
     entry = find_engine(recipe.engine)
     for package in entry.requires:
@@ -134,7 +143,7 @@ def check_engine(recipe: "ModelRecipe") -> None:
         )
 
 
-def open_engine(recipe: "ModelRecipe") -> "Engine":
+def open_engine(recipe: Settings) -> "Engine":
     """Return the engine that a recipe asks for, started. Raises DeepicdError."""
     check_engine(recipe)
     for name, value in TELEMETRY_OFF.items():

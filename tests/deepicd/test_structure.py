@@ -21,13 +21,13 @@ IMPORTERS = {"import_module", "__import__", "files", "find_spec", "run_module", 
 PATH_MAKERS = {"Path", "PurePath", "joinpath", "join"}
 
 # What is being removed.
-STILL_NAMING_STAGES = {"deepicd.engines.base", "deepicd.engines.shipped_model"}
+STILL_NAMING_STAGES: set[str] = set()
 STILL_IN_CIRCLES = [
     ["builders.cohort.audit", "builders.cohort.leakage_figure"],
     ["train.grpo.run", "train.grpo.verl_config"],
 ]
 STILL_ASSERTING = {
-    "deepicd.engines.ray", "distill.rehearsal", "distill.run", "guidelines.parse", "scrapers.crawl",
+    "guidelines.parse", "scrapers.crawl",
     "scrapers.crawl_process", "scrapers.descriptions", "scrapers.middlewares", "scrapers.monitor",
     "train.evaluation.run",
 }  # fmt: skip
