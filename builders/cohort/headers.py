@@ -1,146 +1,62 @@
-"""The template of MIMIC's discharge notes: sections in order, what of them was known at admission, how headers vary.
+"""Headers of MIMIC's discharge notes: the template's sections (headers.yaml) and the sub-headers inside them.
 
-Seen in MIMIC-IV-Note 2.2. De-identification has put `___` into some headers, authors abbreviate others. A section that
-is not known at admission, or that nobody can name any more, is cut. Where a header's words leave open what it opens
-(`___ Exam`, `Home medications`, `Primary diagnosis`), builders.cohort.sections goes by its place in the note.
+Where a header's words leave open what it opens (`___ Exam`, `Home medications`, `Primary diagnosis`),
+builders.cohort.section_rules decides by its place in the note.
 """
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from deepicd.errors import DeepicdError
+
+TEMPLATE_FILE = Path(__file__).with_name("headers.yaml")
 
 
 @dataclass(frozen=True, slots=True)
 class Heading:
-    """A section of the template: its name, whether it was known at admission, and how its header is written."""
+    """A section of the template."""
 
     name: str
     known: bool
-    forms: tuple[str, ...]  # regular expressions, matched without regard to case, before the colon
+    """Whether it was known at admission."""
+    forms: tuple[str, ...]
+    """Regular expressions of its header, matched regardless of case, without the colon."""
 
 
-_DIAGNOSIS = "(?:Diagnos[ei]s|Dx)"
-_LEAVING = "(?:Discharge|D/C|Transfer|Death)"
-_EXAM = "(?:Exam|Examination|PE|Vitals|VS)"
-_FINDINGS = "(?:Results|Data|Studies|Values|Findings|Imaging|Reports?)"
+def load_template(path: Path = TEMPLATE_FILE) -> tuple[Heading, ...]:
+    """Return the sections in the template's order. Raises DeepicdError for a file that is not such a template."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        tree = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
+        template = tuple(_parse_heading(entry, tree["fragments"]) for entry in tree["sections"])
+    except (yaml.YAMLError, re.error, KeyError, TypeError, ValueError) as error:
+        raise DeepicdError(
+            f"{path} is not a template of discharge notes ({type(error).__name__}: {error}).",
+            "Each section has a name, `known` (true or false) and one or more regular expressions as `forms`.",
+        ) from error
+    names = [heading.name for heading in template]
+    if repeated := {name for name in names if names.count(name) > 1}:
+        raise DeepicdError(f"{path} names sections twice: {', '.join(sorted(repeated))}.", "Merge their forms.")
+    return template
 
-# The template of MIMIC-IV-Note 2.2 in its order, with the header variants seen there; ___ is a de-identified span.
-TEMPLATE: tuple[Heading, ...] = (
-    Heading("Name", False, ("Name",)),
-    Heading("Admission Date", False, ("Admission Date", "___ Date")),
-    Heading("Sex", True, ("Sex",)),
-    Heading("Date of Birth", False, ("Date of Birth",)),
-    Heading("Service", False, ("Service",)),  # the discharging service: transfers make it tell of the stay
-    Heading("Allergies", True, ("Allergies",)),
-    Heading("Attending", False, ("Attending",)),
-    Heading("Chief Complaint", True, ("Chief Complaint", "CC", "___ Complaint", "Chief ___")),
-    Heading(
-        "Major Surgical or Invasive Procedure",
-        False,
-        (
-            "(?:Major|___) (?:Surgical|___)(?: (?:or|___) (?:Invasive|___))? (?:Procedures?|___)",
-            "(?:(?:Major|Surgical|Invasive|Operative) )*(?:Procedures?|Operations?)(?: Performed)?",
-        ),
-    ),
-    Heading(
-        "History of Present Illness",
-        True,
-        (
-            "HPI",
-            "History of (?:the )?Present(?:ing)? Illness",
-            "___ of Present Illness",
-            "History ___ Present Illness",
-            "History of ___ Illness",
-            "History of Present ___",
-        ),
-    ),
-    Heading("Review of Systems", True, ("Review of Systems", "ROS", "___ of Systems")),
-    Heading(
-        "Past Medical History",
-        True,
-        (
-            "PMHx?",
-            "PMH/PSH",
-            "Past (?:Medical|___)(?: and Surgical|/Surgical)? History",
-            "___ Medical History",
-            "Past Medical ___",
-        ),
-    ),
-    Heading("Past Surgical History", True, ("PSHx?", "Past Surgical History", "___ Surgical History")),
-    Heading("Social History", True, ("Social (?:History|Hx|___)", "___ (?:Social )?History")),
-    Heading("Family History", True, ("Family (?:Medical )?(?:History|Hx|___)",)),
-    Heading(
-        "Physical Exam",
-        True,
-        (
-            "PE",
-            "(?:Physical|___) (?:Exam|Examination|___)",
-            f"(?:Admission|Admit|Initial|___) (?:Physical )?{_EXAM}",
-            f"(?:Physical )?{_EXAM} (?:at|on|upon) (?:admission|arrival|presentation)",
-            r"___ \(admission\)",
-        ),
-    ),
-    Heading(
-        "Discharge Exam",
-        False,
-        (
-            f"{_LEAVING} (?:Physical )?{_EXAM}",
-            f"(?:Physical )?{_EXAM} (?:at|on|upon|prior to|before) (?:the )?(?:(?:day|time) of )?{_LEAVING}",
-            rf"___ \({_LEAVING}\)",
-        ),
-    ),
-    Heading(
-        "Pertinent Results",  # mostly of the stay itself
-        False,
-        (
-            "Pertinent (?:Results|___)",
-            "___ Results",
-            rf"(?:\w+ )?(?:Labs?|Laboratory)(?: {_FINDINGS})?(?: (?:on|at|upon|during) [^:\n]*)?",
-            rf"(?:\w+/)?(?:Imaging|Micro(?:biology)?|Radiology|Pathology|Studies)(?:(?:/| and | ){_FINDINGS})?",
-        ),
-    ),
-    Heading("Assessment", False, ("(?:Assessment|Impression|A)(?:(?: and | & |/|&)(?:Plan|P))?", "Plan")),
-    Heading(
-        "Brief Hospital Course",
-        False,
-        (
-            r"(?:(?:Brief|___) )?(?:Summary of )?(?:the )?(?:Hospital|Clinical|___) Course(?:[ /][^:\n]*)?",
-            "Brief Hospital ___",
-            r"(?:\w*ICU|CCU|Floor|Ward|Post-?operative) Course",
-        ),
-    ),
-    Heading(
-        "Medications on Admission",
-        True,
-        (
-            "Med(?:ication)?s on Admission",
-            "___ on Admission",
-            "Medications (?:on|___) ___",
-            "Pre-?admission Med(?:ication)?s?(?: list)?",
-            "Admission Med(?:ication)?s",
-            "Med(?:ication)?s (?:prior to|before) (?:this )?admission",
-            "Home Med(?:ication)?s",
-            "Med(?:ication)?s at Home",
-        ),
-    ),
-    Heading("Transitional Issues", False, ("Transitional Issues",)),
-    Heading("Active Issues", False, ("(?:Active|Acute|Chronic)(?:/\\w+)? Issues",)),
-    Heading(
-        "Discharge",
-        False,
-        (
-            rf"D?ischarge (?:Med\w*|Disposition|{_DIAGNOSIS}|Condition|Instructions?|Labs?|___)(?: list)?",
-            f"(?:Med(?:ication)?s|{_DIAGNOSIS}|Condition|Instructions|Imaging) (?:on|at|upon) Discharge",
-            f"(?:Final|Principal) {_DIAGNOSIS}",
-        ),
-    ),
-    Heading("Diagnosis", False, (f"(?:(?:Primary|Secondary) )?{_DIAGNOSIS}",)),
-    Heading("Facility", False, ("Facility",)),
-    Heading("Followup Instructions", False, ("Follow-?\\s?up (?:Instructions|___)", "___ Instructions")),
-    Heading("Addendum", False, ("Addendum(?: ___)?", "Discharge Summary")),
-    # Nobody can say what it was.
-    Heading("Redacted", False, ("___", f"___ (?:Med(?:ication)?s|{_DIAGNOSIS}|Disposition|Condition)")),
-)
 
+def _parse_heading(entry: dict[str, object], fragments: dict[str, str]) -> Heading:
+    name, known, forms = (entry[field] for field in ("name", "known", "forms"))
+    if not isinstance(name, str) or not isinstance(known, bool) or not isinstance(forms, list) or not forms:
+        raise ValueError(f"section {name!r}")
+    expanded = []
+    for form in forms:
+        for fragment, pattern in fragments.items():
+            form = form.replace(f"{{{fragment}}}", pattern)
+        re.compile(form)
+        expanded.append(form)
+    return Heading(name, known, tuple(expanded))
+
+
+TEMPLATE = load_template()
 KNOWN = tuple(heading.name for heading in TEMPLATE if heading.known)
 ORDER = {heading.name: place for place, heading in enumerate(TEMPLATE)}
 
