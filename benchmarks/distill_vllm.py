@@ -56,7 +56,7 @@ def main(part: str, pdf: Path | None = None) -> None:
         elif part == "endpoint":
             with server(model) as base_url:
                 side = {"recipe": short, "cohort": cohort(folder, ROWS)}
-                served = short | {"engine": "endpoint", "base_url": base_url, "in_flight": 64}
+                served = short | {"engine": "openai_server", "base_url": base_url, "in_flight": 64}
                 found = compare("endpoint, 64 in flight", side | {"recipe": served}, "vllm in process", side)
         elif part == "layout" and pdf is not None and pdf.is_file():
             from guidelines.parse import parse_pdf

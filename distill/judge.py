@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import TypedDict, Unpack
 
 from deepicd import disclosure, records, storage
-from deepicd.engines import ledger, metrics, registry
-from deepicd.engines.ledger import Entry, Ledger
+from deepicd.engines import metrics, registry
+from deepicd.engines.ledger import Entry, Ledger, open_ledger
 from deepicd.engines.runner import Runner
 from deepicd.errors import DeepicdError
 from deepicd.knowledge import rubric
@@ -104,11 +104,11 @@ def run_judge(job: JudgeJob) -> JudgeRecord:
         return finished
     reader = CaseReader(recipe, traces, sources, job.limit)
     with (
-        ledger.open_ledger(out, sources.origin) as book,
+        open_ledger(out, sources.origin) as ledger,
         records.fresh_folder(folder, plan, sources.origin, overwrite=job.overwrite) as run,
     ):
-        unanswered = _complete(reader, book, out)
-        scores, unscored = _write_scores(run.folder, reader, book, unanswered)
+        unanswered = _complete(reader, ledger, out)
+        scores, unscored = _write_scores(run.folder, reader, ledger, unanswered)
         total = scores.total()
         run.counts = JudgeCounts(
             scored=total,
@@ -135,11 +135,11 @@ def _find_input(record: DistillRecord, role: str) -> Path:
     return path
 
 
-def _complete(reader: CaseReader, book: Ledger, out: Path) -> dict[str, str]:
+def _complete(reader: CaseReader, ledger: Ledger, out: Path) -> dict[str, str]:
     """Have the engine score what the ledger has no score of. Return requests that it could not answer, with reasons."""
     recipe = reader.recipe
     first_attempts = {
-        case.note_id: attempt for case in reader.read_cases() if (attempt := case.next_attempt(book)) is not None
+        case.note_id: attempt for case in reader.read_cases() if (attempt := case.next_attempt(ledger)) is not None
     }
     if not first_attempts:
         return {}
@@ -152,13 +152,13 @@ def _complete(reader: CaseReader, book: Ledger, out: Path) -> dict[str, str]:
         closing(registry.open_engine(recipe)) as engine,
         metrics.track_metrics("scores", len(first_attempts), out, recipe.digest) as run_metrics,
     ):
-        runner = Runner(engine, book, recipe.attempts, run_metrics)
+        runner = Runner(engine, ledger, recipe.attempts, run_metrics)
         runner.run(waiting)
     return runner.unanswered
 
 
 def _write_scores(
-    folder: Path, reader: CaseReader, book: Ledger, unanswered: dict[str, str]
+    folder: Path, reader: CaseReader, ledger: Ledger, unanswered: dict[str, str]
 ) -> tuple[Counter[int], Counter[str]]:
     """Write the scores of each split. Return score → traces, and reason → traces without a score."""
     scores: Counter[int] = Counter()
@@ -166,7 +166,7 @@ def _write_scores(
     for split, cases in groupby(reader.read_cases(), key=lambda case: case.split):
         with open_row_file(folder / "scores" / f"{split}-00000.parquet", SCORES, reader.sources.origin) as add:
             for case in cases:
-                add(row := _build_row(case, book, unanswered))
+                add(row := _build_row(case, ledger, unanswered))
                 if row["score"] is None:
                     unscored[row["unscored_for"]] += 1
                 else:
@@ -174,11 +174,11 @@ def _write_scores(
     return scores, unscored
 
 
-def _build_row(case: Case, book: Ledger, unanswered: dict[str, str]) -> Row:
-    answers = case.read_answers(book)
+def _build_row(case: Case, ledger: Ledger, unanswered: dict[str, str]) -> Row:
+    answers = case.read_answers(ledger)
     last: Entry = answers[-1] if answers else {}
     score = rubric.parse_score(last["text"]) if last else None
-    reason = unanswered.get(case.find_key(book, len(answers)), NO_SCORE if answers else "not asked")
+    reason = unanswered.get(case.find_key(ledger, len(answers)), NO_SCORE if answers else "not asked")
     return {
         "note_id": case.note_id,
         "split": case.split,

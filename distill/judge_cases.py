@@ -7,9 +7,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from deepicd import storage
-from deepicd.engines import ledger
 from deepicd.engines.base import Message, Request
-from deepicd.engines.ledger import Entry, Ledger
+from deepicd.engines.ledger import Entry, Ledger, build_former_key, build_key, digest_prompt
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
 from deepicd.knowledge import rubric
@@ -35,31 +34,31 @@ class Case:
     first_attempt: int = 0
 
     def build_request(self, attempt: int) -> Request:
-        key = ledger.build_key(self.recipe, self.note_id, self.prompt_sha256, attempt, rubric.SCHEMA)
+        key = build_key(self.recipe, self.note_id, self.prompt_sha256, attempt, rubric.SCHEMA)
         return Request(key, self.messages, self.recipe.seed_of(attempt), schema=rubric.SCHEMA)
 
     def check(self, attempt: int, entry: Entry) -> Sequence[str]:
         return [] if rubric.parse_score(entry["text"]) else [NO_SCORE]
 
-    def find_key(self, book: Ledger, attempt: int) -> str:
+    def find_key(self, ledger: Ledger, attempt: int) -> str:
         """Return the key under which the ledger has an attempt, or would have it."""
-        former = ledger.build_former_key(self.recipe, self.note_id, self.prompt_sha256, attempt)
-        return book.resolve_key(self.build_request(attempt).key, former)
+        former = build_former_key(self.recipe, self.note_id, self.prompt_sha256, attempt)
+        return ledger.resolve_key(self.build_request(attempt).key, former)
 
-    def read_answers(self, book: Ledger) -> list[Entry]:
+    def read_answers(self, ledger: Ledger) -> list[Entry]:
         """Return what the ledger has, up to the first answer with a score."""
         answers: list[Entry] = []
         for attempt in range(self.recipe.attempts):
-            if (entry := book.read_completion(self.find_key(book, attempt))) is None:
+            if (entry := ledger.read_completion(self.find_key(ledger, attempt))) is None:
                 break
             answers.append(entry)
             if rubric.parse_score(entry["text"]):
                 break
         return answers
 
-    def next_attempt(self, book: Ledger) -> int | None:
+    def next_attempt(self, ledger: Ledger) -> int | None:
         """Return the number of the attempt to make next; None where there is a score, or no attempt left."""
-        answers = self.read_answers(book)
+        answers = self.read_answers(ledger)
         is_scored = bool(answers) and rubric.parse_score(answers[-1]["text"]) is not None
         return None if is_scored or len(answers) >= self.recipe.attempts else len(answers)
 
@@ -109,5 +108,5 @@ class CaseReader:
             description=self.sources.knowledge.description(code),
             guidelines=guidelines,
         )
-        prompt_sha256 = ledger.digest_prompt(messages, "")
+        prompt_sha256 = digest_prompt(messages, "")
         return Case(self.recipe, row["note_id"], split, code, trace["trace"], messages, prompt_sha256)

@@ -10,8 +10,8 @@ from functools import cached_property, lru_cache
 from typing import Any, Literal
 
 from deepicd import storage
-from deepicd.engines import ledger
 from deepicd.engines.base import Message, Request
+from deepicd.engines.ledger import build_former_key, build_key, digest_prompt
 from deepicd.engines.tokens import CHAT_TOKENS, TokenCounter
 from deepicd.icd10cm import Code
 from deepicd.knowledge.code_knowledge import Knowledge
@@ -82,18 +82,18 @@ class PromptBuilder:
             with_guidelines=self.recipe.guideline_text != "none",
         )
         messages = prompt.build_messages(material, self.recipe.layout)
-        sha256 = ledger.digest_prompt(messages, prompt.OPENING)
+        sha256 = digest_prompt(messages, prompt.OPENING)
         return Prompt(row["note_id"], material, messages, sha256, guideline_text)
 
     def build_request(self, built: Prompt, attempt: int) -> Request:
         """Return an attempt at a prompt, counted from 0."""
-        key = ledger.build_key(self.recipe, built.note_id, built.sha256, attempt)
+        key = build_key(self.recipe, built.note_id, built.sha256, attempt)
         return Request(key, built.messages, self.recipe.seed_of(attempt), prompt.OPENING)
 
     def build_keys(self, built: Prompt, attempt: int) -> tuple[str, str]:
         """Return the keys under which the ledger may have an attempt: today's and the former one."""
         arguments = (self.recipe, built.note_id, built.sha256, attempt)
-        return ledger.build_key(*arguments), ledger.build_former_key(*arguments)
+        return build_key(*arguments), build_former_key(*arguments)
 
     def _select_guidelines(self, code: Code) -> str | None:
         if self.recipe.guideline_text == "none":

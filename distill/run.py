@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import TypedDict, Unpack
 
 from deepicd import disclosure, records
-from deepicd.engines import ledger, metrics, registry, tokens
+from deepicd.engines import metrics, registry, tokens
 from deepicd.engines.base import Request
-from deepicd.engines.ledger import Entry
+from deepicd.engines.ledger import FOLDER as LEDGER_FOLDER
+from deepicd.engines.ledger import Entry, open_ledger
 from deepicd.engines.recipe import RUNNING
 from deepicd.engines.runner import Runner
 from deepicd.errors import DeepicdError
@@ -158,11 +159,11 @@ def run_job(job: Job) -> DistillRecord:
 def open_plan(job: Job, sources: Sources) -> Iterator[tuple[Plan, History]]:
     """Open the ledger for this process alone, and plan which rows still need a completion."""
     builder = PromptBuilder(job.recipe, sources.knowledge, tokens.find_counter(job.recipe))
-    with ledger.open_ledger(job.out, sources.origin) as book:
-        history = History(book, builder)
+    with open_ledger(job.out, sources.origin) as ledger:
+        history = History(ledger, builder)
         with (
             track_progress("rows planned", sources.count(job.limit)) as advance,
-            plan_rows(sources.rows(job.limit), history, job.out / ledger.FOLDER, advance) as plan,
+            plan_rows(sources.rows(job.limit), history, job.out / LEDGER_FOLDER, advance) as plan,
         ):
             if plan.counts["no note"] == plan.counts["rows"]:
                 raise DeepicdError(f"No row of {sources.cohort} has a note.", "Build the cohort again.")
