@@ -224,8 +224,8 @@ def test_a_ledger_of_an_earlier_version_is_paid_for_once(tmp_path: Path) -> None
                 book.add_completion(former_key, entry)
         record = run.distill(cohort, out, recipe)
         assert stand_in.asked == []
-    assert record["counts"]["engines"] == {"endpoint vllm 0.27.1": 30}
-    assert sum(record["counts"]["kept"].values()) == 30
+    assert record.counts.engines == {"endpoint vllm 0.27.1": 30}
+    assert sum(record.counts.kept.values()) == 30
     measured = [path for path in (out / "ledger").iterdir() if b'"findings"' in path.read_bytes()]
     assert len(measured) == 1
     run.distill(cohort, out, recipe.but(min_words=32))  # another threshold: nothing is asked or measured again
