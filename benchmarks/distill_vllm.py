@@ -179,7 +179,7 @@ def cohort(folder: Path, number: int, chapters: tuple[int, ...] = ()) -> str:
     """The folder of so many made-up rows, of some chapters only: a real cohort has thousands of each."""
     from builders.cohort.build import build
     from builders.cohort.criteria import Criteria
-    from builders.synthetic.generator import synthesize
+    from builders.synthetic.synthesize import synthesize
     from deepicd import records, storage
     from deepicd.schema import COHORT, SPLITS
 

@@ -47,7 +47,7 @@ def synthesize(
     deepicd synthesize out/mimic --admissions 1000
     deepicd build --mimic out/mimic --notes out/mimic out/cohort
     """
-    from builders.synthetic.generator import synthesize as make
+    from builders.synthetic.synthesize import synthesize as make
 
     record = make(
         out,

@@ -66,7 +66,7 @@ def list_steps(out: Path, admissions: int, seed: int, *, engine: str, overwrite:
     from builders.cohort.build import build
     from builders.cohort.criteria import Criteria
     from builders.dataset.assemble import assemble
-    from builders.synthetic.generator import synthesize
+    from builders.synthetic.synthesize import synthesize
     from cards.dataset_card import write_card
     from distill import recipe
     from distill.run import distill

@@ -7,13 +7,13 @@ from datetime import datetime, timedelta
 
 import pyarrow as pa
 
-from builders.synthetic.case import case_of
-from builders.synthetic.gold import GoldRow, as_table, gold_rows
-from builders.synthetic.note import note_parts, written
+from builders.synthetic.clinical_case import case_of
+from builders.synthetic.discharge_note import note_parts, written
+from builders.synthetic.extraction_gold import GoldRow, as_table, gold_rows
+from builders.synthetic.mimic_csv import Chunk, Packer
 from builders.synthetic.note_oddities import with_oddities
-from builders.synthetic.people import Batch, people
+from builders.synthetic.patients import Batch, people
 from builders.synthetic.stay import Diagnosis, Stay
-from builders.synthetic.tables import Chunk, Packer
 from deepicd.icd10cm import find_chapter
 
 STORETIME_EMPTY = 0.02

@@ -19,7 +19,7 @@ from builders.cohort.criteria import DEFAULT, Criteria
 from builders.cohort.sections import extract_admission_sections
 from builders.mimic.table_rows import read_rows
 from builders.mimic.tables import Table
-from builders.synthetic.tables import table_path
+from builders.synthetic.mimic_csv import table_path
 from deepicd.errors import DeepicdError
 
 WITH_LABS = DEFAULT.but(admission_labs=True)

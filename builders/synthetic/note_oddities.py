@@ -6,9 +6,9 @@ suffer stands in headers.py, what belongs to a section's own text in admission.p
 
 from collections.abc import Callable, Sequence
 
-from builders.synthetic import note_discharge
-from builders.synthetic.case import Case
-from builders.synthetic.note import Part
+from builders.synthetic import note_discharge_sections
+from builders.synthetic.clinical_case import Case
+from builders.synthetic.discharge_note import Part
 
 COURSE_INSIDE = 0.01
 """A hospital course stands inside the present illness, the exam or the results."""
@@ -61,7 +61,7 @@ def _course_inside(case: Case, parts: list[Part]) -> list[Part]:
     places = [place for place, part in enumerate(parts) if part.section == section and part.known_at_admission]
     if not places:
         return parts
-    text = f"{case.rng.choice(_COURSE_HEADINGS)}\n{note_discharge.short_course(case)}"
+    text = f"{case.rng.choice(_COURSE_HEADINGS)}\n{note_discharge_sections.short_course(case)}"
     course = Part(section, text, False, tight=case.chance(0.3), is_of="Brief Hospital Course")
     return [*parts[: places[-1] + 1], course, *parts[places[-1] + 1 :]]
 
@@ -102,7 +102,7 @@ def _medications_last(case: Case, parts: list[Part]) -> list[Part]:
 
 
 def _addendum(case: Case, parts: list[Part]) -> list[Part]:
-    return [*parts, Part("Addendum", note_discharge.addendum(case), False)]
+    return [*parts, Part("Addendum", note_discharge_sections.addendum(case), False)]
 
 
 _CHANGES: tuple[tuple[Change, float], ...] = (

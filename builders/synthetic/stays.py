@@ -12,10 +12,10 @@ from zlib import crc32
 import numpy as np
 from numpy.random import Generator
 
-from builders.synthetic.case import title_of
-from builders.synthetic.diseases import Condition, knowledge
-from builders.synthetic.other_codes import billable_by_chapter, relative, unlisted
+from builders.synthetic.clinical_case import title_of
+from builders.synthetic.disease_knowledge import Condition, knowledge
 from builders.synthetic.stay import Diagnosis
+from builders.synthetic.unlisted_codes import billable_by_chapter, relative, unlisted
 from deepicd.icd10cm import load_release
 
 BATCH = 2048  # stays; with their notes some 8 MB

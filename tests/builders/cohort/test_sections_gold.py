@@ -7,7 +7,7 @@ import pytest
 
 from builders.cohort.criteria import DEFAULT, PRESETS
 from builders.synthetic.extraction_score import WITH_LABS, Score, add, scored
-from builders.synthetic.generator import synthesize
+from builders.synthetic.synthesize import synthesize
 from deepicd.errors import DeepicdError
 
 KEPT = 0.995

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from builders.synthetic.generator import synthesize
-from builders.synthetic.tables import table_path
+from builders.synthetic.mimic_csv import table_path
+from builders.synthetic.synthesize import synthesize
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
 

@@ -9,11 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from builders.cohort.headers import KNOWN, ORDER
-from builders.synthetic.generator import synthesize
-from builders.synthetic.gold import GOLD, gold_rows
-from builders.synthetic.note import Part
+from builders.synthetic.discharge_note import Part
+from builders.synthetic.extraction_gold import GOLD, gold_rows
+from builders.synthetic.mimic_csv import table_path
+from builders.synthetic.synthesize import synthesize
 from builders.synthetic.synthetic_proof import is_synthetic
-from builders.synthetic.tables import table_path
 from deepicd.storage import read_origin
 
 

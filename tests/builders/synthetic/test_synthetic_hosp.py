@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from builders.synthetic.generator import synthesize
+from builders.synthetic.mimic_csv import table_path
+from builders.synthetic.synthesize import synthesize
 from builders.synthetic.synthetic_proof import MARK, is_synthetic
-from builders.synthetic.tables import table_path
 from deepicd.errors import DeepicdError
 
 DEMO = Path(os.environ.get("DEEPICD_TEST_DATA", Path(__file__).parents[4] / "shared" / "data")) / "mimic-iv-demo"

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from builders.synthetic.case import case_of
-from builders.synthetic.diseases import Condition, knowledge
-from builders.synthetic.note import Part, note_parts, written
-from builders.synthetic.note_headers import TEMPLATE
-from builders.synthetic.other_codes import chapter_number
+from builders.synthetic.clinical_case import case_of
+from builders.synthetic.discharge_note import Part, note_parts, written
+from builders.synthetic.disease_knowledge import Condition, knowledge
+from builders.synthetic.note_template import TEMPLATE
 from builders.synthetic.stay import Diagnosis, Stay
+from builders.synthetic.unlisted_codes import chapter_number
 from deepicd.icd10cm import CHAPTERS, Code, load_release
 
 CONDITIONS = {condition.name: condition for condition in knowledge().conditions}

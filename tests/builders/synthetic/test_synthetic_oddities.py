@@ -7,16 +7,16 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from builders.synthetic import note_headers, note_oddities
+from builders.synthetic import note_oddities, note_template
+from builders.synthetic.admissions import ORGAN_DONOR, TWICE
 from builders.synthetic.batches import discharge_note
-from builders.synthetic.gold import GoldRow
-from builders.synthetic.note_admission import COLON_PARAGRAPH, HEADER_IN_PROSE, LIST_WITH_BLANK_LINES
-from builders.synthetic.people import Person, batches, people
-from builders.synthetic.records import ORGAN_DONOR, TWICE
+from builders.synthetic.extraction_gold import GoldRow
+from builders.synthetic.note_admission_sections import COLON_PARAGRAPH, HEADER_IN_PROSE, LIST_WITH_BLANK_LINES
+from builders.synthetic.patients import Person, batches, people
 from builders.synthetic.stays import FirstDiagnoses
 
 HEADER_FORMS = [
-    (section, form) for section, forms in note_headers.FORMS.items() if section != "Addendum" for form in forms
+    (section, form) for section, forms in note_template.FORMS.items() if section != "Addendum" for form in forms
 ]
 
 
@@ -100,11 +100,11 @@ def test_a_header_may_be_written_twice(notes):
 def test_a_text_may_begin_on_its_headers_line(notes):
     assert share(
         notes, [bool(re.search(r"^(?:HPI|History of Present Illness): \S", n.text, re.M)) for n in notes]
-    ) == about(note_headers.VALUE_BESIDE)
+    ) == about(note_template.VALUE_BESIDE)
 
 
 def test_some_headers_have_lost_their_colon(notes):
-    assert share(notes, ["\nSocial History\n" in note.text for note in notes]) == about(note_headers.COLON_LOST)
+    assert share(notes, ["\nSocial History\n" in note.text for note in notes]) == about(note_template.COLON_LOST)
 
 
 def test_the_line_between_sections_may_be_missing(notes):
@@ -112,7 +112,7 @@ def test_the_line_between_sections_may_be_missing(notes):
         bool(re.search(r"[^:\s]\n(?:Past Medical History|Social History|Physical Exam|Pertinent Results):\n", n.text))
         for n in notes
     ]
-    assert share(notes, glued) == about(4 * note_headers.SEPARATOR_LOST)
+    assert share(notes, glued) == about(4 * note_template.SEPARATOR_LOST)
 
 
 def test_some_notes_end_in_a_section_known_at_admission(notes):
@@ -126,7 +126,7 @@ def test_some_notes_have_an_addendum(notes):
 
 
 def test_some_lines_end_in_cr_lf(notes):
-    assert share(notes, ["\r\n" in note.text for note in notes]) == about(note_headers.CARRIAGE_RETURNS)
+    assert share(notes, ["\r\n" in note.text for note in notes]) == about(note_template.CARRIAGE_RETURNS)
     assert not any(re.search(r"(?<!\r)\n", note.text) for note in notes if "\r\n" in note.text)
 
 

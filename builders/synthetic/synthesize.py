@@ -19,13 +19,13 @@ from builders.cohort.parallel import count_cores, open_workers
 from builders.mimic import local_copy
 from builders.mimic.tables import Table
 from builders.synthetic.batches import PEOPLES_TABLES, Made, NotesWanted, PeopleWanted, Titles, make_notes, make_people
-from builders.synthetic.diseases import KNOWLEDGE, knowledge
-from builders.synthetic.filler_text import LONGEST, USUAL_LENGTH
-from builders.synthetic.gold import GOLD
+from builders.synthetic.disease_knowledge import KNOWLEDGE, knowledge
+from builders.synthetic.extraction_gold import GOLD
+from builders.synthetic.mimic_csv import COLUMNS, packed, table_file, table_path
+from builders.synthetic.note_filler import LONGEST, USUAL_LENGTH
 from builders.synthetic.stay import Stay
 from builders.synthetic.stays import ICD9
 from builders.synthetic.synthetic_proof import is_synthetic, write_mark
-from builders.synthetic.tables import COLUMNS, packed, table_file, table_path
 from deepicd import records, storage
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import load_release
@@ -82,8 +82,8 @@ def _whole_copy(
     processes: int | None,
     overwrite: bool,
 ) -> SynthesizeRecord:
-    from builders.synthetic.people import batches
-    from builders.synthetic.records import MOST_ADMISSIONS
+    from builders.synthetic.admissions import MOST_ADMISSIONS
+    from builders.synthetic.patients import batches
 
     if not 1 <= admissions <= MOST_ADMISSIONS:
         raise DeepicdError(

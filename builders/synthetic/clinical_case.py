@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
-from builders.synthetic.diseases import KNOWLEDGE, Comorbidity, Condition, knowledge, read_yaml
-from builders.synthetic.other_codes import side_of, site_of, unlisted
+from builders.synthetic.disease_knowledge import KNOWLEDGE, Comorbidity, Condition, knowledge, read_yaml
 from builders.synthetic.phrases import Phrase
 from builders.synthetic.stay import Diagnosis, Stay
+from builders.synthetic.unlisted_codes import side_of, site_of, unlisted
 from deepicd.icd10cm import load_release
 
 AGE_SHOWN = 0.3

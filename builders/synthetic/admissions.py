@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import accumulate
 
+from builders.synthetic.mimic_csv import COLUMNS
 from builders.synthetic.stay import Diagnosis, Stay
 from builders.synthetic.stays import Drawn
-from builders.synthetic.tables import COLUMNS
 
 FIRST_SUBJECT, FIRST_STAY, IDS = 10_000_000, 20_000_000, 10_000_000
 MOST_ADMISSIONS = 4_000_000

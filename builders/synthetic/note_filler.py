@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from re import Pattern
 
-from builders.synthetic.case import Case, common
-from builders.synthetic.diseases import KNOWLEDGE, read_yaml
+from builders.synthetic.clinical_case import Case, common
+from builders.synthetic.disease_knowledge import KNOWLEDGE, read_yaml
 from builders.synthetic.phrases import Phrase
 
 USUAL_LENGTH = 4000

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.random import Generator
 
-from builders.synthetic.diseases import Comorbidity, Condition, knowledge
-from builders.synthetic.other_codes import billable_by_chapter, sex_of
+from builders.synthetic.disease_knowledge import Comorbidity, Condition, knowledge
 from builders.synthetic.stay import Diagnosis
 from builders.synthetic.stays import Drawn
+from builders.synthetic.unlisted_codes import billable_by_chapter, sex_of
 from deepicd.icd10cm import load_release
 
 MEDIAN = 10

@@ -11,8 +11,7 @@ from itertools import compress
 
 import numpy as np
 
-from builders.synthetic.diagnoses import OtherDiagnoses, numbered
-from builders.synthetic.records import (
+from builders.synthetic.admissions import (
     FIRST_SUBJECT,
     IDS,
     TWICE,
@@ -23,6 +22,7 @@ from builders.synthetic.records import (
     records,
     stay_id,
 )
+from builders.synthetic.diagnosis_sampling import OtherDiagnoses, numbered
 from builders.synthetic.stay import Stay
 from builders.synthetic.stays import BATCH, ICD9, Drawn, FirstDiagnoses, draw_stays, into_patients
 

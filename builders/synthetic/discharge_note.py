@@ -11,10 +11,10 @@ import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from builders.synthetic import note_admission, note_discharge
-from builders.synthetic.case import Case, common
-from builders.synthetic.filler_text import USUAL_LENGTH, Surplus, surplus
-from builders.synthetic.note_headers import (
+from builders.synthetic import note_admission_sections, note_discharge_sections
+from builders.synthetic.clinical_case import Case, common
+from builders.synthetic.note_filler import USUAL_LENGTH, Surplus, surplus
+from builders.synthetic.note_template import (
     CARRIAGE_RETURNS,
     HEADER_TWICE,
     OPTIONAL,
@@ -61,10 +61,13 @@ def note_parts(case: Case, length: int = USUAL_LENGTH) -> list[Part]:
     """The note in the order of the template, `length` characters long on the average over many notes."""
     condition, chance = case.condition, case.chance
     more = surplus(case, length)
-    past, at_home = note_admission.histories(case), note_admission.medications(case, more.home_medicines)
+    past, at_home = (
+        note_admission_sections.histories(case),
+        note_admission_sections.medications(case, more.home_medicines),
+    )
     complaint = case.say(condition.complaint)
-    vitals = note_admission.vital_signs(case, condition.vitals)
-    shape: Callable[[str], str] = note_admission.wrapped if chance(note_admission.WRAPPED) else str
+    vitals = note_admission_sections.vital_signs(case, condition.vitals)
+    shape: Callable[[str], str] = note_admission_sections.wrapped if chance(note_admission_sections.WRAPPED) else str
 
     def known(section: str, text: str) -> Part:
         return Part(section, shape(_withheld(case, text)), True)
@@ -80,25 +83,27 @@ def note_parts(case: Case, length: int = USUAL_LENGTH) -> list[Part]:
         known("Allergies", case.one_of(common().lines["allergies"])),
         later("Attending", "___"),
         known("Chief Complaint", complaint),
-        later("Major Surgical or Invasive Procedure", note_discharge.procedure(case)),
-        known("History of Present Illness", note_admission.present_illness(case, complaint, past, vitals, more)),
+        later("Major Surgical or Invasive Procedure", note_discharge_sections.procedure(case)),
+        known(
+            "History of Present Illness", note_admission_sections.present_illness(case, complaint, past, vitals, more)
+        ),
     ]
     if chance(REVIEW_SECTION):
         parts.append(known("Review of Systems", case.one_of(common().lines["review"])))
-    parts.append(known("Past Medical History", note_admission.medical_history(case, [*past, *more.history])))
+    parts.append(known("Past Medical History", note_admission_sections.medical_history(case, [*past, *more.history])))
     if chance(SURGICAL_SECTION) and not case.newborn:
-        parts.append(known("Past Surgical History", note_admission.surgical_history(case)))
+        parts.append(known("Past Surgical History", note_admission_sections.surgical_history(case)))
     parts += [
         known("Social History", "___"),
-        known("Family History", note_admission.family_history(case)),
-        known("Physical Exam", note_admission.examination(case, condition.exam, vitals))._replace(
+        known("Family History", note_admission_sections.family_history(case)),
+        known("Physical Exam", note_admission_sections.examination(case, condition.exam, vitals))._replace(
             heading=_one_of(case, _ADMISSION_EXAMS) if chance(ADMISSION_EXAM_HEADED) else ""
         ),
     ]
     if case.stay.died or chance(DISCHARGE_EXAM):
-        exam = note_discharge.discharge_exam(case, note_admission.vital_signs(case, {}))
+        exam = note_discharge_sections.discharge_exam(case, note_admission_sections.vital_signs(case, {}))
         parts.append(Part("Physical Exam", exam, False, tight=chance(TIGHT_EXAMS), is_of="Discharge Exam"))
-    labs = "\n".join([note_admission.laboratory(case, condition.labs), *more.labs])
+    labs = "\n".join([note_admission_sections.laboratory(case, condition.labs), *more.labs])
     parts.append(
         known("Pertinent Results", labs)._replace(heading=_one_of(case, _ADMISSION_LABS))
         if chance(ADMISSION_LABS_MARKED)
@@ -106,17 +111,19 @@ def note_parts(case: Case, length: int = USUAL_LENGTH) -> list[Part]:
     )
     parts += [later("Pertinent Results", text) for text in _later_results(case, more)]
     parts += [
-        later("Brief Hospital Course", note_discharge.hospital_course(case, more)),
+        later("Brief Hospital Course", note_discharge_sections.hospital_course(case, more)),
         known("Medications on Admission", _preadmission(case, at_home)),
-        later("Discharge Medications", note_discharge.discharge_medications(case, at_home, more.prescriptions)),
-        later("Discharge Disposition", note_discharge.disposition(case)),
+        later(
+            "Discharge Medications", note_discharge_sections.discharge_medications(case, at_home, more.prescriptions)
+        ),
+        later("Discharge Disposition", note_discharge_sections.disposition(case)),
     ]
-    if note_discharge.disposition(case) == "Extended Care":
+    if note_discharge_sections.disposition(case) == "Extended Care":
         parts.append(later("Facility", "___"))
     parts += [
-        later("Discharge Diagnosis", note_discharge.discharge_diagnosis(case)),
-        later("Discharge Condition", note_discharge.discharge_condition(case)),
-        later("Discharge Instructions", note_discharge.instructions(case, more.advice)),
+        later("Discharge Diagnosis", note_discharge_sections.discharge_diagnosis(case)),
+        later("Discharge Condition", note_discharge_sections.discharge_condition(case)),
+        later("Discharge Instructions", note_discharge_sections.instructions(case, more.advice)),
         later("Followup Instructions", "___"),
     ]
     missing = {name for name in sorted(OPTIONAL) if chance(SECTION_MISSING)}
@@ -170,10 +177,10 @@ def _later_results(case: Case, more: Surplus) -> list[str]:
         blocks.append(
             "\n".join([case.rng.choice(("INTERVAL LABS:", "OTHER LABS:", "LABS DURING STAY:")), *more.later_labs])
         )
-    if found := note_discharge.findings(case, more.studies):
+    if found := note_discharge_sections.findings(case, more.studies):
         blocks.append(found)
     if case.chance(DISCHARGE_LABS) and not case.stay.died:
-        blocks.append(note_discharge.discharge_labs(case))
+        blocks.append(note_discharge_sections.discharge_labs(case))
     return blocks
 
 
@@ -181,7 +188,7 @@ def _preadmission(case: Case, at_home: list[str]) -> str:
     if not at_home:
         return "None"
     remark = "The Preadmission Medication list is accurate and complete.\n" if case.chance(0.6) else ""
-    return remark + note_discharge.numbered(at_home)
+    return remark + note_discharge_sections.numbered(at_home)
 
 
 def _withheld(case: Case, text: str) -> str:

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Callable, Mapping
 
-from builders.synthetic.case import Case, common
-from builders.synthetic.filler_text import Surplus
+from builders.synthetic.clinical_case import Case, common
+from builders.synthetic.note_filler import Surplus
 from builders.synthetic.phrases import Phrase
 
 STORY_KEPT = 0.85

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 
 import pyarrow as pa
 
-from builders.synthetic.note import Part
+from builders.synthetic.discharge_note import Part
 
 GOLD = pa.schema(
     [

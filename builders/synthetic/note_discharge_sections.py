@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from builders.synthetic.case import Case, common
-from builders.synthetic.filler_text import Surplus
-from builders.synthetic.note_admission import as_list, examination, laboratory, lower_first
+from builders.synthetic.clinical_case import Case, common
+from builders.synthetic.note_admission_sections import as_list, examination, laboratory, lower_first
+from builders.synthetic.note_filler import Surplus
 from builders.synthetic.phrases import Phrase
 
 PROBLEM_HEADINGS = 0.7
