@@ -1,7 +1,7 @@
 """`deepicd synthesize`, `deepicd build` and `deepicd assemble`."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import click
 
@@ -15,50 +15,64 @@ notes_folder = click.option(
 overwrite = click.option("--overwrite", is_flag=True, help="Replace what another run of this stage left in OUT.")
 
 
+class SynthesizeOptions(TypedDict):
+    admissions: int
+    seed: int
+    note_length: int
+    icd9_share: float
+    processes: int | None
+    overwrite: bool
+
+
 @click.command()
 @click.argument("out", type=FOLDER)
-@click.option("--admissions", type=click.IntRange(min=1), default=1000, show_default=True, help="How many to make up.")
+@click.option(
+    "--admissions", type=click.IntRange(min=1), default=1000, show_default=True, help="Admissions to make up."
+)
 @click.option("--seed", type=int, default=42, show_default=True, help="Same seed, same bytes.")
 @click.option(
-    "--hosp", type=FOLDER, help="Write notes for the admissions of this copy instead, for instance the open demo."
+    "--hosp", type=FOLDER, help="Only write notes, for the admissions of this copy, for instance MIMIC-IV's open demo."
 )
 @click.option("--note-length", type=click.IntRange(4000, 30_000), default=4000, show_default=True,
-              help="Mean characters of a note; MIMIC's have 10,500.")  # fmt: skip
+              help="Mean characters per note; 10,500 in MIMIC.")  # fmt: skip
 @click.option("--icd9-share", type=click.FloatRange(0, 1, max_open=True), default=0.45, show_default=True,
-              help="Share of stays with ICD-9 codes; of MIMIC's noted stays 0.63.")  # fmt: skip
-@click.option("--processes", type=click.IntRange(min=1), help="One a core for large copies; changes no byte.")
+              help="Share of stays with ICD-9 codes; 0.63 of those with a note in MIMIC.")  # fmt: skip
+@click.option(
+    "--processes", type=click.IntRange(min=1), help="Default: one per core for large copies. Changes no byte."
+)
 @overwrite
-def synthesize(
-    out: Path,
-    admissions: int,
-    seed: int,
-    hosp: Path | None,
-    note_length: int,
-    icd9_share: float,
-    processes: int | None,
-    overwrite: bool,
-) -> None:
+def synthesize(out: Path, hosp: Path | None, **options: Unpack[SynthesizeOptions]) -> None:
     """Make up a copy of MIMIC-IV 3.1 and MIMIC-IV-Note 2.2 under OUT/hosp and OUT/note.
 
-    Layout, columns and quirks are those of the real tables; every patient is invented. The copy says so of itself in
-    SYNTHETIC.json, and a copy that does not is taken for credentialed.
+    Layout, columns and quirks are those of the real tables; every patient is invented. SYNTHETIC.json in OUT proves it,
+    and a copy without that proof is treated as credentialed.
 
     \b
     deepicd synthesize out/mimic --admissions 1000
     deepicd build --mimic out/mimic --notes out/mimic out/cohort
     """
-    from builders.synthetic.synthesize import synthesize as make
+    from builders.synthetic.synthesize import synthesize as make_copy
+    from builders.synthetic.synthesize import synthesize_notes
 
-    record = make(
-        out,
-        admissions,
-        seed,
-        hosp,
-        length=note_length,
-        icd9_share=icd9_share,
-        processes=processes,
-        overwrite=overwrite,
-    )
+    if hosp is None:
+        record = make_copy(
+            out,
+            options["admissions"],
+            options["seed"],
+            length=options["note_length"],
+            icd9_share=options["icd9_share"],
+            processes=options["processes"],
+            overwrite=options["overwrite"],
+        )
+    else:
+        record = synthesize_notes(
+            out,
+            hosp,
+            options["seed"],
+            length=options["note_length"],
+            processes=options["processes"],
+            overwrite=options["overwrite"],
+        )
     counts = record.counts.dump()
     made = [f"{counts[name]:,} {name}" for name in ("patients", "admissions", "diagnoses", "notes") if name in counts]
     click.echo(", ".join(made) + f" → {out}")

@@ -1,13 +1,13 @@
 """A MIMIC-IV 3.1 + Note 2.2 copy of made-up records, for anyone without the credentialed one.
 
-    phrases → knowledge → conditions     what is known of diseases: hand-written YAML and its reader
-    unlisted                             the same for any other code, from its relatives or its chapter
-    stays, diagnoses                     patients, admissions and codes, drawn in batches
-    admission, outcome, longer → notes   a discharge note as parts known at admission and parts that tell the diagnosis
-    headers, oddities → gold             how notes depart from their template, and what a perfect reader finds in them
-    making                               what one process makes of a batch of patients
-    tables, hosp_copy, mark, generator   files: written, read, proven synthetic, made
+    phrases, disease_knowledge, unlisted_codes      what is known of diseases: hand-written YAML, and what stands in for
+                                                    a code that it does not list
+    diagnosis_sampling, admissions, patients        diagnoses, stays and patients, drawn in batches
+    clinical_case → note_admission_sections,        a note's parts: those known at admission, those that name the
+        note_discharge_sections, note_filler        diagnosis, and what makes it long
+    note_template, note_oddities → discharge_note   the parts under their headers, with the irregularities of real notes
+    mimic_csv, synthetic_proof, synthesize          the tables as files, the proof that all is made up, the command
 
-Every sentence is ours, written from general medical knowledge; nothing comes from MIMIC or any other corpus.
-This file imports nothing, so that asking `mark` about a copy loads no generator.
+Every sentence was written for this project from general medical knowledge; nothing comes from MIMIC or another corpus.
+This file imports nothing, so that asking `synthetic_proof` about a copy loads no generator.
 """

@@ -1,4 +1,4 @@
-"""Patients and admissions as rows: ids in MIMIC's form, shifted dates, categories as MIMIC writes them."""
+"""Rows of patients and admissions: ids in MIMIC's form, shifted dates, categories as MIMIC writes them."""
 
 import random
 from bisect import bisect
@@ -7,32 +7,33 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import accumulate
 
+from builders.synthetic.clinical_case import Stay
+from builders.synthetic.diagnosis_sampling import DrawnStay
+from builders.synthetic.disease_knowledge import Diagnosis
 from builders.synthetic.mimic_csv import COLUMNS
-from builders.synthetic.stay import Diagnosis, Stay
-from builders.synthetic.stays import Drawn
 
 FIRST_SUBJECT, FIRST_STAY, IDS = 10_000_000, 20_000_000, 10_000_000
 MOST_ADMISSIONS = 4_000_000
-"""Above it the eight-digit ids would run out."""
+"""Beyond this the eight-digit ids would run out."""
 
 WITHOUT_STAY = 0.39
 """Share of patients seen in the emergency department only (3.1: 364,627 patients, 223,452 with a stay)."""
-TWICE = 0.001
-"""Share of admissions with two rows. hadm_id is unique in MIMIC-IV 3.1; copies loaded twice or in pieces have such."""
-DIES = 0.022
-"""Share of stays that end in death; it falls to patients' last stays, the likelier the more they had."""
-DIES_LATER = 0.08
-"""Share of patients whose death within a year after the last stay is known."""
+DUPLICATED = 0.001
+"""Share of admissions with two rows. hadm_id is unique in MIMIC-IV 3.1, but not in copies loaded twice or in pieces."""
+DEATH = 0.022
+"""Share of stays that end in death, always a patient's last; more likely the more stays the patient had."""
+DEATH_AFTER_STAY = 0.08
+"""Share of patients with a known death within a year after the last stay."""
 ORGAN_DONOR = 0.05
-"""Share of stays that end in death that are an organ donor's: opened after the death, they end before they begin."""
+"""Share of stays ending in death that are an organ donor's: opened after the death, they end before they begin."""
 BY_EMERGENCY = 0.72
 """Share of unplanned stays that begin in the emergency department."""
 OLDEST_SHOWN, OLDEST_WRITTEN = 89, 91  # ages above 89 are all given as 91
 FIRST_YEAR, LAST_ANCHOR = 2110, 2195
 
 
-class Weighted:
-    """Values to be drawn by weight."""
+class WeightedChoice:
+    """Draws values by weight."""
 
     def __init__(self, weights: Mapping[str, float]) -> None:
         self.values, self.cumulative = tuple(weights), tuple(accumulate(weights.values()))
@@ -41,45 +42,34 @@ class Weighted:
         return self.values[bisect(self.cumulative, rng.random() * self.cumulative[-1])]
 
 
-# Weighted roughly as MIMIC-IV 3.1's published aggregate counts. '' is a missing value.
-EMERGENCY_TYPES = Weighted(
-    {
-        "EW EMER.": 60,
-        "EU OBSERVATION": 14,
-        "OBSERVATION ADMIT": 18,
-        "DIRECT EMER.": 5,
-        "URGENT": 6,
-    }
-)
-PLANNED_TYPES = Weighted({
+# Weights follow MIMIC-IV 3.1's published aggregate counts roughly. '' is a missing value.
+EMERGENCY_TYPES = WeightedChoice({
+    "EW EMER.": 60, "EU OBSERVATION": 14, "OBSERVATION ADMIT": 18, "DIRECT EMER.": 5, "URGENT": 6,
+})  # fmt: skip
+PLANNED_TYPES = WeightedChoice({
     "SURGICAL SAME DAY ADMISSION": 40, "URGENT": 22, "ELECTIVE": 14, "OBSERVATION ADMIT": 14, "DIRECT EMER.": 10,
     "DIRECT OBSERVATION": 12, "AMBULATORY OBSERVATION": 5,
 })  # fmt: skip
-EMERGENCY_PLACES = Weighted(
-    {
-        "EMERGENCY ROOM": 80,
-        "WALK-IN/SELF REFERRAL": 8,
-        "TRANSFER FROM HOSPITAL": 5,
-        "CLINIC REFERRAL": 3,
-    }
-)
-PLANNED_PLACES = Weighted({
+EMERGENCY_PLACES = WeightedChoice({
+    "EMERGENCY ROOM": 80, "WALK-IN/SELF REFERRAL": 8, "TRANSFER FROM HOSPITAL": 5, "CLINIC REFERRAL": 3,
+})  # fmt: skip
+PLANNED_PLACES = WeightedChoice({
     "PHYSICIAN REFERRAL": 62, "TRANSFER FROM HOSPITAL": 20, "CLINIC REFERRAL": 6, "PROCEDURE SITE": 5, "PACU": 3,
     "TRANSFER FROM SKILLED NURSING FACILITY": 3, "INTERNAL TRANSFER TO OR FROM PSYCH": 1,
     "INFORMATION NOT AVAILABLE": 1, "AMBULATORY SURGERY TRANSFER": 0.3,
 })  # fmt: skip
-DESTINATIONS = Weighted({
+DESTINATIONS = WeightedChoice({
     "HOME": 38, "HOME HEALTH CARE": 20, "": 22, "SKILLED NURSING FACILITY": 11, "REHAB": 3,
     "CHRONIC/LONG TERM ACUTE CARE": 1.7, "HOSPICE": 0.9, "AGAINST ADVICE": 0.7, "PSYCH FACILITY": 0.8,
     "ACUTE HOSPITAL": 0.4, "OTHER FACILITY": 0.4, "ASSISTED LIVING": 0.1,
 })  # fmt: skip
-INSURANCE = Weighted({"Medicare": 45, "Private": 32, "Medicaid": 19, "Other": 2.5, "": 1.7, "No charge": 0.1})
-LANGUAGES = Weighted({
+INSURANCE = WeightedChoice({"Medicare": 45, "Private": 32, "Medicaid": 19, "Other": 2.5, "": 1.7, "No charge": 0.1})
+LANGUAGES = WeightedChoice({
     "English": 90, "Spanish": 3, "Russian": 1.8, "Chinese": 1.6, "Kabuverdianu": 0.9, "Portuguese": 0.7, "Haitian": 0.6,
     "Other": 0.6, "Vietnamese": 0.3, "Italian": 0.2, "American Sign Language": 0.1, "": 0.2,
 })  # fmt: skip
-MARRIAGE = Weighted({"MARRIED": 43, "SINGLE": 37, "WIDOWED": 10, "DIVORCED": 7.5, "": 2.5})
-RACES = Weighted({
+MARITAL_STATUSES = WeightedChoice({"MARRIED": 43, "SINGLE": 37, "WIDOWED": 10, "DIVORCED": 7.5, "": 2.5})
+RACES = WeightedChoice({
     "WHITE": 62, "BLACK/AFRICAN AMERICAN": 14, "OTHER": 3.5, "WHITE - OTHER EUROPEAN": 3, "UNKNOWN": 3,
     "HISPANIC/LATINO - PUERTO RICAN": 2, "HISPANIC OR LATINO": 2, "ASIAN": 1.9, "ASIAN - CHINESE": 1.8,
     "WHITE - RUSSIAN": 1.6, "BLACK/CAPE VERDEAN": 1.5, "HISPANIC/LATINO - DOMINICAN": 1.3, "PORTUGUESE": 0.5,
@@ -89,11 +79,11 @@ YEAR_GROUPS: Mapping[int, Sequence[str]] = {
     9: ("2008 - 2010", "2011 - 2013", "2014 - 2016"),
     10: ("2014 - 2016", "2017 - 2019", "2020 - 2022"),
 }
-"""By the version of the first stay."""
+"""By the ICD version of the first stay."""
 
 
 @dataclass(frozen=True, slots=True)
-class Records:
+class PatientRecords:
     """A patient and their stays, as rows and as the note writer sees them."""
 
     patient: tuple[object, ...]
@@ -101,29 +91,29 @@ class Records:
     stays: list[Stay]
 
 
-def stay_id(number: int, seed: int) -> int:
-    """The hadm_id of the number-th stay: another one for each number, in no visible order.
+def make_stay_id(number: int, seed: int) -> int:
+    """Return the hadm_id of a stay by its number: unique, in no visible order.
 
-    >>> len({stay_id(number, 42) for number in range(1000)})
+    >>> len({make_stay_id(number, 42) for number in range(1000)})
     1000
     """
-    # 7,368,787 is prime and no divisor of 10^7, so multiplying by it permutes the residues
+    # 7,368,787 is prime and does not divide 10^7, so multiplying by it permutes the residues
     return FIRST_STAY + (number * 7_368_787 + seed * 104_729) % IDS
 
 
-def records(
+def build_records(
     rng: random.Random,
     subject_id: int,
     stay_ids: Sequence[int],
-    drawn: Sequence[Drawn],
+    drawn: Sequence[DrawnStay],
     diagnoses: Sequence[tuple[Diagnosis, ...]],
-) -> Records:
-    """A patient's row, stays and admission rows, in order of time; stays never overlap."""
+) -> PatientRecords:
+    """Build a patient's row, stays and admission rows in order of time; stays never overlap."""
     first = drawn[0]
     year = rng.randint(FIRST_YEAR, LAST_ANCHOR)
     admitted = datetime(year, 1, 1) + timedelta(days=rng.randrange(360), minutes=rng.randrange(1440))
-    dies = first.age > 0 and rng.random() < DIES * len(drawn)
-    about = [weights.pick(rng) for weights in (INSURANCE, LANGUAGES, MARRIAGE, RACES)]
+    will_die = first.age > 0 and rng.random() < DEATH * len(drawn)
+    demographics = [weights.pick(rng) for weights in (INSURANCE, LANGUAGES, MARITAL_STATUSES, RACES)]
     rows: list[tuple[object, ...]] = []
     stays: list[Stay] = []
     discharged = admitted
@@ -132,11 +122,11 @@ def records(
             admitted = discharged + timedelta(days=1 + int(rng.expovariate(1 / 150)), minutes=rng.randrange(1440))
         hours = max(6.0, rng.lognormvariate(4.25, 0.85))  # median 70 hours
         discharged = admitted.replace(minute=0) + timedelta(hours=int(hours), minutes=rng.randrange(60))
-        died = dies and number == len(drawn) - 1
-        donor = died and rng.random() < ORGAN_DONOR
-        if donor:
+        has_died = will_die and number == len(drawn) - 1
+        is_donor = has_died and rng.random() < ORGAN_DONOR
+        if is_donor:
             discharged = admitted - timedelta(minutes=rng.randint(20, 1200))
-        destination = "DIED" if died else DESTINATIONS.pick(rng)
+        destination = "DIED" if has_died else DESTINATIONS.pick(rng)
         stays.append(
             Stay(
                 subject_id=subject_id,
@@ -150,42 +140,42 @@ def records(
                 diagnoses=codes,
             )
         )
-        rows.append(_admission(rng, stays[-1], admitted, stay.planned or donor, about))
+        rows.append(_build_admission(rng, stays[-1], admitted, stay.is_planned or is_donor, demographics))
     dod = ""
-    if dies:
+    if will_die:
         dod = f"{discharged:%Y-%m-%d}"
-    elif first.age > 0 and rng.random() < DIES_LATER:
+    elif first.age > 0 and rng.random() < DEATH_AFTER_STAY:
         dod = f"{discharged + timedelta(days=rng.randint(1, 365)):%Y-%m-%d}"
     age = first.age if first.age <= OLDEST_SHOWN else OLDEST_WRITTEN
     group = rng.choice(YEAR_GROUPS[first.first.version])
-    return Records(
+    return PatientRecords(
         patient=(subject_id, first.sex, age, year, group, dod),
         admissions=rows,
         stays=stays,
     )
 
 
-def patient_without_stay(rng: random.Random, subject_id: int) -> tuple[object, ...]:
+def build_patient_without_stay(rng: random.Random, subject_id: int) -> tuple[object, ...]:
     year, group = rng.randint(FIRST_YEAR, LAST_ANCHOR), rng.choice((*YEAR_GROUPS[9], *YEAR_GROUPS[10]))
     return (subject_id, rng.choice("FM"), rng.randint(18, OLDEST_SHOWN), year, group, "")
 
 
-def again(rng: random.Random, admission: tuple[object, ...]) -> tuple[object, ...]:
-    """The same admission entered a second time, by another provider."""
+def duplicate_admission(rng: random.Random, admission: tuple[object, ...]) -> tuple[object, ...]:
+    """Return the same admission as entered a second time by another provider."""
     place = COLUMNS["hosp/admissions"].index("admit_provider_id")
-    return (*admission[:place], _provider(rng), *admission[place + 1 :])
+    return (*admission[:place], _draw_provider(rng), *admission[place + 1 :])
 
 
-def _provider(rng: random.Random) -> str:
+def _draw_provider(rng: random.Random) -> str:
     return f"P{rng.randrange(100):02d}{''.join(rng.choices('ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789', k=3))}"
 
 
-def _admission(
-    rng: random.Random, stay: Stay, admitted: datetime, planned: bool, about: Sequence[str]
+def _build_admission(
+    rng: random.Random, stay: Stay, admitted: datetime, is_planned: bool, demographics: Sequence[str]
 ) -> tuple[object, ...]:
-    emergency = stay.age > 0 and not planned and rng.random() < BY_EMERGENCY
+    is_emergency = stay.age > 0 and not is_planned and rng.random() < BY_EMERGENCY
     registered = left = ""
-    if emergency:
+    if is_emergency:
         arrival = admitted - timedelta(minutes=rng.randint(60, 900))
         registered, left = str(arrival), str(admitted + timedelta(minutes=rng.randint(5, 180)))
     return (
@@ -193,13 +183,13 @@ def _admission(
         stay.hadm_id,
         stay.admitted,
         stay.discharged,
-        stay.discharged if stay.died else "",
-        (EMERGENCY_TYPES if emergency else PLANNED_TYPES).pick(rng),
-        _provider(rng),
-        (EMERGENCY_PLACES if emergency else PLANNED_PLACES).pick(rng),
+        stay.discharged if stay.has_died else "",
+        (EMERGENCY_TYPES if is_emergency else PLANNED_TYPES).pick(rng),
+        _draw_provider(rng),
+        (EMERGENCY_PLACES if is_emergency else PLANNED_PLACES).pick(rng),
         stay.destination,
-        *about,
+        *demographics,
         registered,
         left,
-        int(stay.died),
+        int(stay.has_died),
     )

@@ -1,19 +1,47 @@
-"""A stay together with what the generator knows of it: everything that the sentences of its note are drawn from."""
+"""A hospital stay, and the case made of it: everything that the sentences of its note are drawn from."""
 
 import random
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 
-from builders.synthetic.disease_knowledge import KNOWLEDGE, Comorbidity, Condition, knowledge, read_yaml
+from builders.synthetic.disease_knowledge import Comorbidity, Condition, Diagnosis, load_knowledge
 from builders.synthetic.phrases import Phrase
-from builders.synthetic.stay import Diagnosis, Stay
-from builders.synthetic.unlisted_codes import side_of, site_of, unlisted
+from builders.synthetic.unlisted_codes import build_unlisted_condition, find_side, find_site
 from deepicd.icd10cm import load_release
 
 AGE_SHOWN = 0.3
 """Share of notes that state the age; the others have '___' there, as most de-identified notes do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stay:
+    """A stay as the note writer sees it, whether generated here or read from an existing hosp copy."""
+
+    subject_id: int
+    hadm_id: int
+    sex: str
+    """F or M."""
+    age: int
+    """Years at admission."""
+    admitted: str
+    """'2150-03-01 14:05:00', as in the tables."""
+    discharged: str
+    days: int
+    """Whole days between the two; negative in some odd copies."""
+    destination: str
+    """discharge_location; '' where unknown, 'DIED' for a death in hospital."""
+    diagnoses: tuple[Diagnosis, ...]
+    """In billing order."""
+
+    @property
+    def first(self) -> Diagnosis:
+        return self.diagnoses[0]
+
+    @property
+    def has_died(self) -> bool:
+        return self.destination == "DIED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,125 +52,85 @@ class Case:
     """Of the first diagnosis."""
     comorbidities: tuple[Comorbidity, ...]
     """Those of the other diagnoses that can be named without naming the first."""
-    known_before: tuple[str, ...]
-    """What a history calls them, in the same words throughout the note."""
+    known_conditions: tuple[str, ...]
+    """The comorbidities as a history calls them, in the same words throughout the note."""
     facts: Mapping[str, str]
     rng: random.Random
 
     def say(self, phrase: Phrase) -> str:
         return phrase.say(self.rng, self.facts)
 
-    def one_of(self, phrases: tuple[Phrase, ...]) -> str:
+    def say_one_of(self, phrases: tuple[Phrase, ...]) -> str:
         return self.say(self.rng.choice(phrases))
 
-    def quiet_one_of(self, phrases: tuple[Phrase, ...]) -> str:
-        """One that does not name the first diagnosis."""
-        return self.one_of(_quiet(self.condition.telling, phrases))
+    def say_quiet_one_of(self, phrases: tuple[Phrase, ...]) -> str:
+        """Say one that does not name the first diagnosis."""
+        return self.say_one_of(_select_quiet(self.condition.revealing, phrases))
 
     def chance(self, share: float) -> bool:
+        """Return true in this share of draws."""
         return self.rng.random() < share
 
     @property
-    def newborn(self) -> bool:
+    def is_newborn(self) -> bool:
         return self.stay.age == 0
 
 
-def case_of(stay: Stay, titles: Mapping[Diagnosis, str], seed: int) -> Case:
-    """The case of a stay. The same stay and seed make the same note, in whatever order notes are written."""
+def build_case(stay: Stay, titles: Mapping[Diagnosis, str], seed: int) -> Case:
+    """Build the case of a stay. The same stay and seed give the same note, in whatever order notes are written."""
     first = stay.first
-    title = title_of(first, titles)
-    listed = knowledge().by_code.get((first.code, first.version))
-    condition = listed or unlisted(first, title)
+    title = find_title(first, titles)
+    listed = load_knowledge().by_code.get((first.code, first.version))
+    condition = listed or build_unlisted_condition(first, title)
     rng = random.Random(f"{seed}/{stay.hadm_id}")
-    woman = stay.sex == "F"
-    named = {
+    is_woman = stay.sex == "F"
+    facts = {
         "age": str(stay.age) if stay.age <= 89 and rng.random() < AGE_SHOWN else "___",
-        "man": ("woman" if woman else "man") if stay.age >= 16 else ("girl" if woman else "boy"),
-        "title": "Ms." if woman else "Mr.",
-        "he": "she" if woman else "he",
-        "He": "She" if woman else "He",
-        "his": "her" if woman else "his",
-        "His": "Her" if woman else "His",
-        "him": "her" if woman else "him",
-        "side": side_of(title) or rng.choice(("left", "right")),
-        "site": site_of(first, title),
+        "man": ("woman" if is_woman else "man") if stay.age >= 16 else ("girl" if is_woman else "boy"),
+        "title": "Ms." if is_woman else "Mr.",
+        "he": "she" if is_woman else "he",
+        "He": "She" if is_woman else "He",
+        "his": "her" if is_woman else "his",
+        "His": "Her" if is_woman else "His",
+        "him": "her" if is_woman else "him",
+        "side": find_side(title) or rng.choice(("left", "right")),
+        "site": find_site(first, title),
     }
-    silent = _giving_away(condition.telling)
+    revealing = _find_revealing_comorbidities(condition.revealing)
     others = {
-        found.key: found
+        comorbidity.key: comorbidity
         for code in stay.diagnoses[1:]
         if code.code[:3] != first.code[:3]
-        and (found := knowledge().comorbidity_of.get(code)) is not None
-        and found.key not in silent
+        and (comorbidity := load_knowledge().comorbidity_of.get(code)) is not None
+        and comorbidity.key not in revealing
     }
-    histories = tuple(entry.history.say(rng, named) for entry in others.values() if entry.history is not None)
-    return Case(stay, condition, title, tuple(others.values()), histories, named, rng)
+    histories = tuple(entry.history.say(rng, facts) for entry in others.values() if entry.history is not None)
+    return Case(stay, condition, title, tuple(others.values()), histories, facts, rng)
 
 
-def title_of(diagnosis: Diagnosis, titles: Mapping[Diagnosis, str]) -> str:
-    """From the copy's own dictionary, the release or the knowledge files; else the code in words."""
-    known = knowledge()
-    if found := titles.get(diagnosis):
-        return found
+def find_title(diagnosis: Diagnosis, titles: Mapping[Diagnosis, str]) -> str:
+    """Return the title from the copy's own dictionary, the release or the knowledge files, else the code in words."""
+    if title := titles.get(diagnosis):
+        return title
+    known = load_knowledge()
     if diagnosis.version == 10:
-        found = load_release().titles.get(diagnosis.code) or known.retired_titles.get(diagnosis.code)
+        title = load_release().titles.get(diagnosis.code) or known.retired_titles.get(diagnosis.code)
     else:
-        found = known.icd9_titles.get(diagnosis.code)
-    return found or f"Condition coded {diagnosis.code} in ICD-{diagnosis.version}-CM"
+        title = known.icd9_titles.get(diagnosis.code)
+    return title or f"Condition coded {diagnosis.code} in ICD-{diagnosis.version}-CM"
 
 
 @lru_cache(maxsize=4096)
-def _giving_away(telling: re.Pattern[str]) -> frozenset[str]:
-    """Comorbidities whose history or medication would name the condition."""
+def _find_revealing_comorbidities(revealing: re.Pattern[str]) -> frozenset[str]:
+    """Return the comorbidities whose history or medication would name the condition."""
     return frozenset(
         entry.key
-        for entry in knowledge().comorbidities.values()
+        for entry in load_knowledge().comorbidities.values()
         for phrase in (entry.history, entry.medication)
-        if phrase is not None and telling.search(phrase.source)
+        if phrase is not None and revealing.search(phrase.source)
     )
 
 
 @lru_cache(maxsize=8192)
-def _quiet(telling: re.Pattern[str], phrases: tuple[Phrase, ...]) -> tuple[Phrase, ...]:
-    return tuple(phrase for phrase in phrases if not telling.search(phrase.source))
-
-
-@dataclass(frozen=True, slots=True)
-class Common:
-    """What every note has, whatever the disease: common.yaml."""
-
-    lines: Mapping[str, tuple[Phrase, ...]]
-    """Sentences by their place: opening, emergency, family, …"""
-    systems: Mapping[str, str]
-    short_systems: Mapping[str, str]
-    normal: Mapping[str, Phrase]
-    """System → a normal finding."""
-    vitals: Mapping[str, Phrase]
-    newborn_vitals: Mapping[str, Phrase]
-    labs: Mapping[str, Phrase]
-    blood_count: frozenset[str]
-    disposition: Mapping[str, str]
-
-
-@cache
-def common() -> Common:
-    content = read_yaml(KNOWLEDGE / "common.yaml")
-
-    def phrases(name: str) -> dict[str, Phrase]:
-        return {key: Phrase.parse(str(text)) for key, text in content[name].items()}
-
-    return Common(
-        lines={
-            name: tuple(Phrase.parse(line) for line in text.splitlines())
-            for name, text in content.items()
-            if isinstance(text, str)
-        },
-        systems=content["systems"],
-        short_systems=content["short_systems"],
-        normal=phrases("normal"),
-        vitals=phrases("vitals"),
-        newborn_vitals=phrases("newborn_vitals"),
-        labs=phrases("labs"),
-        blood_count=frozenset(content["blood_count"]),
-        disposition=content["disposition"],
-    )
+def _select_quiet(revealing: re.Pattern[str], phrases: tuple[Phrase, ...]) -> tuple[Phrase, ...]:
+    return tuple(phrase for phrase in phrases if not revealing.search(phrase.source))

@@ -1,45 +1,139 @@
-"""The other diagnoses of a stay, and how the table numbers them.
+"""Draws diagnoses: the first one of each stay, then the others, and how the table numbers them.
 
-Drawn from the pool of comorbidities, those that go with the first diagnosis far more readily; a few are any billable
-code of the release.
+First codes are drawn so that chapters come out even over the stays of one kind (with a note or without, ICD-9 or
+ICD-10): even a copy of some 600 stays has all 22.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from zlib import crc32
 
 import numpy as np
 from numpy.random import Generator
 
-from builders.synthetic.disease_knowledge import Comorbidity, Condition, knowledge
-from builders.synthetic.stay import Diagnosis
-from builders.synthetic.stays import Drawn
-from builders.synthetic.unlisted_codes import billable_by_chapter, sex_of
+from builders.synthetic.disease_knowledge import Comorbidity, Condition, Diagnosis, load_knowledge
+from builders.synthetic.unlisted_codes import find_relative, find_sex, group_billable_codes
 from deepicd.icd10cm import load_release
 
-MEDIAN = 10
-SPREAD = 0.6
-"""Standard deviation of the logarithm of codes a stay."""
-MOST = 57  # codes a stay, MIMIC-IV 3.1
+UNLISTED = 0.2
+"""Share of ICD-10 stays whose first code is any other billable one of its chapter: a copy of real size then has
+thousands of distinct first codes, most of them rare (MIMIC-Reason: 6,368)."""
+STEEPNESS = 1.25
+"""The n-th most common of a chapter's other codes weighs 1 / (10 + n) to this power."""
+RELATED = 5.0
+"""Weight of codes that take the text of a listed relative, which fits them better than the chapter's general one."""
+AFTER_THE_FACT = 0.1
+"""Weight of codes for later encounters and late effects, which are seldom a reason for admission."""
+RETIRED = 0.1
+"""Share of stays with a retired code, among conditions that have one."""
+
+CODES_MEDIAN = 10
+CODES_SPREAD = 0.6
+"""Standard deviation of the logarithm of codes per stay."""
+MOST_CODES = 57  # per stay, MIMIC-IV 3.1
 GOES_WITH = 60.0
 """Added to the weight of a comorbidity that its condition names."""
 ANY_CODE = 0.05
-"""Share of an ICD-10 stay's other diagnoses that are any billable code of the release."""
+"""Share of an ICD-10 stay's other diagnoses drawn from all billable codes of the release."""
 NOT_BESIDE = frozenset({15, 16, 19, 20})
 """Chapters whose codes make no sense beside any other: pregnancy, birth, injuries and their causes."""
 
-# Numbering, as shares of stays; in MIMIC-IV 3.1 these are rarer, here a small copy shows each.
-GAP = 0.02
-WITHOUT_ONE = 0.005
-TWICE = 0.01
-"""The same code at two numbers."""
-SAME_NUMBER = 0.002
+# Irregular numbering, as shares of stays; rarer in MIMIC-IV 3.1, but even a small copy should show each.
+NUMBER_SKIPPED = 0.02
+STARTS_AT_TWO = 0.005
+CODE_TWICE = 0.01
+"""The same code under two numbers."""
+NUMBER_TWICE = 0.002
 """Two rows under one number, never the first."""
 
 
-class OtherDiagnoses:
-    """Draws the other diagnoses of many stays at once."""
+@dataclass(frozen=True, slots=True)
+class DrawnStay:
+    """A stay before it is assigned to a patient."""
+
+    first: Diagnosis
+    condition: Condition | None
+    """None for an unlisted code."""
+    sex: str
+    age: int
+    is_planned: bool
+    has_note: bool
+
+
+class FirstDiagnosisSampler:
+    """Draws a chapter by its weight, then a listed condition by its own, then a code, the most common ones first."""
 
     def __init__(self) -> None:
-        pool: Sequence[Comorbidity] = tuple(knowledge().comorbidities.values())
+        chapters = load_knowledge().chapters
+        self.numbers = np.array(sorted(chapters))
+        weights = np.array([chapters[number].weight for number in self.numbers])
+        with_icd9 = [any(condition.icd9 for condition in chapters[number].conditions) for number in self.numbers]
+        self.shares = {10: weights / weights.sum(), 9: weights * with_icd9 / (weights * with_icd9).sum()}
+        listed = load_knowledge().by_code
+        self.unlisted: dict[int, list[str]] = {}
+        self.unlisted_until: dict[int, np.ndarray] = {}
+        for number, values in group_billable_codes().items():
+            # no source says which are common; ordering by a checksum is arbitrary but the same everywhere
+            others = sorted((value for value in values if (value, 10) not in listed), key=lambda v: crc32(v.encode()))
+            weights = 1 / (10.0 + np.arange(len(others))) ** STEEPNESS
+            weights *= np.where([find_relative(Diagnosis(value, 10)) is not None for value in others], RELATED, 1.0)
+            weights *= np.where([_is_after_the_fact(value) for value in others], AFTER_THE_FACT, 1.0)
+            self.unlisted[number] = others
+            self.unlisted_until[number] = np.cumsum(weights / weights.sum())
+
+    def draw(self, rng: Generator, version: int, n: int) -> list[tuple[Diagnosis, Condition | None]]:
+        """Draw n first diagnoses of an ICD version, with the condition of each that is listed."""
+        # one draw from each n-th of the weights, in random order: shares come out even, whatever n
+        even = (rng.permutation(n) + rng.random(n)) / n
+        places = np.searchsorted(np.cumsum(self.shares[version]), even, side="right").clip(max=len(self.numbers) - 1)
+        chosen: list[tuple[Diagnosis, Condition | None]] = [(Diagnosis("", 0), None)] * n
+        for place in np.unique(places):
+            rows = np.flatnonzero(places == place)
+            drawn = self._draw_in_chapter(rng, int(self.numbers[place]), version, len(rows))
+            for row, diagnosis in zip(rows, drawn, strict=True):
+                chosen[row] = diagnosis
+        return chosen
+
+    def _draw_in_chapter(
+        self, rng: Generator, number: int, version: int, n: int
+    ) -> Iterator[tuple[Diagnosis, Condition | None]]:
+        listed = [c for c in load_knowledge().chapters[number].conditions if version == 10 or c.icd9]
+        weights = np.array([condition.weight for condition in listed])
+        others = self.unlisted[number]
+        for is_unlisted, place in zip(
+            rng.random(n) < UNLISTED, rng.choice(len(listed), n, p=weights / weights.sum()), strict=True
+        ):
+            if version == 10 and is_unlisted and others:
+                place = int(np.searchsorted(self.unlisted_until[number], rng.random()))
+                yield Diagnosis(others[min(place, len(others) - 1)], 10), None
+                continue
+            condition = listed[place]
+            codes = tuple(condition.icd9 if version == 9 else condition.codes)
+            if version == 10 and condition.retired and rng.random() < RETIRED:
+                codes = tuple(condition.retired)
+            yield Diagnosis(_draw_by_rank(rng, codes), version), condition
+
+
+def _is_after_the_fact(code: str) -> bool:
+    words = load_release().titles[code]
+    return "subsequent encounter" in words or "sequela" in words
+
+
+def _draw_by_rank(rng: Generator, codes: Sequence[str]) -> str:
+    """Draw the first code twice as often as the second, three times as often as the third."""
+    weights = 1 / np.arange(1, len(codes) + 1)
+    return codes[int(np.searchsorted(np.cumsum(weights / weights.sum()), rng.random()).clip(max=len(codes) - 1))]
+
+
+class OtherDiagnosisSampler:
+    """Draws the other diagnoses of many stays at once.
+
+    They come from the pool of comorbidities, far more often those that go with the first diagnosis; a few are any
+    billable code of the release.
+    """
+
+    def __init__(self) -> None:
+        pool: Sequence[Comorbidity] = tuple(load_knowledge().comorbidities.values())
         self.codes = {
             9: [Diagnosis(entry.icd9, 9) for entry in pool],
             10: [Diagnosis(entry.icd10, 10) for entry in pool],
@@ -53,20 +147,20 @@ class OtherDiagnoses:
             sex: np.array([entry.sex is not None and entry.sex != sex for entry in pool]) for sex in ("F", "M")
         }
         self.weights: dict[str, np.ndarray] = {}
-        known = knowledge().comorbidity_of
+        in_pool = load_knowledge().comorbidity_of
         self.any_code: dict[str, list[Diagnosis]] = {"F": [], "M": []}
-        for number, values in billable_by_chapter().items():
+        for number, values in group_billable_codes().items():
             for value in values if number not in NOT_BESIDE else ():
-                if (value, 10) in known:
+                if (value, 10) in in_pool:
                     continue
-                only = sex_of(load_release().titles[value], number)
+                sex_implied = find_sex(load_release().titles[value], number)
                 for sex, codes in self.any_code.items():
-                    if only in (None, sex):
+                    if sex_implied in (None, sex):
                         codes.append(Diagnosis(value, 10))
 
-    def draw(self, rng: Generator, stays: Sequence[Drawn]) -> Iterator[tuple[Diagnosis, ...]]:
-        """For each stay all its diagnoses, the first one first, none twice."""
-        totals = np.rint(rng.lognormal(np.log(MEDIAN), SPREAD, len(stays))).clip(1, MOST).astype(int)
+    def draw(self, rng: Generator, stays: Sequence[DrawnStay]) -> Iterator[tuple[Diagnosis, ...]]:
+        """Yield all diagnoses of each stay, the first one first, none twice."""
+        totals = np.rint(rng.lognormal(np.log(CODES_MEDIAN), CODES_SPREAD, len(stays))).clip(1, MOST_CODES).astype(int)
         # exponential times divided by weights: the k earliest are a weighted draw without replacement
         times = rng.exponential(size=(len(stays), len(self.base)))
         for stay, total, time in zip(stays, totals, times, strict=True):
@@ -84,14 +178,14 @@ class OtherDiagnoses:
             if version == 10 and stay.age >= 18:
                 any_codes = self.any_code[stay.sex]
                 others = [
-                    any_codes[rng.integers(len(any_codes))] if any_code else code
-                    for code, any_code in zip(others, rng.random(len(others)) < ANY_CODE, strict=True)
+                    any_codes[rng.integers(len(any_codes))] if is_any else code
+                    for code, is_any in zip(others, rng.random(len(others)) < ANY_CODE, strict=True)
                 ]
             same = {stay.first.code, stay.first.code[:3]}
             yield tuple(dict.fromkeys([stay.first, *(code for code in others if code.code[:3] not in same)]))
 
     def _weights(self, condition: Condition | None) -> np.ndarray:
-        """A fresh array; GOES_WITH added where the condition names a comorbidity."""
+        """Return a new array of weights, with GOES_WITH added where the condition names a comorbidity."""
         if condition is None:
             return self.base.copy()
         if condition.name not in self.weights:
@@ -100,18 +194,18 @@ class OtherDiagnoses:
         return self.weights[condition.name].copy()
 
 
-def numbered(rng: Generator, codes: Sequence[Diagnosis]) -> list[tuple[int, Diagnosis]]:
-    """(seq_num, diagnosis) rows: 1, 2, 3 … with the table's occasional gaps, doubles and late starts."""
+def number_diagnoses(rng: Generator, codes: Sequence[Diagnosis]) -> list[tuple[int, Diagnosis]]:
+    """Number the diagnoses 1, 2, 3 … with the table's occasional gaps, duplicates and late starts."""
     gap, late, twice, same = rng.random(4)
-    start = 2 if late < WITHOUT_ONE else 1
+    start = 2 if late < STARTS_AT_TWO else 1
     rows = list(enumerate(codes, start))
     if len(rows) < 3:
         return rows
     middle = int(rng.integers(1, len(rows) - 1))
-    if gap < GAP:
+    if gap < NUMBER_SKIPPED:
         rows = rows[:middle] + [(number + 1, code) for number, code in rows[middle:]]
-    if twice < TWICE:
+    if twice < CODE_TWICE:
         rows.append((rows[-1][0] + 1, rows[middle][1]))
-    if same < SAME_NUMBER:
+    if same < NUMBER_TWICE:
         rows[middle + 1] = (rows[middle][0], rows[middle + 1][1])
     return rows

@@ -1,200 +1,242 @@
-"""A discharge note: its parts, and the text they are joined to.
+"""A discharge note: its parts in order, its row in note/discharge.csv.gz and its rows in gold.parquet.
 
-A part knows its section and whether it was known at admission, so that an extraction can be scored against parts.
+    parts = build_note_parts(case)     # [Part('Name', '', False), …, Part('Physical Exam', 'VS: …', True), …]
+    text = join_parts(parts, rng)      # ' \\nName:  ___ …'
 
-    parts = note_parts(case)     # [Part('Name', '', False), …, Part('Physical Exam', 'VS: …', True), …]
-    text = written(parts, rng)   # ' \\nName:  ___ …'; holds each part's text verbatim, in this order
+gold.parquet says what of a note was known at admission, so that an extraction can be scored (benchmarks/sections.py):
+
+    note_id           place  section           text             known_at_admission
+    10000019-DS-3     8      Chief Complaint   Chest pain       true
+    10000019-DS-3     14     Physical Exam     T 98.4 BP 132/…  true
+    10000019-DS-3     15     Discharge Exam    DISCHARGE EXAM…  false
+
+One row per part of the note, in the note's order. `text` stands in the note verbatim (line ends apart) and is what a
+perfect extraction returns: the present illness without a hospital course that somebody wrote into it, the exam without
+its discharge part. Sections are named as in builders.cohort.headers, plus 'Addendum'. Parts without a sentence are left
+out: the form's own lines, headings over an admission exam or its results, `___` alone. Results count as known where
+they are marked as those of admission.
 """
 
-import random
 import re
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
-from builders.synthetic import note_admission_sections, note_discharge_sections
-from builders.synthetic.clinical_case import Case, common
-from builders.synthetic.note_filler import USUAL_LENGTH, Surplus, surplus
+import pyarrow as pa
+
+from builders.synthetic.clinical_case import Case, Stay, build_case
+from builders.synthetic.disease_knowledge import Diagnosis, load_common_texts
+from builders.synthetic.mimic_csv import Row, format_csv
+from builders.synthetic.note_admission_sections import (
+    WRAPPED,
+    draw_exam_heading,
+    draw_labs_heading,
+    list_home_medications,
+    list_past_conditions,
+    wrap_lines,
+    write_exam,
+    write_family_history,
+    write_labs,
+    write_medical_history,
+    write_present_illness,
+    write_surgical_history,
+    write_vital_signs,
+)
+from builders.synthetic.note_discharge_sections import (
+    build_later_results,
+    format_home_medications,
+    get_disposition,
+    write_discharge_condition,
+    write_discharge_diagnosis,
+    write_discharge_exam,
+    write_discharge_medications,
+    write_hospital_course,
+    write_instructions,
+    write_procedure,
+)
+from builders.synthetic.note_filler import USUAL_LENGTH, draw_filler
+from builders.synthetic.note_oddities import add_oddities
 from builders.synthetic.note_template import (
-    CARRIAGE_RETURNS,
-    HEADER_TWICE,
     OPTIONAL,
     REVIEW_SECTION,
     SECTION_MISSING,
-    SEPARATOR_LOST,
     SURGICAL_SECTION,
-    VALUE_BESIDE,
-    header,
+    Part,
+    join_parts,
 )
 
+GOLD_FILE = "gold.parquet"
+STORETIME_EMPTY = 0.02
 ADMISSION_EXAM_HEADED = 0.5
-"""Share of exams with a heading over the admission part."""
+"""Share of exams with a heading above the admission part."""
 DISCHARGE_EXAM = 0.7
-"""Share of notes whose Physical Exam goes on with the exam at discharge."""
+"""Share of notes whose Physical Exam continues with the exam at discharge."""
 TIGHT_EXAMS = 0.3
-"""Share of those without a blank line between the two."""
+"""Share of those without a blank line between the two exams."""
 ADMISSION_LABS_MARKED = 0.8
-"""Share of notes that say which results are those of admission; of the others nobody can tell."""
-DISCHARGE_LABS = 0.4
+"""Share of notes that mark the results of admission; in the others nobody can tell them apart."""
+
+GOLD = pa.schema(
+    [
+        ("note_id", pa.string()),
+        ("place", pa.int16()),  # of the part in its note, from 0
+        ("section", pa.string()),
+        ("text", pa.string()),
+        ("known_at_admission", pa.bool_()),
+    ]
+)
+
+GoldRow = tuple[str, int, str, str, bool]
 
 
-class Part(NamedTuple):
-    section: str
-    """One of headers.TEMPLATE: what it stands under. Neighbours of one section share a header."""
-    text: str
-    known_at_admission: bool
-    tight: bool = False
-    """Whether it follows a neighbour of its section without a blank line."""
-    is_of: str | None = None
-    """The section whose matter it is, where it stands under another's header."""
-    own_header: bool = False
-    """Whether its section's header is written again."""
-    heading: str = ""
-    """A line of its own below the header, no part of the text: 'ADMISSION EXAM:'."""
-
-    @property
-    def name(self) -> str:
-        """The section as an extraction should call it."""
-        return self.is_of or self.section
+def build_gold_rows(note_id: str, parts: Iterable[Part]) -> list[GoldRow]:
+    return [
+        (note_id, place, _name_section(part.name), part.text, part.known_at_admission)
+        for place, part in enumerate(parts)
+        if part.text not in ("", "___")
+    ]
 
 
-def note_parts(case: Case, length: int = USUAL_LENGTH) -> list[Part]:
-    """The note in the order of the template, `length` characters long on the average over many notes."""
+def _name_section(section: str) -> str:
+    """Name a section as an extraction does: 'Discharge' for all that begin so, the exam excepted."""
+    return "Discharge" if section.startswith("Discharge ") and section != "Discharge Exam" else section
+
+
+def build_gold_table(rows: list[GoldRow]) -> pa.Table:
+    columns = zip(*rows, strict=True) if rows else [() for _ in GOLD]
+    return pa.table([pa.array(column, field.type) for column, field in zip(columns, GOLD, strict=True)], GOLD)
+
+
+Titles = Mapping[Diagnosis, str]
+
+
+@dataclass(frozen=True, slots=True)
+class BatchTables:
+    """What one process makes at a time: lines for each table, without headers, and rows of gold."""
+
+    tables: Mapping[str, bytes]
+    gold: pa.Table
+    counts: Mapping[str, int]
+    chapters: Mapping[int, int] = field(default_factory=dict)
+    """ICD-10 notes by the chapter of their first diagnosis."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoteBatch:
+    """Stays of an existing copy that need notes."""
+
+    stays: Sequence[tuple[int, Stay]]
+    """(note_seq, stay)"""
+    titles: Titles
+    """The copy's own, for the first diagnoses of these stays."""
+    seed: int
+    length: int
+
+
+def make_note_table(batch: NoteBatch) -> BatchTables:
+    rows, gold, counts = list[Row](), list[GoldRow](), Counter[str]()
+    for seq, stay in batch.stays:
+        row, gold_rows = write_discharge_note(stay, batch.titles, seq, batch.seed, batch.length)
+        rows.append(row)
+        gold += gold_rows
+        counts["notes"] += 1
+        counts[f"notes_icd{stay.first.version}"] += 1
+    return BatchTables({"note/discharge": format_csv(rows)}, build_gold_table(gold), counts)
+
+
+def write_discharge_note(stay: Stay, titles: Titles, seq: int, seed: int, length: int) -> tuple[Row, list[GoldRow]]:
+    """Write a row of discharge, charted at midnight of the discharge day and stored days later, and its gold rows."""
+    case = build_case(stay, titles, seed)
+    parts = add_oddities(case, build_note_parts(case, length))
+    text = join_parts(parts, case.rng)
+    day = stay.discharged[:10]
+    stored = datetime.fromisoformat(day) + timedelta(days=case.rng.randint(0, 9), minutes=case.rng.randrange(1440))
+    note_id = f"{stay.subject_id}-DS-{seq}"
+    storetime = "" if case.chance(STORETIME_EMPTY) else str(stored)
+    row = (note_id, stay.subject_id, stay.hadm_id, "DS", seq, f"{day} 00:00:00", storetime, text)
+    return row, build_gold_rows(note_id, parts)
+
+
+def build_note_parts(case: Case, length: int = USUAL_LENGTH) -> list[Part]:
+    """Build the parts in template order; over many notes the text has `length` characters on average."""
     condition, chance = case.condition, case.chance
-    more = surplus(case, length)
-    past, at_home = (
-        note_admission_sections.histories(case),
-        note_admission_sections.medications(case, more.home_medicines),
+    filler = draw_filler(case, length)
+    past, home_medications = (
+        list_past_conditions(case),
+        list_home_medications(case, filler.home_medicines),
     )
     complaint = case.say(condition.complaint)
-    vitals = note_admission_sections.vital_signs(case, condition.vitals)
-    shape: Callable[[str], str] = note_admission_sections.wrapped if chance(note_admission_sections.WRAPPED) else str
+    vitals = write_vital_signs(case, condition.vitals)
+    reflow: Callable[[str], str] = wrap_lines if chance(WRAPPED) else str
 
-    def known(section: str, text: str) -> Part:
-        return Part(section, shape(_withheld(case, text)), True)
+    def known_part(section: str, text: str) -> Part:
+        return Part(section, reflow(_withhold_title(case, text)), True)
 
-    def later(section: str, text: str) -> Part:
-        return Part(section, shape(text), False)
+    def later_part(section: str, text: str) -> Part:
+        return Part(section, reflow(text), False)
 
     parts = [
-        later("Name", ""),
-        later("Admission Date", ""),
-        known("Sex", case.stay.sex),
-        later("Service", condition.service),  # of the ward that discharged
-        known("Allergies", case.one_of(common().lines["allergies"])),
-        later("Attending", "___"),
-        known("Chief Complaint", complaint),
-        later("Major Surgical or Invasive Procedure", note_discharge_sections.procedure(case)),
-        known(
-            "History of Present Illness", note_admission_sections.present_illness(case, complaint, past, vitals, more)
+        later_part("Name", ""),
+        later_part("Admission Date", ""),
+        known_part("Sex", case.stay.sex),
+        later_part("Service", condition.service),  # of the ward that discharged
+        known_part("Allergies", case.say_one_of(load_common_texts().lines["allergies"])),
+        later_part("Attending", "___"),
+        known_part("Chief Complaint", complaint),
+        later_part("Major Surgical or Invasive Procedure", write_procedure(case)),
+        known_part(
+            "History of Present Illness",
+            write_present_illness(case, complaint, past, vitals, filler),
         ),
     ]
     if chance(REVIEW_SECTION):
-        parts.append(known("Review of Systems", case.one_of(common().lines["review"])))
-    parts.append(known("Past Medical History", note_admission_sections.medical_history(case, [*past, *more.history])))
-    if chance(SURGICAL_SECTION) and not case.newborn:
-        parts.append(known("Past Surgical History", note_admission_sections.surgical_history(case)))
+        parts.append(known_part("Review of Systems", case.say_one_of(load_common_texts().lines["review"])))
+    parts.append(known_part("Past Medical History", write_medical_history(case, [*past, *filler.history])))
+    if chance(SURGICAL_SECTION) and not case.is_newborn:
+        parts.append(known_part("Past Surgical History", write_surgical_history(case)))
     parts += [
-        known("Social History", "___"),
-        known("Family History", note_admission_sections.family_history(case)),
-        known("Physical Exam", note_admission_sections.examination(case, condition.exam, vitals))._replace(
-            heading=_one_of(case, _ADMISSION_EXAMS) if chance(ADMISSION_EXAM_HEADED) else ""
+        known_part("Social History", "___"),
+        known_part("Family History", write_family_history(case)),
+        known_part("Physical Exam", write_exam(case, condition.exam, vitals))._replace(
+            heading=draw_exam_heading(case) if chance(ADMISSION_EXAM_HEADED) else ""
         ),
     ]
-    if case.stay.died or chance(DISCHARGE_EXAM):
-        exam = note_discharge_sections.discharge_exam(case, note_admission_sections.vital_signs(case, {}))
-        parts.append(Part("Physical Exam", exam, False, tight=chance(TIGHT_EXAMS), is_of="Discharge Exam"))
-    labs = "\n".join([note_admission_sections.laboratory(case, condition.labs), *more.labs])
+    if case.stay.has_died or chance(DISCHARGE_EXAM):
+        exam = write_discharge_exam(case, write_vital_signs(case, {}))
+        parts.append(Part("Physical Exam", exam, False, is_tight=chance(TIGHT_EXAMS), is_of="Discharge Exam"))
+    labs = "\n".join([write_labs(case, condition.labs), *filler.labs])
     parts.append(
-        known("Pertinent Results", labs)._replace(heading=_one_of(case, _ADMISSION_LABS))
+        known_part("Pertinent Results", labs)._replace(heading=draw_labs_heading(case))
         if chance(ADMISSION_LABS_MARKED)
-        else later("Pertinent Results", labs)
+        else later_part("Pertinent Results", labs)
     )
-    parts += [later("Pertinent Results", text) for text in _later_results(case, more)]
+    parts += [later_part("Pertinent Results", text) for text in build_later_results(case, filler)]
     parts += [
-        later("Brief Hospital Course", note_discharge_sections.hospital_course(case, more)),
-        known("Medications on Admission", _preadmission(case, at_home)),
-        later(
-            "Discharge Medications", note_discharge_sections.discharge_medications(case, at_home, more.prescriptions)
+        later_part("Brief Hospital Course", write_hospital_course(case, filler)),
+        known_part("Medications on Admission", format_home_medications(case, home_medications)),
+        later_part(
+            "Discharge Medications",
+            write_discharge_medications(case, home_medications, filler.prescriptions),
         ),
-        later("Discharge Disposition", note_discharge_sections.disposition(case)),
+        later_part("Discharge Disposition", get_disposition(case)),
     ]
-    if note_discharge_sections.disposition(case) == "Extended Care":
-        parts.append(later("Facility", "___"))
+    if get_disposition(case) == "Extended Care":
+        parts.append(later_part("Facility", "___"))
     parts += [
-        later("Discharge Diagnosis", note_discharge_sections.discharge_diagnosis(case)),
-        later("Discharge Condition", note_discharge_sections.discharge_condition(case)),
-        later("Discharge Instructions", note_discharge_sections.instructions(case, more.advice)),
-        later("Followup Instructions", "___"),
+        later_part("Discharge Diagnosis", write_discharge_diagnosis(case)),
+        later_part("Discharge Condition", write_discharge_condition(case)),
+        later_part("Discharge Instructions", write_instructions(case, filler.advice)),
+        later_part("Followup Instructions", "___"),
     ]
     missing = {name for name in sorted(OPTIONAL) if chance(SECTION_MISSING)}
     return [part for part in parts if part.section not in missing]
 
 
-def written(parts: Sequence[Part], rng: random.Random) -> str:
-    """The note as one text. Blocks are parted by a line of one space; Family History follows without one."""
-    text = [" \n"]
-    before = ""
-    for part in parts:
-        if part.section == before and not part.own_header:
-            text += ["\n" if part.tight else "\n\n", part.heading, part.text]
-            continue
-        if before:
-            tight = part.section == "Family History" or rng.random() < SEPARATOR_LOST
-            text.append("\n" if tight else "\n \n")
-        if rng.random() < HEADER_TWICE and part.section in OPTIONAL:
-            text.append(f"{part.section}:\n")
-        first = header(part.section, rng)
-        if first.endswith(":\n") and rng.random() < VALUE_BESIDE:
-            first = f"{first[:-1]} "
-        text += [first, part.heading, part.text]
-        before = part.section
-    if not parts[-1].known_at_admission:  # a note that breaks off has no last line end either
-        text.append("\n")
-    whole = "".join(text)
-    return whole.replace("\n", "\r\n") if rng.random() < CARRIAGE_RETURNS else whole
+def _withhold_title(case: Case, text: str) -> str:
+    """Blank the first diagnosis's title, as de-identification blanks a name.
 
-
-_ADMISSION_EXAMS = (
-    "ADMISSION PHYSICAL EXAM:",
-    "ADMISSION EXAM:",
-    "Admission PE:",
-    "On admission:",
-    "ADMISSION PHYSICAL EXAM:\n",
-    "PHYSICAL EXAM ON ADMISSION:",
-    "ADMISSION EXAM\n==============",
-)
-_ADMISSION_LABS = ("ADMISSION LABS:", "ADMISSION LABS", "LABS ON ADMISSION:", "Admission labs:", "ADMISSION LABS:\n")
-
-
-def _one_of(case: Case, headings: tuple[str, ...]) -> str:
-    return f"{case.rng.choice(headings)}\n"
-
-
-def _later_results(case: Case, more: Surplus) -> list[str]:
-    """Results of the stay, block by block, each under a heading."""
-    blocks = []
-    if more.later_labs:
-        blocks.append(
-            "\n".join([case.rng.choice(("INTERVAL LABS:", "OTHER LABS:", "LABS DURING STAY:")), *more.later_labs])
-        )
-    if found := note_discharge_sections.findings(case, more.studies):
-        blocks.append(found)
-    if case.chance(DISCHARGE_LABS) and not case.stay.died:
-        blocks.append(note_discharge_sections.discharge_labs(case))
-    return blocks
-
-
-def _preadmission(case: Case, at_home: list[str]) -> str:
-    if not at_home:
-        return "None"
-    remark = "The Preadmission Medication list is accurate and complete.\n" if case.chance(0.6) else ""
-    return remark + note_discharge_sections.numbered(at_home)
-
-
-def _withheld(case: Case, text: str) -> str:
-    """The text with the first diagnosis's title blanked, as de-identification blanks a name.
-
-    Only titles of a common word or two (R11.0 'Nausea') ever turn up here, in a review of systems.
+    Only titles of a common word or two occur, such as R11.0 'Nausea' in a review of systems.
     """
     if case.title.lower() not in text.lower():
         return text

@@ -1,16 +1,18 @@
-"""What the generator knows of diseases: the YAML files in knowledge/, read once and checked while reading.
+"""What the generator knows of diseases: the YAML files in knowledge/, read once and validated while reading.
 
-One file a chapter (`chapter_09.yaml`): its weight, its listed conditions, and `otherwise`, the text for any other code
-of the chapter. One pool of accompanying diagnoses (`comorbidities.yaml`). All of it is written by us.
+    chapter_09.yaml      a chapter's weight, its listed conditions, and `otherwise`: the text for any other code in it
+    comorbidities.yaml   the pool of diagnoses that accompany others
+    common.yaml          what every note has, whatever the disease
+
+Texts are phrases (see phrases.py), written for this project from general medical knowledge.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from builders.synthetic.phrases import Phrase
 
@@ -19,28 +21,35 @@ KNOWLEDGE = Path(__file__).parent / "knowledge"
 Sex = Literal["F", "M"]
 
 
+class Diagnosis(NamedTuple):
+    code: str
+    """Without a dot."""
+    version: int
+    """9 or 10."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Condition:
-    """How one disease looks on admission and what becomes of it. Texts up to `labs` never name it; the rest do."""
+    """How a disease looks on admission and what becomes of it. Texts up to `labs` never name it; later ones do."""
 
     name: str
     """As the hospital course calls it."""
     also: tuple[str, ...] = ()
     """Other words that would give it away."""
     other_names: tuple[str, ...] = ()
-    """What a clinician may write for a diagnosis; the name where there are none."""
+    """What a clinician may write as a diagnosis; empty means `name`."""
     codes: Mapping[str, Phrase | None]
-    """Billable code → a sentence of the present illness that sets it apart from its neighbours; commonest first."""
+    """Billable code → a sentence of the present illness that sets it apart from its neighbors; most common first."""
     icd9: Mapping[str, str] = field(default_factory=dict)
     """ICD-9-CM code → title."""
     retired: Mapping[str, str] = field(default_factory=dict)
-    """Codes of earlier fiscal years that the release no longer holds → title."""
+    """Codes of earlier fiscal years that the current release no longer holds → title."""
     weight: float = 1.0
-    """Against its chapter's other conditions."""
+    """Relative to the chapter's other conditions."""
     ages: tuple[int, int] = (18, 90)
     sex: Sex | None = None
     service: str = "MEDICINE"
-    planned: bool = False
+    is_planned: bool = False
     """Admitted by appointment, not through the emergency department."""
     accompanied_by: tuple[str, ...] = ()
     """Keys of the comorbidity pool."""
@@ -59,20 +68,20 @@ class Condition:
     exam_after: Mapping[str, Phrase] = field(default_factory=dict)
 
     @property
-    def telling(self) -> re.Pattern[str]:
-        """Finds what names it: `also` in words that begin so, abbreviations as whole words only."""
-        return _telling((self.name, *self.also))
+    def revealing(self) -> re.Pattern[str]:
+        """Matches words that name the condition: `name` and `also` as word beginnings, abbreviations as whole words."""
+        return _compile_revealing((self.name, *self.also))
 
 
 @lru_cache(maxsize=4096)
-def _telling(words: tuple[str, ...]) -> re.Pattern[str]:
+def _compile_revealing(words: tuple[str, ...]) -> re.Pattern[str]:
     parts = (re.escape(word) + (r"\b" if len(word) <= 4 else "") for word in words)
     return re.compile(rf"\b(?:{'|'.join(parts)})", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comorbidity:
-    """A diagnosis that accompanies others. `history` is None for what arises during the stay."""
+    """A diagnosis that accompanies others. `history` is None for one that arises during the stay."""
 
     key: str
     icd10: str
@@ -82,7 +91,7 @@ class Comorbidity:
     ages: tuple[int, int] = (18, 120)
     sex: Sex | None = None
     group: str | None = None
-    """A stay has one of a group at most: systolic or diastolic failure, COPD or asthma."""
+    """A stay has at most one comorbidity per group: systolic or diastolic failure, COPD or asthma."""
     history: Phrase | None = None
     medication: Phrase | None = None
 
@@ -91,15 +100,15 @@ class Comorbidity:
 class ChapterKnowledge:
     number: int
     weight: float
-    """Of its first diagnoses, against the other chapters; all of them sum to little more than a hundred."""
+    """Share of first diagnoses relative to the other chapters; all weights sum to little more than 100."""
     conditions: tuple[Condition, ...]
     otherwise: Condition
-    """For any other code; its name and codes are placeholders: see unlisted.py."""
+    """For any other code; its name and codes are placeholders: see unlisted_codes.py."""
     within: tuple[tuple[str, str, Condition], ...]
-    """First and last category of parts of the chapter that `otherwise` does not fit, and what does."""
+    """(first category, last category, text) for parts of the chapter that `otherwise` does not fit."""
 
-    def general(self, category: str) -> Condition:
-        """The text for a category that has none of its own."""
+    def get_general_condition(self, category: str) -> Condition:
+        """Return the text for a category that has none of its own."""
         return next((text for first, last, text in self.within if first <= category <= last), self.otherwise)
 
 
@@ -116,90 +125,128 @@ class Knowledge:
 
 
 @cache
-def knowledge() -> Knowledge:
-    """All files, read once a process (0.1 s). Raises ValueError, with the file's name, for a mistake in one."""
-    chapters = {number: _chapter(KNOWLEDGE / f"chapter_{number:02d}.yaml") for number in range(1, 23)}
+def load_knowledge() -> Knowledge:
+    """Read all chapters and the comorbidity pool (0.1 s). Raises ValueError for a mistake, naming where it stands."""
+    chapters = {number: _read_chapter(KNOWLEDGE / f"chapter_{number:02d}.yaml") for number in range(1, 23)}
     pool = {
-        key: Comorbidity(key=key, **_fields(entry))
+        key: Comorbidity(key=key, **_parse_fields(entry))
         for key, entry in read_yaml(KNOWLEDGE / "comorbidities.yaml").items()
     }
     conditions = tuple(condition for chapter in chapters.values() for condition in chapter.conditions)
     for condition in conditions:
         if unknown := set(condition.accompanied_by) - set(pool):
-            raise ValueError(f"{condition.name}: no comorbidity {', '.join(sorted(unknown))}")
+            raise ValueError(
+                f"{condition.name}: comorbidities.yaml has no {', '.join(sorted(unknown))}; fix accompanied_by"
+            )
     by_code: dict[tuple[str, int], Condition] = {}
     for condition in conditions:
         for version, codes in ((10, (*condition.codes, *condition.retired)), (9, tuple(condition.icd9))):
             for code in codes:
-                if by_code.setdefault((code, version), condition) is not condition:
-                    raise ValueError(f"{code} stands under {condition.name} and {by_code[code, version].name}")
+                if (other := by_code.setdefault((code, version), condition)) is not condition:
+                    raise ValueError(f"{code} is listed under both {condition.name} and {other.name}; keep one")
+    by_icd10 = {(entry.icd10, 10): entry for entry in pool.values()}
+    by_icd9 = {(entry.icd9, 9): entry for entry in pool.values()}
+    icd9_titles = {entry.icd9: entry.icd9_title for entry in pool.values()}
+    icd9_titles |= {code: title for condition in conditions for code, title in condition.icd9.items()}
+    retired_titles = {code: title for condition in conditions for code, title in condition.retired.items()}
     return Knowledge(
-        chapters=MappingProxyType(chapters),
-        comorbidities=MappingProxyType(pool),
+        chapters=chapters,
+        comorbidities=pool,
         conditions=conditions,
-        by_code=MappingProxyType(by_code),
-        comorbidity_of=MappingProxyType(
-            {(entry.icd10, 10): entry for entry in pool.values()} | {(entry.icd9, 9): entry for entry in pool.values()}
-        ),
-        icd9_titles=MappingProxyType(
-            {entry.icd9: entry.icd9_title for entry in pool.values()}
-            | {code: title for condition in conditions for code, title in condition.icd9.items()}
-        ),
-        retired_titles=MappingProxyType(
-            {code: title for condition in conditions for code, title in condition.retired.items()}
-        ),
+        by_code=by_code,
+        comorbidity_of=by_icd10 | by_icd9,
+        icd9_titles=icd9_titles,
+        retired_titles=retired_titles,
     )
 
 
-def _chapter(path: Path) -> ChapterKnowledge:
+def _read_chapter(path: Path) -> ChapterKnowledge:
     content = read_yaml(path)
     try:
         return ChapterKnowledge(
             number=int(path.stem[-2:]),
             weight=content["weight"],
-            conditions=tuple(Condition(**_fields(entry)) for entry in content["conditions"]),
-            otherwise=_general(content["otherwise"]),
-            within=tuple((part[:3], part[4:], _general(text)) for part, text in content.get("within", {}).items()),
+            conditions=tuple(Condition(**_parse_fields(entry)) for entry in content["conditions"]),
+            otherwise=_parse_general(content["otherwise"]),
+            within=tuple(
+                (part[:3], part[4:], _parse_general(text)) for part, text in content.get("within", {}).items()
+            ),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path.name}: {error}") from error
 
 
-def _general(entry: Mapping[str, Any]) -> Condition:
-    return Condition(name="", codes={}, **_fields(entry))
+def _parse_general(entry: Mapping[str, Any]) -> Condition:
+    return Condition(name="", codes={}, **_parse_fields(entry))
 
 
 def read_yaml(path: Path) -> Any:
     import yaml
 
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml where there is one: ten times faster
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml where installed: ten times faster
     return yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
 
 
-PHRASE = frozenset({"complaint", "procedure", "medication"})
-LINES = frozenset({"story", "history", "medications", "findings", "course", "treatment"})
-BY_NAME = frozenset({"vitals", "exam", "labs", "exam_after"})
+PHRASES = frozenset({"complaint", "procedure", "medication"})
+PHRASE_LISTS = frozenset({"story", "history", "medications", "findings", "course", "treatment"})
+PHRASES_BY_NAME = frozenset({"vitals", "exam", "labs", "exam_after"})
 
 
-def _fields(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """A YAML mapping as constructor arguments: phrases parsed, '55-90' an age range, lists as tuples."""
+def _parse_fields(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn a YAML mapping into constructor arguments: phrases parsed, '55-90' an age range, lists as tuples."""
     fields: dict[str, Any] = {}
     for key, value in entry.items():
         if key == "ages":
             low, high = str(value).split("-")
             fields[key] = (int(low), int(high))
+        elif key == "planned":
+            fields["is_planned"] = value
         elif key == "codes":
             fields[key] = {code: Phrase.parse(hint) if hint else None for code, hint in value.items()}
-        elif (key == "history" and "icd10" in entry) or key in PHRASE:
+        elif (key == "history" and "icd10" in entry) or key in PHRASES:
             fields[key] = Phrase.parse(value)
-        elif key in LINES:
-            fields[key] = _phrases(value.splitlines())
-        elif key in BY_NAME:
+        elif key in PHRASE_LISTS:
+            fields[key] = tuple(Phrase.parse(line) for line in value.splitlines() if line.strip())
+        elif key in PHRASES_BY_NAME:
             fields[key] = {name: Phrase.parse(str(text)) for name, text in value.items()}
         else:
             fields[key] = tuple(value) if isinstance(value, list) else value
     return fields
 
 
-def _phrases(lines: Iterable[str]) -> tuple[Phrase, ...]:
-    return tuple(Phrase.parse(line) for line in lines if line.strip())
+@dataclass(frozen=True, slots=True)
+class CommonTexts:
+    """What every note has, whatever the disease: common.yaml."""
+
+    lines: Mapping[str, tuple[Phrase, ...]]
+    """Sentences by their place: opening, emergency, family, …"""
+    systems: Mapping[str, str]
+    short_systems: Mapping[str, str]
+    normal: Mapping[str, Phrase]
+    """System → a normal finding."""
+    vitals: Mapping[str, Phrase]
+    newborn_vitals: Mapping[str, Phrase]
+    labs: Mapping[str, Phrase]
+    blood_count: frozenset[str]
+    disposition: Mapping[str, str]
+
+
+@cache
+def load_common_texts() -> CommonTexts:
+    content = read_yaml(KNOWLEDGE / "common.yaml")
+    phrases = {
+        name: {key: Phrase.parse(str(text)) for key, text in content[name].items()}
+        for name in ("normal", "vitals", "newborn_vitals", "labs")
+    }
+    return CommonTexts(
+        lines={
+            name: tuple(Phrase.parse(line) for line in text.splitlines())
+            for name, text in content.items()
+            if isinstance(text, str)
+        },
+        systems=content["systems"],
+        short_systems=content["short_systems"],
+        blood_count=frozenset(content["blood_count"]),
+        disposition=content["disposition"],
+        **phrases,
+    )

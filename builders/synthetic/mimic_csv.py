@@ -1,21 +1,32 @@
-"""The five tables of the copy as files: columns, quoting and compression as PhysioNet's.
+"""MIMIC-IV's tables as CSV: write those of a copy, read the stays of an existing one.
 
-Fields are quoted only where they must be, quotes are doubled, lines end in a line feed. A file is one gzip member, put
-together from chunks that several processes may have compressed, and its header holds neither time nor name: the same
-rows in the same chunks are the same bytes.
+Written as PhysioNet writes them: columns in the order of the header, fields quoted only where necessary, quotes
+doubled, lines ending in a line feed, one gzip member per file whose header holds neither time nor name.
+
+Read with DuckDB, which joins the tables in bounded memory, and as text: codes have leading zeros. No message quotes
+DuckDB's own, which may contain a row.
 """
 
 import csv
-import zlib
-from collections.abc import Iterable, Iterator
+import gzip
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
-from typing import IO, Any
+from typing import TYPE_CHECKING, Any
 
+from builders.synthetic.clinical_case import Stay
+from builders.synthetic.disease_knowledge import Diagnosis
 from deepicd import storage
+from deepicd.errors import DeepicdError
 
-COLUMNS = {  # MIMIC-IV 3.1 and MIMIC-IV-Note 2.2, header order
+if TYPE_CHECKING:
+    import duckdb
+
+Row = tuple[object, ...]
+
+COLUMNS = {  # MIMIC-IV 3.1 and MIMIC-IV-Note 2.2, in header order
     "hosp/patients": ("subject_id", "gender", "anchor_age", "anchor_year", "anchor_year_group", "dod"),
     "hosp/admissions": (
         "subject_id", "hadm_id", "admittime", "dischtime", "deathtime", "admission_type", "admit_provider_id",
@@ -31,101 +42,142 @@ COLUMNS = {  # MIMIC-IV 3.1 and MIMIC-IV-Note 2.2, header order
 
 LEVEL = 4
 """Of gzip: 3 % larger than level 6 on these notes, twice as fast."""
-BUFFERED = 1 << 18  # characters that are compressed at once
-
-GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"  # RFC 1952: deflate, no flags, no time, unknown system
-LAST_BLOCK = b"\x03\x00"  # an empty deflate block that says it is the last
 
 
-def table_path(root: Path, table: str) -> Path:
+def get_table_path(root: Path, table: str) -> Path:
     return root / f"{table}.csv.gz"
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """Rows of a table, compressed without knowledge of what precedes them: any chunk may follow any other."""
-
-    packed: bytes
-    size: int
-    """Bytes before compression."""
-    crc: int
-
-
-class Packer:
-    """Makes a chunk of rows."""
-
-    def __init__(self) -> None:
-        self._deflate = zlib.compressobj(LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
-        self._csv = csv.writer(self, lineterminator="\n")
-        self._lines: list[str] = []
-        self._waiting = self._size = self._crc = 0
-        self._packed: list[bytes] = []
-
-    def write(self, line: str) -> None:
-        """Called by csv.writer, once a row."""
-        self._lines.append(line)
-        self._waiting += len(line)
-        if self._waiting >= BUFFERED:
-            self._compress()
-
-    def row(self, values: Iterable[Any]) -> None:
-        self._csv.writerow(values)
-
-    def rows(self, rows: Iterable[Iterable[Any]]) -> None:
-        self._csv.writerows(rows)
-
-    def chunk(self) -> Chunk:
-        """All rows so far. The packer takes no more after it."""
-        self._compress()
-        self._packed.append(self._deflate.flush(zlib.Z_SYNC_FLUSH))  # ends on a whole byte
-        return Chunk(b"".join(self._packed), self._size, self._crc)
-
-    def _compress(self) -> None:
-        plain = "".join(self._lines).encode()
-        self._packed.append(self._deflate.compress(plain))
-        self._size += len(plain)
-        self._crc = zlib.crc32(plain, self._crc)
-        self._lines, self._waiting = [], 0
-
-
-def packed(rows: Iterable[Iterable[Any]]) -> Chunk:
-    packer = Packer()
-    packer.rows(rows)
-    return packer.chunk()
-
-
-class TableFile:
-    """A table under way: chunks go in, in order."""
-
-    def __init__(self, raw: IO[bytes]) -> None:
-        self._raw = raw
-        self._size = self._crc = 0
-        raw.write(GZIP_HEADER)
-
-    def append(self, chunk: Chunk) -> None:
-        self._raw.write(chunk.packed)
-        self._crc = crc_of_both(self._crc, chunk.crc, chunk.size)
-        self._size += chunk.size
-
-    def end(self) -> None:
-        self._raw.write(LAST_BLOCK + self._crc.to_bytes(4, "little") + (self._size % 2**32).to_bytes(4, "little"))
-
-
-def crc_of_both(first: int, second: int, size: int) -> int:
-    """The CRC-32 of two texts in a row from the CRC-32 of each and the second's size in bytes.
-
-    >>> crc_of_both(zlib.crc32(b"Chest "), zlib.crc32(b"pain"), 4) == zlib.crc32(b"Chest pain")
-    True
-    """
-    zeros = bytes(size)  # a CRC is linear: what `first` adds to the second text's it adds to that of as many zeros
-    return second ^ zlib.crc32(zeros) ^ zlib.crc32(zeros, first)
+def format_csv(rows: Iterable[Row]) -> bytes:
+    csv.writer(buffer := StringIO(), lineterminator="\n").writerows(rows)
+    return buffer.getvalue().encode()
 
 
 @contextmanager
-def table_file(root: Path, table: str) -> Iterator[TableFile]:
-    """A table that has its header line; the file appears, whole, when the block ends well."""
-    with storage.atomic_write(table_path(root, table)) as tmp, tmp.open("wb") as raw:
-        file = TableFile(raw)
-        file.append(packed([COLUMNS[table]]))
+def open_table(root: Path, table: str) -> Iterator[gzip.GzipFile]:
+    """Open a table to which CSV lines are written below its header; it appears, whole, when the block ends well."""
+    with (
+        storage.atomic_write(get_table_path(root, table)) as tmp,
+        tmp.open("wb") as raw,
+        gzip.GzipFile("", "wb", LEVEL, raw, mtime=0) as file,
+    ):
+        file.write(format_csv([COLUMNS[table]]))
         yield file
-        file.end()
+
+
+# What is read of an existing copy; d_icd_diagnoses may be missing.
+REQUIRED = {
+    "admissions": ("subject_id", "hadm_id", "admittime", "dischtime", "discharge_location", "hospital_expire_flag"),
+    "patients": ("subject_id", "gender", "anchor_age", "anchor_year"),
+    "diagnoses_icd": ("subject_id", "hadm_id", "seq_num", "icd_code", "icd_version"),
+}
+OPTIONAL = {"d_icd_diagnoses": ("icd_code", "icd_version", "long_title")}
+
+STAYS = """
+select
+    cast(a.subject_id as bigint),
+    cast(a.hadm_id as bigint),
+    p.gender,
+    greatest(0, cast(p.anchor_age as int) + year(cast(a.admittime as timestamp)) - cast(p.anchor_year as int)),
+    a.admittime,
+    a.dischtime,
+    date_diff('day', cast(a.admittime as timestamp), cast(a.dischtime as timestamp)),
+    case when a.hospital_expire_flag = '1' then 'DIED' else coalesce(a.discharge_location, '') end,
+    list(trim(d.icd_code) order by cast(d.seq_num as int), d.icd_code),
+    list(cast(d.icd_version as int) order by cast(d.seq_num as int), d.icd_code)
+from (
+    -- an admission entered twice is still one stay
+    select distinct subject_id, hadm_id, admittime, dischtime, discharge_location, hospital_expire_flag
+    from admissions
+) a
+join patients p using (subject_id)
+join diagnoses_icd d using (hadm_id)
+group by all
+order by 1, a.admittime, 2
+"""
+
+ROWS = 2048  # stays fetched at once
+
+
+@dataclass(frozen=True)
+class HospCopy:
+    """The hosp tables of an existing copy, which `synthesize --hosp` writes notes for."""
+
+    root: Path
+    """The folder that holds hosp/."""
+    files: Mapping[str, Path]
+    """Table → file; d_icd_diagnoses only where there is one."""
+
+    @classmethod
+    def find(cls, path: Path) -> "HospCopy":
+        """Find the copy at a root or at its hosp/ folder. Raises DeepicdError naming the tables that are missing."""
+        path = path.expanduser()
+        folder = path / "hosp" if (path / "hosp").is_dir() else path
+        if not folder.is_dir():
+            raise DeepicdError(
+                f"There is no folder {path}.", "Point --hosp at a MIMIC-IV copy: the folder that holds hosp/."
+            )
+        files = {
+            table: folder / f"{table}{suffix}"
+            for table in (*REQUIRED, *OPTIONAL)
+            for suffix in (".csv", ".csv.gz")
+            if (folder / f"{table}{suffix}").is_file()
+        }  # the packed one where there are both
+        if missing := [table for table in REQUIRED if table not in files]:
+            raise DeepicdError(
+                f"{folder} lacks {', '.join(f'{table}.csv.gz' for table in missing)}.",
+                "Point --hosp at a MIMIC-IV copy: the folder that holds hosp/ with these tables in it.",
+            )
+        return cls(folder.parent if folder.name == "hosp" else folder, files)
+
+    def read_titles(self) -> dict[Diagnosis, str]:
+        """Read the copy's own dictionary; empty where it has none."""
+        if "d_icd_diagnoses" not in self.files:
+            return {}
+        rows = self._query("select trim(icd_code), cast(icd_version as int), long_title from d_icd_diagnoses")
+        return {Diagnosis(code, version): title for code, version, title in rows}
+
+    def count_stays(self) -> int:
+        """Count the stays with a diagnosis."""
+        return int(next(self._query("select count(distinct hadm_id) from diagnoses_icd"))[0])
+
+    def read_stays(self) -> Iterator[Stay]:
+        """Read the stays with a diagnosis, by patient and time."""
+        for *values, codes, versions in self._query(STAYS):
+            subject_id, hadm_id, sex, age, admitted, discharged, days, destination = values
+            diagnoses = tuple(map(Diagnosis, codes, versions))
+            yield Stay(subject_id, hadm_id, sex, age, admitted, discharged, days, destination, diagnoses)
+
+    def _query(self, sql: str) -> Iterator[tuple[Any, ...]]:
+        import duckdb
+
+        with duckdb.connect() as connection:
+            for table, columns in (REQUIRED | OPTIONAL).items():
+                if table in self.files:
+                    self._create_view(connection, table, columns)
+            try:
+                result = connection.execute(sql)
+                while rows := result.fetchmany(ROWS):
+                    yield from rows
+            except duckdb.Error:
+                raise self._explain("Tables") from None
+
+    def _create_view(self, connection: "duckdb.DuckDBPyConnection", table: str, columns: tuple[str, ...]) -> None:
+        import duckdb
+
+        try:
+            relation = connection.read_csv(str(self.files[table]), header=True, all_varchar=True, delimiter=",")
+            relation.create_view(table)
+        except duckdb.Error:
+            raise self._explain(self.files[table].name) from None
+        if missing := [column for column in columns if column not in relation.columns]:
+            raise DeepicdError(
+                f"{self.files[table]} has no column {', '.join(missing)}.",
+                f"Expected a MIMIC-IV table with the columns {', '.join(columns)}; fetch it again.",
+            )
+
+    def _explain(self, what: str) -> DeepicdError:
+        return DeepicdError(
+            f"{what} of {self.root} cannot be read as CSV with the columns and values of MIMIC-IV.",
+            "Compare the files with SHA256SUMS.txt and fetch those that differ again.",
+        )

@@ -1,43 +1,60 @@
-"""The parts of a note that were known only later. They name the first diagnosis: what a reader must not be shown."""
+"""The sections of a note that were known only later. They name the first diagnosis, so a model must not see them."""
 
 from collections.abc import Callable
 
-from builders.synthetic.clinical_case import Case, common
-from builders.synthetic.note_admission_sections import as_list, examination, laboratory, lower_first
-from builders.synthetic.note_filler import Surplus
+from builders.synthetic.clinical_case import Case
+from builders.synthetic.disease_knowledge import load_common_texts
+from builders.synthetic.note_admission_sections import format_problem_list, lowercase_first, write_exam, write_labs
+from builders.synthetic.note_filler import Filler
 from builders.synthetic.phrases import Phrase
 
 PROBLEM_HEADINGS = 0.7
-"""Share of hospital courses written problem by problem, under '#'."""
+"""Share of hospital courses written problem by problem under '#'."""
 TITLE_AS_DIAGNOSIS = 0.5
-"""Share of discharge diagnoses in the words of the code's title; the others in a clinician's."""
+"""Share of discharge diagnoses in the words of the code's title; the others use a clinician's."""
+DISCHARGE_LABS = 0.4
+"""Share of notes with laboratory results of the discharge."""
 
 _NONE = Phrase.parse("None // none // None.")
 
 
-def procedure(case: Case) -> str:
+def write_procedure(case: Case) -> str:
     return case.say(case.condition.procedure or _NONE)
 
 
-def findings(case: Case, studies: list[str]) -> str:
-    """Imaging and microbiology: the disease's, which name what they show, then the others'."""
-    said = [case.say(phrase) for phrase in case.condition.findings]
-    if not said and not studies:
+def write_findings(case: Case, studies: list[str]) -> str:
+    """Write imaging and microbiology: the disease's own, which name what they show, then other studies."""
+    texts = [case.say(phrase) for phrase in case.condition.findings]
+    if not texts and not studies:
         return ""
     heading = case.rng.choice(("IMAGING:", "IMAGING AND STUDIES:", "STUDIES", "MICRO/IMAGING:"))
-    return "\n".join([heading, *said]) + "".join(f"\n\n{study}" for study in studies)
+    return "\n".join([heading, *texts]) + "".join(f"\n\n{study}" for study in studies)
 
 
-def discharge_labs(case: Case) -> str:
-    return f"{case.rng.choice(('DISCHARGE LABS:', 'LABS ON DISCHARGE:', 'DISCHARGE LABS'))}\n{laboratory(case, {})}"
+def write_discharge_labs(case: Case) -> str:
+    return f"{case.rng.choice(('DISCHARGE LABS:', 'LABS ON DISCHARGE:', 'DISCHARGE LABS'))}\n{write_labs(case, {})}"
 
 
-def discharge_exam(case: Case, vitals: str) -> str:
-    """The exam at the end, under one of the headings people give it; after a death, of the death."""
-    if case.stay.died:
+def build_later_results(case: Case, filler: Filler) -> list[str]:
+    """Build the later results in blocks, each under a heading."""
+    blocks = []
+    if filler.later_labs:
+        blocks.append(
+            "\n".join([case.rng.choice(("INTERVAL LABS:", "OTHER LABS:", "LABS DURING STAY:")), *filler.later_labs])
+        )
+    if findings := write_findings(case, filler.studies):
+        blocks.append(findings)
+    if case.chance(DISCHARGE_LABS) and not case.stay.has_died:
+        blocks.append(write_discharge_labs(case))
+    return blocks
+
+
+def write_discharge_exam(case: Case, vitals: str) -> str:
+    """Write the final exam under one of the usual headings, or the death exam."""
+    if case.stay.has_died:
         return (
             "DEATH EXAM:\nNo response to verbal or tactile stimuli. Pupils fixed and dilated. No heart or breath "
-            f"sounds for 2 minutes. Died of {lower_first(case.condition.name)}."
+            f"sounds for 2 minutes. Died of {lowercase_first(case.condition.name)}."
         )
     heading = case.rng.choice(
         (
@@ -55,50 +72,54 @@ def discharge_exam(case: Case, vitals: str) -> str:
             "Discharge physical exam ([date]):".replace("[date]", "___"),
         )
     )
-    return f"{heading}\n{examination(case, case.condition.exam_after, vitals)}"
+    return f"{heading}\n{write_exam(case, case.condition.exam_after, vitals)}"
 
 
-def short_course(case: Case) -> str:
-    """What it was, what was done and how it ended, in one paragraph."""
-    told = " ".join([case.say(sentence) for sentence in case.condition.course])
-    return f"{_summary(case)} {told} {_ending(case)}"
+def write_short_course(case: Case) -> str:
+    """Write what it was, what was done and how it ended, in one paragraph."""
+    course = " ".join([case.say(sentence) for sentence in case.condition.course])
+    return f"{_write_summary(case)} {course} {_write_ending(case)}"
 
 
-def hospital_course(case: Case, more: Surplus) -> str:
-    """What it was, what was done, and the other problems, these in paragraphs or under a '#' each."""
+def write_hospital_course(case: Case, filler: Filler) -> str:
+    """Write what it was, what was done, and the other problems in paragraphs or under '#'."""
     condition = case.condition
     if not case.chance(PROBLEM_HEADINGS):
-        others = [f"{heading}: {text}" for heading, text in more.problems]
-        return "\n\n".join([short_course(case), *more.events, *others, *_transitional(case, more)])
-    told = " ".join([case.say(sentence) for sentence in condition.course])
-    problems = [f"# {condition.name[0].upper()}{condition.name[1:]}: {told}"]
-    for problem in case.known_before:
+        others = [f"{heading}: {text}" for heading, text in filler.problems]
+        return "\n\n".join(
+            [write_short_course(case), *filler.events, *others, *_list_transitional_issues(case, filler)]
+        )
+    course = " ".join([case.say(sentence) for sentence in condition.course])
+    problems = [f"# {condition.name[0].upper()}{condition.name[1:]}: {course}"]
+    for problem in case.known_conditions:
         if case.chance(0.5):
             usual = case.rng.choice(("continued home regimen", "stable, home medications continued", "not active"))
             problems.append(f"# {problem}: {usual}.")
-    problems += [f"# {heading}: {text}" for heading, text in more.problems]
+    problems += [f"# {heading}: {text}" for heading, text in filler.problems]
     heading = case.rng.choice(("ACTIVE ISSUES:\n", "ACUTE ISSUES\n=============\n", ""))
     problems[0] = heading + problems[0]
-    return "\n\n".join([_summary(case), *more.events, *problems, _ending(case), *_transitional(case, more)])
+    return "\n\n".join(
+        [_write_summary(case), *filler.events, *problems, _write_ending(case), *_list_transitional_issues(case, filler)]
+    )
 
 
-def _summary(case: Case) -> str:
-    who = f"Baby {case.facts['man']} ___" if case.newborn else f"{case.facts['title']} ___"
+def _write_summary(case: Case) -> str:
+    who = f"Baby {case.facts['man']} ___" if case.is_newborn else f"{case.facts['title']} ___"
     verb = case.rng.choice(("admitted with", "admitted for", "cared for because of", "treated for"))
-    return f"{who} was {verb} {lower_first(case.condition.name)}, as described in the history of present illness."
+    return f"{who} was {verb} {lowercase_first(case.condition.name)}, as described in the history of present illness."
 
 
-def _transitional(case: Case, more: Surplus) -> list[str]:
-    """What is left for others to do; nothing after a death."""
-    if case.stay.died:
+def _list_transitional_issues(case: Case, filler: Filler) -> list[str]:
+    """List what is left to do after discharge; nothing after a death."""
+    if case.stay.has_died:
         return []
     visit = f"- Follow up with PCP within {case.rng.choice((2, 3))} weeks"
-    return ["\n".join(["TRANSITIONAL ISSUES:", visit, "- Repeat labs", *more.transitional])]
+    return ["\n".join(["TRANSITIONAL ISSUES:", visit, "- Repeat labs", *filler.transitional])]
 
 
-def _ending(case: Case) -> str:
+def _write_ending(case: Case) -> str:
     he, days = case.facts["He"], max(case.stay.days, 1)
-    if case.stay.died:
+    if case.stay.has_died:
         return f"Despite these measures {case.facts['he']} worsened, was made comfortable, and expired on day {days}."
     return case.rng.choice(
         (
@@ -109,24 +130,24 @@ def _ending(case: Case) -> str:
     )
 
 
-def discharge_medications(case: Case, at_home: list[str], prescriptions: int = 0) -> str:
-    """New ones, then those taken before; so many of them with the prescription below."""
-    if case.stay.died:
+def write_discharge_medications(case: Case, home_medications: list[str], prescriptions: int = 0) -> str:
+    """Write the new medications, then those from home; the first `prescriptions` of them with their prescription."""
+    if case.stay.has_died:
         return "None; patient expired."
     new = [case.say(phrase) for phrase in case.condition.treatment]
-    everything = list({line.split()[0]: line for line in [*new, *at_home]}.values())
+    everything = list({line.split()[0]: line for line in [*new, *home_medications]}.values())
     with_prescription = [
-        f"{line} \n{_prescription(case, line)}" if place < prescriptions else line
+        f"{line} \n{_write_prescription(case, line)}" if place < prescriptions else line
         for place, line in enumerate(everything)
     ]
-    return numbered(with_prescription) if everything else "None"
+    return number_lines(with_prescription) if everything else "None"
 
 
 _OFTEN = {"DAILY": "once a day", "BID": "twice a day", "TID": "three times a day", "QHS": "at bedtime"}
 
 
-def _prescription(case: Case, line: str) -> str:
-    """'RX *senna 8.6 mg 1 tablet(s) by mouth twice a day Disp #*60 Tablet Refills:*0' of 'Senna 8.6 mg PO BID'."""
+def _write_prescription(case: Case, line: str) -> str:
+    """Write 'RX *senna 8.6 mg 1 tablet(s) by mouth twice a day Disp #*60 …' for 'Senna 8.6 mg PO BID'."""
     drug, by_mouth, rest = line.partition(" PO ")
     supply, refills = case.rng.choice((10, 14, 20, 28, 30, 60, 90)), int(case.rng.random() * 4)
     if not by_mouth:
@@ -136,50 +157,57 @@ def _prescription(case: Case, line: str) -> str:
     return f"RX *{drug.lower()} 1 {form}(s) by mouth {often} Disp #*{supply} {form.title()} Refills:*{refills}"
 
 
-def numbered(lines: list[str]) -> str:
+def number_lines(lines: list[str]) -> str:
     return "\n".join(f"{number}. {line} " for number, line in enumerate(lines, 1))
 
 
-def disposition(case: Case) -> str:
-    return common().disposition.get(case.stay.destination, "Home")
+def format_home_medications(case: Case, home_medications: list[str]) -> str:
+    if not home_medications:
+        return "None"
+    remark = "The Preadmission Medication list is accurate and complete.\n" if case.chance(0.6) else ""
+    return remark + number_lines(home_medications)
 
 
-def discharge_diagnosis(case: Case) -> str:
+def get_disposition(case: Case) -> str:
+    return load_common_texts().disposition.get(case.stay.destination, "Home")
+
+
+def write_discharge_diagnosis(case: Case) -> str:
     words = case.condition.other_names or (case.condition.name,)
     name = case.title if case.chance(TITLE_AS_DIAGNOSIS) else case.rng.choice(words)
-    others = list(case.known_before[:4])
+    others = list(case.known_conditions[:4])
     forms: tuple[Callable[[], str], ...] = (
         lambda: "\n".join([name, *others]),
         lambda: "\n".join(["PRIMARY DIAGNOSIS:", name, "", "SECONDARY DIAGNOSES:", *(others or ["None"])]),
-        lambda: "\n".join(["Primary:", name, "Secondary:", as_list(case, others)]),
+        lambda: "\n".join(["Primary:", name, "Secondary:", format_problem_list(case, others)]),
         lambda: name,
     )
     return case.rng.choice(forms)()
 
 
-def discharge_condition(case: Case) -> str:
-    if case.stay.died:
+def write_discharge_condition(case: Case) -> str:
+    if case.stay.has_died:
         return "Deceased"
-    if case.newborn:
+    if case.is_newborn:
         return "Stable, feeding well"
-    return "\n".join(case.say(line) for line in common().lines["condition"])
+    return "\n".join(case.say(line) for line in load_common_texts().lines["condition"])
 
 
-def instructions(case: Case, advice: list[str]) -> str:
-    """A letter to the patient that says why they were here."""
-    if case.stay.died:
+def write_instructions(case: Case, advice: list[str]) -> str:
+    """Write a letter to the patient that says why they were admitted."""
+    if case.stay.has_died:
         return "N/A"
-    dear = "Dear parents," if case.newborn else f"Dear {case.facts['title']} ___,"
-    why = f"You were admitted to the hospital because of {lower_first(case.condition.name)}."
-    if case.newborn:
-        why = f"Your baby was cared for because of {lower_first(case.condition.name)}."
-    first, *middle, last = (case.say(line) for line in common().lines["instructions"])
+    dear = "Dear parents," if case.is_newborn else f"Dear {case.facts['title']} ___,"
+    why = f"You were admitted to the hospital because of {lowercase_first(case.condition.name)}."
+    if case.is_newborn:
+        why = f"Your baby was cared for because of {lowercase_first(case.condition.name)}."
+    first, *middle, last = (case.say(line) for line in load_common_texts().lines["instructions"])
     return "\n\n".join([dear, why, first, *advice, *middle, last])
 
 
-def addendum(case: Case) -> str:
-    """What came in, or came to mind, after the note was signed."""
-    name = lower_first(case.condition.name)
+def write_addendum(case: Case) -> str:
+    """Write what was added after the note was signed."""
+    name = lowercase_first(case.condition.name)
     return case.rng.choice(
         (
             f"Final results came back after discharge and agree with {name}. The PCP's office was called.",

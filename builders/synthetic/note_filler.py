@@ -1,8 +1,7 @@
-"""What makes a note long: background, usual care, daily results, reports, lists, advice. None of it tells the disease.
+"""Filler that makes a note long: background, usual care, daily results, reports, advice. None of it names the disease.
 
-A note of `USUAL_LENGTH` has none of it. A longer one gets its surplus in the shares of `SHARES`, drawn without
-repetition from knowledge/longer.yaml; what the pools cannot fill goes to daily laboratory results, of which a real long
-note has pages.
+A note of `USUAL_LENGTH` has none. A longer one divides its surplus by `SHARES`, drawn without repetition from
+knowledge/longer.yaml; what the pools cannot fill goes to daily laboratory results, of which a real long note has pages.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,17 +9,17 @@ from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from re import Pattern
 
-from builders.synthetic.clinical_case import Case, common
-from builders.synthetic.disease_knowledge import KNOWLEDGE, read_yaml
+from builders.synthetic.clinical_case import Case
+from builders.synthetic.disease_knowledge import KNOWLEDGE, load_common_texts, read_yaml
 from builders.synthetic.phrases import Phrase
 
 USUAL_LENGTH = 4000
-"""Mean characters of a note without surplus."""
+"""Mean characters of a note without filler."""
 LONGEST = 60_000  # characters; MIMIC-IV-Note 2.2: 60,381
 SPREAD = 0.5
-"""Standard deviation of the logarithm of the surplus: some notes are several times as long as most."""
+"""Standard deviation of the logarithm of the filler's length: some notes are several times as long as most."""
 
-# Share of the surplus by where it goes. The first five are known at admission.
+# Share of the filler by where it goes. The first five are known at admission.
 SHARES: Mapping[str, float] = {
     "background": 0.09,
     "emergency_detail": 0.03,
@@ -34,14 +33,14 @@ SHARES: Mapping[str, float] = {
     "transitional": 0.04,
     "advice": 0.1,
 }
-"""The rest, and what a pool cannot fill, is `later_labs`."""
-PRESCRIPTION = 95  # characters of a prescription line, about
-BETWEEN = 3  # characters that part one piece from the next: bullets, blank lines
+"""The rest, and what a pool cannot fill, goes to `later_labs`."""
+PRESCRIPTION = 95  # characters of a prescription line, roughly
+BETWEEN = 3  # characters between one piece and the next: bullets, blank lines
 SENTENCES_OF_A_PROBLEM = (3, 5)
 
 Panel = tuple[tuple[str, float, float, int], ...]
 
-# Name, lowest, highest usual value, decimals: general adult reference ranges, a little widened.
+# Name, lowest and highest usual value, decimals: general adult reference ranges, slightly widened.
 PANELS: tuple[Panel, ...] = (
     (
         ("WBC", 4.2, 11.8, 1), ("RBC", 3.4, 4.9, 2), ("Hgb", 9.2, 14.2, 1), ("Hct", 28.4, 42.6, 1), ("MCV", 84, 97, 0),
@@ -64,16 +63,16 @@ PANELS: tuple[Panel, ...] = (
     (("Albumin", 3.1, 4.4, 1),),
     (("Lactate", 0.8, 1.9, 1),),
 )  # fmt: skip
-TOLD_BY_LAB = {"Kidney function": "Creat", "Glucose": "Glucose", "Blood counts": "Hgb", "Electrolytes": "K"}
-TOLD_BY_VITAL = {"Oxygen": "spo2", "Low grade fever": "t", "Blood pressure": "sbp"}
-"""Problems left out where the disease has a value of its own for what they are about."""
+COVERED_BY_LAB = {"Kidney function": "Creat", "Glucose": "Glucose", "Blood counts": "Hgb", "Electrolytes": "K"}
+COVERED_BY_VITAL = {"Oxygen": "spo2", "Low grade fever": "t", "Blood pressure": "sbp"}
+"""Problems left out where the disease has its own value for the same measurement."""
 DAILY = (0, 0, 1, 1, 2, 2, 0, 1, 3, 4, 5, 6, 7)
-"""Panels as they come up again and again: blood count and chemistry most often."""
+"""Panels in the frequency in which they recur: blood count and chemistry most often."""
 
 
 @dataclass(slots=True)
-class Surplus:
-    """Texts by where they go; all empty in a note of usual length."""
+class Filler:
+    """Texts by where they go; empty in a note of usual length."""
 
     background: list[str] = field(default_factory=list)
     emergency_detail: list[str] = field(default_factory=list)
@@ -81,7 +80,7 @@ class Surplus:
     home_medicines: list[str] = field(default_factory=list)
     labs: list[str] = field(default_factory=list)
     prescriptions: int = 0
-    """How many discharge medications are followed by their prescription."""
+    """Number of discharge medications followed by their prescription."""
     studies: list[str] = field(default_factory=list)
     problems: list[tuple[str, str]] = field(default_factory=list)
     """(heading, what was done)"""
@@ -91,36 +90,43 @@ class Surplus:
     later_labs: list[str] = field(default_factory=list)
 
 
-def surplus(case: Case, length: int) -> Surplus:
-    """What this note has beyond the usual, so that notes have `length` characters on average."""
-    found = Surplus()
+def draw_filler(case: Case, length: int) -> Filler:
+    """Draw what this note has beyond the usual, so that notes have `length` characters on average."""
+    filler = Filler()
     if length <= USUAL_LENGTH:
-        return found
+        return filler
     size = min((length - USUAL_LENGTH) * case.rng.lognormvariate(-(SPREAD**2) / 2, SPREAD), LONGEST - USUAL_LENGTH)
-    pools, quiet = longer(), _quiet(case.condition.telling)
+    pools, quiet = load_filler_pools(), _select_quiet(case.condition.revealing)
     budget = {name: share * size for name, share in SHARES.items()}
-    if case.newborn:
-        found.events = _drawn(case, pools.newborn, size)
-        return found
+    if case.is_newborn:
+        filler.events = _draw_phrases(case, pools.newborn, size)
+        return filler
     for name in ("background", "emergency_detail", "history", "home_medicines"):
-        if not (name == "emergency_detail" and case.condition.planned):
-            setattr(found, name, _drawn(case, quiet[name], budget[name]))
-    found.labs = _more_labs(case, budget["labs"])
-    found.prescriptions = round(budget["prescriptions"] / PRESCRIPTION)
-    found.studies = _drawn(case, _other_studies(case.condition.findings), budget["studies"])
+        if not (name == "emergency_detail" and case.condition.is_planned):
+            setattr(filler, name, _draw_phrases(case, quiet[name], budget[name]))
+    filler.labs = _draw_admission_labs(case, budget["labs"])
+    filler.prescriptions = round(budget["prescriptions"] / PRESCRIPTION)
+    filler.studies = _draw_phrases(case, _select_other_studies(case.condition.findings), budget["studies"])
     for name in ("events", "transitional", "advice"):
-        setattr(found, name, _drawn(case, pools.lines[name], budget[name]))
-    found.problems = _problems(case, budget["problems"])
-    pieces = [*found.background, *found.emergency_detail, *found.history, *found.labs, *found.studies, *found.events]
-    pieces += [*found.transitional, *found.advice, *(text + heading for heading, text in found.problems)]
-    pieces += 2 * found.home_medicines  # continued at discharge
-    spent = sum(map(len, pieces)) + BETWEEN * len(pieces) + found.prescriptions * PRESCRIPTION
-    found.later_labs = _results(case, size - spent)
-    return found
+        setattr(filler, name, _draw_phrases(case, pools.lines[name], budget[name]))
+    filler.problems = _draw_problems(case, budget["problems"])
+    pieces = [
+        *filler.background,
+        *filler.emergency_detail,
+        *filler.history,
+        *filler.labs,
+        *filler.studies,
+        *filler.events,
+    ]
+    pieces += [*filler.transitional, *filler.advice, *(text + heading for heading, text in filler.problems)]
+    pieces += 2 * filler.home_medicines  # continued at discharge
+    spent = sum(map(len, pieces)) + BETWEEN * len(pieces) + filler.prescriptions * PRESCRIPTION
+    filler.later_labs = _draw_later_labs(case, size - spent)
+    return filler
 
 
 @dataclass(frozen=True, slots=True)
-class Longer:
+class FillerPools:
     """longer.yaml."""
 
     lines: Mapping[str, tuple[Phrase, ...]]
@@ -130,7 +136,7 @@ class Longer:
 
 
 @cache
-def longer() -> Longer:
+def load_filler_pools() -> FillerPools:
     content = read_yaml(KNOWLEDGE / "longer.yaml")
     lines = {
         name: tuple(Phrase.parse(line.replace("\\n", "\n")) for line in text.splitlines())
@@ -138,94 +144,96 @@ def longer() -> Longer:
         if name != "problems"
     }
     problems = [line.split(" | ") for line in content["problems"].splitlines()]
-    return Longer(
-        lines, tuple((heading, tuple(map(Phrase.parse, told))) for heading, *told in problems), lines["newborn"]
+    return FillerPools(
+        lines,
+        tuple((heading, tuple(map(Phrase.parse, sentences))) for heading, *sentences in problems),
+        lines["newborn"],
     )
 
 
 @lru_cache(maxsize=4096)
-def _quiet(telling: Pattern[str]) -> Mapping[str, tuple[Phrase, ...]]:
-    """The pools of what is known at admission, without what would name the disease."""
+def _select_quiet(revealing: Pattern[str]) -> Mapping[str, tuple[Phrase, ...]]:
+    """Return the pools of what is known at admission, without phrases that would name the disease."""
     return {
-        name: tuple(phrase for phrase in longer().lines[name] if not telling.search(phrase.source))
+        name: tuple(phrase for phrase in load_filler_pools().lines[name] if not revealing.search(phrase.source))
         for name in ("background", "emergency_detail", "history", "home_medicines")
     }
 
 
 @lru_cache(maxsize=4096)
-def _other_studies(findings: tuple[Phrase, ...]) -> tuple[Phrase, ...]:
-    """Reports of studies that the disease's own findings do not speak of."""
-    spoken = " ".join(phrase.source for phrase in findings).replace("CXR", "CHEST")
-    return tuple(study for study in longer().lines["studies"] if study.source.split()[0] not in spoken)
+def _select_other_studies(findings: tuple[Phrase, ...]) -> tuple[Phrase, ...]:
+    """Return reports of studies that the disease's own findings do not mention."""
+    mentioned = " ".join(phrase.source for phrase in findings).replace("CXR", "CHEST")
+    return tuple(study for study in load_filler_pools().lines["studies"] if study.source.split()[0] not in mentioned)
 
 
-def _order(case: Case, n: int) -> Iterator[int]:
-    """0 … n - 1, mixed well enough and much faster than by a shuffle."""
+def _shuffle(case: Case, n: int) -> Iterator[int]:
+    """Yield 0 … n - 1, mixed well enough and much faster than by random.shuffle."""
     start, step = int(case.rng.random() * n), (5, 7, 11, 13, 17, 19, 23, 29)[int(case.rng.random() * 8)]
     step = step if n % step else 1
     return ((start + place * step) % n for place in range(n))
 
 
-def _fits(case: Case, text_length: int, left: float) -> bool:
-    """Whether one more fits; the last one by chance, so that the mean comes out right."""
+def _is_room_for(case: Case, text_length: int, left: float) -> bool:
+    """Return whether one more fits. The last one is decided by chance, so that the mean comes out right."""
     return text_length <= left or case.rng.random() * text_length < left
 
 
-def _drawn(case: Case, pool: Sequence[Phrase], budget: float) -> list[str]:
-    """Phrases of the pool, none twice, of about so many characters together."""
-    said: list[str] = []
-    for place in _order(case, len(pool)) if pool else ():
+def _draw_phrases(case: Case, pool: Sequence[Phrase], budget: float) -> list[str]:
+    """Draw phrases of the pool, none twice, with about `budget` characters in total."""
+    texts: list[str] = []
+    for place in _shuffle(case, len(pool)) if pool else ():
         if budget <= 0:
             break
         text = case.say(pool[place])
-        if _fits(case, len(text), budget):
-            said.append(text)
+        if _is_room_for(case, len(text), budget):
+            texts.append(text)
         budget -= len(text) + BETWEEN
-    return said
+    return texts
 
 
-def _problems(case: Case, budget: float) -> list[tuple[str, str]]:
-    told: list[tuple[str, str]] = []
-    pool = longer().problems
-    for place in _order(case, len(pool)):
+def _draw_problems(case: Case, budget: float) -> list[tuple[str, str]]:
+    problems: list[tuple[str, str]] = []
+    pool = load_filler_pools().problems
+    for place in _shuffle(case, len(pool)):
         if budget <= 0:
             break
         heading, sentences = pool[place]
-        if TOLD_BY_LAB.get(heading) in case.condition.labs or TOLD_BY_VITAL.get(heading) in case.condition.vitals:
+        if COVERED_BY_LAB.get(heading) in case.condition.labs or COVERED_BY_VITAL.get(heading) in case.condition.vitals:
             continue
-        wanted = case.rng.randint(*SENTENCES_OF_A_PROBLEM)
-        text = " ".join([case.say(sentence) for sentence in sentences if case.rng.random() * len(sentences) < wanted])
-        if text and _fits(case, len(text), budget):
-            told.append((heading, text))
+        count = case.rng.randint(*SENTENCES_OF_A_PROBLEM)
+        text = " ".join([case.say(sentence) for sentence in sentences if case.rng.random() * len(sentences) < count])
+        if text and _is_room_for(case, len(text), budget):
+            problems.append((heading, text))
         budget -= len(heading) + len(text) + BETWEEN
-    return told
+    return problems
 
 
-def _more_labs(case: Case, budget: float) -> list[str]:
-    """Panels that the results of admission do not hold yet, each once."""
-    random, own = case.rng.random, {*common().labs, *case.condition.labs}
+def _draw_admission_labs(case: Case, budget: float) -> list[str]:
+    """Draw panels that the results of admission lack, each once."""
+    random, own = case.rng.random, {*load_common_texts().labs, *case.condition.labs}
     lines: list[str] = []
     for panel in PANELS:
         if budget > 0 and not any(name in own for name, *_ in panel):
-            lines.append(_line(random, panel))
+            lines.append(_format_lab_line(random, panel))
             budget -= len(lines[-1])
     return lines
 
 
-def _line(random: Callable[[], float], panel: Panel) -> str:
-    """'___ 06:15AM BLOOD Glucose-104 UreaN-14 …'"""
+def _format_lab_line(random: Callable[[], float], panel: Panel) -> str:
+    """Format '___ 06:15AM BLOOD Glucose-104 UreaN-14 …'."""
     values = [f"{name}-{low + random() * (high - low):.{decimals}f}" for name, low, high, decimals in panel]
     time = f"{4 + int(random() * 8):02d}:{5 * int(random() * 12):02d}{'AM' if random() < 0.8 else 'PM'}"
     return f"___ {time} BLOOD {' '.join(values)}"
 
 
-def _results(case: Case, budget: float) -> list[str]:
-    """Lines of results of the days that follow."""
+def _draw_later_labs(case: Case, budget: float) -> list[str]:
+    """Draw lines of results of the following days."""
     lines: list[str] = []
     random = case.rng.random
     while budget > 0:
-        line = _line(random, PANELS[DAILY[int(random() * len(DAILY))]])
-        if _fits(case, len(line), budget):
+        line = _format_lab_line(random, PANELS[DAILY[int(random() * len(DAILY))]])
+        if _is_room_for(case, len(line), budget):
             lines.append(line)
         budget -= len(line) + 1
     return lines

@@ -1,29 +1,29 @@
-"""How real notes depart from the template, in ways that mislead whoever reads them by their headers.
+"""How real notes depart from the template in ways that mislead a reader who goes by headers.
 
-Rates are shares of notes, higher than in life so that a copy of some thousands shows each. What a single header may
-suffer stands in headers.py, what belongs to a section's own text in admission.py, notes.py and outcome.py.
+Rates are shares of notes, higher than in reality so that a copy of a few thousand shows each. Variants of a single
+header are in note_template.py, those of a section's own text in the note_*_sections modules.
 """
 
 from collections.abc import Callable, Sequence
 
 from builders.synthetic import note_discharge_sections
 from builders.synthetic.clinical_case import Case
-from builders.synthetic.discharge_note import Part
+from builders.synthetic.note_template import Part
 
 COURSE_INSIDE = 0.01
-"""A hospital course stands inside the present illness, the exam or the results."""
+"""A hospital course appears inside the present illness, the exam or the results."""
 ONLY_DISCHARGE_EXAM = 0.015
-"""The exam is that of the discharge alone; of notes that have one."""
+"""Only the discharge exam is there, as a share of notes that have one."""
 SECTION_TWICE = 0.01
-"""A section comes in two halves, each under its header."""
+"""A section is split in two, each half under its header."""
 DISCHARGE_AS_FINDING = 0.02
-"""The admission exam speaks of a discharge that is a finding."""
+"""The admission exam mentions a discharge that is a finding."""
 ENDS_EARLY = 0.005
 """The note breaks off after a section that was known at admission."""
 MEDICATIONS_LAST = 0.005
-"""The admission medications end the note."""
+"""The admission medications come last."""
 ADDENDUM = 0.015
-"""Something is added below the end."""
+"""An addendum follows the end."""
 
 _COURSE_HEADINGS = (
     "Hospital Course:",
@@ -45,8 +45,8 @@ _LAST_SECTIONS = ("Past Medical History", "Family History", "Physical Exam", "Me
 Change = Callable[[Case, list[Part]], list[Part]]
 
 
-def with_oddities(case: Case, parts: Sequence[Part]) -> list[Part]:
-    """The parts as somebody in a hurry might have left them."""
+def add_oddities(case: Case, parts: Sequence[Part]) -> list[Part]:
+    """Change the parts as a writer in a hurry might have."""
     changed = list(parts)
     for change, rate in _CHANGES:
         if case.chance(rate):
@@ -54,63 +54,65 @@ def with_oddities(case: Case, parts: Sequence[Part]) -> list[Part]:
     return changed
 
 
-def _course_inside(case: Case, parts: list[Part]) -> list[Part]:
+def _insert_course(case: Case, parts: list[Part]) -> list[Part]:
     section = case.rng.choice(
         ("History of Present Illness", "History of Present Illness", "Physical Exam", "Pertinent Results")
     )
     places = [place for place, part in enumerate(parts) if part.section == section and part.known_at_admission]
     if not places:
         return parts
-    text = f"{case.rng.choice(_COURSE_HEADINGS)}\n{note_discharge_sections.short_course(case)}"
-    course = Part(section, text, False, tight=case.chance(0.3), is_of="Brief Hospital Course")
+    text = f"{case.rng.choice(_COURSE_HEADINGS)}\n{note_discharge_sections.write_short_course(case)}"
+    course = Part(section, text, False, is_tight=case.chance(0.3), is_of="Brief Hospital Course")
     return [*parts[: places[-1] + 1], course, *parts[places[-1] + 1 :]]
 
 
-def _only_discharge_exam(case: Case, parts: list[Part]) -> list[Part]:
+def _drop_admission_exam(case: Case, parts: list[Part]) -> list[Part]:
     if not any(part.name == "Discharge Exam" for part in parts):
         return parts
     return [part for part in parts if part.name != "Physical Exam"]
 
 
-def _section_twice(case: Case, parts: list[Part]) -> list[Part]:
-    """A list or some paragraphs, cut between two lines."""
+def _split_section(case: Case, parts: list[Part]) -> list[Part]:
+    """Split a list or some paragraphs between two lines."""
     section = case.rng.choice(("History of Present Illness", "Past Medical History", "Medications on Admission"))
     gap = "\n\n" if section == "History of Present Illness" else "\n"
     place = next((place for place, part in enumerate(parts) if part.section == section and gap in part.text), None)
     if place is None:
         return parts
     first, second = (half.strip("\n") for half in parts[place].text.split(gap, 1))
-    halves = [parts[place]._replace(text=first), parts[place]._replace(text=second, own_header=True)]
+    halves = [parts[place]._replace(text=first), parts[place]._replace(text=second, has_own_header=True)]
     return [*parts[:place], *halves, *parts[place + 1 :]]
 
 
-def _discharge_as_finding(case: Case, parts: list[Part]) -> list[Part]:
+def _add_discharge_finding(case: Case, parts: list[Part]) -> list[Part]:
     finding = case.rng.choice(_FINDINGS)
-    if case.condition.telling.search(finding):
+    if case.condition.revealing.search(finding):
         return parts
     return [part._replace(text=f"{part.text}\n{finding}") if part.name == "Physical Exam" else part for part in parts]
 
 
-def _ends_early(case: Case, parts: list[Part]) -> list[Part]:
+def _break_off(case: Case, parts: list[Part]) -> list[Part]:
     last = case.rng.choice(_LAST_SECTIONS)
     end = max((place for place, part in enumerate(parts, 1) if part.section == last), default=len(parts))
     return parts[:end]
 
 
-def _medications_last(case: Case, parts: list[Part]) -> list[Part]:
-    return sorted(parts, key=lambda part: part.section == "Medications on Admission")  # stable: the others stay
+def _move_medications_last(case: Case, parts: list[Part]) -> list[Part]:
+    return sorted(
+        parts, key=lambda part: part.section == "Medications on Admission"
+    )  # stable: the others keep their order
 
 
-def _addendum(case: Case, parts: list[Part]) -> list[Part]:
-    return [*parts, Part("Addendum", note_discharge_sections.addendum(case), False)]
+def _append_addendum(case: Case, parts: list[Part]) -> list[Part]:
+    return [*parts, Part("Addendum", note_discharge_sections.write_addendum(case), False)]
 
 
 _CHANGES: tuple[tuple[Change, float], ...] = (
-    (_only_discharge_exam, ONLY_DISCHARGE_EXAM),
-    (_discharge_as_finding, DISCHARGE_AS_FINDING),
-    (_course_inside, COURSE_INSIDE),
-    (_section_twice, SECTION_TWICE),
-    (_medications_last, MEDICATIONS_LAST),
-    (_ends_early, ENDS_EARLY),
-    (_addendum, ADDENDUM),
+    (_drop_admission_exam, ONLY_DISCHARGE_EXAM),
+    (_add_discharge_finding, DISCHARGE_AS_FINDING),
+    (_insert_course, COURSE_INSIDE),
+    (_split_section, SECTION_TWICE),
+    (_move_medications_last, MEDICATIONS_LAST),
+    (_break_off, ENDS_EARLY),
+    (_append_addendum, ADDENDUM),
 )

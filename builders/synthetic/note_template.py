@@ -1,29 +1,31 @@
-"""The discharge note's template: its sections in order, their headers, and how de-identification and habit change them.
+"""The discharge note's template: its sections in order, their headers and variants, and how parts become one text.
 
-Rates are per note and section, chosen higher than in life so that a few hundred notes show every form.
+Rates are per note and section, higher than in reality so that a few hundred notes show every form.
 """
 
 import random
+from collections.abc import Sequence
+from typing import NamedTuple
 
 HEADER_CHANGED = 0.1
-"""Share of headers that take another of their forms."""
+"""Share of headers written in another of their forms."""
 COLON_LOST = 0.01
 """Share of headers without their colon."""
 SECTION_MISSING = 0.015
 """Share of optional sections that a note leaves out."""
 REVIEW_SECTION = 0.15
 SURGICAL_SECTION = 0.2
-"""Shares of notes with a Review of Systems and a Past Surgical History of their own."""
+"""Shares of notes with a separate Review of Systems and a separate Past Surgical History."""
 SEPARATOR_LOST = 0.004
-"""Share of sections that follow without the line of one space."""
+"""Share of sections not separated by the line of one space."""
 HEADER_TWICE = 0.005
-"""Share of optional sections with the plain header once more above their header."""
-VALUE_BESIDE = 0.01
+"""Share of optional sections with the plain header repeated above their own."""
+VALUE_ON_HEADER_LINE = 0.01
 """Share of sections whose text begins on the header's line."""
-CARRIAGE_RETURNS = 0.01
+CRLF_LINES = 0.01
 """Share of notes whose lines end in CR LF."""
 
-# Section → its other forms. An entry of one of the three-line opening holds its whole line.
+# Section → other forms of its header, as de-identification and habit change it.
 FORMS: dict[str, tuple[str, ...]] = {
     "Name": (),
     "Admission Date": (),
@@ -93,7 +95,7 @@ OPTIONAL = frozenset(
     {"Chief Complaint", "History of Present Illness", "Past Medical History", "Family History", "Pertinent Results"}
     | {"Medications on Admission", "Major Surgical or Invasive Procedure"}
 )
-"""What a note may lack; never the hospital course or the discharge diagnosis."""
+"""Sections that a note may lack; never the hospital course or the discharge diagnosis."""
 
 SAME_LINE = {
     "Name": "Name:  ___                     Unit No:   ___",
@@ -105,13 +107,59 @@ SAME_LINE = {
 """Headers whose value stands on their own line."""
 
 
-def header(section: str, rng: random.Random) -> str:
-    """The text before a section's value, up to and with the line break."""
+def format_header(section: str, rng: random.Random) -> str:
+    """Return the text before a section's value, including the line break."""
     forms = FORMS[section]
-    changed = bool(forms) and rng.random() < HEADER_CHANGED
-    words = forms[int(rng.random() * len(forms))] if changed else section
+    is_changed = bool(forms) and rng.random() < HEADER_CHANGED
+    words = forms[int(rng.random() * len(forms))] if is_changed else section
     if section in SAME_LINE:
-        return f"{words}: " if changed else SAME_LINE[section]
+        return f"{words}: " if is_changed else SAME_LINE[section]
     if section == "Allergies":
         return "Allergies: \n"
     return words + ("\n" if rng.random() < COLON_LOST else ":\n")
+
+
+class Part(NamedTuple):
+    """A piece of a note. It knows its section and whether it was known at admission, so an extraction can be scored."""
+
+    section: str
+    """One of TEMPLATE: the header it stands under. Neighbors of one section share a header."""
+    text: str
+    known_at_admission: bool
+    is_tight: bool = False
+    """Whether it follows its neighbor in the section without a blank line."""
+    is_of: str | None = None
+    """The section it belongs to, where it stands under another's header."""
+    has_own_header: bool = False
+    """Whether its section's header is repeated above it."""
+    heading: str = ""
+    """A line below the header that is not part of the text: 'ADMISSION EXAM:'."""
+
+    @property
+    def name(self) -> str:
+        """The section to which an extraction should assign the part."""
+        return self.is_of or self.section
+
+
+def join_parts(parts: Sequence[Part], rng: random.Random) -> str:
+    """Join the parts to one text, each verbatim. A line of one space separates sections, save for Family History."""
+    text = [" \n"]
+    before = ""
+    for part in parts:
+        if part.section == before and not part.has_own_header:
+            text += ["\n" if part.is_tight else "\n\n", part.heading, part.text]
+            continue
+        if before:
+            is_tight = part.section == "Family History" or rng.random() < SEPARATOR_LOST
+            text.append("\n" if is_tight else "\n \n")
+        if rng.random() < HEADER_TWICE and part.section in OPTIONAL:
+            text.append(f"{part.section}:\n")
+        header = format_header(part.section, rng)
+        if header.endswith(":\n") and rng.random() < VALUE_ON_HEADER_LINE:
+            header = f"{header[:-1]} "
+        text += [header, part.heading, part.text]
+        before = part.section
+    if not parts[-1].known_at_admission:  # a note that breaks off has no final line end either
+        text.append("\n")
+    whole = "".join(text)
+    return whole.replace("\n", "\r\n") if rng.random() < CRLF_LINES else whole

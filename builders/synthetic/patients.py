@@ -1,39 +1,61 @@
-"""The copy's people in the order of their ids: every table's rows for one patient at a time.
+"""Patients with their stays and notes: every table's rows, in batches that any process can make.
 
-They come in batches that know nothing of one another, so that any process can make any batch.
+A stay is drawn first: its disease, then a sex and an age that fit it. Stays are then sorted by sex and age and cut into
+patients, so that every stay of a patient fits that patient. Batches do not depend on one another, so a copy of any size
+needs the same memory.
 """
 
 import random
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from itertools import compress
 
 import numpy as np
+from numpy.random import Generator
 
 from builders.synthetic.admissions import (
+    DUPLICATED,
     FIRST_SUBJECT,
     IDS,
-    TWICE,
     WITHOUT_STAY,
-    Records,
-    again,
-    patient_without_stay,
-    records,
-    stay_id,
+    PatientRecords,
+    build_patient_without_stay,
+    build_records,
+    duplicate_admission,
+    make_stay_id,
 )
-from builders.synthetic.diagnosis_sampling import OtherDiagnoses, numbered
-from builders.synthetic.stay import Stay
-from builders.synthetic.stays import BATCH, ICD9, Drawn, FirstDiagnoses, draw_stays, into_patients
+from builders.synthetic.clinical_case import Stay, find_title
+from builders.synthetic.diagnosis_sampling import (
+    DrawnStay,
+    FirstDiagnosisSampler,
+    OtherDiagnosisSampler,
+    number_diagnoses,
+)
+from builders.synthetic.discharge_note import BatchTables, GoldRow, build_gold_table, write_discharge_note
+from builders.synthetic.disease_knowledge import Condition, Diagnosis
+from builders.synthetic.mimic_csv import Row, format_csv
+from builders.synthetic.note_filler import USUAL_LENGTH
+from builders.synthetic.unlisted_codes import build_unlisted_condition
+from deepicd.icd10cm import find_chapter
 
+BATCH = 2048  # stays; with their notes some 8 MB
+HAS_NOTE = 0.61
+"""Share of stays with a discharge note (Note 2.2 relative to 3.1)."""
+ICD9_SHARE = 0.45
+"""Default share of ICD-9 stays. It is 0.63 of MIMIC's stays with a note; fewer here, so that a small copy has enough
+ICD-10 stays."""
+STAYS_PER_PATIENT = 1.9
+MOST_STAYS = 25
+"""Per patient; MIMIC has more, in a tail too thin for a small copy."""
 ORPHAN = 0.0005
-"""Share of patients without a stay who have a note all the same, its admission in no table: 61 notes of Note 2.2
-against hosp 3.1. The first batch has one in any case."""
-ORPHANS = 64  # hadm_ids kept for them, a batch
+"""Share of patients without a stay who nevertheless have a note whose admission is in no table (61 notes of Note 2.2
+relative to hosp 3.1). The first batch always has one."""
+MOST_ORPHANS = 64  # hadm_ids reserved for them per batch
 NOTES_BETWEEN = 6
-"""Most numbers that note_seq skips between two discharge notes."""
-
-Row = tuple[object, ...]
+"""Largest step of note_seq between two discharge notes."""
+PATIENT_TABLES = ("hosp/patients", "hosp/admissions", "hosp/diagnoses_icd", "note/discharge")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +69,7 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A share of a copy's admissions, from the `start`-th on."""
+    """A share of a copy's admissions, starting at number `start`."""
 
     start: int
     size: int
@@ -55,70 +77,152 @@ class Batch:
     """Of the whole copy."""
     seed: int
     icd9_share: float
+    length: int
+    """Mean characters per note."""
 
 
-def batches(admissions: int, seed: int, icd9_share: float = ICD9) -> list[Batch]:
+def plan_batches(admissions: int, seed: int, icd9_share: float = ICD9_SHARE, length: int = USUAL_LENGTH) -> list[Batch]:
     starts = range(0, admissions, BATCH)
-    return [Batch(start, min(BATCH, admissions - start), admissions, seed, icd9_share) for start in starts]
+    return [Batch(start, min(BATCH, admissions - start), admissions, seed, icd9_share, length) for start in starts]
 
 
-def people(batch: Batch) -> Iterator[Person]:
-    """Patients with, in all, so many admissions, and in between those who have none."""
-    first, others = _draws()
+def make_patient_tables(batch: Batch) -> BatchTables:
+    rows: dict[str, list[Row]] = {name: [] for name in PATIENT_TABLES}
+    gold, counts, chapters = list[GoldRow](), Counter[str](), Counter[int]()
+    for person in draw_people(batch):
+        rows["hosp/patients"].append(person.patient)
+        rows["hosp/admissions"] += person.admissions
+        rows["hosp/diagnoses_icd"] += person.diagnoses
+        for seq, stay in person.notes:
+            row, gold_rows = write_discharge_note(stay, {}, seq, batch.seed, batch.length)
+            rows["note/discharge"].append(row)
+            gold += gold_rows
+            counts[f"notes_icd{stay.first.version}"] += 1
+            if stay.first.version == 10:
+                chapters[find_chapter(stay.first.code[:3]).number] += 1
+        admissions = len({row[1] for row in person.admissions})
+        counts["patients"] += 1
+        counts["admissions"] += admissions
+        counts["admissions_entered_twice"] += len(person.admissions) - admissions
+        counts["diagnoses"] += len(person.diagnoses)
+        counts["notes"] += len(person.notes)
+        counts["notes_without_admission"] += 0 if person.admissions else len(person.notes)
+    tables = {name: format_csv(of_table) for name, of_table in rows.items()}
+    return BatchTables(tables, build_gold_table(gold), counts, chapters)
+
+
+def draw_people(batch: Batch) -> Iterator[Person]:
+    """Draw the patients of a batch: those with its admissions and, in between, those without any."""
+    first, others = _load_samplers()
     start, seed = batch.start, batch.seed
     rng, plain = np.random.default_rng([seed, start]), random.Random(f"{seed}/{start}")
-    patients = into_patients(rng, draw_stays(rng, first, batch.size, batch.icd9_share))
+    patients = group_into_patients(rng, draw_stays(rng, first, batch.size, batch.icd9_share))
     without = round(len(patients) * WITHOUT_STAY / (1 - WITHOUT_STAY))
-    strays = min(int(rng.binomial(without, ORPHAN)), ORPHANS) if start else 1
+    orphans = min(int(rng.binomial(without, ORPHAN)), MOST_ORPHANS) if start else 1
     # (stays, whether they are in the tables)
-    line: list[tuple[list[Drawn], bool]] = [
+    stays_and_tables: list[tuple[list[DrawnStay], bool]] = [
         *((patient, True) for patient in patients),
-        *(([stray], False) for stray in draw_stays(rng, first, strays, batch.icd9_share)),
-        *(([], False) for _ in range(without - strays)),
+        *(([stay], False) for stay in draw_stays(rng, first, orphans, batch.icd9_share)),
+        *(([], False) for _ in range(without - orphans)),
     ]
-    number, orphan = start, IDS - start // BATCH * ORPHANS  # orphans count down from the end: no admission gets there
-    for place, subject_id in zip(rng.permutation(len(line)), _subject_ids(rng, batch, len(line)), strict=True):
-        drawn, in_tables = line[place]
+    number, orphan_number = (
+        start,
+        IDS - start // BATCH * MOST_ORPHANS,
+    )  # orphans count down from the end, which no admission reaches
+    for place, subject_id in zip(
+        rng.permutation(len(stays_and_tables)), _draw_subject_ids(rng, batch, len(stays_and_tables)), strict=True
+    ):
+        drawn, is_in_tables = stays_and_tables[place]
         if not drawn:
-            yield Person(patient_without_stay(plain, subject_id), [], [], [])
+            yield Person(build_patient_without_stay(plain, subject_id), [], [], [])
             continue
-        if in_tables:
-            hadm_ids = [stay_id(number + nth, seed) for nth in range(len(drawn))]
+        if is_in_tables:
+            hadm_ids = [make_stay_id(number + nth, seed) for nth in range(len(drawn))]
             number += len(drawn)
         else:
-            orphan -= 1
-            hadm_ids = [stay_id(orphan, seed)]
-        found = records(plain, subject_id, hadm_ids, drawn, list(others.draw(rng, drawn)))
+            orphan_number -= 1
+            hadm_ids = [make_stay_id(orphan_number, seed)]
+        records = build_records(plain, subject_id, hadm_ids, drawn, list(others.draw(rng, drawn)))
         seqs = (np.cumsum(rng.integers(1, NOTES_BETWEEN + 1, len(drawn))) + 1).tolist()
-        if in_tables:
-            noted = [stay.noted for stay in drawn]
-            yield _admitted(rng, plain, found, list(compress(zip(seqs, found.stays, strict=True), noted)))
+        if is_in_tables:
+            has_note = [stay.has_note for stay in drawn]
+            yield _order_rows(rng, plain, records, list(compress(zip(seqs, records.stays, strict=True), has_note)))
         else:
-            yield Person(found.patient, [], [], [(seqs[0], found.stays[0])])
+            yield Person(records.patient, [], [], [(seqs[0], records.stays[0])])
 
 
-def _admitted(rng: np.random.Generator, plain: random.Random, found: Records, notes: list[tuple[int, Stay]]) -> Person:
-    """A patient's rows in the tables' order, by hadm_id."""
-    by_id = sorted(zip(found.stays, found.admissions, strict=True), key=lambda pair: pair[0].hadm_id)
+def _order_rows(
+    rng: np.random.Generator, plain: random.Random, records: PatientRecords, notes: list[tuple[int, Stay]]
+) -> Person:
+    """Order a patient's rows as the tables do, by hadm_id."""
+    by_id = sorted(zip(records.stays, records.admissions, strict=True), key=lambda pair: pair[0].hadm_id)
     return Person(
-        found.patient,
-        [entry for _, row in by_id for entry in ((row, again(plain, row)) if plain.random() < TWICE else (row,))],
+        records.patient,
+        [
+            entry
+            for _, row in by_id
+            for entry in ((row, duplicate_admission(plain, row)) if plain.random() < DUPLICATED else (row,))
+        ],
         [
             (stay.subject_id, stay.hadm_id, seq_num, *diagnosis)
             for stay, _ in by_id
-            for seq_num, diagnosis in numbered(rng, stay.diagnoses)
+            for seq_num, diagnosis in number_diagnoses(rng, stay.diagnoses)
         ],
         notes,
     )
 
 
 @cache
-def _draws() -> tuple[FirstDiagnoses, OtherDiagnoses]:
-    """Half a second to set up, the same for every copy."""
-    return FirstDiagnoses(), OtherDiagnoses()
+def _load_samplers() -> tuple[FirstDiagnosisSampler, OtherDiagnosisSampler]:
+    """Set up the samplers, which takes half a second and is the same for every copy."""
+    return FirstDiagnosisSampler(), OtherDiagnosisSampler()
 
 
-def _subject_ids(rng: np.random.Generator, batch: Batch, n: int) -> list[int]:
-    """n ids, ascending, from this batch's share of all ids; batches never overlap."""
+def _draw_subject_ids(rng: np.random.Generator, batch: Batch, n: int) -> list[int]:
+    """Draw n ascending ids from this batch's share of all ids, so that batches never overlap."""
     low, high = IDS * batch.start // batch.admissions, IDS * (batch.start + batch.size) // batch.admissions
     return [FIRST_SUBJECT + low + int(place) for place in np.sort(rng.choice(high - low, n, replace=False))]
+
+
+def draw_stays(rng: Generator, first: FirstDiagnosisSampler, n: int, icd9_share: float) -> list[DrawnStay]:
+    """Draw n stays with disease, sex and age, in no order."""
+    with_note, icd9 = rng.random(n) < HAS_NOTE, rng.random(n) < icd9_share
+    diagnoses: list[tuple[Diagnosis, Condition | None]] = [(Diagnosis("", 0), None)] * n
+    for has_note in (False, True):
+        for version in (9, 10):
+            rows = np.flatnonzero((with_note == has_note) & (icd9 == (version == 9)))
+            for row, drawn in zip(rows, first.draw(rng, version, len(rows)), strict=True):
+                diagnoses[row] = drawn
+    women, place = rng.random(n) < 0.52, rng.beta(2, 2, n)
+    stays = []
+    for row, (diagnosis, condition) in enumerate(diagnoses):
+        described = condition or build_unlisted_condition(diagnosis, find_title(diagnosis, {}))
+        low, high = described.ages
+        stays.append(
+            DrawnStay(
+                diagnosis,
+                condition,
+                described.sex or ("F" if women[row] else "M"),
+                low + int(place[row] * (high - low + 1)),
+                described.is_planned,
+                bool(with_note[row]),
+            )
+        )
+    return stays
+
+
+def group_into_patients(rng: Generator, stays: list[DrawnStay]) -> list[list[DrawnStay]]:
+    """Group stays of one sex and nearly one age, ICD-9 stays first; patients come in random order."""
+    stays = sorted(stays, key=lambda stay: (stay.sex, stay.age))
+    sizes = rng.geometric(1 / STAYS_PER_PATIENT, len(stays)).clip(max=MOST_STAYS)
+    patients: list[list[DrawnStay]] = []
+    start = 0
+    for size in sizes:
+        if start >= len(stays):
+            break
+        stay = stays[start]
+        end = start + (1 if stay.age == 0 else int(size))
+        same = [other for other in stays[start:end] if other.sex == stay.sex]
+        patients.append(sorted(same, key=lambda other: (other.first.version, other.age)))
+        start += len(same)
+    return [patients[place] for place in rng.permutation(len(patients))]

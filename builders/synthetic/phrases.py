@@ -2,8 +2,8 @@
 
     'Woke [twice|often] at night {3-9} days ago; {he} now sleeps upright. // Sleeps in a chair.'
 
-`//` parts whole alternatives, `[a|b]` wording inside one, `{3-9}` is a number in that range with the decimals of its
-upper end, `{he}` one of `FACTS`. Parsed once, then said many times with a seeded random generator.
+`//` separates whole alternatives, `[a|b]` wordings inside one, `{3-9}` is a number in that range with the decimals of
+its upper end, `{he}` one of `FACTS`. Parsed once, then rendered many times with a seeded random generator.
 """
 
 import random
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 Facts = Mapping[str, str]
 
 FACTS = frozenset({"age", "man", "title", "he", "He", "his", "His", "him", "side", "site"})
-"""What a sentence may say of its patient: age '67' or '___', man 'woman', title 'Ms.', side 'left', site 'shin'."""
+"""What a sentence may use about its patient: age '67' or '___', man 'woman', title 'Ms.', side 'left', site 'shin'."""
 
 _TOKEN = re.compile(r"\[([^\[\]]*)\]|\{([^{}]*)\}")
 _ONE_OF_MANY = re.compile(r"\b1 (day|week|month|year|hour|minute|block|beer|drink|time|teaspoon|unit|round)s\b")
@@ -26,13 +26,13 @@ _Slot = Callable[[_Random, Facts], str]
 
 @dataclass(frozen=True, slots=True)
 class _Text:
-    """Words with slots: '%s has been ill for %s days', and what fills them. Most have none."""
+    """Words with slots, such as '%s has been ill for %s days', and what fills them. Most have none."""
 
     words: str
     slots: tuple[_Slot, ...]
 
     def say(self, random: _Random, facts: Facts) -> str:
-        # formatting in one go is a third faster than joining pieces, and this runs some hundred times a note
+        # one format operation is a third faster than joining pieces, and this runs about a hundred times per note
         return self.words % tuple([slot(random, facts) for slot in self.slots]) if self.slots else self.words
 
 
@@ -47,29 +47,29 @@ class Phrase:
     """
 
     source: str
-    """As written; two phrases are equal where this is."""
+    """As written; phrases are equal if their sources are."""
     _alternatives: tuple[_Text, ...] = field(compare=False, repr=False)
-    _from_one: bool = field(compare=False, repr=False)
-    """Whether a number in it may be 1, so that '1 weeks' has to be mended."""
+    _may_have_one: bool = field(compare=False, repr=False)
+    """Whether a number in it may be 1, so that '1 weeks' must become '1 week'."""
 
     @classmethod
     def parse(cls, source: str) -> "Phrase":
-        """Raises ValueError for a fact that does not exist, a mistake in a knowledge file."""
-        return cls(source, tuple(_text(part.strip()) for part in source.split(" // ")), "{1-" in source)
+        """Parse a phrase. Raises ValueError for an unknown fact or a malformed range in a knowledge file."""
+        return cls(source, tuple(_parse_text(part.strip()) for part in source.split(" // ")), "{1-" in source)
 
     @classmethod
     def literal(cls, words: str) -> "Phrase":
-        """Words to be said as they are, brackets and all."""
+        """Make a phrase that is said as it is, brackets included."""
         return cls(words, (_Text(words, ()),), False)
 
     def say(self, rng: random.Random, facts: Facts) -> str:
-        """One alternative in full."""
+        """Render one alternative."""
         texts, draw = self._alternatives, rng.random
-        said = (texts[0] if len(texts) == 1 else texts[int(draw() * len(texts))]).say(draw, facts)
-        return _ONE_OF_MANY.sub(r"1 \1", said) if self._from_one else said
+        text = (texts[0] if len(texts) == 1 else texts[int(draw() * len(texts))]).say(draw, facts)
+        return _ONE_OF_MANY.sub(r"1 \1", text) if self._may_have_one else text
 
 
-def _text(source: str) -> _Text:
+def _parse_text(source: str) -> _Text:
     words: list[str] = []
     slots: list[_Slot] = []
     end = 0
@@ -77,26 +77,26 @@ def _text(source: str) -> _Text:
         words.append(source[end : match.start()])
         wording, named = match.groups()
         if wording is not None:
-            slots.append(_wording(wording))
+            slots.append(_parse_choice(wording))
         else:
-            slots.append(_number(named) if named[:1].isdigit() else _fact(named))
+            slots.append(_parse_number(named) if named[:1].isdigit() else _parse_fact(named))
         end = match.end()
     words.append(source[end:])
     return _Text("%s".join(word.replace("%", "%%") for word in words) if slots else source, tuple(slots))
 
 
-def _wording(options: str) -> _Slot:
-    texts = [_text(option) for option in options.split("|")]
+def _parse_choice(options: str) -> _Slot:
+    texts = [_parse_text(option) for option in options.split("|")]
     if any(text.slots for text in texts):
         return lambda random, facts: texts[int(random() * len(texts))].say(random, facts)
     words = [text.words for text in texts]
     return lambda random, _: words[int(random() * len(words))]
 
 
-def _number(text: str) -> _Slot:
+def _parse_number(text: str) -> _Slot:
     match = _RANGE.fullmatch(text)
     if match is None:
-        raise ValueError(f"{{{text}}} is no range of numbers such as {{3-9}}")
+        raise ValueError(f"{{{text}}} is not a range of numbers; write it like {{3-9}}")
     low, high, decimals = float(match[1]), float(match[2]), len(match[3] or "")
     if decimals == 0:
         base, span = int(low), int(high) - int(low) + 1
@@ -104,7 +104,7 @@ def _number(text: str) -> _Slot:
     return lambda random, _: f"{low + random() * (high - low):.{decimals}f}"
 
 
-def _fact(name: str) -> _Slot:
+def _parse_fact(name: str) -> _Slot:
     if name not in FACTS:
-        raise ValueError(f"{{{name}}} is no fact of a patient; there are {', '.join(sorted(FACTS))}")
+        raise ValueError(f"{{{name}}} is not a fact about a patient; use one of {', '.join(sorted(FACTS))}")
     return lambda _, facts: facts[name]

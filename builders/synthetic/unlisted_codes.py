@@ -1,31 +1,30 @@
-"""A condition for any code without a text of its own: that of its nearest relative, or its chapter's general text.
+"""The condition of a code without a text of its own: that of its nearest relative, or its chapter's general text.
 
-The code's hierarchy finds the relative: K57.80 looks like the listed diverticulitis of K57. Words of the title, and of
-the titles above it, give the body site, the side, how it began and how it behaves: of 'Displaced fracture of left
-femur, initial encounter' that it is the left thigh, and that the part looked out of line. The title itself, and what
-the release includes under it, stay out of the admission part; the rest of the note may use both.
+The code hierarchy gives the relative: K57.80 looks like the listed diverticulitis of K57. Words of the title, and of
+the titles above it, give body site, side, onset and behavior: 'Displaced fracture of left femur, initial encounter' is
+about the left thigh, which looked out of line. The title and its inclusion terms stay out of the admission part; the
+rest of the note may use both.
 """
 
 import re
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 
-from builders.synthetic.disease_knowledge import KNOWLEDGE, Condition, Sex, knowledge, read_yaml
+from builders.synthetic.disease_knowledge import KNOWLEDGE, Condition, Diagnosis, Sex, load_knowledge, read_yaml
 from builders.synthetic.phrases import Phrase
-from builders.synthetic.stay import Diagnosis
 from deepicd.icd10cm import CHAPTERS, Code, find_chapter, load_release
 
 SHARED = 3
-"""First characters that a code has in common with a relative's at least: the category."""
+"""Minimum number of first characters a code shares with a relative's: the category."""
 SHARED_WHERE_SITES_DIFFER = 4
 SITES_DIFFER = frozenset({2, 13, 15, 19, 20, 21})
-"""Chapters whose categories span several body sites or occasions, told apart by the fourth character."""
+"""Chapters whose categories span several body sites or occasions, which the fourth character distinguishes."""
 MANNERS = 3
-"""Sentences taken from a title at most."""
+"""Maximum number of sentences taken from a title."""
 SHORTEST_TERM = 8
-"""Characters of an inclusion term that is used: shorter ones are words of any note ('Chills')."""
+"""Minimum characters of an inclusion term that is used; shorter ones are words of any note ('Chills')."""
 
-# First category of each ICD-9-CM chapter → chapter of ICD-10-CM; E and V codes are told by their letter.
+# First category of each ICD-9-CM chapter → chapter of ICD-10-CM; E and V codes are recognized by their letter.
 _ICD9_STARTS = (
     (1, 1), (140, 2), (240, 4), (280, 3), (290, 5), (320, 6), (360, 7), (380, 8), (390, 9), (460, 10), (520, 11),
     (580, 14), (630, 15), (680, 12), (710, 13), (740, 17), (760, 16), (780, 18), (800, 19),
@@ -42,7 +41,7 @@ class Hints:
 
 
 @cache
-def hints() -> Hints:
+def load_hints() -> Hints:
     content = read_yaml(KNOWLEDGE / "hints.yaml")
     return Hints(
         sites=tuple((re.compile(rf"\b(?:{words})"), site) for words, site in content["sites"].items()),
@@ -55,10 +54,10 @@ def hints() -> Hints:
     )
 
 
-def chapter_number(diagnosis: Diagnosis) -> int:
-    """The ICD-10-CM chapter, for an ICD-9 code the one on the same subject.
+def find_chapter_number(diagnosis: Diagnosis) -> int:
+    """Return the ICD-10-CM chapter, for an ICD-9 code the one on the same subject.
 
-    >>> [chapter_number(Diagnosis(*code)) for code in (("0389", 9), ("V5811", 9), ("U071", 10))]
+    >>> [find_chapter_number(Diagnosis(*code)) for code in (("0389", 9), ("V5811", 9), ("U071", 10))]
     [1, 21, 22]
     """
     code = diagnosis.code
@@ -70,70 +69,70 @@ def chapter_number(diagnosis: Diagnosis) -> int:
 
 
 @cache
-def billable_by_chapter() -> dict[int, list[str]]:
-    """The release's billable codes in tabular order, chapter by chapter."""
+def group_billable_codes() -> dict[int, list[str]]:
+    """Group the release's billable codes by chapter, in tabular order."""
     chapter_by_category = {value: find_chapter(value).number for value in load_release().titles if len(value) == 3}
-    found: dict[int, list[str]] = {chapter.number: [] for chapter in CHAPTERS}
+    by_chapter: dict[int, list[str]] = {chapter.number: [] for chapter in CHAPTERS}
     for value in load_release().titles:
         if value in load_release().billable:
-            found[chapter_by_category[value[:3]]].append(value)
-    return found
+            by_chapter[chapter_by_category[value[:3]]].append(value)
+    return by_chapter
 
 
 @lru_cache(maxsize=4096)
-def site_of(diagnosis: Diagnosis, title: str) -> str:
-    """The part of the body that a title speaks of, or the titles above it, in everyday words."""
-    for words in (title, *_titles_above(diagnosis)):
-        if found := next((site for pattern, site in hints().sites if pattern.search(words.lower())), None):
-            return found
-    return hints().default_sites[chapter_number(diagnosis)]
+def find_site(diagnosis: Diagnosis, title: str) -> str:
+    """Return in everyday words the body site that a title, or a title above it, mentions."""
+    for words in (title, *_list_parent_titles(diagnosis)):
+        if site := next((site for pattern, site in load_hints().sites if pattern.search(words.lower())), None):
+            return site
+    return load_hints().default_sites[find_chapter_number(diagnosis)]
 
 
-def _titles_above(diagnosis: Diagnosis) -> list[str]:
-    """Of an ICD-10 code's parents, nearest first."""
+def _list_parent_titles(diagnosis: Diagnosis) -> list[str]:
+    """List the titles of an ICD-10 code's parents, nearest first."""
     if diagnosis.version != 10:
         return []
     return [title for parent in Code(diagnosis.code).prefixes[1:] if (title := load_release().titles.get(parent))]
 
 
-def side_of(title: str) -> str | None:
+def find_side(title: str) -> str | None:
     return match[0] if (match := re.search(r"\b(left|right)\b", title.lower())) else None
 
 
-def sex_of(title: str, chapter: int) -> Sex | None:
-    """The sex that a title implies; None for either."""
+def find_sex(title: str, chapter: int) -> Sex | None:
+    """Return the sex that a title implies; None for either."""
     words = title.lower()
-    if chapter == 15 or hints().women_only.search(words):
+    if chapter == 15 or load_hints().women_only.search(words):
         return "F"
-    return "M" if hints().men_only.search(words) else None
+    return "M" if load_hints().men_only.search(words) else None
 
 
 @cache
-def _by_prefix() -> dict[str, Condition]:
-    """First characters of listed codes → the condition that owns most of them, by its weight."""
-    found: dict[str, Condition] = {}
-    for condition in sorted(knowledge().conditions, key=lambda condition: -condition.weight):
+def _index_by_prefix() -> dict[str, Condition]:
+    """Return first characters of listed codes → the condition with the greatest weight that has such a code."""
+    by_prefix: dict[str, Condition] = {}
+    for condition in sorted(load_knowledge().conditions, key=lambda condition: -condition.weight):
         for code in condition.codes:
             for prefix in Code(code).prefixes:
-                found.setdefault(prefix, condition)
-    return found
+                by_prefix.setdefault(prefix, condition)
+    return by_prefix
 
 
-def relative(diagnosis: Diagnosis) -> Condition | None:
-    """The listed condition whose codes have most in common with this one; None where too little.
+def find_relative(diagnosis: Diagnosis) -> Condition | None:
+    """Return the listed condition whose codes share most characters with this one; None if too few.
 
-    >>> relative(Diagnosis("K5780", 10)).name, relative(Diagnosis("S72352A", 10))
+    >>> find_relative(Diagnosis("K5780", 10)).name, find_relative(Diagnosis("S72352A", 10))
     ('diverticulitis of the colon', None)
     """
-    if diagnosis.version != 10 or diagnosis.code[:3] not in _by_prefix():
+    if diagnosis.version != 10 or diagnosis.code[:3] not in _index_by_prefix():
         return None
-    needed = SHARED_WHERE_SITES_DIFFER if chapter_number(diagnosis) in SITES_DIFFER else SHARED
+    needed = SHARED_WHERE_SITES_DIFFER if find_chapter_number(diagnosis) in SITES_DIFFER else SHARED
     shared = (prefix for prefix in Code(diagnosis.code).prefixes[1:] if len(prefix) >= needed)
-    return next((found for prefix in shared if (found := _by_prefix().get(prefix))), None)
+    return next((condition for prefix in shared if (condition := _index_by_prefix().get(prefix))), None)
 
 
-def included(diagnosis: Diagnosis) -> tuple[str, ...]:
-    """Other names of a code: the inclusion terms of the release's tabular list."""
+def list_inclusion_terms(diagnosis: Diagnosis) -> tuple[str, ...]:
+    """List other names of a code: the inclusion terms of the release's tabular list."""
     if diagnosis.version != 10:
         return ()
     terms = load_release().inclusion_terms.get(diagnosis.code, ())
@@ -141,24 +140,24 @@ def included(diagnosis: Diagnosis) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=4096)
-def unlisted(diagnosis: Diagnosis, title: str) -> Condition:
-    """The condition for a code that no knowledge file lists."""
-    chapter = chapter_number(diagnosis)
-    looks = knowledge().chapters[chapter].general(diagnosis.code[:3])
-    sex = sex_of(title, chapter)
+def build_unlisted_condition(diagnosis: Diagnosis, title: str) -> Condition:
+    """Build the condition for a code that no knowledge file lists."""
+    chapter = find_chapter_number(diagnosis)
+    described = load_knowledge().chapters[chapter].get_general_condition(diagnosis.code[:3])
+    sex = find_sex(title, chapter)
     also: tuple[str, ...] = ()
-    kin = relative(diagnosis)
+    kin = find_relative(diagnosis)
     if kin is not None and sex in (None, kin.sex):
-        looks, also = kin, (kin.name, *kin.also)
+        described, also = kin, (kin.name, *kin.also)
     words = title.lower()
-    manners = [sentence for pattern, sentence in hints().manners if pattern.search(words)][:MANNERS]
+    manners = [sentence for pattern, sentence in load_hints().manners if pattern.search(words)][:MANNERS]
     return replace(
-        looks,
+        described,
         name=title,
-        also=(*also, *included(diagnosis)),
-        other_names=(title, *included(diagnosis)),
+        also=(*also, *list_inclusion_terms(diagnosis)),
+        other_names=(title, *list_inclusion_terms(diagnosis)),
         codes={diagnosis.code: None},
         retired={},
-        sex=sex or looks.sex,
-        story=(looks.story[0], *manners, *looks.story[1:]),
+        sex=sex or described.sex,
+        story=(described.story[0], *manners, *described.story[1:]),
     )

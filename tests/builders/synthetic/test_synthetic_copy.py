@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from builders.synthetic.mimic_csv import table_path
+from builders.synthetic.mimic_csv import get_table_path
 from builders.synthetic.synthesize import synthesize
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
@@ -31,7 +31,7 @@ Rows = dict[str, list[dict[str, str]]]
 
 
 def read(root: Path, table: str) -> list[dict[str, str]]:
-    with gzip.open(table_path(root, table), "rt", encoding="utf-8", newline="") as file:
+    with gzip.open(get_table_path(root, table), "rt", encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 
@@ -59,7 +59,7 @@ def first(rows: Rows) -> dict[str, dict[str, str]]:
 
 @pytest.mark.parametrize("table", HEADERS)
 def test_columns_stand_in_the_order_of_physionet(copy, table):
-    with gzip.open(table_path(copy, table), "rb") as file:
+    with gzip.open(get_table_path(copy, table), "rb") as file:
         assert file.readline().decode() == HEADERS[table] + "\n"
 
 
@@ -78,19 +78,19 @@ def test_the_number_of_processes_changes_no_byte(copy, tmp_path):
 
 def test_a_table_is_one_gzip_member_as_physionets(copy):
     unpacker = zlib.decompressobj(wbits=31)
-    unpacker.decompress(table_path(copy, "note/discharge").read_bytes())
+    unpacker.decompress(get_table_path(copy, "note/discharge").read_bytes())
     assert unpacker.eof
     assert unpacker.unused_data == b""
 
 
 def test_the_gzip_header_holds_neither_time_nor_name(copy):
-    assert table_path(copy, "note/discharge").read_bytes()[:10] == b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
+    assert get_table_path(copy, "note/discharge").read_bytes()[:10] == b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 
 
 def test_running_twice_changes_nothing_and_another_seed_is_refused(copy):
-    before = table_path(copy, "hosp/patients").stat().st_mtime_ns
+    before = get_table_path(copy, "hosp/patients").stat().st_mtime_ns
     assert synthesize(copy, STAYS).counts.admissions == STAYS
-    assert table_path(copy, "hosp/patients").stat().st_mtime_ns == before
+    assert get_table_path(copy, "hosp/patients").stat().st_mtime_ns == before
     with pytest.raises(DeepicdError, match="option seed was 42, now 43"):
         synthesize(copy, STAYS, 43)
 
@@ -222,7 +222,7 @@ def test_note_ids_number_the_notes_of_a_patient_in_order_of_time(rows):
         (0, 42, "0 admissions cannot be made up"),
         (-5, 42, "-5 admissions cannot be made up"),
         (9_000_000, 42, "9,000,000 admissions cannot be made up"),
-        (10, -1, "-1 is no seed"),
+        (10, -1, "The seed -1 is negative"),
     ],
 )
 def test_impossible_sizes_are_refused_and_leave_nothing(tmp_path, admissions, seed, message):

@@ -9,10 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from builders.cohort.headers import KNOWN, ORDER
-from builders.synthetic.discharge_note import Part
-from builders.synthetic.extraction_gold import GOLD, gold_rows
-from builders.synthetic.mimic_csv import table_path
-from builders.synthetic.synthesize import synthesize
+from builders.synthetic.discharge_note import GOLD, Part, build_gold_rows
+from builders.synthetic.mimic_csv import get_table_path
+from builders.synthetic.synthesize import synthesize, synthesize_notes
 from builders.synthetic.synthetic_proof import is_synthetic
 from deepicd.storage import read_origin
 
@@ -27,7 +26,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def notes(copy: Path) -> dict[str, str]:
     """note_id → text, line ends as LF."""
-    with gzip.open(table_path(copy, "note/discharge"), "rt", encoding="utf-8", newline="") as file:
+    with gzip.open(get_table_path(copy, "note/discharge"), "rt", encoding="utf-8", newline="") as file:
         return {row["note_id"]: row["text"].replace("\r\n", "\n") for row in csv.DictReader(file)}
 
 
@@ -81,7 +80,7 @@ def test_a_part_under_another_header_bears_its_own_name():
         Part("Social History", "___", True),
         Part("Discharge Diagnosis", "Gout", False),
     ]
-    assert gold_rows("1-DS-1", parts) == [
+    assert build_gold_rows("1-DS-1", parts) == [
         ("1-DS-1", 1, "Physical Exam", "HR 110", True),
         ("1-DS-1", 2, "Discharge Exam", "DISCHARGE EXAM:\nHR 70", False),
         ("1-DS-1", 4, "Discharge", "Gout", False),
@@ -90,6 +89,6 @@ def test_a_part_under_another_header_bears_its_own_name():
 
 def test_notes_for_a_hosp_copy_have_gold_too(tmp_path):
     synthesize(tmp_path / "copy", 30)
-    synthesize(tmp_path / "out", hosp=tmp_path / "copy")
+    synthesize_notes(tmp_path / "out", tmp_path / "copy")
     assert len(pq.read_table(tmp_path / "out" / "gold.parquet").column("note_id").unique()) == 30
     assert is_synthetic(tmp_path / "out", [tmp_path / "out" / "gold.parquet"])

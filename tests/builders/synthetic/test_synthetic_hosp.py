@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from builders.synthetic.mimic_csv import table_path
-from builders.synthetic.synthesize import synthesize
+from builders.synthetic.mimic_csv import get_table_path
+from builders.synthetic.synthesize import synthesize, synthesize_notes
 from builders.synthetic.synthetic_proof import MARK, is_synthetic
 from deepicd.errors import DeepicdError
 
@@ -43,12 +43,12 @@ def hosp(tmp_path: Path) -> Path:
 
 
 def notes(out: Path) -> list[dict[str, str]]:
-    with gzip.open(table_path(out, "note/discharge"), "rt", encoding="utf-8", newline="") as file:
+    with gzip.open(get_table_path(out, "note/discharge"), "rt", encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 
 def test_each_stay_with_a_diagnosis_gets_a_note_that_names_it(hosp, tmp_path):
-    record = synthesize(tmp_path / "out", hosp=hosp)
+    record = synthesize_notes(tmp_path / "out", hosp)
     rows = notes(tmp_path / "out")
     assert [(row["note_id"], row["hadm_id"]) for row in rows] == [
         ("10000001-DS-1", "20000001"),
@@ -62,7 +62,7 @@ def test_each_stay_with_a_diagnosis_gets_a_note_that_names_it(hosp, tmp_path):
 
 
 def test_another_copys_ids_keep_it_credentialed_and_unmarked(hosp, tmp_path):
-    record = synthesize(tmp_path / "out", hosp=hosp)
+    record = synthesize_notes(tmp_path / "out", hosp)
     assert record.origin == "mimic"
     assert not (tmp_path / "out" / MARK).exists()
     assert "does not prove itself synthetic" in " ".join(record.notes)
@@ -70,9 +70,9 @@ def test_another_copys_ids_keep_it_credentialed_and_unmarked(hosp, tmp_path):
 
 def test_notes_for_a_proven_copy_are_proven_too(tmp_path):
     synthesize(tmp_path / "ours", 40)
-    record = synthesize(tmp_path / "out", hosp=tmp_path / "ours")
+    record = synthesize_notes(tmp_path / "out", tmp_path / "ours")
     assert record.origin == "synthetic"
-    assert is_synthetic(tmp_path / "out", [table_path(tmp_path / "out", "note/discharge")])
+    assert is_synthetic(tmp_path / "out", [get_table_path(tmp_path / "out", "note/discharge")])
     assert record.counts.notes == 40
 
 
@@ -81,33 +81,33 @@ def test_root_or_hosp_folder_packed_or_not_make_the_same_notes(hosp, tmp_path):
     packed.mkdir(parents=True)
     for file in hosp.iterdir():
         (packed / f"{file.name}.gz").write_bytes(gzip.compress(file.read_bytes()))
-    synthesize(tmp_path / "a", hosp=hosp)
-    synthesize(tmp_path / "b", hosp=hosp.parent)
-    synthesize(tmp_path / "c", hosp=packed)
-    written = [table_path(tmp_path / name, "note/discharge").read_bytes() for name in "abc"]
+    synthesize_notes(tmp_path / "a", hosp)
+    synthesize_notes(tmp_path / "b", hosp.parent)
+    synthesize_notes(tmp_path / "c", packed)
+    written = [get_table_path(tmp_path / name, "note/discharge").read_bytes() for name in "abc"]
     assert written[0] == written[1] == written[2]
 
 
 def test_titles_come_from_the_copys_own_dictionary(hosp, tmp_path):
     (hosp / "d_icd_diagnoses.csv").write_text("icd_code,icd_version,long_title\nZ9999,10,Their own words\n")
-    record = synthesize(tmp_path / "out", hosp=hosp)
+    record = synthesize_notes(tmp_path / "out", hosp)
     assert "their own words" in notes(tmp_path / "out")[2]["text"].replace("\n", " ").lower()
     assert not any("d_icd_diagnoses" in note for note in record.notes)
 
 
 def test_running_twice_does_nothing_the_second_time(hosp, tmp_path):
-    assert synthesize(tmp_path / "out", hosp=hosp).started == synthesize(tmp_path / "out", hosp=hosp).started
+    assert synthesize_notes(tmp_path / "out", hosp).started == synthesize_notes(tmp_path / "out", hosp).started
 
 
 def test_a_missing_folder_table_or_column_is_named(hosp, tmp_path):
     with pytest.raises(DeepicdError, match="There is no folder"):
-        synthesize(tmp_path / "out", hosp=tmp_path / "nowhere")
+        synthesize_notes(tmp_path / "out", tmp_path / "nowhere")
     (hosp / "patients.csv").write_text("subject_id,gender\n10000001,F\n")
     with pytest.raises(DeepicdError, match="no column anchor_age, anchor_year"):
-        synthesize(tmp_path / "out", hosp=hosp)
+        synthesize_notes(tmp_path / "out", hosp)
     (hosp / "patients.csv").unlink()
     with pytest.raises(DeepicdError, match=r"lacks patients\.csv\.gz"):
-        synthesize(tmp_path / "out", hosp=hosp)
+        synthesize_notes(tmp_path / "out", hosp)
     assert not (tmp_path / "out").exists()
 
 
@@ -116,7 +116,7 @@ def test_a_table_cut_short_is_an_error_without_a_row_in_it(hosp, tmp_path):
     (hosp / "diagnoses_icd.csv").unlink()
     (hosp / "diagnoses_icd.csv.gz").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(DeepicdError, match="cannot be read to its end: the gzip ends early") as caught:
-        synthesize(tmp_path / "out", hosp=hosp)
+        synthesize_notes(tmp_path / "out", hosp)
     assert "10000001" not in str(caught.value)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["theirs"]
 
@@ -124,14 +124,14 @@ def test_a_table_cut_short_is_an_error_without_a_row_in_it(hosp, tmp_path):
 def test_values_that_are_no_numbers_or_dates_are_an_error_without_a_row_in_it(hosp, tmp_path):
     (hosp / "admissions.csv").write_text(ADMISSIONS.replace("2150-03-01 14:05:00", "spring"))
     with pytest.raises(DeepicdError) as caught:
-        synthesize(tmp_path / "out", hosp=hosp)
+        synthesize_notes(tmp_path / "out", hosp)
     assert "spring" not in str(caught.value)
 
 
 @pytest.mark.skipif(not DEMO.is_dir(), reason=f"no MIMIC-IV demo at {DEMO}")
 def test_the_open_demo_gets_275_notes_with_titles_of_the_release(tmp_path):
     shutil.copytree(DEMO, tmp_path / "demo")
-    record = synthesize(tmp_path / "out", hosp=tmp_path / "demo")
+    record = synthesize_notes(tmp_path / "out", tmp_path / "demo")
     assert record.counts.notes == 275
     assert record.counts.notes_icd10 == 123
     assert record.origin == "mimic"
@@ -142,5 +142,5 @@ def test_a_copy_whose_codes_lost_their_zeros_gets_no_notes(hosp, tmp_path):
     path = hosp / "diagnoses_icd.csv"
     path.write_text(DIAGNOSES.replace("0389", "42"))  # HIV is 042
     with pytest.raises(DeepicdError, match="has lost the leading zeros"):
-        synthesize(tmp_path / "out", hosp=hosp)
+        synthesize_notes(tmp_path / "out", hosp)
     assert not (tmp_path / "out").exists()

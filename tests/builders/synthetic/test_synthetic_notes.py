@@ -6,21 +6,20 @@ from collections.abc import Iterator
 
 import pytest
 
-from builders.synthetic.clinical_case import case_of
-from builders.synthetic.discharge_note import Part, note_parts, written
-from builders.synthetic.disease_knowledge import Condition, knowledge
+from builders.synthetic.clinical_case import Stay, build_case
+from builders.synthetic.discharge_note import Part, build_note_parts, join_parts
+from builders.synthetic.disease_knowledge import Condition, Diagnosis, load_knowledge
 from builders.synthetic.note_template import TEMPLATE
-from builders.synthetic.stay import Diagnosis, Stay
-from builders.synthetic.unlisted_codes import chapter_number
+from builders.synthetic.unlisted_codes import find_chapter_number
 from deepicd.icd10cm import CHAPTERS, Code, load_release
 
-CONDITIONS = {condition.name: condition for condition in knowledge().conditions}
+CONDITIONS = {condition.name: condition for condition in load_knowledge().conditions}
 
 
 def stay(code: str, version: int = 10, seed: int = 0, ages: tuple[int, int] = (40, 80), **changes: object) -> Stay:
     """A stay with a dozen other diagnoses from the pool."""
     rng = random.Random(seed)
-    pool = rng.sample(list(knowledge().comorbidities.values()), 12)
+    pool = rng.sample(list(load_knowledge().comorbidities.values()), 12)
     fields: dict[str, object] = {
         "subject_id": 10_000_001,
         "hadm_id": 20_000_000 + seed,
@@ -39,7 +38,7 @@ def stay(code: str, version: int = 10, seed: int = 0, ages: tuple[int, int] = (4
 
 
 def parts_of(stay: Stay) -> list[Part]:
-    return note_parts(case_of(stay, {}, 42))
+    return build_note_parts(build_case(stay, {}, 42))
 
 
 def text_of(parts: list[Part], *, known: bool) -> str:
@@ -59,20 +58,20 @@ def sample_of_release(n: int) -> list[str]:
     rng = random.Random(7)
     by_chapter: dict[int, list[str]] = {chapter.number: [] for chapter in CHAPTERS}
     for code in load_release().codes():
-        if (code.value, 10) in knowledge().by_code:
+        if (code.value, 10) in load_knowledge().by_code:
             continue
         by_chapter[code.chapter.number].append(code.value)
     return [code for codes in by_chapter.values() for code in rng.sample(codes, min(n, len(codes)))]
 
 
 def test_there_are_at_least_70_conditions_over_all_22_chapters():
-    assert len(CONDITIONS) == len(knowledge().conditions) >= 70  # no name twice
+    assert len(CONDITIONS) == len(load_knowledge().conditions) >= 70  # no name twice
     assert {Code(code).chapter.number for c in CONDITIONS.values() for code in c.codes} == set(range(1, 23))
 
 
 def test_every_code_of_the_knowledge_files_is_billable():
     codes = [code for c in CONDITIONS.values() for code in c.codes]
-    codes += [entry.icd10 for entry in knowledge().comorbidities.values()]
+    codes += [entry.icd10 for entry in load_knowledge().comorbidities.values()]
     assert [code for code in codes if not Code(code).is_billable] == []
 
 
@@ -81,7 +80,7 @@ def test_retired_codes_are_in_no_current_release():
 
 
 def test_every_condition_stands_in_the_chapter_of_its_codes():
-    for number, chapter in knowledge().chapters.items():
+    for number, chapter in load_knowledge().chapters.items():
         for condition in chapter.conditions:
             assert {Code(code).chapter.number for code in condition.codes} <= {number}, condition.name
 
@@ -91,9 +90,9 @@ def test_the_admission_part_names_neither_title_nor_code_and_the_rest_does(name)
     condition = CONDITIONS[name]
     for one in all_stays(condition):
         parts = parts_of(one)
-        case = case_of(one, {}, 42)
+        case = build_case(one, {}, 42)
         before, after = text_of(parts, known=True), text_of(parts, known=False)
-        assert not condition.telling.search(before)
+        assert not condition.revealing.search(before)
         assert case.title.lower() not in before.lower()
         if one.first.version == 10:  # '185' of ICD-9 is also a count of platelets
             assert not {one.first.code, str(Code(one.first.code))} & set(before.split())
@@ -103,7 +102,7 @@ def test_the_admission_part_names_neither_title_nor_code_and_the_rest_does(name)
 def test_the_hospital_course_and_the_discharge_diagnosis_always_name_it():
     for one in all_stays(CONDITIONS["pneumonia"], times=8):
         texts = {part.section: re.sub(r"\s+", " ", part.text.lower()) for part in parts_of(one)}
-        title = case_of(one, {}, 42).title.lower()
+        title = build_case(one, {}, 42).title.lower()
         assert "pneumonia" in texts["Brief Hospital Course"]
         assert "pneumonia" in texts["Discharge Instructions"]
         assert "pneumonia" in texts["Discharge Diagnosis"] or title in texts["Discharge Diagnosis"]
@@ -143,7 +142,7 @@ def test_parts_of_a_chapter_that_differ_have_texts_of_their_own(code, words):
 
 def test_an_unknown_icd9_code_gets_a_note_of_its_chapter():
     parts = parts_of(stay("5188", 9))
-    assert chapter_number(Diagnosis("5188", 9)) == 10
+    assert find_chapter_number(Diagnosis("5188", 9)) == 10
     assert "Condition coded 5188 in ICD-9-CM" in text_of(parts, known=False)
 
 
@@ -153,7 +152,7 @@ def test_a_note_follows_the_template_and_holds_each_part_verbatim(seed):
     parts = parts_of(stay(code, seed=seed))
     places = [TEMPLATE.index(part.section) for part in parts]
     assert places == sorted(places)
-    text = written(parts, random.Random(seed)).replace("\r\n", "\n")
+    text = join_parts(parts, random.Random(seed)).replace("\r\n", "\n")
     assert text.startswith(" \nName:  ___                     Unit No:   ___\n \nAdmission Date:  ___")
     end = 0
     for part in parts:
@@ -165,7 +164,7 @@ def test_an_ordinary_note_has_the_headers_of_the_template():
     parts = parts_of(stay("J189"))
     plain = random.Random()
     plain.random = lambda: 0.999  # type: ignore[method-assign]  # no variant, nothing lost
-    headers = re.findall(r"^([A-Z][A-Za-z ]+): ?$", written(parts, plain), re.MULTILINE)
+    headers = re.findall(r"^([A-Z][A-Za-z ]+): ?$", join_parts(parts, plain), re.MULTILINE)
     assert [header for header in headers if header in TEMPLATE] == [
         section for section in dict.fromkeys(part.section for part in parts) if section not in
         ("Name", "Admission Date", "Sex", "Service", "Attending")
@@ -173,7 +172,7 @@ def test_an_ordinary_note_has_the_headers_of_the_template():
 
 
 def test_the_variants_of_the_template_all_occur():
-    texts = [written(parts_of(stay("J189", seed=seed)), random.Random(seed)) for seed in range(500)]
+    texts = [join_parts(parts_of(stay("J189", seed=seed)), random.Random(seed)) for seed in range(500)]
     for words in (
         "\nHPI:\n",
         "\nPMH:\n",
@@ -195,7 +194,7 @@ def test_the_variants_of_the_template_all_occur():
 
 
 def test_two_notes_of_one_code_differ():
-    notes = {written(parts_of(stay("J189", seed=seed)), random.Random(seed)) for seed in range(40)}
+    notes = {join_parts(parts_of(stay("J189", seed=seed)), random.Random(seed)) for seed in range(40)}
     stories = {
         part.text for s in range(40) for part in parts_of(stay("J189", seed=s)) if part.section.startswith("History")
     }
@@ -220,7 +219,7 @@ def test_a_death_shows_only_after_admission():
 
 
 def test_notes_are_two_to_six_thousand_characters_long():
-    lengths = [len(written(parts_of(stay("N179", seed=seed)), random.Random(seed))) for seed in range(50)]
+    lengths = [len(join_parts(parts_of(stay("N179", seed=seed)), random.Random(seed))) for seed in range(50)]
     assert min(lengths) > 2000
     assert max(lengths) < 8000
     assert 3000 < sum(lengths) / 50 < 5000

@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 
 from builders.synthetic import note_oddities, note_template
-from builders.synthetic.admissions import ORGAN_DONOR, TWICE
-from builders.synthetic.batches import discharge_note
-from builders.synthetic.extraction_gold import GoldRow
+from builders.synthetic.admissions import DUPLICATED, ORGAN_DONOR
+from builders.synthetic.diagnosis_sampling import FirstDiagnosisSampler
+from builders.synthetic.discharge_note import GoldRow, write_discharge_note
 from builders.synthetic.note_admission_sections import COLON_PARAGRAPH, HEADER_IN_PROSE, LIST_WITH_BLANK_LINES
-from builders.synthetic.patients import Person, batches, people
-from builders.synthetic.stays import FirstDiagnoses
+from builders.synthetic.patients import Person, draw_people, plan_batches
 
 HEADER_FORMS = [
     (section, form) for section, forms in note_template.FORMS.items() if section != "Addendum" for form in forms
@@ -37,13 +36,13 @@ class Note:
 @pytest.fixture(scope="module")
 def persons() -> list[Person]:
     """Those of two batches: about 4,100 admissions and 2,500 notes."""
-    return [person for batch in batches(4096, seed=7) for person in people(batch)]
+    return [person for batch in plan_batches(4096, seed=7) for person in draw_people(batch)]
 
 
 @pytest.fixture(scope="module")
 def notes(persons) -> list[Note]:
     """Of the usual length."""
-    made = (discharge_note(stay, {}, seq, 7, 4000) for person in persons for seq, stay in person.notes)
+    made = (write_discharge_note(stay, {}, seq, 7, 4000) for person in persons for seq, stay in person.notes)
     return [Note(str(row[7]), gold) for row, gold in made]
 
 
@@ -100,7 +99,7 @@ def test_a_header_may_be_written_twice(notes):
 def test_a_text_may_begin_on_its_headers_line(notes):
     assert share(
         notes, [bool(re.search(r"^(?:HPI|History of Present Illness): \S", n.text, re.M)) for n in notes]
-    ) == about(note_template.VALUE_BESIDE)
+    ) == about(note_template.VALUE_ON_HEADER_LINE)
 
 
 def test_some_headers_have_lost_their_colon(notes):
@@ -126,7 +125,7 @@ def test_some_notes_have_an_addendum(notes):
 
 
 def test_some_lines_end_in_cr_lf(notes):
-    assert share(notes, ["\r\n" in note.text for note in notes]) == about(note_template.CARRIAGE_RETURNS)
+    assert share(notes, ["\r\n" in note.text for note in notes]) == about(note_template.CRLF_LINES)
     assert not any(re.search(r"(?<!\r)\n", note.text) for note in notes if "\r\n" in note.text)
 
 
@@ -163,14 +162,14 @@ def test_organ_donors_leave_before_they_come(persons):
 def test_some_admissions_are_entered_twice_by_different_providers(persons):
     stays = [row for person in persons for row in person.admissions]
     twice = [(a, b) for a, b in pairwise(stays) if a[1] == b[1]]
-    assert 1 <= len(twice) <= 3 * TWICE * len(stays)
+    assert 1 <= len(twice) <= 3 * DUPLICATED * len(stays)
     assert all((*a[:6], *a[7:]) == (*b[:6], *b[7:]) and a[6] != b[6] for a, b in twice)
 
 
 def test_long_notes_are_as_long_as_asked_and_not_made_of_repetition():
     long = []
-    for person in people(batches(700, seed=3)[0]):
-        long += [str(discharge_note(stay, {}, seq, 3, 10_500)[0][7]) for seq, stay in person.notes]
+    for person in draw_people(plan_batches(700, seed=3)[0]):
+        long += [str(write_discharge_note(stay, {}, seq, 3, 10_500)[0][7]) for seq, stay in person.notes]
     lengths = [len(text) for text in long]
     assert sum(lengths) / len(lengths) == pytest.approx(10_500, rel=0.06)
     assert max(lengths) > 20_000
@@ -180,5 +179,5 @@ def test_long_notes_are_as_long_as_asked_and_not_made_of_repetition():
 
 
 def test_a_copy_of_real_size_has_thousands_of_first_codes():
-    drawn = FirstDiagnoses().draw(np.random.default_rng(1), 10, 40_000)
+    drawn = FirstDiagnosisSampler().draw(np.random.default_rng(1), 10, 40_000)
     assert len({diagnosis for diagnosis, _ in drawn}) >= 3000
