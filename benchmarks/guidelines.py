@@ -57,16 +57,16 @@ def prompts(year: Path, cohort: Path) -> None:
     """Compare the guidelines in a prompt: the whole chapter, and what bears on the code."""
     import pyarrow.dataset as ds
 
+    from deepicd.engines.tokens import estimate_tokens
     from deepicd.icd10cm import Code
     from deepicd.knowledge.code_knowledge import Knowledge
-    from deepicd.knowledge.guideline_sections import estimate_tokens
     from deepicd.schema import SPLITS
 
     knowledge = Knowledge(year)
     rows = ds.dataset([cohort / f"{split}.parquet" for split in SPLITS]).to_table(columns=["icd_code"])
     codes = [Code(value) for value in rows["icd_code"].to_pylist()]
-    whole = [estimate_tokens(knowledge.guidelines(code) or "") for code in codes]
-    chosen = [estimate_tokens(knowledge.guideline_excerpt(code, max_tokens=BUDGET) or "") for code in codes]
+    whole = [estimate_tokens(knowledge.find_guidelines(code) or "") for code in codes]
+    chosen = [estimate_tokens(knowledge.build_excerpt(code, max_tokens=BUDGET) or "") for code in codes]
     found = {
         "codes": len(codes),
         "budget": BUDGET,

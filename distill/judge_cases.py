@@ -75,7 +75,7 @@ class CaseReader:
     def read_cases(self) -> Iterator[Case]:
         """Yield cases in the cohort's order. Raises DeepicdError where a trace has no note in the cohort."""
         read_excerpt = lru_cache(maxsize=None)(
-            lambda code: self.sources.knowledge.guideline_excerpt(code, max_tokens=self.recipe.guideline_tokens)
+            lambda code: self.sources.knowledge.build_excerpt(code, max_tokens=self.recipe.guideline_tokens)
         )
         kept = {split: self._read_kept(split) for split in SPLITS}
         upcoming = {split: next(rows, None) for split, rows in kept.items()}
@@ -105,7 +105,7 @@ class CaseReader:
             trace["trace"],
             code,
             code.title or row["icd_title"],
-            description=self.sources.knowledge.description(code),
+            description=self.sources.knowledge.find_description(code),
             guidelines=guidelines,
         )
         prompt_sha256 = digest_prompt(messages, "")

@@ -63,7 +63,7 @@ class PromptBuilder:
         note, code = row["admission_note"], Code(row["icd_code"])
         if not note or not note.strip():
             return "no note"
-        description = self.knowledge.description(code)
+        description = self.knowledge.find_description(code)
         about_code = f"{row['icd_title']} {description.text}" if description else row["icd_title"]
         guideline_text = self.recipe.guideline_text
         guidelines = self._select_guidelines(code)
@@ -100,7 +100,7 @@ class PromptBuilder:
             return None
         if self.recipe.guideline_text == "relevant":
             return self._cached_excerpt(code, self.recipe.guideline_tokens)
-        return self.knowledge.guidelines(code)
+        return self.knowledge.find_guidelines(code)
 
     def _fits(self, note: str, about_code: str, guidelines: str | None) -> bool:
         """Return whether a prompt fits. Counting notes takes most of planning, so a bound is tried first."""
@@ -108,4 +108,4 @@ class PromptBuilder:
         return self.tokens.upper_bound(note) <= room or self.tokens.count(note) <= room
 
     def _excerpt(self, code: Code, max_tokens: int) -> str | None:
-        return self.knowledge.guideline_excerpt(code, max_tokens=max_tokens, tokens=self._count_shared)
+        return self.knowledge.build_excerpt(code, max_tokens=max_tokens, count_tokens=self._count_shared)

@@ -62,7 +62,7 @@ def count_coverage(stays: Mapping[Code, int], texts: Crosswalk) -> CoverageCount
     stays_by_level, codes_by_level, stays_by_warning = Counter[str](), Counter[str](), Counter[str]()
     by_chapter = {chapter.number: Counter[str]() for chapter in CHAPTERS}
     for code, number in stays.items():
-        description = texts.description(code)
+        description = texts.find_description(code)
         level = description.level if description else NONE
         stays_by_level[level] += number
         codes_by_level[level] += 1

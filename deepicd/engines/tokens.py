@@ -21,6 +21,11 @@ CHARACTERS_PER_TOKEN = 3
 CHAT_TOKENS = 32  # that a chat template adds, where the template is not at hand
 
 
+def estimate_tokens(text: str) -> int:
+    """Return a careful estimate of the tokens in a text, for want of the model's own tokenizer."""
+    return -(-len(text) // CHARACTERS_PER_TOKEN)
+
+
 @dataclass(frozen=True)
 class TokenCounter:
     """Counts by transformers' `tokenizer`; by the estimate without one."""
@@ -36,7 +41,7 @@ class TokenCounter:
 
     def count(self, text: str) -> int:
         if self.tokenizer is None:
-            return -(-len(text) // CHARACTERS_PER_TOKEN)
+            return estimate_tokens(text)
         return len(self.tokenizer.encode(text, add_special_tokens=False))
 
     def upper_bound(self, text: str) -> int:

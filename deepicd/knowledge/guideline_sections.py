@@ -1,11 +1,11 @@
-"""The sections of the guidelines that bear on a code, ranked, within a budget of tokens.
+"""The sections of the guidelines that apply to a code, ranked, within a budget of tokens.
 
     sections = read_sections(Path("out/guidelines/fy2025/sections.parquet"))
-    excerpt(choose(sections, Code.parse("E11.65"), max_tokens=1024))
+    join_passages(choose_passages(sections, Code.parse("E11.65"), max_tokens=1024))
 
-What names the code comes first, then what names one of its parents (the nearest first), a range over it (the narrowest
-first), another code of its category, and last the rules that a chapter states for all of its codes. A section brings
-along the headings above it; what these say by themselves, their introductions, comes right behind it.
+Sections that name the code come first, then those that name one of its parents (the nearest first), a range that
+contains it (the narrowest first) or another code of its category, and last the rules that a chapter states for all of
+its codes. A section includes the headings above it; the introductions under these headings follow it.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -14,22 +14,22 @@ from pathlib import Path
 from typing import Literal
 
 from deepicd import storage
+from deepicd.engines.tokens import estimate_tokens
 from deepicd.icd10cm import CHAPTERS, Code
 from deepicd.schema import SECTIONS, CodeReference
 
 Reason = Literal["names the code", "names a parent", "names a range", "names a sibling", "introduces", "chapter rule"]
 ORDER: tuple[Reason, ...] = ("names the code", "names a parent", "names a range", "names a sibling", "chapter rule")
 CHAPTER_LEVEL = 2  # of 'I.C.4'; the chapter's own sections stand one below
-BARE = ("I", "I.C")  # their headings say nothing that a chapter's own does not
-CHARACTERS_PER_TOKEN = 4  # of English prose, for want of the teacher's own tokenizer
+OMITTED_HEADINGS = ("I", "I.C")  # they add nothing to the heading of a chapter
 
 
 @dataclass(frozen=True, slots=True)
 class SectionText:
-    """A section by itself, without those below it."""
+    """A section without the sections below it."""
 
     place: int
-    """In reading order."""
+    """Its index in reading order."""
     id: str
     parent: str | None
     level: int
@@ -41,16 +41,16 @@ class SectionText:
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A section that bears on a code, and why."""
+    """A section that applies to a code, and why."""
 
     section: SectionText
     above: tuple[SectionText, ...]
-    """The sections that it stands under, outermost first."""
+    """The sections that contain it, outermost first."""
     reason: Reason
 
 
 def read_sections(table: Path) -> dict[str, SectionText]:
-    """Id → section, in reading order."""
+    """Return the sections by id, in reading order."""
     rows = storage.open_parquet(table, SECTIONS).read().to_pylist()
     return {
         row["id"]: SectionText(
@@ -67,90 +67,87 @@ def read_sections(table: Path) -> dict[str, SectionText]:
     }
 
 
-def estimate_tokens(text: str) -> int:
-    return -(-len(text) // CHARACTERS_PER_TOKEN)
-
-
 def choose_passages(
     sections: Mapping[str, SectionText],
     code: Code,
     *,
     max_tokens: int,
-    tokens: Callable[[str], int] = estimate_tokens,
+    count_tokens: Callable[[str], int] = estimate_tokens,
 ) -> list[Passage]:
-    """What bears on a code, best first; all of it together, headings included, costs at most `max_tokens`.
+    """Return the sections that apply to a code, best first, up to `max_tokens` in all, headings included.
 
-    A section that does not fit is passed over, and a smaller one behind it may still be taken. What is taken brings its
-    introductions along, the nearest first, as far as they fit.
+    A section that does not fit is skipped, and a smaller one after it may still be chosen. Each chosen section adds its
+    introductions, the nearest first, as far as they fit.
     """
     chosen: dict[str, Passage] = {}
     headings: set[str] = set()
     spent = 0
 
-    def take(section: SectionText, reason: Reason) -> bool:
+    def add_if_it_fits(section: SectionText, reason: Reason) -> bool:
         nonlocal spent
-        above = _above(sections, section)
-        new = [one for one in (*above, section) if one.id not in headings]
-        cost = sum(tokens(f"{one.heading}\n") for one in new) + tokens(f"{section.text}\n")
+        above = _list_parents(sections, section)
+        new = [entry for entry in (*above, section) if entry.id not in headings]
+        cost = sum(count_tokens(f"{entry.heading}\n") for entry in new) + count_tokens(f"{section.text}\n")
         if section.id in chosen or spent + cost > max_tokens:
             return False
         chosen[section.id] = Passage(section, tuple(above), reason)
-        headings.update(one.id for one in new)
+        headings.update(entry.id for entry in new)
         spent += cost
         return True
 
-    for section, reason in _ranked(sections, code):
-        if take(section, reason):
+    for section, reason in _rank_sections(sections, code):
+        if add_if_it_fits(section, reason):
             for parent in reversed(chosen[section.id].above):
                 if parent.text and parent.level >= CHAPTER_LEVEL:
-                    take(parent, "introduces")
+                    add_if_it_fits(parent, "introduces")
     return list(chosen.values())
 
 
 def join_passages(passages: Iterable[Passage]) -> str:
-    """Passages as text in reading order, each heading once above what stands under it; '' for none."""
-    shown = {section.id: section for passage in passages for section in (*passage.above, passage.section)}
-    told = {passage.section.id for passage in passages}
+    """Return passages as text in reading order, each heading once; '' for none."""
+    passages = list(passages)
+    with_parents = {section.id: section for passage in passages for section in (*passage.above, passage.section)}
+    with_text = {passage.section.id for passage in passages}
     lines: list[str] = []
-    for section in sorted(shown.values(), key=lambda section: section.place):
+    for section in sorted(with_parents.values(), key=lambda section: section.place):
         lines.append(section.heading)
-        if section.id in told and section.text:
+        if section.id in with_text and section.text:
             lines.append(section.text)
     return "\n".join(lines)
 
 
-def _ranked(sections: Mapping[str, SectionText], code: Code) -> Iterator[tuple[SectionText, Reason]]:
-    """Every section that bears on a code by itself, best first."""
-    bearing = [
+def _rank_sections(sections: Mapping[str, SectionText], code: Code) -> Iterator[tuple[SectionText, Reason]]:
+    """Yield every section that applies to a code by itself, best first."""
+    ranks = [
         (ORDER.index(reason), breadth, section.place, section.id)
-        for section, (reason, breadth) in _bearing(sections, code)
+        for section, (reason, breadth) in _find_sections(sections, code)
     ]
-    for reason, _, _, section_id in sorted(bearing):
+    for reason, _, _, section_id in sorted(ranks):
         yield sections[section_id], ORDER[reason]
 
 
-def _bearing(sections: Mapping[str, SectionText], code: Code) -> Iterator[tuple[SectionText, tuple[Reason, int]]]:
-    """Sections that bear on a code by themselves: why, and how broadly."""
-    # a heading may take in single codes of another chapter: 'Chapter 1 … (A00-B99), U07.1, U09.9'
+def _find_sections(sections: Mapping[str, SectionText], code: Code) -> Iterator[tuple[SectionText, tuple[Reason, int]]]:
+    """Yield the sections that apply to a code by themselves, with the reason and how much else they cover."""
+    # a heading may name single codes of another chapter: 'Chapter 1 … (A00-B99), U07.1, U09.9'
     own = {code.chapter.number} | {
         section.chapter
         for section in sections.values()
-        if section.level == CHAPTER_LEVEL and any(_reference(reference, code) for reference in section.codes)
+        if section.level == CHAPTER_LEVEL and any(_classify_reference(reference, code) for reference in section.codes)
     }
     chapter = [section for section in sections.values() if section.chapter in own]
     covered = [reference for section in chapter if section.level == CHAPTER_LEVEL for reference in section.codes]
-    particular = {_topic(sections, section) for section in chapter if _names(section, covered)}
+    specific = {_find_topic(sections, section) for section in chapter if _names_own_codes(section, covered)}
     for section in sections.values():
-        found = [bearing for reference in section.codes if (bearing := _reference(reference, code))]
-        general = section.level == CHAPTER_LEVEL or _topic(sections, section) not in particular
-        if found and section.level != CHAPTER_LEVEL:
-            yield section, min(found, key=lambda bearing: (ORDER.index(bearing[0]), bearing[1]))
-        elif section.chapter in own and section.text and general:
+        reasons = [reason for reference in section.codes if (reason := _classify_reference(reference, code))]
+        is_general = section.level == CHAPTER_LEVEL or _find_topic(sections, section) not in specific
+        if reasons and section.level != CHAPTER_LEVEL:
+            yield section, min(reasons, key=lambda reason: (ORDER.index(reason[0]), reason[1]))
+        elif section.chapter in own and section.text and is_general:
             yield section, ("chapter rule", section.level)
 
 
-def _names(section: SectionText, covered: list[CodeReference]) -> bool:
-    """Whether it names codes that its chapter covers; a section that names none of them holds for all of them."""
+def _names_own_codes(section: SectionText, covered: list[CodeReference]) -> bool:
+    """Return whether a section names codes that its chapter covers; if not, it applies to all of them."""
     return any(
         span["first"] <= reference["first"] and reference["first"][: len(span["last"])] <= span["last"]
         for reference in section.codes
@@ -159,17 +156,17 @@ def _names(section: SectionText, covered: list[CodeReference]) -> bool:
     )
 
 
-def _topic(sections: Mapping[str, SectionText], section: SectionText) -> str:
-    """Id of the section just below the chapter that a section belongs to; the chapter's own id for the chapter."""
-    path = [*_above(sections, section), section]
+def _find_topic(sections: Mapping[str, SectionText], section: SectionText) -> str:
+    """Return the id of the ancestor directly below the chapter; for the chapter, its own id."""
+    path = [*_list_parents(sections, section), section]
     return path[min(1, len(path) - 1)].id
 
 
-def _reference(reference: CodeReference, code: Code) -> tuple[Reason, int] | None:
-    """How a reference bears on a code, and how much else it covers; None where it does not.
+def _classify_reference(reference: CodeReference, code: Code) -> tuple[Reason, int] | None:
+    """Return how a reference applies to a code, and how much else it covers; None if it does not apply.
 
     >>> reference = CodeReference(text="E08-E13", first="E08", last="E13")
-    >>> _reference(reference, Code("E1165")), _reference(reference, Code("E162"))
+    >>> _classify_reference(reference, Code("E1165")), _classify_reference(reference, Code("E162"))
     (('names a range', 5), None)
     """
     first, last = reference["first"], reference["last"]
@@ -182,27 +179,27 @@ def _reference(reference: CodeReference, code: Code) -> tuple[Reason, int] | Non
     if not first <= code.value[: len(first)] or not code.value[: len(last)] <= last:
         return None
     if any(a <= first[:3] <= last[:3] <= b and (first[:3], last[:3]) != (a, b) for a, b in _WHOLE_CHAPTERS):
-        return "names a range", _categories(first, last)
-    return None  # a chapter and more: says nothing of this code in particular
+        return "names a range", _count_categories(first, last)
+    return None  # a whole chapter or more: not specific to this code
 
 
 _WHOLE_CHAPTERS = tuple(span for chapter in CHAPTERS for span in chapter.ranges)
 
 
-def _categories(first: str, last: str) -> int:
-    """How many categories a range spans beyond its first, about: C4A and its like are counted as C49."""
-    return _ordinal(last) - _ordinal(first)
+def _count_categories(first: str, last: str) -> int:
+    """Return roughly how many categories a range has after its first: C4A and the like count as C49."""
+    return _number_category(last) - _number_category(first)
 
 
-def _ordinal(code: str) -> int:
+def _number_category(code: str) -> int:
     return ord(code[0]) * 100 + int(code[1]) * 10 + (int(code[2]) if code[2].isdigit() else 9)
 
 
-def _above(sections: Mapping[str, SectionText], section: SectionText) -> list[SectionText]:
-    """The sections that one stands under, outermost first."""
+def _list_parents(sections: Mapping[str, SectionText], section: SectionText) -> list[SectionText]:
+    """Return the sections that contain one, outermost first."""
     path: list[SectionText] = []
     while section.parent is not None:
         section = sections[section.parent]
-        if section.id not in BARE:
+        if section.id not in OMITTED_HEADINGS:
             path.insert(0, section)
     return path

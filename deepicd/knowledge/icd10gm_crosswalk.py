@@ -1,25 +1,25 @@
-"""From an ICD-10-CM code to a text of ICD-10-GM: whose text it is, how it was found, how far to trust it.
+"""From an ICD-10-CM code to a text of ICD-10-GM: the code of the text, how it matched, how far to trust it.
 
-    crosswalk = read(Path("out/scrape/descriptions.parquet"))
-    crosswalk.description(Code.parse("E11.9"))    # Description(code='E11.9', level='exact', warning='none', …)
-    crosswalk.description(Code.parse("I50.21"))   # the text of I50, level='3', warning='medium'
-    crosswalk.description(Code.parse("C7A.8"))    # None: ICD-10-GM has no such category
+    crosswalk = read_crosswalk(Path("out/scrape/descriptions.parquet"))
+    crosswalk.find_description(Code.parse("E11.9"))    # Description(code='E11.9', level='exact', warning='none', …)
+    crosswalk.find_description(Code.parse("I50.21"))   # the text of I50, level='3', warning='medium'
+    crosswalk.find_description(Code.parse("C7A.8"))    # None: ICD-10-GM has no such category
 
-Both classifications are made from the WHO's, and share its categories and fourth characters; what stands below, each
-country added by itself. So the length of a match says what it is worth:
+Both classifications derive from the WHO's and share its categories and fourth characters; each country added its own
+codes below. So the warning depends on the length of the match:
 
-  none    the very code of the WHO's classification, and nothing in the titles against it
-  low     the text of the WHO code above: true of the code, silent on what sets it apart
+  none    exactly a code of the WHO's classification, and the titles do not disagree
+  low     the text of the WHO code above: correct for the code, but silent about what distinguishes it
   medium  the text of an "other" or "unspecified" group, of a whole category, or of a fifth character
-  high    the same characters, but signs that they mean another thing; a text above it is taken where there is one
+  high    the same characters, but signs of another meaning; the text of a parent is preferred if there is one
 
-Nothing is given for a code that the site said GM does not know, for categories of CM alone (their third character is a
-letter), for what is known to differ (`DIVERGENCES`), and where CM's code is no illness of the kind (an adverse effect
-of a drug stands in CM among the poisonings, in the WHO's classification it does not).
+There is no text for a code that GM does not have according to the site, for categories of CM alone (their third
+character is a letter), for known differences (`DIVERGENCES`), and where CM's code is not an illness of that kind (CM
+lists adverse effects of drugs among the poisonings, the WHO does not).
 
-Limits. Meaning is not read: the GM title is German and the CM title English, so only what has a fixed form in both is
-compared ("nicht näher bezeichnet" and "unspecified"). The list of divergences is what is known, not what there is.
-GM's own list of codes is not at hand: that GM lacks a code is known only of codes that were asked for.
+Limits: Meaning is not compared, as GM titles are German and CM titles English; only words with a fixed form in both are
+("nicht näher bezeichnet" and "unspecified"). The list of divergences is what we know of, and incomplete. GM's own list
+of codes is not available, so that GM lacks a code is known only of codes that were requested.
 """
 
 import re
@@ -34,24 +34,24 @@ from deepicd.icd10cm import Code, load_release
 from deepicd.schema import DESCRIPTIONS
 
 Level = Literal["exact", "5", "4", "3"]
-"""Whether the text is of the code itself, or how many of its characters the text's code has."""
+"""'exact', or how many characters of the code the text's code has."""
 LEVELS: tuple[Level, ...] = ("exact", "5", "4", "3")
 BY_LENGTH: Mapping[int, Level] = {5: "5", 4: "4", 3: "3"}
 
-Warn = Literal["none", "low", "medium", "high"]
-WARNINGS: tuple[Warn, ...] = ("none", "low", "medium", "high")
+WarningLevel = Literal["none", "low", "medium", "high"]
+WARNINGS: tuple[WarningLevel, ...] = ("none", "low", "medium", "high")
 
 
 @dataclass(frozen=True, slots=True)
 class Divergence:
-    """Codes, as a pattern of how they begin (no dot), that CM and GM share on the first `shared` characters only."""
+    """Codes, as a pattern of their start (no dot), that CM and GM share in the first `shared` characters only."""
 
     pattern: str
     shared: int
     why: str
 
 
-# What is known of ICD-10-CM FY2025 against ICD-10-GM 2025 and the WHO's ICD-10 of 2019. The first that fits counts.
+# Known for ICD-10-CM FY2025, ICD-10-GM 2025 and the WHO's ICD-10 of 2019. The first match counts.
 DIVERGENCES = (
     Divergence("[VWXY]", 0, "GM keeps a few collective codes of external causes only"),
     Divergence("U07", 4, "GM adds U07 to the code of the illness, CM puts it first"),
@@ -77,61 +77,61 @@ DIVERGENCES = (
 )
 _DIVERGENCES = [(re.compile(entry.pattern), entry) for entry in DIVERGENCES]
 
-# Words with a fixed form in official titles, English and German: what one title has, the other should have.
+# Words with a fixed form in official titles, English and German: if one title has it, so should the other.
 FORMS = {
     "unspecified": re.compile(r"\bunspecified\b|\bnicht näher bezeichnet|\bo\.?\s?n\.?\s?A\b", re.IGNORECASE),
     "other": re.compile(r"\bother\b|\bsonstige|\bandere[rnsm]?\b", re.IGNORECASE),
     "without": re.compile(r"\bwithout\b|\bohne\b", re.IGNORECASE),
 }
-NO_ILLNESS_OF_THE_KIND = ("Adverse effect of", "Underdosing of")  # titles of CM, T36–T50
-GM_SHAPE = re.compile(r"[A-Z][0-9]{2,4}", re.ASCII)  # a letter further on (C7A, G20.A, T38.3X) is CM's own
+NOT_AN_ILLNESS = ("Adverse effect of", "Underdosing of")  # titles of CM, T36–T50
+GM_SHAPE = re.compile(r"[A-Z][0-9]{2,4}", re.ASCII)  # letters after the first (C7A, G20.A, T38.3X) are CM's own
 
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """A text of ICD-10-GM shown for a CM code."""
+    """A text of ICD-10-GM for a CM code."""
 
     code: str
-    """Whose text it is: a GM code, dotted."""
+    """The GM code of the text, dotted."""
     level: Level
     text: str
     title: str | None = None
-    """Its official title in GM, as on the page."""
-    warning: Warn = "none"
+    """The official title in GM, as on the page."""
+    warning: WarningLevel = "none"
     reasons: tuple[str, ...] = ()
-    """Why it is not 'none'."""
+    """Of the warning; empty for 'none'."""
 
 
 @dataclass(frozen=True)
 class Crosswalk:
-    """The texts of a harvest, by GM code without dot, and the codes that the site did not know."""
+    """The scraped texts, by GM code without dot, and the codes that the site does not have."""
 
     texts: Mapping[str, tuple[str | None, str]]
     """GM code → title and text."""
     unknown: frozenset[str] = frozenset()
 
-    def description(self, code: Code) -> Description | None:
-        """The text of the code or of its nearest parent with one, warned of as needed; None where GM has none."""
-        if (code.title or "").startswith(NO_ILLNESS_OF_THE_KIND):
+    def find_description(self, code: Code) -> Description | None:
+        """Return the text of the code or of its nearest parent that has one, with a warning; None if GM has none."""
+        if (code.title or "").startswith(NOT_AN_ILLNESS):
             return None
         shared = divergence.shared if (divergence := find_divergence(code)) else len(code.value)
-        found = [
-            self._described(code, prefix)
+        candidates = [
+            self._describe(code, prefix)
             for prefix in code.prefixes
             if len(prefix) <= shared and GM_SHAPE.fullmatch(prefix) and prefix in self.texts
         ]
-        return next((one for one in found if one.warning != "high"), found[0] if found else None)
+        return next((each for each in candidates if each.warning != "high"), candidates[0] if candidates else None)
 
-    def _described(self, code: Code, prefix: str) -> Description:
+    def _describe(self, code: Code, prefix: str) -> Description:
         title, text = self.texts[prefix]
         level = "exact" if prefix == code.value else BY_LENGTH[len(prefix)]
-        reasons = self._reasons(code, prefix, title)
-        warning: Warn = max(reasons.values(), key=WARNINGS.index, default="none")
+        reasons = self._list_reasons(code, prefix, title)
+        warning: WarningLevel = max(reasons.values(), key=WARNINGS.index, default="none")
         return Description(str(Code(prefix)), level, text, title, warning, tuple(reasons))
 
-    def _reasons(self, code: Code, prefix: str, title: str | None) -> dict[str, Warn]:
-        """What speaks against the text, and how loudly."""
-        reasons: dict[str, Warn] = {}
+    def _list_reasons(self, code: Code, prefix: str, title: str | None) -> dict[str, WarningLevel]:
+        """Return the reasons against the text, with their levels."""
+        reasons: dict[str, WarningLevel] = {}
         if prefix != code.value:
             reasons["the text is of a wider group"] = "low"
             if len(prefix) == 3:
@@ -143,7 +143,7 @@ class Crosswalk:
             if lacking := self._siblings.get(prefix[:4], frozenset()) & self.unknown:
                 reasons[f"GM lacks {len(lacking)} of CM's codes beside it"] = "high"
         if forms := find_differing_forms(Code(prefix).title, title):
-            # a WHO code may be worded anew, a fifth character may be another one altogether
+            # a WHO code may be reworded, a fifth character may mean something else
             reasons[f"only one title says '{', '.join(forms)}'"] = "high" if len(prefix) == 5 else "medium"
         if code.value[6:] == "S" and code.category >= "S":
             reasons["CM's code is of what an injury left behind, the text of the injury"] = "medium"
@@ -153,7 +153,7 @@ class Crosswalk:
 
     @cached_property
     def _siblings(self) -> dict[str, frozenset[str]]:
-        """Four characters → the codes of five below them in CM."""
+        """Four characters → the codes of five characters below them in CM."""
         below: dict[str, set[str]] = {}
         for value in load_release().titles:
             if len(value) >= 5:
@@ -162,7 +162,7 @@ class Crosswalk:
 
 
 def find_divergence(code: Code) -> Divergence | None:
-    """What is known of a code's meaning in GM, where that is another one.
+    """Return the known difference between a code's meanings in CM and GM; None without one.
 
     >>> find_divergence(Code.parse("J96.01")).shared, find_divergence(Code.parse("J18.9"))
     (4, None)
@@ -171,7 +171,7 @@ def find_divergence(code: Code) -> Divergence | None:
 
 
 def find_differing_forms(title: str | None, other: str | None) -> list[str]:
-    """Words of `FORMS` that one of two titles has and the other has not; none where a title is missing.
+    """Return the words of `FORMS` that only one of two titles has; empty if a title is missing.
 
     >>> find_differing_forms("Neutropenia due to infection", "Sonstige Agranulozytose")
     ['other']
@@ -182,7 +182,7 @@ def find_differing_forms(title: str | None, other: str | None) -> list[str]:
 
 
 def read_crosswalk(path: Path) -> Crosswalk:
-    """The crosswalk over a harvest's table. Raises DeepicdError where it is none."""
+    """Read the crosswalk from a table of descriptions. Raises DeepicdError if the file is not one."""
     table = storage.open_parquet(path, DESCRIPTIONS).read(["code", "outcome", "title", "text"]).to_pylist()
     return Crosswalk(
         {Code.parse(row["code"]).value: (row["title"], row["text"]) for row in table if row["outcome"] == "described"},

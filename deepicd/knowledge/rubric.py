@@ -1,7 +1,7 @@
-"""What a judge is asked: how good a trace is, from 1 to 5, given the note and what is known of the predicted code.
+"""The prompt of a judge: how good is a trace, from 1 to 5, given the note and the knowledge of the predicted code?
 
-The judge sees description and guideline sections of the code that the trace *predicts*, never the true one: it grades
-the reasoning, not the outcome (DeepICD-R1, LLM as a judge). The words are ours; other words need another `VERSION`.
+The judge sees description and guideline sections of the code that the trace *predicts*, never of the true one: it
+grades the reasoning, not the outcome (DeepICD-R1, LLM as a judge). The wording is ours; change it with `VERSION`.
 """
 
 import json
@@ -54,7 +54,7 @@ class Score(NamedTuple):
 def build_messages(
     note: str, trace: str, code: Code, title: str, *, description: Description | None, guidelines: str | None
 ) -> list[dict[str, str]]:
-    """The chat that asks for one score; what traces of one code share comes first."""
+    """Return the chat that asks for one score. It starts with the part that traces of the same code share."""
     about = f"\n\nWhat patients are told of it:\n{description.text}" if description else ""
     user = "\n\n".join(
         [
@@ -68,17 +68,17 @@ def build_messages(
 
 
 def parse_score(text: str) -> Score | None:
-    """The score in a judge's answer; None where it gives none.
+    """Return the score in a judge's answer; None if there is none.
 
     >>> parse_score('{"why": "It follows.", "score": 4}'), parse_score("4 of 5"), parse_score('{"score": 9}')
     (Score(value=4, why='It follows.'), None, None)
     """
     start, end = text.find("{"), text.rfind("}")
     try:
-        given = json.loads(text[start : end + 1])
-        value = given["score"]
+        answer = json.loads(text[start : end + 1])
+        value = answer["score"]
     except (ValueError, KeyError, TypeError):
         return None
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 5:
         return None
-    return Score(value, str(given.get("why", "")))
+    return Score(value, str(answer.get("why", "")))

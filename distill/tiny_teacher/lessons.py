@@ -122,7 +122,7 @@ def read_materials(cohort: Path, descriptions: Path | None, described: float, se
         for row in storage.read_table(path, COHORT).to_pylist():
             code = Code(row["icd_code"])
             is_described = random.Random(f"{seed}:{row['note_id']}").random() < described
-            description = knowledge.description(code) if is_described else None
+            description = knowledge.find_description(code) if is_described else None
             materials.append(
                 Material(row["admission_note"], code, row["icd_title"], description, None, with_guidelines=False)
             )

@@ -43,7 +43,7 @@ def test_every_word_stands_in_one_place_and_every_bookmark_is_a_section(real_pdf
 @pytest.mark.parametrize(("number", "expected"), CHARACTERS.items())
 def test_chapters_are_as_long_as_another_extractor_finds_them(folder, number, expected):
     first, _ = CHAPTERS[number - 1].ranges[0]
-    text = Knowledge(folder).guidelines(Code.parse(first))
+    text = Knowledge(folder).find_guidelines(Code.parse(first))
     assert len(text) == pytest.approx(expected, rel=0.03, abs=30)  # it counts line ends and blanks before them
 
 

@@ -114,18 +114,18 @@ def test_what_is_made_up_says_so(sample_folder):
 
 
 def test_knowledge_finds_the_chapter_of_a_code(sample_folder):
-    text = Knowledge(sample_folder).guidelines(Code.parse("I11.0"))
+    text = Knowledge(sample_folder).find_guidelines(Code.parse("I11.0"))
     assert text.startswith("9. Chapter 9: Diseases of the Circulatory System (I00-I99)\na. Hypertension\n")
 
 
 @pytest.mark.parametrize(("code", "chapters"), [("U07.1", [1, 22]), ("U09.9", [1, 22]), ("U07.0", [10, 22])])
 def test_a_code_that_another_chapter_covers_gets_that_chapter_and_its_own(sample_folder, code, chapters):
-    lines = Knowledge(sample_folder).guidelines(Code.parse(code)).splitlines()
+    lines = Knowledge(sample_folder).find_guidelines(Code.parse(code)).splitlines()
     assert [line for line in lines if ". Chapter " in line] == [heading(sample_folder, number) for number in chapters]
 
 
 def test_other_special_codes_get_chapter_22_alone(sample_folder):
-    assert Knowledge(sample_folder).guidelines(Code.parse("U80")).startswith(heading(sample_folder, 22))
+    assert Knowledge(sample_folder).find_guidelines(Code.parse("U80")).startswith(heading(sample_folder, 22))
 
 
 def heading(folder: Path, number: int) -> str:
@@ -138,7 +138,7 @@ def heading(folder: Path, number: int) -> str:
 def test_a_chapter_file_of_another_shape_is_told(sample_folder, tmp_path, content):
     folder = shutil.copytree(sample_folder, tmp_path / "fy2025")
     storage.write_text(folder / "chapter_04.json", content)
-    with pytest.raises(DeepicdError, match=r"chapter_04.json is not a chapter file of this version.\nMake it again"):
+    with pytest.raises(DeepicdError, match=r"chapter_04.json is not a chapter file of this version.\nWrite it again"):
         Knowledge(folder).read()
     with pytest.raises(DeepicdError, match=r"chapter_04.json is not a file of parsed guidelines"):
         parsed_folder.read_year(folder)

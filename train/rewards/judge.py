@@ -199,7 +199,7 @@ class Judge:
             answer.trace,
             code,
             code.title or "(not a code of this release)",
-            description=self._knowledge.description(code),
+            description=self._knowledge.find_description(code),
             guidelines=self._guidelines(code),
         )
         return {
@@ -215,7 +215,7 @@ class Judge:
     def _read_guidelines(self, code: Code) -> str | None:
         if not self.recipe.guidelines:
             return None
-        return self._knowledge.guideline_excerpt(code, max_tokens=self.recipe.guideline_tokens)
+        return self._knowledge.build_excerpt(code, max_tokens=self.recipe.guideline_tokens)
 
 
 class _NoScoreError(Exception):

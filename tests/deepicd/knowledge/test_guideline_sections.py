@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from deepicd.engines.tokens import TokenCounter
 from deepicd.icd10cm import Code
 from deepicd.knowledge.code_knowledge import Knowledge
 from deepicd.knowledge.guideline_sections import SectionText, choose_passages, join_passages
@@ -36,8 +37,12 @@ SECTIONS = {
 }
 
 
+def count_words(text: str) -> int:
+    return len(text.split())
+
+
 def chosen(code: str, max_tokens: int = 1000) -> list[tuple[str, str]]:
-    passages = choose_passages(SECTIONS, Code.parse(code), max_tokens=max_tokens, tokens=lambda text: len(text.split()))
+    passages = choose_passages(SECTIONS, Code.parse(code), max_tokens=max_tokens, count_tokens=count_words)
     return [(passage.section.id, passage.reason) for passage in passages]
 
 
@@ -63,12 +68,12 @@ def test_a_code_that_nothing_names_gets_its_chapters_rules():
 
 @pytest.mark.parametrize("budget", [0, 5, 12, 20, 30, 40])
 def test_the_excerpt_never_costs_more_than_the_budget(budget):
-    passages = choose_passages(SECTIONS, Code.parse("E11.65"), max_tokens=budget, tokens=lambda text: len(text.split()))
+    passages = choose_passages(SECTIONS, Code.parse("E11.65"), max_tokens=budget, count_tokens=count_words)
     assert len(join_passages(passages).split()) <= budget
 
 
 def test_headings_above_stand_once_and_their_text_only_when_chosen():
-    passages = choose_passages(SECTIONS, Code.parse("E11.65"), max_tokens=16, tokens=lambda text: len(text.split()))
+    passages = choose_passages(SECTIONS, Code.parse("E11.65"), max_tokens=16, count_tokens=count_words)
     assert join_passages(passages).splitlines() == [
         "4. Chapter 4: Endocrine (E00-E89)",
         "a. Diabetes",
@@ -80,20 +85,20 @@ def test_headings_above_stand_once_and_their_text_only_when_chosen():
 
 def test_an_introduction_comes_with_what_it_introduces_or_not_at_all():
     wordy = {**SECTIONS, "I.C.4.a.2": replace(SECTIONS["I.C.4.a.2"], text="Assign E11.65. " * 100)}
-    passages = choose_passages(wordy, Code.parse("E11.65"), max_tokens=15, tokens=lambda text: len(text.split()))
+    passages = choose_passages(wordy, Code.parse("E11.65"), max_tokens=15, count_tokens=count_words)
     assert [passage.section.id for passage in passages] == ["I.C.4.a.1"]
-    passages = choose_passages(wordy, Code.parse("E11.65"), max_tokens=19, tokens=lambda text: len(text.split()))
+    passages = choose_passages(wordy, Code.parse("E11.65"), max_tokens=19, count_tokens=count_words)
     assert [passage.section.id for passage in passages] == ["I.C.4.a.1", "I.C.4.a"]
 
 
 def test_knowledge_reads_them_from_a_parsed_year(sample_folder):
     knowledge = Knowledge(sample_folder)
     code = Code.parse("A41.51")
-    assert knowledge.guideline_sections(code, max_tokens=200)[0].section.id == "I.C.1.a.1"
-    assert "Naming the organism" in knowledge.guideline_excerpt(code, max_tokens=200)
-    assert len(knowledge.guideline_excerpt(code, max_tokens=200)) < len(knowledge.guidelines(code))
-    assert knowledge.guideline_excerpt(code, max_tokens=3) is None
-    assert Knowledge().guideline_excerpt(code, max_tokens=200) is None
+    assert knowledge.choose_passages(code, max_tokens=200)[0].section.id == "I.C.1.a.1"
+    assert "Naming the organism" in knowledge.build_excerpt(code, max_tokens=200)
+    assert len(knowledge.build_excerpt(code, max_tokens=200)) < len(knowledge.find_guidelines(code))
+    assert knowledge.build_excerpt(code, max_tokens=3) is None
+    assert Knowledge().build_excerpt(code, max_tokens=200) is None
 
 
 def test_a_code_that_another_chapters_heading_names_gets_that_chapters_rules():
@@ -101,3 +106,9 @@ def test_a_code_that_another_chapters_heading_names_gets_that_chapters_rules():
     named = replace(heading, codes=tuple(find_codes(heading.heading)))
     passages = choose_passages({**SECTIONS, "I.C.9": named}, Code.parse("U07.0"), max_tokens=1000)
     assert [(passage.section.id, passage.reason) for passage in passages] == [("I.C.9", "chapter rule")]
+
+
+def test_an_excerpt_keeps_its_budget_by_the_estimate_of_every_other_part():
+    wordy = {key: replace(section, text=section.text * 30) for key, section in SECTIONS.items()}
+    excerpt = join_passages(choose_passages(wordy, Code.parse("E11.65"), max_tokens=1024))
+    assert 512 < TokenCounter().count(excerpt) <= 1024

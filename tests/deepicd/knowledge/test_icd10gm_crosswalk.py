@@ -33,7 +33,7 @@ def crosswalk(*codes: str, unknown: tuple[str, ...] = (), **titles: str) -> Cros
     ],
 )
 def test_the_nearest_parent_that_means_the_same_is_taken(asked, harvest, code, level, warning):
-    found = crosswalk(*harvest).description(Code(asked))
+    found = crosswalk(*harvest).find_description(Code(asked))
     assert (found.code, found.level, found.warning, found.text) == (
         code,
         level,
@@ -60,17 +60,17 @@ def test_the_nearest_parent_that_means_the_same_is_taken(asked, harvest, code, l
     ],
 )
 def test_nothing_is_given_rather_than_something_wrong(asked, harvest, why):
-    assert crosswalk(*harvest).description(Code(asked)) is None, why
+    assert crosswalk(*harvest).find_description(Code(asked)) is None, why
 
 
 def test_a_poisoning_has_the_text_of_its_drug():
-    assert crosswalk("T360").description(Code("T360X1A")).code == "T36.0"
+    assert crosswalk("T360").find_description(Code("T360X1A")).code == "T36.0"
 
 
 def test_a_fifth_character_whose_sisters_gm_lacks_gives_way_to_its_parent_and_else_is_warned_of():
     unknown = ("E1122", "E1129")
-    assert crosswalk("E1121", "E112", unknown=unknown).description(Code("E1121")).code == "E11.2"
-    alone = crosswalk("E1121", unknown=unknown).description(Code("E1121"))
+    assert crosswalk("E1121", "E112", unknown=unknown).find_description(Code("E1121")).code == "E11.2"
+    alone = crosswalk("E1121", unknown=unknown).find_description(Code("E1121"))
     assert (alone.code, alone.warning) == ("E11.21", "high")
     assert "GM lacks 2 of CM's codes beside it" in alone.reasons
 
@@ -85,7 +85,7 @@ def test_a_fifth_character_whose_sisters_gm_lacks_gives_way_to_its_parent_and_el
     ],
 )
 def test_titles_are_compared_by_their_fixed_forms(title, warning):
-    assert crosswalk(J189=title).description(Code("J189")).warning == warning
+    assert crosswalk(J189=title).find_description(Code("J189")).warning == warning
 
 
 def test_every_divergence_fits_a_code_and_none_is_hidden_by_an_earlier_one():
@@ -100,7 +100,7 @@ def test_no_code_of_the_release_gets_the_text_of_another_category_or_of_more_cha
     titles = load_release().titles
     everything = crosswalk(*(value for value in titles if len(value) <= 5))
     for value in titles:
-        if found := everything.description(Code(value)):
+        if found := everything.find_description(Code(value)):
             assert value.startswith(found.code.replace(".", ""))
 
 
@@ -113,7 +113,7 @@ def test_a_harvest_is_read_with_its_outcomes(tmp_path):
     ]
     storage.write_parquet(path, [dict.fromkeys(DESCRIPTIONS.names) | row for row in rows], DESCRIPTIONS, "public")
     assert read_crosswalk(path) == Crosswalk({"E112": ("Nieren", "Sie haben Zucker.")}, frozenset({"E1122"}))
-    assert Knowledge(None, path).description(Code("E1122")).code == "E11.2"
+    assert Knowledge(None, path).find_description(Code("E1122")).code == "E11.2"
 
 
 def test_a_file_of_another_kind_is_refused(tmp_path):
