@@ -1,9 +1,9 @@
-"""A dataset as a submission to PhysioNet, where what is derived from MIMIC belongs; with its notes or without.
+"""Turn a dataset into a submission to PhysioNet, where data derived from MIMIC is shared; with notes or without.
 
     DIR/README.md           the sections that PhysioNet asks for
-    DIR/metadata.json       title, abstract, keywords, parents: what its forms ask for
+    DIR/metadata.json       title, abstract, keywords, parents, as its forms ask for them
     DIR/LICENSE.txt         the terms
-    DIR/RECORDS             a data file a line
+    DIR/RECORDS             one data file per line
     DIR/SHA256SUMS.txt      for `sha256sum -c`
     DIR/card/…              the figures of the README
     DIR/traces/… sft/… grpo/…  or  DIR/rows/…  and  DIR/bundle.json, DIR/run.json: see deepicd.bundle_manifest
@@ -26,7 +26,7 @@ from deepicd.schema import BUNDLE, DATASET
 from deepicd.stage_records import BundleCounts, BundleRecord
 
 TITLE = "MIMIC-IV-Ext-Reason: reasoning traces for ICD-10-CM diagnosis prediction at admission"
-PREFIX = "MIMIC-IV-Ext-"  # what PhysioNet wants of a title that uses the name
+PREFIX = "MIMIC-IV-Ext-"  # required by PhysioNet of titles that use the name
 ABSTRACT_WORDS = 250  # PhysioNet's limit
 KEYWORDS = ["clinical reasoning", "ICD-10-CM", "diagnosis prediction", "discharge notes", "large language models"]
 PARENTS = ["MIMIC-IV", "MIMIC-IV-Note: Deidentified free-text clinical notes"]
@@ -43,22 +43,22 @@ def write_bundle(
     release: str = "1.0.0",
     overwrite: bool = False,
 ) -> BundleRecord:
-    """Write the submission folder OUT of a dataset folder; its record.
+    """Write a dataset folder as the submission folder `out`; return its record.
 
-    Raises DeepicdError for a folder that is no whole dataset, and for what PhysioNet would send back.
+    Raises DeepicdError for a folder that is not a complete dataset, and for what PhysioNet would reject.
     """
     record = dataset_card.require_dataset(folder)
     title = validate_title(title or TITLE + (" (made-up records)" if record.origin == "synthetic" else ""))
-    given = validate_abstract(abstract) if abstract is not None else None
-    options = {"notes": notes, "title": title, "abstract": given, "release": validate_release(release)}
+    own_abstract = validate_abstract(abstract) if abstract is not None else None
+    options = {"notes": notes, "title": title, "abstract": own_abstract, "release": validate_release(release)}
     inputs = {"dataset": folder / records.RECORD} | {config: folder / config for config in DATASET}
     plan = records.plan_run(BundleRecord, options=options, inputs=inputs)
     if done := records.find_finished(out, plan):
         return done
     records.refuse_other_content(out, plan, overwrite=overwrite)
     facts = dataset_card.read_facts(folder, record)
-    told = dataset_card.build_fields(facts) | {"notes": notes, "title": title, "release": release, "parents": PARENTS}
-    told["abstract"] = given or validate_abstract(render_template("abstract.txt.j2", told))
+    fields = dataset_card.build_fields(facts) | {"notes": notes, "title": title, "release": release, "parents": PARENTS}
+    fields["abstract"] = own_abstract or validate_abstract(render_template("abstract.txt.j2", fields))
     with records.fresh_folder(out, plan, facts.origin, overwrite=overwrite) as run:
         run.portable = True
         data = (
@@ -67,45 +67,47 @@ def write_bundle(
             else write_rows_without_notes(folder, run.folder, facts)
         )
         dataset_card.draw_figures(run.folder / "card", facts)
-        told |= {"files": _list_sizes(run.folder, data)}
-        storage.write_text(run.folder / "README.md", render_template("physionet.md.j2", told))
-        storage.write_text(run.folder / LICENSE, render_template("license.txt.j2", told))
-        storage.write_json(run.folder / "metadata.json", _build_metadata(told))
+        fields |= {"files": _list_sizes(run.folder, data)}
+        storage.write_text(run.folder / "README.md", render_template("physionet.md.j2", fields))
+        storage.write_text(run.folder / LICENSE, render_template("license.txt.j2", fields))
+        storage.write_json(run.folder / "metadata.json", _build_metadata(fields))
         storage.write_text(run.folder / RECORDS, "".join(f"{name}\n" for name in data))
         bundle_manifest.write_manifest(run.folder, record, notes=notes)
         sums = ((path, path.relative_to(run.folder).as_posix()) for path in storage.list_files(run.folder))
         storage.write_text(run.folder / SUMS, "".join(f"{storage.digest_path(path)}  {name}\n" for path, name in sums))
-        run.counts = BundleCounts(rows=facts.found.rows, files=len(data), abstract_words=len(told["abstract"].split()))
+        run.counts = BundleCounts(
+            rows=facts.statistics.rows, files=len(data), abstract_words=len(fields["abstract"].split())
+        )
     return run.record
 
 
 def validate_title(title: str) -> str:
-    """Raises DeepicdError for a title that PhysioNet would send back."""
+    """Return the title. Raises DeepicdError for one that PhysioNet would reject."""
     if not title.strip() or ("mimic" in title.casefold() and not title.startswith(PREFIX)):
         raise DeepicdError(
-            f"The title {title!r} would be sent back.",
-            f"PhysioNet wants one that uses the name to begin with {PREFIX}, for instance: {TITLE}",
+            f"PhysioNet would reject the title {title!r}.",
+            f"A title that uses the name MIMIC has to begin with {PREFIX}, for instance: {TITLE}",
         )
     return title.strip()
 
 
 def validate_abstract(abstract: str) -> str:
-    """Raises DeepicdError for an abstract that is empty or over 250 words."""
+    """Return the abstract on one line. Raises DeepicdError for one that is empty or over 250 words."""
     words = len(abstract.split())
     if not 0 < words <= ABSTRACT_WORDS:
-        raise DeepicdError(f"The abstract has {words} words.", f"PhysioNet takes one of up to {ABSTRACT_WORDS}.")
+        raise DeepicdError(f"The abstract has {words} words.", f"PhysioNet accepts 1 to {ABSTRACT_WORDS}.")
     return " ".join(abstract.split())
 
 
 def validate_release(release: str) -> str:
-    """Raises DeepicdError for what is no version number."""
+    """Return the version number. Raises DeepicdError for anything else."""
     if not re.fullmatch(r"\d+\.\d+(\.\d+)?", release):
-        raise DeepicdError(f"{release!r} is no version.", "PhysioNet counts versions as 1.0.0.")
+        raise DeepicdError(f"{release!r} is not a version number.", "PhysioNet numbers versions as in 1.0.0.")
     return release
 
 
 def copy_data_files(folder: Path, out: Path, record: records.Record) -> list[str]:
-    """Copy the dataset's parquet files as they are; their paths."""
+    """Copy the dataset's parquet files unchanged; return their paths."""
     names = sorted(name for name in record.outputs if name.endswith(".parquet"))
     for name in names:
         with storage.atomic_write(out / name) as tmp:
@@ -114,19 +116,19 @@ def copy_data_files(folder: Path, out: Path, record: records.Record) -> list[str
 
 
 def write_rows_without_notes(folder: Path, out: Path, facts: dataset_card.DatasetFacts) -> list[str]:
-    """Write the rows without their notes, a file a split; their paths."""
+    """Write the rows without their notes, one file per split; return their paths."""
     names = []
-    for split, paths in facts.found.files["grpo"].items():
+    for split, paths in facts.statistics.files["grpo"].items():
         name = f"{bundle_manifest.ROWS}/{split}.parquet"
-        traced = _read_traces([folder / path for path in facts.found.files["traces"].get(split, [])])
-        rows = list(_read_rows_without_notes([folder / path for path in paths], traced))
+        traces = _read_traces([folder / path for path in facts.statistics.files["traces"].get(split, [])])
+        rows = list(_read_rows_without_notes([folder / path for path in paths], traces))
         storage.write_parquet(out / name, rows, BUNDLE, facts.origin)
         names.append(name)
     return names
 
 
 def _read_traces(paths: list[Path]) -> dict[str, dict[str, Any]]:
-    """note_id → the columns of `traces` that the bundle keeps."""
+    """Return note_id → the columns of `traces` that the bundle keeps."""
     columns = [name for name in DATASET["traces"].names if name in BUNDLE.names]
     return {
         row["note_id"]: row
@@ -135,14 +137,14 @@ def _read_traces(paths: list[Path]) -> dict[str, dict[str, Any]]:
     }
 
 
-def _read_rows_without_notes(paths: list[Path], traced: dict[str, dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """A row for each of `grpo`, in its order."""
+def _read_rows_without_notes(paths: list[Path], traces: dict[str, dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield one row per row of `grpo`, in the same order."""
     for path in paths:
         for batch in storage.open_parquet(path, DATASET["grpo"]).iter_batches(columns=["reward_model", "extra_info"]):
             for row in batch.to_pylist():
                 extra = row["extra_info"]
                 yield {
-                    **traced.get(extra["note_id"], {}),
+                    **traces.get(extra["note_id"], {}),
                     "note_id": extra["note_id"],
                     "icd_code": row["reward_model"]["ground_truth"],
                     "note_sha256": storage.digest_text(extra["note"]),
@@ -150,22 +152,22 @@ def _read_rows_without_notes(paths: list[Path], traced: dict[str, dict[str, Any]
 
 
 def _list_sizes(folder: Path, names: list[str]) -> list[dict[str, Any]]:
-    """Path and size of the data files."""
+    """Return path and size of each data file."""
     return [{"path": name, "bytes": (folder / name).stat().st_size} for name in names]
 
 
-def _build_metadata(told: dict[str, Any]) -> dict[str, Any]:
-    """What PhysioNet's forms ask for. Authors are people: they enter themselves there."""
+def _build_metadata(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return what PhysioNet's forms ask for. Authors enter themselves there."""
     return {
-        "title": told["title"],
-        "abstract": told["abstract"],
-        "version": told["release"],
+        "title": fields["title"],
+        "abstract": fields["abstract"],
+        "version": fields["release"],
         "resource_type": "Database",
-        "access": "Credentialed" if told["credentialed"] else "none: made-up records, for trying the submission only",
-        "license": LICENCE if told["credentialed"] else "MIT",
-        "license_link": LICENCE_LINK if told["credentialed"] else "https://opensource.org/license/mit",
+        "access": "Credentialed" if fields["credentialed"] else "none: made-up records, only to try the submission",
+        "license": LICENCE if fields["credentialed"] else "MIT",
+        "license_link": LICENCE_LINK if fields["credentialed"] else "https://opensource.org/license/mit",
         "keywords": KEYWORDS,
         "parent_projects": PARENTS,
         "authors": [],
-        "made_with": f"deepicd {told['record']['version']}",
+        "made_with": f"deepicd {fields['record']['version']}",
     }

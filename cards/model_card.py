@@ -1,10 +1,10 @@
-"""README.md of a trained model: from the run.json that `deepicd train` left, and metrics.json where there is one.
+"""README.md of a trained model, rendered from the run.json of `deepicd train` and from metrics.json if there is one.
 
 RUN/README.md                 YAML for the Hub, then the card
 RUN/card/…                    its figures and record
 
-What a record does not tell is left out. Of a model trained on credentialed rows the card gives round numbers of rows
-alone: exact ones would have to agree with what the dataset's card withholds. It has no path of this machine.
+What the record lacks is left out. For a model trained on credentialed rows the card rounds the numbers of rows: exact
+ones would have to be consistent with what the dataset's card withholds. The card has no paths of this machine.
 """
 
 import json
@@ -29,11 +29,11 @@ COMMANDS = {"train sft": "supervised fine-tuning", "train grpo": "reinforcement 
 LEVELS = {"chapter": "chapter", "category": "category (three characters)", "full": "full code"}
 METRICS = ("macro_precision", "macro_recall", "macro_f1", "accuracy")
 METRICS_FILE = "metrics.json"
-TINY = 100_000_000  # parameters below which a model is for trying the pipeline
+TINY = 100_000_000  # parameters below which a model only serves to test the pipeline
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-# Of a recipe what says nothing about the model, or where on this machine something is.
+# Options that say nothing about the model, or where something is on this machine.
 PRIVATE_OPTIONS = {"name", "model", "revision", "judge_url", "judge_guidelines", "judge_descriptions"}
-# Of a run's counts what tells of no rows.
+# Counts of a run that reveal nothing about rows.
 PUBLIC_COUNTS = {
     "steps",
     "skipped_updates",
@@ -55,80 +55,79 @@ PAPER = {
 }
 
 
-def write_card(run: Path, record: TrainingRecord, template: Path | None = None) -> CardRecord:
-    """Write the card of a training's folder; the card's record."""
-    measured = find_metrics(run)
+def write_card(run: Path, record: TrainingRecord, *, template: Path | None) -> CardRecord:
+    """Write the card of a training's folder; return the card's record."""
+    evaluation = find_metrics(run)
     inputs = {"record": run / records.RECORD, "templates": TEMPLATES} | ({"template": template} if template else {})
-    plan = records.plan_run(CardRecord, options={}, inputs=inputs | ({"metrics": measured[0]} if measured else {}))
+    plan = records.plan_run(CardRecord, options={}, inputs=inputs | ({"metrics": evaluation[0]} if evaluation else {}))
     readme = run / "README.md"
     done = records.find_finished(run / "card", plan)
     if done and readme.is_file() and storage.digest_path(readme) == done.counts.readme_sha256:
         return done
-    told = build_fields(run, record, measured[1] if measured else None, careful=resolve_origin(run, record) == "mimic")
-    text = render_template(template or "model.md.j2", told)
-    with records.resumable_folder(run / "card", plan, resolve_origin(run, record)) as made:
-        _draw_figures(made.folder, told)
-        storage.write_text(readme, join_card(build_front_matter(told), text))
-        made.counts = CardCounts(readme_sha256=storage.digest_path(readme))
-    return made.record
+    origin = resolve_origin(run, record)
+    fields = build_fields(run, record, evaluation[1] if evaluation else None, careful=origin == "mimic")
+    text = render_template(template or "model.md.j2", fields)
+    with records.resumable_folder(run / "card", plan, origin) as card:
+        _draw_figures(card.folder, fields)
+        storage.write_text(readme, join_card(build_front_matter(fields), text))
+        card.counts = CardCounts(readme_sha256=storage.digest_path(readme))
+    return card.record
 
 
 def find_metrics(run: Path) -> tuple[Path, dict[str, Any]] | None:
-    """What an evaluation has found, from RUN/metrics.json or the only one in a folder of RUN; None for none."""
+    """Return path and values of RUN/metrics.json, or of the only one in a folder of RUN; None where there is none."""
     own = run / METRICS_FILE
-    found = [own] if own.is_file() else sorted(run.glob(f"*/{METRICS_FILE}"))
-    if not found:
+    paths = [own] if own.is_file() else sorted(run.glob(f"*/{METRICS_FILE}"))
+    if not paths:
         return None
-    if len(found) > 1:
-        names = ", ".join(str(path.relative_to(run)) for path in found)
+    if len(paths) > 1:
+        names = ", ".join(str(path.relative_to(run)) for path in paths)
         raise DeepicdError(f"{run} holds several evaluations: {names}.", f"Copy the one to show to {own}.")
-    value = storage.read_json(found[0])
-    if not isinstance(value, dict) or not isinstance(value.get("chapter"), dict):
-        raise DeepicdError(f"{found[0]} is no evaluation.", "Make it with: deepicd evaluate")
-    return found[0], value
+    metrics = storage.read_json(paths[0])
+    if not isinstance(metrics, dict) or not isinstance(metrics.get("chapter"), dict):
+        raise DeepicdError(f"{paths[0]} is not an evaluation.", "Make one with: deepicd evaluate")
+    return paths[0], metrics
 
 
 def resolve_origin(run: Path, record: records.Record) -> Origin:
-    """That of all that was trained on, and of the evaluation that the card shows."""
-    measured, read = find_metrics(run), records.inherit_origin(record.origin, record.lineage)
-    return storage.combine_origins([read, resolve_evaluation_origin(*measured)]) if measured else read
+    """Return the combined origin of everything that was trained on and of the evaluation that the card shows."""
+    origin, evaluation = records.inherit_origin(record.origin, record.lineage), find_metrics(run)
+    return storage.combine_origins([origin, resolve_evaluation_origin(*evaluation)]) if evaluation else origin
 
 
-def resolve_evaluation_origin(path: Path, measured: Mapping[str, Any]) -> Origin:
-    """The origin of the notes of an evaluation; where nothing tells, that of credentialed ones."""
+def resolve_evaluation_origin(path: Path, metrics: Mapping[str, Any]) -> Origin:
+    """Return the origin of the notes of an evaluation; credentialed where neither file nor record says."""
     record = records.read(path.parent)
-    beside = record.origin if record and record.command == "evaluate" else "mimic"
-    told: Origin = measured.get("origin", beside)
-    return told
+    recorded: Origin = record.origin if record and record.command == "evaluate" else "mimic"
+    origin: Origin = metrics.get("origin", recorded)
+    return origin
 
 
-def suppress_accuracies(measured: Mapping[str, Any]) -> dict[str, Any]:
-    """An evaluation of credentialed notes without the accuracies that would tell of one to nine of them (None)."""
-    found = dict(measured)
+def suppress_accuracies(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return metrics of credentialed notes without accuracies (None) that would reveal one to nine of them."""
+    shown = dict(metrics)
     for level in LEVELS:
-        if level in found and found[level].get("accuracy") is not None:
-            rows = found.get("rows", 0)
-            right = round(found[level]["accuracy"] * rows)
+        if level in shown and shown[level].get("accuracy") is not None:
+            rows = shown.get("rows", 0)
+            right = round(shown[level]["accuracy"] * rows)
             if not rows or is_small(right) or is_small(rows - right):
-                found[level] = found[level] | {"accuracy": None}
-    return found
+                shown[level] = shown[level] | {"accuracy": None}
+    return shown
 
 
-def build_fields(
-    run: Path, record: TrainingRecord, measured: dict[str, Any] | None, *, careful: bool = True
-) -> dict[str, Any]:
-    """What the template of a model may name. `careful`: whether training or evaluation read credentialed notes."""
-    measured = suppress_accuracies(measured) if measured and careful else measured
+def build_fields(run: Path, record: TrainingRecord, metrics: dict[str, Any] | None, *, careful: bool) -> dict[str, Any]:
+    """Return what the template of a model may name. `careful`: training or evaluation used credentialed notes."""
+    measured = suppress_accuracies(metrics) if metrics and careful else metrics
     options, lineage = record.options, record.lineage
-    read = records.inherit_origin(record.origin, lineage)
-    credentialed = read == "mimic"
+    origin = records.inherit_origin(record.origin, lineage)
+    credentialed = origin == "mimic"
     size = count_parameters(run / "model") or count_parameters(run)
     base = str(options.get("model", ""))
     return {
         "title": f"{options.get('name', run.name)}: {COMMANDS[record.command]} for ICD-10-CM diagnosis prediction",
         "record": {name: getattr(record, name) for name in ("version", "options", "notes")},
         "name": options.get("name", run.name),
-        "origin": read,
+        "origin": origin,
         "credentialed": credentialed,
         "careful": careful,
         "how": COMMANDS[record.command],
@@ -138,7 +137,7 @@ def build_fields(
         "before": [command for command in COMMANDS if command in lineage and command != record.command],
         "recipe": {name: _strip_folders(value) for name, value in options.items() if name not in PRIVATE_OPTIONS},
         "judged": bool(options.get("judge_url")) and options.get("judge_weight") != 0,
-        "rows": {split: _round_rows(rows, credentialed) for split, rows in record.counts.rows.items()},
+        "rows": {split: _format_rows(rows, credentialed=credentialed) for split, rows in record.counts.rows.items()},
         "counts": {name: value for name, value in record.counts.dump().items() if name in PUBLIC_COUNTS},
         "parameters": size,
         "tiny": size is not None and size < TINY,
@@ -148,7 +147,7 @@ def build_fields(
         "levels": LEVELS,
         "metrics": METRICS,
         "measured": measured,
-        "chapters": [c for c in (measured or {}).get("chapters", []) if c.get("f1") is not None],
+        "chapters": [chapter for chapter in (measured or {}).get("chapters", []) if chapter.get("f1") is not None],
         "paper": PAPER,
         "figures": _list_figures(record, measured),
         "licence": LICENCE,
@@ -157,7 +156,7 @@ def build_fields(
     }
 
 
-def build_front_matter(told: Mapping[str, Any]) -> "ModelCardData":
+def build_front_matter(fields: Mapping[str, Any]) -> "ModelCardData":
     """Return the YAML of a model's card, with the metrics as the Hub's leaderboards read them."""
     from huggingface_hub import EvalResult, ModelCardData
 
@@ -166,38 +165,38 @@ def build_front_matter(told: Mapping[str, Any]) -> "ModelCardData":
             task_type="text-classification",
             task_name="first ICD-10-CM diagnosis",
             dataset_type="mimic-reason",
-            dataset_name="MIMIC-Reason" if told["careful"] else "MIMIC-Reason, made-up records",
+            dataset_name="MIMIC-Reason" if fields["careful"] else "MIMIC-Reason, made-up records",
             dataset_split="test",
             metric_type=metric,
             metric_name=f"{metric.replace('_', ' ')}, {name}",
-            metric_value=round(told["measured"][level][metric], 4),
+            metric_value=round(fields["measured"][level][metric], 4),
         )
         for level, name in LEVELS.items()
         for metric in METRICS
-        if told["measured"] and told["measured"].get(level, {}).get(metric) is not None
+        if fields["measured"] and fields["measured"].get(level, {}).get(metric) is not None
     ]
     return ModelCardData(
         language=["en"],
         **(
-            {} if told["base_on_hub"] and not told["credentialed"] else build_license_fields(told["origin"])
-        ),  # else the base's own
+            {} if fields["base_on_hub"] and not fields["credentialed"] else build_license_fields(fields["origin"])
+        ),  # else the base model's own licence applies
         library_name="transformers",
         pipeline_tag="text-generation",
-        base_model=told["base_on_hub"],
-        tags=["medical", "icd-10-cm", "reasoning", *told["stage"].split()[1:], told["origin"]],
-        **({"model_name": told["name"], "eval_results": results} if results else {}),
+        base_model=fields["base_on_hub"],
+        tags=["medical", "icd-10-cm", "reasoning", *fields["stage"].split()[1:], fields["origin"]],
+        **({"model_name": fields["name"], "eval_results": results} if results else {}),
     )
 
 
 def count_parameters(folder: Path) -> int | None:
-    """How many numbers the weights of a folder hold, from the headers of its safetensors files; None without any."""
+    """Return the number of parameters from the headers of a folder's safetensors files; None without any."""
     total = 0
     for path in sorted(folder.glob("*.safetensors")):
         try:
             with path.open("rb") as file:
                 header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-        except (ValueError, OverflowError, MemoryError) as error:  # its first bytes say how long the header is
-            raise DeepicdError(f"{path} is no file of weights, or only part of one.", "Train again.") from error
+        except (ValueError, OverflowError, MemoryError) as error:  # its first bytes give the length of the header
+            raise DeepicdError(f"{path} is not a complete file of weights.", "Train again.") from error
         for name, tensor in header.items():
             if name != "__metadata__":
                 size = 1
@@ -207,10 +206,11 @@ def count_parameters(folder: Path) -> int | None:
     return total or None
 
 
-def _round_rows(rows: int, credentialed: bool) -> str:
-    """
-    >>> _round_rows(65228, True), _round_rows(42, True), _round_rows(42, False)
-    ('about 65,200', 'fewer than 100', '42')
+def _format_rows(rows: int, *, credentialed: bool) -> str:
+    """Return a number of rows, rounded down to hundreds for credentialed ones.
+
+    >>> [_format_rows(rows, credentialed=True) for rows in (65228, 42)], _format_rows(42, credentialed=False)
+    (['about 65,200', 'fewer than 100'], '42')
     """
     if not credentialed:
         return f"{rows:,}"
@@ -218,25 +218,25 @@ def _round_rows(rows: int, credentialed: bool) -> str:
 
 
 def _strip_folders(value: Any) -> Any:
-    """A value as a card may have it: of a path the last part alone."""
+    """Return a value as a card may show it: of a path only the last part."""
     if isinstance(value, str) and "/" in value and not (HUB_NAME.fullmatch(value) and not Path(value).exists()):
         return Path(value).name
     return value
 
 
 def _list_figures(record: TrainingRecord, measured: Mapping[str, Any] | None) -> list[str]:
-    """The figures that there is something to draw in."""
-    drawn = ["losses"] if len(record.counts.losses) > 1 else []
+    """Return the names of the figures for which there is data."""
+    names = ["losses"] if len(record.counts.losses) > 1 else []
     if sum(chapter.get("f1") is not None for chapter in (measured or {}).get("chapters", [])) > 1:
-        drawn.append("f1")
-    return drawn
+        names.append("f1")
+    return names
 
 
-def _draw_figures(folder: Path, told: Mapping[str, Any]) -> None:
+def _draw_figures(folder: Path, fields: Mapping[str, Any]) -> None:
     from cards import figures
 
-    if "losses" in told["figures"]:
-        losses = told["counts"]["losses"]
-        figures.draw_losses(folder / "losses.png", [(one["step"], one["loss"]) for one in losses])
-    if "f1" in told["figures"]:
-        figures.draw_chapter_f1(folder / "f1.png", told["chapters"], samples=not told["careful"])
+    if "losses" in fields["figures"]:
+        losses = fields["counts"]["losses"]
+        figures.draw_losses(folder / "losses.png", [(entry["step"], entry["loss"]) for entry in losses])
+    if "f1" in fields["figures"]:
+        figures.draw_chapter_f1(folder / "f1.png", fields["chapters"], samples=not fields["careful"])

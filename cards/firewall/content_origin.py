@@ -1,6 +1,6 @@
-"""What a file is and where its content comes from, as far as the file and the run beside it tell.
+"""Find out what a file is and where its content comes from, from the file itself and the run that wrote it.
 
-A parquet file and a ledger say it themselves. Any other file has the origin of the run in whose folder it lies: the
+Parquet files and ledgers carry their origin. Any other file has the origin of the run whose folder it is in: the
 nearest run.json above it. Where there is none, the origin is unknown, and unknown counts as credentialed.
 """
 
@@ -20,7 +20,7 @@ TEXTS = {
     ".bib", ".cff", ".csv", ".html", ".ipynb", ".j2", ".json", ".md", ".py", ".rst", ".sql", ".svg", ".tex", ".toml",
     ".tsv", ".txt", ".xml", ".yaml", ".yml",
 }  # fmt: skip
-# Of models and of what trains them: optimizer, states, adapters.
+# Models, adapters, and states of optimizers and trainers.
 WEIGHTS = {
     ".bin", ".ckpt", ".distcp", ".gguf", ".h5", ".msgpack", ".npz", ".onnx", ".pkl", ".pt", ".pth", ".safetensors",
     ".tflite",
@@ -28,27 +28,28 @@ WEIGHTS = {
 LOGS = {".err", ".log", ".out"}
 PLAIN = {"LICENSE", "COPYING", "CITATION", "README", "NOTICE", ".gitattributes", ".gitignore"}
 TRAININGS = {"train grpo", "train sft"}
-# Stages whose outputs are for the machine: exact counts, lists of ids. `card` writes what is meant to be shown.
+# Stages whose outputs are internal: exact counts, lists of ids. `card` writes what is meant to be shown.
 INTERNAL = {"assemble", "audit", "build", "distill", "evaluate", "judge", "synthesize"} | TRAININGS
 
 RunCache = dict[Path, tuple[Path | None, records.Record | None]]
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_MAX_TEXT = 2**20  # bytes that a compressed text of a picture may unpack to
+_MAX_TEXT = 2**20  # bytes up to which a compressed text of an image is unpacked
 
 
 @dataclass(frozen=True, slots=True)
 class OutgoingFile:
-    """A file that is to leave, under the name that it will have."""
+    """A file that is to leave, and the name that it will have."""
 
     name: str
     path: Path
     origin: Origin | None
-    """None for unknown."""
+    """None if unknown."""
     command: str = ""
-    """Of the run that wrote it, where one is known to have."""
+    """The command that wrote it, if known."""
 
     @property
     def kind(self) -> Kind:
+        """Return what it is, from its name."""
         suffix = self.path.suffix.lower()
         if self.path.name == records.RECORD:
             return "record"
@@ -66,44 +67,44 @@ class OutgoingFile:
 
 
 def list_outgoing(path: Path) -> list[OutgoingFile]:
-    """The file, or every file of the folder, hidden ones too, with its origin; sorted by name."""
+    """Return the file, or every file of the folder including hidden ones, with its origin; sorted by name."""
     if not path.exists():
         raise DeepicdError(f"There is no {path}.", "Name a file, or a folder whose files are to leave.")
     files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
     if not files:
         raise DeepicdError(f"{path} is empty.", "Name a file, or a folder whose files are to leave.")
-    known: RunCache = {}
+    cache: RunCache = {}
     return [
-        describe_outgoing(file, file.name if file == path else file.relative_to(path).as_posix(), known)
+        describe_outgoing(file, file.name if file == path else file.relative_to(path).as_posix(), cache)
         for file in files
     ]
 
 
-def describe_outgoing(path: Path, name: str, known: RunCache | None = None) -> OutgoingFile:
-    """A file under a name, with what it and its run say of it. `known`: the runs of folders seen in the same look."""
+def describe_outgoing(path: Path, name: str, cache: RunCache | None = None) -> OutgoingFile:
+    """Return a file under its new name, with its origin. `cache`: the runs of folders that were seen before."""
     if path.suffix.lower() in (".parquet", ".jsonl"):
         return OutgoingFile(name, path, read_own_origin(path))
-    folder, record = find_run(path.resolve().parent, {} if known is None else known)
+    folder, record = find_run(path.resolve().parent, {} if cache is None else cache)
     if record is None or folder is None:
         return OutgoingFile(name, path, None)
     inside = path.resolve().relative_to(folder).as_posix()
     output = record.outputs.get(inside)
     if output is None and record.origin == "public":
-        return OutgoingFile(name, path, None)  # beside what was fetched, not of it
+        return OutgoingFile(name, path, None)  # next to what was fetched, but not part of it
     if output is not None and record.origin == "public" and output.sha256 != storage.digest_path(path):
         return OutgoingFile(name, path, None)  # no longer what the run wrote
-    # a training also leaves what its record does not list: checkpoints' states, its plan, the trainer's own files
-    theirs = output is not None or (record.command in TRAININGS and not _is_card_file(inside))
-    return OutgoingFile(name, path, record.origin, record.command if theirs else "")
+    # a training also writes files that its record does not list: states of checkpoints, its plan, the trainer's own
+    is_output = output is not None or (record.command in TRAININGS and not _is_card_file(inside))
+    return OutgoingFile(name, path, record.origin, record.command if is_output else "")
 
 
 def _is_card_file(inside: str) -> bool:
-    """Whether it is what `deepicd card` puts into a training's folder."""
+    """Return whether `deepicd card` wrote it into a training's folder."""
     return inside == "README.md" or inside.startswith("card/")
 
 
 def read_own_origin(path: Path) -> Origin | None:
-    """What a parquet file or a ledger says of its rows; None for one that cannot be read."""
+    """Return the origin that a parquet file or a ledger carries; None for one that cannot be read."""
     import pyarrow as pa
 
     try:
@@ -112,28 +113,28 @@ def read_own_origin(path: Path) -> Origin | None:
         return None
 
 
-def find_run(folder: Path, known: RunCache) -> tuple[Path | None, records.Record | None]:
-    """The nearest folder upwards that holds the record of a run, and the record."""
-    if folder not in known:
+def find_run(folder: Path, cache: RunCache) -> tuple[Path | None, records.Record | None]:
+    """Return the nearest folder, upwards, with the record of a run, and the record."""
+    if folder not in cache:
         try:
             record = records.read(folder)
         except DeepicdError:  # another program's run.json
             record = None
         if record is None and folder.parent != folder:
-            known[folder] = find_run(folder.parent, known)
+            cache[folder] = find_run(folder.parent, cache)
         else:
-            known[folder] = (folder, record) if record else (None, None)
-    return known[folder]
+            cache[folder] = (folder, record) if record else (None, None)
+    return cache[folder]
 
 
 def extract_png_texts(path: Path) -> Iterator[bytes]:
-    """What a PNG says in words: its text chunks, unpacked, and anything in chunks that are no picture.
+    """Yield the text chunks of a PNG, unpacked, and every other chunk that is not part of the image.
 
-    Raises DeepicdError for what is no PNG, or one with something behind its end.
+    Raises DeepicdError for anything that is not a PNG, and for bytes after its end.
     """
     content = path.read_bytes()
     if not content.startswith(_SIGNATURE):
-        raise DeepicdError(f"{path.name} is no PNG.")
+        raise DeepicdError(f"{path.name} is not a PNG.")
     at, kind = len(_SIGNATURE), b""
     while at + 12 <= len(content) and kind != b"IEND":
         length, kind = int.from_bytes(content[at : at + 4]), content[at + 4 : at + 8]
@@ -146,7 +147,7 @@ def extract_png_texts(path: Path) -> Iterator[bytes]:
         elif kind not in (b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"pHYs"):
             yield data
     if kind != b"IEND" or at != len(content):
-        raise DeepicdError(f"{path.name} is no PNG from its first byte to its last.")
+        raise DeepicdError(f"{path.name} is not a PNG from its first byte to its last.")
 
 
 def _decompress(data: bytes) -> bytes:

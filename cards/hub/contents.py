@@ -1,6 +1,6 @@
 """What a publication consists of: names in the repository, and the files here that they stand for.
 
-    card        README.md without configs, card/*.png; the same for a trained model (cards.hub.model_files)
+    card        README.md without configs, card/*.png; the same for a trained model
     recipe      the same and recipe/… (cards.hub.recipe_files)
     rows        README.md, card/*.png, {traces,sft,grpo}/*.parquet, run.json without paths
     resources   README.md, guidelines/fy2025/…, descriptions/descriptions.parquet
@@ -10,22 +10,25 @@
 """
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cards.dataset_card import write_card
+from cards import model_card
+from cards.dataset_card import require_dataset, write_card
 from cards.firewall.check import check_files
-from cards.firewall.content_origin import OutgoingFile, describe_outgoing
-from cards.hub import card_trimming, model_files, recipe_files, resource_files
+from cards.firewall.content_origin import OutgoingFile, describe_outgoing, read_own_origin
+from cards.hub import card_trimming, recipe_files
 from cards.hub.client import RepositoryKind
+from cards.hub.resource_files import gather_resources
 from cards.hub.settings import PublicationOptions, What
 from deepicd import records, storage
 from deepicd.errors import DeepicdError
 from deepicd.schema import DATASET
+from deepicd.stage_records import TrainingRecord
 from deepicd.storage import Origin
 
 README, RECORD = "README.md", records.RECORD
+PORTABLE_RECORD = "record.json"
 FOLDERS: Mapping[What, tuple[str, ...]] = {
     "card": (),
     "recipe": ("recipe/",),
@@ -89,68 +92,46 @@ class Contents:
 
 def gather_contents(options: PublicationOptions, staging: Path) -> Contents:
     """Return the contents of a publication; files made for it are written to `staging`. Raises DeepicdError."""
-    out, what = options.folder, options.what
-    found = records.read(out)
-    if found and model_files.is_training(found):
-        files, origin, notes, others = model_files.gather_model_card(out, found, what, staging, options.notes_from)
-        return Contents(what="card", files=files, origin=origin, notes_from=notes, not_sent=others, kind="model")
-    if what == "resources":
-        files, configs, origin = resource_files.gather_resources(out, staging, permission=options.permission)
+    record = records.read(options.folder)
+    if record is not None and record.command in TrainingRecord.COMMANDS:
+        return _gather_model_card(options, record, staging)
+    if options.what == "resources":
+        files, configs, origin = gather_resources(options.folder, staging, permission=options.permission)
         return Contents(what="resources", files=files, configs=configs, origin=origin)
-    record = records.require(out, "assemble")
-    _whole(out, record)
-    write_card(out)
-    origin = record.origin
-    readme = (out / README).read_text(encoding="utf-8")
-    figures = card_trimming.list_figures(readme, out)
-    notes = (out,) if origin == "mimic" else ()
-    outputs = {name: out / name for name in record.outputs if name.endswith(".parquet")}
+    return _gather_dataset(options, staging)
+
+
+def _gather_dataset(options: PublicationOptions, staging: Path) -> Contents:
+    """Return the card of a dataset, with its recipe or its rows if they are asked for."""
+    folder, what = options.folder, options.what
+    record = require_dataset(folder)
+    write_card(folder)
+    credentialed = record.origin == "mimic"
+    readme = (folder / README).read_text(encoding="utf-8")
     if what == "rows":
         storage.write_text(staging / README, card_trimming.insert_repository(readme, options.repo))
-        storage.write_json(staging / "record.json", recipe_files.make_portable(record.dump()))
-        made = {README: staging / README, RECORD: staging / "record.json"}
-        configs = _group_by_config(outputs)
+        # under another name, since the firewall refuses run.json unread, and is to read this one, which has no paths
+        storage.write_json(staging / PORTABLE_RECORD, recipe_files.make_portable(record.dump()))
+        outputs = {name: folder / name for name in record.outputs if name.endswith(".parquet")}
     else:
         holds = "only the card" if what == "card" else "only the card and the recipe (`recipe/`)"
-        credentialed = origin == "mimic"
         text = card_trimming.remove_rows(readme, holds=holds, credentialed=credentialed, version=record.version)
         storage.write_text(staging / README, text)
         if what == "recipe":
-            recipe_files.write_recipe(out, record, staging)
-        made = {path.relative_to(staging).as_posix(): path for path in sorted(staging.rglob("*")) if path.is_file()}
-        outputs, configs = {}, {}
-    files = {**made, **figures, **outputs}
-    shown = storage.read_json(out / "card" / "statistics.json")["counts"] if origin == "mimic" else {}
+            recipe_files.write_recipe(folder, record, staging)
+        outputs = {}
+    made = {path.relative_to(staging).as_posix(): path for path in sorted(staging.rglob("*")) if path.is_file()}
+    if PORTABLE_RECORD in made:
+        made[RECORD] = made.pop(PORTABLE_RECORD)
     return Contents(
         what=what,
-        files=files,
-        configs=configs,
-        origin=origin,
-        notes_from=notes,
-        not_sent=_list_other_files(out, record) if what == "rows" else (),
-        shown=shown,
+        files={**made, **card_trimming.list_figures(readme, folder), **outputs},
+        configs=_group_by_config(outputs),
+        origin=record.origin,
+        notes_from=(folder,) if credentialed else (),
+        not_sent=_list_other_files(folder, record) if what == "rows" else (),
+        shown=storage.read_json(folder / "card" / "statistics.json")["counts"] if credentialed else {},
     )
-
-
-def _whole(out: Path, record: records.Record) -> None:
-    """Raise unless the folder holds the rows that its record tells of, byte for byte, and no others."""
-    rows = {name: entry for name, entry in record.outputs.items() if name.endswith(".parquet")}
-    with ThreadPoolExecutor() as pool:
-        list(
-            pool.map(storage.digest_path, [out / name for name in rows if (out / name).is_file()])
-        )  # kept for what follows
-    missing = [name for name in rows if not (out / name).is_file()]
-    changed = [
-        name for name, entry in rows.items() if name not in missing and storage.digest_path(out / name) != entry.sha256
-    ]
-    found = {path.relative_to(out).as_posix() for config in DATASET for path in (out / config).rglob("*.parquet")}
-    extra = sorted(found - rows.keys())
-    troubles = {"missing": missing, "not as they were written": changed, "of another run": extra}
-    if told := "; ".join(f"{what}: {', '.join(names)}" for what, names in troubles.items() if names):
-        raise DeepicdError(
-            f"The rows in {out} are not those of its {RECORD}. {told[0].upper()}{told[1:]}.",
-            "Make the folder again: deepicd assemble --cohort DIR --traces DIR OUT --overwrite",
-        )
 
 
 def _group_by_config(files: Mapping[str, Path]) -> dict[str, dict[str, list[Path]]]:
@@ -162,7 +143,64 @@ def _group_by_config(files: Mapping[str, Path]) -> dict[str, dict[str, list[Path
     return configs
 
 
-def _list_other_files(out: Path, record: records.Record) -> list[str]:
-    """Return the files of the folder that are neither rows nor card."""
-    every = {path.relative_to(out).as_posix() for path in storage.list_files(out)}
-    return sorted(name for name in every - record.outputs.keys() if name != README and not name.startswith("card/"))
+def _list_other_files(folder: Path, record: records.Record) -> list[str]:
+    """Return the files of a dataset folder that are neither rows nor card."""
+    names = {path.relative_to(folder).as_posix() for path in storage.list_files(folder)}
+    return sorted(name for name in names - record.outputs.keys() if name != README and not name.startswith(SHARED))
+
+
+def _gather_model_card(options: PublicationOptions, record: records.Record, staging: Path) -> Contents:
+    """Return the card of a trained model and its figures, nothing else of the run's folder.
+
+    Weights, checkpoints, logs, predictions and records stay here. Weights that were trained on notes can repeat them,
+    so they are shared as notes are (docs/publishing.md); where they are free, any of the Hub's tools uploads them.
+    """
+    folder = options.folder
+    if options.what != "card":
+        raise DeepicdError(
+            f"{folder} holds a run of `deepicd {record.command}`: of a trained model only the card is published.",
+            "Drop --what, or use --what card; publish rows and recipe from the dataset's folder.",
+        )
+    write_card(folder)
+    origin = model_card.resolve_origin(folder, record)
+    readme = (folder / README).read_text(encoding="utf-8")
+    text = card_trimming.remove_weights(readme, credentialed=origin == "mimic", version=record.version)
+    storage.write_text(staging / README, text)
+    top_level = {path.relative_to(folder).parts[0] for path in folder.rglob("*") if path.is_file()}
+    return Contents(
+        what="card",
+        files={README: staging / README, **card_trimming.list_figures(readme, folder)},
+        origin=origin,
+        notes_from=_find_notes(folder, record, options.notes_from) if origin == "mimic" else (),
+        not_sent=sorted(top_level - {README, "card"}),
+        kind="model",
+    )
+
+
+def _find_notes(folder: Path, record: records.Record, notes_from: Path | None) -> tuple[Path, ...]:
+    """Return where the credentialed notes are that a model was trained and evaluated on. Raises DeepicdError."""
+    if notes_from:
+        return (notes_from,)
+    metrics = model_card.find_metrics(folder)
+    evaluation = records.read(metrics[0].parent) if metrics else None
+    credentialed = [run for run in (record, evaluation) if run and run.origin == "mimic"]
+    datasets = {_find_dataset(run): run for run in credentialed}
+    if not datasets or None in datasets:  # none at all: an evaluation that was copied here without its record
+        use = "trained" if record is datasets.get(None) else "evaluated"
+        raise DeepicdError(
+            f"The notes that this model was {use} on are not where its record says, or the record does not say where."
+            " The card has to be compared with them.",
+            "Name them, as a dataset, a cohort or a copy of MIMIC-IV-Note: --notes-from DIR",
+        )
+    return tuple(dataset for dataset in datasets if dataset)
+
+
+def _find_dataset(record: records.Record) -> Path | None:
+    """Return the dataset folder that a record names if it holds credentialed rows: others are not what it used."""
+    source = record.inputs.get("dataset")
+    if source is None or not source.path:
+        return None
+    config = Path(source.path)
+    rows = sorted(config.glob("*.parquet"))
+    credentialed = bool(rows) and all(read_own_origin(path) == "mimic" for path in rows)
+    return config.parent if credentialed and records.read(config.parent) else None

@@ -36,7 +36,7 @@ _LOCAL = {"argv", "base_url", "contact", "path", "running", "series"}
 _PATH = re.compile(r"^(~|/|[A-Za-z]:[\\/]|\.{1,2}[\\/])")
 
 
-def make_portable(value: Any) -> Any:
+def make_portable(value: object) -> Any:
     """Return a record without command lines, paths and addresses, at any depth."""
     if isinstance(value, Mapping):
         return {key: make_portable(entry) for key, entry in value.items() if key not in _LOCAL}
@@ -49,27 +49,27 @@ def make_portable(value: Any) -> Any:
 
 def describe_stages(record: records.Record) -> dict[str, Any]:
     """Return version, options and digests of inputs of each stage."""
-    every = {**record.lineage, record.command: record}
+    stages = {**record.lineage, record.command: record}
     return {
         name: {key: make_portable(stage.dump()[key]) for key in ("version", "origin", "options", "inputs", "notes")}
-        for name, stage in every.items()
+        for name, stage in stages.items()
     }
 
 
 def write_recipe(dataset: Path, record: records.Record, out: Path) -> None:
     """Write the files of OUT/recipe."""
-    folder, distilled = out / "recipe", record.upstream(DistillRecord)
+    folder, distill = out / "recipe", record.upstream(DistillRecord)
     storage.write_json(folder / "stages.json", describe_stages(record))
     storage.write_text(
-        folder / "recipe.yaml", yaml.safe_dump(make_portable(distilled.options), sort_keys=False, allow_unicode=True)
+        folder / "recipe.yaml", yaml.safe_dump(make_portable(distill.options), sort_keys=False, allow_unicode=True)
     )
-    if prompt := distilled.counts.asked:
+    if prompt := distill.counts.asked:
         storage.write_text(folder / "prompts.md", format_prompts(prompt))
     shown = storage.read_json(dataset / "card" / "statistics.json")
     storage.write_json(folder / "statistics.json", shown)
     withheld = {split for split in SPLITS if shown["counts"].get(f"rows/grpo/{split}", 0) is None}
     listed = list_splits(fingerprint_rows(dataset), credentialed=record.origin == "mimic", withheld=withheld)
-    storage.write_text(folder / "split.csv", "row,split\n" + "".join(f"{print_},{split}\n" for print_, split in listed))
+    storage.write_text(folder / "split.csv", "row,split\n" + "".join(f"{row},{split}\n" for row, split in listed))
 
 
 def format_prompts(prompt: PromptText) -> str:
@@ -96,7 +96,7 @@ def list_splits(
     listed = ordered[max(short, SMALLEST_CELL) if credentialed else short :]
     of_split = Counter(split for _, _, split in listed)
     hidden = {split for split, count in of_split.items() if count < SMALLEST_CELL} if credentialed else set()
-    return sorted((print_, split) for _, print_, split in listed if split not in hidden | set(withheld))
+    return sorted((row, split) for _, row, split in listed if split not in hidden | set(withheld))
 
 
 def fingerprint(note_id: str, note: str) -> str:

@@ -41,12 +41,12 @@ here with this permission, in the words of the person who published them:
 
 def gather_resources(out: Path, staging: Path, *, permission: str | None) -> tuple[Files, Configs, Origin]:
     """Return files, configs and origin of what `deepicd guidelines` and `deepicd scrape` left in or below a folder."""
-    made = {
+    runs = {
         folder: record
         for folder in [out, *sorted(path for path in out.glob("*") if path.is_dir()), *sorted(out.glob("*/fy[0-9]*"))]
         if (record := records.read(folder)) and record.command in ("guidelines", "scrape")
     }
-    if not made:
+    if not runs:
         raise DeepicdError(
             f"{out} holds neither guidelines nor descriptions.",
             "Point at the output of `deepicd guidelines` or `deepicd scrape`.",
@@ -54,7 +54,7 @@ def gather_resources(out: Path, staging: Path, *, permission: str | None) -> tup
     files: Files = {}
     configs: Configs = {}
     parts = []
-    for folder, record in made.items():
+    for folder, record in runs.items():
         notes = "\n".join(record.notes)
         if record.command == "guidelines":
             year = record.option("fiscal_year", int)
@@ -70,8 +70,8 @@ def gather_resources(out: Path, staging: Path, *, permission: str | None) -> tup
             if not (folder / name).is_file() or storage.digest_path(folder / name) != entry.sha256:
                 raise DeepicdError(f"{folder / name} is not as `deepicd {record.command}` wrote it.", "Make it again.")
             files[f"{below}/{name}"] = folder / name
-    origin = storage.combine_origins(record.origin for record in made.values())
-    storage.write_text(staging / "README.md", _build_readme(list(made.values()), files, configs, parts))
+    origin = storage.combine_origins(record.origin for record in runs.values())
+    storage.write_text(staging / "README.md", _build_readme(list(runs.values()), files, configs, parts))
     return {"README.md": staging / "README.md", **files}, configs, origin
 
 
@@ -84,14 +84,14 @@ def _require_permission(*, permission: str | None, origin: Origin) -> None:
         )
 
 
-def _build_readme(made: list[records.Record], files: Files, configs: Configs, parts: list[str]) -> str:
+def _build_readme(runs: list[records.Record], files: Files, configs: Configs, parts: list[str]) -> str:
     from huggingface_hub import CardData
 
-    title = "Coding guidelines" if all(record.command == "guidelines" for record in made) else "Knowledge of codes"
-    made_up = any(record.origin == "synthetic" for record in made)
+    title = "Coding guidelines" if all(record.command == "guidelines" for record in runs) else "Knowledge of codes"
+    is_made_up = any(record.origin == "synthetic" for record in runs)
     names = {path: name for name, path in files.items()}
     values: dict[str, Any] = {
-        "pretty_name": f"{title}, made up for demonstration" if made_up else title,
+        "pretty_name": f"{title}, made up for demonstration" if is_made_up else title,
         "license": "other",
         "license_name": "see-below",
         "configs": [
@@ -101,5 +101,5 @@ def _build_readme(made: list[records.Record], files: Files, configs: Configs, pa
         ],
         "viewer": False,
     }
-    text = BODY.format(title=values["pretty_name"], version=made[0].version, parts="".join(parts))
+    text = BODY.format(title=values["pretty_name"], version=runs[0].version, parts="".join(parts))
     return f"---\n{CardData(**values).to_yaml()}\n---\n{text}"

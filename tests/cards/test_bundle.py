@@ -90,8 +90,8 @@ def test_public_parts_of_a_submission_tell_no_small_group_and_no_path(dataset: P
 
 
 @pytest.mark.parametrize("title", ["MIMIC-Reason", "Reasoning on MIMIC-IV", "  ", "mimic-iv-ext-reason"])
-def test_titles_that_physionet_would_send_back(title: str) -> None:
-    with pytest.raises(DeepicdError, match="would be sent back"):
+def test_titles_that_physionet_would_reject(title: str) -> None:
+    with pytest.raises(DeepicdError, match="would reject the title"):
         validate_title(title)
 
 

@@ -186,7 +186,7 @@ def test_two_evaluations_or_a_file_that_is_none_are_errors(tmp_path: Path, deepi
     (run / "metrics.json").write_text(json.dumps([1, 2]))
     done = deepicd("card", run)
     assert done.code == 1
-    assert "is no evaluation" in done.err
+    assert "is not an evaluation" in done.err
 
 
 def test_a_template_with_an_unknown_field_names_field_and_line(tmp_path: Path, dataset: Path, deepicd: Deepicd) -> None:
@@ -233,7 +233,7 @@ def test_a_folder_of_another_stage_has_no_card(tmp_path: Path) -> None:
 def test_weights_that_are_cut_short_are_an_error_in_words(tmp_path: Path) -> None:
     run = trained(tmp_path)
     (run / "model.safetensors").write_bytes((10**6).to_bytes(8, "little") + b'{"weight"')
-    with pytest.raises(DeepicdError, match="is no file of weights, or only part of one"):
+    with pytest.raises(DeepicdError, match="is not a complete file of weights"):
         write_card(run)
 
 

@@ -65,12 +65,12 @@ def test_quotas_and_limits_are_named(
 @pytest.mark.parametrize(
     ("harm", "said"),
     [
-        (lambda out: (out / "sft" / "train-00000-of-00001.parquet").unlink(), "Missing: sft/train"),
+        (lambda out: (out / "sft" / "train-00000-of-00001.parquet").unlink(), "missing: sft/train"),
         (
             lambda out: shutil.copy(out / "sft" / "train-00000-of-00001.parquet", out / "sft" / "extra.parquet"),
-            "another run",
+            "not of this dataset: sft/extra.parquet",
         ),
-        (lambda out: (out / "sft" / "train-00000-of-00001.parquet").write_bytes(b"PAR1"), "Not as they were written"),
+        (lambda out: (out / "sft" / "train-00000-of-00001.parquet").write_bytes(b"PAR1"), "changed: sft/train"),
         (lambda out: (out / "run.json").unlink(), "no finished run"),
     ],
     ids=["missing", "extra", "changed", "no record"],
