@@ -21,16 +21,8 @@ IMPORTERS = {"import_module", "__import__", "files", "find_spec", "run_module", 
 PATH_MAKERS = {"Path", "PurePath", "joinpath", "join"}
 
 # What is being removed.
-STILL_NAMING_STAGES: set[str] = set()
-STILL_IN_CIRCLES = [
-    ["builders.cohort.audit", "builders.cohort.leakage_figure"],
-    ["train.grpo.run", "train.grpo.verl_config"],
-]
-STILL_ASSERTING = {
-    "guidelines.parse", "scrapers.crawl",
-    "scrapers.crawl_process", "scrapers.descriptions", "scrapers.middlewares", "scrapers.monitor",
-    "train.evaluation.run",
-}  # fmt: skip
+STILL_IN_CIRCLES = [["builders.cohort.audit", "builders.cohort.leakage_figure"]]
+STILL_ASSERTING = {"guidelines.parse", "train.evaluation.run"}
 
 _STAGE = "|".join(STAGES)
 DOTTED = re.compile(rf"(?<![\w./])({_STAGE})((?:\.\w+)+)")
@@ -168,7 +160,7 @@ def test_a_stage_names_the_floor_and_no_other_stage_and_the_floor_names_none(pac
         named |= set(list_named_stages(tree, depth))
         if others := {(stage, how) for stage, how in named if stage in {*STAGES, "the repository"} - {package}}:
             strays[name] = sorted(others)
-    assert {name: strays[name] for name in strays if name not in STILL_NAMING_STAGES} == {}
+    assert strays == {}
 
 
 @pytest.mark.parametrize(
