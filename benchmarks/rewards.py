@@ -105,12 +105,12 @@ def evaluation(texts: Sequence[str], truths: Sequence[str]) -> list[Comparison]:
         return found
 
     sheet = MetricVector(true, given)
-    ours = dict(zip(sheet.names, sheet.measure(), strict=True))
+    ours = dict(zip(sheet.names, sheet.compute(), strict=True))
     shared = [ours[f"{name}.{metric}"] for name in LEVELS for metric in ("macro_precision", "macro_recall", "macro_f1",
                                                                         "accuracy")]  # fmt: skip
     assert max(abs(one - other) for one, other in zip(shared, theirs(), strict=True)) < 1e-12
     once = compare(
-        f"metrics of {len(true):,} predictions", lambda: timed(lambda: MetricVector(true, given).measure()),
+        f"metrics of {len(true):,} predictions", lambda: timed(lambda: MetricVector(true, given).compute()),
         "scikit-learn, the same means", lambda: timed(theirs),
     )  # fmt: skip
     many = compare(

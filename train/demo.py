@@ -22,6 +22,7 @@ from typing import Any
 from deepicd import records, storage
 from deepicd.answer_form import Answer, build_messages, parse_answer, write_answer
 from deepicd.errors import DeepicdError
+from deepicd.evaluation_metrics import METRICS_FILE, LevelMetrics, read_metrics
 from deepicd.schema import DATASET, SPLITS
 from deepicd.stage_records import TrainDemoCounts, TrainDemoRecord
 from train.config import load_grpo_recipe, load_sft_recipe
@@ -109,16 +110,16 @@ def _render_table(out: Path, stages: Sequence[Stage]) -> str:
     """Return a small Table 3: macro F1 with its interval, and the accuracy at chapter level."""
     lines = ["| stage | chapter | category | full code | accuracy, chapter |", "|---|---|---|---|---|"]
     for stage in stages:
-        metrics = storage.read_json(_evaluation_folder(out, stage) / evaluation.METRICS)
-        cells = [_render_cell(metrics[level]) for level in ("chapter", "category", "full")]
-        accuracy = f"{100 * metrics['chapter']['accuracy']:.1f}"
+        metrics = read_metrics(_evaluation_folder(out, stage) / METRICS_FILE)
+        cells = [_render_cell(level) for level in (metrics.chapter, metrics.category, metrics.full)]
+        accuracy = f"{100 * metrics.chapter.accuracy:.1f}"
         lines.append(f"| {stage.name} | {' | '.join(cells)} | {accuracy} |")
     return "\n".join(["Macro F1 in %, with 95 % bootstrap intervals, on made-up notes:", "", *lines])
 
 
-def _render_cell(level: Mapping[str, Any]) -> str:
-    interval = (level.get("interval") or {}).get("macro_f1")
-    text = f"{100 * level['macro_f1']:.1f}"
+def _render_cell(level: LevelMetrics) -> str:
+    interval = level.interval["macro_f1"]
+    text = f"{100 * level.macro_f1:.1f}"
     return f"{text} ({100 * interval[0]:.1f}–{100 * interval[1]:.1f})" if interval else text
 
 

@@ -1,12 +1,12 @@
-"""Answers of a model to the notes of a split, with the decoding of training; each is asked for once and kept.
+"""A model's answers to the notes of a split, with the decoding of training; each is generated once and kept.
 
-The chat is the dataset's own (`prompt` of the config `grpo`), as TRL's and verl's rollouts have it, and the sampling
-that of the authors' script: temperature 0.9, at most 1,024 tokens. Answers go into a ledger as they come, so that a run
-that was stopped goes on where it stopped. The key of an answer is all that decides it, and nothing of where it runs.
+The chat is the dataset's own (`prompt` of the config `grpo`), as in TRL's and verl's rollouts, and the sampling is that
+of the authors' script (deepicd.paper). Answers go into a ledger as they arrive, so that a stopped run resumes where it
+stopped. The key of an answer covers everything that decides it, and nothing about where it runs.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,13 +36,13 @@ class AnswerRecipe(ModelRecipe):
 
 @dataclass(frozen=True, slots=True)
 class EvaluatedModel:
-    """A model to ask."""
+    """A model that answers the notes."""
 
     recipe: AnswerRecipe
     opening: str = ""
-    """What the assistant's turn is opened with ('<think>\\n'), where training did so."""
-    taken: str | None = None
-    """The sentence of whoever sends credentialed notes elsewhere."""
+    """The start of the assistant's turn in the prompt ('<think>\\n'), if training had it there."""
+    responsibility: str | None = None
+    """The sentence of the user who sends credentialed notes to a server elsewhere."""
 
     @property
     def options(self) -> dict[str, Any]:
@@ -53,28 +53,28 @@ class EvaluatedModel:
         key = ledger.build_key(self.recipe, question.note_id, prompt_sha256)
         return Request(key, question.messages, self.recipe.seed, self.opening)
 
-    def find_key(self, book: Ledger, question: Question) -> str:
+    def find_key(self, answers: Ledger, question: Question) -> str:
         """Return the key under which the ledger has an answer, or would have it; versions up to 0.1.0 had another."""
         recipe = self.recipe
         model = [recipe.model, recipe.revision, recipe.dtype, recipe.context]
         deciding = [question.note_id, question.messages, self.opening, model, recipe.sampling, recipe.seed]
-        return book.resolve_key(self.build_request(question).key, storage.digest_json(deciding)[:32])
+        return answers.resolve_key(self.build_request(question).key, storage.digest_json(deciding)[:32])
 
 
-def parse_answer_recipe(fields: dict[str, Any]) -> AnswerRecipe:
-    """From plain values, as the command line has them. Raises DeepicdError."""
-    made = recipes.parse_recipe(AnswerRecipe, fields, "the options given", recipes.BOUNDS)
-    if not made.by_model:
+def parse_answer_recipe(fields: Mapping[str, Any]) -> AnswerRecipe:
+    """Return the recipe in plain values, as the command line has them. Raises DeepicdError."""
+    recipe = recipes.parse_recipe(AnswerRecipe, fields, "the options given", recipes.BOUNDS)
+    if not recipe.by_model:
         raise DeepicdError(
-            f"The engine {made.engine!r} is no model.", f"Evaluate one: --engine {', '.join(registry.OWN)}."
+            f"The engine {recipe.engine!r} is not a model.", f"Evaluate one: --engine {', '.join(registry.OWN)}."
         )
-    registry.check_engine(made)
-    return made
+    registry.check_engine(recipe)
+    return recipe
 
 
 @dataclass(frozen=True, slots=True)
-class _Task:
-    """A note that waits for an answer; any answer will do."""
+class _AnswerTask:
+    """A note that waits for an answer; any answer is accepted."""
 
     request: Request
     first_attempt: int = 0
@@ -87,33 +87,38 @@ class _Task:
 
 
 def generate_answers(
-    asked: EvaluatedModel, found: EvaluationSplit, out: Path, limit: int | None
+    model: EvaluatedModel, split: EvaluationSplit, out: Path, limit: int | None
 ) -> tuple[list[Prediction], Generation]:
-    """The answers to the split's (first `limit`) notes, and what it took to get them."""
-    questions = found.questions[:limit]
-    with ledger.open_ledger(out, found.origin) as book:
-        waiting = [asked.build_request(one) for one in questions if asked.find_key(book, one) not in book]
-        unanswered = _ask(asked, waiting, book, out)
-        entries = {one.note_id: book.read_completion(asked.find_key(book, one)) for one in questions}
-    kept = {note_id: entry for note_id, entry in entries.items() if entry is not None}
-    answers = [Prediction(note_id, None, entry["text"]) for note_id, entry in kept.items()]
-    return answers, Generation(
+    """Return the answers to the split's (first `limit`) notes, and figures of their generation."""
+    questions = split.questions[:limit]
+    with ledger.open_ledger(out, split.origin) as answers:
+        missing = [
+            model.build_request(question) for question in questions if model.find_key(answers, question) not in answers
+        ]
+        unanswered = _generate(model, missing, answers, out)
+        entries = {
+            question.note_id: entry
+            for question in questions
+            if (entry := answers.read_completion(model.find_key(answers, question))) is not None
+        }
+    engines = Counter(f"{entry['engine']} {entry['engine_version']}".strip() for entry in entries.values())
+    return [Prediction(note_id, None, entry["text"]) for note_id, entry in entries.items()], Generation(
         unanswered=dict(Counter(unanswered.values())),
-        finish_reasons=dict(Counter(entry["finish_reason"] for entry in kept.values())),
-        engines=dict(Counter(f"{entry['engine']} {entry['engine_version']}".strip() for entry in kept.values())),
-        completion_tokens=sum(entry["completion_tokens"] or 0 for entry in kept.values()),
+        finish_reasons=dict(Counter(entry["finish_reason"] for entry in entries.values())),
+        engines=dict(engines),
+        completion_tokens=sum(entry["completion_tokens"] or 0 for entry in entries.values()),
     )
 
 
-def _ask(asked: EvaluatedModel, waiting: Sequence[Request], book: Ledger, out: Path) -> dict[str, str]:
-    """Have the engine answer; requests that it could not answer, with its reasons."""
-    if not waiting:
+def _generate(model: EvaluatedModel, requests: Sequence[Request], answers: Ledger, out: Path) -> dict[str, str]:
+    """Have the engine answer; return the reason by request for those that it could not answer."""
+    if not requests:
         return {}
-    digest = storage.digest_json(asked.options)[:12]
+    digest = storage.digest_json(model.options)[:12]
     with (
-        closing(registry.open_engine(asked.recipe)) as engine,
-        metrics.track_metrics("answers", len(waiting), out, digest) as shown,
+        closing(registry.open_engine(model.recipe)) as engine,
+        metrics.track_metrics("answers", len(requests), out, digest) as run_metrics,
     ):
-        asker = Runner(engine, book, 1, shown)
-        asker.run(map(_Task, waiting))
-    return asker.unanswered
+        runner = Runner(engine, answers, 1, run_metrics)
+        runner.run(map(_AnswerTask, requests))
+    return runner.unanswered

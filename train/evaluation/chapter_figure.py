@@ -1,78 +1,88 @@
-"""DeepICD-R1, Figure 4, of a run of one's own: samples and F1 of each chapter. Same numbers, same bytes.
+"""DeepICD-R1, Figure 4, for your own run: samples and F1 of each chapter. The same numbers give the same bytes.
 
-Told apart by place and shape as well as by colour (Okabe and Ito's palette), so that it can be read without colours.
+Series differ in position and shape as well as in color (Okabe and Ito's palette), so that the figure is readable
+without colors.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from deepicd import storage
+from deepicd.evaluation_metrics import ChapterMetrics
 
 BLUE, VERMILION, GREY = "#0072B2", "#D55E00", "#777777"
 DPI = 144
-SHORT = 44  # characters of a chapter's title
+TITLE_LENGTH = 44  # characters of a chapter's title
 
 
-def draw_chapters(path: Path, table: Sequence[Mapping[str, Any]], other: Sequence[Mapping[str, Any]] = ()) -> None:
-    """Two panels over the same chapters, I at the top: bars of samples, dots of F1 with their intervals.
+@dataclass(frozen=True, slots=True)
+class Series:
+    """How the scores of one run are drawn."""
 
-    `table`: `chapters` of metrics.json; `other`: those of the run it is compared with, as hollow squares, no interval.
+    label: str
+    color: str
+    marker: str
+    shift: float = 0.0
+    is_main: bool = True
+    """The main series has filled markers and its values next to them."""
+
+
+def draw_chapters(path: Path, chapters: Sequence[ChapterMetrics], other: Sequence[ChapterMetrics] = ()) -> None:
+    """Draw two panels over the same chapters, I at the top: bars of samples, dots of F1 with their intervals.
+
+    `other`: the chapters of a run to compare with, drawn as hollow squares without intervals.
     """
     figure = Figure(figsize=(10.4, 6.8), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=(1, 1.15))
-    _samples(left, table)
+    _draw_samples(left, chapters)
     if other:
-        _scores(right, other, 0.18, color=VERMILION, marker="s", filled=False, label="compared with")
-    _scores(right, table, -0.18 if other else 0.0, color=BLUE, marker="o", filled=True, label="this run")
+        _draw_scores(right, other, Series("compared with", VERMILION, "s", shift=0.18, is_main=False))
+    _draw_scores(right, chapters, Series("this run", BLUE, "o", shift=-0.18 if other else 0.0))
     if other:
         right.legend(loc="lower right", frameon=False, fontsize=8)
-    left.set_yticks(range(len(table)), [f"{row['roman']}  {_short(row['title'])}" for row in table], size=8)
-    left.set_ylim(len(table) - 0.4, -0.6)
+    left.set_yticks(range(len(chapters)), [f"{row.roman}  {_shorten(row.title)}" for row in chapters], size=8)
+    left.set_ylim(len(chapters) - 0.4, -0.6)
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
     with storage.atomic_write(path) as tmp:
         figure.savefig(tmp, dpi=DPI, format="png", metadata={"Software": None})
 
 
-def _samples(axes: Axes, table: Sequence[Mapping[str, Any]]) -> None:
-    shown = [row["samples"] or 0 for row in table]
-    axes.barh(range(len(table)), shown, color=BLUE, height=0.72)
-    for place, row in enumerate(table):
-        label = "withheld" if row["samples"] is None else f"{row['samples']:,}"
-        axes.annotate(label, (shown[place], place), xytext=(4, 0), textcoords="offset points", va="center", size=8)
-    axes.set_xlim(0, max(shown) * 1.2 or 1)
+def _draw_samples(axes: Axes, chapters: Sequence[ChapterMetrics]) -> None:
+    widths = [row.samples or 0 for row in chapters]
+    axes.barh(range(len(chapters)), widths, color=BLUE, height=0.72)
+    for place, row in enumerate(chapters):
+        label = "withheld" if row.samples is None else f"{row.samples:,}"
+        axes.annotate(label, (widths[place], place), xytext=(4, 0), textcoords="offset points", va="center", size=8)
+    axes.set_xlim(0, max(widths) * 1.2 or 1)
     axes.set_xlabel("samples")
     axes.set_title("Samples by chapter", loc="left", size=11)
 
 
-def _scores(
-    axes: Axes,
-    table: Sequence[Mapping[str, Any]],
-    shift: float,
-    *,
-    color: str,
-    marker: str,
-    filled: bool,
-    label: str,
-) -> None:
-    told = [(place + shift, row) for place, row in enumerate(table) if row["f1"] is not None]
-    for place, row in told:
-        if row["f1_interval"]:
-            axes.hlines(place, *row["f1_interval"], color=color, linewidth=1.4, alpha=0.6)
-    places, values = [place for place, _ in told], [row["f1"] for _, row in told]
+def _draw_scores(axes: Axes, chapters: Sequence[ChapterMetrics], series: Series) -> None:
+    points = [
+        (row.f1, place + series.shift, row.f1_interval) for place, row in enumerate(chapters) if row.f1 is not None
+    ]
+    for _, place, interval in points:
+        if interval:
+            axes.hlines(place, interval[0], interval[1], color=series.color, linewidth=1.4, alpha=0.6)
     axes.plot(
-        values, places, marker, color=color, markersize=6, markerfacecolor=color if filled else "white", label=label
+        [f1 for f1, _, _ in points],
+        [place for _, place, _ in points],
+        series.marker,
+        color=series.color,
+        markersize=6,
+        markerfacecolor=series.color if series.is_main else "white",
+        label=series.label,
     )
-    if filled:
-        for place, row in told:
-            end = max(row["f1"], (row["f1_interval"] or [0, 0])[1])
-            axes.annotate(
-                f"{row['f1']:.2f}", (end, place), xytext=(6, 0), textcoords="offset points", va="center", size=8
-            )
+    if series.is_main:
+        for f1, place, interval in points:
+            end = max(f1, interval[1] if interval else 0)
+            axes.annotate(f"{f1:.2f}", (end, place), xytext=(6, 0), textcoords="offset points", va="center", size=8)
     axes.set_xlim(0, 1.12)
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1])
     axes.grid(axis="x", color=GREY, alpha=0.25, linewidth=0.6)
@@ -80,5 +90,5 @@ def _scores(
     axes.set_title("F1 by chapter", loc="left", size=11)
 
 
-def _short(title: str) -> str:
-    return title if len(title) <= SHORT else f"{title[: SHORT - 1].rsplit(' ', 1)[0]} …"
+def _shorten(title: str) -> str:
+    return title if len(title) <= TITLE_LENGTH else f"{title[: TITLE_LENGTH - 1].rsplit(' ', 1)[0]} …"

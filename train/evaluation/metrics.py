@@ -1,44 +1,43 @@
 """Macro precision, recall and F1 at chapter, category and full code: arrays in, numbers out.
 
-    rows = Level.of("full", truths, predicted, vocabulary)   # list[Code], list[Code | None], set[Code] or None
-    tally(rows)                                              # what each class got right, was predicted, was true
-    macro(scores(tally(rows)), mask)                         # means over the classes of a convention
+    rows = LevelRows.build("full", truths, predicted, vocabulary)    # list[Code], list[Code | None], set[Code] or None
+    counts = count_classes(rows)                   # what was right, predicted and true, by class
+    average_classes(score_classes(counts), select_classes(rows, counts, "truth"))     # means over a convention's
+    classes
 
-A prediction that is no code, or below chapter level one outside the vocabulary (the codes of the dataset's splits;
-without a dataset those of the truth), is NIL: wrong, whatever the truth. Over which classes the mean runs is the
-convention:
+A prediction is NIL, which is wrong whatever the truth, if it is not a code or, below chapter level, outside the
+vocabulary (the codes of all splits; without a dataset, those of the truth). The convention says which classes the mean
+covers:
 
-* `truth`, the default: the classes that occur in the truth. NIL is a wrong prediction and no class.
-* `union`: the classes that occur in the truth or among the predictions, NIL too; what scikit-learn does when it is
-  not told the labels. A class that was only ever predicted counts 0.
+* `truth`, the default: the classes that occur in the truth. NIL is a wrong prediction and not a class.
+* `union`: the classes that occur in the truth or among the predictions, NIL included; what scikit-learn does when it is
+  not given the labels. A class that was only ever predicted counts 0.
 * `vocabulary`: every class of the dataset and, below chapter level, NIL, whether it occurs in this split or not.
 
-A class without a prediction has precision 0, one without truth recall 0, one with neither F1 0. The same functions take
-weights, so that a bootstrap sample (train.evaluation.bootstrap) is measured by the code that measures the rows
-themselves.
+A class without predictions has precision 0, one without truths recall 0, one with neither F1 0. The same functions take
+weights, so that a bootstrap sample (train.evaluation.bootstrap) is measured by the code that measures the rows.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, get_args
+from typing import NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from deepicd.evaluation_metrics import Averaging, LevelName
 from deepicd.icd10cm import CHAPTERS, Code
 
-LevelName = Literal["chapter", "category", "full"]
-Averaging = Literal["truth", "union", "vocabulary"]
 LEVELS: tuple[LevelName, ...] = get_args(LevelName)
 AVERAGINGS: tuple[Averaging, ...] = get_args(Averaging)
 
 Numbers = NDArray[np.float64]
-Places = NDArray[np.int64]
+Indices = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
 
 def class_label(level: LevelName, code: Code) -> str:
-    """The class of a code at a level; chapters as two digits, so that they sort as numbers do.
+    """Return the class of a code at a level; chapters as two digits, so that they sort as numbers do.
 
     >>> [class_label(level, Code("I5021")) for level in LEVELS]
     ['09', 'I50', 'I5021']
@@ -50,42 +49,45 @@ def class_label(level: LevelName, code: Code) -> str:
 
 @dataclass(frozen=True, eq=False)
 class LevelRows:
-    """Truth and prediction of every row as places in `classes`; NIL is the place behind the last."""
+    """Truth and prediction of every row as indices into `classes`; NIL is the index after the last class."""
 
     name: LevelName
     classes: tuple[str, ...]
-    truth: Places
-    predicted: Places
+    truth: Indices
+    predicted: Indices
     known: Mask
     """Which classes, NIL last, the convention `vocabulary` counts."""
 
     @classmethod
-    def of(
+    def build(
         cls,
         name: LevelName,
         truths: Sequence[Code],
         predicted: Sequence[Code | None],
         vocabulary: Iterable[Code] | None = None,
     ) -> "LevelRows":
-        true = [class_label(name, code) for code in truths]
-        known = {class_label(name, code) for code in vocabulary or ()} | set(true)
-        every = sorted(known | ({f"{chapter.number:02d}" for chapter in CHAPTERS} if name == "chapter" else set()))
-        place = {one: number for number, one in enumerate(every)}
-        nil = len(every)
-        given = [nil if code is None else place.get(class_label(name, code), nil) for code in predicted]
-        counted = [one in known for one in every] + [name != "chapter"]
+        true_labels = [class_label(name, code) for code in truths]
+        known = {class_label(name, code) for code in vocabulary or ()} | set(true_labels)
+        chapters = {f"{chapter.number:02d}" for chapter in CHAPTERS} if name == "chapter" else set()
+        classes = sorted(known | chapters)
+        index = {label: number for number, label in enumerate(classes)}
+        nil = len(classes)
+        predictions = [nil if code is None else index.get(class_label(name, code), nil) for code in predicted]
         return cls(
-            name, tuple(every), np.array([place[one] for one in true], np.int64), np.array(given, np.int64),
-            np.array(counted, np.bool_),
-        )  # fmt: skip
+            name,
+            tuple(classes),
+            np.array([index[label] for label in true_labels], np.int64),
+            np.array(predictions, np.int64),
+            np.array([label in known for label in classes] + [name != "chapter"], np.bool_),
+        )
 
     @property
-    def hit(self) -> Mask:
+    def is_right(self) -> Mask:
         return np.asarray(self.truth == self.predicted)
 
 
 class ClassCounts(NamedTuple):
-    """Of each class, NIL last: rows that were right, that were predicted as it, that are truly it."""
+    """Rows by class, NIL last: predicted rightly, predicted, true."""
 
     right: Numbers
     predicted: Numbers
@@ -96,22 +98,22 @@ class ClassCounts(NamedTuple):
         return float(self.right.sum() / self.true.sum()) if len(self.true) and self.true.sum() else 0.0
 
 
-def count_classes(level: LevelRows, weights: Any = None) -> ClassCounts:
-    """Count the rows, each as often as its weight says (once without)."""
-    size, hit = len(level.classes) + 1, level.hit
+def count_classes(level: LevelRows, weights: Numbers | None = None) -> ClassCounts:
+    """Count the rows by class, each as often as its weight says (once without weights)."""
+    size, is_right = len(level.classes) + 1, level.is_right
     return ClassCounts(
-        right=_counted(level.truth[hit], None if weights is None else weights[hit], size),
-        predicted=_counted(level.predicted, weights, size),
-        true=_counted(level.truth, weights, size),
+        right=_count(level.truth[is_right], None if weights is None else weights[is_right], size),
+        predicted=_count(level.predicted, weights, size),
+        true=_count(level.truth, weights, size),
     )
 
 
-def _counted(places: Places, weights: Any, size: int) -> Numbers:
-    return np.bincount(places, weights=weights, minlength=size).astype(np.float64)
+def _count(indices: Indices, weights: Numbers | None, size: int) -> Numbers:
+    return np.bincount(indices, weights=weights, minlength=size).astype(np.float64)
 
 
 def select_classes(level: LevelRows, counts: ClassCounts, averaging: Averaging) -> Mask:
-    """The classes that a convention takes the mean over."""
+    """Return the classes that the mean of a convention covers."""
     if averaging == "truth":
         return np.asarray(counts.true > 0)
     if averaging == "union":
@@ -120,7 +122,7 @@ def select_classes(level: LevelRows, counts: ClassCounts, averaging: Averaging) 
 
 
 class ClassScores(NamedTuple):
-    """Of each class, NIL last."""
+    """Scores by class, NIL last."""
 
     precision: Numbers
     recall: Numbers
@@ -129,25 +131,26 @@ class ClassScores(NamedTuple):
 
 def score_classes(counts: ClassCounts) -> ClassScores:
     return ClassScores(
-        _share(counts.right, counts.predicted),
-        _share(counts.right, counts.true),
-        _share(2 * counts.right, counts.predicted + counts.true),
+        _divide(counts.right, counts.predicted),
+        _divide(counts.right, counts.true),
+        _divide(2 * counts.right, counts.predicted + counts.true),
     )
 
 
-def _share(part: Numbers, whole: Numbers) -> Numbers:
+def _divide(part: Numbers, whole: Numbers) -> Numbers:
     return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
 
 
 def mean(values: Numbers, over: Mask) -> float:
-    chosen = values[over]
-    return float(chosen.sum() / len(chosen)) if len(chosen) else 0.0
+    """Return the mean over some classes; 0 over none."""
+    selected = values[over]
+    return float(selected.sum() / len(selected)) if len(selected) else 0.0
 
 
-def average_classes(found: ClassScores, over: Mask) -> dict[str, float]:
-    """The means over some classes, as metrics.json has them."""
+def average_classes(scores: ClassScores, over: Mask) -> dict[str, float]:
+    """Return the means over some classes, as metrics.json names them."""
     return {
-        "macro_precision": mean(found.precision, over),
-        "macro_recall": mean(found.recall, over),
-        "macro_f1": mean(found.f1, over),
+        "macro_precision": mean(scores.precision, over),
+        "macro_recall": mean(scores.recall, over),
+        "macro_f1": mean(scores.f1, over),
     }

@@ -1,19 +1,29 @@
-"""From answers to metrics.json: what an evaluation says of a run, in numbers.
+"""From answers to metrics.json: what an evaluation says about a run, in numbers (deepicd.evaluation_metrics).
 
-    {"chapter": {"macro_precision": …, "macro_recall": …, "macro_f1": …, "accuracy": …, "classes": 21, "interval": …},
-     "category": …, "full": …, "conventions": …, "chapters": […], "terciles": …, "prefix_depth": …, "answers": …}
-
-Of credentialed rows no count under ten is shown, nor one that others would tell, nor a score that rests on so few (null
-instead). The scores of the three levels are exact: a card that shows them withholds what they would tell.
+For credentialed rows, no count under ten is shown, nor one that others would reveal, nor a score that rests on so few
+(null instead). The scores of the three levels are exact: a card that shows them withholds what they would reveal.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from deepicd.answer_form import measure_overlap
+from deepicd.evaluation_metrics import (
+    AnswerCounts,
+    Averaging,
+    BootstrapSettings,
+    ChapterMetrics,
+    ConventionMetrics,
+    Difference,
+    GroupMetrics,
+    Interval,
+    LevelMetrics,
+    LevelName,
+    Metrics,
+    PrefixDepth,
+)
 from deepicd.icd10cm import CHAPTERS, Code
 from deepicd.small_counts import suppress_small
 from deepicd.storage import Origin
@@ -21,7 +31,7 @@ from train.evaluation.bootstrap import GROUPS, METRICS, MetricVector, compute_in
 from train.evaluation.metrics import (
     AVERAGINGS,
     LEVELS,
-    Averaging,
+    Numbers,
     average_classes,
     count_classes,
     score_classes,
@@ -32,16 +42,19 @@ from train.evaluation.suppression import AnswerOutcome, suppress_counts, suppres
 
 CONFIDENCE = 0.95
 
+Intervals = Mapping[str, Interval]
+"""Name of a figure → its interval; empty without samples."""
+
 
 @dataclass(frozen=True, slots=True)
 class EvaluatedNote:
-    """One note with what was answered."""
+    """One note with its answer."""
 
     note_id: str
     truth: Code
     predicted: Code | None
     problem: str | None
-    """Why nothing is predicted; None where something is."""
+    """Why nothing is predicted; None if a code is."""
     text: str | None
 
     @property
@@ -51,7 +64,7 @@ class EvaluatedNote:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricSettings:
-    """How rows are measured."""
+    """How notes are measured."""
 
     averaging: Averaging = "truth"
     vocabulary: set[Code] | None = None
@@ -62,10 +75,15 @@ class MetricSettings:
     seed: int = 42
     origin: Origin = "mimic"
 
-    def sheet(self, rows: Sequence[EvaluatedNote]) -> MetricVector:
+    @property
+    def shows_all(self) -> bool:
+        """Whether small counts may be shown."""
+        return self.origin != "mimic"
+
+    def build_vector(self, notes: Sequence[EvaluatedNote]) -> MetricVector:
         return MetricVector(
-            [row.truth for row in rows],
-            [row.predicted for row in rows],
+            [note.truth for note in notes],
+            [note.predicted for note in notes],
             averaging=self.averaging,
             vocabulary=self.vocabulary,
             train=self.train,
@@ -73,146 +91,158 @@ class MetricSettings:
 
 
 def build_results(
-    rows: Sequence[EvaluatedNote], setting: MetricSettings, other: Sequence[EvaluatedNote] = ()
-) -> dict[str, Any]:
-    """All that metrics.json says. `other`: the same notes as another run has answered them, to compare with."""
-    sheets = [setting.sheet(rows), *([setting.sheet(other)] if other else [])]
-    sheet = sheets[0]
-    drawn = draw_samples(sheets, setting.resamples, setting.seed)
-    values = dict(zip(sheet.names, sheet.measure().tolist(), strict=True))
-    intervals = dict(zip(sheet.names, compute_intervals(drawn[0], CONFIDENCE), strict=False))  # none without samples
-    found: dict[str, Any] = {
-        level: {
-            **{metric: values[f"{level}.{metric}"] for metric in METRICS},
-            "classes": _classes(sheet, level, setting.averaging),
-            "interval": {metric: intervals.get(f"{level}.{metric}") for metric in METRICS},
-        }
-        for level in LEVELS
-    }
-    found |= {
-        "rows": len(rows),
-        "origin": setting.origin,
-        "averaging": setting.averaging,
-        "bootstrap": {"resamples": setting.resamples, "seed": setting.seed, "confidence": CONFIDENCE},
-        "conventions": _conventions(sheet, with_vocabulary=setting.vocabulary is not None),
-        "chapters": build_chapter_rows(sheet, intervals, setting.origin),
-        "terciles": _terciles(sheet, values, intervals, setting.origin) if setting.train else None,
-        **_answers(rows, sheet, setting.origin),
-    }
-    if other:
-        theirs = sheets[1].measure()
-        apart = compute_intervals(drawn[0] - drawn[1], CONFIDENCE)
-        odds = compute_p_values(drawn[0] - drawn[1]).tolist() if setting.resamples else []
-        found["comparison"] = {
-            name: {
-                "ours": values[name],
-                "theirs": float(theirs[place]),
-                "difference": values[name] - float(theirs[place]),
-                "interval": apart[place] if apart else None,
-                "p": odds[place] if odds else None,
-            }
-            for place, name in enumerate(sheet.names)
-            if name.split(".")[1] in METRICS
-        }
-    return found
+    notes: Sequence[EvaluatedNote], settings: MetricSettings, other: Sequence[EvaluatedNote] = ()
+) -> Metrics:
+    """Return all that metrics.json says. `other`: the same notes as another run answered them, to compare with."""
+    vectors = [settings.build_vector(notes), *([settings.build_vector(other)] if other else [])]
+    vector = vectors[0]
+    samples = draw_samples(vectors, settings.resamples, settings.seed)
+    values = dict(zip(vector.names, vector.compute().tolist(), strict=True))
+    intervals = dict(zip(vector.names, compute_intervals(samples[0], CONFIDENCE), strict=False))  # {} without samples
+    depth, answers = _count_answers(notes, vector, settings)
+    metrics = Metrics(
+        chapter=_build_level("chapter", vector, values, intervals),
+        category=_build_level("category", vector, values, intervals),
+        full=_build_level("full", vector, values, intervals),
+        rows=len(notes),
+        origin=settings.origin,
+        averaging=settings.averaging,
+        bootstrap=BootstrapSettings(resamples=settings.resamples, seed=settings.seed, confidence=CONFIDENCE),
+        conventions=_build_conventions(vector, with_vocabulary=settings.vocabulary is not None),
+        chapters=build_chapters(vector, intervals, settings),
+        terciles=_build_terciles(vector, values, intervals, settings) if settings.train else None,
+        prefix_depth=depth,
+        answers=answers,
+    )
+    if not other:
+        return metrics
+    theirs = dict(zip(vector.names, vectors[1].compute().tolist(), strict=True))
+    return metrics.model_copy(update={"comparison": _compare(values, theirs, samples[0] - samples[1], vector.names)})
 
 
-def _classes(sheet: MetricVector, level: Any, averaging: Averaging) -> int:
-    counts = count_classes(sheet.levels[level])
-    return int(select_classes(sheet.levels[level], counts, averaging).sum())
+def _build_level(
+    level: LevelName, vector: MetricVector, values: Mapping[str, float], intervals: Intervals
+) -> LevelMetrics:
+    rows = vector.levels[level]
+    return LevelMetrics(
+        **{metric: values[f"{level}.{metric}"] for metric in METRICS},
+        classes=int(select_classes(rows, count_classes(rows), vector.averaging).sum()),
+        interval={metric: intervals.get(f"{level}.{metric}") for metric in METRICS},
+    )
 
 
-def _conventions(sheet: MetricVector, *, with_vocabulary: bool) -> dict[str, Any]:
-    """The same means by every convention that can be followed."""
-    offered = [name for name in AVERAGINGS if name != "vocabulary" or with_vocabulary]
-    counted = {name: count_classes(level) for name, level in sheet.levels.items()}
-    return {
-        averaging: {
-            name: average_classes(score_classes(counted[name]), over := select_classes(level, counted[name], averaging))
-            | {"classes": int(over.sum())}
-            for name, level in sheet.levels.items()
-        }
-        for averaging in offered
-    }
+def _build_conventions(
+    vector: MetricVector, *, with_vocabulary: bool
+) -> dict[Averaging, dict[LevelName, ConventionMetrics]]:
+    """Return the same means by every convention that applies."""
+    counts = {name: count_classes(level) for name, level in vector.levels.items()}
+    scores = {name: score_classes(level_counts) for name, level_counts in counts.items()}
+    conventions: dict[Averaging, dict[LevelName, ConventionMetrics]] = {}
+    for averaging in AVERAGINGS:
+        if averaging == "vocabulary" and not with_vocabulary:
+            continue
+        conventions[averaging] = {}
+        for name, level in vector.levels.items():
+            over = select_classes(level, counts[name], averaging)
+            means = average_classes(scores[name], over)
+            conventions[averaging][name] = ConventionMetrics(**means, classes=int(over.sum()))
+    return conventions
 
 
-def build_chapter_rows(sheet: MetricVector, intervals: Mapping[str, Any], origin: Origin) -> list[dict[str, Any]]:
-    """A row a chapter of the tabular list."""
-    truth = sheet.levels["chapter"].truth  # the classes of this level are the chapters, in their order
-    counts = count_classes(sheet.levels["chapter"])
-    found = score_classes(counts)
-    number = {chapter.number: int(counts.true[place]) for place, chapter in enumerate(CHAPTERS)}
-    shown = suppress_small(number) if origin == "mimic" else dict(number)
-    right = {name: np.bincount(truth[level.hit], minlength=len(CHAPTERS)) for name, level in sheet.levels.items()}
-    part = {
-        name: suppress_shares(dict(zip(number, hits.tolist(), strict=False)), shown, everything=origin != "mimic")
-        for name, hits in right.items()
-    }
-    table = []
-    for place, chapter in enumerate(CHAPTERS):
-        recall = part["chapter"][chapter.number]
-        told = recall is not None
-        table.append(
-            {
-                "chapter": chapter.number,
-                "roman": chapter.roman,
-                "title": chapter.title,
-                "samples": shown[chapter.number],
-                "precision": float(found.precision[place]) if told else None,
-                "recall": recall,
-                "f1": float(found.f1[place]) if told else None,
-                "f1_interval": intervals.get(f"chapter.{chapter.number:02d}.f1") if told else None,
-                "category_accuracy": part["category"][chapter.number],
-                "full_accuracy": part["full"][chapter.number],
-            }
+def build_chapters(vector: MetricVector, intervals: Intervals, settings: MetricSettings) -> list[ChapterMetrics]:
+    """Return a row per chapter of the tabular list."""
+    truth = vector.levels["chapter"].truth  # the classes of this level are the chapters, in their order
+    counts = count_classes(vector.levels["chapter"])
+    scores = score_classes(counts)
+    samples = {chapter.number: int(counts.true[place]) for place, chapter in enumerate(CHAPTERS)}
+    shown: dict[int, int | None] = dict(samples) if settings.shows_all else suppress_small(samples)
+    right = {name: np.bincount(truth[level.is_right], minlength=len(CHAPTERS)) for name, level in vector.levels.items()}
+    shares = {
+        name: suppress_shares(
+            dict(zip(samples, level_right.tolist(), strict=False)), shown, show_all=settings.shows_all
         )
-    return table
+        for name, level_right in right.items()
+    }
+    rows = []
+    for place, chapter in enumerate(CHAPTERS):
+        recall = shares["chapter"][chapter.number]
+        is_shown = recall is not None
+        rows.append(
+            ChapterMetrics(
+                chapter=chapter.number,
+                roman=chapter.roman,
+                title=chapter.title,
+                samples=shown[chapter.number],
+                precision=float(scores.precision[place]) if is_shown else None,
+                recall=recall,
+                f1=float(scores.f1[place]) if is_shown else None,
+                f1_interval=intervals.get(f"chapter.{chapter.number:02d}.f1") if is_shown else None,
+                category_accuracy=shares["category"][chapter.number],
+                full_accuracy=shares["full"][chapter.number],
+            )
+        )
+    return rows
 
 
-def _terciles(
-    sheet: MetricVector, values: Mapping[str, float], intervals: Mapping[str, Any], origin: Origin
-) -> dict[str, Any]:
-    """Head, middle and tail of the training rows, at category and full code."""
-    found: dict[str, Any] = {}
-    for level, groups in sheet.groups.items():
-        counts = count_classes(sheet.levels[level])
-        true = counts.true
-        number = {name: int(true[members].sum()) for name, members in groups.items()}
+def _build_terciles(
+    vector: MetricVector, values: Mapping[str, float], intervals: Intervals, settings: MetricSettings
+) -> dict[LevelName, dict[str, GroupMetrics]]:
+    """Return head, middle and tail of the training rows, at category and full code."""
+    terciles: dict[LevelName, dict[str, GroupMetrics]] = {}
+    for level, groups in vector.groups.items():
+        counts = count_classes(vector.levels[level])
+        samples = {name: int(counts.true[members].sum()) for name, members in groups.items()}
         right = {name: int(counts.right[members].sum()) for name, members in groups.items()}
-        shown = suppress_small(number) if origin == "mimic" else dict(number)
-        told = suppress_shares(right, shown, everything=origin != "mimic")
-        found[level] = {
-            name: {
-                "samples": shown[name],
-                "classes": int((true[groups[name]] > 0).sum()),
-                "macro_f1": values[f"{level}.{name}.macro_f1"] if told[name] is not None else None,
-                "f1_interval": intervals.get(f"{level}.{name}.macro_f1") if told[name] is not None else None,
-                "accuracy": told[name],
-            }
-            for name in GROUPS
-        }
-    return found
+        shown: dict[str, int | None] = dict(samples) if settings.shows_all else suppress_small(samples)
+        accuracies = suppress_shares(right, shown, show_all=settings.shows_all)
+        terciles[level] = {}
+        for name in GROUPS:
+            is_shown, figure = accuracies[name] is not None, f"{level}.{name}.macro_f1"
+            terciles[level][name] = GroupMetrics(
+                samples=shown[name],
+                classes=int((counts.true[groups[name]] > 0).sum()),
+                macro_f1=values[figure] if is_shown else None,
+                f1_interval=intervals.get(figure) if is_shown else None,
+                accuracy=accuracies[name],
+            )
+    return terciles
 
 
-def _answers(rows: Sequence[EvaluatedNote], sheet: MetricVector, origin: Origin) -> dict[str, Any]:
-    """What became of the answers: how many predict a code, why others do not, how many codes are NIL; and how many
-    characters predictions share with the truth, and how large a part of it that is."""
-    nil = [sheet.levels[level].predicted == len(sheet.levels[level].classes) for level in LEVELS]
-    known = (~np.logical_or.accumulate(nil)).sum(axis=0).tolist()
-    answers = [AnswerOutcome(row.problem, level, row.overlap) for row, level in zip(rows, known, strict=True)]
-    problems = sorted({NO_ANSWER, *(row.problem for row in rows if row.problem)})
-    shown = suppress_counts(answers, problems, LEVELS, everything=origin != "mimic")
-    depths = shown.under("depth")
-    told = None not in depths.values()  # a mean is one more equation, from which a withheld depth would follow
+def _count_answers(
+    notes: Sequence[EvaluatedNote], vector: MetricVector, settings: MetricSettings
+) -> tuple[PrefixDepth, AnswerCounts]:
+    """Return how many characters predictions share with the truth, and what became of the answers."""
+    is_nil = [vector.levels[level].predicted == len(vector.levels[level].classes) for level in LEVELS]
+    known_levels = (~np.logical_or.accumulate(is_nil)).sum(axis=0).tolist()
+    outcomes = [
+        AnswerOutcome(note.problem, known, note.overlap) for note, known in zip(notes, known_levels, strict=True)
+    ]
+    problems = sorted({NO_ANSWER, *(note.problem for note in notes if note.problem)})
+    counts = suppress_counts(outcomes, problems, LEVELS, show_all=settings.shows_all)
+    depths = counts.under("depth")
+    has_mean = None not in depths.values()  # a mean is one more equation, which would reveal a withheld depth
+    depth = PrefixDepth(
+        mean=sum(note.overlap for note in notes) / len(notes) if has_mean else None,
+        mean_share=sum(note.overlap / len(note.truth.value) for note in notes) / len(notes) if has_mean else None,
+        rows={str(characters): number for characters, number in depths.items()},
+    )
+    answers = AnswerCounts(predict_a_code=counts["predict"], problems=counts.under("problem"), nil=counts.under("nil"))
+    return depth, answers
+
+
+def _compare(
+    ours: Mapping[str, float], theirs: Mapping[str, float], differences: Numbers, names: Sequence[str]
+) -> dict[str, Difference]:
+    intervals = compute_intervals(differences, CONFIDENCE)
+    p_values = compute_p_values(differences).tolist() if len(differences) else []
     return {
-        "prefix_depth": {
-            "mean": sum(row.overlap for row in rows) / len(rows) if told else None,
-            "mean_share": sum(row.overlap / len(row.truth.value) for row in rows) / len(rows) if told else None,
-            "rows": {str(depth): number for depth, number in depths.items()},
-        },
-        "answers": {
-            "predict_a_code": shown["predict"],
-            "problems": shown.under("problem"),
-            "nil": shown.under("nil"),
-        },
+        name: Difference(
+            ours=ours[name],
+            theirs=theirs[name],
+            difference=ours[name] - theirs[name],
+            interval=intervals[place] if intervals else None,
+            p=p_values[place] if p_values else None,
+        )
+        for place, name in enumerate(names)
+        if name.split(".")[1] in METRICS
     }

@@ -13,8 +13,8 @@ from openai_server import MODEL, answer, openai_server, status
 from deepicd.engines import ledger
 from deepicd.icd10cm import Code
 from distill import tiny_teacher
+from train.data import Question
 from train.evaluation.answers import EvaluatedModel, parse_answer_recipe
-from train.evaluation.questions import Question
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def test_what_the_turn_is_opened_with_is_not_put_there_twice(tmp_path: Path, dee
 def test_what_cannot_be_asked_is_said_before_anything_is_written(tmp_path: Path, deepicd: Deepicd, made: Path) -> None:
     out = tmp_path / "out"
     said = {
-        ("--model", "m", "--engine", "rehearsal", "--dataset", made): "is no model",
+        ("--model", "m", "--engine", "rehearsal", "--dataset", made): "is not a model",
         ("--model", "m", "--engine", "openai_server", "--dataset", made): "needs the address of a server",
         ("--model", "m", "--engine", "openai_server", "--base-url", "http://127.0.0.1:9/v1"): "Name the dataset",
         ("--model", "m", "--engine", "openai_server", "--base-url", "http://127.0.0.1:9/v1", "--dataset", made,

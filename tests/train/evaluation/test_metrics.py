@@ -63,7 +63,7 @@ def by_scikit_learn(
 def test_every_mean_is_scikit_learns(averaging: Averaging, seed: int) -> None:
     truths, guesses, known = drawn(seed)
     for name in LEVELS:
-        level = LevelRows.of(name, truths, guesses, known)
+        level = LevelRows.build(name, truths, guesses, known)
         counts = count_classes(level)
         ours = average_classes(score_classes(counts), select_classes(level, counts, averaging))
         theirs = by_scikit_learn(name, truths, guesses, known, averaging)
@@ -75,17 +75,17 @@ def test_a_weight_counts_a_row_as_often_as_it_says() -> None:
     weights = np.random.default_rng(0).integers(0, 4, 400)
     often = [place for place, number in enumerate(weights) for _ in range(number)]
     train = truths[:100]
-    weighted = MetricVector(truths, guesses, vocabulary=known, train=train).measure(weights.astype(float))
+    weighted = MetricVector(truths, guesses, vocabulary=known, train=train).compute(weights.astype(float))
     repeated = MetricVector(
         [truths[place] for place in often], [guesses[place] for place in often], vocabulary=known, train=train
-    ).measure()
+    ).compute()
     assert weighted == pytest.approx(repeated, abs=1e-12)
 
 
 def test_a_small_case_by_hand() -> None:
     truths = [Code("I5021"), Code("I5021"), Code("I10"), Code("J189")]
     guesses = [Code("I5021"), Code("I5023"), None, Code("I10")]
-    level = LevelRows.of("category", truths, guesses)
+    level = LevelRows.build("category", truths, guesses)
     counts = count_classes(level)
     found = average_classes(score_classes(counts), select_classes(level, counts, "truth"))
     # I10: precision 0 of 1, recall 0 of 1; I50: 2 of 2; J18: never predicted
@@ -96,7 +96,7 @@ def test_a_small_case_by_hand() -> None:
 
 def test_a_third_of_the_training_rows_makes_the_head() -> None:
     train = [Code("I10")] * 5 + [Code("J189")] * 3 + [Code("E119")] * 2 + [Code("K219")] * 2
-    level = LevelRows.of("full", train, [None] * len(train), {*train, Code("Z3A08")})
+    level = LevelRows.build("full", train, [None] * len(train), {*train, Code("Z3A08")})
     groups = {name: [one for one, inside in zip(level.classes, members, strict=False) if inside] for name, members in
               split_terciles(level, train).items()}  # fmt: skip
     assert groups == {"head": ["I10"], "middle": ["J189"], "tail": ["E119", "K219", "Z3A08"]}
@@ -110,7 +110,7 @@ def test_intervals_hold_the_value_and_pairs_are_compared_on_the_same_samples() -
     ours, theirs = draw_samples(sheets, 200, 1)
     place = sheets[0].names.index("full.macro_f1")
     low, high = compute_intervals(ours)[place]
-    assert low < sheets[0].measure()[place] < high
+    assert low < sheets[0].compute()[place] < high
     low, high = compute_intervals(ours - theirs)[place]
     assert 0 < low < high
     assert compute_p_values(ours - theirs)[place] == pytest.approx(2 / 201)
@@ -126,7 +126,7 @@ def test_intervals_hold_the_value_where_rare_classes_are_the_hard_ones() -> None
     guesses: list[Code | None] = [truth if chance.random() < often[truth] / 5 else None for truth in truths]
     sheet = MetricVector(truths, guesses)
     [found] = draw_samples([sheet], 200, 1)
-    value, held = sheet.measure(), compute_intervals(found)
+    value, held = sheet.compute(), compute_intervals(found)
     for name in ("category.macro_f1", "full.macro_f1", "full.macro_recall", "full.accuracy"):
         low, high = held[sheet.names.index(name)]
         assert low < value[sheet.names.index(name)] < high, name

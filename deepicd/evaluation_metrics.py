@@ -1,0 +1,129 @@
+"""metrics.json: the figures of an evaluation, field by field, as one stage writes and others read them.
+
+    metrics = read_metrics(Path("out/evaluation/metrics.json"))
+    metrics.chapter.macro_f1, metrics.chapter.interval["macro_f1"]      # 0.545, [0.531, 0.559]
+
+Of credentialed notes, counts and shares that would reveal a small group are None (deepicd.small_counts). The figures of
+the three levels are exact.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from deepicd import records, storage
+from deepicd.records import Model
+from deepicd.storage import Origin
+
+LevelName = Literal["chapter", "category", "full"]
+Averaging = Literal["truth", "union", "vocabulary"]
+Interval = list[float]
+"""[low, high]."""
+
+METRICS_FILE = "metrics.json"
+
+
+class MacroAverages(Model):
+    """Means over the classes of a convention."""
+
+    macro_precision: float
+    macro_recall: float
+    macro_f1: float
+
+
+class ConventionMetrics(MacroAverages):
+    classes: int
+
+
+class LevelMetrics(MacroAverages):
+    """The figures at one level of the code."""
+
+    accuracy: float
+    classes: int
+    interval: dict[str, Interval | None]
+    """Metric → bootstrap interval; None without samples."""
+
+
+class BootstrapSettings(Model):
+    resamples: int
+    seed: int
+    confidence: float
+
+
+class ChapterMetrics(Model):
+    """A chapter of the tabular list. None where a figure is withheld, or has no sample."""
+
+    chapter: int
+    roman: str
+    title: str
+    samples: int | None
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    f1_interval: Interval | None
+    category_accuracy: float | None
+    full_accuracy: float | None
+
+
+class GroupMetrics(Model):
+    """The classes that hold a third of the training rows: the common, the middle or the rare ones."""
+
+    samples: int | None
+    classes: int
+    macro_f1: float | None
+    f1_interval: Interval | None
+    accuracy: float | None
+
+
+class PrefixDepth(Model):
+    """How many characters predictions share with the true code."""
+
+    mean: float | None
+    mean_share: float | None
+    """Of the true code's characters."""
+    rows: dict[str, int | None]
+    """Characters ('0' to '7') → answers."""
+
+
+class AnswerCounts(Model):
+    predict_a_code: int | None
+    problems: dict[str, int | None]
+    """Why an answer predicts nothing → answers."""
+    nil: dict[LevelName, int | None]
+    """Level → answers without a code, or with one outside the vocabulary."""
+
+
+class Difference(Model):
+    """A figure of this run and of another one on the same notes."""
+
+    ours: float
+    theirs: float
+    difference: float
+    interval: Interval | None
+    p: float | None
+
+
+class Metrics(Model):
+    chapter: LevelMetrics
+    category: LevelMetrics
+    full: LevelMetrics
+    rows: int
+    origin: Origin
+    averaging: Averaging
+    bootstrap: BootstrapSettings
+    conventions: dict[Averaging, dict[LevelName, ConventionMetrics]]
+    chapters: list[ChapterMetrics]
+    terciles: dict[LevelName, dict[str, GroupMetrics]] | None
+    """Level → 'head', 'middle', 'tail'; None without training rows."""
+    prefix_depth: PrefixDepth
+    answers: AnswerCounts
+    comparison: dict[str, Difference] | None = None
+    """'LEVEL.METRIC' → difference; absent unless two runs are compared."""
+
+    def level(self, name: LevelName) -> LevelMetrics:
+        """Return the figures at one level."""
+        return {"chapter": self.chapter, "category": self.category, "full": self.full}[name]
+
+
+def read_metrics(path: Path) -> Metrics:
+    """Return the figures of an evaluation. Raises DeepicdError for a file of another version or kind."""
+    return records.parse_model(Metrics, storage.read_json(path), str(path))
