@@ -1,19 +1,20 @@
-"""`deepicd publish --what rows` against bare `upload_folder` of the same files, and the firewall in megabytes a second.
+"""`deepicd publish --what rows` against a bare `upload_folder` of the same files, and the firewall's throughput.
 
-Both are whole processes, as a user starts them, from the interpreter's start to its end. Both send to the stand-in of
-tests/hub_server.py, a process of its own on this machine, each to a new repository. Ours also takes every digest before
-anything is sent, runs the firewall, looks at the repository before and after, and has a fresh process read what came.
-"By hand" is the bare upload, then `load_dataset` of each config in a fresh process, a row of each read, none compared.
+Both run as whole processes, as a user starts them, from the interpreter's start to its end. Both send to the stand-in
+server of tests/hub_server.py, a process of its own on this machine, each to a new repository. Ours also computes every
+digest before anything is sent, runs the firewall, reads the repository before and after, and has a fresh process read
+back what arrived. "By hand" is the bare upload followed by `load_dataset` of each config in a fresh process, which
+reads one row per config and compares nothing.
 
-The rows are those of a made-up dataset, repeated: as short notes (1,000 random characters each, as hard to pack as
-notes are), and at the length of MIMIC-IV-Note's.
+The rows are those of a made-up dataset, repeated: once as short notes (1,000 random characters each, which compress as
+badly as notes do), and once at the length of the notes in MIMIC-IV-Note.
 
-What to expect. Ours costs one second of processor time more than the bare upload's 1.2 (short notes; the server's share
-counted), whatever the size. Most of it, 0.85 s, is the fresh process: 0.5 s `import datasets`, 0.15 s what `datasets`
-imports when first used, 0.2 s reading. It starts first, but over loopback, on two cores, client and server keep both
-busy, so that it adds half a second: ours cannot come below 1.1 s there, some 1.5 times the bare upload, while a fresh
-process imports `datasets`. A line of a gigabit, which the stand-in can imitate, leaves the cores idle, as every real
-line does; what is left then is taking digests before, not while, anything is sent, and the reading.
+What to expect: ours costs one second of processor time more than the bare upload's 1.2 s (short notes, the server's
+share included), whatever the size. Most of it, 0.85 s, is the fresh process: 0.5 s for `import datasets`, 0.15 s for what
+`datasets` imports on first use, 0.2 s for reading. It starts first, but over loopback on two cores client and server
+keep both busy, so it adds half a second: ours cannot take less than 1.1 s there, about 1.5 times the bare upload, as
+long as a fresh process imports `datasets`. A gigabit line, which the stand-in can imitate, leaves the cores idle, as
+every real line does; what remains is computing digests before instead of during the upload, and the reading back.
 
 Run: python -m benchmarks.publish [ROWS]
 """
@@ -26,7 +27,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count
@@ -48,7 +49,7 @@ import sys
 from pathlib import Path
 from benchmarks import publish
 rows, folder, seeds, filler = sys.argv[1:]
-publish.dataset_of(int(rows), Path(folder), Path(seeds), getattr(publish, filler)())
+publish.write_dataset(int(rows), Path(folder), Path(seeds), getattr(publish, filler)())
 """
 BY_HAND = (
     BARE
@@ -59,60 +60,62 @@ again += " for config in ('traces', 'sft', 'grpo')]; import os; os._exit(0)"
 subprocess.run([sys.executable, "-c", again, repo], check=True)
 """
 )
-GIGABIT = 125e6  # bytes a second
+GIGABIT = 125e6  # bytes per second
 PACKAGES = ("huggingface_hub", "datasets", "pyarrow", "numpy")
 SERVER = Path(__file__).parent.parent / "tests" / "hub_server.py"
 ROUNDS = 5
-LONG = 9_000  # characters more than a made-up note of 1,500 has: the mean of MIMIC-IV-Note's is some 10,500
+LONG = 9_000  # characters to add to a made-up note of 1,500: those of MIMIC-IV-Note have about 10,500 on average
 Filler = Iterator[str]
 Command = Sequence[str | Path]
 
 
 def main(rows: int = 100_000) -> None:
-    found = []
+    comparisons = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         run(deepicd("demo", folder / "demo", "--admissions", "2000"))
         short, long = folder / "short" / "dataset", folder / "long" / "dataset"
-        for made, filler in ((short, "incompressible"), (long, "prose")):  # not here: what is started inherits our peak
-            run(python(MAKE, str(rows), made.parent, folder / "demo" / "dataset", filler))
+        for out, filler in ((short, "incompressible"), (long, "prose")):  # in a child: children inherit our peak memory
+            run(python(MAKE, str(rows), out.parent, folder / "demo" / "dataset", filler))
         with server(folder / "hub"):
-            found += published(short, folder / "hub", f"publish, {rows:,} rows in three configs")
-            found += published(
+            comparisons += compare_uploads(short, folder / "hub", f"publish, {rows:,} rows in three configs")
+            comparisons += compare_uploads(
                 long, folder / "hub", f"publish, {rows:,} rows in three configs, notes of 10,700 characters"
             )
         with server(folder / "hub", GIGABIT):
-            found += published(short, folder / "hub", f"publish over a gigabit line, {rows:,} rows in three configs")
-        record("publish", found, PACKAGES)
-        rates = firewall(short, folder)
+            comparisons += compare_uploads(
+                short, folder / "hub", f"publish over a gigabit line, {rows:,} rows in three configs"
+            )
+        record("publish", comparisons, PACKAGES)
+        rates = measure_firewall(short, folder)
     path = RESULTS / "publish.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"firewall": rates}, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(rates, indent=2))
 
 
-def published(dataset: Path, hub: Path, what: str) -> list[Comparison]:
-    """Ours against the bare upload, and against what somebody does by hand."""
+def compare_uploads(dataset: Path, hub: Path, what: str) -> list[Comparison]:
+    """Compare ours with the bare upload, and with the same done by hand."""
     numbers, bare = count(), dataset.with_name("bare")
-    sent = [*dataset.glob("*/*.parquet"), dataset / "README.md", *dataset.glob("card/*.png")]
-    for path in sent:
+    files = [*dataset.glob("*/*.parquet"), dataset / "README.md", *dataset.glob("card/*.png")]
+    for path in files:
         target = bare / path.relative_to(dataset)
         if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
             target.hardlink_to(path)
 
-    def ran(command: Command) -> Cost:
+    def measure(command: Command) -> Cost:
         cost = run(command)
-        for path in hub.glob("?" * 64):  # objects: else the disk is busy with the last round
+        for path in hub.glob("?" * 64):  # uploaded objects; otherwise the disk is still busy with the last round
             path.unlink()
         return cost
 
     def ours() -> Cost:
-        return ran(deepicd("publish", dataset, f"sam/{dataset.parent.name}-{time.time_ns()}", "--what", "rows"))
+        return measure(deepicd("publish", dataset, f"sam/{dataset.parent.name}-{time.time_ns()}", "--what", "rows"))
 
     def theirs(code: str) -> Cost:
-        return ran(python(code, bare, f"sam/bare-{time.time_ns()}-{next(numbers)}"))
+        return measure(python(code, bare, f"sam/bare-{time.time_ns()}-{next(numbers)}"))
 
-    what += f", {sum(path.stat().st_size for path in sent) / 2**20:,.0f} MiB"
+    what += f", {sum(path.stat().st_size for path in files) / 2**20:,.0f} MiB"
     return [
         compare(what, ours, "bare upload_folder of the same files", lambda: theirs(BARE), rounds=ROUNDS),
         compare(what, ours, "upload_folder, then load_dataset by hand", lambda: theirs(BY_HAND), rounds=ROUNDS),
@@ -121,13 +124,15 @@ def published(dataset: Path, hub: Path, what: str) -> list[Comparison]:
 
 @contextmanager
 def server(folder: Path, line: float = float("inf")) -> Iterator[None]:
-    """The stand-in, behind a line of so many bytes a second, and an environment that points there."""
+    """Run the stand-in behind a line of so many bytes per second, and point the environment there."""
     words = [sys.executable, str(SERVER), str(folder), str(line)]
-    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # users find our modules compiled, as libraries are
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # users have our modules compiled, like those of libraries
     process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
-    assert process.stdout
+    address = process.stdout.readline().strip() if process.stdout else ""
+    if not address:
+        raise RuntimeError("The stand-in server did not start.")
     os.environ |= {
-        "HF_ENDPOINT": process.stdout.readline().strip(),
+        "HF_ENDPOINT": address,
         "HF_TOKEN": "hf_write",
         "HF_HUB_DISABLE_XET": "1",
         "HF_HOME": str(folder / "home"),
@@ -140,8 +145,8 @@ def server(folder: Path, line: float = float("inf")) -> Iterator[None]:
         process.wait()
 
 
-def dataset_of(rows: int, folder: Path, seeds: Path, filler: Filler) -> Path:
-    """A dataset folder of so many rows a config, those of another with a filler for more text, and its card."""
+def write_dataset(rows: int, folder: Path, seeds: Path, filler: Filler) -> Path:
+    """Write a dataset folder with so many rows per config, repeated from another and lengthened, and its card."""
     import pyarrow.parquet as pq
 
     from cards.dataset_card import write_card
@@ -162,7 +167,7 @@ def dataset_of(rows: int, folder: Path, seeds: Path, filler: Filler) -> Path:
             files = -(-rows // 25_000)
             for file in range(files):
                 first, last = file * 25_000, min(rows, (file + 1) * 25_000)
-                part = [longer(known[n % len(known)], n, next(filler)) for n in range(first, last)]
+                part = [lengthen(known[n % len(known)], n, next(filler)) for n in range(first, last)]
                 storage.write_parquet(
                     made.folder / config / f"train-{file:05d}-of-{files:05d}.parquet", part, schema, "synthetic"
                 )
@@ -171,14 +176,14 @@ def dataset_of(rows: int, folder: Path, seeds: Path, filler: Filler) -> Path:
 
 
 def incompressible() -> Filler:
-    """A thousand random characters each time."""
+    """Yield a thousand random characters each time."""
     drawn = random.Random(42)
     while True:
         yield base64.b64encode(drawn.randbytes(750)).decode()
 
 
 def prose() -> Filler:
-    """What brings a made-up note to the length of a real one: words drawn as often as words of a language are."""
+    """Yield what a made-up note lacks in length, in made-up words that are as frequent as those of a language."""
     drawn = random.Random(42)
     letters = ["".join(drawn.choices("etaoinshrdlucmfwypvbgk", k=drawn.randint(2, 11))) for _ in range(20_000)]
     text = " ".join(drawn.choices(letters, [1 / (place + 10) for place in range(len(letters))], k=5_000_000))
@@ -187,8 +192,8 @@ def prose() -> Filler:
         yield text[start : start + LONG]
 
 
-def longer(row: dict[str, Any], number: int, filler: str) -> dict[str, Any]:
-    """The row of another note, with more text."""
+def lengthen(row: dict[str, Any], number: int, filler: str) -> dict[str, Any]:
+    """Return the row as that of another note, with more text."""
     note_id = f"{number}-DS-1"
     if "extra_info" in row:
         row = row | {"extra_info": row["extra_info"] | {"index": number, "note_id": note_id}}
@@ -200,36 +205,36 @@ def longer(row: dict[str, Any], number: int, filler: str) -> dict[str, Any]:
     return row | {"prompt": [*before, last | {"content": f"{last['content']}\n{filler}"}]}
 
 
-def firewall(dataset: Path, folder: Path) -> dict[str, Any]:
-    """Megabytes a second: of text searched for ids and removed words; of notes that pass by; of SHA-256, to compare."""
+def measure_firewall(dataset: Path, folder: Path) -> dict[str, Any]:
+    """Return the throughput of the search for ids and removed words, of the comparison with notes, and of SHA-256."""
     import hashlib
 
-    from cards.firewall import notes, passages
+    from cards.firewall import passages
     from cards.firewall.check import check_path
 
-    big, some = folder / "text" / "big.txt", []
+    big, notes = folder / "text" / "big.txt", []
     big.parent.mkdir()
     with big.open("wb") as file:
-        for text in notes.read_notes(dataset / "traces"):
+        for text in passages.read_notes(dataset / "traces"):
             file.write(text.replace(b"___", b"of a"))
-            some.append(text)
+            notes.append(text)
     content, words = big.read_bytes(), (dataset / "README.md").read_bytes()
-    wanted = [hashes for hashes, _ in passages.WordRuns().feed(words)]
+    candidates = [hashes for hashes, _ in passages.WordRuns().feed(words)]
     return {
         "text": _rate(len(content), lambda: check_path(big)),
-        "notes": _rate(sum(map(len, some)), lambda: passages.find_shared(wanted[0], some)),
+        "notes": _rate(sum(map(len, notes)), lambda: passages.find_shared(candidates[0], notes)),
         "sha256": _rate(len(content), lambda: hashlib.sha256(content).digest()),
     }
 
 
-def _rate(size: int, do: Any) -> dict[str, float]:
-    best = min(_seconds(do) for _ in range(ROUNDS))
+def _rate(size: int, work: Callable[[], object]) -> dict[str, float]:
+    best = min(_time(work) for _ in range(ROUNDS))
     return {"megabytes": round(size / 1e6, 1), "megabytes_a_second": round(size / 1e6 / best, 1)}
 
 
-def _seconds(do: Any) -> float:
+def _time(work: Callable[[], object]) -> float:
     clock = time.perf_counter()
-    do()
+    work()
     return time.perf_counter() - clock
 
 

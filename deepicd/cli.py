@@ -35,7 +35,7 @@ COMMANDS = {
     "card": ("cards.commands:card", "Write README.md and figures for a dataset or a model."),
     "bundle": ("cards.commands:bundle", "Bundle a dataset for submission to PhysioNet."),
     "rehydrate": ("builders.commands:rehydrate", "Restore a dataset from a bundle without notes and a copy of MIMIC."),
-    "check-disclosure": ("cards.firewall.commands:check_disclosure", "Check whether files may leave this machine."),
+    "check-disclosure": ("cards.commands:check_disclosure", "Check whether files may leave this machine."),
     "publish": ("cards.hub.commands:publish", "Publish cards, recipes, rows or resources on the Hugging Face Hub."),
     "retract": ("cards.hub.commands:retract", "Make a published repository private."),
 }

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cards.firewall import notes, passages, patterns
+from cards.firewall import passages, patterns
 from cards.firewall.content_origin import INTERNAL, OutgoingFile, extract_png_texts, list_outgoing
 from deepicd.errors import DeepicdError
 
@@ -175,7 +175,7 @@ def _blank_escapes(block: bytes) -> bytes:
 def _find_passages(words: _TextRuns, notes_from: Sequence[Path]) -> Iterator[Finding]:
     """Yield the lines that share a run of words with the notes."""
     candidates = np.setdiff1d(np.concatenate(words.hashes), passages.hash_titles())
-    shared = passages.find_shared(candidates, (text for source in notes_from for text in notes.read_notes(source)))
+    shared = passages.find_shared(candidates, (text for source in notes_from for text in passages.read_notes(source)))
     for name, hashes, lines in zip(words.names, words.hashes, words.lines, strict=True):
         for line in np.unique(lines[np.isin(hashes, shared)]).tolist():
             yield Finding(name, line, PASSAGE)

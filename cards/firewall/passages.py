@@ -7,15 +7,20 @@ breaks or punctuation is found as well. Five of the eight words must carry meani
 ICD-10-CM do not count as passages, however often notes contain them.
 
 A word's hash is a difference of running sums, so words are never copied.
+
+The notes come from a cohort or a dataset folder (then with the traces), from a parquet file with a column of texts, or
+from a copy of MIMIC-IV-Note or its discharge.csv.gz.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from deepicd.errors import DeepicdError
 from deepicd.icd10cm import CHAPTERS, load_release
 
 LENGTH = 8  # words
@@ -25,6 +30,10 @@ HEADINGS = """
     facility family followup history hospital illness instructions invasive major medical medications of on or past
     pertinent physical present procedure results service sex social surgical unit
 """
+
+COLUMNS = ("admission_note", "text", "trace", "completion")
+NESTED = {"extra_info": "extra_info.note"}  # config `grpo`: every row of the cohort
+_ROWS = 512  # read at a time
 
 Hashes = npt.NDArray[np.uint64]
 Places = npt.NDArray[np.int64]
@@ -140,6 +149,60 @@ def hash_titles() -> Hashes:
     terms = [term for of_code in tables.inclusion_terms.values() for term in of_code]
     runs = WordRuns()
     return np.unique(np.concatenate([hashes for hashes, _ in runs.feed("\n".join(titles + terms).encode())]))
+
+
+def read_notes(source: Path) -> Iterator[bytes]:
+    """Yield every note, and every trace if there are any. Raises DeepicdError where nothing is found."""
+    tables = [source] if source.is_file() else sorted(source.rglob("*.parquet"))
+    if source.is_dir() and not tables:
+        tables = sorted(path for path in source.rglob("discharge.csv*") if path.is_file())
+    is_empty = True
+    for path in tables:
+        for batch in _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path):
+            is_empty = False
+            yield batch
+    if is_empty:
+        raise DeepicdError(
+            f"{source} holds no notes to compare with.",
+            "Name a cohort (`deepicd build`), a dataset folder, or the copy of MIMIC-IV-Note: --notes-from DIR",
+        )
+
+
+def _read_parquet(path: Path) -> Iterator[bytes]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        file = pq.ParquetFile(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DeepicdError(f"{path} is not a complete parquet file.", "Make it again.") from error
+    names = file.schema_arrow.names
+    columns = [name for name in COLUMNS if name in names] + [NESTED[name] for name in NESTED if name in names]
+    if not columns:
+        return
+    for batch in file.iter_batches(_ROWS, columns=columns):
+        for column in batch.columns:
+            column = column.field("note") if pa.types.is_struct(column.type) else column
+            if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+                yield "\n".join(text for text in column.to_pylist() if text).encode() + b"\n"
+
+
+def _read_csv(path: Path) -> Iterator[bytes]:
+    import pyarrow as pa
+    from pyarrow import csv
+
+    try:
+        reader = csv.open_csv(
+            path,
+            parse_options=csv.ParseOptions(newlines_in_values=True),
+            convert_options=csv.ConvertOptions(include_columns=["text"], column_types={"text": pa.string()}),
+        )
+        for batch in reader:
+            yield "\n".join(text for text in batch.column(0).to_pylist() if text).encode() + b"\n"
+    except (pa.ArrowInvalid, KeyError) as error:
+        raise DeepicdError(
+            f"{path} is not a table of notes: it has no column `text`.", "Name note/discharge.csv.gz."
+        ) from error
 
 
 _in_headings[_hash_words(HEADINGS.encode())[0] & _LOW] = True
