@@ -9,11 +9,11 @@ reads one row per config and compares nothing.
 The rows are those of a made-up dataset, repeated: once as short notes (1,000 random characters each, which compress as
 badly as notes do), and once at the length of the notes in MIMIC-IV-Note.
 
-What to expect: ours costs one second of processor time more than the bare upload's 1.2 s (short notes, the server's
-share included), whatever the size. Most of it, 0.85 s, is the fresh process: 0.5 s for `import datasets`, 0.15 s for what
-`datasets` imports on first use, 0.2 s for reading. It starts first, but over loopback on two cores client and server
-keep both busy, so it adds half a second: ours cannot take less than 1.1 s there, about 1.5 times the bare upload, as
-long as a fresh process imports `datasets`. A gigabit line, which the stand-in can imitate, leaves the cores idle, as
+What to expect: ours costs one second of processor time more than the bare upload's 1.2 s (short notes, including the
+server's share), whatever the size. Most of it, 0.85 s, is the fresh process: 0.5 s for `import datasets`, 0.15 s for
+what `datasets` imports on first use, 0.2 s for reading. It starts first, but over loopback on two cores client and
+server keep both busy, so it adds half a second: ours takes at least 1.1 s there, about 1.5 times the bare upload,
+as long as a fresh process imports `datasets`. A gigabit line, which the stand-in can imitate, leaves the cores idle, as
 every real line does; what remains is computing digests before instead of during the upload, and the reading back.
 
 Run: python -m benchmarks.publish [ROWS]
