@@ -6,7 +6,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-# --- the task and the dataset
+# The task and the dataset
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,26 +40,27 @@ MIMIC_REASON = DatasetFigures(
 DESCRIPTIONS_BY_LENGTH = {3: 163, 4: 6_562, 5: 5_063}
 DESCRIPTION_MEAN_WORDS = 132
 
-# --- sampling, of traces (authors' script) and of answers, in training and in evaluation alike (job files)
+# Sampling, of traces (authors' script) and of answers, in training and in evaluation alike (job files)
 TEMPERATURE = 0.9
 SEED = 42
 MAX_NEW_TOKENS = 1024
 MAX_PROMPT_TOKENS = 2048  # longer prompts are filtered out
 
-# --- rewards
+# Rewards
 CODE_PATTERN = r"[A-Z][0-9]{2}[A-Z0-9]{0,4}"  # of the format reward; for the whole text
 OUTCOME_SCALE = 15.0  # authors, as all below: on the exact code's length, and on O/|g| + max(0, O - 2)
 NO_MATCH = -1.0
 EXTRA_TRACE = -1.0  # per match after the first
 NOTHING_GENERATED = -5.0
+JUDGE_WEIGHT = 0.8  # per point of 1 to 5; belongs to outcomes of up to 105
 
-# --- supervised fine-tuning (AdamW)
+# Supervised fine-tuning, with AdamW
 SFT_EPOCHS = 1.0
 SFT_BATCH = 32
 SFT_LEARNING_RATE = 2e-5
 SFT_WARMUP_STEPS = 100  # linear
 
-# --- GRPO
+# GRPO
 GRPO_BATCH = 64  # prompts
 GRPO_ROLLOUTS = 8  # per prompt
 GRPO_KL = 0.0  # off, as in DAPO
@@ -71,7 +72,7 @@ GRPO_MICRO_BATCH = 16  # completions per GPU
 GRPO_ENTROPY = 0.001
 GRPO_DEVICES = 4  # for models of 7 and 8 billion parameters
 
-# --- results
+# Results
 
 
 class ReportedScores(NamedTuple):
