@@ -36,6 +36,8 @@ MIMIC_REASON = DatasetFigures(
     words_max=883,
 )
 
+SPLIT_SHARES = {"train": 0.7, "test": 0.2, "validation": 0.1}
+
 # Section 3.1: pages of gesund.bund.de with a description, by characters of the code
 DESCRIPTIONS_BY_LENGTH = {3: 163, 4: 6_562, 5: 5_063}
 DESCRIPTION_MEAN_WORDS = 132

@@ -13,6 +13,7 @@ from deepicd import storage
 from deepicd.engines import recipe as recipes
 from deepicd.engines.recipe import ModelRecipe
 from deepicd.errors import DeepicdError
+from deepicd.paper import MIMIC_REASON
 
 Layout = Literal["prefix", "paper"]
 GuidelineText = Literal["full", "relevant", "none"]
@@ -52,9 +53,9 @@ class Recipe(ModelRecipe):
     """Completions of a row at most, each with a seed of its own, until one passes the checks."""
 
     # Checks
-    min_words: int = 31
-    max_words: int = 883
-    """Shortest and longest trace of MIMIC-Reason (DeepICD-R1, Table 2)."""
+    min_words: int = MIMIC_REASON.words_min
+    max_words: int = MIMIC_REASON.words_max
+    """Shortest and longest trace of MIMIC-Reason."""
     named_from: float = 0.8
     """Code and title may be named from here on, as a share of the trace: the paper wants them at the end only."""
     max_giveaways: int = 0  # phrases such as 'the assigned code'

@@ -1,4 +1,4 @@
-"""Train, validation and test: 70 / 10 / 20 %, as the paper splits (65,228 / 9,260 / 18,654), by one of two rules.
+"""Train, validation and test: 70 / 10 / 20 % as in the paper, by one of two rules.
 
 `patient` (default): all stays of a patient on one side, and the codes spread as evenly as that allows. Patients are
 walked from the one with the rarest code on; each goes to the split that lags furthest behind in what it brings.
@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from deepicd.paper import SPLIT_SHARES
+
 Rule = Literal["patient", "stratified"]
-SHARES = {"train": 0.7, "test": 0.2, "validation": 0.1}  # DeepICD-R1, section on the dataset
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +32,11 @@ class Stay:
 def split_by_code(stays: Iterable[Stay], seed: int) -> dict[str, str]:
     """note_id → split, row by row. The same stays and seed give the same splits, in whatever order they come."""
     ordered = sorted(stays, key=lambda stay: (stay.code, _drawn(seed, stay.note_id)))
-    given = dict.fromkeys(SHARES, 0)
+    given = dict.fromkeys(SPLIT_SHARES, 0)
     split_of: dict[str, str] = {}
     before = None
     for done, stay in enumerate(ordered):
-        lag = {name: share * (done + 1) - given[name] for name, share in SHARES.items()}
+        lag = {name: share * (done + 1) - given[name] for name, share in SPLIT_SHARES.items()}
         split = "train" if stay.code != before else max(lag, key=lag.__getitem__)
         given[split] += 1
         split_of[stay.note_id] = split
@@ -53,7 +54,7 @@ def split_by_patient(stays: Iterable[Stay], seed: int) -> dict[str, str]:
     def place(group: Sequence[Stay]) -> tuple[int, bytes]:
         return min(frequency[stay.code] for stay in group), _drawn(seed, str(group[0].subject_id))
 
-    given = {name: Counter[str]() for name in SHARES}  # code → rows; the code '' counts all
+    given = {name: Counter[str]() for name in SPLIT_SHARES}  # code → rows; the code '' counts all
     seen: Counter[str] = Counter()
     split_of: dict[str, str] = {}
     for group in sorted(of_patient.values(), key=place):
@@ -68,7 +69,7 @@ def split_by_patient(stays: Iterable[Stay], seed: int) -> dict[str, str]:
             lag = {
                 name: sum([share * seen[code] - given[name][code] for code in codes]) / len(codes)
                 + (share * seen[""] - given[name][""]) / 10
-                for name, share in SHARES.items()
+                for name, share in SPLIT_SHARES.items()
             }
             split = max(lag, key=lag.__getitem__)
         given[split][""] += len(codes)
@@ -90,7 +91,7 @@ def summarize_splits(stays: Sequence[Stay], split_of: Mapping[str, str]) -> dict
     `moved`: half the summed distance between the code distributions of a split and of all rows, 0 (alike) to 1.
     """
     sides = Counter(subject for subject, _ in {(stay.subject_id, split_of[stay.note_id]) for stay in stays})
-    codes: dict[str, Counter[str]] = {name: Counter() for name in SHARES}
+    codes: dict[str, Counter[str]] = {name: Counter() for name in SPLIT_SHARES}
     for (split, code), number in Counter((split_of[stay.note_id], stay.code) for stay in stays).items():
         codes[split][code] = number
     everything = sum(codes.values(), Counter[str]())
