@@ -6,7 +6,6 @@ OUT/card/statistics.json      every count that card and figures show; null where
 OUT/card/run.json
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,22 +108,10 @@ def require_dataset(folder: Path) -> AssembleRecord:
 
 
 def _require_recorded_files(folder: Path, record: AssembleRecord) -> None:
-    """Raise unless the folder's parquet files are those of its record."""
-    recorded = {name: entry.sha256 for name, entry in record.outputs.items() if name.endswith(".parquet")}
-    paths = [path for config in DATASET for path in (folder / config).rglob("*.parquet")]
-    with ThreadPoolExecutor() as pool:
-        digests = list(pool.map(storage.digest_path, paths))
-    present = {path.relative_to(folder).as_posix(): digest for path, digest in zip(paths, digests, strict=True)}
-    differences = {
-        "missing": sorted(recorded.keys() - present.keys()),
-        "not of this dataset": sorted(present.keys() - recorded.keys()),
-        "changed": sorted(name for name in recorded.keys() & present.keys() if recorded[name] != present[name]),
-    }
-    if any(differences.values()):
+    """Raise unless the files of the folder's configs are those of its record."""
+    if changes := records.compare_files(folder, record.outputs, content=True, closed=DATASET):
         raise DeepicdError(
-            f"The files of {folder} are not those of its {records.RECORD}; "
-            + "; ".join(f"{what}: {', '.join(names[:5])}" for what, names in differences.items() if names)
-            + ".",
+            f"The files of {folder} are not those of its {records.RECORD}; {changes}.",
             "Assemble the dataset again: deepicd assemble --cohort DIR --traces DIR OUT --overwrite",
         )
 

@@ -77,16 +77,14 @@ def write_card(run: Path, record: TrainingRecord, *, template: Path | None) -> C
 def find_metrics(run: Path) -> tuple[Path, dict[str, Any]] | None:
     """Return path and values of RUN/metrics.json, or of the only one in a folder of RUN; None where there is none."""
     own = run / METRICS_FILE
-    paths = [own] if own.is_file() else sorted(run.glob(f"*/{METRICS_FILE}"))
-    if not paths:
+    advice = f"Copy the {METRICS_FILE} of the one to show to {own}."
+    folder = storage.find_only_folder(run, METRICS_FILE, "evaluations", advice)
+    if folder is None:
         return None
-    if len(paths) > 1:
-        names = ", ".join(str(path.relative_to(run)) for path in paths)
-        raise DeepicdError(f"{run} holds several evaluations: {names}.", f"Copy the one to show to {own}.")
-    metrics = storage.read_json(paths[0])
+    metrics = storage.read_json(folder / METRICS_FILE)
     if not isinstance(metrics, dict) or not isinstance(metrics.get("chapter"), dict):
-        raise DeepicdError(f"{paths[0]} is not an evaluation.", "Make one with: deepicd evaluate")
-    return paths[0], metrics
+        raise DeepicdError(f"{folder / METRICS_FILE} is not an evaluation.", "Make one with: deepicd evaluate")
+    return folder / METRICS_FILE, metrics
 
 
 def resolve_origin(run: Path, record: records.Record) -> Origin:

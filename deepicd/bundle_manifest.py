@@ -12,63 +12,84 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from pydantic import JsonValue
 
 from deepicd import storage
 from deepicd.errors import DeepicdError
+from deepicd.record_model import Model, OutputFile, compare_files, describe_files, parse_model
 from deepicd.schema import BUNDLE, SPLITS
 from deepicd.stage_records import AssembleRecord
+from deepicd.storage import Origin
 
 MANIFEST, ROWS = "bundle.json", "rows"
 FORMAT = 1
 
 
+class Versions(Model):
+    deepicd: str
+    pyarrow: str
+
+
+class Dataset(Model):
+    """The dataset that the bundle was made from."""
+
+    options: dict[str, JsonValue]
+    rows: dict[str, dict[str, int]]
+    """Config → split → rows."""
+    files: dict[str, OutputFile]
+
+
+class Manifest(Model):
+    """What bundle.json says."""
+
+    format: int
+    notes: bool
+    origin: Origin
+    written_with: Versions
+    dataset: Dataset
+    files: dict[str, OutputFile]
+    """The files of the bundle itself."""
+
+
 def write_manifest(folder: Path, dataset: AssembleRecord, *, notes: bool) -> None:
-    """bundle.json of a folder that has all of its other files. `dataset`: the record of the dataset's folder."""
-    storage.write_json(
-        folder / MANIFEST,
-        {
-            "format": FORMAT,
-            "notes": notes,
-            "origin": dataset.origin,
-            "written_with": {"deepicd": dataset.version, "pyarrow": pa.__version__},
-            "dataset": {
-                "options": dataset.options,
-                "rows": dataset.counts.rows,
-                "files": {name: entry.dump() for name, entry in dataset.outputs.items() if name.endswith(".parquet")},
-            },
-            "files": {
-                path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": storage.digest_path(path)}
-                for path in storage.list_files(folder)
-            },
-        },
+    """Write bundle.json of a folder that holds all of its other files. `dataset`: the record of the dataset."""
+    manifest = Manifest(
+        format=FORMAT,
+        notes=notes,
+        origin=dataset.origin,
+        written_with=Versions(deepicd=dataset.version, pyarrow=pa.__version__),
+        dataset=Dataset(
+            options=dataset.options,
+            rows=dataset.counts.rows,
+            files={name: entry for name, entry in dataset.outputs.items() if name.endswith(".parquet")},
+        ),
+        files=describe_files(folder),
     )
+    storage.write_json(folder / MANIFEST, manifest.dump())
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """bundle.json of a whole, undamaged bundle. Raises DeepicdError for anything else."""
+def read_manifest(folder: Path) -> Manifest:
+    """Return bundle.json of a complete, undamaged bundle. Raises DeepicdError for anything else."""
     path = folder / MANIFEST
     if not path.is_file():
-        raise DeepicdError(f"{folder} is no bundle: it has no {MANIFEST}.", "Make one: deepicd bundle OUT DIR")
-    manifest = storage.read_json(path)
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise DeepicdError(f"{folder} is not a bundle: it has no {MANIFEST}.", "Make one: deepicd bundle OUT DIR")
+    value = storage.read_json(path)
+    if not isinstance(value, dict) or value.get("format") != FORMAT:
         raise DeepicdError(f"{path} is of another kind or version.", f"This version reads format {FORMAT}.")
-    off = [
-        name
-        for name, entry in manifest["files"].items()
-        if not (folder / name).is_file() or storage.digest_path(folder / name) != entry["sha256"]
-    ]
-    if off:
+    manifest = parse_model(Manifest, value, str(path))
+    if changes := compare_files(folder, manifest.files, content=True):
+        differing = len(changes.missing) + len(changes.changed)
         raise DeepicdError(
-            f"{len(off)} of {len(manifest['files'])} files of {folder} are missing or changed: {', '.join(off[:5])}.",
+            f"{differing} of {len(manifest.files)} files of {folder} are missing or changed; {changes}.",
             "Copy the bundle again; `sha256sum -c SHA256SUMS.txt` in it tells which files are whole.",
         )
     return manifest
 
 
 def read_rows(folder: Path) -> dict[str, list[dict[str, Any]]]:
-    """Split → rows of a bundle without notes, in the dataset's order."""
-    found = {}
+    """Return split → rows of a bundle without notes, in the dataset's order."""
+    rows = {}
     for split in SPLITS:
         path = folder / ROWS / f"{split}.parquet"
-        found[split] = storage.read_table(path, BUNDLE).to_pylist() if path.is_file() else []
-    return found
+        rows[split] = storage.read_table(path, BUNDLE).to_pylist() if path.is_file() else []
+    return rows

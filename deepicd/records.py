@@ -23,112 +23,41 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import ClassVar, Generic, Protocol, TypeVar, overload
+from typing import Generic, Protocol, TypeVar, overload
 
-from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+from pydantic import JsonValue
 
 from deepicd import __version__, storage
 from deepicd.errors import DeepicdError
+from deepicd.log import RUN_LOG, write_run_log
+from deepicd.record_model import (
+    Counts,
+    FileChanges,
+    Input,
+    Model,
+    OutputFile,
+    Record,
+    compare_files,
+    describe_files,
+    parse_model,
+)
 from deepicd.storage import Origin
+
+__all__ = [
+    "Counts",
+    "FileChanges",
+    "Input",
+    "Model",
+    "OutputFile",
+    "Record",
+    "compare_files",
+    "describe_files",
+    "parse_model",
+]
 
 RECORD = "run.json"
 
-
-class Model(BaseModel):
-    """A part of a record. Fields that only another version writes are kept."""
-
-    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
-
-    def dump(self) -> dict[str, object]:
-        """Return the plain values, as they stand in the file."""
-        return self.model_dump(exclude_unset=True)
-
-
-class Input(Model):
-    path: str | None = None
-    """Absent from a record that others may carry."""
-    digest: str
-
-
-class OutputFile(Model):
-    bytes: int
-    sha256: str
-
-
-class Counts(Model):
-    """Numbers that the card shows: rows kept, rows dropped by reason. Each stage has its own kind."""
-
-
-M = TypeVar("M", bound="Model")
-R = TypeVar("R", bound="Record")
-T = TypeVar("T")
-
-
-class Record(Model):
-    """One run of a stage, whatever it counts; `parse_as` turns it into the kind of its stage."""
-
-    COMMANDS: ClassVar[tuple[str, ...]] = ()
-    """The commands that write records of this kind; empty for any."""
-
-    version: str
-    command: str
-    argv: str | None = None
-    """The command line; absent from a record that others may carry."""
-    key: str
-    origin: Origin
-    options: dict[str, JsonValue]
-    inputs: dict[str, Input]
-    """Role → path and digest."""
-    counts: Counts
-    notes: list[str]
-    """Sentences for the reader of the record, for instance that titles came from the release tables."""
-    started: str = ""
-    seconds: float = 0.0
-    outputs: dict[str, OutputFile]
-    """Path in the folder → size and digest."""
-    lineage: dict[str, "Record"] = {}
-    """Command → the record of a run that made an input, or an input of that one."""
-
-    def parse_as(self, kind: type[R], source: str = "") -> R:
-        """Return this record with the counts of its stage. Raises DeepicdError for another stage's or a torn one."""
-        source = source or f"The record of `deepicd {self.command}`"
-        if kind.COMMANDS and self.command not in kind.COMMANDS:
-            raise DeepicdError(f"{source} is not a record of `deepicd {kind.COMMANDS[0]}`.")
-        return parse_model(kind, self.dump(), source)
-
-    def find_upstream(self, kind: type[R]) -> R | None:
-        """Return the record of a stage before this one, or None where the lineage has none."""
-        for command in kind.COMMANDS:
-            if command in self.lineage:
-                source = f"The record of `deepicd {command}` in the lineage of `deepicd {self.command}`"
-                return self.lineage[command].parse_as(kind, source)
-        return None
-
-    def upstream(self, kind: type[R]) -> R:
-        """Return the record of a stage before this one. Raises DeepicdError where the lineage has none."""
-        record = self.find_upstream(kind)
-        if record is None:
-            raise DeepicdError(
-                f"The record of `deepicd {self.command}` does not tell of `deepicd {kind.COMMANDS[0]}`.",
-                "Make its inputs again with this version.",
-            )
-        return record
-
-    def option(self, name: str, kind: type[T]) -> T:
-        """Return an option of the run. Raises DeepicdError where it is absent or of another type."""
-        value = self.options.get(name)
-        if not isinstance(value, kind):
-            raise DeepicdError(
-                f"The record of `deepicd {self.command}` has {value!r} as its option {name}.",
-                f"It should be of type {kind.__name__}; make the folder again with the stage that wrote it.",
-            )
-        return value
-
-    def portable(self) -> dict[str, object]:
-        """Return what others may carry: no paths of this machine, no second copy of its own lineage."""
-        kept = {name: value for name, value in self.dump().items() if name not in ("argv", "lineage")}
-        kept["inputs"] = {role: {"digest": entry.digest} for role, entry in self.inputs.items()}
-        return kept
+R = TypeVar("R", bound=Record)
 
 
 class Described(Protocol):
@@ -232,20 +161,6 @@ def read(folder: Path) -> Record | None:
     return parse_model(Record, value, str(path))
 
 
-def parse_model(kind: type[M], value: object, source: str) -> M:
-    """Return the model of plain values. Raises DeepicdError that names the source and the field that is wrong."""
-    try:
-        return kind.model_validate(value)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        what = f"{place} is missing" if first["type"] == "missing" else f"{place}: {first['msg']}"
-        raise DeepicdError(
-            f"{source} is not a complete record of a stage: {what}.",
-            "Make the folder again with the stage that wrote it, in this version.",
-        ) from error
-
-
 @overload
 def require(folder: Path, stage: type[R]) -> R: ...
 @overload
@@ -270,11 +185,27 @@ def find_finished(folder: Path, plan: Plan[R]) -> R | None:
     record = read(folder)
     if record is None or record.key != plan.key:
         return None
-    is_whole = all(
-        (path := folder / name).is_file() and path.stat().st_size == entry.bytes
-        for name, entry in record.outputs.items()
-    )
-    return record.parse_as(plan.kind, str(folder / RECORD)) if is_whole else None
+    if compare_files(folder, record.outputs, content=False):
+        return None
+    return record.parse_as(plan.kind, str(folder / RECORD))
+
+
+def find_run_folder(folder: Path, stage: type[R], marker: str) -> tuple[Path, R]:
+    """Return the folder of a finished run and its record: `folder`, or the only one below it that holds `marker`.
+
+    Raises DeepicdError where there is none, where there are several, and where the run is not finished.
+    """
+    command = stage.COMMANDS[0]
+    found = storage.find_only_folder(folder, marker, f"outputs of `deepicd {command}`")
+    if found is None:
+        raise DeepicdError(
+            f"{folder} holds no output of `deepicd {command}`.", "Check the path, or run that command first."
+        )
+    if read(found) is None:
+        raise DeepicdError(
+            f"The output of `deepicd {command}` in {found} is not finished.", "Rerun the same command first."
+        )
+    return found, require(found, stage)
 
 
 @contextmanager
@@ -297,7 +228,7 @@ def fresh_folder(out: Path, plan: Plan[R], origin: Origin, *, overwrite: bool = 
                 shutil.rmtree(old) if out.exists() else old.rename(out)
             refuse_other_content(out, plan, overwrite=overwrite)  # again, now that nobody else can write to it
             _empty(staging)
-            with _recorded(Run(staging, plan, origin)) as run:
+            with write_run_log(staging), _recorded(Run(staging, plan, origin)) as run:
                 yield run
             for scratch in staging.glob(".*"):
                 storage.remove(scratch)
@@ -322,18 +253,27 @@ def _empty(folder: Path) -> None:
 
 @contextmanager
 def resumable_folder(out: Path, plan: Plan[R], origin: Origin) -> Iterator[Run[R]]:
-    """Yield a folder that keeps what earlier, interrupted runs left in it; its record appears when the block ends."""
+    """Yield a folder that keeps what earlier, interrupted runs left in it; its record appears when the block ends.
+
+    After an error, a new folder that holds nothing but a log is removed.
+    """
+    is_new = not out.exists()
     out.mkdir(parents=True, exist_ok=True)
     with storage.lock_folder(out, out):
         for partial in out.rglob(".*.partial"):  # a file that a killed run was writing
             storage.remove(partial)
-        with _recorded(Run(out, plan, origin)) as run:
-            yield run
+        try:
+            with write_run_log(out), _recorded(Run(out, plan, origin)) as run:
+                yield run
+        except BaseException:
+            if is_new and _holds_nothing(out):
+                shutil.rmtree(out, ignore_errors=True)
+            raise
 
 
 def refuse_other_content(out: Path, plan: Plan[R], *, overwrite: bool = False) -> None:
     """Raise unless `out` is absent, empty, this plan's own, or (with `overwrite`) another run's of the same command."""
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+    if not out.exists() or _holds_nothing(out):
         return
     if not out.is_dir():
         raise DeepicdError(f"{out} is a file.", "Name a folder to write to.")
@@ -352,6 +292,11 @@ def refuse_other_content(out: Path, plan: Plan[R], *, overwrite: bool = False) -
             f"{out} already holds another run: {describe_difference(record, plan)}.",
             "Choose another folder, or pass --overwrite to replace it.",
         )
+
+
+def _holds_nothing(folder: Path) -> bool:
+    """Whether a folder is empty, the log of an earlier run aside."""
+    return folder.is_dir() and all(path.name == RUN_LOG for path in folder.iterdir())
 
 
 def describe_difference(record: Described, plan: Plan[R]) -> str:
@@ -392,10 +337,7 @@ def _recorded(run: Run[R]) -> Iterator[Run[R]]:
         "notes": run.notes,
         "started": started.isoformat(timespec="seconds"),
         "seconds": round(time.monotonic() - clock, 2),
-        "outputs": {
-            path.relative_to(run.folder).as_posix(): {"bytes": path.stat().st_size, "sha256": storage.digest_path(path)}
-            for path in storage.list_files(run.folder)
-        },
+        "outputs": {name: entry.dump() for name, entry in describe_files(run.folder).items()},
         "lineage": {command: record.dump() for command, record in run.plan.lineage.items()},
     }
     plain = json.loads(json.dumps(value))  # as anybody will read it: lists for tuples

@@ -236,6 +236,21 @@ def list_files(folder: Path) -> list[Path]:
     )
 
 
+def find_only_folder(folder: Path, marker: str, contents: str, advice: str = "Point at one of them.") -> Path | None:
+    """Return `folder` if it holds `marker`, else the only folder directly below it that does; None where none does.
+
+    `marker`: a name or a pattern; hidden folders do not count. Raises DeepicdError where several folders hold it;
+    `contents` says what these are.
+    """
+    if any(folder.glob(marker)):
+        return folder
+    found = sorted({path.relative_to(folder).parts[0] for path in folder.glob(f"*/{marker}")})
+    found = [name for name in found if not name.startswith(".")]
+    if len(found) > 1:
+        raise DeepicdError(f"{folder} holds {len(found)} {contents}: {', '.join(found)}.", advice)
+    return folder / found[0] if found else None
+
+
 def digest_text(text: str) -> str:
     """Return the SHA-256 of a text; rows identify notes, traces and descriptions by it."""
     return hashlib.sha256(text.encode()).hexdigest()

@@ -25,7 +25,6 @@ from deepicd.errors import DeepicdError
 from deepicd.knowledge import rubric
 from deepicd.schema import SCORES
 from deepicd.stage_records import DistillRecord, JudgeCounts, JudgeRecord
-from deepicd.tracefolder import find_recipe_folder
 from distill.judge_cases import NO_SCORE, Case, CaseReader
 from distill.judge_reliability import check_independence, compare_judges
 from distill.recipe import Recipe
@@ -91,8 +90,7 @@ def run_judge(job: JudgeJob) -> JudgeRecord:
             f"This version has {rubric.VERSION!r}: put that name into the recipe.",
         )
     registry.check_engine(recipe)
-    traces = find_recipe_folder(job.traces)
-    record_of_traces = records.require(traces, DistillRecord)
+    traces, record_of_traces = records.find_run_folder(job.traces, DistillRecord, "kept")
     doubt = check_independence(record_of_traces.teacher, recipe, allow_same=job.same_family)
     sources = job.open_sources(record_of_traces)
     sentence = disclosure.check_server(recipe, origin=sources.origin, sentence=job.responsible)

@@ -67,8 +67,5 @@ def find_fiscal_year(folder: Path) -> Path:
     """Return the folder of chapter files: the given one, or the only fiscal year below it. Raises DeepicdError."""
     if not folder.is_dir():
         raise DeepicdError(f"There is no folder {folder}.", "Make the guidelines first: deepicd guidelines PDF OUT")
-    years = sorted(path for path in folder.glob("fy[0-9][0-9][0-9][0-9]") if path.is_dir())
-    if len(years) > 1:
-        names = ", ".join(path.name for path in years)
-        raise DeepicdError(f"{folder} holds several fiscal years: {names}.", "Point --guidelines at one of them.")
-    return years[0] if years else folder
+    advice = "Point --guidelines at one of them."
+    return storage.find_only_folder(folder, "chapter_*.json", "fiscal years", advice) or folder

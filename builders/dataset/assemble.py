@@ -20,9 +20,8 @@ from deepicd.answer_form import build_messages, write_answer
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
 from deepicd.schema import COHORT, DATASET, SCORES, SPLITS, TRACES
-from deepicd.stage_records import AssembleCounts, AssembleRecord
+from deepicd.stage_records import AssembleCounts, AssembleRecord, DistillRecord
 from deepicd.storage import Origin
-from deepicd.tracefolder import find_recipe_folder
 
 DATA_SOURCE = "mimic-reason"  # by this name a reward function tells the dataset from others
 ROWS_PER_FILE = 25_000
@@ -38,7 +37,7 @@ def assemble(
     Raises DeepicdError if cohort, traces and scores do not belong together.
     """
     records.require(cohort, "build")
-    traces = find_recipe_folder(traces)
+    traces, _ = records.find_run_folder(traces, DistillRecord, "kept")
     judges = find_score_folders(scores)
     inputs = {"cohort": cohort, "traces": traces} | {f"scores {path.name}": path for path in judges}
     plan = records.plan_run(AssembleRecord, options={"recipe": traces.name}, inputs=inputs)

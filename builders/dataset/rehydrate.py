@@ -41,12 +41,12 @@ def rehydrate(
     Raises DeepicdError where there are such rows otherwise, for a damaged bundle, and for one that has its notes.
     """
     manifest = bundle_manifest.read_manifest(folder)
-    if manifest["notes"]:
+    if manifest.notes:
         raise DeepicdError(f"{folder} has its notes.", "It is the dataset already: card and loaders take it as it is.")
     made = records.require(folder, BundleRecord)
     build = made.upstream(BuildRecord)
     copy = local_copy.find_copy(mimic_root, notes_root)
-    options = manifest["dataset"]["options"] | {"partial": partial}
+    options = manifest.dataset.options | {"partial": partial}
     plan = records.plan_run(AssembleRecord, options=options, inputs={"bundle": folder, **copy.files})
     if done := records.find_finished(out, plan):
         return done
@@ -61,7 +61,7 @@ def rehydrate(
             f"{_said(wrong, by_split)} {_cause(build, copy)} Nothing was written but the list of these rows: {listed}",
             "Use the releases that the bundle was made from; or leave these rows out: --partial",
         )
-    origin = storage.combine_origins([manifest["origin"], copy.origin])
+    origin = storage.combine_origins([manifest.origin, copy.origin])
     with records.fresh_folder(out, plan, origin, overwrite=overwrite) as run:
         counted: dict[str, dict[str, int]] = {config: {} for config in DATASET}
         for split, rows in by_split.items():
@@ -180,20 +180,20 @@ def _cause(build: BuildRecord, copy: local_copy.Copy) -> str:
     return "The copy is the same, and so is deepicd's version: its code may have been changed."
 
 
-def _identity(folder: Path, manifest: dict[str, Any], left_out: int, origin: Origin) -> str:
+def _identity(folder: Path, manifest: bundle_manifest.Manifest, left_out: int, origin: Origin) -> str:
     """Whether the files are those that the bundle was made of, in a sentence for the record."""
     import pyarrow as pa
 
-    expected = manifest["dataset"]["files"]
-    here = {path.relative_to(folder).as_posix(): storage.digest_path(path) for path in storage.list_files(folder)}
-    other = [name for name, entry in expected.items() if here.get(name) != entry["sha256"]]
+    expected = manifest.dataset.files
+    changes = records.compare_files(folder, expected, content=True, closed=["."])
+    other = changes.missing + changes.changed
     opening = "Put together from a bundle without notes"
     if left_out:
         return f"{opening}; {left_out:,} rows could not be had back and are left out."
-    if not other and here.keys() == expected.keys():
+    if not changes:
         return f"{opening}; all {len(expected)} files are byte-identical to the original."
     return (
         f"{opening}; every row is as it was, but {len(other)} of {len(expected)} files have other bytes: pyarrow"
-        f" {manifest['written_with']['pyarrow']} wrote them for a dataset of origin {manifest['origin']!r}, here it is"
+        f" {manifest.written_with.pyarrow} wrote them for a dataset of origin {manifest.origin!r}, here it is"
         f" {pa.__version__} for {origin!r}."
     )

@@ -66,10 +66,12 @@ def gather_resources(out: Path, staging: Path, *, permission: str | None) -> tup
             below = "descriptions"
             configs["descriptions"] = {"train": [folder / "descriptions.parquet"]}
             parts.append(DESCRIPTIONS.format(permission=permission or "They are made up.", notes=notes))
-        for name, entry in record.outputs.items():
-            if not (folder / name).is_file() or storage.digest_path(folder / name) != entry.sha256:
-                raise DeepicdError(f"{folder / name} is not as `deepicd {record.command}` wrote it.", "Make it again.")
-            files[f"{below}/{name}"] = folder / name
+        if changes := records.compare_files(folder, record.outputs, content=True):
+            raise DeepicdError(
+                f"The files of {folder} are not as `deepicd {record.command}` wrote them; {changes}.",
+                "Make them again.",
+            )
+        files |= {f"{below}/{name}": folder / name for name in record.outputs}
     origin = storage.combine_origins(record.origin for record in runs.values())
     storage.write_text(staging / "README.md", _build_readme(list(runs.values()), files, configs, parts))
     return {"README.md": staging / "README.md", **files}, configs, origin

@@ -122,7 +122,7 @@ def test_a_dataset_with_a_strange_or_a_missing_file_is_refused(tmp_path: Path, d
     for command in (["card", dataset], ["bundle", dataset, tmp_path / "out"]):
         done = deepicd(*command)
         assert done.code == 1
-        assert "not of this dataset: sft/train-00001-of-00002.parquet" in done.err
+        assert "not of this run: sft/train-00001-of-00002.parquet" in done.err
     strange.unlink()
     (dataset / "traces" / "test-00000-of-00001.parquet").unlink()
     done = deepicd("card", dataset)

@@ -182,7 +182,7 @@ def test_two_evaluations_or_a_file_that_is_none_are_errors(tmp_path: Path, deepi
         storage.write_json(run / name / "metrics.json", METRICS)
     done = deepicd("card", run)
     assert done.code == 1
-    assert "several evaluations: one/metrics.json, two/metrics.json" in done.err
+    assert "holds 2 evaluations: one, two" in done.err
     (run / "metrics.json").write_text(json.dumps([1, 2]))
     done = deepicd("card", run)
     assert done.code == 1

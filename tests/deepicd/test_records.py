@@ -1,23 +1,28 @@
 """Stages' folders: whole or absent, finished or repeated, never mixed."""
 
+import logging
+import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from deepicd import records, storage
 from deepicd.errors import DeepicdError
+from deepicd.stage_records import BuildCounts, BuildRecord, DistillRecord, Funnel, FunnelStep, SplitCounts
 
 
-def plan_of(tmp_path: Path, seed: int = 1, text: str = "input") -> records.Plan:
+def plan_of(tmp_path: Path, seed: int = 1, text: str = "input") -> records.Plan[records.Record]:
     source = tmp_path / "source.txt"
     source.write_text(text)
     return records.plan_run("build", options={"seed": seed}, inputs={"source": source})
 
 
-def make(out: Path, plan: records.Plan, *, overwrite: bool = False) -> None:
+def make(out: Path, plan: records.Plan[records.Record], *, overwrite: bool = False) -> None:
     with records.fresh_folder(out, plan, "synthetic", overwrite=overwrite) as run:
         storage.write_text(run.folder / "data.txt", f"seed {plan.options['seed']}")
         run.counts = records.Counts(rows=1)
@@ -163,3 +168,169 @@ def test_sigterm_cleans_up_like_ctrl_c(tmp_path: Path) -> None:
     assert process.returncode == 130
     assert error.splitlines()[-1].startswith("Stopped.")
     assert list(tmp_path.iterdir()) == []
+
+
+COUNTS = BuildCounts(
+    rows={"train": 3},
+    codes=2,
+    chapters={"9": 3},
+    split=SplitCounts(codes={"train": 2}, patients=3, patients_on_several_sides=0, moved={}),
+    funnel=Funnel(steps=[FunnelStep(step="discharge notes", rows=3, lost={})], rows=3, codes=2),
+)
+
+
+def build_folder(out: Path) -> records.Plan[BuildRecord]:
+    plan = records.plan_run(BuildRecord, options={"seed": 1, "sections": ("a", "b")}, inputs={})
+    with records.fresh_folder(out, plan, "synthetic") as run:
+        (run.folder / "train.txt").write_text("rows")
+        run.counts = COUNTS
+    assert run.record.counts == COUNTS
+    return plan
+
+
+def test_a_record_is_read_with_the_counts_of_its_stage(tmp_path: Path) -> None:
+    plan = build_folder(tmp_path / "out")
+    record = records.require(tmp_path / "out", BuildRecord)
+    assert record.counts.funnel.steps[0].rows == 3
+    assert record == records.find_finished(tmp_path / "out", plan)
+    assert record.options == {"seed": 1, "sections": ["a", "b"]}
+    with pytest.raises(DeepicdError, match="a run of `deepicd build`"):
+        records.require(tmp_path / "out", DistillRecord)
+
+
+def test_run_json_keeps_its_fields_in_their_order(tmp_path: Path) -> None:
+    build_folder(tmp_path / "out")
+    value = storage.read_json(tmp_path / "out" / "run.json")
+    assert list(value) == [
+        "version", "command", "argv", "key", "origin", "options", "inputs", "counts", "notes", "started", "seconds",
+        "outputs", "lineage",
+    ]  # fmt: skip
+    assert list(value["counts"]) == [
+        "rows",
+        "codes",
+        "chapters",
+        "split",
+        "funnel",
+    ]  # what the stage did not set is out
+    record = records.read(tmp_path / "out")
+    assert record is not None and list(record.dump()) == list(value) and record.dump() == value
+
+
+def change_record(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    value = storage.read_json(folder / "run.json")
+    change(value)
+    storage.write_json(folder / "run.json", value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda value: value["counts"].pop("funnel"), "counts.funnel is missing"),
+        (lambda value: value["counts"].update(codes="two"), "counts.codes: Input should be a valid integer"),
+        (lambda value: value.pop("key"), "key is missing"),
+        (lambda value: value.update(origin="unknown"), "origin: Input should be 'mimic', 'synthetic' or 'public'"),
+        (lambda value: value["outputs"]["train.txt"].pop("sha256"), "outputs.train.txt.sha256 is missing"),
+    ],
+)
+def test_a_wrong_or_missing_field_is_named_with_its_file(
+    tmp_path: Path, change: Callable[[dict[str, Any]], object], message: str
+) -> None:
+    build_folder(tmp_path / "out")
+    change_record(tmp_path / "out", change)
+    with pytest.raises(DeepicdError, match=re.escape(f"{tmp_path / 'out' / 'run.json'} is not a complete record")) as e:
+        records.require(tmp_path / "out", BuildRecord)
+    assert message in str(e.value)
+
+
+def test_fields_of_another_version_are_kept_on_the_way_down(tmp_path: Path) -> None:
+    build_folder(tmp_path / "out")
+    change_record(tmp_path / "out", lambda value: value["counts"].update(later={"rows": 1}))
+    plan = records.plan_run("distill", options={}, inputs={"cohort": tmp_path / "out"})
+    assert plan.lineage["build"].dump()["counts"]["later"] == {"rows": 1}  # type: ignore[index]
+    assert plan.lineage["build"].parse_as(BuildRecord).counts.codes == 2
+
+
+def test_a_stage_before_is_found_in_the_lineage(tmp_path: Path) -> None:
+    build_folder(tmp_path / "cohort")
+    plan = records.plan_run("distill", options={}, inputs={"cohort": tmp_path / "cohort"})
+    with records.fresh_folder(tmp_path / "traces", plan, "synthetic") as run:
+        (run.folder / "kept").mkdir()
+        (run.folder / "kept" / "a.txt").write_text("a")
+    assert run.record.upstream(BuildRecord).counts.rows == {"train": 3}
+    assert run.record.find_upstream(DistillRecord) is None
+    with pytest.raises(DeepicdError, match="does not tell of `deepicd distill`"):
+        run.record.upstream(DistillRecord)
+
+
+def test_a_run_has_no_record_before_its_end(tmp_path: Path) -> None:
+    with records.fresh_folder(tmp_path / "out", plan_of(tmp_path), "synthetic") as run, pytest.raises(RuntimeError):
+        run.record.dump()
+
+
+def test_files_are_compared_with_the_record(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    for name in ("rows/a", "rows/b", "rows/c", "rows/d", "other/e"):
+        storage.write_text(folder / name, name)
+    outputs = records.describe_files(folder)
+    assert not records.compare_files(folder, outputs, content=True, closed=["rows", "other", "absent"])
+    (folder / "rows" / "a").unlink()
+    storage.write_text(folder / "rows" / "b", "rows/B")  # of the same size
+    storage.write_text(folder / "rows" / "c", "longer than before")
+    storage.write_text(folder / "rows" / "new", "")
+    storage.write_text(folder / "other" / "new", "")
+    storage.write_text(folder / "rows" / "run.log", "a log is no output")
+    changes = records.compare_files(folder, outputs, content=True, closed=["rows"])
+    assert str(changes) == "missing: rows/a; changed: rows/b, rows/c; not of this run: rows/new"
+    assert records.compare_files(folder, outputs, content=False).changed == ["rows/c"]
+
+
+def test_the_only_run_below_a_folder_is_found(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(DeepicdError, match="holds no output of `deepicd build`"):
+        records.find_run_folder(out, BuildRecord, "train.txt")
+    build_folder(out / "one")
+    folder, record = records.find_run_folder(out, BuildRecord, "train.txt")
+    assert (folder, record.command) == (out / "one", "build")
+    assert records.find_run_folder(out / "one", BuildRecord, "train.txt")[0] == out / "one"
+    storage.write_text(out / ".hidden" / "train.txt", "")
+    storage.write_text(out / "two" / "train.txt", "")
+    with pytest.raises(DeepicdError, match="holds 2 outputs of `deepicd build`: one, two"):
+        records.find_run_folder(out, BuildRecord, "train.txt")
+    with pytest.raises(DeepicdError, match="is not finished"):
+        records.find_run_folder(out / "two", BuildRecord, "train.txt")
+
+
+def test_messages_go_to_a_log_that_is_no_output(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    logger = logging.getLogger("deepicd.test")
+    caplog.set_level(logging.INFO)
+    for number in (1, 2):
+        with records.resumable_folder(tmp_path / "kept", plan_of(tmp_path), "synthetic") as kept:
+            storage.write_text(kept.folder / "data.txt", "rows")
+            logger.info("Kept %s of 3 rows.", number)
+        with records.fresh_folder(tmp_path / "fresh", plan_of(tmp_path), "synthetic") as fresh:
+            storage.write_text(fresh.folder / "data.txt", "rows")
+            logger.info("Kept %s of 3 rows.", number)
+    logger.info("The block has ended.")
+    lines = [line.split(" ", 3)[-1] for line in (tmp_path / "kept" / "run.log").read_text().splitlines()]
+    assert lines == ["Kept 1 of 3 rows.", "Kept 2 of 3 rows."]  # appended
+    assert "Kept 2 of 3 rows." in (tmp_path / "fresh" / "run.log").read_text()
+    assert "Kept 1" not in (tmp_path / "fresh" / "run.log").read_text()  # replaced with its folder
+    assert list(kept.record.outputs) == list(fresh.record.outputs) == ["data.txt"]
+    assert storage.digest_path(tmp_path / "kept") == storage.digest_path(tmp_path / "fresh")
+    assert records.find_finished(tmp_path / "fresh", plan_of(tmp_path)) == fresh.record
+
+
+def test_a_run_that_fails_at_once_leaves_no_folder_and_no_obstacle(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    with (
+        pytest.raises(ZeroDivisionError),
+        records.resumable_folder(tmp_path / "new" / "out", plan_of(tmp_path), "synthetic"),
+    ):
+        logging.getLogger("deepicd.test").info("Starting.")
+        raise ZeroDivisionError
+    assert not (tmp_path / "new" / "out").exists()
+    storage.write_text(tmp_path / "out" / "run.log", "Stopped.\n")
+    make(tmp_path / "out", plan_of(tmp_path))
+    assert (tmp_path / "out" / "data.txt").is_file()

@@ -111,7 +111,7 @@ def test_a_second_recipe_is_refused_in_a_folder_that_holds_another(dataset: Path
 def test_two_recipes_side_by_side_must_be_told_apart(dataset: Path, tmp_path: Path) -> None:
     for recipe in (RECIPE, RECIPE.but(seed=7)):
         run.distill(dataset / "cohort", tmp_path / "traces", recipe)
-    with pytest.raises(DeepicdError, match="holds traces of 2 recipes"):
+    with pytest.raises(DeepicdError, match="holds 2 outputs of `deepicd distill`"):
         assemble(dataset / "cohort", tmp_path / "traces", tmp_path / "dataset")
     assemble(dataset / "cohort", tmp_path / "traces" / RECIPE.digest, tmp_path / "dataset")
 
@@ -129,7 +129,7 @@ def test_traces_of_another_cohort_are_refused(dataset: Path, tmp_path: Path) -> 
 def test_unfinished_traces_are_refused(dataset: Path, tmp_path: Path) -> None:
     run.distill(dataset / "cohort", tmp_path / "traces", RECIPE)
     (tmp_path / "traces" / RECIPE.digest / "run.json").unlink()
-    with pytest.raises(DeepicdError, match="are not finished"):
+    with pytest.raises(DeepicdError, match="is not finished"):
         assemble(dataset / "cohort", tmp_path / "traces", tmp_path / "out")
 
 

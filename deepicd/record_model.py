@@ -1,0 +1,173 @@
+"""The models of run.json: a record whatever its stage counts, the files and inputs that it names.
+
+A record keeps fields that only another version writes. `deepicd.records` reads and writes records, and
+`deepicd.stage_records` says what each stage counts.
+"""
+
+from collections.abc import Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, TypeVar
+
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+
+from deepicd import storage
+from deepicd.errors import DeepicdError
+from deepicd.storage import Origin
+
+
+class Model(BaseModel):
+    """A part of a record. Fields that only another version writes are kept."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
+
+    def dump(self) -> dict[str, object]:
+        """Return the plain values, as they stand in the file."""
+        return self.model_dump(exclude_unset=True)
+
+
+class Input(Model):
+    path: str | None = None
+    """Absent from a record that others may carry."""
+    digest: str
+
+
+class OutputFile(Model):
+    bytes: int
+    sha256: str
+
+
+class Counts(Model):
+    """Numbers that the card shows: rows kept, rows dropped by reason. Each stage has its own kind."""
+
+
+M = TypeVar("M", bound="Model")
+R = TypeVar("R", bound="Record")
+T = TypeVar("T")
+
+
+class Record(Model):
+    """One run of a stage, whatever it counts; `parse_as` turns it into the kind of its stage."""
+
+    COMMANDS: ClassVar[tuple[str, ...]] = ()
+    """The commands that write records of this kind; empty for any."""
+
+    version: str
+    command: str
+    argv: str | None = None
+    """The command line; absent from a record that others may carry."""
+    key: str
+    origin: Origin
+    options: dict[str, JsonValue]
+    inputs: dict[str, Input]
+    """Role → path and digest."""
+    counts: Counts
+    notes: list[str]
+    """Sentences for the reader of the record, for instance that titles came from the release tables."""
+    started: str = ""
+    seconds: float = 0.0
+    outputs: dict[str, OutputFile]
+    """Path in the folder → size and digest."""
+    lineage: dict[str, "Record"] = {}
+    """Command → the record of a run that made an input, or an input of that one."""
+
+    def parse_as(self, kind: type[R], source: str = "") -> R:
+        """Return this record with the counts of its stage. Raises DeepicdError for another stage's or a torn one."""
+        source = source or f"The record of `deepicd {self.command}`"
+        if kind.COMMANDS and self.command not in kind.COMMANDS:
+            raise DeepicdError(f"{source} is not a record of `deepicd {kind.COMMANDS[0]}`.")
+        return parse_model(kind, self.dump(), source)
+
+    def find_upstream(self, kind: type[R]) -> R | None:
+        """Return the record of a stage before this one, or None where the lineage has none."""
+        for command in kind.COMMANDS:
+            if command in self.lineage:
+                source = f"The record of `deepicd {command}` in the lineage of `deepicd {self.command}`"
+                return self.lineage[command].parse_as(kind, source)
+        return None
+
+    def upstream(self, kind: type[R]) -> R:
+        """Return the record of a stage before this one. Raises DeepicdError where the lineage has none."""
+        record = self.find_upstream(kind)
+        if record is None:
+            raise DeepicdError(
+                f"The record of `deepicd {self.command}` does not tell of `deepicd {kind.COMMANDS[0]}`.",
+                "Make its inputs again with this version.",
+            )
+        return record
+
+    def option(self, name: str, kind: type[T]) -> T:
+        """Return an option of the run. Raises DeepicdError where it is absent or of another type."""
+        value = self.options.get(name)
+        if not isinstance(value, kind):
+            raise DeepicdError(
+                f"The record of `deepicd {self.command}` has {value!r} as its option {name}.",
+                f"It should be of type {kind.__name__}; make the folder again with the stage that wrote it.",
+            )
+        return value
+
+    def portable(self) -> dict[str, object]:
+        """Return what others may carry: no paths of this machine, no second copy of its own lineage."""
+        kept = {name: value for name, value in self.dump().items() if name not in ("argv", "lineage")}
+        kept["inputs"] = {role: {"digest": entry.digest} for role, entry in self.inputs.items()}
+        return kept
+
+
+def parse_model(kind: type[M], value: object, source: str) -> M:
+    """Return the model of plain values. Raises DeepicdError that names the source and the field that is wrong."""
+    try:
+        return kind.model_validate(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        what = f"{place} is missing" if first["type"] == "missing" else f"{place}: {first['msg']}"
+        raise DeepicdError(
+            f"{source} is not a complete record of a stage: {what}.",
+            "Make the folder again with the stage that wrote it, in this version.",
+        ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class FileChanges:
+    """How the files of a folder differ from those that a record names."""
+
+    missing: list[str]
+    changed: list[str]
+    added: list[str]
+
+    def __bool__(self) -> bool:
+        return bool(self.missing or self.changed or self.added)
+
+    def __str__(self) -> str:
+        """Return 'missing: a.parquet; changed: b.parquet', with five names of each at most."""
+        parts = {"missing": self.missing, "changed": self.changed, "not of this run": self.added}
+        return "; ".join(f"{what}: {', '.join(names[:5])}" for what, names in parts.items() if names)
+
+
+def compare_files(
+    folder: Path, outputs: Mapping[str, OutputFile], *, content: bool, closed: Collection[str] = ()
+) -> FileChanges:
+    """Compare the files of a folder with what its record says of them: sizes, and with `content` their digests too.
+
+    `closed`: subfolders in which a file that the record does not name is a difference as well.
+    """
+    missing = [name for name in outputs if not (folder / name).is_file()]
+    present = [name for name in outputs if name not in missing]
+    changed = [name for name in present if (folder / name).stat().st_size != outputs[name].bytes]
+    if content:
+        same_size = [name for name in present if name not in changed]
+        with ThreadPoolExecutor() as pool:  # digests are kept: what follows need not take them again
+            digests = pool.map(storage.digest_path, [folder / name for name in same_size])
+            changed += [name for name, digest in zip(same_size, digests, strict=True) if digest != outputs[name].sha256]
+    found = [path for part in closed if (folder / part).is_dir() for path in storage.list_files(folder / part)]
+    added = {path.relative_to(folder).as_posix() for path in found} - outputs.keys()
+    return FileChanges(sorted(missing), sorted(changed), sorted(added))
+
+
+def describe_files(folder: Path) -> dict[str, OutputFile]:
+    """Return size and digest of every file of a folder, as a record names them."""
+    return {
+        path.relative_to(folder).as_posix(): OutputFile(bytes=path.stat().st_size, sha256=storage.digest_path(path))
+        for path in storage.list_files(folder)
+    }
