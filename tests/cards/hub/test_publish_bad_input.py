@@ -68,7 +68,7 @@ def test_quotas_and_limits_are_named(
         (lambda out: (out / "sft" / "train-00000-of-00001.parquet").unlink(), "missing: sft/train"),
         (
             lambda out: shutil.copy(out / "sft" / "train-00000-of-00001.parquet", out / "sft" / "extra.parquet"),
-            "not of this dataset: sft/extra.parquet",
+            "not of this run: sft/extra.parquet",
         ),
         (lambda out: (out / "sft" / "train-00000-of-00001.parquet").write_bytes(b"PAR1"), "changed: sft/train"),
         (lambda out: (out / "run.json").unlink(), "no finished run"),
