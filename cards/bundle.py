@@ -30,6 +30,7 @@ PREFIX = "MIMIC-IV-Ext-"  # required by PhysioNet of titles that use the name
 ABSTRACT_WORDS = 250  # PhysioNet's limit
 KEYWORDS = ["clinical reasoning", "ICD-10-CM", "diagnosis prediction", "discharge notes", "large language models"]
 PARENTS = ["MIMIC-IV", "MIMIC-IV-Note: Deidentified free-text clinical notes"]
+Traces = dict[str, dict[str, object]]
 SUMS, RECORDS, LICENSE = "SHA256SUMS.txt", "RECORDS", "LICENSE.txt"
 
 
@@ -127,7 +128,7 @@ def write_rows_without_notes(folder: Path, out: Path, facts: dataset_card.Datase
     return names
 
 
-def _read_traces(paths: list[Path]) -> dict[str, dict[str, Any]]:
+def _read_traces(paths: list[Path]) -> Traces:
     """Return note_id → the columns of `traces` that the bundle keeps."""
     columns = [name for name in DATASET["traces"].names if name in BUNDLE.names]
     return {
@@ -137,7 +138,7 @@ def _read_traces(paths: list[Path]) -> dict[str, dict[str, Any]]:
     }
 
 
-def _read_rows_without_notes(paths: list[Path], traces: dict[str, dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def _read_rows_without_notes(paths: list[Path], traces: Traces) -> Iterator[dict[str, object]]:
     """Yield one row per row of `grpo`, in the same order."""
     for path in paths:
         for batch in storage.open_parquet(path, DATASET["grpo"]).iter_batches(columns=["reward_model", "extra_info"]):
@@ -151,12 +152,12 @@ def _read_rows_without_notes(paths: list[Path], traces: dict[str, dict[str, Any]
                 }
 
 
-def _list_sizes(folder: Path, names: list[str]) -> list[dict[str, Any]]:
+def _list_sizes(folder: Path, names: list[str]) -> list[dict[str, object]]:
     """Return path and size of each data file."""
     return [{"path": name, "bytes": (folder / name).stat().st_size} for name in names]
 
 
-def _build_metadata(fields: dict[str, Any]) -> dict[str, Any]:
+def _build_metadata(fields: dict[str, Any]) -> dict[str, object]:
     """Return what PhysioNet's forms ask for. Authors enter themselves there."""
     return {
         "title": fields["title"],

@@ -173,7 +173,7 @@ def build_fields(facts: DatasetFacts) -> dict[str, Any]:
     }
 
 
-def _select_public(record: records.Record) -> dict[str, Any]:
+def _select_public(record: records.Record) -> dict[str, object]:
     """Return a record without its counts, digests and paths."""
     return {name: getattr(record, name) for name in ("version", "origin", "options", "notes")}
 

@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
@@ -110,11 +110,11 @@ def _mismatch_error(folder: Path, what: str) -> DeepicdError:
     )
 
 
-def summarize_lengths(words: list[int], *, exact: bool) -> dict[str, Any]:
+def summarize_lengths(words: list[int], *, exact: bool) -> dict[str, float | None]:
     """Return mean, median and range of sorted lengths; the range only if `exact`, since its ends are single rows."""
     if not words:
         return {}
-    middle = {"mean": sum(words) / len(words), "median": words[len(words) // 2]}
+    middle: dict[str, float | None] = {"mean": sum(words) / len(words), "median": words[len(words) // 2]}
     return middle | ({"min": words[0], "max": words[-1]} if exact else {"min": None, "max": None})
 
 

@@ -91,7 +91,7 @@ def _build_info(folder: Path, config: str, statistics: Statistics, *, exact: boo
     )
 
 
-def _list_data_files(config: str, statistics: Statistics) -> dict[str, Any]:
+def _list_data_files(config: str, statistics: Statistics) -> dict[str, object]:
     """Return a config's files by split. `traces` is loaded when no config is named."""
     files = [{"split": split, "path": f"{config}/{split}-*.parquet"} for split in statistics.files[config]]
     return {"data_files": files, **({"default": True} if config == "traces" else {})}

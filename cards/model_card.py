@@ -215,7 +215,7 @@ def _format_rows(rows: int, *, credentialed: bool) -> str:
     return f"about {rows // 100 * 100:,}" if rows >= 100 else "fewer than 100"
 
 
-def _strip_folders(value: Any) -> Any:
+def _strip_folders(value: object) -> object:
     """Return a value as a card may show it: of a path only the last part."""
     if isinstance(value, str) and "/" in value and not (HUB_NAME.fullmatch(value) and not Path(value).exists()):
         return Path(value).name

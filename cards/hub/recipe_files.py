@@ -47,7 +47,7 @@ def make_portable(value: object) -> Any:
     return value
 
 
-def describe_stages(record: records.Record) -> dict[str, Any]:
+def describe_stages(record: records.Record) -> dict[str, object]:
     """Return version, options and digests of inputs of each stage."""
     stages = {**record.lineage, record.command: record}
     return {

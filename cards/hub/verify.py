@@ -38,13 +38,13 @@ def start_verifier(options: PublicationOptions) -> Iterator[Verifier]:
             files = sorted(options.folder.glob("*/*.parquet")) if options.what == "rows" and not options.dry_run else []
             if sum(path.stat().st_size for path in files) > EARLY_START:
                 readers.start(files[0])
-            yield partial(verify_revision, readers, options.full_reload)
+            yield partial(verify_revision, readers, full=options.full_reload)
         finally:
             readers.end()
 
 
 def verify_revision(
-    readers: "ReaderProcesses", full: bool, hub: "HubRepository", contents: "Contents", revision: str
+    readers: "ReaderProcesses", hub: "HubRepository", contents: "Contents", revision: str, *, full: bool
 ) -> str:
     """Return what was compared, in words. Raises DeepicdError with every difference."""
     order = json.dumps(
@@ -117,8 +117,8 @@ class ReaderProcesses:
             answer = json.loads(output.splitlines()[-1])
         except (subprocess.TimeoutExpired, ValueError, IndexError, OSError) as error:
             raise http.TransientError(f"it ended without an answer ({type(error).__name__})") from error
-        if "failed" in answer:
-            raise http.TransientError(str(answer["failed"]))
+        if "differences" not in answer:
+            raise http.TransientError(str(answer.get("failed", "its answer has no result")))
         return Answer(list(answer["differences"]), str(answer["compared"]))
 
     def end(self) -> None:

@@ -20,10 +20,13 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from cards.hub import card_trimming
 from deepicd import storage
+
+if TYPE_CHECKING:
+    import pyarrow.parquet as pq
 
 README = "README.md"
 SMALL = 2**20  # bytes; files up to this size are read again in any case
@@ -40,7 +43,7 @@ def main(*samples: str) -> None:
         os._exit(0)
 
 
-def _respond(samples: Sequence[str]) -> dict[str, Any]:
+def _respond(samples: Sequence[str]) -> dict[str, object]:
     """Return what was compared, or the names of the exceptions after a failure."""
     try:
         for path in samples:
@@ -67,8 +70,9 @@ def compare_repository(
     revision: str,
     files: Files,
     configs: Mapping[str, Mapping[str, list[str]]],
+    *,
     full: bool,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Return the differences between what the Hub serves and what is here, and what was compared."""
     from huggingface_hub import hf_hub_download
 
@@ -88,7 +92,7 @@ def compare_repository(
     by_path = {path: name for name, (path, _) in files.items()}
 
     def compare_config(config: str) -> list[str | int]:
-        return list(_compare_config(repo, revision, config, configs[config], by_path, full))
+        return list(_compare_config(repo, revision, config, configs[config], by_path, full=full))
 
     with ThreadPoolExecutor() as pool:  # most of the time goes by waiting for answers
         read = dict(zip(to_read, pool.map(lambda name: storage.digest_path(download(name)), to_read), strict=True))
@@ -119,7 +123,7 @@ def _read_config_names(readme: Path) -> list[str]:
 
 
 def _compare_config(
-    repo: str, revision: str, config: str, splits: Mapping[str, list[str]], by_path: Mapping[str, str], full: bool
+    repo: str, revision: str, config: str, splits: Mapping[str, list[str]], by_path: Mapping[str, str], *, full: bool
 ) -> Iterator[str | int]:
     """Yield the differences of a config, and the rows that were counted."""
     import datasets
@@ -155,10 +159,10 @@ def _compare_config(
         yield counted
 
 
-def _read_first_row(file: Any) -> Any:
+def _read_first_row(file: "pq.ParquetFile") -> dict[str, object] | None:
     """Return the first row of an open parquet file; None for an empty one."""
     batch = next(file.iter_batches(1), None)
-    return batch.to_pylist()[0] if batch is not None and batch.num_rows else None
+    return next(iter(batch.to_pylist()), None) if batch is not None else None
 
 
 if __name__ == "__main__":
