@@ -1,4 +1,4 @@
-"""Publishes under faults, many at once, in one process that has the environment of a publisher from its first import.
+"""Publish under faults, many at once, in one process that has a publisher's environment from its first import.
 
 Run: python tests/hub_cases.py ADDRESS FOLDER < cases.json, a list of {"name", "repo", "token", "out", "what", "gated",
 "responsible"}; prints {"name": {"done": bool, "said": "…"}}. Verification is that of `cards.hub.verify_process`, here

@@ -1,4 +1,4 @@
-"""One Hub on loopback for all of these tests, datasets to publish, and the publisher in a process of its own."""
+"""One Hub on loopback for all tests in this folder, datasets to publish, and the publisher in its own process."""
 
 import os
 import subprocess
@@ -31,7 +31,7 @@ NOTE = "## Chief Complaint\nChest pain\n\n## History of Present Illness\n" + " "
 
 @dataclass
 class Loopback:
-    """The server: what it holds, and where it is."""
+    """The server: its contents and its address."""
 
     hub: Hub
     url: str
@@ -39,7 +39,7 @@ class Loopback:
     numbers: Iterator[int]
 
     def new(self, owner: str = "sam") -> str:
-        """A name of a repository that is not there yet."""
+        """Return the name of a repository that does not exist yet."""
         return f"{owner}/set-{next(self.numbers)}"
 
     def states(self, repo: str) -> list[State]:
@@ -48,7 +48,7 @@ class Loopback:
 
 @pytest.fixture(scope="package", autouse=True)
 def online() -> Iterator[None]:
-    """Tests of engines and trainers tell the Hub's client to stay offline; these need it, on loopback."""
+    """Let the Hub's client work on loopback: tests of engines and trainers set it to offline."""
     from huggingface_hub import constants
 
     with pytest.MonkeyPatch.context() as patch:
@@ -65,7 +65,7 @@ def loopback(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loopback]:
 
 
 def dataset(folder: Path, origin: Origin, rows: int = 60, note: str = NOTE) -> Path:
-    """A dataset folder with its card; every note and id is made up, whatever its origin says."""
+    """Write a dataset folder with its card; every note and id is made up, whatever its origin says."""
     cohort = write_cohort(folder / "cohort", rows, origin, CODES, [note] * rows)
     distill(cohort, folder / "traces", Recipe(name="test", engine="rehearsal", model="none"))
     assemble(cohort, folder / "traces", folder / "dataset")
@@ -88,7 +88,7 @@ Send = Callable[..., Any]
 
 @pytest.fixture
 def send(loopback: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Send:
-    """The publisher in this process: (folder, repository, what, **options) → the outcome, or the plan of a dry run."""
+    """Return the publisher in this process: (folder, repo, what, **options) → outcome, or the plan of a dry run."""
     import huggingface_hub.constants as constants
 
     from cards.hub.publication import open_publication
@@ -123,7 +123,7 @@ Run = Callable[..., Outcome]
 
 @pytest.fixture
 def run(loopback: Loopback, tmp_path: Path) -> Run:
-    """`python -m deepicd …` with an environment as a user has it: a token, the address, no cache."""
+    """Return `python -m deepicd …` in a user's environment: a token, the address, no cache."""
 
     def started(*words: object, token: str | None = WRITE, **environment: str) -> Outcome:
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))}

@@ -1,11 +1,13 @@
-"""Wrong tokens, names and folders, used up quotas: each is told in words, and nothing is sent."""
+"""Wrong tokens, names and folders, exhausted quotas: the error says what to do, and nothing is sent."""
 
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
+from cards.hub.settings import PublicationOptions
 from deepicd.errors import DeepicdError
 
 from .conftest import Loopback, Send
@@ -24,7 +26,7 @@ from .conftest import Loopback, Send
         ("hf_write", "sam/set.git", "is not a valid repository name"),
     ],
 )
-def test_a_wrong_token_or_name_is_told_in_words(
+def test_a_wrong_token_or_name_is_named_with_advice(
     token: str | None, repo: str, said: str, send: Send, made_up: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     import huggingface_hub.constants as constants
@@ -39,21 +41,21 @@ def test_a_wrong_token_or_name_is_told_in_words(
 
 
 @pytest.mark.parametrize(
-    ("status", "message", "said"),
+    ("status", "message", "headers", "said"),
     [
-        (403, "Private repository storage limit reached", "a quota of 127.0.0.1:[0-9]+ is used up"),
-        (413, "", "a quota"),
-        (402, "payment required", "a quota"),
-        (429, "", "limits the rate of requests"),
+        (403, "Private repository storage limit reached", {}, "a quota of 127.0.0.1:[0-9]+ is used up"),
+        (413, "", {}, "a quota"),
+        (402, "payment required", {}, "a quota"),
+        (429, "", {"Retry-After": "7200"}, "limits the rate of requests"),
+        (429, "", {"RateLimit": '"api";r=0;t=7200'}, "limits the rate of requests"),
     ],
 )
 def test_quotas_and_limits_are_named(
-    status: int, message: str, said: str, loopback: Loopback, send: Send, made_up: Path
+    status: int, message: str, headers: dict[str, str], said: str, loopback: Loopback, send: Send, made_up: Path
 ) -> None:
     from hub_state import Fault
 
     repo = loopback.new()
-    headers = {"Retry-After": "7200"}
     loopback.hub.faults.append(Fault("commit", "status", status, 99, repo, message=message, headers=headers))
     with pytest.raises(DeepicdError, match=said) as refused:
         send(made_up, repo)
@@ -96,3 +98,16 @@ def test_descriptions_need_a_permission_in_words(loopback: Loopback, send: Send,
     words = "The editors permitted on 1 May to publish these texts."
     plan_shown = send(tmp_path / "scrape", loopback.new(), "resources", permission=words, dry_run=True)
     assert "descriptions/descriptions.parquet" in plan_shown
+
+
+def test_the_options_of_a_publication_have_names_and_types(tmp_path: Path) -> None:
+    """Booleans by position could be swapped: --gated in the place of --public would publish openly."""
+    options = PublicationOptions(folder=tmp_path, repo="sam/set")
+    assert (options.what, options.public, options.dry_run) == ("card", False, False)
+    with pytest.raises(TypeError):
+        PublicationOptions(tmp_path, "sam/set", True)  # type: ignore[misc]
+    for wrong in ({"public": "no"}, {"what": "row"}, {"privat": True}):
+        with pytest.raises(ValidationError):
+            PublicationOptions.model_validate({"folder": tmp_path, "repo": "sam/set", **wrong})
+    with pytest.raises(ValidationError):
+        options.public = True  # type: ignore[misc]
