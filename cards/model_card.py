@@ -17,6 +17,7 @@ from cards.front_matter import AGREEMENT, LICENCE, LICENCE_LINK, build_license_f
 from cards.rendering import TEMPLATES, render_template
 from deepicd import records, storage
 from deepicd.errors import DeepicdError
+from deepicd.evaluation_metrics import METRICS_FILE
 from deepicd.paper import get_f1
 from deepicd.small_counts import is_small
 from deepicd.stage_records import CardCounts, CardRecord, TrainingRecord
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 COMMANDS = {"train sft": "supervised fine-tuning", "train grpo": "reinforcement learning (GRPO)"}
 LEVELS = {"chapter": "chapter", "category": "category (three characters)", "full": "full code"}
 METRICS = ("macro_precision", "macro_recall", "macro_f1", "accuracy")
-METRICS_FILE = "metrics.json"
 TINY = 100_000_000  # parameters below which a model only serves to test the pipeline
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 # Options that say nothing about the model, or where something is on this machine.
