@@ -1,1 +1,1 @@
-"""From a cohort and what is known of its codes to reasoning traces, checked one by one."""
+"""Reasoning traces from a cohort and what is known of its codes, each one checked."""

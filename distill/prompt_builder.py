@@ -1,4 +1,4 @@
-"""From a row of the cohort to the teacher's prompt, within the teacher's context.
+"""Builds the teacher's prompt from a row of the cohort, within the teacher's context.
 
 The note is never cut. Where a prompt would not fit, the whole chapter is replaced by the sections that bear on the
 code, as far as there is room, and a note that leaves no room at all gets no trace ('too long for the context').

@@ -6,8 +6,8 @@
         ...
     engine.close()
 
-`vllm` runs the model in this process, `openai_server` asks a server of OpenAI's API, `ray` spreads vLLM replicas over
-nodes, `transformers` needs no vLLM; other packages may register more. Sampling (temperature, most tokens) is the
+`vllm` runs the model in this process, `openai_server` sends requests to a server of OpenAI's API, `ray` spreads vLLM
+replicas over nodes, `transformers` needs no vLLM; other packages may register more. Sampling (temperature, most tokens) is the
 recipe's; what may differ from one request to the next stands in the request.
 """
 
@@ -30,7 +30,7 @@ class Request:
     seed: int
     """Of this attempt's sampling."""
     opening: str = ""
-    """How the assistant's turn begins ('<think>\\n'): the model goes on from there."""
+    """How the assistant's turn begins ('<think>\\n'): the model continues from there."""
     schema: Mapping[str, object] | None = None
     """A JSON schema that the completion has to meet; None for free text."""
 

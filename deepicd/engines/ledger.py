@@ -1,4 +1,4 @@
-"""The ledger: every completion that was ever paid for, found again by what was asked.
+"""The ledger: every completion that was ever paid for, under a key of its request.
 
     OUT/ledger/00000.jsonl      one file per session, only ever appended to
     {"crc":"1f0c…","kind":"session","key":"","origin":"synthetic","version":"0.1.0"}
@@ -11,7 +11,7 @@ request is unchanged, and a run may be killed at any moment. `build_key` is the 
 JSON lines rather than SQLite: traces are written on clusters, and SQLite's write-ahead log does not work on their
 shared file systems; a damaged line costs that line and not the file; and any tool reads it. Lines reach the system at
 once, so that `kill -9` loses nothing that was handed over, and the disk within a second, so that a power cut loses at
-most a second. A session starts a new file and never writes behind a line that another one left half done. Each line
+most a second. A session starts a new file and never appends to a line that another session left incomplete. Each line
 carries a checksum; a line that fails it is skipped and counted, and its completion is asked for again.
 
 Memory holds keys and file positions, some 200 bytes per completion; texts stay on disk. Texts descend from notes: the

@@ -1,7 +1,7 @@
 """Any server that speaks OpenAI's chat API, `vllm serve MODEL` above all.
 
-Many requests are in flight, and completions come back as they end. What may pass is asked again (deepicd.http); what
-will not pass (no such model, no permission) ends the run with what to do, and no completion that has arrived is lost.
+Many requests are in flight, and completions come back as they end. Transient failures are retried (deepicd.http);
+others (no such model, no permission) end the run with what to do, and no completion that has arrived is lost.
 
 The assistant's turn is opened with `<think>` where the server can continue an unfinished turn: vLLM and SGLang can
 (`continue_final_message`). OpenAI's own API and most others cannot; there the prompt alone asks for the form, and the
