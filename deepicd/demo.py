@@ -77,7 +77,7 @@ def list_steps(out: Path, admissions: int, seed: int, *, engine: str, overwrite:
     pdf, chapters, scraped = out / "guidelines.pdf", out / "guidelines", out / "descriptions"
     descriptions = scraped / "descriptions.parquet"
 
-    teacher = recipe.load(Path("rehearsal" if engine == "rehearsal" else "tiny")).but(engine=engine)
+    teacher = recipe.load_recipe(Path("rehearsal" if engine == "rehearsal" else "tiny")).but(engine=engine)
     model_options = [] if engine == "rehearsal" else ["--recipe", "tiny", "--engine", engine]
 
     def guidelines() -> records.Record:

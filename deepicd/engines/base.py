@@ -7,8 +7,8 @@
     engine.close()
 
 `vllm` runs the model in this process, `openai_server` sends requests to a server of OpenAI's API, `ray` spreads vLLM
-replicas over nodes, `transformers` needs no vLLM; other packages may register more. Sampling (temperature, most tokens) is the
-recipe's; what may differ from one request to the next stands in the request.
+replicas over nodes, `transformers` needs no vLLM; other packages may register more. Sampling (temperature, longest
+completion) is the recipe's; what may differ from one request to the next stands in the request.
 """
 
 from collections.abc import Mapping, Sequence

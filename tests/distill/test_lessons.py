@@ -9,7 +9,7 @@ from cohorts import rows_in, write_cohort
 from deepicd.icd10cm import Code
 from distill.checks import find_reasons, measure
 from distill.prompt import Material
-from distill.recipe import load
+from distill.recipe import load_recipe
 from distill.tiny_teacher.lessons import scramble, shorten, write_lesson
 
 
@@ -23,7 +23,7 @@ def materials(folder: Path, rows: int = 20) -> list[Material]:
 def test_every_lesson_passes_the_checks_of_the_recipe_that_it_is_for(tmp_path: Path) -> None:
     for number, material in enumerate(materials(tmp_path)):
         found = measure(write_lesson(material, str(number)), "stop", material)
-        assert find_reasons(found, load(Path("tiny"))) == []
+        assert find_reasons(found, load_recipe(Path("tiny"))) == []
         assert found.quotes.of == found.quotes.found > 0
 
 

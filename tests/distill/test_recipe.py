@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 
 from deepicd.errors import DeepicdError
-from distill.recipe import CHECKED_IN, Recipe, load, parse
+from distill.recipe import CHECKED_IN, Recipe, load_recipe, parse_recipe
 
 
 @pytest.mark.parametrize("path", sorted(CHECKED_IN.glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_checked_in_recipe_parses(path: Path) -> None:
-    assert load(path).name == path.stem
-    assert load(Path(path.stem)) == load(path)
+    assert load_recipe(path).name == path.stem
+    assert load_recipe(Path(path.stem)) == load_recipe(path)
 
 
 def test_the_digest_is_of_the_settings_and_not_of_the_name() -> None:
@@ -36,16 +36,16 @@ def test_the_digest_is_of_the_settings_and_not_of_the_name() -> None:
 def test_a_bad_recipe_is_refused_with_what_to_mend(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "mine.yaml").write_text(text)
     with pytest.raises(DeepicdError) as error:
-        load(tmp_path / "mine.yaml")
+        load_recipe(tmp_path / "mine.yaml")
     assert message in str(error.value)
 
 
 def test_an_unknown_name_lists_ours(tmp_path: Path) -> None:
     with pytest.raises(DeepicdError, match=r"one of ours: .*rehearsal"):
-        load(tmp_path / "absent")
+        load_recipe(tmp_path / "absent")
 
 
 def test_the_papers_settings_are_the_defaults() -> None:
-    recipe = parse({"engine": "rehearsal", "model": "none"}, "here")
+    recipe = parse_recipe({"engine": "rehearsal", "model": "none"}, "here")
     assert (recipe.temperature, recipe.seed, recipe.max_tokens) == (0.9, 42, 1024)
     assert (recipe.min_words, recipe.max_words) == (31, 883)

@@ -15,7 +15,7 @@ import pytest
 from deepicd.engines.base import Engine
 from deepicd.engines.registry import open_engine
 from distill import tiny_teacher
-from distill.recipe import Recipe, load
+from distill.recipe import Recipe, load_recipe
 
 os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -28,7 +28,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.fixture(scope="session")
 def tiny() -> Recipe:
-    return load(Path("tiny"))
+    return load_recipe(Path("tiny"))
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from conftest import Deepicd
 from deepicd.engines import registry
 from deepicd.engines.model import resolve_path
 from deepicd.errors import DeepicdError
-from distill.recipe import Recipe, load
+from distill.recipe import Recipe, load_recipe
 from distill.tiny_teacher import NAME, WEIGHTS
 
 
@@ -38,7 +38,7 @@ def test_the_former_name_of_an_engine_still_works_and_is_noted(
 ) -> None:
     (tmp_path / "old.yaml").write_text("engine: endpoint\nmodel: m\nbase_url: http://127.0.0.1:8000/v1\n")
     with caplog.at_level(logging.INFO, logger="deepicd"):
-        recipe = load(tmp_path / "old.yaml")
+        recipe = load_recipe(tmp_path / "old.yaml")
     assert recipe.engine == "openai_server"
     assert "The engine 'endpoint' is now called 'openai_server'; the old name still works." in caplog.messages
     assert recipe == Recipe(name="old", engine="openai_server", model="m", base_url="http://127.0.0.1:8000/v1")
