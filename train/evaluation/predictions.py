@@ -5,26 +5,34 @@
 `icd_code` is the true code, with or without its dot. With a dataset it may be left out; if present, it must agree. A
 `completion` of null means no answer. Other keys are ignored. An error names the line and never quotes its text, which
 may come from a credentialed record.
+
+Answers are then matched with the notes of a split (`match_answers`), or with those of another run.
 """
 
 import json
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from deepicd import answer_form, storage
-from deepicd.answer_form import Answer
+from deepicd.answer_form import Answer, measure_overlap
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
+from deepicd.schema import PREDICTIONS
 from deepicd.storage import Origin
+from train.data import EvaluationSplit
 
 Reading = Literal["form", "diagnosis"]
 """form: only a well-formed answer predicts a code. diagnosis: the first diagnosis block is enough."""
 
+PREDICTIONS_FILE = "predictions.parquet"
 NO_ANSWER = "no answer"
 NO_DIAGNOSIS = "no diagnosis block"
 EXPECTED = 'Each line is one JSON object: {"note_id": "…", "icd_code": "…", "completion": "…"}'
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +43,22 @@ class Prediction:
     truth: Code | None
     """As the line states it."""
     text: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluatedNote:
+    """One note with its answer."""
+
+    note_id: str
+    truth: Code
+    predicted: Code | None
+    problem: str | None
+    """Why nothing is predicted; None if a code is."""
+    text: str | None
+
+    @property
+    def overlap(self) -> int:
+        return measure_overlap(self.predicted.value, self.truth.value) if self.predicted else 0
 
 
 def read_predictions(path: Path) -> list[Prediction]:
@@ -110,3 +134,71 @@ def extract_code(text: str | None, reading: Reading, opening: str = "") -> Code 
     if diagnosis is None:
         return NO_DIAGNOSIS
     return Code.find(diagnosis) or "no code in the diagnosis"
+
+
+def match_answers(
+    predictions: Iterable[Prediction],
+    split: EvaluationSplit | None,
+    *,
+    limit: int | None,
+    reading: Reading,
+    opening: str,
+) -> list[EvaluatedNote]:
+    """Return every note with its answer, sorted. Raises DeepicdError if answers and split do not belong together."""
+    answers = {prediction.note_id: prediction for prediction in predictions}
+    if split is None:
+        truths = {note_id: answers[note_id].truth for note_id in sorted(answers)}
+    else:
+        truths = {question.note_id: question.code for question in split.questions[:limit]}
+        _check_answers(answers, truths, split.split)
+    notes = []
+    for note_id, truth in truths.items():
+        if truth is None:
+            raise DeepicdError(
+                f"{sum(code is None for code in truths.values()):,} predictions have no icd_code, and no dataset"
+                " supplies the true codes.",
+                "Put the true code under icd_code, or name the dataset: --dataset DIR_OR_REPOSITORY",
+            )
+        text = answers[note_id].text if note_id in answers else None
+        result = extract_code(text, reading, opening)
+        code, problem = (result, None) if isinstance(result, Code) else (None, result)
+        notes.append(EvaluatedNote(note_id, truth, code, problem, text))
+    return notes
+
+
+def _check_answers(answers: Mapping[str, Prediction], truths: Mapping[str, Code | None], split: str) -> None:
+    if unknown := len(answers.keys() - truths.keys()):
+        raise DeepicdError(
+            f"{unknown:,} of {len(answers):,} predictions answer notes that are not in the split {split!r}.",
+            "Name the split (--split) and the dataset that were answered.",
+        )
+    if differing := sum(answer.truth not in (None, truths[note_id]) for note_id, answer in answers.items()):
+        raise DeepicdError(
+            f"{differing:,} of {len(answers):,} predictions have another icd_code than the dataset.",
+            "icd_code is the true code, not the predicted one. Was another version of the dataset answered?",
+        )
+    if missing := len(truths) - len(answers):
+        logger.warning("%s of %s notes have no answer: they count as wrong.", f"{missing:,}", f"{len(truths):,}")
+
+
+def read_other_run(folder: Path, notes: Sequence[EvaluatedNote]) -> list[EvaluatedNote]:
+    """Return another run's answers to the same notes, in the same order. Raises DeepicdError for other notes."""
+    theirs = {
+        row["note_id"]: EvaluatedNote(
+            note_id=row["note_id"],
+            truth=Code(row["icd_code"]),
+            predicted=Code(row["predicted"]) if row["predicted"] else None,
+            problem=row["problem"],
+            text=None,
+        )
+        for row in storage.read_table(folder / PREDICTIONS_FILE, PREDICTIONS).to_pylist()
+    }
+    ours = {note.note_id: note.truth for note in notes}
+    if ours != {note_id: note.truth for note_id, note in theirs.items()}:
+        shared = len(ours.keys() & theirs.keys())
+        raise DeepicdError(
+            f"The two runs answer different questions: {shared:,} notes are in both, of {len(ours):,} here and"
+            f" {len(theirs):,} there.",
+            "Compare runs on the same split of the same dataset.",
+        )
+    return [theirs[note.note_id] for note in notes]

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deepicd.answer_form import measure_overlap
 from deepicd.evaluation_metrics import (
     AnswerCounts,
     Averaging,
@@ -37,29 +36,13 @@ from train.evaluation.metrics import (
     score_classes,
     select_classes,
 )
-from train.evaluation.predictions import NO_ANSWER
+from train.evaluation.predictions import NO_ANSWER, EvaluatedNote
 from train.evaluation.suppression import AnswerOutcome, suppress_counts, suppress_shares
 
 CONFIDENCE = 0.95
 
 Intervals = Mapping[str, Interval]
 """Name of a figure → its interval; empty without samples."""
-
-
-@dataclass(frozen=True, slots=True)
-class EvaluatedNote:
-    """One note with its answer."""
-
-    note_id: str
-    truth: Code
-    predicted: Code | None
-    problem: str | None
-    """Why nothing is predicted; None if a code is."""
-    text: str | None
-
-    @property
-    def overlap(self) -> int:
-        return measure_overlap(self.predicted.value, self.truth.value) if self.predicted else 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,6 @@ from deepicd.answer_form import THINK, THINK_END
 from deepicd.engines import ledger, metrics
 from deepicd.errors import DeepicdError
 from deepicd.evaluation_metrics import METRICS_FILE, Averaging, Metrics, read_metrics
-from deepicd.icd10cm import Code
 from deepicd.log import RUN_LOG
 from deepicd.schema import PREDICTIONS
 from deepicd.stage_records import EvaluateCounts, EvaluateRecord
@@ -32,17 +31,20 @@ from train.evaluation.answers import EvaluatedModel, generate_answers
 from train.evaluation.metrics import LEVELS
 from train.evaluation.predictions import (
     NO_ANSWER,
+    PREDICTIONS_FILE,
+    EvaluatedNote,
     Prediction,
     Reading,
-    extract_code,
+    match_answers,
+    read_other_run,
     read_predictions,
     read_predictions_origin,
 )
 from train.evaluation.report import render_report
-from train.evaluation.results import EvaluatedNote, MetricSettings, build_chapters, build_results
+from train.evaluation.results import MetricSettings, build_chapters, build_results
 from train.run_folder import read_model_origin
 
-REPORT_FILE, FIGURE_FILE, PREDICTIONS_FILE = "report.md", "chapters.png", "predictions.parquet"
+REPORT_FILE, FIGURE_FILE = "report.md", "chapters.png"
 OWN_NAMES = {METRICS_FILE, REPORT_FILE, FIGURE_FILE, PREDICTIONS_FILE, RUN_LOG, ledger.FOLDER, metrics.FOLDER}
 """What an evaluation that was killed may have left."""
 
@@ -74,6 +76,9 @@ class EvaluationSettings:
         shared = ("name", "split", "limit", "averaging", "reading", "opening", "resamples", "bootstrap_seed")
         return {name: getattr(self, name) for name in shared} | (self.model.options if self.model else {})
 
+    def match_answers(self, answers: Iterable[Prediction], split: EvaluationSplit | None) -> list[EvaluatedNote]:
+        return match_answers(answers, split, limit=self.limit, reading=self.reading, opening=self.opening)
+
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
@@ -96,8 +101,8 @@ def evaluate(settings: EvaluationSettings, *, overwrite: bool = False) -> Evalua
     if finished and not (finished.counts.generation and finished.counts.generation.unanswered):
         return finished
     if settings.model is None:
-        notes = _match_answers(inputs.predictions, inputs.split, settings)
-        other = _read_other_run(settings.against, notes) if settings.against else []
+        notes = settings.match_answers(inputs.predictions, inputs.split)
+        other = read_other_run(settings.against, notes) if settings.against else []
         with records.fresh_folder(settings.out, plan, inputs.origin, overwrite=overwrite) as run:
             run.counts = _write_outputs(run, settings, inputs, notes, other)
         return run.record
@@ -105,10 +110,10 @@ def evaluate(settings: EvaluationSettings, *, overwrite: bool = False) -> Evalua
         raise DeepicdError("A model needs notes to answer.", "Name the dataset: --dataset DIR_OR_REPOSITORY")
     questions = inputs.split.questions[: settings.limit]
     unanswered = [EvaluatedNote(question.note_id, question.code, None, NO_ANSWER, None) for question in questions]
-    other = _read_other_run(settings.against, unanswered) if settings.against else []  # before anything is generated
+    other = read_other_run(settings.against, unanswered) if settings.against else []  # before anything is generated
     with _open_ledger_folder(settings.out, plan, inputs.origin, overwrite=overwrite) as run:
         answers, generation = generate_answers(settings.model, inputs.split, settings.out, settings.limit)
-        notes = _match_answers(answers, inputs.split, settings)
+        notes = settings.match_answers(answers, inputs.split)
         counts = _write_outputs(run, settings, inputs, notes, other)
         run.counts = counts.model_copy(update={"generation": generation})
         if settings.model.responsibility:
@@ -162,70 +167,6 @@ def _open_ledger_folder(
         records.refuse_other_content(out, plan, overwrite=overwrite)
     with records.resumable_folder(out, plan, origin) as run:
         yield run
-
-
-def _match_answers(
-    predictions: Iterable[Prediction], split: EvaluationSplit | None, settings: EvaluationSettings
-) -> list[EvaluatedNote]:
-    """Return every note with its answer, sorted. Raises DeepicdError if answers and split do not belong together."""
-    if split is None:
-        ordered = sorted(predictions, key=lambda prediction: prediction.note_id)
-        if without_truth := sum(prediction.truth is None for prediction in ordered):
-            raise DeepicdError(
-                f"{without_truth:,} predictions have no icd_code, and no dataset supplies the true codes.",
-                "Put the true code under icd_code, or name the dataset: --dataset DIR_OR_REPOSITORY",
-            )
-        return [
-            _evaluate_note(prediction.note_id, prediction.truth, prediction.text, settings)
-            for prediction in ordered
-            if prediction.truth
-        ]
-    answers = {prediction.note_id: prediction for prediction in predictions}
-    truths = {question.note_id: question.code for question in split.questions[: settings.limit]}
-    if unknown := len(answers.keys() - truths.keys()):
-        raise DeepicdError(
-            f"{unknown:,} of {len(answers):,} predictions answer notes that are not in the split {split.split!r}.",
-            "Name the split (--split) and the dataset that were answered.",
-        )
-    if differing := sum(answer.truth not in (None, truths[note_id]) for note_id, answer in answers.items()):
-        raise DeepicdError(
-            f"{differing:,} of {len(answers):,} predictions have another icd_code than the dataset.",
-            "icd_code is the true code, not the predicted one. Was another version of the dataset answered?",
-        )
-    if missing := len(truths) - len(answers):
-        logger.warning("%s of %s notes have no answer: they count as wrong.", f"{missing:,}", f"{len(truths):,}")
-    texts = {note_id: answer.text for note_id, answer in answers.items()}
-    return [_evaluate_note(note_id, truth, texts.get(note_id), settings) for note_id, truth in truths.items()]
-
-
-def _evaluate_note(note_id: str, truth: Code, text: str | None, settings: EvaluationSettings) -> EvaluatedNote:
-    result = extract_code(text, settings.reading, settings.opening)
-    code, problem = (result, None) if isinstance(result, Code) else (None, result)
-    return EvaluatedNote(note_id, truth, code, problem, text)
-
-
-def _read_other_run(folder: Path, notes: Sequence[EvaluatedNote]) -> list[EvaluatedNote]:
-    """Return another run's answers to the same notes, in the same order. Raises DeepicdError for other notes."""
-    table = storage.read_table(folder / PREDICTIONS_FILE, PREDICTIONS).to_pylist()
-    theirs = {
-        row["note_id"]: EvaluatedNote(
-            row["note_id"],
-            Code(row["icd_code"]),
-            Code(row["predicted"]) if row["predicted"] else None,
-            row["problem"],
-            None,
-        )
-        for row in table
-    }
-    ours = {note.note_id: note.truth for note in notes}
-    if ours != {note_id: note.truth for note_id, note in theirs.items()}:
-        shared = len(ours.keys() & theirs.keys())
-        raise DeepicdError(
-            f"The two runs answer different questions: {shared:,} notes are in both, of {len(ours):,} here and"
-            f" {len(theirs):,} there.",
-            "Compare runs on the same split of the same dataset.",
-        )
-    return [theirs[note.note_id] for note in notes]
 
 
 def _write_outputs(
