@@ -1,6 +1,6 @@
 """Collect every count of rows that a dataset's card shows, under the name by which card, figures and YAML find it.
 
-    shown = collect_counts(statistics, record).published(everything=False)
+    shown = collect_counts(statistics, record).select_published(everything=False)
     shown["rows", "traces", "train"], shown["chapter", 9, "all"], shown["lost", 2, "not ICD-10"]
 
 All tables form one system: the cohort's rows are divided by chapter, split and whether a trace was kept, and funnel,
@@ -26,7 +26,7 @@ def collect_counts(statistics: Statistics, record: Record) -> Counts:
     """Return the counts of a dataset folder and of the records of the stages before it."""
     counts = Counts()
     for cell, rows in statistics.cells.items():
-        counts.group(cell, rows)
+        counts.add_group(cell, rows)
         counts.guard([cell])
     _add_rows(counts, statistics)
     _add_chapters(counts, statistics)
@@ -49,7 +49,7 @@ def _add_rows(counts: Counts, statistics: Statistics) -> None:
     counts.show("rejected", lost, cost=STEP)
     for split in SPLITS:
         counts.guard([cell for cell in lost if cell[1] == split])
-    counts.part("patients", _count_patients(statistics, cohort), cohort, cost=STEP)
+    counts.show_part("patients", _count_patients(statistics, cohort), cohort, cost=STEP)
 
 
 def _add_chapters(counts: Counts, statistics: Statistics) -> None:
@@ -76,7 +76,7 @@ def _add_codes(counts: Counts, statistics: Statistics) -> None:
     at_least = 1
     for name, most in BUCKETS:
         number = sum(at_least <= rows and (most is None or rows <= most) for rows in statistics.codes.values())
-        groups.append(counts.group(("codes", name), number))
+        groups.append(counts.add_group(("codes", name), number))
         counts.show(("codes", name), groups[-1:])
         at_least = (most or 0) + 1
     counts.show(("codes", "all"), groups, cost=WHOLE)
@@ -85,13 +85,15 @@ def _add_codes(counts: Counts, statistics: Statistics) -> None:
 def _add_funnel(counts: Counts, statistics: Statistics, build: BuildCounts) -> None:
     """Add the rows left after each step, the rows lost by reason, and the rows with a flag."""
     steps, cohort = build.funnel.steps, list(statistics.cells)
-    base: list[Key] = list(cohort) if steps[-1].rows == statistics.samples else [counts.group("cohort", steps[-1].rows)]
+    base: list[Key] = (
+        list(cohort) if steps[-1].rows == statistics.samples else [counts.add_group("cohort", steps[-1].rows)]
+    )
     left = {len(steps) - 1: base}
     for place in range(len(steps) - 1, 0, -1):
         step = steps[place]
-        lost = [counts.group(("lost", place, reason), rows) for reason, rows in step.lost.items()]
+        lost = [counts.add_group(("lost", place, reason), rows) for reason, rows in step.lost.items()]
         if rest := steps[place - 1].rows - step.rows - sum(step.lost.values()):
-            lost.append(counts.group(("lost", place, "unaccounted"), rest))
+            lost.append(counts.add_group(("lost", place, "unaccounted"), rest))
         for group in lost:
             counts.show(group, [group])
         counts.guard(lost)
@@ -99,7 +101,7 @@ def _add_funnel(counts: Counts, statistics: Statistics, build: BuildCounts) -> N
     for place in range(len(steps)):
         counts.show(("funnel", place), left[place], cost=STEP * (10 if place in (0, len(steps) - 1) else 1))
     for flag, rows in build.flags.items():
-        counts.part(("flag", flag), rows, cohort)
+        counts.show_part(("flag", flag), rows, cohort)
         if chapter := CHAPTER_OF_FLAG.get(flag):
             counts.tie([("part", ("flag", flag))], [cell for cell in cohort if cell[0] == chapter])
 
@@ -110,25 +112,25 @@ def _add_traces(counts: Counts, statistics: Statistics, distill: DistillCounts) 
     lost = [cell for cell in statistics.cells if not cell[2]]
     rejected = sum(statistics.cells[cell] for cell in lost)
     for reason, rows in distill.reasons.items():
-        counts.part(("reason", reason), rows, lost)
+        counts.show_part(("reason", reason), rows, lost)
     reasons: list[Key] = [("part", ("reason", reason)) for reason in distill.reasons]
     if (more := sum(distill.reasons.values()) - rejected) >= 0 and reasons:  # each row has at least one
-        counts.tie(reasons, [*lost, counts.group("further reasons", more)])
+        counts.tie(reasons, [*lost, counts.add_group("further reasons", more)])
     rejected_attempts = distill.attempts - sum(statistics.cells[cell] for cell in kept)
-    failed: list[Key] = [counts.group("failed attempts", max(rejected_attempts, 0))]
+    failed: list[Key] = [counts.add_group("failed attempts", max(rejected_attempts, 0))]
     counts.show("attempts", [*kept, *failed], cost=STEP)
     counts.guard(failed)
     for reason, attempts in distill.attempts_rejected_for.items():
-        counts.part(("attempts", reason), attempts, failed)
+        counts.show_part(("attempts", reason), attempts, failed)
         earlier = attempts - distill.reasons.get(reason, 0)
         if reason in distill.reasons and earlier >= 0:
-            last = [("part", ("reason", reason)), counts.group(("earlier", reason), earlier)]
+            last = [("part", ("reason", reason)), counts.add_group(("earlier", reason), earlier)]
             counts.tie([("part", ("attempts", reason))], last)
     for reason, rows in distill.unanswered.items():
-        counts.part(("unanswered", reason), rows, lost)
-    counts.part("without_description", distill.without_description, list(statistics.cells))
-    counts.part("without_guidelines", distill.without_guidelines, list(statistics.cells))
-    counts.part("shortened", distill.shortened, list(statistics.cells))
+        counts.show_part(("unanswered", reason), rows, lost)
+    counts.show_part("without_description", distill.without_description, list(statistics.cells))
+    counts.show_part("without_guidelines", distill.without_guidelines, list(statistics.cells))
+    counts.show_part("shortened", distill.shortened, list(statistics.cells))
 
 
 def _add_scores(counts: Counts, statistics: Statistics) -> None:
@@ -136,7 +138,7 @@ def _add_scores(counts: Counts, statistics: Statistics) -> None:
     kept = [cell for cell in statistics.cells if cell[2]]
     by_score: Counter[int | str] = Counter(statistics.scores)
     by_score["none"] = sum(statistics.cells[cell] for cell in kept) - by_score.total()
-    groups = [counts.group(("score", score), by_score[score]) for score in (1, 2, 3, 4, 5, "none")]
+    groups = [counts.add_group(("score", score), by_score[score]) for score in (1, 2, 3, 4, 5, "none")]
     for group in groups:
         counts.show(group, [group])
     counts.tie(groups, kept)

@@ -120,7 +120,7 @@ def read_facts(folder: Path, record: AssembleRecord) -> DatasetFacts:
     """Count the files of a dataset folder, and withhold what credentialed data must not reveal."""
     statistics = read_statistics(folder)
     is_free = record.origin != "mimic"
-    shown = collect_counts(statistics, record).published(everything=is_free)
+    shown = collect_counts(statistics, record).select_published(everything=is_free)
     bins = build_histogram(statistics.words, 1 if is_free else SMALLEST_CELL)
     if shown["rows", "traces", "all"] is None:
         bins = []  # they would add up to it
@@ -165,7 +165,7 @@ def build_fields(facts: DatasetFacts) -> dict[str, Any]:
         "judges": sum(role.startswith("scores ") for role in lineage.get("assemble", record).inputs),
         "funnel": build_funnel(record.upstream(BuildRecord), shown),
         "reasons": list_rejections(shown),
-        "flags": shown.under("flag"),
+        "flags": shown.select("flag"),
         "figures": list_figures(facts),
         "licence": LICENCE,
         "licence_link": LICENCE_LINK,
@@ -181,14 +181,14 @@ def _select_public(record: records.Record) -> dict[str, object]:
 def build_funnel(build: BuildRecord, shown: PublishedCounts) -> list[FunnelRow]:
     """Return the steps of a build with the rows left after each and the rows lost."""
     return [
-        FunnelRow(step.step, shown["funnel", place], shown.under("lost", place))
+        FunnelRow(step.step, shown["funnel", place], shown.select("lost", place))
         for place, step in enumerate(build.counts.funnel.steps)
     ]
 
 
 def list_rejections(shown: PublishedCounts) -> list[tuple[str, int | None, int | None]]:
     """Return for each reason the rows that ended without a trace, and the attempts that were rejected."""
-    rows, attempts = shown.under("reason"), shown.under("attempts")
+    rows, attempts = shown.select("reason"), shown.select("attempts")
     return [(reason, rows.get(reason, 0), attempts.get(reason, 0)) for reason in dict.fromkeys([*attempts, *rows])]
 
 

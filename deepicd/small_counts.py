@@ -3,11 +3,11 @@
 For one row of cells there is `suppress_small`. For the tables of a card, whose cells add up in several ways, `Counts`:
 
     counts = Counts()
-    counts.group(("IX", "train"), 120)             # disjoint groups of rows, …
-    counts.group(("XX", "train"), 3)
+    counts.add_group(("IX", "train"), 120)             # disjoint groups of rows, …
+    counts.add_group(("XX", "train"), 3)
     counts.show("all", [("IX", "train"), ("XX", "train")])     # … and the sums of them that a reader would see
     counts.show("XX", [("XX", "train")])
-    counts.withheld()                              # {'XX'}: the keys that must not be shown
+    counts.find_withheld()                              # {'XX'}: the keys that must not be shown
 
 Each number on the card is a linear equation that a reader may solve. Linear programming computes the bounds that these
 equations leave for each small group. Where the bounds are too tight, the cheapest number that causes this is withheld,
@@ -78,7 +78,7 @@ class Counts:
     ties: list[tuple[frozenset[Key], frozenset[Key]]] = field(default_factory=list)
     _place: dict[Key, int] = field(default_factory=dict)  # group → its column in the equations
 
-    def group(self, name: Key, value: int) -> Key:
+    def add_group(self, name: Key, value: int) -> Key:
         """Declare a group of rows, disjoint from all others, and return its name."""
         self.groups[name] = value
         self._place.setdefault(name, len(self._place))
@@ -105,20 +105,20 @@ class Counts:
         self.ties.append((first, second))
         return True
 
-    def part(self, key: Key, value: int, whole: Iterable[Key], *, cost: float | None = None) -> None:
+    def show_part(self, key: Key, value: int, whole: Iterable[Key], *, cost: float | None = None) -> None:
         """Show the size of a part of some groups, and guard the size of the rest.
 
         Other parts of the groups may overlap it.
         """
         of = frozenset(whole)
         rest = sum(self.groups[name] for name in of) - value
-        inside = self.group(("part", key), value)
+        inside = self.add_group(("part", key), value)
         if rest >= 0:
-            self.tie([inside, self.group(("rest", key), rest)], of)
+            self.tie([inside, self.add_group(("rest", key), rest)], of)
             self.guard([("rest", key)])
         self.show(key, [inside], cost=cost)
 
-    def withheld(self) -> frozenset[Key]:
+    def find_withheld(self) -> frozenset[Key]:
         """Return the keys of the counts that must not be shown; empty if nothing is small. Raises SolverError."""
         gone = {key for key, count in self.counts.items() if count.shown and count.small}
         small = [count.groups for count in self.counts.values() if count.small]
@@ -127,12 +127,12 @@ class Counts:
                 gone.add(self._choose_cheapest(tight, groups, gone))
         return frozenset(gone)
 
-    def published(self, *, everything: bool) -> "PublishedCounts":
+    def select_published(self, *, everything: bool) -> "PublishedCounts":
         """Return the counts that the card may show: all of them, or those that are left without the withheld ones."""
-        gone = frozenset() if everything else self.withheld()
+        gone = frozenset() if everything else self.find_withheld()
         return PublishedCounts({key: None if key in gone else c.value for key, c in self.counts.items() if c.shown})
 
-    def bounds(self, groups: Iterable[Key], gone: Iterable[Key] = ()) -> tuple[float, float]:
+    def find_bounds(self, groups: Iterable[Key], gone: Iterable[Key] = ()) -> tuple[float, float]:
         """Return the least and the most that a sum of groups can be, given the shown counts without those `gone`."""
         names = frozenset(groups)
         return self._solve(names, frozenset(gone), 1)[0], -self._solve(names, frozenset(gone), -1)[0]
@@ -187,7 +187,7 @@ class PublishedCounts:
     def __getitem__(self, key: Key) -> int | None:
         return self.counts[key]
 
-    def under(self, *names: Key) -> dict[Any, int | None]:
+    def select(self, *names: Key) -> dict[Any, int | None]:
         """Return the counts whose keys begin with these names, by the rest: ('rows', 'sft') → split → rows."""
         counts: dict[Any, int | None] = {}
         for key, value in self.counts.items():

@@ -14,7 +14,7 @@ def one_way(**cells: int) -> Counts:
     """A table of one row with its total."""
     counts = Counts()
     for name, rows in cells.items():
-        counts.show(name, [counts.group(name, rows)])
+        counts.show(name, [counts.add_group(name, rows)])
     counts.show("all", list(cells), cost=1e6)
     return counts
 
@@ -33,34 +33,34 @@ def one_way(**cells: int) -> Counts:
     ],
 )
 def test_a_table_of_one_row(cells: dict[str, int], withheld: set[str]) -> None:
-    assert one_way(**cells).withheld() == withheld
+    assert one_way(**cells).find_withheld() == withheld
 
 
 def test_a_small_difference_between_two_tables_is_withheld_too() -> None:
     """97 of 100 rows have a trace: what has none is a group of three."""
     counts = Counts()
-    counts.group("kept", 97)
-    counts.group("lost", 3)
+    counts.add_group("kept", 97)
+    counts.add_group("lost", 3)
     counts.show("cohort", ["kept", "lost"], cost=1e6)
     counts.show("traces", ["kept"], cost=1e5)
     counts.guard(["lost"])
-    assert counts.withheld() == {"traces"}
+    assert counts.find_withheld() == {"traces"}
 
 
 def test_few_patients_with_many_stays_are_a_small_group() -> None:
     counts = Counts()
-    counts.show("stays", [counts.group("a", 14)], people=6)
-    assert counts.withheld() == {"stays"}
+    counts.show("stays", [counts.add_group("a", 14)], people=6)
+    assert counts.find_withheld() == {"stays"}
 
 
 def test_what_readers_know_anyway_counts() -> None:
-    """A flag that is another name for a chapter would tell it: another cell has to go."""
+    """A flag that is equal to a chapter would disclose it, so another cell is withheld."""
     counts = one_way(chapter=12, other=400, small=3)
-    assert counts.withheld() == {"chapter", "small"}
-    counts.part("flag", 12, ["chapter", "other", "small"])
-    assert counts.withheld() == {"chapter", "small"}
+    assert counts.find_withheld() == {"chapter", "small"}
+    counts.show_part("flag", 12, ["chapter", "other", "small"])
+    assert counts.find_withheld() == {"chapter", "small"}
     assert counts.tie([("part", "flag")], ["chapter"])
-    assert counts.withheld() == {"other", "small"}
+    assert counts.find_withheld() == {"other", "small"}
     assert not counts.tie(["chapter"], ["other"])  # 12 are not 400
 
 
@@ -83,21 +83,21 @@ def solutions(
     for value in tried:
         after = [(of - {first}, total - value) if first in of else (of, total) for of, total in known]
         if all(total >= 0 and (of or total == 0) for of, total in after):
-            for found in solutions(rest, [(of, total) for of, total in after if of], upwards):
-                yield {first: value} | found
+            for solution in solutions(rest, [(of, total) for of, total in after if of], upwards):
+                yield {first: value} | solution
 
 
-def could_be(wanted: frozenset[Hashable], groups: list[Hashable], known: list[Equation]) -> set[int]:
+def could_be(names: frozenset[Hashable], groups: list[Hashable], known: list[Equation]) -> set[int]:
     """Values that some groups may have together: a great and a small one if these will do, else all of them."""
-    order = sorted(groups, key=lambda name: name not in wanted)
+    order = sorted(groups, key=lambda name: name not in names)
 
     def total(solution: dict[Hashable, int]) -> int:
-        return sum(solution[name] for name in wanted)
+        return sum(solution[name] for name in names)
 
-    found = {total(next(solutions(order, known))), total(next(solutions(order, known, wanted)))}
-    if max(found) >= SMALLEST_CELL and max(found) - min(found) >= SMALLEST_CELL:
-        return found
-    return found | set(map(total, solutions(order, known)))
+    values = {total(next(solutions(order, known))), total(next(solutions(order, known, names)))}
+    if max(values) >= SMALLEST_CELL and max(values) - min(values) >= SMALLEST_CELL:
+        return values
+    return values | set(map(total, solutions(order, known)))
 
 
 def test_the_attacker_solves_a_table_that_withholds_the_small_cell_alone() -> None:
@@ -119,9 +119,9 @@ def test_no_reader_who_tries_all_whole_numbers_finds_a_small_group(seed: int) ->
         for kept in (True, False)
     }
     for cell, rows in cells.items():
-        counts.group(cell, rows)
+        counts.add_group(cell, rows)
         counts.guard([cell])
-    counts.group("lost", drawn.choice([1, 4, 12]))
+    counts.add_group("lost", drawn.choice([1, 4, 12]))
     for chapter in "IX":
         counts.show(chapter, [cell for cell in cells if cell[0] == chapter])
         counts.show((chapter, "kept"), [cell for cell in cells if cell[0] == chapter and cell[2]])
@@ -133,29 +133,29 @@ def test_no_reader_who_tries_all_whole_numbers_finds_a_small_group(seed: int) ->
     counts.show("notes", [*cells, "lost"], cost=1e5)
     counts.show("lost", ["lost"])
 
-    withheld = counts.withheld()
+    withheld = counts.find_withheld()
     known = equations(counts, withheld)
     assert not [value for _, value in known if 0 < value < SMALLEST_CELL]
     small = [count for count in counts.counts.values() if count.small]
     for count in small:
-        found = could_be(count.groups, list(counts.groups), known)
-        assert max(found) >= SMALLEST_CELL and max(found) - min(found) >= SMALLEST_CELL, (count, sorted(found))
+        values = could_be(count.groups, list(counts.groups), known)
+        assert max(values) >= SMALLEST_CELL and max(values) - min(values) >= SMALLEST_CELL, (count, sorted(values))
 
 
 def test_what_is_left_of_a_group_is_a_group_too() -> None:
     """97 of 100 rows carry a flag: three do not."""
     counts = one_way(a=60, b=40)
-    counts.part("flag", 97, ["a", "b"])
-    assert counts.withheld() == {"flag"}
+    counts.show_part("flag", 97, ["a", "b"])
+    assert counts.find_withheld() == {"flag"}
 
 
 def test_a_solver_that_fails_stops_the_card_with_assertions_off_as_well() -> None:
     counts = one_way(a=100, b=3)
     counts.counts["impossible"] = Count(-1, frozenset(["a"]), True, False, 0.0)  # no group has less than no rows
     with pytest.raises(SolverError, match="could not be computed"):
-        counts.withheld()
+        counts.find_withheld()
     with pytest.raises(SolverError):
-        counts.published(everything=False)
+        counts.select_published(everything=False)
 
 
 def test_one_hidden_cell_hides_a_second() -> None:

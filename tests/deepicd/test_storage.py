@@ -67,5 +67,5 @@ def test_a_digest_that_is_being_taken_is_waited_for(tmp_path: Path) -> None:
     for n, path in enumerate(paths):
         path.write_bytes(bytes([n]) * 5_000_000)
     with storage.digest_ahead(paths):
-        found = [storage.digest_path(path) for path in reversed(paths)]
-    assert found == [hashlib.sha256(path.read_bytes()).hexdigest() for path in reversed(paths)]
+        digests = [storage.digest_path(path) for path in reversed(paths)]
+    assert digests == [hashlib.sha256(path.read_bytes()).hexdigest() for path in reversed(paths)]

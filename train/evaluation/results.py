@@ -202,14 +202,16 @@ def _count_answers(
     ]
     problems = sorted({NO_ANSWER, *(note.problem for note in notes if note.problem)})
     counts = suppress_counts(outcomes, problems, LEVELS, show_all=settings.shows_all)
-    depths = counts.under("depth")
+    depths = counts.select("depth")
     has_mean = None not in depths.values()  # a mean is one more equation, which would reveal a withheld depth
     depth = PrefixDepth(
         mean=sum(note.overlap for note in notes) / len(notes) if has_mean else None,
         mean_share=sum(note.overlap / len(note.truth.value) for note in notes) / len(notes) if has_mean else None,
         rows={str(characters): number for characters, number in depths.items()},
     )
-    answers = AnswerCounts(predict_a_code=counts["predict"], problems=counts.under("problem"), nil=counts.under("nil"))
+    answers = AnswerCounts(
+        predict_a_code=counts["predict"], problems=counts.select("problem"), nil=counts.select("nil")
+    )
     return depth, answers
 
 

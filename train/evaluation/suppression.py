@@ -36,11 +36,11 @@ def suppress_counts(
     with_code: dict[tuple[int, int], Key] = {}
     for name in problems:
         number = sum(count for answer, count in outcomes.items() if answer.problem == name)
-        without_code[name].append(counts.group(("without code", name), number))
+        without_code[name].append(counts.add_group(("without code", name), number))
     for known_levels in range(len(levels) + 1):
         for depth in DEPTHS:
             number = outcomes[AnswerOutcome(None, known_levels, depth)]
-            with_code[known_levels, depth] = counts.group((known_levels, depth), number)
+            with_code[known_levels, depth] = counts.add_group((known_levels, depth), number)
     no_code = [group for groups in without_code.values() for group in groups]
     counts.show("rows", [*no_code, *with_code.values()], cost=1e9)
     counts.show("predict", with_code.values(), cost=1e6)
@@ -55,7 +55,7 @@ def suppress_counts(
         sharing = [group for (_, shared), group in with_code.items() if shared == depth]
         counts.show(("depth", depth), [*sharing, *(no_code if depth == 0 else [])])
         counts.guard(sharing)
-    return counts.published(everything=show_all)
+    return counts.select_published(everything=show_all)
 
 
 def suppress_shares(

@@ -1,4 +1,4 @@
-"""Which GM text a CM code gets, on which level, and what is said against it. Texts and German titles are made up."""
+"""Which GM text a CM code gets, on which level, and what speaks against it. Texts and German titles are made up."""
 
 import re
 
@@ -13,13 +13,13 @@ from deepicd.schema import DESCRIPTIONS
 
 
 def crosswalk(*codes: str, unknown: tuple[str, ...] = (), **titles: str) -> Crosswalk:
-    """A harvest with a text for each code, and a title where one is given."""
+    """A crosswalk with a text for each code, and with the given titles."""
     texts = {code: (titles.get(code), f"Text of {code}.") for code in (*codes, *titles)}
     return Crosswalk(texts, frozenset(unknown))
 
 
 @pytest.mark.parametrize(
-    ("asked", "harvest", "code", "level", "warning"),
+    ("value", "texts", "code", "level", "warning"),
     [
         ("E119", ("E119", "E11"), "E11.9", "exact", "none"),
         ("A0472", ("A047",), "A04.7", "4", "low"),  # C. difficile: CM divides what the WHO does not
@@ -29,22 +29,22 @@ def crosswalk(*codes: str, unknown: tuple[str, ...] = (), **titles: str) -> Cros
         ("K8020", ("K8020",), "K80.20", "exact", "medium"),
         ("J9601", ("J9601", "J960"), "J96.0", "4", "low"),  # J96.01 is hypoxia in CM, hypercapnia in GM
         ("U071", ("U071",), "U07.1", "exact", "medium"),
-        ("S72001S", ("S720",), "S72.0", "4", "medium"),  # a sequela is told of as the injury
+        ("S72001S", ("S720",), "S72.0", "4", "medium"),  # a sequela gets the text of the injury
     ],
 )
-def test_the_nearest_parent_that_means_the_same_is_taken(asked, harvest, code, level, warning):
-    found = crosswalk(*harvest).find_description(Code(asked))
-    assert (found.code, found.level, found.warning, found.text) == (
+def test_the_nearest_parent_with_the_same_meaning_is_used(value, texts, code, level, warning):
+    description = crosswalk(*texts).find_description(Code(value))
+    assert (description.code, description.level, description.warning, description.text) == (
         code,
         level,
         warning,
         f"Text of {code.replace('.', '')}.",
     )
-    assert bool(found.reasons) == (warning != "none")
+    assert bool(description.reasons) == (warning != "none")
 
 
 @pytest.mark.parametrize(
-    ("asked", "harvest", "why"),
+    ("value", "texts", "why"),
     [
         ("C7A8", ("C7A", "C7A8"), "a category of CM alone"),
         ("O0900", ("O09",), "O09 is another thing in GM"),
@@ -59,8 +59,8 @@ def test_the_nearest_parent_that_means_the_same_is_taken(asked, harvest, code, l
         ("I10", (), "no text"),
     ],
 )
-def test_nothing_is_given_rather_than_something_wrong(asked, harvest, why):
-    assert crosswalk(*harvest).find_description(Code(asked)) is None, why
+def test_no_text_is_better_than_a_wrong_one(value, texts, why):
+    assert crosswalk(*texts).find_description(Code(value)) is None, why
 
 
 def test_a_poisoning_has_the_text_of_its_drug():
@@ -91,7 +91,7 @@ def test_titles_are_compared_by_their_fixed_forms(title, warning):
 def test_every_divergence_fits_a_code_and_none_is_hidden_by_an_earlier_one():
     codes = [*map(Code, load_release().titles), Code("U50")]
     assert {entry.pattern for entry in DIVERGENCES} == {
-        found.pattern for code in codes if (found := find_divergence(code))
+        divergence.pattern for code in codes if (divergence := find_divergence(code))
     }
     assert all(re.compile(entry.pattern) and entry.why for entry in DIVERGENCES)
 
@@ -100,8 +100,8 @@ def test_no_code_of_the_release_gets_the_text_of_another_category_or_of_more_cha
     titles = load_release().titles
     everything = crosswalk(*(value for value in titles if len(value) <= 5))
     for value in titles:
-        if found := everything.find_description(Code(value)):
-            assert value.startswith(found.code.replace(".", ""))
+        if description := everything.find_description(Code(value)):
+            assert value.startswith(description.code.replace(".", ""))
 
 
 def test_a_harvest_is_read_with_its_outcomes(tmp_path):

@@ -16,9 +16,9 @@ def test_of_made_up_notes_all_is_shown() -> None:
     )
     shown = suppress_counts(answers, PROBLEMS, LEVELS, show_all=True)
     assert shown["predict"] == 97
-    assert shown.under("problem") == {"missing tag": 3, "no answer": 0}
-    assert shown.under("nil") == {"chapter": 3, "category": 3, "full": 43}
-    assert shown.under("depth") == {0: 3, 1: 0, 2: 0, 3: 40, 4: 0, 5: 57, 6: 0, 7: 0}
+    assert shown.select("problem") == {"missing tag": 3, "no answer": 0}
+    assert shown.select("nil") == {"chapter": 3, "category": 3, "full": 43}
+    assert shown.select("depth") == {0: 3, 1: 0, 2: 0, 3: 40, 4: 0, 5: 57, 6: 0, 7: 0}
 
 
 def test_two_large_counts_do_not_tell_a_small_one_by_their_difference() -> None:
@@ -26,7 +26,7 @@ def test_two_large_counts_do_not_tell_a_small_one_by_their_difference() -> None:
     answers = of(
         (55, AnswerOutcome("missing tag", 0, 0)), (5, AnswerOutcome(None, 1, 2)), (140, AnswerOutcome(None, 3, 4))
     )
-    nil = suppress_counts(answers, PROBLEMS, LEVELS, show_all=False).under("nil")
+    nil = suppress_counts(answers, PROBLEMS, LEVELS, show_all=False).select("nil")
     assert 60 not in nil.values() or 55 not in nil.values()
 
 
