@@ -66,31 +66,12 @@ class Settings(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class EngineEntry:
-    """An engine by its name, and the function that opens it."""
+    """What the module of an engine says about it."""
 
-    name: str
-    module: str
-    function: str = "open_engine"
-
-    @property
-    def requires(self) -> tuple[str, ...]:
-        return cast(tuple[str, ...], getattr(self._imported, "REQUIRES", ()))
-
-    @property
-    def uses_model(self) -> bool:
-        return bool(getattr(self._imported, "USES_MODEL", True))
-
-    @property
-    def asks_server(self) -> bool:
-        return bool(getattr(self._imported, "ASKS_SERVER", True))
-
-    @property
-    def open(self) -> "Callable[[Settings], Engine]":
-        return cast("Callable[[Settings], Engine]", getattr(self._imported, self.function))
-
-    @property
-    def _imported(self) -> object:
-        return import_module(self.module)
+    open: "Callable[[Settings], Engine]"
+    requires: tuple[str, ...]
+    uses_model: bool
+    asks_server: bool
 
 
 @cache
@@ -106,11 +87,18 @@ def list_engines() -> list[str]:
 def find_engine(name: str) -> EngineEntry:
     """Return an engine by its name. Raises DeepicdError for an unknown one."""
     if name in OWN:
-        return EngineEntry(name, f"deepicd.engines.{name}")
-    entry = _registered("deepicd.engines").get(name)
-    if entry is None:
+        entry = EntryPoint(name, f"deepicd.engines.{name}:open_engine", "deepicd.engines")
+    elif name in _registered("deepicd.engines"):
+        entry = _registered("deepicd.engines")[name]
+    else:
         raise DeepicdError(f"There is no engine {name!r}.", f"Engines are: {', '.join(list_engines())}.")
-    return EngineEntry(name, entry.module, entry.attr)
+    module = import_module(entry.module)
+    return EngineEntry(
+        open=cast("Callable[[Settings], Engine]", entry.load()),
+        requires=getattr(module, "REQUIRES", ()),
+        uses_model=getattr(module, "USES_MODEL", True),
+        asks_server=getattr(module, "ASKS_SERVER", True),
+    )
 
 
 def uses_model(name: str) -> bool:
