@@ -1,4 +1,4 @@
-"""What the stand-in for the Hub answers, step by step; how requests come and go is in hub_server."""
+"""The answers of the stand-in for the Hub, step by step; hub_server receives the requests."""
 
 import hashlib
 import json
@@ -16,8 +16,8 @@ import yaml
 from hub_state import LFS, Blob, Commit, Hub, Repo, User, blob, git_sha1
 
 
-class Refused(Exception):
-    """An answer other than the one asked for."""
+class Refusal(Exception):
+    """An answer other than the requested one."""
 
     def __init__(self, status: int, message: str, code: str = "", **more: Any) -> None:
         super().__init__(message)
@@ -25,56 +25,56 @@ class Refused(Exception):
 
 
 class Api:
-    """The answers: methods named after their step, (repository, rest of the path, body, user) → JSON."""
+    """One method per step, named after it: (repository, rest of the path, body, user) → JSON."""
 
     hub: Hub
     url: str
     query: dict[str, list[str]]
     more: dict[str, str]
-    """Headers of the answer besides the usual ones."""
+    """Additional headers of the answer."""
     headers: Message
     rfile: BufferedIOBase
 
     def _user(self) -> User | None:
         given = self.headers.get("Authorization", "").removeprefix("Bearer ")
         if given and given not in self.hub.users:
-            raise Refused(401, "Invalid credentials in Authorization header")
+            raise Refusal(401, "Invalid credentials in Authorization header")
         return self.hub.users.get(given)
 
     def _repo(self, repo_id: str, user: User | None, *, write: bool = False) -> Repo:
         repo = self.hub.repos.get(repo_id)
         if repo is None or (repo.private and not (user and user.may_read(repo.owner))):
-            raise Refused(404 if user else 401, "Repository not found", "RepoNotFound")
+            raise Refusal(404 if user else 401, "Repository not found", "RepoNotFound")
         if write and not (user and user.may_write(repo.owner)):
-            raise Refused(403, "You don't have the rights to write to this repository")
+            raise Refusal(403, "You don't have the rights to write to this repository")
         return repo
 
     def _commit_of(self, repo: Repo, revision: str) -> Commit:
         commit = repo.at(revision)
         if commit is None:
-            raise Refused(404, "Invalid rev id", "RevisionNotFound")
+            raise Refusal(404, "Invalid rev id", "RevisionNotFound")
         return commit
 
     def _whoami(self, _: str, __: str, ___: bytes, user: User | None) -> Any:
         if user is None:
-            raise Refused(401, "Invalid username or password.")
+            raise Refusal(401, "Invalid username or password.")
         orgs = [{"name": name, "roleInOrg": role} for name, role in user.organisations.items()]
         token = {"accessToken": {"displayName": "test", "role": user.role}}
         return {"type": "user", "name": user.name, "orgs": orgs, "auth": {"type": "access_token", **token}}
 
     def _create(self, _: str, __: str, body: bytes, user: User | None) -> Any:
-        asked = json.loads(body)
+        request = json.loads(body)
         if user is None:
-            raise Refused(401, "Invalid username or password.")
-        owner = asked.get("organization") or user.name
-        models = "models/" if asked.get("type", "model") == "model" else ""
-        id_ = f"{models}{owner}/{asked['name']}"
+            raise Refusal(401, "Invalid username or password.")
+        owner = request.get("organization") or user.name
+        models = "models/" if request.get("type", "model") == "model" else ""
+        id_ = f"{models}{owner}/{request['name']}"
         if not user.may_write(owner):
-            raise Refused(403, f"You don't have the rights to create a dataset under the namespace {owner!r}")
+            raise Refusal(403, f"You don't have the rights to create a dataset under the namespace {owner!r}")
         url = f"{self.url}/{id_.removeprefix('models/') if models else f'datasets/{id_}'}"
         if id_ in self.hub.repos:
-            raise Refused(409, "You already created this repo", url=url)
-        self.hub.create(id_, user.name, private=asked.get("visibility") == "private" and not self.hub.force_public)
+            raise Refusal(409, "You already created this repo", url=url)
+        self.hub.create(id_, user.name, private=request.get("visibility") == "private" and not self.hub.force_public)
         return {"url": url, "name": id_.removeprefix("models/")}
 
     def _info(self, repo_id: str, rest: str, _: bytes, user: User | None) -> Any:
@@ -97,11 +97,11 @@ class Api:
         }  # fmt: skip
 
     def _settings(self, repo_id: str, _: str, body: bytes, user: User | None) -> Any:
-        repo, asked = self._repo(repo_id, user, write=True), json.loads(body)
-        repo.gated = asked.get("gated", repo.gated)
-        if "visibility" in asked:
-            repo.private = asked["visibility"] == "private"
-        self.hub.remember(repo, "settings")
+        repo, request = self._repo(repo_id, user, write=True), json.loads(body)
+        repo.gated = request.get("gated", repo.gated)
+        if "visibility" in request:
+            repo.private = request["visibility"] == "private"
+        self.hub.log_state(repo, "settings")
         return {"private": repo.private, "gated": repo.gated}
 
     def _validate_yaml(self, _: str, __: str, body: bytes, ___: User | None) -> Any:
@@ -109,9 +109,9 @@ class Api:
         try:
             parsed = yaml.safe_load(text.split("---\n")[1]) if text.startswith("---\n") else {}
         except yaml.YAMLError as error:
-            raise Refused(400, "bad YAML", errors=[{"message": str(error)}]) from error
+            raise Refusal(400, "bad YAML", errors=[{"message": str(error)}]) from error
         if not isinstance(parsed, dict) or not isinstance(parsed.get("license", ""), str):
-            raise Refused(400, "bad metadata", errors=[{"message": "license must be a string"}])
+            raise Refusal(400, "bad metadata", errors=[{"message": "license must be a string"}])
         return {"errors": [], "warnings": []}
 
     def _preupload(self, repo_id: str, rest: str, body: bytes, user: User | None) -> Any:
@@ -137,65 +137,65 @@ class Api:
 
         return {"transfer": "basic", "objects": [actions(wanted) for wanted in json.loads(body)["objects"]]}
 
-    def _received(self, repo_id: str, oid: str, length: int) -> bytes:
-        """An object of LFS; what is not what its name says is thrown away."""
+    def _receive(self, repo_id: str, oid: str, length: int) -> bytes:
+        """Receive an LFS object; one that does not match its digest is discarded."""
         total, path = hashlib.sha256(), self.hub.objects / f"{oid}.{threading.get_ident()}.part"
         with path.open("wb") as file:
             while length and (piece := self.rfile.read(min(length, 2**20))):
                 length -= len(piece)
-                self.hub.carried(len(piece))
+                self.hub.wait_for_line(len(piece))
                 total.update(piece)
                 file.write(piece)
         if length or total.hexdigest() != oid:
             path.unlink()
-            raise Refused(400, "the bytes do not have this digest")
+            raise Refusal(400, "the bytes do not have this digest")
         path.replace(self.hub.objects / oid)
         with self.hub.lock:
             self.hub.uploaded.setdefault(repo_id, set()).add(oid)
-            self.hub.remember(self.hub.repos[repo_id], "lfs-put")
+            self.hub.log_state(self.hub.repos[repo_id], "lfs-put")
         return b"{}"
 
     def _lfs_verify(self, repo_id: str, _: str, body: bytes, user: User | None) -> Any:
         self._repo(repo_id, user, write=True)
-        asked = json.loads(body)
-        path = self.hub.objects / asked["oid"]
+        request = json.loads(body)
+        path = self.hub.objects / request["oid"]
         sent = self.hub.uploaded.get(repo_id, ())
-        if asked["oid"] not in sent or path.stat().st_size != asked["size"]:
-            raise Refused(404, "Object not found")
+        if request["oid"] not in sent or path.stat().st_size != request["size"]:
+            raise Refusal(404, "Object not found")
         return {}
 
     def _commit(self, repo_id: str, rest: str, body: bytes, user: User | None) -> Any:
         repo = self._repo(repo_id, user, write=True)
         header, *operations = [json.loads(line) for line in body.splitlines()]
         if header["value"].get("parentCommit") not in (None, repo.head.oid):
-            raise Refused(412, "A commit has happened since. Please refresh and try again.")
+            raise Refusal(412, "A commit has happened since. Please refresh and try again.")
         tree = dict(repo.head.tree)
         for operation in operations:
             value = operation["value"]
             if operation["key"] == "file":
                 tree[value["path"]] = blob(b64decode(value["content"]))
             elif operation["key"] == "lfsFile":
-                if not self._stored(repo_id, value["oid"]):
-                    raise Refused(400, f"LFS object {value['oid']} was never uploaded")
+                if not self._is_stored(repo_id, value["oid"]):
+                    raise Refusal(400, f"LFS object {value['oid']} was never uploaded")
                 pointer = (
                     f"version https://git-lfs.github.com/spec/v1\noid sha256:{value['oid']}\nsize {value['size']}\n"
                 )
                 tree[value["path"]] = Blob(value["size"], git_sha1(pointer.encode()), sha256=value["oid"])
             elif operation["key"] == "deletedFile":
                 if tree.pop(value["path"], None) is None:
-                    raise Refused(404, "A file with this name doesn't exist", "EntryNotFound")
+                    raise Refusal(404, "A file with this name doesn't exist", "EntryNotFound")
             else:
-                raise Refused(400, f"unknown operation {operation['key']}")
+                raise Refusal(400, f"unknown operation {operation['key']}")
         commit = repo.commit(user.name if user else "", header["value"]["summary"], tree)
-        self.hub.remember(repo, "commit")
+        self.hub.log_state(repo, "commit")
         return {
             "success": True,
             "commitOid": commit.oid,
             "commitUrl": f"{self.url}/{repo.path}/commit/{commit.oid}",
         }
 
-    def _stored(self, repo_id: str, oid: str) -> bool:
-        """Whether an object is here, by LFS or by Xet."""
+    def _is_stored(self, repo_id: str, oid: str) -> bool:
+        """Return whether an object is here, by LFS or by Xet."""
         sent = self.hub.uploaded.setdefault(repo_id, set())
         if self.hub.xet and hub_xet.restore(self.hub.xet, oid, self.hub.objects / oid):
             sent.add(oid)
@@ -214,7 +214,7 @@ class Api:
         tree = self._commit_of(self._repo(repo_id, user), revision).tree
         below = {path: file for path, file in tree.items() if not folder or path.startswith(f"{folder}/")}
         if not below and folder:
-            raise Refused(404, f"{folder} does not exist", "EntryNotFound")
+            raise Refusal(404, f"{folder} does not exist", "EntryNotFound")
         if "recursive" in self.query and self.query["recursive"][0].lower() == "true":
             return [*_folders(below), *(_entry(path, file) for path, file in below.items())]
         depth = len(folder.split("/")) if folder else 0
@@ -244,9 +244,9 @@ class Api:
             and path != "README.md"
             and not (user and (user.may_read(repo.owner) or user.name in repo.admitted))
         ):
-            raise Refused(403 if user else 401, "Access to dataset is restricted", "GatedRepo")
+            raise Refusal(403 if user else 401, "Access to dataset is restricted", "GatedRepo")
         if path not in commit.tree:
-            raise Refused(404, "Entry not found", "EntryNotFound")
+            raise Refusal(404, "Entry not found", "EntryNotFound")
         file = commit.tree[path]
         headers = {"X-Repo-Commit": commit.oid, "ETag": f'"{file.oid}"', "Accept-Ranges": "bytes"}
         headers["Content-Type"] = "application/octet-stream"
@@ -258,7 +258,7 @@ class Api:
     def _xet_token(self, repo_id: str, _: str, __: bytes, user: User | None) -> Any:
         self._repo(repo_id, user, write=True)
         if self.hub.xet is None:
-            raise Refused(404, "Xet is not served here")
+            raise Refusal(404, "Xet is not served here")
         given = hub_xet.token(self.hub.xet)
         self.more = given
         expires = int(given["X-Xet-Token-Expiration"])

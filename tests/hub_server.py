@@ -1,8 +1,8 @@
 """A Hugging Face Hub on loopback, for the unmodified `huggingface_hub` and `datasets`: real HTTP, faults on demand.
 
 Private and gated repositories, tokens that may read or write, owners and organisations, LFS with proof by SHA-256,
-commits with their parent, trees, ranges. Run alone: python tests/hub_server.py FOLDER [BYTES_A_SECOND] prints its
-address; the number stands for a slow line.
+commits with their parent, trees, ranges. Run alone, `python tests/hub_server.py FOLDER [BYTES_PER_SECOND]` prints its
+address; the number imitates a slow line.
 """
 
 import json
@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from hub_api import Api, Refused
+from hub_api import Api, Refusal
 from hub_state import Fault, Hub, User
 
 TOKENS = {
@@ -30,12 +30,12 @@ class Server(ThreadingHTTPServer):
     request_queue_size = 128
 
     def handle_error(self, *_: object) -> None:
-        """Clients that went away are what faults are for."""
+        """Ignore clients that disconnect: faults make them do so."""
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[tuple[Hub, str]]:
-    """The hub, and its address."""
+def serve_hub(folder: Path) -> Iterator[tuple[Hub, str]]:
+    """Serve a hub; yield it and its address."""
     folder.mkdir(parents=True, exist_ok=True)
 
     class Handler(_Handler):
@@ -64,16 +64,16 @@ class _Handler(Api, BaseHTTPRequestHandler):
     def _serve(self) -> None:
         split = urlsplit(self.path)
         path, self.query = unquote(split.path), parse_qs(split.query)
-        step, repo_id, rest = _routed(path)
+        step, repo_id, rest = _route(path)
         self.more = {}
         self.hub.requests.append((step, path))
         length = int(self.headers.get("Content-Length") or 0)
-        fault = self.hub.fault(step, repo_id, self.headers.get("Authorization", "").removeprefix("Bearer "))
+        fault = self.hub.take_fault(step, repo_id, self.headers.get("Authorization", "").removeprefix("Bearer "))
         if fault and fault.kind in ("drop", "hang", "status", "html"):
-            return self._instead(fault, length)
+            return self._send_fault(fault, length)
         try:
             status, headers, body = self._answer(step, repo_id, rest, length)
-        except Refused as refused:
+        except Refusal as refused:
             headers = {"X-Error-Message": refused.message} | ({"X-Error-Code": refused.code} if refused.code else {})
             status, body = refused.status, json.dumps({"error": refused.message, **refused.more}).encode()
         if fault and fault.kind in ("lost", "stall"):
@@ -81,7 +81,7 @@ class _Handler(Api, BaseHTTPRequestHandler):
             return self._wait() if fault.kind == "stall" else None
         return self._send(status, headers, body, cut=bool(fault))
 
-    def _instead(self, fault: Fault, length: int) -> None:
+    def _send_fault(self, fault: Fault, length: int) -> None:
         if fault.kind in ("drop", "hang"):
             self.close_connection = True
             if fault.kind == "hang":
@@ -95,7 +95,7 @@ class _Handler(Api, BaseHTTPRequestHandler):
             self._send(fault.status, headers, json.dumps({"error": fault.message}).encode())
 
     def _wait(self) -> None:
-        """Until the other side has gone."""
+        """Wait until the client disconnects."""
         with suppress(OSError):
             self.connection.settimeout(20)
             while self.connection.recv(2**16):
@@ -104,9 +104,9 @@ class _Handler(Api, BaseHTTPRequestHandler):
     def _send(self, status: int, headers: dict[str, str], body: bytes | Path, *, cut: bool = False) -> None:
         size = body.stat().st_size if isinstance(body, Path) else len(body)
         start, end = 0, size
-        asked = self.headers.get("Range")
-        if asked and status == 200 and "Accept-Ranges" in headers:
-            first, _, last = asked.removeprefix("bytes=").partition("-")
+        request = self.headers.get("Range")
+        if request and status == 200 and "Accept-Ranges" in headers:
+            first, _, last = request.removeprefix("bytes=").partition("-")
             start, end = int(first), min(size, int(last) + 1 if last else size)
             status, headers = 206, headers | {"Content-Range": f"bytes {start}-{end - 1}/{size}"}
         self.send_response(status)
@@ -131,9 +131,9 @@ class _Handler(Api, BaseHTTPRequestHandler):
             length -= len(self.rfile.read(min(length, 2**20)))
 
     def _answer(self, step: str, repo_id: str, rest: str, length: int) -> tuple[int, dict[str, str], bytes | Path]:
-        """Status, headers and body of the ordinary answer. Raises Refused."""
+        """Return status, headers and body of the regular answer. Raises Refusal."""
         if step == "lfs-put":
-            return 200, {}, self._received(repo_id, rest, length)
+            return 200, {}, self._receive(repo_id, rest, length)
         body = self.rfile.read(length)
         user = self._user()
         with self.hub.lock:
@@ -143,14 +143,14 @@ class _Handler(Api, BaseHTTPRequestHandler):
         return 200, self.more, json.dumps(found).encode()
 
     def _unknown(self, *_: object) -> None:
-        raise Refused(404, f"no such route: {self.command} {self.path}")
+        raise Refusal(404, f"no such route: {self.command} {self.path}")
 
     def log_message(self, *args: object) -> None:
-        """`hub.requests` has them."""
+        """Print nothing: `hub.requests` has every request."""
 
 
-def _routed(path: str) -> tuple[str, str, str]:
-    """Step, repository and what is left of the path."""
+def _route(path: str) -> tuple[str, str, str]:
+    """Return step, repository and rest of the path."""
     parts = path.strip("/").split("/")
     match parts:
         case ["api", "whoami-v2"]:
@@ -181,12 +181,12 @@ def _routed(path: str) -> tuple[str, str, str]:
 
 
 def _id(kind: str, owner: str, name: str) -> str:
-    """Of a dataset OWNER/NAME, of a model models/OWNER/NAME: the two have names of their own."""
+    """Return OWNER/NAME for a dataset and models/OWNER/NAME for a model, whose names are independent."""
     return f"{'models/' if kind == 'models' else ''}{owner}/{name}"
 
 
 if __name__ == "__main__":
-    with serving(Path(sys.argv[1])) as (alone, address):
+    with serve_hub(Path(sys.argv[1])) as (alone, address):
         alone.line = float(sys.argv[2]) if len(sys.argv) > 2 else alone.line
         print(address, flush=True)
         while True:

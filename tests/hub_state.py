@@ -1,4 +1,4 @@
-"""What a stand-in for the Hugging Face Hub holds: users, repositories with their commits, faults to come, and a log.
+"""The state of a stand-in for the Hugging Face Hub: users, repositories with their commits, planned faults, a log.
 
 The rules are those that `huggingface_hub` and `datasets` rely on; see hub_server for the requests.
 """
@@ -14,9 +14,9 @@ from typing import Literal
 
 Gate = Literal["auto", "manual"] | bool
 Kind = Literal["status", "drop", "hang", "html", "truncate", "lost", "stall"]
-"""status: this answer instead. drop: no answer, nothing done. hang: likewise, and the connection stays open.
-html: a page of some proxy. truncate: done, half of the answer. lost: done, no answer. stall: done, no
-answer, and the connection stays open."""
+"""status: this answer instead. drop: no answer, nothing done. hang: the same, but the connection stays open.
+html: a proxy's page. truncate: done, half of the answer. lost: done, no answer. stall: done, no answer, and the
+connection stays open."""
 
 LFS = (".parquet", ".png", ".arrow", ".bin", ".zip", ".gz")
 STEPS = (
@@ -27,7 +27,7 @@ STEPS = (
 
 @dataclass(frozen=True)
 class User:
-    """Who a token belongs to."""
+    """The owner of a token."""
 
     name: str
     role: Literal["read", "write"] = "write"
@@ -44,7 +44,7 @@ class User:
 
 @dataclass(frozen=True)
 class Blob:
-    """A file of a commit: its content, or the digest of an object of LFS."""
+    """A file of a commit: its content, or the digest of an LFS object."""
 
     size: int
     sha1: str
@@ -79,12 +79,12 @@ class Repo:
 
     @property
     def name(self) -> str:
-        """As users write it: a model's id here is models/OWNER/NAME, a dataset's OWNER/NAME."""
+        """Return the name that users write. The id is models/OWNER/NAME for a model, OWNER/NAME for a dataset."""
         return self.id.removeprefix("models/")
 
     @property
     def path(self) -> str:
-        """Where the server shows it."""
+        """Return the path of its page."""
         return self.name if self.id.startswith("models/") else f"datasets/{self.id}"
 
     @property
@@ -103,25 +103,25 @@ class Repo:
 
 @dataclass
 class Fault:
-    """What becomes of the next requests of a step."""
+    """What happens to the next requests of a step."""
 
     step: str
     kind: Kind
     status: int = 500
     times: int = 1
     repo: str | None = None
-    """Only of this repository, where the request names one."""
+    """Only requests for this repository, where they name one."""
     token: str | None = None
-    """Or only with this token."""
+    """Or only requests with this token."""
     after: int = 0
-    """Requests of the step that are answered first."""
+    """Requests of the step that are answered before."""
     headers: Mapping[str, str] = field(default_factory=dict)
     message: str = "made to fail"
 
 
 @dataclass(frozen=True)
 class State:
-    """How a repository stood when something had been sent to it."""
+    """The state of a repository after something was sent to it."""
 
     repo: str
     step: str
@@ -129,7 +129,7 @@ class State:
     gated: Gate
     files: tuple[str, ...]
     sent: frozenset[str]
-    """SHA-256 of all objects that were ever uploaded for it."""
+    """SHA-256 of every object that was ever uploaded for it."""
 
     @property
     def open(self) -> bool:
@@ -138,18 +138,18 @@ class State:
 
 @dataclass
 class Hub:
-    """All that the server knows. Guarded by one lock: requests come in threads."""
+    """Everything that the server knows, guarded by one lock, since requests run in threads."""
 
     objects: Path
-    """Folder of the objects of LFS, by SHA-256."""
+    """Folder of the LFS objects, by SHA-256."""
     xet: Path | None = None
     """Folder of Xet's chunks; None where only LFS is served."""
     line: float = float("inf")
-    """Bytes a second in which objects arrive, all of them together."""
+    """Bytes per second at which objects arrive, all of them together."""
     free_at: float = 0.0
-    """When the line will have carried what has come by now, on the clock of time.monotonic."""
+    """When the line will have transmitted everything that was sent so far, on the clock of time.monotonic."""
     force_public: bool = False
-    """As some organisations have it: a new repository is public, whatever was asked for."""
+    """A new repository is public whatever the request says, as in some organisations."""
     users: dict[str, User] = field(default_factory=dict)
     """By token."""
     repos: dict[str, Repo] = field(default_factory=dict)
@@ -157,10 +157,10 @@ class Hub:
     faults: list[Fault] = field(default_factory=list)
     log: list[State] = field(default_factory=list)
     requests: list[tuple[str, str]] = field(default_factory=list)
-    """Step and path of each."""
+    """Step and path of every request."""
     lock: threading.RLock = field(default_factory=threading.RLock)
 
-    def fault(self, step: str, repo: str, token: str) -> Fault | None:
+    def take_fault(self, step: str, repo: str, token: str) -> Fault | None:
         with self.lock:
             for fault in self.faults:
                 anybody = fault.repo is None and fault.token is None
@@ -173,15 +173,15 @@ class Hub:
                     return fault
         return None
 
-    def carried(self, size: int) -> None:
-        """Wait as long as bytes that have just come would have been on the line."""
+    def wait_for_line(self, size: int) -> None:
+        """Wait as long as the bytes that have just arrived would have taken on the line."""
         with self.lock:
             self.free_at = max(self.free_at, time.monotonic()) + size / self.line
             wait = self.free_at - time.monotonic()
         if wait > 0:
             time.sleep(wait)
 
-    def remember(self, repo: Repo, step: str) -> None:
+    def log_state(self, repo: Repo, step: str) -> None:
         with self.lock:
             files, sent = tuple(repo.head.tree), frozenset(self.uploaded.get(repo.id, ()))
             self.log.append(State(repo.id, step, repo.private, repo.gated, files, sent))
@@ -191,7 +191,7 @@ class Hub:
         repo.commit(
             user, "initial commit", {".gitattributes": blob(b"*.parquet filter=lfs diff=lfs merge=lfs -text\n")}
         )
-        self.remember(repo, "create")
+        self.log_state(repo, "create")
         return repo
 
     def states(self, repo: str) -> Iterator[State]:

@@ -1,7 +1,7 @@
-"""Storage by Xet for the stand-in: `hf_xet` itself keeps the chunks, in a folder instead of on a server.
+"""Xet storage for the stand-in: `hf_xet` itself keeps the chunks, in a folder instead of on a server.
 
-A client that is told `local://FOLDER` writes chunks and shards there. A shard says of each file its digest by Xet and
-its SHA-256; with the former hf_xet puts the file together again.
+A client that is given `local://FOLDER` writes chunks and shards there. A shard has the Xet digest and the SHA-256 of
+each file; from the former, hf_xet restores the file.
 """
 
 import struct
@@ -13,18 +13,18 @@ _WITH_SHA256, _WITH_PROOF = 1 << 30, 1 << 31
 
 
 def token(folder: Path) -> dict[str, str]:
-    """The headers that send a client there."""
+    """Return the headers that send a client to the folder."""
     expires = str(int(time.time()) + 3600)
     return {"X-Xet-Cas-Url": f"local://{folder}", "X-Xet-Access-Token": "test", "X-Xet-Token-Expiration": expires}
 
 
 def hex_of(digest: bytes) -> str:
-    """Digests are kept as four numbers, each with its last byte first."""
+    """Return a digest in hex; shards keep it as four little-endian numbers."""
     return "".join(f"{word:016x}" for word in struct.unpack("<4Q", digest))
 
 
 def files(folder: Path) -> dict[str, tuple[str, int]]:
-    """SHA-256 → digest by Xet and size, of every file in the shards of a folder."""
+    """Return SHA-256 → Xet digest and size of every file in the shards of a folder."""
     found: dict[str, tuple[str, int]] = {}
     for path in folder.glob("xet/xorbs/shards/*.mdb"):
         content, at = path.read_bytes(), ENTRY
@@ -40,7 +40,7 @@ def files(folder: Path) -> dict[str, tuple[str, int]]:
 
 
 def restore(folder: Path, sha256: str, target: Path) -> bool:
-    """Put a file together from its chunks; False where no shard knows it."""
+    """Restore a file from its chunks; return False where no shard has it."""
     import hf_xet
 
     if (known := files(folder).get(sha256)) is None:

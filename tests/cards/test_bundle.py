@@ -69,12 +69,12 @@ def test_a_bundle_without_notes_has_every_row_and_no_note(dataset: Path, without
 
 
 def test_the_metadata_keep_to_physionets_rules(with_notes: Path) -> None:
-    told = json.loads((with_notes / "metadata.json").read_text())
-    assert told["title"].startswith("MIMIC-IV-Ext-")
-    assert 50 < len(told["abstract"].split()) <= 250
-    assert told["access"] == "Credentialed"
-    assert told["license"] == "PhysioNet Credentialed Health Data License 1.5.0"
-    assert told["authors"] == []  # people enter themselves
+    values = json.loads((with_notes / "metadata.json").read_text())
+    assert values["title"].startswith("MIMIC-IV-Ext-")
+    assert 50 < len(values["abstract"].split()) <= 250
+    assert values["access"] == "Credentialed"
+    assert values["license"] == "PhysioNet Credentialed Health Data License 1.5.0"
+    assert values["authors"] == []  # people enter themselves
     readme = (with_notes / "README.md").read_text()
     for section in ("Abstract", "Background", "Methods", "Data Description", "Usage Notes", "Ethics", "References"):
         assert f"\n## {section}\n" in readme

@@ -90,7 +90,7 @@ def what_it_says(card: str) -> list[tuple[list[Group], int]]:
     return said
 
 
-def test_nobody_can_work_out_a_small_group_of_chapter_split_and_outcome(dataset: Path, card: str) -> None:
+def test_no_small_group_of_chapter_split_and_outcome_can_be_derived(dataset: Path, card: str) -> None:
     truth, said = true_groups(dataset), what_it_says(card)
     names = sorted({group for groups, _ in said for group in groups})
     assert all(sum(truth[group] for group in groups) == value for groups, value in said)

@@ -127,7 +127,7 @@ print(len(prompts), row["data_source"], row["reward_model"]["ground_truth"], row
 
 @pytest.mark.engines
 @pytest.mark.skipif(find_spec("transformers") is None, reason="needs transformers")
-def test_a_trained_model_is_asked_as_its_card_says(place: Path) -> None:
+def test_a_trained_model_answers_when_used_as_its_card_says(place: Path) -> None:
     plan = records.plan_run("train sft", options={"name": "tiny", "model": str(WEIGHTS)}, inputs={})
     with records.resumable_folder(place / "trained", plan, "synthetic"):
         pass

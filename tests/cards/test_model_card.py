@@ -1,4 +1,4 @@
-"""The card of a trained model: what its records tell, nothing of the machine, and gaps where nothing is told."""
+"""The card of a trained model: what its records say, nothing about the machine, and gaps where they say nothing."""
 
 import json
 import re
@@ -53,8 +53,8 @@ def level(f1: float) -> dict[str, Any]:
 
 def chapter_row(number: int, roman: str) -> dict[str, Any]:
     """As an evaluation has it: no score where a chapter has too few samples."""
-    told = {"samples": 40 - number, "f1": 0.9 - number / 40, "f1_interval": [0.1, 0.9]}
-    return {"chapter": number, "roman": roman} | (told if number < 20 else {"samples": None, "f1": None})
+    values = {"samples": 40 - number, "f1": 0.9 - number / 40, "f1_interval": [0.1, 0.9]}
+    return {"chapter": number, "roman": roman} | (values if number < 20 else {"samples": None, "f1": None})
 
 
 METRICS = {
@@ -103,13 +103,13 @@ def test_a_model_card_tells_recipe_data_and_results_beside_the_papers(tmp_path: 
     assert {path.stem for path in (run / "card").glob("*.png")} == {"losses", "f1"}
 
 
-@pytest.mark.parametrize("told", [{"origin": "mimic"}, {}])
+@pytest.mark.parametrize("values", [{"origin": "mimic"}, {}])
 def test_an_evaluation_that_was_copied_beside_a_made_up_training_keeps_its_origin(
-    tmp_path: Path, told: dict[str, str]
+    tmp_path: Path, values: dict[str, str]
 ) -> None:
     run = trained(tmp_path)
     few = {"accuracy": 3 / 246}
-    storage.write_json(run / "metrics.json", METRICS | {"chapter": level(0.1) | few} | told)
+    storage.write_json(run / "metrics.json", METRICS | {"chapter": level(0.1) | few} | values)
     assert write_card(run).origin == "mimic"
     text = (run / "README.md").read_text()
     assert "made-up records" not in text.split("---\n")[1]  # the YAML tells of the evaluation

@@ -177,7 +177,7 @@ def test_words_of_the_notes_are_found_by_line_and_not_shown(deepicd: Deepicd, tm
     assert deepicd("check-disclosure", card, "--notes-from", cohort).code == 0
 
 
-def test_titles_of_icd_10_cm_are_nobodys_words(tmp_path: Path) -> None:
+def test_titles_of_icd_10_cm_are_no_passages(tmp_path: Path) -> None:
     title = "Symptoms, signs and abnormal clinical and laboratory findings, not elsewhere classified"
     note = f"Chief Complaint:\nBelongs to {title} (so the letter)."
     cohort = write_cohort(tmp_path / "cohort", 30, "mimic", notes=[note])

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from cohorts import write_cohort
 from conftest import Outcome
-from hub_server import serving
+from hub_server import serve_hub
 from hub_state import Hub, State
 
 from builders.dataset.assemble import assemble
@@ -60,7 +60,7 @@ def online() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def loopback(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loopback]:
     folder = tmp_path_factory.mktemp("hub")
-    with serving(folder / "objects") as (hub, url):
+    with serve_hub(folder / "objects") as (hub, url):
         yield Loopback(hub, url, folder, count())
 
 

@@ -44,7 +44,7 @@ def test_a_gate_does_not_hide_a_card_with_one_stay_more(
     assert len(there.commits) == 2
 
 
-def test_the_same_card_again_and_made_up_ones_are_nobodys_concern(
+def test_the_same_card_again_and_made_up_cards_raise_no_warning(
     loopback: Loopback, send: Send, credentialed: Path, made_up: Path, tmp_path: Path
 ) -> None:
     send(credentialed, loopback.new())

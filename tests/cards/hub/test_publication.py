@@ -109,7 +109,7 @@ def test_credentialed_rows_go_behind_a_gate_with_a_sentence_that_is_kept(
     )
 
 
-def test_offline_and_a_server_that_is_not_there_are_told_in_words(
+def test_offline_mode_and_an_unreachable_server_are_explained(
     send: Send, made_up: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import huggingface_hub.constants as constants

@@ -41,8 +41,8 @@ def trained(folder: Path, source: Path) -> Path:
     return folder / "run"
 
 
-def told(run: Path, purpose: str) -> None:
-    """Have the card say it."""
+def write_purpose(run: Path, purpose: str) -> None:
+    """Put a text into the record, which the card repeats."""
     record = storage.read_json(run / "run.json")
     record["options"]["purpose"] = purpose
     storage.write_json(run / "run.json", record)
@@ -113,7 +113,7 @@ def test_a_passage_of_the_notes_does_not_leave_in_a_models_card(
     loopback: Loopback, send: Send, credentialed: Path, tmp_path: Path
 ) -> None:
     out = trained(tmp_path, credentialed)
-    told(out, PASSAGE)
+    write_purpose(out, PASSAGE)
     with pytest.raises(DeepicdError, match="8 words in a row"):
         send(out, loopback.new())
 
@@ -146,7 +146,7 @@ def test_a_made_up_models_card_is_compared_with_the_credentialed_notes_of_its_ev
     out = trained(tmp_path, other)
     evaluated(out, credentialed, "mimic")
     assert "(mimic)" in send(out, loopback.new(), dry_run=True)
-    told(out, PASSAGE)
+    write_purpose(out, PASSAGE)
     with pytest.raises(DeepicdError, match="8 words in a row"):
         send(out, loopback.new())
 
@@ -171,13 +171,13 @@ def test_a_card_is_compared_with_the_notes_of_training_and_evaluation_where_both
     evaluated(out, credentialed, "mimic")
     assert "(mimic)" in send(out, loopback.new(), dry_run=True)
     for passage in (words, PASSAGE):
-        told(out, passage)
+        write_purpose(out, passage)
         with pytest.raises(DeepicdError, match="8 words in a row"):
             send(out, loopback.new())
 
 
 @pytest.mark.parametrize("named", ["made up", "none"])
-def test_an_evaluation_that_names_no_credentialed_rows_needs_to_be_told_of_notes(
+def test_an_evaluation_that_names_no_credentialed_rows_needs_notes_from(
     named: str, loopback: Loopback, send: Send, made_up: Path, tmp_path: Path
 ) -> None:
     out = trained(tmp_path, made_up)

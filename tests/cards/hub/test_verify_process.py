@@ -59,14 +59,14 @@ def test_what_was_sent_is_found_as_it_was(there: Repo, read: Read) -> None:
     assert "3 configs with 180 rows counted" in answer["compared"]
 
 
-def test_another_file_under_the_name_is_told_by_digest_and_first_row(there: Repo, read: Read) -> None:
+def test_another_file_under_the_name_is_noticed_by_digest_and_first_row(there: Repo, read: Read) -> None:
     there.commit("alex", "swapped", {**there.head.tree, SFT: there.head.tree[GRPO]})
     said = "\n".join(read(there.id)["differences"])
     assert f"{SFT}: other bytes" in said
     assert "sft, test: another first row" in said
 
 
-def test_a_file_too_few_and_one_too_many_are_told(there: Repo, read: Read) -> None:
+def test_a_missing_and_an_additional_file_are_noticed(there: Repo, read: Read) -> None:
     readme = there.head.tree["README.md"].content.decode().replace("sft/test-*.parquet", "sft/test*.parquet")
     there.commit("alex", "more", {**there.head.tree, "README.md": blob(readme.encode()),
                                   "sft/test2-extra.parquet": there.head.tree[SFT]})  # fmt: skip
@@ -92,13 +92,13 @@ def test_a_card_without_configs_is_a_failure_by_name(there: Repo, read: Read) ->
         ('{"token": "hf_write"}\n', "TypeError"),
     ],
 )
-def test_an_order_that_is_none_is_answered_and_the_process_ends(order: str, answer: str) -> None:
+def test_an_invalid_order_is_answered_and_the_process_ends(order: str, answer: str) -> None:
     words = [sys.executable, "-m", "cards.hub.verify_process"]
     done = subprocess.run(words, input=order, capture_output=True, text=True, check=True, timeout=60)
     assert (json.loads(done.stdout), done.stderr) == ({"failed": answer}, "")
 
 
-def test_rows_in_a_card_that_promises_others_are_told(there: Repo, read: Read) -> None:
+def test_a_card_that_promises_other_row_counts_is_noticed(there: Repo, read: Read) -> None:
     readme = there.head.tree["README.md"].content.decode()
     assert "num_examples: 42" in readme
     changed = blob(readme.replace("num_examples: 42", "num_examples: 43").encode())
