@@ -58,14 +58,14 @@ def digest_prompt(messages: Sequence[Message], opening: str) -> str:
 
 
 def build_key(
-    recipe: ModelRecipe, note_id: str, prompt_sha256: str, attempt: int = 0, schema: Mapping[str, Any] | None = None
+    recipe: ModelRecipe, note_id: str, prompt_sha256: str, attempt: int = 0, schema: Mapping[str, object] | None = None
 ) -> str:
     """Return the key of an attempt: everything that decides what is written, and nothing of where it runs.
 
     `prompt_sha256` comes from `digest_prompt`. The note's id is part of it, so that equal notes get a completion each;
     so is the context where a model writes, since a completion ends where the context does.
     """
-    model: list[Any] = [recipe.by_model, recipe.model, recipe.revision, recipe.dtype]
+    model: list[object] = [recipe.by_model, recipe.model, recipe.revision, recipe.dtype]
     if recipe.by_model:
         model.append(recipe.context)
     deciding = [note_id, prompt_sha256, model, recipe.sampling, recipe.seed_of(attempt), attempt]
@@ -116,11 +116,11 @@ class Ledger:
         position = _ABSENT if number is None else self._findings[number]
         return None if position == _ABSENT else self._read(position)
 
-    def add_completion(self, key: str, entry: Mapping[str, Any]) -> None:
+    def add_completion(self, key: str, entry: Mapping[str, object]) -> None:
         """Write a completion."""
         self._record("completion", key, self._append("completion", key, entry))
 
-    def add_findings(self, key: str, entry: Mapping[str, Any]) -> None:
+    def add_findings(self, key: str, entry: Mapping[str, object]) -> None:
         """Write what the checks found in a completion of this ledger."""
         self._record("findings", key, self._append("findings", key, entry))
 
@@ -161,7 +161,7 @@ class Ledger:
         file.seek(position & (1 << _OFFSET_BITS) - 1)
         return cast(Entry, json.loads(file.readline()))
 
-    def _append(self, kind: Kind, key: str, entry: Mapping[str, Any]) -> int:
+    def _append(self, kind: Kind, key: str, entry: Mapping[str, object]) -> int:
         if self._segment is None:
             self._segment = self._start_segment()
         line = _format_line(kind, key, entry)
@@ -210,7 +210,7 @@ def _segments(folder: Path) -> list[Path]:
     return sorted(folder.glob("[0-9][0-9][0-9][0-9][0-9].jsonl"))
 
 
-def _format_line(kind: Kind, key: str, entry: Mapping[str, Any]) -> bytes:
+def _format_line(kind: Kind, key: str, entry: Mapping[str, object]) -> bytes:
     body = json.dumps({"kind": kind, "key": key} | dict(entry), ensure_ascii=False, separators=(",", ":"))[1:]
     encoded = body.encode(errors="surrogatepass")
     return _checksum(encoded) + encoded + b"\n"

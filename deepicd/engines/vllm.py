@@ -21,8 +21,6 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import IO, TYPE_CHECKING, Any
 
-from anyio.from_thread import start_blocking_portal
-
 from deepicd.engines.base import Completion, Failure, Request, Result
 from deepicd.engines.model import check_gpus, find_model
 from deepicd.engines.recipe import ModelRecipe
@@ -32,7 +30,7 @@ from deepicd.errors import DeepicdError
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-REQUIRES = ("vllm",)
+REQUIRES = ("vllm", "anyio")
 ASKS_SERVER = False
 
 ENVIRONMENT = {
@@ -61,6 +59,8 @@ class VLLMEngine:
     name = "vllm"
 
     def __init__(self, recipe: ModelRecipe) -> None:
+        from anyio.from_thread import start_blocking_portal
+
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
         self._recipe = recipe
