@@ -48,7 +48,7 @@ Side = dict[str, Any]  # recipe, folder of the cohort, folder of the guidelines,
 def main(part: str, pdf: Path | None = None) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        model = str(small_model.made(folder / "model", SHAPE))
+        model = str(small_model.write_model(folder / "model", SHAPE))
         short = {"engine": "vllm", "model": model, "context": 4096, "guideline_text": "none", "max_tokens": 128}
         if part == "loop":
             side = {"recipe": short, "cohort": cohort(folder, ROWS)}

@@ -1,8 +1,8 @@
-"""What a reward costs a training step, and an evaluation its user; each beside the plain way of doing it.
+"""What the rewards cost a training step, and an evaluation its user; each against the plain way of doing it.
 
-  rewards      completions/s of one core, against a pattern and a loop that pay the same (without hostile inputs, for
-               which the pattern would not come back); and the milliseconds of 512 completions, one step of verl
-  evaluation   18,654 predictions at three levels, against scikit-learn doing the same means; and with 1,000
+  rewards      completions/s on one core, against a pattern and a loop that pay the same (without hostile inputs, on
+               which the pattern would not return); and the milliseconds for 512 completions, one step of verl
+  evaluation   18,654 predictions at three levels, against scikit-learn computing the same means; and with 1,000
                bootstrap samples, against scikit-learn's time for one sample times 1,000
 
 Run: python -m benchmarks.rewards
@@ -26,15 +26,15 @@ CODE = re.compile(r"^[A-Z][0-9][0-9AB](\.?[0-9A-Z]{1,4})?$")
 
 
 def main() -> None:
-    texts, truths = answers(STEP)
-    found = [rewards(texts, truths), *evaluation(*answers(ROWS, words=3))]
-    milliseconds = found[0].seconds * 1000
-    print(f"{STEP} completions: {milliseconds:.1f} ms, {STEP / found[0].seconds:,.0f} completions/s a core")
-    record("rewards", found, ["numpy", "scikit-learn"])
+    texts, truths = make_answers(STEP)
+    comparisons = [compare_rewards(texts, truths), *compare_evaluation(*make_answers(ROWS, words=3))]
+    seconds = comparisons[0].seconds
+    print(f"{STEP} completions: {1000 * seconds:.1f} ms, {STEP / seconds:,.0f} completions/s per core")
+    record("rewards", comparisons, ["numpy", "scikit-learn"])
 
 
-def answers(rows: int, words: int = WORDS, seed: int = 1) -> tuple[list[str], list[str]]:
-    """Answers and their true codes: a fifth right, a few without the form."""
+def make_answers(rows: int, words: int = WORDS, seed: int = 1) -> tuple[list[str], list[str]]:
+    """Return answers and their true codes: a fifth are right, a few are not well-formed."""
     from deepicd.answer_form import write_answer
     from deepicd.icd10cm import Code, load_release
 
@@ -48,22 +48,23 @@ def answers(rows: int, words: int = WORDS, seed: int = 1) -> tuple[list[str], li
     return texts, truths
 
 
-def rewards(texts: Sequence[str], truths: Sequence[str]) -> Comparison:
+def compare_rewards(texts: Sequence[str], truths: Sequence[str]) -> Comparison:
     from train.rewards import score
 
     ours = [reward.total for reward in score.score(texts, truths)]
-    assert ours == [plain(text, truth) for text, truth in zip(texts, truths, strict=True)]
+    if ours != [score_plainly(text, truth) for text, truth in zip(texts, truths, strict=True)]:
+        raise RuntimeError("The two ways do not pay the same.")
     return compare(
         f"rewards of {len(texts)} completions",
-        lambda: timed(lambda: score.score(texts, truths)),
+        lambda: time_call(lambda: score.score(texts, truths)),
         "a pattern and a loop",
-        lambda: timed(lambda: [plain(text, truth) for text, truth in zip(texts, truths, strict=True)]),
+        lambda: time_call(lambda: [score_plainly(text, truth) for text, truth in zip(texts, truths, strict=True)]),
         rounds=9,
     )
 
 
-def plain(text: str, truth: str) -> float:
-    """The default reward as one would write it down at first."""
+def score_plainly(text: str, truth: str) -> float:
+    """Return the default reward, written in the most obvious way."""
     if not (match := PATTERN.match(text)):
         return 0.0
     predicted = match.group(2).strip().upper()
@@ -82,7 +83,7 @@ def plain(text: str, truth: str) -> float:
     return 1.0 + overlap / len(truth) + max(0, overlap - 2)
 
 
-def evaluation(texts: Sequence[str], truths: Sequence[str]) -> list[Comparison]:
+def compare_evaluation(texts: Sequence[str], truths: Sequence[str]) -> list[Comparison]:
     from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 
     from deepicd.icd10cm import Code
@@ -104,23 +105,24 @@ def evaluation(texts: Sequence[str], truths: Sequence[str]) -> list[Comparison]:
             found += [*map(float, macro[:3]), float(accuracy_score(y_true, y_pred))]
         return found
 
-    sheet = MetricVector(true, given)
-    ours = dict(zip(sheet.names, sheet.compute(), strict=True))
+    vector = MetricVector(true, given)
+    ours = dict(zip(vector.names, vector.compute(), strict=True))
     shared = [ours[f"{name}.{metric}"] for name in LEVELS for metric in ("macro_precision", "macro_recall", "macro_f1",
                                                                         "accuracy")]  # fmt: skip
-    assert max(abs(one - other) for one, other in zip(shared, theirs(), strict=True)) < 1e-12
+    if not max(abs(one - other) for one, other in zip(shared, theirs(), strict=True)) < 1e-12:
+        raise RuntimeError("The means are not those of scikit-learn.")
     once = compare(
-        f"metrics of {len(true):,} predictions", lambda: timed(lambda: MetricVector(true, given).compute()),
-        "scikit-learn, the same means", lambda: timed(theirs),
+        f"metrics of {len(true):,} predictions", lambda: time_call(lambda: MetricVector(true, given).compute()),
+        "scikit-learn, the same means", lambda: time_call(theirs),
     )  # fmt: skip
     many = compare(
-        f"the same with {SAMPLES:,} bootstrap samples", lambda: timed(lambda: draw_samples([sheet], SAMPLES, 42)),
-        f"scikit-learn once, times {SAMPLES:,}", lambda: Cost(timed(theirs).seconds * SAMPLES, 0.0), rounds=1,
+        f"the same with {SAMPLES:,} bootstrap samples", lambda: time_call(lambda: draw_samples([vector], SAMPLES, 42)),
+        f"scikit-learn once, times {SAMPLES:,}", lambda: Cost(time_call(theirs).seconds * SAMPLES, 0.0), rounds=1,
     )  # fmt: skip
     return [once, many]
 
 
-def timed(work: Callable[[], object]) -> Cost:
+def time_call(work: Callable[[], object]) -> Cost:
     start = time.perf_counter()
     work()
     return Cost(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)

@@ -1,4 +1,4 @@
-"""A model of 117 million random weights for machines with a GPU, and what of a GPU a training of it takes.
+"""A model of 117 million random weights for machines with a GPU, and what share of a GPU a training of it uses.
 
 It is a Qwen2 with the tokenizer of the shipped model, which was learned from made-up records. Before its training it
 knows nothing.
@@ -13,12 +13,12 @@ from distill.tiny_teacher.initial_model import Shape, build_model
 
 SHAPE = Shape(vocabulary=5000, layers=12, width=768, heads=12, feed_forward=3072, context=2048)
 
-# Dense bf16 without sparsity, operations a second, by the makers' data sheets; the name as the driver gives it.
+# Dense bf16 operations per second by the makers' data sheets, by a part of the name that the driver gives
 PEAK = {"A100": 312e12, "H100": 989e12, "H200": 989e12, "L40S": 362e12, "B200": 2250e12}
 
 
-def made(folder: Path, shape: Shape = SHAPE) -> Path:
-    """Write the model, in bf16, and its tokenizer."""
+def write_model(folder: Path, shape: Shape = SHAPE) -> Path:
+    """Write the model, in bf16, and its tokenizer; return the folder."""
     import torch
     from transformers import AutoTokenizer
 
@@ -29,11 +29,11 @@ def made(folder: Path, shape: Shape = SHAPE) -> Path:
     return folder
 
 
-def operations(shape: Shape, length: float) -> float:
-    """Of training on one token of a row of so many: forward once, backward twice, two for a multiplication.
+def count_operations(shape: Shape, length: float) -> float:
+    """Return the operations of training on one token in a row of this length.
 
-    Every weight is multiplied with once a token (that of the embedding at the output alone), and every token looks at
-    half of the row on average.
+    One forward and two backward passes, two operations per multiplication. Every weight is used once per token (the
+    embedding at the output alone), and a token attends to half of the row on average.
     """
     block = 4 * shape.width**2 + 3 * shape.width * shape.feed_forward
     weights = shape.layers * block + shape.vocabulary * shape.width
@@ -41,13 +41,13 @@ def operations(shape: Shape, length: float) -> float:
     return 6 * (weights + attention)
 
 
-def length(counts: Mapping[str, Any]) -> float:
-    """Tokens of a row on the average, from the record of a fine-tuning."""
+def mean_length(counts: Mapping[str, Any]) -> float:
+    """Return the mean tokens per row, from the record of a fine-tuning."""
     lengths = counts["lengths"]["train"]
     return float(lengths["tokens"] / lengths["kept"])
 
 
-def utilization(rate: float, length: float, gpu: str) -> float | None:
-    """The share of a GPU's operations that so many tokens a second take; None for a GPU that PEAK does not have."""
-    most = next((most for name, most in PEAK.items() if name in gpu), None)
-    return rate * operations(SHAPE, length) / most if most else None
+def measure_utilization(rate: float, length: float, gpu: str) -> float | None:
+    """Return the share of a GPU's operations that this many tokens per second use; None for a GPU not in PEAK."""
+    peak = next((peak for name, peak in PEAK.items() if name in gpu), None)
+    return rate * count_operations(SHAPE, length) / peak if peak else None

@@ -1,10 +1,10 @@
-"""Tokens a second of `deepicd train sft`, against TRL's own SFTTrainer with the same settings on the same rows.
+"""Tokens per second of `deepicd train sft`, against TRL's own SFTTrainer with the same settings on the same rows.
 
-Both train the same model on made-up notes for so many steps, in processes of their own, turn by turn; what counts is
-the time from the first step to the last, start-up left out. The peer gets prompt and completion as messages, as TRL's
-own script reads them. They begin and end with the same loss, or the figure is void. Without a GPU the model is the
-shipped one in float32; with one, 117 million random weights in bf16 (small_model.py), and the share of the GPU's
-operations is told.
+Both train the same model on made-up notes for the same number of steps, in separate processes, in turns; what counts is
+the time from the first step to the last, without start-up. The peer gets prompt and completion as messages, as TRL's
+own script reads them. They must start and end with the same loss, or the figure is void. Without a GPU the model is the
+shipped one in float32; with one, 117 million random weights in bf16 (small_model.py), and the result includes the share
+of the GPU's operations.
 
 Run: python -m benchmarks.train_sft [STEPS] [ROUNDS] [DATASET]    (in the environment of `make setup-full`)
 """
@@ -18,7 +18,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks import small_model
-from benchmarks.measure import Comparison, Cost, deepicd, gpu, python, record, run, settings
+from benchmarks.measure import Comparison, deepicd, gpu, python, record, run, settings
 from distill.tiny_teacher import WEIGHTS
 
 PEER = """
@@ -49,64 +49,67 @@ json.dump({"seconds": done.metrics["train_runtime"], "losses": losses}, open(out
 
 
 @dataclass(frozen=True)
-class Setting:
-    """What is trained here."""
+class TrainingSettings:
+    """The model to train, and how."""
 
     model: Path
     batch: int
     rate: float
-    on: str  # cpu or gpu
+    device: str  # cpu or gpu
 
-    def command(self, dataset: Path, steps: int) -> list[str | Path]:
-        """Our side."""
+    def build_command(self, dataset: Path, steps: int) -> list[str | Path]:
+        """Return our command."""
         fields = {"max_steps": steps, "max_length": 2048, "effective_batch": self.batch, "per_device": self.batch,
                   "warmup_steps": 2, "learning_rate": self.rate, "save_steps": 0, "eval_rows": 0,
-                  "dtype": "bfloat16" if self.on == "gpu" else "float32"}  # fmt: skip
+                  "dtype": "bfloat16" if self.device == "gpu" else "float32"}  # fmt: skip
         return ["train", "sft", "--dataset", dataset, "--recipe", "tiny-sft", "--model", self.model,
                 *settings(fields)]  # fmt: skip
 
 
-def main(steps: int, rounds: int, given: Path | None) -> None:
+def main(steps: int, rounds: int, dataset: Path | None) -> None:
     card = gpu()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        setting = (
-            Setting(small_model.made(folder / "model"), 32, 3e-4, "gpu") if card else Setting(WEIGHTS, 8, 1e-3, "cpu")
-        )
-        if given is None:
-            run(deepicd("demo", folder / "records", "--admissions", str(max(1000, 5 * steps * setting.batch))))
-        dataset = given or folder / "records" / "dataset"
+        if card:
+            training = TrainingSettings(small_model.write_model(folder / "model"), 32, 3e-4, "gpu")
+        else:
+            training = TrainingSettings(WEIGHTS, 8, 1e-3, "cpu")
+        if dataset is None:
+            run(deepicd("demo", folder / "records", "--admissions", str(max(1000, 5 * steps * training.batch))))
+            dataset = folder / "records" / "dataset"
         [rows] = (dataset / "sft").glob("train-*.parquet")
         ours, peer = [], []
-        for place in range(rounds):
-            out = folder / str(place)
+        for number in range(rounds):
+            out = folder / str(number)
             out.mkdir()
-            numbers = [str(steps), str(setting.batch), str(setting.rate), setting.on]
-            run(python(PEER, setting.model, rows, out, *numbers))
+            arguments = [str(steps), str(training.batch), str(training.rate), training.device]
+            run(python(PEER, training.model, rows, out, *arguments))
             peer.append(json.loads((out / "peer.json").read_text()))
-            cost = run(deepicd(*setting.command(dataset, steps), out / "ours"))
-            ours.append(_told(out / "ours", cost))
-    apart = max(abs(ours[0]["losses"][place]["loss"] / peer[0]["losses"][place] - 1) for place in (0, -1))
-    print(json.dumps([{key: one[key] for key in ("training_seconds", "tokens_per_second")} for one in ours]), peer)
-    if apart > (3e-2 if card else 1e-3):  # on a GPU sums are taken in another order each time
-        raise SystemExit(f"The two did not learn the same ({apart:.2%} apart), so that their speed says nothing.")
-    rate = median(one["tokens_per_second"] for one in ours)
-    told = f"{steps} steps of {setting.batch} rows, {rate:,.0f} tokens/s"
-    if card and (share := small_model.utilization(rate, small_model.length(ours[0]), card)):
-        told += f", {share:.0%} of the GPU's operations"
-    found = Comparison(
-        f"deepicd train sft ({told})",
-        "TRL's own SFTTrainer, same settings and loss",
-        median(one["training_seconds"] for one in ours),
-        median(one["seconds"] for one in peer),
-        max(one["peak_mib"] for one in ours),
+            cost = run(deepicd(*training.build_command(dataset, steps), out / "ours"))
+            ours.append(_read_counts(out / "ours") | {"peak_mib": cost.peak_mib})
+    difference = max(abs(ours[0]["losses"][place]["loss"] / peer[0]["losses"][place] - 1) for place in (0, -1))
+    print(
+        json.dumps([{key: counts[key] for key in ("training_seconds", "tokens_per_second")} for counts in ours]), peer
     )
-    record(f"train_sft_{setting.on}", [found], ["trl", "torch", "transformers"])
+    if difference > (3e-2 if card else 1e-3):  # a GPU adds in another order each time
+        raise SystemExit(f"The two losses differ by {difference:.2%}, so the speeds cannot be compared.")
+    rate = median(counts["tokens_per_second"] for counts in ours)
+    description = f"{steps} steps of {training.batch} rows, {rate:,.0f} tokens/s"
+    if card and (share := small_model.measure_utilization(rate, small_model.mean_length(ours[0]), card)):
+        description += f", {share:.0%} of the GPU's operations"
+    comparison = Comparison(
+        f"deepicd train sft ({description})",
+        "TRL's own SFTTrainer, same settings and loss",
+        median(counts["training_seconds"] for counts in ours),
+        median(result["seconds"] for result in peer),
+        max(counts["peak_mib"] for counts in ours),
+    )
+    record(f"train_sft_{training.device}", [comparison], ["trl", "torch", "transformers"])
 
 
-def _told(out: Path, cost: Cost) -> dict[str, Any]:
+def _read_counts(out: Path) -> dict[str, Any]:
     counts: dict[str, Any] = json.loads((out / "run.json").read_text())["counts"]
-    return counts | {"peak_mib": cost.peak_mib}
+    return counts
 
 
 if __name__ == "__main__":
