@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.logging import RichHandler
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 LINE_EVERY = 10.0  # seconds between two progress lines where there is no terminal
 RUN_LOG = "run.log"
+STYLES = {logging.WARNING: "yellow", logging.ERROR: "red"}  # on a terminal
 
 
 class _MessageFormatter(logging.Formatter):
@@ -36,15 +36,19 @@ class _MessageFormatter(logging.Formatter):
 
 
 class _StderrHandler(logging.Handler):
-    """Plain lines on stderr, or Rich's on a terminal, where they stay above a progress bar.
+    """Writes plain lines to stderr; on a terminal through Rich, which keeps them above a progress bar.
 
-    Rich is imported with the first message and stderr is looked up for each: a test may have replaced it.
+    Rich is imported with the first message. stderr is looked up for each, as a test may have replaced it.
     """
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
             if sys.stderr.isatty():
-                _rich_handler().emit(record)
+                # not RichHandler: it breaks long lines, and a command that is shown should survive copy and paste
+                style = STYLES.get(record.levelno)
+                _console().print(
+                    self.format(record), style=style, markup=False, highlight=False, emoji=False, soft_wrap=True
+                )
             else:
                 print(self.format(record), file=sys.stderr, flush=True)
         except Exception:  # noqa: BLE001 — a message that cannot be shown must not end the run
@@ -57,19 +61,6 @@ def _console() -> "Console":
     from rich.console import Console
 
     return Console(stderr=True)
-
-
-@lru_cache(maxsize=1)
-def _rich_handler() -> "RichHandler":
-    from rich.highlighter import NullHighlighter
-    from rich.logging import RichHandler
-
-    handler = RichHandler(
-        console=_console(), show_time=False, show_level=False, show_path=False,
-        highlighter=NullHighlighter(), keywords=[],
-    )  # fmt: skip
-    handler.setFormatter(_MessageFormatter())
-    return handler
 
 
 _STDERR = _StderrHandler()

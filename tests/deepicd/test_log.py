@@ -51,13 +51,13 @@ def test_configuring_twice_shows_each_message_once(capsys):
     assert capsys.readouterr().err == "once\n"
 
 
-def test_on_a_terminal_a_message_keeps_its_brackets_and_stands_above_the_bar(monkeypatch, capsys):
+def test_on_a_terminal_a_message_keeps_its_brackets_and_its_length_beside_the_bar(monkeypatch, capsys):
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    command = f"$ deepicd build --mimic {'folder/' * 40}copy [A00, B99] :heart:\n"
     with log.track_progress("pages", total=10) as advance:
-        logger.info("Read [A00, B99] of 3 parts.")
+        logger.info(command.rstrip())
         advance(10)
-    assert "Read [A00, B99] of 3 parts." in capsys.readouterr().err
-    assert log._console() is log._rich_handler().console
+    assert command in capsys.readouterr().err
 
 
 def test_run_log_has_time_stamps_and_what_a_quiet_terminal_does_not_show(tmp_path):
