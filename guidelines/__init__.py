@@ -1,8 +1,8 @@
-"""The ICD-10-CM guideline PDF becomes structured text: verbatim, complete, any fiscal year.
+"""Turn the ICD-10-CM guideline PDF into structured text: verbatim, complete, of any fiscal year.
 
     deepicd guidelines icd-10-cm-guidelines.pdf out/guidelines
 
-The way of a document: `lines` (characters of a page → lines with their marks) → `document` (what is front matter,
-contents, body) → `headings` (from bookmarks, or from fonts and numbering) → `blocks` (paragraphs and list items) →
-`tree` (sections in sections, with ids) → `completeness` (nothing is missing) → `parse` (files).
+A document passes through `lines` (characters of a page → lines with their styles), `document` (front matter, contents,
+body), `headings` (from bookmarks, or from fonts and numbering), `sections` (paragraphs and list items in nested
+sections with ids), `completeness` (nothing is missing) and `parse` (files).
 """

@@ -1,4 +1,4 @@
-"""Proof that a parsed year holds every word of its PDF once, in order, and every bookmark on its page.
+"""Prove that a parsed year holds every word of its PDF once and in order, and every bookmark on its page.
 
 pdfplumber reads the pages again. It shares no code with pypdfium2, which parses, and it knows nothing of headings or
 paragraphs: its text, without footers and contents, must equal the text of the files from beginning to end. Words are
@@ -16,17 +16,20 @@ from pathlib import Path
 from typing import NamedTuple
 
 from deepicd.log import track_progress
-from guidelines import document, parsed_year
-from guidelines.lines import BULLETS
+from guidelines.document import CONTENTS_LINES, FOOTER, LEADERS, Bookmark, list_bookmarks, open_pdf
+from guidelines.headings import remove_spaces
+from guidelines.lines import BULLETS, SAME_LINE, WORD_GAP
+from guidelines.parse import ParsedYear, list_texts, read_year
+from guidelines.sections import format_heading
 
 PIECES = re.compile(r"[^\s\-)]+[\-)]*|[\-)]+")
 PAGES_AT_A_TIME = 10
-WORD_GAP = 0.05  # of the type size: a wider gap between two characters is a space
-SAME_LINE = 0.45  # of the type size: the raised 'th' of '7th' is 0.36 above its line
+
+_WITHOUT_BULLETS = str.maketrans(dict.fromkeys(BULLETS, " "))
 
 
 class Word(NamedTuple):
-    """A piece of a word and where it stands: 'page 17' or 'I.C.4.a'."""
+    """A piece of a word and where it is: 'page 17' or 'I.C.4.a'."""
 
     text: str
     where: str
@@ -34,26 +37,26 @@ class Word(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """What differs; nothing does in a good year."""
+    """What differs between pages and files."""
 
     page_words: int
     file_words: int
     lost: list[Word] = field(default_factory=list)
-    """On a page and in no file."""
+    """On a page but in no file."""
     doubled: list[Word] = field(default_factory=list)
     """In the files once more than on the pages."""
     moved: list[Word] = field(default_factory=list)
-    """In the files at another place than on the pages."""
+    """At another place in the files than on the pages."""
     bookmarks: int = 0
-    missing_bookmarks: list[document.Bookmark] = field(default_factory=list)
+    missing_bookmarks: list[Bookmark] = field(default_factory=list)
     """No section with this heading begins on this page."""
 
     @property
-    def clean(self) -> bool:
+    def is_clean(self) -> bool:
         return not (self.lost or self.doubled or self.moved or self.missing_bookmarks)
 
-    def lines(self) -> Iterator[str]:
-        """The findings as text: counts, then each thing that differs."""
+    def format_lines(self) -> Iterator[str]:
+        """Yield the counts as text, then each difference."""
         placed = self.bookmarks - len(self.missing_bookmarks)
         yield f"{self.page_words:,} pieces of words on the pages, {self.file_words:,} in the files"
         yield f"{len(self.lost)} lost, {len(self.doubled)} doubled, {len(self.moved)} out of order"
@@ -63,34 +66,40 @@ class Audit:
         yield from (f"bookmark without section: {mark.title!r}, page {mark.page}" for mark in self.missing_bookmarks)
 
 
-def audit(pdf: Path, parsed: Path) -> Audit:
-    """Compare a year's folder with the PDF it was made from. Takes some ten seconds for a hundred pages."""
-    year = parsed_year.read_year(parsed)
-    with document.open_pdf(pdf) as opened:
-        bookmarks = list(document.list_bookmarks(opened))
+def audit(pdf: Path, folder: Path) -> Audit:
+    """Compare a year's folder with the PDF it was made from. Takes a few seconds per hundred pages."""
+    year = read_year(folder)
+    with open_pdf(pdf) as opened:
+        bookmarks = list(list_bookmarks(opened))
         count = len(opened)
-    pages = list(_words_of_pages(_read_pages(pdf, count)))
-    files = [
+    page_words = list(_list_page_words(_read_pages(pdf, count)))
+    file_words = [
         Word(piece, section["id"])
-        for section in year.all_sections()
-        for text in parsed_year.list_texts(section)
+        for section in year.walk()
+        for text in list_texts(section)
         for piece in PIECES.findall(text)
     ]
-    lost, doubled, moved = _differences(pages, files)
-    sections = Counter(
-        (_bare(parsed_year.format_heading(section)), section["pages"][0]) for section in year.all_sections()
+    lost, doubled, moved = _compare_words(page_words, file_words)
+    return Audit(
+        page_words=len(page_words),
+        file_words=len(file_words),
+        lost=lost,
+        doubled=doubled,
+        moved=moved,
+        bookmarks=len(bookmarks),
+        missing_bookmarks=_find_missing_bookmarks(bookmarks, year),
     )
+
+
+def _find_missing_bookmarks(bookmarks: Sequence[Bookmark], year: ParsedYear) -> list[Bookmark]:
+    sections = Counter((remove_spaces(format_heading(section)), section["pages"][0]) for section in year.walk())
     missing = []
-    for mark in bookmarks:
-        if sections[key := (_bare(mark.title), mark.page)]:
+    for bookmark in bookmarks:
+        if sections[key := (remove_spaces(bookmark.title), bookmark.page)]:
             sections[key] -= 1
         else:
-            missing.append(mark)
-    return Audit(len(pages), len(files), lost, doubled, moved, len(bookmarks), missing)
-
-
-def _bare(text: str) -> str:
-    return "".join(text.split())
+            missing.append(bookmark)
+    return missing
 
 
 def _read_pages(pdf: Path, count: int) -> list[list[str]]:
@@ -117,51 +126,46 @@ def _read_batch(pdf: Path, first: int) -> list[list[str]]:
         ]
 
 
-def _words_of_pages(pages: list[list[str]]) -> Iterator[Word]:
+def _list_page_words(pages: list[list[str]]) -> Iterator[Word]:
+    """Yield the words of the pages without footers, contents and bullets."""
     for number, lines in enumerate(pages, start=1):
-        body = lines if number == 1 else [line for line in lines if not document.FOOTER.fullmatch(line)]
-        leaders = [at for at, line in enumerate(body, start=1) if document.LEADERS.search(line)]
-        if len(leaders) >= document.CONTENTS_LINES:
+        body = lines if number == 1 else [line for line in lines if not FOOTER.fullmatch(line)]
+        leaders = [at for at, line in enumerate(body, start=1) if LEADERS.search(line)]
+        if len(leaders) >= CONTENTS_LINES:
             body = body[leaders[-1] :]
         for line in body:
             for piece in PIECES.findall(line.translate(_WITHOUT_BULLETS)):
                 yield Word(piece, f"page {number}")
 
 
-_WITHOUT_BULLETS = str.maketrans(dict.fromkeys(BULLETS, " "))
-
-
-def _differences(pages: Sequence[Word], files: Sequence[Word]) -> tuple[list[Word], list[Word], list[Word]]:
-    """Lost, doubled and moved words. Equal beginnings and ends are passed over first: there, aligning is slow."""
-    start, ends = 0, (len(pages), len(files))
-    while start < min(ends) and pages[start].text == files[start].text:
+def _compare_words(pages: Sequence[Word], files: Sequence[Word]) -> tuple[list[Word], list[Word], list[Word]]:
+    """Return lost, doubled and moved words. Common beginnings and ends are skipped first, since alignment is slow."""
+    start, end_pages, end_files = 0, len(pages), len(files)
+    while start < min(end_pages, end_files) and pages[start].text == files[start].text:
         start += 1
-    while min(ends) > start and pages[ends[0] - 1].text == files[ends[1] - 1].text:
-        ends = ends[0] - 1, ends[1] - 1
-    here, there = pages[start : ends[0]], files[start : ends[1]]
-    matcher = SequenceMatcher(None, [word.text for word in here], [word.text for word in there])
+    while min(end_pages, end_files) > start and pages[end_pages - 1].text == files[end_files - 1].text:
+        end_pages, end_files = end_pages - 1, end_files - 1
+    on_pages, in_files = pages[start:end_pages], files[start:end_files]
+    matcher = SequenceMatcher(None, [word.text for word in on_pages], [word.text for word in in_files])
     only_pages, only_files = list[Word](), list[Word]()
-    for kind, first, last, first_file, last_file in matcher.get_opcodes():
+    for kind, page_start, page_end, file_start, file_end in matcher.get_opcodes():
         if kind != "equal":
-            only_pages += here[first:last]
-            only_files += there[first_file:last_file]
-    moved = Counter(word.text for word in only_pages) & Counter(word.text for word in only_files)
-    return _beyond(only_pages, moved), _beyond(only_files, moved), _within(only_files, moved)
+            only_pages += on_pages[page_start:page_end]
+            only_files += in_files[file_start:file_end]
+    common = Counter(word.text for word in only_pages) & Counter(word.text for word in only_files)
+    _, lost = _split_counted(only_pages, common)
+    moved, doubled = _split_counted(only_files, common)
+    return lost, doubled, moved
 
 
-def _beyond(words: Sequence[Word], counted: Counter[str]) -> list[Word]:
-    """The words that are left when as many of each as counted are taken away."""
-    left = counted.copy()
-    kept = []
+def _split_counted(words: Sequence[Word], counts: Counter[str]) -> tuple[list[Word], list[Word]]:
+    """Return as many of each word as counted, and all others."""
+    remaining = counts.copy()
+    counted, others = list[Word](), list[Word]()
     for word in words:
-        if left[word.text]:
-            left[word.text] -= 1
+        if remaining[word.text]:
+            remaining[word.text] -= 1
+            counted.append(word)
         else:
-            kept.append(word)
-    return kept
-
-
-def _within(words: Sequence[Word], counted: Counter[str]) -> list[Word]:
-    """As many of each word as counted."""
-    beyond = {id(word) for word in _beyond(words, counted)}
-    return [word for word in words if id(word) not in beyond]
+            others.append(word)
+    return counted, others

@@ -1,4 +1,4 @@
-"""What a guideline text points to: codes, categories and ranges of them, and other sections.
+"""Find what a guideline text refers to: codes, categories and ranges of them, and other sections.
 
 >>> [reference["text"] for reference in find_codes("Z79.4, E11.- or T38.3X6-; codes A00.0 through T88.9 (I10–I1A)")]
 ['Z79.4', 'E11.-', 'T38.3X6-', 'A00.0 through T88.9', 'I10–I1A']
@@ -23,76 +23,81 @@ SECTIONS = re.compile(
     r"(?P<roman>(?:IV|I{1,3})(?![a-z])(?:[.,]?\s?)|(?=[ABC]\.\d))"
     r"(?P<rest>(?:[A-Z](?![A-Za-z0-9])(?:[.,]\s?\(?(?:\d{1,2}|[a-z])\)?(?![A-Za-z0-9]))*)?)"
 )
-MORE_SECTIONS = re.compile(r"\bSections (?:(?:IV|I{1,3})(?:, and |, | and )?){2,}")
+SECTION_LISTS = re.compile(r"\bSections (?:(?:IV|I{1,3})(?:, and |, | and )?){2,}")
 APPENDIX = re.compile(r"\bAppendix ([IVX]+)\b")
-SAME_TITLE = 12  # letters in which a quoted title and a section's title must agree, where neither ends before
+SAME_TITLE = 12  # letters in which a quoted title and a section's title must agree, unless one of them ends earlier
+SHORTEST_TITLE = 4  # letters
 
 
 def find_codes(text: str) -> list[CodeReference]:
-    """Every code, category and range in a text, in order."""
+    """Return every code, category and range in a text, in order."""
     return [
-        CodeReference(text=found[0], first=_undotted(found[1]), last=_undotted(found[2] or found[1]))
-        for found in CODES.finditer(text)
+        CodeReference(text=match[0], first=_remove_dot(match[1]), last=_remove_dot(match[2] or match[1]))
+        for match in CODES.finditer(text)
     ]
 
 
 def find_sections(text: str, titles: Mapping[str, str], own: str) -> list[str]:
-    """Ids of the sections that a text of section `own` points to, in order. `titles`: id → title, of all sections.
+    """Return the ids of the sections that a text of section `own` refers to. `titles`: id → title, of all sections.
 
-    A reference that stops at a chapter and quotes a title below it ('See Section I.C.19. Coding of traumatic
-    fractures') leads to the section of that title. One that leads nowhere is cut until it does.
+    A reference that names a chapter and quotes a title below it ('See Section I.C.19. Coding of traumatic fractures')
+    resolves to the section with that title; one to a section that does not exist, to the nearest section above.
     """
     appendices = ((match.start(), f"Appendix-{match[1]}") for match in APPENDIX.finditer(text))
-    found = sorted([*_lists(text), *_singles(text, titles), *appendices])
-    targets = (_nearest(target, titles) for _, target in found)
+    references = sorted([*_find_lists(text), *_find_single(text, titles), *appendices])
+    targets = (_resolve(target, titles) for _, target in references)
     return list(dict.fromkeys(target for target in targets if target and target != own))
 
 
-def _lists(text: str) -> Iterator[tuple[int, str]]:
-    for match in MORE_SECTIONS.finditer(text):
+def _find_lists(text: str) -> Iterator[tuple[int, str]]:
+    """Yield position and id of each section in lists of sections."""
+    for match in SECTION_LISTS.finditer(text):
         for roman in re.findall(r"\b(?:IV|I{1,3})\b", match[0]):
             yield match.start(), roman
 
 
-def _singles(text: str, titles: Mapping[str, str]) -> Iterator[tuple[int, str]]:
+def _find_single(text: str, titles: Mapping[str, str]) -> Iterator[tuple[int, str]]:
+    """Yield position and id of each reference to one section."""
     for match in SECTIONS.finditer(text):
         parts = [match["roman"].strip("., ") or "I", *re.findall(r"[A-Za-z]|\d+", match["rest"])]
-        target = _nearest(".".join(parts), titles)
+        target = _resolve(".".join(parts), titles)
         if target:
-            yield match.start(), _quoted(target, text[match.end() :], titles)
+            yield match.start(), _resolve_title(target, text[match.end() :], titles)
 
 
-def _nearest(target: str, titles: Collection[str]) -> str:
-    """The section of an id or the nearest one above it, '' where there is none."""
+def _resolve(target: str, titles: Collection[str]) -> str:
+    """Return the section of an id or the nearest one above it, '' if there is none."""
     while target and target not in titles:
         target = target.rpartition(".")[0]
     return target
 
 
-def _quoted(target: str, following: str, titles: Mapping[str, str]) -> str:
-    """The section below `target` whose title follows the reference, or `target` itself."""
-    quote = _letters(following)
-    own = _letters(re.sub(r"^Chapter \d+: | \([A-Z]\d.*", "", titles[target]))
+def _resolve_title(target: str, following: str, titles: Mapping[str, str]) -> str:
+    """Return the section below `target` whose title follows the reference, or `target` itself."""
+    quote = _keep_letters(following)
+    own = _keep_letters(re.sub(r"^Chapter \d+: | \([A-Z]\d.*", "", titles[target]))
     if own and quote.startswith(own):
         quote = quote[len(own) :]
-    below = (section for section in titles if section.startswith(f"{target}."))
     best, length = target, 0
-    for section in below:
-        title = _letters(titles[section])
-        same = _common(title, quote)
-        if same > length and same >= min(len(title), SAME_TITLE) and same >= 4:
+    for section in titles:
+        if not section.startswith(f"{target}."):
+            continue
+        title = _keep_letters(titles[section])
+        same = _count_common(title, quote)
+        if same > length and same >= min(len(title), SAME_TITLE) and same >= SHORTEST_TITLE:
             best, length = section, same
     return best
 
 
-def _undotted(code: str) -> str:
+def _remove_dot(code: str) -> str:
     return code.replace(".", "")
 
 
-def _letters(text: str) -> str:
+def _keep_letters(text: str) -> str:
     return "".join(character for character in text.casefold() if character.isalnum())
 
 
-def _common(one: str, other: str) -> int:
-    """Length of the common beginning."""
-    return next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+def _count_common(first: str, second: str) -> int:
+    """Return the length of the common beginning."""
+    pairs = enumerate(zip(first, second, strict=False))
+    return next((at for at, (a, b) in pairs if a != b), min(len(first), len(second)))

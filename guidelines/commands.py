@@ -1,5 +1,6 @@
-"""`deepicd guidelines`: the command line of this stage."""
+"""The command `deepicd guidelines` and its subcommands."""
 
+import logging
 from pathlib import Path
 
 import click
@@ -8,9 +9,11 @@ from deepicd.errors import DeepicdError
 
 PATH = click.Path(path_type=Path)
 
+logger = logging.getLogger(__name__)
+
 
 class ParseByDefault(click.Group):
-    """A group whose arguments are those of `parse` unless they begin with the name of another of its commands."""
+    """A group that passes its arguments to `parse` unless they begin with the name of another subcommand."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
@@ -48,27 +51,26 @@ def parse(
     deepicd guidelines --fetch 2025
     deepicd guidelines icd-10-cm-guidelines-FY2025.pdf out/guidelines --audit
     """
-    from deepicd import records
-    from guidelines import parse as parsing
-
     if year is not None:
-        from guidelines import download
+        from guidelines.download import CMS, download_guidelines
 
-        pdf = download.download_guidelines(
-            year, pdf or Path(f"icd-10-cm-guidelines-FY{year}.pdf"), base_url or download.CMS
-        )
+        pdf = download_guidelines(year, pdf or Path(f"icd-10-cm-guidelines-FY{year}.pdf"), base_url or CMS)
         click.echo(pdf)
         if out is None:
             return
     if pdf is None or out is None:
         raise click.UsageError("PDF and OUT are needed: deepicd guidelines icd-10-cm-guidelines.pdf out/guidelines")
-    folder, plan = parsing.plan_parse(pdf, out)
+
+    from deepicd import records
+    from guidelines.parse import parse_pdf, plan_parse
+
+    folder, plan = plan_parse(pdf, out)
     if record := records.find_finished(folder, plan):
-        click.echo(f"{folder} was made from this PDF earlier: nothing to do.", err=True)
+        logger.info("%s was already made from this PDF: nothing to do.", folder)
     else:
-        record = parsing.parse_pdf(pdf, out, overwrite=overwrite)
+        record = parse_pdf(pdf, out, overwrite=overwrite)
     for note in record.notes:
-        click.echo(f"Note: {note}", err=True)
+        logger.info("Note: %s", note)
     click.echo(f"{record.counts.sections} sections from {record.counts.pages} pages → {folder}")
     if audit:
         _audit(pdf, folder)
@@ -77,11 +79,14 @@ def parse(
 def _audit(pdf: Path, folder: Path) -> None:
     from guidelines.audit import audit
 
-    findings = audit(pdf, folder)
-    for line in findings.lines():
+    result = audit(pdf, folder)
+    for line in result.format_lines():
         click.echo(line)
-    if not findings.clean:
-        raise DeepicdError(f"{folder} is not word for word what {pdf} says; the differences stand above.")
+    if not result.is_clean:
+        raise DeepicdError(
+            f"{folder} does not match {pdf} word for word; the differences are listed above.",
+            f"Parse the PDF again: deepicd guidelines {pdf} {folder.parent} --overwrite",
+        )
 
 
 @guidelines.command()
@@ -89,15 +94,15 @@ def _audit(pdf: Path, folder: Path) -> None:
 @click.argument("after", type=PATH)
 @click.option("--format", "form", type=click.Choice(["markdown", "json"]), default="markdown", show_default=True)
 def diff(before: Path, after: Path, form: str) -> None:
-    """What changed between two parsed years: sections added, removed, moved and reworded, on stdout.
+    """Print what changed between two parsed years: sections added, removed, moved and reworded.
 
     \b
     deepicd guidelines diff out/guidelines/fy2024 out/guidelines/fy2025 > changes.md
     """
-    from guidelines import diff as changes
+    from guidelines.diff import compare_years
 
-    found = changes.compare_years(before, after)
-    click.echo(found.as_json() if form == "json" else found.as_markdown())
+    changes = compare_years(before, after)
+    click.echo(changes.to_json() if form == "json" else changes.to_markdown())
 
 
 @guidelines.command()
@@ -105,14 +110,14 @@ def diff(before: Path, after: Path, form: str) -> None:
 @click.argument("out", type=PATH)
 @click.option("--overwrite", is_flag=True, help="Replace what another run of this step left in OUT.")
 def dataset(years: tuple[Path, ...], out: Path, overwrite: bool) -> None:
-    """Parsed years → OUT, a dataset folder for the Hub: a table of sections for each year, and a card.
+    """Parsed years → OUT, a dataset folder for the Hub: one table of sections per year, and a card.
 
     \b
     deepicd guidelines dataset out/guidelines/fy2025 out/guideline-dataset
     """
-    from guidelines import publication
+    from guidelines.publication import build_dataset
 
-    record = publication.build_dataset(list(years), out, overwrite=overwrite)
+    record = build_dataset(list(years), out, overwrite=overwrite)
     for name, rows in record.counts.rows.items():
         click.echo(f"{name}: {rows} sections")
     click.echo(f"Dataset ({record.origin}) → {out}")

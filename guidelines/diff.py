@@ -1,7 +1,7 @@
 """What changed between two parsed years, as Markdown for readers and JSON for programs.
 
-Sections are paired in three passes: by id and title; then by title or by wording, for those that moved to another
-number; then by id, for those with a new title. What is left over was removed or added.
+Sections are paired in three passes: by id and title; then by title or wording, for those with a new number; then by
+id, for those with a new title. The sections that remain were removed or added.
 """
 
 import json
@@ -12,14 +12,15 @@ from difflib import SequenceMatcher
 from pathlib import Path
 
 from deepicd.schema import Section
-from guidelines import parsed_year
+from guidelines.parse import read_year
 
-ALIKE = 0.6  # share of words in common from which on two texts are taken for versions of one
+SIMILAR = 0.6  # share of common words from which two texts count as versions of one
+LONG_TEXT = 80  # characters; shorter texts may resemble each other by chance
 
 
 @dataclass(frozen=True, slots=True)
 class SectionChange:
-    """A section that stands in both years, and how it differs."""
+    """A section that is in both years, and how it differs."""
 
     before: str
     """Its id in the earlier year."""
@@ -30,17 +31,17 @@ class SectionChange:
     text_after: str
 
     @property
-    def moved(self) -> bool:
+    def is_moved(self) -> bool:
         return self.before != self.after
 
     @property
-    def reworded(self) -> bool:
+    def is_reworded(self) -> bool:
         return (self.title_before, self.text_before) != (self.title_after, self.text_after)
 
 
 @dataclass(frozen=True, slots=True)
 class UnmatchedSection:
-    """A section that stands in one of the years only."""
+    """A section that is in only one of the years."""
 
     id: str
     title: str
@@ -49,133 +50,132 @@ class UnmatchedSection:
 
 @dataclass(frozen=True, slots=True)
 class YearDiff:
-    """All that differs between two years; `unchanged` counts the rest."""
+    """Everything that differs between two years."""
 
     year_before: int
     year_after: int
     added: list[UnmatchedSection] = field(default_factory=list)
     removed: list[UnmatchedSection] = field(default_factory=list)
     moved: list[SectionChange] = field(default_factory=list)
-    """Under another id, with the same words or others."""
+    """With another id, reworded or not."""
     changed: list[SectionChange] = field(default_factory=list)
-    """Under the same id, with other words."""
+    """With the same id, reworded."""
     unchanged: int = 0
+    """Number of all other sections."""
 
-    def as_json(self) -> str:
+    def to_json(self) -> str:
+        """Return the differences as JSON."""
         return json.dumps(asdict(self), ensure_ascii=False, indent=2)
 
-    def as_markdown(self) -> str:
-        return "\n".join(_markdown(self))
+    def to_markdown(self) -> str:
+        """Return the differences as Markdown."""
+        return "\n".join(_render_markdown(self))
 
 
 def compare_years(before: Path, after: Path) -> YearDiff:
-    """Compare two years' folders."""
-    earlier, later = parsed_year.read_year(before), parsed_year.read_year(after)
-    pairs, removed, added = _paired(list(earlier.all_sections()), list(later.all_sections()))
-    changes = [_change(one, other) for one, other in pairs]
+    """Return what differs between the folders of two years."""
+    earlier, later = read_year(before), read_year(after)
+    pairs, removed, added = _pair_sections(list(earlier.walk()), list(later.walk()))
+    changes = [
+        SectionChange(old["id"], new["id"], old["title"], new["title"], _join_text(old), _join_text(new))
+        for old, new in pairs
+    ]
     return YearDiff(
         year_before=earlier.fiscal_year,
         year_after=later.fiscal_year,
-        added=[_entry(section) for section in added],
-        removed=[_entry(section) for section in removed],
-        moved=[change for change in changes if change.moved],
-        changed=[change for change in changes if change.reworded and not change.moved],
-        unchanged=sum(not (change.moved or change.reworded) for change in changes),
+        added=[UnmatchedSection(section["id"], section["title"], _join_text(section)) for section in added],
+        removed=[UnmatchedSection(section["id"], section["title"], _join_text(section)) for section in removed],
+        moved=[change for change in changes if change.is_moved],
+        changed=[change for change in changes if change.is_reworded and not change.is_moved],
+        unchanged=sum(not (change.is_moved or change.is_reworded) for change in changes),
     )
 
 
-def _paired(
+def _pair_sections(
     before: Sequence[Section], after: Sequence[Section]
 ) -> tuple[list[tuple[Section, Section]], list[Section], list[Section]]:
-    """Pairs in the order of the later year, and what stands in one year only."""
-    partner: dict[str, Section] = {}  # id in the later year → section of the earlier one
-    left = {section["id"]: section for section in before}
-
-    def pair(section: Section, candidates: Iterator[Section]) -> None:
-        if section["id"] not in partner and (found := next(candidates, None)):
-            partner[section["id"]] = left.pop(found["id"])
-
+    """Return pairs in the order of the later year, and the sections that are only in the earlier or the later year."""
+    partners: dict[str, Section] = {}  # id in the later year → section of the earlier one
+    remaining = {section["id"]: section for section in before}
     passes: tuple[Callable[[Section, Section], bool], ...] = (
-        lambda one, other: one["id"] == other["id"] and one["title"] == other["title"],
-        lambda one, other: one["id"] != other["id"] and _same_section(one, other),
-        lambda one, other: one["id"] == other["id"] and _same_place(one, other),
+        lambda old, new: old["id"] == new["id"] and old["title"] == new["title"],
+        lambda old, new: old["id"] != new["id"] and _is_same_section(old, new),
+        lambda old, new: old["id"] == new["id"] and _is_same_place(old, new),
     )
-    for same in passes:
-        for section in after:
-            pair(section, (one for one in left.values() if same(one, section)))
-    pairs = [(partner[section["id"]], section) for section in after if section["id"] in partner]
-    return pairs, list(left.values()), [section for section in after if section["id"] not in partner]
+    for is_pair in passes:
+        for new in after:
+            if new["id"] in partners:
+                continue
+            partner = next((old for old in remaining.values() if is_pair(old, new)), None)
+            if partner:
+                partners[new["id"]] = remaining.pop(partner["id"])
+    pairs = [(partners[section["id"]], section) for section in after if section["id"] in partners]
+    return pairs, list(remaining.values()), [section for section in after if section["id"] not in partners]
 
 
-def _same_section(one: Section, other: Section) -> bool:
-    """Whether two sections are one under another number: same title and chapter, or nearly the same words."""
-    same_chapter = one["id"].split(".")[:3] == other["id"].split(".")[:3]
-    if same_chapter and one["title"].casefold() == other["title"].casefold():
+def _is_same_section(old: Section, new: Section) -> bool:
+    """Return whether two sections are the same with another number: same chapter and title, or similar long texts."""
+    is_same_chapter = old["id"].split(".")[:3] == new["id"].split(".")[:3]
+    if is_same_chapter and old["title"].casefold() == new["title"].casefold():
         return True
-    texts = _text(one), _text(other)
-    return all(len(text) > 80 for text in texts) and _alike(*texts)
+    texts = _join_text(old), _join_text(new)
+    return all(len(text) > LONG_TEXT for text in texts) and _is_similar(*texts)
 
 
-def _same_place(one: Section, other: Section) -> bool:
-    """Whether two sections under one number have a title or words in common."""
-    return _alike(one["title"], other["title"]) or _alike(_text(one), _text(other))
+def _is_same_place(old: Section, new: Section) -> bool:
+    """Return whether two sections with the same number have similar titles or texts."""
+    return _is_similar(old["title"], new["title"]) or _is_similar(_join_text(old), _join_text(new))
 
 
-def _alike(one: str, other: str) -> bool:
-    matcher = SequenceMatcher(None, one.split(), other.split())
-    return matcher.quick_ratio() >= ALIKE and matcher.ratio() >= ALIKE
+def _is_similar(old: str, new: str) -> bool:
+    matcher = SequenceMatcher(None, old.split(), new.split())
+    return matcher.quick_ratio() >= SIMILAR and matcher.ratio() >= SIMILAR
 
 
-def _text(section: Section) -> str:
+def _join_text(section: Section) -> str:
     return "\n".join(block["text"] for block in section["blocks"])
 
 
-def _entry(section: Section) -> UnmatchedSection:
-    return UnmatchedSection(section["id"], section["title"], _text(section))
-
-
-def _change(one: Section, other: Section) -> SectionChange:
-    return SectionChange(one["id"], other["id"], one["title"], other["title"], _text(one), _text(other))
-
-
-def _markdown(changes: YearDiff) -> Iterator[str]:
-    yield f"# ICD-10-CM guidelines: FY{changes.year_before} → FY{changes.year_after}"
+def _render_markdown(diff: YearDiff) -> Iterator[str]:
+    yield f"# ICD-10-CM guidelines: FY{diff.year_before} → FY{diff.year_after}"
     yield ""
     yield (
-        f"Sections: {len(changes.added)} added, {len(changes.removed)} removed, {len(changes.moved)} moved, "
-        f"{len(changes.changed)} changed, {changes.unchanged} as before. ~~Struck~~ is gone, **bold** is new."
+        f"Sections: {len(diff.added)} added, {len(diff.removed)} removed, {len(diff.moved)} moved, "
+        f"{len(diff.changed)} changed, {diff.unchanged} unchanged. ~~Struck~~ was removed, **bold** is new."
     )
-    for name, entries in (("Added", changes.added), ("Removed", changes.removed)):
-        if entries:
+    for name, sections in (("Added", diff.added), ("Removed", diff.removed)):
+        if sections:
             yield f"\n## {name}"
-        for entry in entries:
-            yield f"\n### {entry.id} {entry.title}\n\n{_escaped(entry.text)}".rstrip()
-    for name, listed in (("Moved", changes.moved), ("Changed", changes.changed)):
-        if listed:
+        for section in sections:
+            yield f"\n### {section.id} {section.title}\n\n{_escape(section.text)}".rstrip()
+    for name, changes in (("Moved", diff.moved), ("Changed", diff.changed)):
+        if changes:
             yield f"\n## {name}"
-        for change in listed:
-            number = f"{change.before} → {change.after}" if change.moved else change.after
-            yield f"\n### {number} {_marked(change.title_before, change.title_after)}"
+        for change in changes:
+            number = f"{change.before} → {change.after}" if change.is_moved else change.after
+            yield f"\n### {number} {_mark_changes(change.title_before, change.title_after)}"
             if change.text_before != change.text_after:
-                yield f"\n{_marked(change.text_before, change.text_after)}"
+                yield f"\n{_mark_changes(change.text_before, change.text_after)}"
 
 
-def _marked(before: str, after: str) -> str:
-    """The later text with what is new in bold and what is gone struck through.
+def _mark_changes(before: str, after: str) -> str:
+    """Return the later text with new words in bold and removed ones struck through.
 
-    >>> _marked("code it once", "code it twice")
+    >>> _mark_changes("code it once", "code it twice")
     'code it ~~once~~ **twice**'
     """
-    one, other = before.split(), after.split()
+    old_words, new_words = before.split(), after.split()
     parts = []
-    for kind, first, last, first_after, last_after in SequenceMatcher(None, one, other, autojunk=False).get_opcodes():
-        gone, new = _escaped(" ".join(one[first:last])), _escaped(" ".join(other[first_after:last_after]))
+    for kind, old_start, old_end, new_start, new_end in SequenceMatcher(
+        None, old_words, new_words, autojunk=False
+    ).get_opcodes():
+        old, new = _escape(" ".join(old_words[old_start:old_end])), _escape(" ".join(new_words[new_start:new_end]))
         if kind == "equal":
             parts.append(new)
             continue
-        parts += [f"~~{gone}~~"] * bool(gone) + [f"**{new}**"] * bool(new)
+        parts += [f"~~{old}~~"] * bool(old) + [f"**{new}**"] * bool(new)
     return " ".join(parts)
 
 
-def _escaped(text: str) -> str:
+def _escape(text: str) -> str:
     return re.sub(r"([*_~<\[\]])", r"\\\1", text)

@@ -1,7 +1,7 @@
-"""A guideline PDF, opened and recognised: its year, its lines by what they are, its bookmarks.
+"""Open a guideline PDF and recognise its year, its lines (front, contents, body) and its bookmarks.
 
-What is recognised is read from the pages, never from a file name. Whatever else comes in (a web page saved as .pdf, a
-scan, half a download, another CMS document) ends in a DeepicdError that says what was found.
+Everything is read from the pages, never from the file's name. Any other file (a web page saved as .pdf, a scan, half a
+download, another CMS document) raises a DeepicdError that says what it is.
 """
 
 import re
@@ -24,7 +24,7 @@ SOURCE_ADVICE = (
     "The CMS publishes the guidelines of each year at https://www.cms.gov/medicare/coding-billing/icd-10-codes"
 )
 DEMONSTRATION = "made up for demonstration"
-"""A PDF whose front page says so is no guideline, and neither is anything made from it."""
+"""A PDF whose front page contains these words is not the official guideline, and neither is its output."""
 
 FISCAL_YEAR = re.compile(r"\bFY\s*(20\d\d)\b")
 DAY = r"[A-Z][a-z]+ \d{1,2}, 20\d\d"
@@ -33,14 +33,14 @@ NUMBER = re.compile(r"Page ?(\d+) ?of ?(\d+)")
 FOOTER = re.compile(rf"{GUIDELINE_TITLE}|FY ?\d{{4}}|{NUMBER.pattern}")
 FOOTER_BAND = 0.1  # of the page's height, at its foot
 LEADERS = re.compile(r"(?:\. ?){6,}|…{2,}|…\.{2,}")
-CONTENTS_LINES = 3  # leaders on a page that make it one of contents
+CONTENTS_LINES = 3  # lines with leaders that make a page one of contents
 
 
 class PageNumber(NamedTuple):
-    """'Page 17 of 120', as a footer says it."""
+    """'Page 17 of 120' in a footer."""
 
     number: int
-    of: int
+    total: int
 
 
 class Bookmark(NamedTuple):
@@ -52,13 +52,13 @@ class Bookmark(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A guideline as lines. `front` is what stands before the contents, `body` what follows them."""
+    """A guideline as lines: `front` is what precedes the contents, `body` what follows them."""
 
     fiscal_year: int
     effective: tuple[date, date] | None
-    demonstration: bool
+    is_demonstration: bool
     numbers: list[PageNumber | None]
-    """What the footer of each page says; None for a page without one, as the first is."""
+    """The number in each page's footer; None for a page without one, such as the first."""
     front: list[Line]
     contents: list[Line]
     body: list[Line]
@@ -72,49 +72,50 @@ class Document:
 class FrontPage(NamedTuple):
     fiscal_year: int
     effective: tuple[date, date] | None
-    demonstration: bool
+    is_demonstration: bool
 
 
 def read_document(path: Path) -> Document:
-    """All of a guideline. Raises DeepicdError for what is none, and for pages that cannot be read in order."""
+    """Return a whole guideline. Raises DeepicdError for any other file, and for pages that cannot be read in order."""
     with open_pdf(path) as pdf, track_progress("pages read", total=len(pdf)) as advance:
-        first = read_front_page(pdf, path)
+        front_page = read_front_page(pdf, path)
         bookmarks = list(list_bookmarks(pdf))
         pages, numbers = list[list[Line]](), list[PageNumber | None]()
-        turned, pictures = list[int](), list[int]()
+        rotated, pictures = list[int](), list[int]()
         for number in range(1, len(pdf) + 1):
             page = pdf[number - 1]
             lines = read_lines(page, number)
             footer = [line for line in lines if _is_footer(line, page.get_height())]
-            numbers.append(_page_number(footer))
+            numbers.append(_read_page_number(footer))
             pages.append([line for line in lines if line not in footer])
             if is_rotated(page):
-                turned.append(number)
+                rotated.append(number)
             elif not lines and any(page.get_objects()):
                 pictures.append(number)
             page.close()
             advance(1)
-    _refuse_unreadable(path, turned, pictures)
-    front, contents, body = _parted(pages)
-    return Document(*first, numbers, front, contents, body, bookmarks)
+    _refuse_unreadable(path, rotated, pictures)
+    front, contents, body = _split_contents(pages)
+    return Document(*front_page, numbers, front, contents, body, bookmarks)
 
 
-def _refuse_unreadable(path: Path, turned: list[int], pictures: list[int]) -> None:
-    kinds = ((turned, "turned"), (pictures, "without text, a picture only"))
-    found = [
+def _refuse_unreadable(path: Path, rotated: list[int], pictures: list[int]) -> None:
+    kinds = ((rotated, "rotated"), (pictures, "without text, only a picture"))
+    faults = [
         f"{format_pages(pages)} of the file {'is' if len(pages) == 1 else 'are'} {kind}"
         for pages, kind in kinds
         if pages
     ]
-    if found:
+    if faults:
         raise DeepicdError(
-            f"{path} cannot be read in order: {'; '.join(found)}.",
-            f"Take the document as it was published; nothing was written. {SOURCE_ADVICE}",
+            f"{path} cannot be read in order: {'; '.join(faults)}.",
+            f"Use the document as it was published; nothing was written. {SOURCE_ADVICE}",
         )
 
 
 def format_pages(pages: Iterable[int]) -> str:
-    """
+    """Return page numbers as text, with ranges.
+
     >>> format_pages([12]), format_pages([66, 63, 64, 65, 70])
     ('page 12', 'pages 63–66, 70')
     """
@@ -124,19 +125,19 @@ def format_pages(pages: Iterable[int]) -> str:
             runs[-1][1] = page
         else:
             runs.append([page, page])
-    several = len(runs) > 1 or runs[0][0] < runs[0][1]
-    listed = ", ".join(f"{first}–{last}" if first < last else f"{first}" for first, last in runs)
-    return f"page{'s' if several else ''} {listed}"
+    is_plural = len(runs) > 1 or runs[0][0] < runs[0][1]
+    ranges = ", ".join(f"{first}–{last}" if first < last else f"{first}" for first, last in runs)
+    return f"page{'s' if is_plural else ''} {ranges}"
 
 
-def _page_number(footer: list[Line]) -> PageNumber | None:
-    found = (NUMBER.fullmatch(line.text) for line in footer)
-    return next((PageNumber(int(match[1]), int(match[2])) for match in found if match), None)
+def _read_page_number(footer: list[Line]) -> PageNumber | None:
+    matches = (NUMBER.fullmatch(line.text) for line in footer)
+    return next((PageNumber(int(match[1]), int(match[2])) for match in matches if match), None)
 
 
 @contextmanager
 def open_pdf(path: Path) -> Iterator[pdfium.PdfDocument]:
-    """The PDF at a path, for as long as the block lasts. Raises DeepicdError where there is none."""
+    """Open the PDF at a path. Raises DeepicdError unless it is a whole PDF that opens without a password."""
     if path.is_dir():
         raise DeepicdError(
             f"{path} is a folder, and a PDF file is expected here.",
@@ -149,14 +150,14 @@ def open_pdf(path: Path) -> Iterator[pdfium.PdfDocument]:
         file.seek(max(path.stat().st_size - 2048, 0))
         tail = file.read()
     if b"%PDF-" not in head:
-        what = "a web page" if b"<html" in head.lower() or b"<!doctype" in head.lower() else "something else"
+        kind = "a web page" if b"<html" in head.lower() or b"<!doctype" in head.lower() else "another kind of file"
         raise DeepicdError(
-            f"{path} is not a PDF but {what}: it begins with {head[:20]!r}.", f"Download it anew. {SOURCE_ADVICE}"
+            f"{path} is not a PDF but {kind}: it begins with {head[:20]!r}.", f"Download it again. {SOURCE_ADVICE}"
         )
     if b"%%EOF" not in tail:
-        size = path.stat().st_size
         raise DeepicdError(
-            f"{path} ends in the middle: {size:,} bytes are there, the end of a PDF is not.", "Download it anew."
+            f"{path} is cut off: after {path.stat().st_size:,} bytes the end of the PDF is missing.",
+            "Download it again.",
         )
     try:
         with pdfium.PdfDocument(path) as pdf:
@@ -164,40 +165,40 @@ def open_pdf(path: Path) -> Iterator[pdfium.PdfDocument]:
     except pdfium.PdfiumError as error:
         if error.err_code == raw.FPDF_ERR_PASSWORD:
             raise DeepicdError(
-                f"{path} is encrypted and opens with a password only.",
+                f"{path} is encrypted and opens only with a password.",
                 f"Save it without one, or download it. {SOURCE_ADVICE}",
             ) from error
-        raise DeepicdError(f"{path} is a damaged PDF: {error}", "Download it anew.") from error
+        raise DeepicdError(f"{path} is a damaged PDF: {error}", "Download it again.") from error
 
 
 def read_front_page(pdf: pdfium.PdfDocument, path: Path) -> FrontPage:
-    """The year that a guideline is for. Raises DeepicdError for a PDF that is no guideline."""
+    """Return year, effective dates and kind of a guideline. Raises DeepicdError for any other PDF."""
     text = " ".join(line.text for line in read_lines(pdf[0], 1))
     if not text and not any(pdf[number].get_textpage().count_chars() for number in range(len(pdf))):
         raise DeepicdError(
             f"{path} has {len(pdf)} pages and no text on them: it is a scan.",
-            f"Take the PDF with text, or run it through OCR first. {SOURCE_ADVICE}",
+            f"Use the PDF with text, or run it through OCR first. {SOURCE_ADVICE}",
         )
     if GUIDELINE_TITLE not in text:
-        raise _no_guideline(pdf, path, text, f"the title “{GUIDELINE_TITLE}”")
+        raise _describe_other_document(pdf, path, text, f"the title “{GUIDELINE_TITLE}”")
     if (year := FISCAL_YEAR.search(text)) is None:
-        raise _no_guideline(pdf, path, text, "a fiscal year (“FY 2025”)")
+        raise _describe_other_document(pdf, path, text, "a fiscal year (“FY 2025”)")
     days = EFFECTIVE.search(text)
-    effective = (_day(days[1]), _day(days[2])) if days else None
+    effective = (_parse_day(days[1]), _parse_day(days[2])) if days else None
     return FrontPage(int(year[1]), effective, DEMONSTRATION in text.lower())
 
 
-def _no_guideline(pdf: pdfium.PdfDocument, path: Path, text: str, lacks: str) -> DeepicdError:
-    what = f"{path} is a PDF of {len(pdf)} pages, but no ICD-10-CM guideline: its first page lacks {lacks}."
+def _describe_other_document(pdf: pdfium.PdfDocument, path: Path, text: str, missing: str) -> DeepicdError:
+    what = f"{path} is a PDF of {len(pdf)} pages but not an ICD-10-CM guideline: its first page lacks {missing}."
     return DeepicdError(f"{what} It begins: “{text[:80]}…”", SOURCE_ADVICE)
 
 
-def _day(text: str) -> date:
+def _parse_day(text: str) -> date:
     return datetime.strptime(text, "%B %d, %Y").date()
 
 
 def list_bookmarks(pdf: pdfium.PdfDocument) -> Iterator[Bookmark]:
-    """The bookmarks that point to a page, in order."""
+    """Yield the bookmarks that point to a page, in order."""
     for bookmark in pdf.get_toc():
         target = bookmark.get_dest()
         if target is not None and (index := target.get_index()) is not None:
@@ -208,8 +209,8 @@ def _is_footer(line: Line, height: float) -> bool:
     return line.top > (1 - FOOTER_BAND) * height and FOOTER.fullmatch(line.text) is not None
 
 
-def _parted(pages: list[list[Line]]) -> tuple[list[Line], list[Line], list[Line]]:
-    """The lines before the contents, of them and after them. Contents end with the last entry that has leaders."""
+def _split_contents(pages: list[list[Line]]) -> tuple[list[Line], list[Line], list[Line]]:
+    """Return the lines before, of and after the contents, which end with the last entry that has leaders."""
     contents = [
         number
         for number, page in enumerate(pages)

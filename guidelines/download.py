@@ -1,78 +1,77 @@
-"""The guideline PDF of a fiscal year, fetched from the CMS.
+"""Download the guideline PDF of a fiscal year from the CMS.
 
-The address is the one under which FY2025 and FY2026 were published; a year that was updated in April may stand under
-another, and then the message says where to look. A file takes its name only when it has been recognised.
+The address is the one under which FY2025 and FY2026 were published. A year that was updated in April may have another;
+the error then says where to look. A file gets its name only after it has been recognised.
 """
 
-import shutil
-from http.client import HTTPException, InvalidURL
 from pathlib import Path
-from urllib.error import HTTPError, URLError
-from urllib.request import Request, urlopen
 
-from deepicd import __version__, storage
+from deepicd import storage
 from deepicd.errors import DeepicdError
-from guidelines import document
+from deepicd.http import USER_AGENT, RetryPolicy, TransientError, describe_failure, raise_if_transient, retry
+from guidelines.document import SOURCE_ADVICE, open_pdf, read_front_page
 
 CMS = "https://www.cms.gov"
 ADDRESS = "/files/document/fy-{year}-icd-10-cm-coding-guidelines.pdf"
-BY_HAND = f"Run the same command again, or download it by hand. {document.SOURCE_ADVICE}"
-TIMEOUT = 30  # seconds without an answer
+AGAIN = f"Run the same command again, or download it by hand. {SOURCE_ADVICE}"
 
 
-def download_guidelines(year: int, to: Path, base_url: str = CMS) -> Path:
-    """Download the guideline of a year to a file, and return it; a file that is this guideline already is kept.
+def download_guidelines(year: int, to: Path, base_url: str = CMS, *, policy: RetryPolicy | None = None) -> Path:
+    """Download the guideline of a year to a file, unless the file is that guideline already, and return the file.
 
-    Raises DeepicdError where no answer comes, or something else than the guideline of that year.
+    Raises DeepicdError if there is no answer, or another one than the guideline of that year.
     """
     if to.exists():
-        _recognise(to, year, str(to))
+        _refuse_other_year(to, year, str(to))
         return to
     url = base_url.rstrip("/") + ADDRESS.format(year=year)
-    if not url.startswith(("https://", "http://")):
+    if not url.startswith(("https://", "http://")) or " " in url:
         raise DeepicdError(f"{base_url} is not a web address.", f"Name one with its scheme, for instance {CMS}")
     with storage.atomic_write(to) as tmp:
-        _download(url, tmp)
-        _recognise(tmp, year, url)
+        _download(url, tmp, policy or RetryPolicy())
+        _refuse_other_year(tmp, year, url)
     return to
 
 
-def _download(url: str, to: Path) -> None:
-    try:
-        request = Request(url, headers={"User-Agent": f"deepicd/{__version__}"})
-        with urlopen(request, timeout=TIMEOUT) as answer, to.open("wb") as file:
-            shutil.copyfileobj(answer, file)
-            announced = answer.headers.get("Content-Length")
-    except HTTPError as error:
-        raise DeepicdError(
-            f"{url} answers {error.code} {error.reason}.",
-            f"The year may be published under another name: download it by hand. {document.SOURCE_ADVICE}",
-        ) from error
-    except (URLError, TimeoutError, ConnectionError) as error:
-        reason = getattr(error, "reason", error)
-        raise DeepicdError(f"No answer from {url}: {reason}.", "Check the connection, then run it again.") from error
-    except (InvalidURL, ValueError) as error:
-        raise DeepicdError(
-            f"{url} is not a web address: {error}.", f"Name one as --base-url, for instance {CMS}"
-        ) from error
-    except HTTPException as error:  # a status line that is none, a body in pieces of which the last is missing
-        raise DeepicdError(f"The answer of {url} is broken: {error!r:.80}.", "Run the same command again.") from error
-    got = to.stat().st_size
-    if announced is not None and not announced.isdecimal():
-        raise DeepicdError(f"The answer of {url} is broken: Content-Length {announced!r:.40}.", BY_HAND)
-    if announced is not None and got != int(announced):
-        raise DeepicdError(f"{url} broke off after {got:,} of {int(announced):,} bytes.", "Run the same command again.")
+def _download(url: str, to: Path, policy: RetryPolicy) -> None:
+    import httpx
+
+    def fetch() -> None:
+        with client.stream("GET", url) as response, to.open("wb") as file:
+            raise_if_transient(response)
+            response.raise_for_status()
+            for chunk in response.iter_bytes():
+                file.write(chunk)
+
+    with httpx.Client(headers={"User-Agent": USER_AGENT}, timeout=policy.timeout, follow_redirects=True) as client:
+        try:
+            retry(fetch, policy, doing=f"Downloading {url}")
+        except httpx.HTTPStatusError as error:
+            raise DeepicdError(
+                f"{url} answers {error.response.status_code} {error.response.reason_phrase}.",
+                f"The year may be published under another name: download it by hand. {SOURCE_ADVICE}",
+            ) from error
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError) as error:  # UnicodeError: 'http://a..b'
+            raise DeepicdError(
+                f"{url} is not a web address: {error}.", f"Name one as --base-url, for instance {CMS}"
+            ) from error
+        except (httpx.ProtocolError, httpx.DecodingError, httpx.TooManyRedirects) as error:
+            raise DeepicdError(f"The answer of {url} is broken: {error}.", AGAIN) from error
+        except (TransientError, httpx.TransportError) as error:
+            raise DeepicdError(
+                f"{url} could not be downloaded: {describe_failure(error)}.", f"Check the connection. {AGAIN}"
+            ) from error
 
 
-def _recognise(path: Path, year: int, source: str) -> None:
-    """Raise unless a file is the guideline of a year."""
+def _refuse_other_year(path: Path, year: int, source: str) -> None:
+    """Raise DeepicdError, which names `source`, unless a file is the guideline of a year."""
     try:
-        with document.open_pdf(path) as pdf:
-            found = document.read_front_page(pdf, path).fiscal_year
+        with open_pdf(path) as pdf:
+            found_year = read_front_page(pdf, path).fiscal_year
     except DeepicdError as error:
         raise DeepicdError(error.what.replace(str(path), source), error.advice) from error
-    if found != year:
+    if found_year != year:
         raise DeepicdError(
-            f"{source} is the guideline of fiscal year {found}, not of {year}.",
-            f"Ask for another. {document.SOURCE_ADVICE}",
+            f"{source} is the guideline of fiscal year {found_year}, not of {year}.",
+            f"Ask for another year, or download it by hand. {SOURCE_ADVICE}",
         )

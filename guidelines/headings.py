@@ -1,10 +1,10 @@
-"""Where each section begins: from the bookmarks, and from fonts and numbering.
+"""Find where each section begins: from the bookmarks, and from fonts and numbering.
 
-Bookmarks are the surer source: a deep heading may be set like text (the seventh level of FY2025 is not bold). Type and
-numbering find what they leave out (FY2025: I.C.4.a.1.(a)), and all of it in a PDF without bookmarks.
+Bookmarks are more reliable: a deep heading may look like text (the seventh level of FY2025 is not bold). Fonts and
+numbering find the headings that bookmarks lack (FY2025: I.C.4.a.1.(a)), and all of them in a PDF without bookmarks.
 
-Levels as printed: 0 Section I. > 1 A. > 2 1. > 3 a. > 4 1) > 5 (a) > 6 (i). A label knows its level better than the
-bookmark does, which once stands too deep (FY2025: I.C.5.d).
+Levels as printed: 0 Section I. > 1 A. > 2 1. > 3 a. > 4 1) > 5 (a) > 6 (i). The level follows from the label rather
+than from the bookmark, one of which is a level too deep (FY2025: I.C.5.d).
 """
 
 import re
@@ -18,8 +18,8 @@ from guidelines.styled_text import StyledText
 
 LONGEST = 5  # lines of a heading; FY2025 needs two
 BOLD = 0.9  # share of a heading's characters; its label may be plain
-LARGE = 1.2  # times the usual type: a title without a number
-NEXT_LINE = 1.3  # times the type size: a heading's lines stand at most so far apart, text below it further
+LARGE = 1.2  # times the usual type size: a title without a number
+NEXT_LINE = 1.3  # times the type size: the largest distance between lines of a heading; text is further below it
 
 LABELS = (  # by level
     re.compile(r"Section [IVX]+\.|Appendix [IVX]+"),
@@ -36,7 +36,7 @@ ROMANS = ("i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix", "x", "xi", "xi
 
 @dataclass(frozen=True, slots=True)
 class Heading:
-    """A heading and the lines of the document that it takes: `first` up to `end`."""
+    """A heading and its lines in the document: `first` up to `end`."""
 
     level: int
     """0 for the front title, Sections and the appendix."""
@@ -51,106 +51,108 @@ class Heading:
 class Headings(NamedTuple):
     """Headings in reading order, and where they come from."""
 
-    found: list[Heading]
+    headings: list[Heading]
+    from_bookmarks: int
+    """How many of them come from bookmarks; the others come from fonts."""
     unplaced: list[Bookmark]
-    """Bookmarks whose title does not stand on their page."""
-    bookmarked: int
-    """How many of `found` the bookmarks told of."""
+    """Bookmarks whose title is not on their page."""
 
 
 def find_headings(document: Document) -> Headings:
-    """All headings of a document; line numbers count through front and body."""
+    """Return all headings of a document; line numbers count through front and body."""
     lines = [*document.front, *document.body]
-    marked, unplaced = locate_bookmarks(lines, document.bookmarks)
-    taken = {line for heading in marked for line in range(heading.first, heading.end)}
+    bookmarked, unplaced = locate_bookmarks(lines, document.bookmarks)
+    used = {line for heading in bookmarked for line in range(heading.first, heading.end)}
     others = [
         heading
         for heading in detect_headings(lines, len(document.front), document.contents)
-        if taken.isdisjoint(range(heading.first, heading.end))
+        if used.isdisjoint(range(heading.first, heading.end))
     ]
-    found = sorted([*marked, *others], key=lambda heading: heading.first)
-    return Headings(found, unplaced, len(marked))
+    headings = sorted([*bookmarked, *others], key=lambda heading: heading.first)
+    return Headings(headings, len(bookmarked), unplaced)
 
 
 def locate_bookmarks(lines: Sequence[Line], bookmarks: Sequence[Bookmark]) -> tuple[list[Heading], list[Bookmark]]:
-    """Each bookmark's title is looked up on the page it points to, after the one before it."""
-    found, unplaced, cursor = list[Heading](), list[Bookmark](), 0
+    """Return each bookmark's title as a heading on its page, after the one before it, and bookmarks not located."""
+    headings, unplaced, cursor = list[Heading](), list[Bookmark](), 0
     for bookmark in bookmarks:
-        if spot := _printed(bookmark, lines, cursor):
-            first, cursor = spot
-            found.append(_heading(lines, bookmark.level, first, cursor))
+        if place := _locate(bookmark, lines, cursor):
+            first, cursor = place
+            headings.append(_build_heading(lines, bookmark.level, first, cursor))
         else:
             unplaced.append(bookmark)
-    return found, unplaced
+    return headings, unplaced
 
 
-def _printed(bookmark: Bookmark, lines: Sequence[Line], start: int) -> tuple[int, int] | None:
-    """First line and end of a bookmark's title on its page, whole lines only; None where it does not stand there."""
-    wanted = _bare(bookmark.title)
+def _locate(bookmark: Bookmark, lines: Sequence[Line], start: int) -> tuple[int, int] | None:
+    """Return first line and end of a bookmark's title on its page, in whole lines; None if it is not there."""
+    title = remove_spaces(bookmark.title)
     for first in range(start, len(lines)):
         if lines[first].page > bookmark.page:
             break
         if lines[first].page < bookmark.page:
             continue
-        so_far = ""
+        text = ""
         for end in range(first + 1, min(first + LONGEST, len(lines)) + 1):
-            so_far += _bare(lines[end - 1].text)
-            if so_far == wanted:
+            text += remove_spaces(lines[end - 1].text)
+            if text == title:
                 return first, end
-            if not wanted.startswith(so_far):
+            if not title.startswith(text):
                 break
     return None
 
 
-def _bare(text: str) -> str:
+def remove_spaces(text: str) -> str:
+    """Return a text without any white space, for comparison."""
     return "".join(text.split())
 
 
 def detect_headings(lines: Sequence[Line], front: int, contents: Sequence[Line] = ()) -> list[Heading]:
-    """Headings by their type and by a numbering that goes on where it stopped. `front`: lines before the body.
+    """Return headings recognised by their font and by a label that continues the numbering.
 
-    Where the numbering skips one, the line is a heading only if it stands in the contents: 'C. difficile' does not.
+    `front`: number of lines before the body. Where the numbering skips a label, the line is a heading only if the
+    contents list it: 'C. difficile' is not one.
     """
-    found: list[Heading] = []
+    headings: list[Heading] = []
     usual = sorted(line.size for line in lines)[len(lines) // 2] if lines else 0.0
     if front:
         largest = max(range(front), key=lambda at: (lines[at].size, -at))
-        found.append(_heading(lines, TOP, largest, largest + 1))
+        headings.append(_build_heading(lines, TOP, largest, largest + 1))
     open_labels: list[str] = []  # of the headings that the next one may stand under, outermost first
     at = front
     while at < len(lines):
-        level = _level(lines[at], open_labels, contents)
-        untitled = bool(found) and found[-1].end == at and not found[-1].title.text
-        if level is None and untitled and lines[at].size > LARGE * usual:
+        level = _detect_level(lines[at], open_labels, contents)
+        lacks_title = bool(headings) and headings[-1].end == at and not headings[-1].title.text
+        if level is None and lacks_title and lines[at].size > LARGE * usual:
             level = TOP  # the appendix has its title on a line of its own
         if level is None:
             at += 1
             continue
         end = at + 1
-        while end < len(lines) and end - at < LONGEST and _carries_on(lines[at], lines[end - 1], lines[end]):
+        while end < len(lines) and end - at < LONGEST and _continues_heading(lines[at], lines[end - 1], lines[end]):
             end += 1
-        found.append(_heading(lines, level, at, end))
-        open_labels[level:] = [found[-1].label]
+        headings.append(_build_heading(lines, level, at, end))
+        open_labels[level:] = [headings[-1].label]
         at = end
-    return found
+    return headings
 
 
-def _level(line: Line, open_labels: Sequence[str], contents: Sequence[Line]) -> int | None:
-    """The level of a heading that may stand here, None for a line that is none."""
+def _detect_level(line: Line, open_labels: Sequence[str], contents: Sequence[Line]) -> int | None:
+    """Return the level of the heading that a line may be, None if it is not a heading."""
     for level, pattern in enumerate(LABELS):
         if not (label := pattern.match(line.text)):
             continue
-        step = 1 if level == TOP else _follows(label[0], level, open_labels)
+        step = 1 if level == TOP else _measure_step(label[0], level, open_labels)
         if step == 1 or (step > 1 and level < ROMAN and find_contents_entries(contents, line.text)):
-            title = line.content.after(label.end())
+            title = line.content.drop_prefix(label.end())
             printed = title if title.text else line.content
-            if level == ROMAN or printed.share("bold") >= BOLD:
+            if level == ROMAN or printed.measure_share("bold") >= BOLD:
                 return level
     return None
 
 
-def _follows(label: str, level: int, open_labels: Sequence[str]) -> int:
-    """How far a label goes on in the numbering at its level: 1 for the next or the first, 0 where it cannot stand."""
+def _measure_step(label: str, level: int, open_labels: Sequence[str]) -> int:
+    """Return how far a label is from the one before it: 1 for the next or the first, 0 if it is not possible here."""
     if len(open_labels) < level:
         return 0
     before = parse_ordinal(open_labels[level], level) if len(open_labels) > level else 0
@@ -158,16 +160,14 @@ def _follows(label: str, level: int, open_labels: Sequence[str]) -> int:
 
 
 def find_contents_entries(contents: Sequence[Line], heading: str) -> list[int]:
-    """Where the contents list a heading: entries that begin as it does, for either may go on in a second line."""
-    wanted = _bare(heading)
-    entries = (_bare(LEADERS.split(line.text)[0]) for line in contents)
-    return [
-        place for place, entry in enumerate(entries) if entry and (wanted.startswith(entry) or entry.startswith(wanted))
-    ]
+    """Return where the contents list a heading: entries with the same beginning, since both may continue below."""
+    title = remove_spaces(heading)
+    entries = (remove_spaces(LEADERS.split(line.text)[0]) for line in contents)
+    return [at for at, entry in enumerate(entries) if entry and (title.startswith(entry) or entry.startswith(title))]
 
 
 def parse_ordinal(label: str, level: int) -> int:
-    """Place of a label among its siblings, counted from 1; 0 for none.
+    """Return the position of a label among its siblings, counted from 1; 0 for a text that is not a label.
 
     >>> parse_ordinal("(c)", 5), parse_ordinal("(iv)", 6), parse_ordinal("aa.", 3)
     (3, 4, 27)
@@ -183,21 +183,21 @@ def parse_ordinal(label: str, level: int) -> int:
     return total
 
 
-def _carries_on(first: Line, before: Line, line: Line) -> bool:
-    """Whether a line carries on a heading: set like its first line, close below the one before, indented."""
+def _continues_heading(first: Line, before: Line, line: Line) -> bool:
+    """Return whether a line continues a heading: same type as its first line, close to the one before, indented."""
     return (
         line.page == before.page
         and line.top - before.top <= NEXT_LINE * line.size
         and abs(line.size - first.size) < 0.5
         and line.left > first.left
-        and (line.content.share("bold") >= BOLD) == (before.content.share("bold") >= 0.5)
+        and (line.content.measure_share("bold") >= BOLD) == (before.content.measure_share("bold") >= 0.5)
     )
 
 
-def _heading(lines: Sequence[Line], level: int, first: int, end: int) -> Heading:
-    printed = StyledText.joined(line.content for line in lines[first:end])
-    kinds = {kind: match[0] for kind, pattern in enumerate(LABELS) if (match := pattern.match(printed.text))}
-    if kinds and level not in kinds:
-        level = min(kinds)
-    label = kinds.get(level, "")
-    return Heading(level, label, printed.after(len(label)), lines[first].page, first, end)
+def _build_heading(lines: Sequence[Line], level: int, first: int, end: int) -> Heading:
+    printed = StyledText.join(line.content for line in lines[first:end])
+    labels = {kind: match[0] for kind, pattern in enumerate(LABELS) if (match := pattern.match(printed.text))}
+    if labels and level not in labels:
+        level = min(labels)
+    label = labels.get(level, "")
+    return Heading(level, label, printed.drop_prefix(len(label)), lines[first].page, first, end)

@@ -1,9 +1,9 @@
-"""The pages of a PDF as lines of marked text, top to bottom, left to right.
+"""Read the pages of a PDF as lines of styled text, top to bottom, left to right.
 
-pdfium reads the characters (through pypdfium2): with their fonts and places that takes a fifth of what pdfplumber takes
-for the same, so one process suffices. Its own text output is not used: it loses fonts and guesses spaces and hyphens.
-A space is set here where one is drawn or where two characters stand more than a twentieth of the type size apart; in
-the FY2025 file the gaps within words end at 0.02 of it and those between words begin at 0.06.
+pdfium reads the characters (through pypdfium2), with fonts and positions in a fifth of the time that pdfplumber takes,
+so one process suffices. Its own text output is not used: it loses fonts and guesses spaces and hyphens.
+A space is inserted where one is printed or where two characters are more than a twentieth of the type size apart. In
+the FY2025 file the gaps within words end at 0.02 of the type size and those between words begin at 0.06.
 
 Unit of length: the point. `top` grows downwards from the upper edge of the page.
 """
@@ -22,15 +22,17 @@ import pypdfium2.raw as raw  # type: ignore[import-untyped]
 from guidelines.styled_text import Style, StyledText
 
 WORD_GAP = 0.05  # of the type size
-SAME_LINE = 0.45  # of the type size: raised 'th' of '7th' stands 0.36 above its line
+SAME_LINE = 0.45  # of the type size: the raised 'th' of '7th' is 0.36 above its line
 UNDERLINE_DEPTH = 0.3  # of the type size below the baseline
+UNDERLINE_HEIGHT = 3.0  # points; pdfium counts the width of a stroke twice
 PROBES = 50  # characters of a page whose direction is looked up
 TILT = 0.1  # radians that type may lean and still run from left to right
-UNDERLINE_HEIGHT = 3.0  # points; pdfium counts the width of a stroke twice
 
-BULLETS = "•●▪◦‣\uf0a7\uf0b7"  # the last two are Wingdings' and Symbol's, which have no Unicode name
+BULLETS = "•●▪◦‣\uf0a7\uf0b7"  # the last two are those of Wingdings and Symbol, which have no Unicode name
 LIGATURES = str.maketrans({"ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl", "\u00a0": " ", "\u00ad": "-"})
-LINE_END_HYPHENS = "\x02\ufffe"  # what pdfium makes of a hyphen where it thinks a word is broken
+LINE_END_HYPHENS = "\x02\ufffe"  # what pdfium reports for a hyphen where it assumes a broken word
+
+Stroke = tuple[float, float, float]  # left, right and top of a thin horizontal stroke
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ class Line:
         return self.content.text
 
     @property
-    def bulleted(self) -> bool:
+    def is_bulleted(self) -> bool:
         return self.text[0] in BULLETS
 
 
@@ -76,43 +78,43 @@ class _Character(NamedTuple):
 
 
 def read_lines(page: pdfium.PdfPage, number: int) -> list[Line]:
-    """The lines of one page; blank ones are left out."""
-    underlines = _underlines(page)
-    characters = sorted(_characters(page), key=attrgetter("top"))
+    """Return the lines of a page without blank ones."""
+    underlines = _find_underlines(page)
+    characters = sorted(_read_characters(page), key=attrgetter("top"))
     rows: list[list[_Character]] = []
     for character in characters:
         if rows and character.top - rows[-1][0].top <= SAME_LINE * max(character.size, rows[-1][0].size):
             rows[-1].append(character)
         else:
             rows.append([character])
-    lines = (_line(number, sorted(row, key=attrgetter("left")), underlines) for row in rows)
+    lines = (_build_line(number, sorted(row, key=attrgetter("left")), underlines) for row in rows)
     return [line for line in lines if line is not None]
 
 
 def is_rotated(page: pdfium.PdfPage) -> bool:
-    """Whether a page lies on its side or its head, or most of its text does: its lines would be read out of order."""
+    """Return whether a page, or most of its text, is rotated, so that its lines would be read out of order."""
     text_page = page.get_textpage()
     count = text_page.count_chars()
     probes = range(0, count, max(1, count // PROBES))
     angles = [raw.FPDFText_GetCharAngle(text_page.raw, index) for index in probes]  # 0 to 2π, -1 for none
-    turned = sum(TILT < angle < 2 * math.pi - TILT for angle in angles)
-    return bool(page.get_rotation()) or turned > len(angles) / 2
+    rotated = sum(TILT < angle < 2 * math.pi - TILT for angle in angles)
+    return bool(page.get_rotation()) or rotated > len(angles) / 2
 
 
-def _characters(page: pdfium.PdfPage) -> Iterator[_Character]:
-    """Every character that is drawn, those that pdfium adds by itself left out."""
+def _read_characters(page: pdfium.PdfPage) -> Iterator[_Character]:
+    """Yield every printed character, without those that pdfium adds."""
     text_page = page.get_textpage()
-    handle = text_page.raw  # looked up once: it goes into a million calls
+    handle = text_page.raw  # looked up once for a million calls
     height = page.get_height()
     x, y, width = ctypes.c_double(), ctypes.c_double(), ctypes.c_float()
     fonts: dict[int, _Font] = {}  # address of a text object → its font
     widths: dict[tuple[int, int], float] = {}  # (font, character) → width in units of its size
     for index in range(text_page.count_chars()):
-        if not (drawn := raw.FPDFText_GetTextObject(handle, index)):
-            continue  # a blank or line end of pdfium's own
-        address = ctypes.addressof(drawn.contents)
+        if not (printed := raw.FPDFText_GetTextObject(handle, index)):
+            continue  # a space or line end added by pdfium
+        address = ctypes.addressof(printed.contents)
         if (font := fonts.get(address)) is None:
-            font = fonts[address] = _font(drawn)
+            font = fonts[address] = _read_font(printed)
         code = raw.FPDFText_GetUnicode(handle, index)
         raw.FPDFText_GetCharOrigin(handle, index, x, y)
         if (unit := widths.get((font.key, code))) is None:
@@ -123,11 +125,11 @@ def _characters(page: pdfium.PdfPage) -> Iterator[_Character]:
         yield _Character(text, x.value, right, height - y.value, font.size, font.styles)
 
 
-def _font(drawn: Any) -> _Font:
-    handle = raw.FPDFTextObj_GetFont(drawn)
+def _read_font(printed: Any) -> _Font:
+    handle = raw.FPDFTextObj_GetFont(printed)
     size, matrix, name = ctypes.c_float(), raw.FS_MATRIX(), ctypes.create_string_buffer(256)
-    raw.FPDFTextObj_GetFontSize(drawn, size)
-    raw.FPDFPageObj_GetMatrix(drawn, matrix)
+    raw.FPDFTextObj_GetFontSize(printed, size)
+    raw.FPDFPageObj_GetMatrix(printed, matrix)
     raw.FPDFFont_GetBaseFontName(handle, name, 256)
     styles: set[Style] = set()
     if b"Bold" in name.value:
@@ -143,43 +145,42 @@ def _font(drawn: Any) -> _Font:
     )
 
 
-def _underlines(page: pdfium.PdfPage) -> list[tuple[float, float, float]]:
-    """Left, right and top of every thin horizontal stroke."""
+def _find_underlines(page: pdfium.PdfPage) -> list[Stroke]:
     height = page.get_height()
-    strokes = (item.get_bounds() for item in page.get_objects(filter=[raw.FPDF_PAGEOBJ_PATH]))
+    bounds = (item.get_bounds() for item in page.get_objects(filter=[raw.FPDF_PAGEOBJ_PATH]))
     return [
         (left, right, height - upper)
-        for left, lower, right, upper in strokes
+        for left, lower, right, upper in bounds
         if upper - lower <= UNDERLINE_HEIGHT and right - left > UNDERLINE_HEIGHT
     ]
 
 
-def _line(page: int, row: list[_Character], underlines: list[tuple[float, float, float]]) -> Line | None:
-    """One line out of its characters from left to right; None for blanks only."""
+def _build_line(page: int, row: list[_Character], underlines: list[Stroke]) -> Line | None:
+    """Return the line of characters that are sorted from left to right; None if they are blank."""
     inked = [character for character in row if not character.text.isspace()]
     if not inked:
         return None
     size = median(map(attrgetter("size"), inked))
     top = median(map(attrgetter("top"), inked))
-    words = _words(row, WORD_GAP * size)
+    words = _split_words(row, WORD_GAP * size)
     under = [stroke for stroke in underlines if 0 <= stroke[2] - top <= UNDERLINE_DEPTH * size]
     printed: list[tuple[str, frozenset[Style]]] = []
     for word in words:
         printed += [(" ", frozenset())] if printed else []
-        printed += [(character.text, _styles(character, under)) for character in word]
+        printed += [(character.text, _find_styles(character, under)) for character in word]
     return Line(
         page=page,
         left=inked[0].left,
         right=max(map(attrgetter("right"), inked)),
         top=top,
         size=size,
-        content=StyledText.of_characters(printed),
+        content=StyledText.from_characters(printed),
         first_word=words[0][-1].right - words[0][0].left,
     )
 
 
-def _words(row: list[_Character], gap: float) -> list[list[_Character]]:
-    """The characters between blanks, or between gaps wider than `gap` points."""
+def _split_words(row: list[_Character], gap: float) -> list[list[_Character]]:
+    """Return the characters between spaces, or between gaps wider than `gap` points."""
     words: list[list[_Character]] = [[]]
     for character in row:
         if character.text.isspace() or (words[-1] and character.left - words[-1][-1].right > gap):
@@ -189,7 +190,7 @@ def _words(row: list[_Character], gap: float) -> list[list[_Character]]:
     return [word for word in words if word]
 
 
-def _styles(character: _Character, underlines: list[tuple[float, float, float]]) -> frozenset[Style]:
+def _find_styles(character: _Character, underlines: list[Stroke]) -> frozenset[Style]:
     middle = (character.left + character.right) / 2
     if any(left <= middle <= right for left, right, _ in underlines):
         return character.styles | {"underline"}

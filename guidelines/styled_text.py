@@ -1,9 +1,9 @@
-"""Text that remembers how it was printed: bold, underlined, in italics.
+"""Text with its printed styles: bold, underlined, in italics.
 
-The guidelines mark a year's changes by print alone, and plain text loses that. FY2025, front page: bold is changed
-text, underlined text has moved, italics in a heading mean a revised heading.
+The guidelines mark a year's changes by print alone, which plain text loses. FY2025, front page: bold is changed text,
+underlined text has moved, italics in a heading mean a revised heading.
 
->>> StyledText.joined([StyledText("the ICD-"), StyledText("10-CM", (Span(0, 5, "bold"),)), StyledText("codes")])
+>>> StyledText.join([StyledText("the ICD-"), StyledText("10-CM", (Span(0, 5, "bold"),)), StyledText("codes")])
 StyledText(text='the ICD-10-CM codes', spans=(Span(start=8, end=13, style='bold'),))
 """
 
@@ -17,9 +17,9 @@ from deepicd.schema import Mark
 Style = Literal["bold", "underline", "italics"]
 STYLES: tuple[Style, ...] = ("bold", "underline", "italics")
 
-# A line that ends in a hyphen goes on without a space ('ICD-' / '10-CM'), but a dash of its own ('care -') does not,
-# and neither does the dash of a category ('code G20-' / 'represents') unless a range goes on ('Q00-' / 'Q99').
-_OPEN_END = re.compile(r"[^\s\-–]-\Z")
+# A line that ends in a hyphen continues without a space ('ICD-' / '10-CM'). Two dashes do not: one that stands alone
+# ('care -'), and that of a category ('code G20-' / 'represents') unless a range continues ('Q00-' / 'Q99').
+_HYPHEN_END = re.compile(r"[^\s\-–]-\Z")
 _CATEGORY_DASH = re.compile(r"\b[A-Z][0-9][0-9A-Z](?:\.[0-9A-Z]{0,4})?-\Z")
 _CODE_START = re.compile(r"[A-Z][0-9][0-9A-Z]")
 
@@ -34,14 +34,14 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class StyledText:
-    """A text and its marks, sorted by start, none of them empty."""
+    """A text and its spans, sorted by start, none of them empty."""
 
     text: str
     spans: tuple[Span, ...] = ()
 
     @classmethod
-    def of_characters(cls, characters: Sequence[tuple[str, frozenset[Style]]]) -> "StyledText":
-        """From characters with their styles; a space between two marked words belongs to the mark."""
+    def from_characters(cls, characters: Sequence[tuple[str, frozenset[Style]]]) -> "StyledText":
+        """Return the text of characters with styles; a space between two words in a style belongs to the span."""
         text = "".join(character for character, _ in characters)
         spans = []
         for style in STYLES:
@@ -55,11 +55,11 @@ class StyledText:
         return cls(text, tuple(sorted(spans)))
 
     @classmethod
-    def joined(cls, lines: Iterable["StyledText"]) -> "StyledText":
-        """Lines of one paragraph as one text; a mark that goes on over a line end stays one mark."""
+    def join(cls, lines: Iterable["StyledText"]) -> "StyledText":
+        """Return the lines of a paragraph as one text; a span that continues over a line end stays one span."""
         text, spans = "", list[Span]()
         for line in lines:
-            gap = " " if text and not _goes_on(text, line.text) else ""
+            gap = " " if text and not _continues_word(text, line.text) else ""
             for span in line.spans:
                 shifted = Span(span.start + len(text) + len(gap), span.end + len(text) + len(gap), span.style)
                 before = next((old for old in spans if old.style == span.style and old.end == len(text)), None)
@@ -70,26 +70,26 @@ class StyledText:
             text += gap + line.text
         return cls(text, tuple(sorted(spans)))
 
-    def after(self, length: int) -> "StyledText":
-        """What follows the first `length` characters and the space after them."""
+    def drop_prefix(self, length: int) -> "StyledText":
+        """Return what follows the first `length` characters and the space after them."""
         rest = self.text[length:].lstrip()
         cut = len(self.text) - len(rest)
         spans = (Span(max(span.start - cut, 0), span.end - cut, span.style) for span in self.spans if span.end > cut)
         return StyledText(rest, tuple(spans))
 
-    def share(self, style: Style) -> float:
-        """How much of the text, spaces not counted, is printed in a style: 0 to 1."""
+    def measure_share(self, style: Style) -> float:
+        """Return how much of the text, without spaces, is printed in a style: 0 to 1."""
         inked = [not character.isspace() for character in self.text]
-        marked = sum(sum(inked[span.start : span.end]) for span in self.spans if span.style == style)
-        return marked / total if (total := sum(inked)) else 0.0
+        styled = sum(sum(inked[span.start : span.end]) for span in self.spans if span.style == style)
+        return styled / total if (total := sum(inked)) else 0.0
 
-    def marks(self, styles: Iterable[Style] = STYLES) -> list[Mark]:
-        """The spans as they are stored."""
-        return [Mark(start=a, end=b, style=style) for a, b, style in self.spans if style in styles]
+    def list_marks(self, styles: Iterable[Style] = STYLES) -> list[Mark]:
+        """Return the spans in the form in which they are stored."""
+        return [Mark(start=start, end=end, style=style) for start, end, style in self.spans if style in styles]
 
 
-def _goes_on(text: str, following: str) -> bool:
-    """Whether the next line follows without a space."""
-    if not _OPEN_END.search(text):
+def _continues_word(text: str, following: str) -> bool:
+    """Return whether the next line follows without a space."""
+    if not _HYPHEN_END.search(text):
         return False
     return not _CATEGORY_DASH.search(text) or bool(_CODE_START.match(following))

@@ -1,8 +1,8 @@
-"""A short guideline PDF of our own making, in the form of the CMS one, for the demonstration and the tests.
+"""Draw a short made-up guideline PDF in the form of the CMS one, for the demo and the tests.
 
-Its text stands in guideline.md and says on its front page that it was made up. What it shares with the real document is
-the form: front page, contents with leaders, nested bookmarks, a footer of three lines, chapters that share pages,
-reserved chapters, bullets, hyphens at line ends, and marks of change. Same text, same bytes.
+Its text is in guideline.md and says on its front page that it was made up. It shares only the form with the real
+document: front page, contents with leaders, nested bookmarks, a footer of three lines, chapters that share pages,
+reserved chapters, bullets, hyphens at line ends, and marked changes. Same text, same bytes.
 
 Run: python -m guidelines.sample.document sample.pdf
 """
@@ -13,13 +13,13 @@ from collections.abc import Iterator
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from deepicd import storage
 
 FIRST_BOOKMARK = "ICD-10-CM Official Guidelines for Coding and Reporting"
 FOOTER_RIGHT = 545.0  # points
-# By level: font, size, left edge of the heading, left edge of the text below it. As measured in the FY2025 file.
+# By level: font, size, left edge of the heading and of the text below it, as measured in the FY2025 file
 LEVELS = (
     ("Helvetica-Bold", 16, 66, 66),
     ("Helvetica-Bold", 14, 102, 120),
@@ -34,27 +34,27 @@ LEADING = 1.15  # times the type size
 
 
 class Piece(NamedTuple):
-    """A paragraph of the text. `level` is that of a heading or, for text, of the heading above it."""
+    """A paragraph of the text; `level` is that of the heading, or of the heading above a text."""
 
-    kind: str  # 'front', 'heading', 'paragraph', 'item'
+    kind: Literal["front", "heading", "paragraph", "item"]
     level: int
     text: str  # with reportlab's <b>, <i>, <u>
 
 
 def read_sample_text() -> str:
-    """The text of the sample, in the notation of `pieces`."""
+    """Return the text of the sample, in the notation of `parse_pieces`."""
     return (files("guidelines") / "sample" / "guideline.md").read_text(encoding="utf-8")
 
 
 def write_sample(path: Path, text: str | None = None) -> Path:
-    """Draw the sample, or another text in its notation; where it lies. Overwrites, whole or not at all."""
+    """Draw the sample, or another text in its notation, and return its path. An existing file is replaced."""
     with storage.atomic_write(path) as tmp:
         _draw(list(parse_pieces(read_sample_text() if text is None else text)), tmp)
     return path
 
 
 def parse_pieces(text: str) -> Iterator[Piece]:
-    """The paragraphs of a text in the notation of guideline.md: headings with #, items with -, **bold**, *italics*."""
+    """Yield the paragraphs of a text in the notation of guideline.md: # headings, - items, **bold**, *italics*."""
     level, front = 0, True
     for line in filter(None, map(str.strip, text.splitlines())):
         markup = re.sub(r"\*(.+?)\*", r"<i>\1</i>", re.sub(r"\*\*(.+?)\*\*(?!\*)", r"<b>\1</b>", line))
@@ -77,7 +77,7 @@ def _draw(text: list[Piece], path: Path) -> None:
     from reportlab.platypus.tableofcontents import TableOfContents
 
     class Guideline(BaseDocTemplate):  # type: ignore[misc]  # reportlab has no types
-        """Tells bookmarks and contents of every heading as it is set; counts pages for the footer of the next pass."""
+        """Adds every heading to bookmarks and contents; counts pages for the footers of the next pass."""
 
         pages = 0
 
@@ -92,7 +92,9 @@ def _draw(text: list[Piece], path: Path) -> None:
             self.canv.addOutlineEntry(title, key, level)
             self.notify("TOCEntry", (level, title, self.page))
 
-    contents = TableOfContents(dotsMinLevel=0, levelStyles=[_style("entry", level) for level in range(len(LEVELS))])
+    contents = TableOfContents(
+        dotsMinLevel=0, levelStyles=[_build_style("entry", level) for level in range(len(LEVELS))]
+    )
     story: list[Any] = []
     for piece in text:
         if piece.text.startswith("Section I."):
@@ -101,19 +103,19 @@ def _draw(text: list[Piece], path: Path) -> None:
             story.append(PageBreak())
         bullet = "•" if piece.kind == "item" else None
         kind = "title" if piece.text == FIRST_BOOKMARK else piece.kind
-        paragraph = Paragraph(piece.text, _style(kind, piece.level), bulletText=bullet)
+        paragraph = Paragraph(piece.text, _build_style(kind, piece.level), bulletText=bullet)
         if piece.kind == "heading":
             paragraph.heading = piece.level
         story.append(paragraph)
 
     document = Guideline(str(path), pagesize=LETTER, invariant=1, title="Made up for demonstration", author="deepicd")
     frame = Frame(0, 72, LETTER[0], LETTER[1] - 122, leftPadding=0, rightPadding=36, topPadding=0, bottomPadding=0)
-    document.addPageTemplates(PageTemplate("page", [frame], onPage=_footer))
+    document.addPageTemplates(PageTemplate("page", [frame], onPage=_draw_footer))
     document.year = next(piece.text[:7] for piece in text if piece.text.startswith("FY "))
     document.multiBuild(story, canvasmaker=partial(Canvas, invariant=1))
 
 
-def _footer(canvas: Any, document: Any) -> None:
+def _draw_footer(canvas: Any, document: Any) -> None:
     if document.page == 1:
         return
     canvas.setFont("Times-Roman", 10)
@@ -122,7 +124,7 @@ def _footer(canvas: Any, document: Any) -> None:
     canvas.drawRightString(FOOTER_RIGHT, 19, f"Page {document.page} of {document.pages}")
 
 
-def _style(kind: str, level: int) -> Any:
+def _build_style(kind: str, level: int) -> Any:
     from reportlab.lib.enums import TA_CENTER
     from reportlab.lib.styles import ParagraphStyle
 
@@ -147,4 +149,4 @@ def _style(kind: str, level: int) -> Any:
 
 
 if __name__ == "__main__":
-    print(write_sample(Path(sys.argv[1])))
+    sys.stdout.write(f"{write_sample(Path(sys.argv[1]))}\n")

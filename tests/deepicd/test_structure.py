@@ -22,7 +22,7 @@ PATH_MAKERS = {"Path", "PurePath", "joinpath", "join"}
 
 # What is being removed.
 STILL_IN_CIRCLES = [["builders.cohort.audit", "builders.cohort.leakage_figure"]]
-STILL_ASSERTING = {"guidelines.parse", "train.evaluation.run"}
+STILL_ASSERTING = {"train.evaluation.run"}
 
 _STAGE = "|".join(STAGES)
 DOTTED = re.compile(rf"(?<![\w./])({_STAGE})((?:\.\w+)+)")

@@ -121,10 +121,10 @@ def a_folder(path: Path, sample: Path) -> None:
 
 INCOMPLETE = [
     (without_page_10, "but it is not complete; missing: page 10 of 12"),
-    (with_a_page_twice, "but it is not complete; twice there: page 10"),
+    (with_a_page_twice, "but it is not complete; repeated: page 10"),
     (with_two_pages_changed_round, "but it is not complete; out of order: page 10"),
-    (with_a_page_on_its_side, "cannot be read in order: page 6 of the file is turned"),
-    (with_a_page_set_on_its_side, "cannot be read in order: page 6 of the file is turned"),
+    (with_a_page_on_its_side, "cannot be read in order: page 6 of the file is rotated"),
+    (with_a_page_set_on_its_side, "cannot be read in order: page 6 of the file is rotated"),
     (with_a_scanned_page, "cannot be read in order: page 6 of the file is without text"),
 ]
 
@@ -137,9 +137,9 @@ INCOMPLETE = [
         (absent, "There is no file"),
         (a_folder, "bad.pdf is a folder, and a PDF file is expected"),
         (web_page, "is not a PDF but a web page"),
-        (half_a_download, "ends in the middle: 10,000 bytes"),
+        (half_a_download, "is cut off: after 10,000 bytes"),
         (damaged, "is a damaged PDF"),
-        (encrypted, "is encrypted and opens with a password only"),
+        (encrypted, "is encrypted and opens only with a password"),
         (scan, "has 1 pages and no text on them"),
         (
             another_document,

@@ -30,7 +30,7 @@ def numbers(text: str, of: int) -> list[PageNumber | None]:
         ("- 2 4", 4, ["missing: page 3 of 4"]),
         ("- 2 3", 5, ["missing: pages 4–5 of 5"]),
         ("3 4", 4, ["missing: pages 1–2 of 4"]),
-        ("- 2 2 3", 3, ["twice there: page 2"]),
+        ("- 2 2 3", 3, ["repeated: page 2"]),
         ("- 3 2 4", 4, ["out of order: page 2"]),
         ("- 2 3 -", 3, ["not of these 3 pages: page 4"]),
     ],

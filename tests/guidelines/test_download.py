@@ -1,4 +1,4 @@
-"""Downloads, from a server on loopback that behaves as servers do."""
+"""Downloads from a server on loopback, with the faults that servers have."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -11,12 +11,15 @@ import pytest
 from click.testing import CliRunner
 
 from deepicd.errors import DeepicdError
+from deepicd.http import RetryPolicy
 from guidelines.commands import guidelines
 from guidelines.download import ADDRESS, download_guidelines
 
+TWICE = RetryPolicy(attempts=2, timeout=5.0, first_wait=0.01)
+
 
 class Site(BaseHTTPRequestHandler):
-    """FY2025 stands behind a redirect; 2024 is a web page; 2023 breaks off; 2022 is the guideline of another year."""
+    """2025 is redirected; 2024 is a web page; 2023 breaks off; 2022 is the guideline of another year."""
 
     def __init__(self, pdf: bytes, *args) -> None:
         self.pdf = pdf
@@ -58,6 +61,22 @@ def test_a_redirect_is_followed(site, sample_pdf, tmp_path):
     assert download_guidelines(2025, tmp_path / "g.pdf", site).read_bytes() == sample_pdf.read_bytes()
 
 
+def test_a_busy_server_is_asked_again(sample_pdf, tmp_path):
+    answers = [b"HTTP/1.1 503 Busy\r\nRetry-After: 0\r\nContent-Length: 0\r\n\r\n"]
+
+    class Busy(BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(10_000)
+            self.request.sendall(answers.pop() if answers else b"HTTP/1.1 200 OK\r\n\r\n" + sample_pdf.read_bytes())
+
+    with ThreadingTCPServer(("127.0.0.1", 0), Busy) as server:
+        Thread(target=server.serve_forever, args=(0.01,)).start()
+        address = f"http://127.0.0.1:{server.server_address[1]}"
+        file = download_guidelines(2025, tmp_path / "g.pdf", address, policy=TWICE)
+        server.shutdown()
+    assert file.read_bytes() == sample_pdf.read_bytes()
+
+
 def test_a_file_that_is_there_already_is_kept(sample_pdf, tmp_path):
     (there := tmp_path / "g.pdf").write_bytes(sample_pdf.read_bytes())
     assert download_guidelines(2025, there, "http://127.0.0.1:9") == there
@@ -68,35 +87,39 @@ def test_a_file_that_is_there_already_is_kept(sample_pdf, tmp_path):
     [
         (2021, "answers 404"),
         (2024, "fy-2024-icd-10-cm-coding-guidelines.pdf is not a PDF but a web page"),
-        (2023, r"broke off after 5,000 of \d+,\d+ bytes"),
+        (2023, r"is broken: .*received 5000 bytes, expected \d+"),
         (2022, "is the guideline of fiscal year 2025, not of 2022"),
     ],
 )
 def test_what_is_not_the_guideline_leaves_nothing(site, tmp_path, year, message):
     with pytest.raises(DeepicdError, match=message):
-        download_guidelines(year, tmp_path / "g.pdf", site)
+        download_guidelines(year, tmp_path / "g.pdf", site, policy=TWICE)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
-    ("base", "message"), [("http://127.0.0.1:9", "No answer"), ("file:///etc", "not a web address")]
+    ("base", "message"),
+    [("http://127.0.0.1:9", "could not be downloaded: no server answers"), ("file:///etc", "not a web address")],
 )
 def test_a_site_that_does_not_answer(tmp_path, base, message):
     with pytest.raises(DeepicdError, match=message):
-        download_guidelines(2025, tmp_path / "g.pdf", base)
+        download_guidelines(2025, tmp_path / "g.pdf", base, policy=TWICE)
 
 
 BROKEN = {
-    "status line": (b"HELLO THERE\r\n\r\n", "is broken: BadStatusLine"),
-    "chunks": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\n%PDF-1.4", "is broken: IncompleteRead"),
-    "length": (b"HTTP/1.1 200 OK\r\nContent-Length: abc\r\n\r\n%PDF-1.4", "is broken: Content-Length 'abc'"),
-    "redirect": (b"HTTP/1.1 302 Found\r\nLocation: http://[::1\r\n\r\n", "is not a web address"),
-    "silence": (b"", "No answer"),
+    "status line": (b"HELLO THERE\r\n\r\n", "is broken: illegal status line"),
+    "chunks": (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\n%PDF-1.4",
+        "is broken: peer closed connection",
+    ),
+    "length": (b"HTTP/1.1 200 OK\r\nContent-Length: abc\r\n\r\n%PDF-1.4", "is broken: bad Content-Length"),
+    "redirect": (b"HTTP/1.1 302 Found\r\nLocation: http://[::1\r\n\r\n", "is broken: Invalid URL in location header"),
+    "silence": (b"", "is broken: Server disconnected"),
 }
 
 
 @pytest.mark.parametrize(("answer", "message"), BROKEN.values(), ids=BROKEN)
-def test_a_broken_answer_is_told_and_leaves_nothing(tmp_path, answer, message):
+def test_a_broken_answer_is_an_error_and_leaves_nothing(tmp_path, answer, message):
     class Broken(BaseRequestHandler):
         def handle(self) -> None:
             self.request.recv(10_000)
@@ -105,16 +128,16 @@ def test_a_broken_answer_is_told_and_leaves_nothing(tmp_path, answer, message):
     with ThreadingTCPServer(("127.0.0.1", 0), Broken) as server:
         Thread(target=server.serve_forever, args=(0.01,)).start()
         with pytest.raises(DeepicdError, match=message) as error:
-            download_guidelines(2025, tmp_path / "g.pdf", f"http://127.0.0.1:{server.server_address[1]}")
+            download_guidelines(2025, tmp_path / "g.pdf", f"http://127.0.0.1:{server.server_address[1]}", policy=TWICE)
         server.shutdown()
     assert error.value.advice
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("base", ["http://foo bar", "http://[::1", "http://a..b", "http://127.0.0.1:port"])
-def test_what_is_no_address_is_told(tmp_path, base):
+def test_an_invalid_address_is_an_error(tmp_path, base):
     with pytest.raises(DeepicdError, match="is not a web address"):
-        download_guidelines(2025, tmp_path / "g.pdf", base)
+        download_guidelines(2025, tmp_path / "g.pdf", base, policy=TWICE)
 
 
 def test_a_folder_is_not_a_place_to_save_to(tmp_path):

@@ -11,7 +11,6 @@ from deepicd.icd10cm import CHAPTERS, Code
 from deepicd.knowledge.code_knowledge import Knowledge
 from deepicd.schema import Section
 from guidelines import parse
-from guidelines import parsed_year as parsed_folder
 from guidelines.audit import audit
 
 # Characters by chapter as another extractor counts them, line ends included.
@@ -31,12 +30,12 @@ def folder(real_pdf: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def sections(folder: Path) -> dict[str, Section]:
-    return {section["id"]: section for section in parsed_folder.read_year(folder).all_sections()}
+    return {section["id"]: section for section in parse.read_year(folder).walk()}
 
 
 def test_every_word_stands_in_one_place_and_every_bookmark_is_a_section(real_pdf, folder):
     found = audit(real_pdf, folder)
-    assert found.clean, list(found.lines())
+    assert found.is_clean, list(found.format_lines())
     assert (found.page_words > 41_000, found.bookmarks) == (True, 487)
 
 
@@ -78,7 +77,7 @@ def test_without_its_bookmarks_the_same_sections_come_out(real_pdf, sections, tm
         pdf.save(tmp_path / "bare.pdf")
     record = parse.parse_pdf(tmp_path / "bare.pdf", tmp_path)
     assert (record.counts.bookmarks, record.counts.headings_from_fonts) == (0, 488)
-    bare = {section["id"]: section for section in parsed_folder.read_year(tmp_path / "fy2025").all_sections()}
+    bare = {section["id"]: section for section in parse.read_year(tmp_path / "fy2025").walk()}
     assert bare == sections
 
 

@@ -63,7 +63,7 @@ def test_a_stroke_close_under_a_word_underlines_it(tmp_path: Path):
 
 def test_a_bullet_of_the_symbol_font_is_a_bullet(draw):
     (line,) = draw([(180, 100, "\u2022", "Symbol", 12), (198, 100, "Coma scale", *ROMAN)])
-    assert line.bulleted
+    assert line.is_bulleted
     assert line.text.endswith(" Coma scale")
 
 
@@ -80,15 +80,15 @@ def test_a_bullet_of_the_symbol_font_is_a_bullet(draw):
     ],
 )
 def test_line_ends_are_joined_as_they_were_broken(lines, text):
-    assert StyledText.joined(StyledText(line) for line in lines).text == text
+    assert StyledText.join(StyledText(line) for line in lines).text == text
 
 
 def test_a_mark_over_a_line_end_is_one_mark():
     lines = [StyledText("Codes for COVID-", (Span(6, 16, "bold"),)), StyledText("19 infection", (Span(0, 2, "bold"),))]
-    assert StyledText.joined(lines) == StyledText("Codes for COVID-19 infection", (Span(6, 18, "bold"),))
+    assert StyledText.join(lines) == StyledText("Codes for COVID-19 infection", (Span(6, 18, "bold"),))
 
 
 def test_marks_move_with_the_text_when_its_bullet_is_taken_off():
-    assert StyledText("• R05.1, Acute", (Span(0, 7, "bold"),)).after(1) == StyledText(
+    assert StyledText("• R05.1, Acute", (Span(0, 7, "bold"),)).drop_prefix(1) == StyledText(
         "R05.1, Acute", (Span(0, 5, "bold"),)
     )

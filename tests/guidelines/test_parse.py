@@ -15,7 +15,6 @@ from deepicd.icd10cm import Code
 from deepicd.knowledge.code_knowledge import Knowledge
 from deepicd.schema import SECTIONS
 from guidelines import parse
-from guidelines import parsed_year as parsed_folder
 from guidelines.commands import guidelines
 from guidelines.sample import document
 
@@ -55,7 +54,7 @@ def test_sections_nest_as_they_are_numbered(sample_folder):
     assert [reference["text"] for reference in severe["codes"]] == ["R65.2"]
 
 
-def test_chapters_that_share_a_page_are_parted_at_the_heading(sample_folder):
+def test_chapters_that_share_a_page_are_split_at_the_heading(sample_folder):
     second, third = chapter(sample_folder, 2), chapter(sample_folder, 3)
     assert second["pages"][1] == third["pages"][0]
     assert "Reserved" not in json.dumps(second)
@@ -107,7 +106,7 @@ def test_the_table_holds_every_section_once(sample_folder):
     assert rows["I.B.2"]["text"][mark["start"] : mark["end"]].startswith("A three-character code")
 
 
-def test_what_is_made_up_says_so(sample_folder):
+def test_a_made_up_year_says_so(sample_folder):
     record = records.read(sample_folder)
     assert record.origin == storage.read_origin(sample_folder / "sections.parquet") == "synthetic"
     assert record.notes == ["Made up for demonstration: these are not the official guidelines."]
@@ -135,13 +134,13 @@ def heading(folder: Path, number: int) -> str:
 @pytest.mark.parametrize(
     "content", ["{}", "[]", '"text"', '{"number": 1, "heading": "1. Chapter 1", "ranges": [["A00"]]}']
 )
-def test_a_chapter_file_of_another_shape_is_told(sample_folder, tmp_path, content):
+def test_a_chapter_file_of_another_shape_is_refused(sample_folder, tmp_path, content):
     folder = shutil.copytree(sample_folder, tmp_path / "fy2025")
     storage.write_text(folder / "chapter_04.json", content)
     with pytest.raises(DeepicdError, match=r"chapter_04.json is not a chapter file of this version.\nWrite it again"):
         Knowledge(folder).read()
     with pytest.raises(DeepicdError, match=r"chapter_04.json is not a file of parsed guidelines"):
-        parsed_folder.read_year(folder)
+        parse.read_year(folder)
 
 
 def test_the_record_counts_the_time_of_parsing(sample_pdf, tmp_path):
@@ -150,10 +149,11 @@ def test_the_record_counts_the_time_of_parsing(sample_pdf, tmp_path):
     assert record.seconds > 0.5 * (time.monotonic() - start)
 
 
-def test_a_second_run_does_nothing(sample_pdf, sample_folder):
+def test_a_second_run_does_nothing(sample_pdf, sample_folder, caplog):
     before = {path.name: path.stat().st_mtime_ns for path in sample_folder.iterdir()}
-    result = CliRunner().invoke(guidelines, [str(sample_pdf), str(sample_folder.parent)])
-    assert "nothing to do" in result.stderr
+    caplog.set_level("INFO")
+    CliRunner().invoke(guidelines, [str(sample_pdf), str(sample_folder.parent)])
+    assert "nothing to do" in caplog.text
     assert {path.name: path.stat().st_mtime_ns for path in sample_folder.iterdir()} == before
 
 
