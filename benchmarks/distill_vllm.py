@@ -29,7 +29,7 @@ from typing import Any
 
 from benchmarks import small_model
 from benchmarks.measure import Comparison, gpu, record
-from distill.recipe import Recipe, parse_recipe
+from distill.recipe import Recipe
 from distill.tiny_teacher.initial_model import Shape
 
 CARD = gpu()
@@ -118,7 +118,7 @@ def one(recipe: dict[str, Any], cohort: str, guidelines: str | None = None, bare
     """Seconds from the first request to the last answer, rows, prompt tokens, and those of them from the cache."""
     from resource import RUSAGE_SELF, getrusage
 
-    chosen = parse_recipe({"name": "benchmark", "attempts": 1, **recipe}, "benchmark")
+    chosen = Recipe.parse({"name": "benchmark", "attempts": 1, **recipe}, "benchmark")
     with tempfile.TemporaryDirectory() as scratch:
         known = Path(guidelines) if guidelines else None
         found = (alone if bare else distilled)(chosen, Path(cohort), Path(scratch), known)

@@ -11,10 +11,14 @@ import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from deepicd import records, storage
+from deepicd import storage
+
+if TYPE_CHECKING:
+    from deepicd.records import Record
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +31,7 @@ class Step:
     """A step of the demo: the arguments of the command, and the function that does the same."""
 
     arguments: Sequence[object]
-    run: Callable[[], records.Record]
+    run: Callable[[], "Record"]
 
     @property
     def command(self) -> str:
@@ -52,7 +56,7 @@ def demo(out: Path, admissions: int, seed: int, engine: str, overwrite: bool) ->
     \b
     deepicd demo out/demo
     """
-    runs: dict[str, records.Record] = {}
+    runs: dict[str, Record] = {}
     for step in list_steps(out, admissions, seed, engine=engine, overwrite=overwrite):
         logger.info("$ %s", step.command)
         record = step.run()
@@ -80,7 +84,7 @@ def list_steps(out: Path, admissions: int, seed: int, *, engine: str, overwrite:
     teacher = recipe.load_recipe(Path("rehearsal" if engine == "rehearsal" else "tiny")).but(engine=engine)
     model_options = [] if engine == "rehearsal" else ["--recipe", "tiny", "--engine", engine]
 
-    def guidelines() -> records.Record:
+    def guidelines() -> "Record":
         if overwrite or not pdf.is_file():
             with storage.atomic_write(pdf) as tmp:
                 write_sample(tmp)
@@ -116,7 +120,7 @@ def list_steps(out: Path, admissions: int, seed: int, *, engine: str, overwrite:
     ]
 
 
-def _scrape(out: Path) -> records.Record:
+def _scrape(out: Path) -> "Record":
     """Scrape the first diagnoses of the copy from the sample site."""
     from builders.cohort.stays import load_first_codes
     from scrapers.crawl import scrape
@@ -128,7 +132,7 @@ def _scrape(out: Path) -> records.Record:
         return scrape(codes, out / "descriptions", base_url=base_url)
 
 
-def summarize(out: Path, engine: str, runs: dict[str, records.Record]) -> str:
+def summarize(out: Path, engine: str, runs: dict[str, "Record"]) -> str:
     """Return the closing lines: rows from notes to dataset, where the dataset is, how to load it."""
     from deepicd.stage_records import AssembleRecord, BuildRecord, DistillRecord
 

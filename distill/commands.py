@@ -39,7 +39,7 @@ def _add_shared_options(command: Command) -> Command:
 
 def _load_recipe(options: dict[str, Any]) -> "Recipe":
     """Take what concerns the recipe out of a command's options, and return the recipe."""
-    from deepicd.engines.recipe import parse_assignments
+    from deepicd.config import parse_assignments
     from distill.recipe import load_recipe
 
     overrides = {name: options.pop(name) for name in OVERRIDES if name in options}

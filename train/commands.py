@@ -53,7 +53,7 @@ def sft(out: Path | None, dataset: str, recipe: Path, **options: Any) -> None:
     \b
     deepicd train sft --dataset out/demo/dataset --recipe tiny-sft out/sft
     """
-    from deepicd.engines.recipe import parse_assignments
+    from deepicd.config import parse_assignments
     from train.config import load_sft_recipe
     from train.sft import run
 
@@ -83,7 +83,7 @@ def grpo(out: Path | None, dataset: str, recipe: Path, **options: Any) -> None:
     \b
     deepicd train grpo --dataset out/demo/dataset --recipe tiny-grpo --model out/sft/model out/grpo
     """
-    from deepicd.engines.recipe import parse_assignments
+    from deepicd.config import parse_assignments
     from train.config import load_grpo_recipe
     from train.grpo import run
     from train.grpo.setup import prepare_grpo

@@ -8,12 +8,13 @@ are totals over all devices; what a device processes at once must divide them, o
 build on another one: `like: grpo-7b`.
 """
 
-from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import Field
 
 from deepicd import paper
-from deepicd.engines.recipe import Bounds, parse_recipe, read_recipe
+from deepicd.config import Config, Count, Number, PositiveCount, Share, read_values
 from deepicd.errors import DeepicdError
 from train.rewards import score
 from train.rewards.outcome import Variant
@@ -26,30 +27,12 @@ Hardware = Literal["gpu", "any"]
 Dtype = Literal["bfloat16", "float32"]
 Attention = Literal["sdpa", "eager", "flash_attention_2"]
 
-_POSITIVE = ("devices", "nodes", "effective_batch", "per_device", "max_length", "batch", "rollouts", "mini_batch")
-_COUNTS = ("max_steps", "warmup_steps", "save_steps", "lora_rank", "eval_rows", "patience")
-_SHARES = ("lora_dropout", "top_p", "gpu_memory", "stop_at_zero_variance", "stop_at_truncated", "stop_at_repeated")
-
-BOUNDS: Bounds = {
-    **dict.fromkeys((*_POSITIVE, "max_prompt", "max_response", "micro_batch", "tensor_parallel"), (1, 10_000_000)),
-    **dict.fromkeys((*_COUNTS, "keep_checkpoints"), (0, 10_000_000)),
-    **dict.fromkeys(_SHARES, (0, 1)),
-    "epochs": (0.0001, 1000),
-    "learning_rate": (1e-9, 1),
-    **dict.fromkeys(("form_weight", "outcome_weight", "length_weight", "repetition_weight", "judge_weight"), (0, 1000)),
-    "temperature": (0.01, 10),
-    "entropy": (0, 1),
-    "kl": (0, 10),
-    "max_grad_norm": (0, 1000),
-    "lora_alpha": (1, 10_000),
-    "lora_rank": (0, 4096),
-    "weight_decay": (0, 1),
-    "judge_timeout": (0.1, 3600),
-}
+Weight = Annotated[Number, Field(ge=0, le=1000)]
+Epochs = Annotated[Number, Field(ge=0.0001, le=1000)]
+LearningRate = Annotated[Number, Field(ge=1e-9, le=1)]
 
 
-@dataclass(frozen=True, slots=True)
-class SftRecipe:
+class SftRecipe(Config):
     """A supervised fine-tuning with TRL."""
 
     name: str
@@ -65,37 +48,37 @@ class SftRecipe:
     # What is learned
     target: Literal["trace", "outcome"] = "trace"
     """outcome: the diagnosis alone, without reasoning (DeepICD-R1, Table 4)."""
-    max_length: int = 4096  # tokens of prompt and completion
+    max_length: PositiveCount = 4096  # tokens of prompt and completion
     too_long: Literal["drop", "refuse"] = "drop"
     """Rows over max_length are dropped and counted, or stop the run before it starts. They are never truncated."""
 
     # Optimization
-    epochs: float = paper.SFT_EPOCHS
-    max_steps: int = 0  # 0: as many as the epochs take
-    effective_batch: int = paper.SFT_BATCH  # rows per step, over all devices
-    per_device: int = 1  # rows per device and backward pass; accumulation makes up the rest
-    devices: int = 1
+    epochs: Epochs = paper.SFT_EPOCHS
+    max_steps: Count = 0  # 0: as many as the epochs take
+    effective_batch: PositiveCount = paper.SFT_BATCH  # rows per step, over all devices
+    per_device: PositiveCount = 1  # rows per device and backward pass; accumulation makes up the rest
+    devices: PositiveCount = 1
     sharding: Literal["none", "fsdp"] = "none"
     """fsdp: each device holds a part of the weights and the optimizer. For DeepSpeed use --accelerate-config."""
-    learning_rate: float = paper.SFT_LEARNING_RATE
-    warmup_steps: int = paper.SFT_WARMUP_STEPS
+    learning_rate: LearningRate = paper.SFT_LEARNING_RATE
+    warmup_steps: Count = paper.SFT_WARMUP_STEPS
     schedule: Literal["linear", "cosine", "constant_with_warmup"] = "linear"
-    weight_decay: float = 0.0
-    max_grad_norm: float = 1.0
+    weight_decay: Share = 0.0
+    max_grad_norm: Weight = 1.0
     packing: bool = False
     """Put several rows into one sequence. Needs FlashAttention; otherwise these rows see each other."""
     gradient_checkpointing: bool = True
     attention: Attention = "sdpa"
 
     # LoRA
-    lora_rank: int = 0  # 0: train all weights
-    lora_alpha: int = 32
-    lora_dropout: float = 0.05
+    lora_rank: Annotated[int, Field(ge=0, le=4096)] = 0  # 0: train all weights
+    lora_alpha: Annotated[int, Field(ge=1, le=10_000)] = 32
+    lora_dropout: Share = 0.05
 
     # While it runs
-    save_steps: int = 200  # steps between two checkpoints; 0 for none
-    keep_checkpoints: int = 2
-    eval_rows: int = 1000  # of the validation split, for the loss before and after; 0 for none
+    save_steps: Count = 200  # steps between two checkpoints; 0 for none
+    keep_checkpoints: Count = 2
+    eval_rows: Count = 1000  # of the validation split, for the loss before and after; 0 for none
 
     @property
     def accumulation(self) -> int:
@@ -111,14 +94,8 @@ class SftRecipe:
     def sequence_length_fields(self) -> str:
         return "max_length"
 
-    @property
-    def options(self) -> dict[str, Any]:
-        """The part of a run's options that the recipe decides."""
-        return asdict(self)
 
-
-@dataclass(frozen=True, slots=True)
-class GrpoRecipe:
+class GrpoRecipe(Config):
     """Reinforcement learning with group-relative advantages (GRPO), with verl or TRL."""
 
     name: str
@@ -132,56 +109,56 @@ class GrpoRecipe:
     rollout: Literal["vllm", "transformers"] = "vllm"  # what generates the answers; verl supports vllm alone
 
     # Batches
-    batch: int = paper.GRPO_BATCH  # prompts per step
-    rollouts: int = paper.GRPO_ROLLOUTS  # answers per prompt
-    mini_batch: int = paper.GRPO_MINI_BATCH  # prompts per update of the weights
-    micro_batch: int = paper.GRPO_MICRO_BATCH  # answers per GPU and backward pass
-    devices: int = paper.GRPO_DEVICES  # GPUs per node
-    nodes: int = 1
-    tensor_parallel: int = 1  # GPUs that share one copy of the model in generation
-    gpu_memory: float = 0.6  # share of a GPU's memory that vLLM may take
+    batch: PositiveCount = paper.GRPO_BATCH  # prompts per step
+    rollouts: PositiveCount = paper.GRPO_ROLLOUTS  # answers per prompt
+    mini_batch: PositiveCount = paper.GRPO_MINI_BATCH  # prompts per update of the weights
+    micro_batch: PositiveCount = paper.GRPO_MICRO_BATCH  # answers per GPU and backward pass
+    devices: PositiveCount = paper.GRPO_DEVICES  # GPUs per node
+    nodes: PositiveCount = 1
+    tensor_parallel: PositiveCount = 1  # GPUs that share one copy of the model in generation
+    gpu_memory: Share = 0.6  # share of a GPU's memory that vLLM may take
     offload: bool = False  # keep weights and optimizer in main memory while vLLM generates
     attention: Attention = "flash_attention_2"  # verl's default, which leaves padding out; sdpa needs no flash-attn
     gradient_checkpointing: bool = True
 
     # Sampling, the same in training and evaluation
-    temperature: float = paper.TEMPERATURE
-    top_p: float = 1.0
-    max_prompt: int = paper.MAX_PROMPT_TOKENS  # tokens; longer prompts are left out and counted
-    max_response: int = paper.MAX_NEW_TOKENS
+    temperature: Annotated[Number, Field(ge=0.01, le=10)] = paper.TEMPERATURE
+    top_p: Share = 1.0
+    max_prompt: PositiveCount = paper.MAX_PROMPT_TOKENS  # tokens; longer prompts are left out and counted
+    max_response: PositiveCount = paper.MAX_NEW_TOKENS
 
     # Optimization
-    epochs: float = paper.GRPO_EPOCHS
-    max_steps: int = 0  # 0: as many as the epochs take
-    learning_rate: float = paper.GRPO_LEARNING_RATE
-    warmup_steps: int = paper.GRPO_WARMUP_STEPS
-    weight_decay: float = 0.01  # verl's default
-    max_grad_norm: float = 1.0
-    kl: float = paper.GRPO_KL  # off, as in DAPO
-    entropy: float = paper.GRPO_ENTROPY  # verl's default when they ran it
+    epochs: Epochs = paper.GRPO_EPOCHS
+    max_steps: Count = 0  # 0: as many as the epochs take
+    learning_rate: LearningRate = paper.GRPO_LEARNING_RATE
+    warmup_steps: Count = paper.GRPO_WARMUP_STEPS
+    weight_decay: Share = 0.01  # verl's default
+    max_grad_norm: Weight = 1.0
+    kl: Annotated[Number, Field(ge=0, le=10)] = paper.GRPO_KL  # off, as in DAPO
+    entropy: Share = paper.GRPO_ENTROPY  # verl's default when they ran it
 
     # Rewards (train.rewards.score); a weight of 0 leaves a part out
     reward: Variant = "default"
-    form_weight: float = 1.0
-    outcome_weight: float = 1.0
-    length_weight: float = 0.0
-    repetition_weight: float = 0.0
-    judge_weight: float = 0.0  # per point of 1 to 5; the authors' 0.8 goes with outcomes of up to 105
+    form_weight: Weight = 1.0
+    outcome_weight: Weight = 1.0
+    length_weight: Weight = 0.0
+    repetition_weight: Weight = 0.0
+    judge_weight: Weight = 0.0  # per point of 1 to 5; the authors' 0.8 goes with outcomes of up to 105
     judge_model: str = ""  # of another model family than the policy
     judge_url: str = ""  # its OpenAI-compatible server: 'http://127.0.0.1:8001/v1'
-    judge_timeout: float = 60.0
+    judge_timeout: Annotated[Number, Field(ge=0.1, le=3600)] = 60.0
     judge_guidelines: str = ""  # folder of `deepicd guidelines`
     judge_descriptions: str = ""  # descriptions.parquet of `deepicd scrape`
 
     # Stop a hopeless run after `patience` steps in a row in which a share exceeds its limit; 1 for never
-    stop_at_zero_variance: float = 1.0  # groups whose answers all earn the same, which teach nothing
-    stop_at_truncated: float = 1.0  # answers that reached max_response
-    stop_at_repeated: float = 1.0  # words in sequences of six that occurred before
-    patience: int = 20  # steps
+    stop_at_zero_variance: Share = 1.0  # groups whose answers all earn the same, which teach nothing
+    stop_at_truncated: Share = 1.0  # answers that reached max_response
+    stop_at_repeated: Share = 1.0  # words in sequences of six that occurred before
+    patience: Count = 20  # steps
 
     # While it runs
-    save_steps: int = 50
-    keep_checkpoints: int = 2
+    save_steps: Count = 50
+    keep_checkpoints: Count = 2
 
     @property
     def answers(self) -> int:
@@ -201,11 +178,6 @@ class GrpoRecipe:
     @property
     def sequence_length_fields(self) -> str:
         return "max_prompt and max_response"
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """The part of a run's options that the recipe decides."""
-        return asdict(self)
 
     def scheme(self, opening: str) -> RewardScheme:
         """Return the reward scheme. `opening`: the start of an answer that the chat template writes."""
@@ -275,40 +247,19 @@ def load_grpo_recipe(path: Path, **changes: object) -> GrpoRecipe:
     return recipe
 
 
-def read_values(path: Path, children: tuple[str, ...] = ()) -> dict[str, Any]:
+def read_inherited(path: Path, children: tuple[str, ...] = ()) -> dict[str, object]:
     """Return the values of a recipe's file, on top of those of the file that it builds on (`like`)."""
-    values, source = read_recipe(path, CHECKED_IN)
+    values, source = read_values(path, CHECKED_IN)
     like = values.pop("like", None)
     if like is None:
         return values
     if like in children:
         raise DeepicdError(f"{source} builds on itself, by way of {like}.", "Remove `like` from one of these files.")
-    return read_values(Path(str(like)), (*children, str(like))) | values
+    return read_inherited(Path(str(like)), (*children, str(like))) | values
 
 
 def _load(kind: type[R], path: Path, changes: dict[str, object]) -> R:
-    types = {field.name: field.type for field in fields(kind)}
-    values = _parse_floats(read_values(path), types)
-    missing = [field.name for field in fields(kind) if field.default is MISSING and field.name not in values]
-    if missing:
-        raise DeepicdError(f"{path} lacks {' and '.join(missing)}.", "Every recipe must set it.")
-    recipe = parse_recipe(kind, values, str(path), BOUNDS)
-    given = {name: value for name, value in changes.items() if value is not None}
-    if not given:
-        return recipe
-    return parse_recipe(kind, {**asdict(recipe), **_parse_floats(given, types)}, "the options given", BOUNDS)
-
-
-def _parse_floats(values: dict[str, Any], types: dict[str, Any]) -> dict[str, Any]:
-    """Turn texts into numbers where a number belongs: YAML reads 2e-5, unlike 2.0e-5, as a text."""
-
-    def parse(name: str, value: Any) -> Any:
-        try:
-            return float(value) if isinstance(value, str) and types.get(name) is float else value
-        except ValueError:
-            return value
-
-    return {name: parse(name, value) for name, value in values.items()}
+    return kind.parse(read_inherited(path), str(path)).but(**changes)
 
 
 def _check_divides(name: str, field: str, total: int, part: int, parts: str) -> None:

@@ -5,13 +5,30 @@ from pathlib import Path
 import pytest
 
 from deepicd.errors import DeepicdError
-from distill.recipe import CHECKED_IN, Recipe, load_recipe, parse_recipe
+from distill.recipe import CHECKED_IN, Recipe, load_recipe
+
+DIGESTS = {
+    "judge-rehearsal": "1faaae653877",
+    "judge": "238b8c77f462",
+    "paper": "afabbb43de70",
+    "qwen2.5-32b": "4ef6b53e28ec",
+    "qwen2.5-72b": "af2a4dd1e10c",
+    "rehearsal": "b6d043013688",
+    "tiny": "f6bbb83ec602",
+}
+"""Folders of traces that exist are named by these: a change here is a change of what people have on disk."""
 
 
 @pytest.mark.parametrize("path", sorted(CHECKED_IN.glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_checked_in_recipe_parses(path: Path) -> None:
     assert load_recipe(path).name == path.stem
     assert load_recipe(Path(path.stem)) == load_recipe(path)
+    assert load_recipe(path).digest == DIGESTS[path.stem]
+
+
+def test_a_whole_number_stays_one_in_the_digest() -> None:
+    recipe = load_recipe(Path("rehearsal")).but(temperature=1, top_p=1, min_words=30, engine="transformers")
+    assert recipe.digest == "7afe3640a737"
 
 
 def test_the_digest_is_of_the_settings_and_not_of_the_name() -> None:
@@ -46,6 +63,6 @@ def test_an_unknown_name_lists_ours(tmp_path: Path) -> None:
 
 
 def test_the_papers_settings_are_the_defaults() -> None:
-    recipe = parse_recipe({"engine": "rehearsal", "model": "none"}, "here")
+    recipe = Recipe.parse({"engine": "rehearsal", "model": "none"}, "here")
     assert (recipe.temperature, recipe.seed, recipe.max_tokens) == (0.9, 42, 1024)
     assert (recipe.min_words, recipe.max_words) == (31, 883)

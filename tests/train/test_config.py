@@ -4,12 +4,39 @@ from pathlib import Path
 
 import pytest
 
-from deepicd.engines.recipe import parse_assignments
+from deepicd import storage
+from deepicd.config import parse_assignments
 from deepicd.errors import DeepicdError
 from train import config
 from train.config import CHECKED_IN, GrpoRecipe, SftRecipe
 
 OURS = sorted(path.stem for path in CHECKED_IN.glob("*.yaml"))
+
+
+DIGESTS = {
+    "grpo-7b-1024": "3eadd20ac321",
+    "grpo-7b-2048": "78d780159097",
+    "grpo-7b-512": "93d3f1aeee04",
+    "grpo-7b-authors": "0463ef1f1492",
+    "grpo-7b-no-format": "c5672e1458bb",
+    "grpo-7b-no-judge": "59bc77890a00",
+    "grpo-7b-no-outcome": "b2698450db27",
+    "grpo-7b-paper": "cdcf7f2d8b50",
+    "grpo-7b": "98269e316bf4",
+    "grpo-8b": "711aee4b29a3",
+    "grpo-zero-32b": "a83cf3b95245",
+    "grpo-zero-7b": "eca8c78a4818",
+    "sft-32b": "aa4db3c2d883",
+    "sft-7b-lora": "c60c2b160474",
+    "sft-7b-outcome": "ddf8e12ca08c",
+    "sft-7b": "00fac5f0dd4d",
+    "sft-8b-outcome": "cdae2109be68",
+    "sft-8b": "f0fb93b8c644",
+    "tiny-grpo-verl": "f112f5459708",
+    "tiny-grpo": "397eb30d155b",
+    "tiny-sft": "a894df847e35",
+}
+"""SHA-256 of the options of each checked-in recipe: a run that exists is found by them."""
 
 
 def parsed(name: str) -> SftRecipe | GrpoRecipe:
@@ -20,6 +47,7 @@ def parsed(name: str) -> SftRecipe | GrpoRecipe:
 def test_every_checked_in_recipe_parses_and_divides(name: str) -> None:
     chosen = parsed(name)
     assert chosen.name == name
+    assert storage.digest_json(chosen.options)[:12] == DIGESTS[name]
     if isinstance(chosen, SftRecipe):
         assert chosen.per_device * chosen.devices * chosen.accumulation == chosen.effective_batch
 
@@ -64,7 +92,7 @@ def test_an_ablation_differs_from_its_recipe_in_nothing_else(name: str, field: s
     [
         ("sft", "sft-7b", {"learning_rat": 1e-5}, "Did you mean learning_rate?"),
         ("sft", "sft-7b", {"target": "both"}, "It takes one of: trace, outcome"),
-        ("sft", "sft-7b", {"epochs": "one"}, "It takes a value of type float"),
+        ("sft", "sft-7b", {"epochs": "one"}, "It takes a number from 0.0001 to 1000"),
         ("sft", "sft-7b", {"learning_rate": -1.0}, "It takes a number from"),
         ("sft", "sft-7b", {"per_device": 3}, "effective_batch 32 is not a multiple of 12 (per_device 3 × devices 4)"),
         ("grpo", "grpo-7b", {"mini_batch": 48}, "batch 64 is not a multiple of 48"),

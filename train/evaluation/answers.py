@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from deepicd import paper, storage
+from deepicd.config import PositiveCount
 from deepicd.engines import ledger, metrics, registry
-from deepicd.engines import recipe as recipes
 from deepicd.engines.base import Request
 from deepicd.engines.ledger import Entry, Ledger
 from deepicd.engines.recipe import ModelRecipe
@@ -25,12 +25,11 @@ from train.data import EvaluationSplit, Question
 from train.evaluation.predictions import Prediction
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerRecipe(ModelRecipe):
     """Which model answers, and how it draws tokens."""
 
     engine: str = "vllm"
-    context: int = paper.MAX_PROMPT_TOKENS + paper.MAX_NEW_TOKENS
+    context: PositiveCount = paper.MAX_PROMPT_TOKENS + paper.MAX_NEW_TOKENS
     """Tokens of prompt and answer, as in training."""
 
 
@@ -63,7 +62,7 @@ class EvaluatedModel:
 
 def parse_answer_recipe(fields: Mapping[str, Any]) -> AnswerRecipe:
     """Return the recipe in plain values, as the command line has them. Raises DeepicdError."""
-    recipe = recipes.parse_recipe(AnswerRecipe, fields, "the options given", recipes.BOUNDS)
+    recipe = AnswerRecipe.parse(fields, "the options given")
     if not recipe.by_model:
         raise DeepicdError(
             f"The engine {recipe.engine!r} is not a model.", f"Evaluate one: --engine {', '.join(registry.OWN)}."

@@ -68,13 +68,13 @@ def _build_model(options: dict[str, Any]) -> "EvaluatedModel | None":
     if not options["model"]:
         return None
     from deepicd import disclosure
-    from deepicd.engines import recipe as recipes
+    from deepicd.config import parse_assignments
     from deepicd.errors import DeepicdError
     from train.data import EVALUATION_CONFIG, open_dataset
     from train.evaluation import answers
 
     fields = {name: options[name] for name in ("model", "engine", "base_url")}
-    fields |= recipes.parse_assignments(options["assignments"])
+    fields |= parse_assignments(options["assignments"])
     recipe = answers.parse_answer_recipe({name: value for name, value in fields.items() if value is not None})
     if options["dataset"] is None:
         raise DeepicdError("A model needs notes to answer.", "Name the dataset: --dataset DIR_OR_REPOSITORY")

@@ -21,16 +21,16 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from anyio.from_thread import start_blocking_portal
+from pydantic import Field
 
 from deepicd import disclosure, storage
 from deepicd.answer_form import Answer, parse_answer
-from deepicd.engines import recipe as recipes
+from deepicd.config import Number, PositiveCount
 from deepicd.engines.openai_server import OpenAIClient, PermanentError, build_response_format
 from deepicd.engines.recipe import ModelRecipe
 from deepicd.errors import DeepicdError
@@ -49,17 +49,16 @@ CACHE_SIZE = 65_536  # scores; 64 bytes each, a day of GRPO
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class JudgeRecipe(ModelRecipe):
     """Which server judges, and what it is shown about a code. Greedy decoding, so that one answer has one score."""
 
     engine: str = "openai_server"
-    temperature: float = 0.0
-    max_tokens: int = 256
-    timeout: float = 60.0
+    temperature: Annotated[Number, Field(ge=0, le=10)] = 0.0
+    max_tokens: PositiveCount = 256
+    timeout: Annotated[Number, Field(ge=0.1, le=86_400)] = 60.0
     guidelines: str = ""
     """Folder of `deepicd guidelines`; '' to show none."""
-    guideline_tokens: int = 1024
+    guideline_tokens: PositiveCount = 1024
     descriptions: str = ""
     """descriptions.parquet of `deepicd scrape`; '' to show none."""
     responsible: str = ""
@@ -73,7 +72,7 @@ def open_judge(fields: Mapping[str, Any], origin: Origin = "mimic") -> "Judge":
     """
     values = dict(fields)
     stated_origin = values.pop("origin", origin)
-    recipe = recipes.parse_recipe(JudgeRecipe, values, "the judge", recipes.BOUNDS)
+    recipe = JudgeRecipe.parse(values, "the judge")
     return Judge(recipe, "synthetic" if stated_origin == "synthetic" else "mimic")
 
 

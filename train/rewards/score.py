@@ -20,14 +20,13 @@ text, however long or odd, makes one raise. There are three variants:
 
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, Self
+
+from pydantic import Field, model_validator
 
 from deepicd import answer_form
 from deepicd.answer_form import TAGS, THINK, Answer, measure_repetition
-from deepicd.engines.recipe import Bounds
-from deepicd.engines.recipe import parse_recipe as parse_fields
-from deepicd.errors import DeepicdError
+from deepicd.config import Config, ConfigError, Number
 from deepicd.icd10cm import Code
 from deepicd.paper import CODE_PATTERN, EXTRA_TRACE, MIMIC_REASON, NOTHING_GENERATED
 from train.rewards.outcome import OUTCOMES, Variant, score_several
@@ -38,56 +37,51 @@ NEUTRAL = 3  # the middle score, which counts where the judge gave none: neither
 Truth = str | Sequence[str]
 """The true code of a note, or several."""
 
+Weight = Annotated[Number, Field(ge=0, le=1000)]
+Words = Annotated[int, Field(ge=1, le=1_000_000)]
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RewardScheme:
+
+class RewardScheme(Config):
     """The weight of each part of the reward. A weight of 0 leaves the part out (the paper's ablations)."""
 
     variant: Variant = "default"
-    form: float = 1.0
-    outcome: float = 1.0
-    judge: float = 0.0
+    form: Weight = 1.0
+    outcome: Weight = 1.0
+    judge: Weight = 0.0
     """Per point of a score of 1 to 5. The authors' job files pay 0.8 beside outcomes up to 105; 0.2 fits `default`."""
-    length: float = 0.0
+    length: Weight = 0.0
     """The penalty at `length_to` words and above; it grows linearly from `length_from` on (DAPO's soft overlong
     punishment)."""
-    length_from: int = 600
-    length_to: int = MIMIC_REASON.words_max  # the longest trace of MIMIC-Reason
-    repetition: float = 0.0
+    length_from: Words = 600
+    length_to: Words = MIMIC_REASON.words_max  # the longest trace of MIMIC-Reason
+    repetition: Weight = 0.0
     """The penalty for a text that only repeats itself, in proportion to the repeated share (deepicd.answer_form)."""
     opening: str = ""
     """The start of the assistant's turn, if it stood in the prompt ('<think>\\n'); put back before parsing."""
     several: bool = False
     """Whether an answer may have several pairs of trace and code, for several true codes."""
 
-    @property
-    def options(self) -> dict[str, Any]:
-        return asdict(self)
+    @model_validator(mode="after")
+    def _check_fields(self) -> Self:
+        if self.length_from >= self.length_to:
+            raise ConfigError(
+                f"length_from {self.length_from} is not below length_to {self.length_to}.",
+                "Lower length_from or raise length_to.",
+            )
+        if self.several and (self.variant != "default" or self.judge):
+            raise ConfigError(
+                "several codes are supported only by the variant 'default' and without a judge.",
+                "Set variant: default and judge: 0, or several: false.",
+            )
+        return self
 
 
 DEFAULT = RewardScheme()
 
-BOUNDS: Bounds = {
-    **dict.fromkeys(("form", "outcome", "judge", "length", "repetition"), (0, 1000)),
-    "length_from": (1, 1_000_000),
-    "length_to": (1, 1_000_000),
-}
-
 
 def parse_scheme(variant: str = "default", **fields: Any) -> RewardScheme:
     """Return a scheme from plain values, as in a recipe. Raises DeepicdError; suggests the nearest name for a typo."""
-    scheme = parse_fields(RewardScheme, {"variant": variant, **fields}, "the rewards", BOUNDS)
-    if scheme.length_from >= scheme.length_to:
-        raise DeepicdError(
-            f"The rewards: length_from {scheme.length_from} is not below length_to {scheme.length_to}.",
-            "Lower length_from or raise length_to.",
-        )
-    if scheme.several and (scheme.variant != "default" or scheme.judge):
-        raise DeepicdError(
-            "The rewards: several codes are supported only by the variant 'default' and without a judge.",
-            "Set variant: default and judge: 0, or several: false.",
-        )
-    return scheme
+    return RewardScheme.parse({"variant": variant, **fields}, "the rewards")
 
 
 class Reward(NamedTuple):

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from deepicd import storage
-from deepicd.engines.recipe import parse_recipe
-from train.config import BOUNDS, SftRecipe
+from train.config import SftRecipe
 from train.launch import silence_libraries
 from train.run_folder import find_last_checkpoint, parse_step
 from train.trainer_callbacks import NonfiniteGradientGuard, TrainingProgress
@@ -38,7 +37,7 @@ def work(job: Path) -> None:
     silence_libraries()
     values: Job = storage.read_json(job / "job.json")
     checkpoints = Path(values["checkpoints"])
-    recipe = parse_recipe(SftRecipe, values["recipe"], "the job", BOUNDS)
+    recipe = SftRecipe.parse(values["recipe"], "the job")
     set_seed(recipe.seed)
     splits = {
         split: Dataset(pq.read_table(path))  # read this way, rows are not copied to the user's cache

@@ -1,0 +1,145 @@
+"""Settings that are read from YAML and checked field by field: the base of every recipe.
+
+    class Sampling(Config):
+        model: str
+        temperature: Annotated[Number, Field(ge=0, le=10)] = 0.9
+
+    Sampling.load(Path("mine.yaml"), CHECKED_IN)     # a file, or a checked-in one by its bare name
+    sampling.but(temperature=0.7)                    # the same with other values, checked again
+
+An unknown field is refused with its nearest neighbour, a wrong value with the range or the choices of its field.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Literal, Self, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
+
+from deepicd.errors import DeepicdError
+
+_EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
+
+
+def _read_exponent(value: object) -> object:
+    """Turn '2e-5' into a number: YAML 1.1 reads it, unlike 2.0e-5, as a text."""
+    return float(value) if isinstance(value, str) and _EXPONENT.fullmatch(value) else value
+
+
+Number = Annotated[int | float, BeforeValidator(_read_exponent)]
+"""A whole number stays one, since digests of recipes are taken of their values as written."""
+Share = Annotated[Number, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0, le=10_000_000)]
+PositiveCount = Annotated[int, Field(ge=1, le=10_000_000)]
+
+
+class ConfigError(ValueError):
+    """Fields that do not fit together; raised by a validator, shown to the user with the source of the values."""
+
+    def __init__(self, what: str, advice: str) -> None:
+        super().__init__(what)
+        self.what, self.advice = what, advice
+
+
+class Config(BaseModel):
+    """Frozen, keyword-only settings without unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    @classmethod
+    def parse(cls, values: Mapping[str, object], source: str) -> Self:
+        """Return the settings in plain values. Raises DeepicdError that names the source and the wrong field."""
+        try:
+            return cls.model_validate(dict(values))
+        except ValidationError as error:
+            raise cls._explain(error.errors(), source) from error
+
+    @classmethod
+    def load(cls, path: Path, checked_in: Path) -> Self:
+        """Return the settings in a YAML file, or in one of `checked_in` by its bare name. Raises DeepicdError."""
+        return cls.parse(*read_values(path, checked_in))
+
+    def but(self, **changes: object) -> Self:
+        """Return the settings with some fields changed; None leaves a field as it is. Raises DeepicdError."""
+        given = {name: value for name, value in changes.items() if value is not None}
+        return self.parse({**dict(self), **given}, "the options given") if given else self
+
+    @property
+    def options(self) -> dict[str, object]:
+        """The part of a run's options that these settings decide: every field and its value."""
+        return dict(self)
+
+    @classmethod
+    def _explain(cls, errors: Sequence[ErrorDetails], source: str) -> DeepicdError:
+        by_type = {error["type"]: error for error in reversed(errors)}  # the first of each
+        if unknown := by_type.get("extra_forbidden"):
+            name = str(unknown["loc"][0])
+            near = get_close_matches(name, cls.model_fields, n=1)
+            advice = f"Did you mean {near[0]}?" if near else f"Fields are {', '.join(cls.model_fields)}."
+            return DeepicdError(f"{source}: a recipe has no field {name!r}.", advice)
+        if missing := [str(error["loc"][0]) for error in errors if error["type"] == "missing"]:
+            return DeepicdError(f"{source}: {' and '.join(missing)} missing.", "Add a value; this has no default.")
+        first = errors[0]
+        if isinstance(reason := first.get("ctx", {}).get("error"), ConfigError):
+            return DeepicdError(f"{source}: {reason.what}", reason.advice)
+        name = str(first["loc"][0]) if first["loc"] else ""
+        if name not in cls.model_fields:
+            return DeepicdError(f"{source}: {first['msg']}.")
+        return DeepicdError(f"{source}: {name} is {first['input']!r}.", f"It takes {cls._describe_field(name)}.")
+
+    @classmethod
+    def _describe_field(cls, name: str) -> str:
+        """Return what a field takes: 'one of: a, b', 'a number from 0 to 1', 'a whole number'."""
+        field = cls.model_fields[name]
+        if get_origin(field.annotation) is Literal:
+            return f"one of: {', '.join(map(str, get_args(field.annotation)))}"
+        kinds: dict[object, str] = {int: "a whole number", bool: "true or false", str: "a text"}
+        kind = kinds.get(field.annotation, "a number")
+        least = next((entry.ge for entry in field.metadata if hasattr(entry, "ge")), None)
+        most = next((entry.le for entry in field.metadata if hasattr(entry, "le")), None)
+        return kind if least is None or most is None else f"{kind} from {least} to {most}"
+
+
+def read_values(path: Path, checked_in: Path) -> tuple[dict[str, object], str]:
+    """Return the plain values of a YAML file, or of one in `checked_in` by its bare name, and their source.
+
+    A file without a `name` gets its own. Raises DeepicdError.
+    """
+    if not path.is_file() and (checked_in / f"{path}.yaml").is_file():
+        path = checked_in / f"{path}.yaml"
+    if not path.is_file():
+        ours = ", ".join(sorted(file.stem for file in checked_in.glob("*.yaml")))
+        raise DeepicdError(f"There is no recipe {path}.", f"Give a YAML file, or one of ours: {ours}.")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise DeepicdError(
+            f"{path} is not YAML: {error}.", f"Start from a recipe in {checked_in.parent.name}/{checked_in.name}."
+        ) from error
+    if not isinstance(values, dict):
+        raise DeepicdError(f"{path} holds no recipe.", "A recipe is a list of `field: value` lines.")
+    return {"name": path.stem, **{str(name): value for name, value in values.items()}}, str(path)
+
+
+def parse_assignments(texts: Sequence[str]) -> dict[str, object]:
+    """Return the values of `--set FIELD=VALUE`, read as YAML reads them in a recipe. Raises UsageError.
+
+    >>> parse_assignments(["temperature=0.7", "model=m"])
+    {'temperature': 0.7, 'model': 'm'}
+    """
+    import click
+
+    values: dict[str, object] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise click.UsageError(f"--set takes FIELD=VALUE, not {text!r}.")
+        try:
+            values[name] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise click.UsageError(f"--set {name}: {value!r} is not a YAML value.") from error
+    return values
