@@ -1,1 +1,1 @@
-"""The dataset card: what is in a dataset folder, rendered from its records and parquet footers."""
+"""Cards of datasets and models, bundles for PhysioNet, the disclosure firewall, and publishing to the Hub."""

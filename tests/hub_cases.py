@@ -54,7 +54,7 @@ def run(case: dict[str, Any], endpoint: str, journals: Path) -> dict[str, Any]:
         outcome = publish(options, verifier=verify)
     except DeepicdError as error:
         return {"done": False, "said": str(error)}
-    return {"done": True, "said": outcome.compared}
+    return {"done": True, "said": outcome.compared if outcome else ""}
 
 
 def main(endpoint: str, folder: str) -> None:

@@ -1,1 +1,1 @@
-"""Publishing to the Hugging Face Hub: what may be public, easily; what may not, under conditions that are checked."""
+"""Publishing to the Hugging Face Hub: easy for what may be public, under checked conditions for everything else."""

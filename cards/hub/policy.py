@@ -10,8 +10,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from cards.firewall.content_origin import WEIGHTS
+from cards.hub import upload
 from cards.hub.client import Account, HubRepository, RepositoryState
-from cards.hub.contents import FOLDERS, Contents
+from cards.hub.contents import FOLDERS, README, Contents
 from cards.hub.journal import Journal
 from cards.hub.settings import PublicationOptions
 from deepicd import storage
@@ -121,6 +122,20 @@ def require_guarded(*, contents: Contents, state: RepositoryState, repo: str) ->
         raise DeepicdError(
             f"{repo} is {state.visibility} although it should be private: nothing was sent.",
             "Check its settings on the Hub; an organisation may force a visibility.",
+        )
+
+
+def require_unedited_card(*, hub: HubRepository, contents: Contents, state: RepositoryState, journal: Journal) -> None:
+    """Raise where the card on the Hub is not the one that was last published from here."""
+    last, remote = journal.find_last_readme(), state.files.get(README)
+    if remote is None or upload.is_same(contents.files[README], remote):
+        return
+    if last is None or storage.digest_text(hub.read_text(README, state.commit)) != last:
+        reason = "was edited on the Hub" if last else "was not published from here"
+        raise DeepicdError(
+            f"README.md of {hub.repo} {reason}: nothing was sent.\n"
+            + upload.describe_card_difference(hub, contents, state),
+            "Copy over what you want to keep, then rerun the command with --overwrite.",
         )
 
 

@@ -14,6 +14,7 @@ Whatever fails, the repository is as it was, or private and empty; the same comm
         outcome = publication.send()                # steps 3 to 6
 """
 
+import logging
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -30,6 +31,8 @@ from cards.hub.verify import Verifier
 from deepicd import records, storage
 from deepicd.errors import DeepicdError
 from deepicd.stage_records import PublishCounts, PublishRecord
+
+logger = logging.getLogger(__name__)
 
 MESSAGES: dict[What, str] = {
     "card": "Card",
@@ -52,10 +55,10 @@ class Outcome:
     """What was verified, in words."""
 
 
-def publish(options: PublicationOptions, *, verifier: Verifier | None = None) -> Outcome:
-    """Publish a folder. Raises DeepicdError, and then nothing is public that was not public before."""
+def publish(options: PublicationOptions, *, verifier: Verifier | None = None) -> Outcome | None:
+    """Publish a folder; None for a dry run. Raises DeepicdError; then nothing is public that was not public before."""
     with open_publication(options, verifier=verifier) as publication:
-        return publication.send()
+        return None if options.dry_run else publication.send()
 
 
 @contextmanager
@@ -81,7 +84,7 @@ def open_publication(options: PublicationOptions, *, verifier: Verifier | None =
         if before:
             policy.require_suitable_repository(contents=contents, options=options, state=before)
             if not options.overwrite:
-                _require_unedited_card(hub, contents, before, journal)
+                policy.require_unedited_card(hub=hub, contents=contents, state=before, journal=journal)
             if options.public and before.private:
                 policy.require_open_history(hub=hub, journal=journal)
         differences = policy.describe_small_differences(journals, contents.shown)
@@ -144,10 +147,14 @@ class Publication:
         return [*lines, *(f"  beware      {line}" for line in self.differences)]
 
     def send(self) -> Outcome:
-        """Prepare the repository, commit, verify, and open it if that was asked for. Raises DeepicdError."""
+        """Prepare the repository, commit, verify, and open the repository with --public. Raises DeepicdError."""
         hub, contents, options = self.hub, self.contents, self.options
+        if options.dry_run:
+            raise RuntimeError("A dry run sends nothing.")
         before = self._prepare_repository()
         changes = upload.find_changes(contents, before.files)
+        if changes:
+            logger.info("Sending %s files to %s.", f"{len(changes.new) + len(changes.changed):,}", hub.repo)
         commit = upload.commit(hub, contents, before, f"{MESSAGES[contents.what]} by deepicd")
         self.journal.add(
             "committed", commit=commit, what=contents.what, protected=contents.is_protected, files=len(contents.files),
@@ -155,6 +162,7 @@ class Publication:
             **({"shown": dict(contents.shown)} if contents.shown else {}),
         )  # fmt: skip
         state = self._check_committed(commit)
+        logger.info("Reading %s back to compare it.", hub.repo)
         compared = self.verifier(hub, contents, commit)
         self.journal.add("verified", commit=commit, compared=compared)
         if options.public and state.private:
@@ -229,17 +237,3 @@ class Publication:
                 files={name: storage.digest_path(path) for name, path in contents.files.items()},
                 compared=outcome.compared,
             )
-
-
-def _require_unedited_card(hub: HubRepository, contents: Contents, before: RepositoryState, journal: Journal) -> None:
-    """Raise where the card on the Hub is not the one that was last published from here."""
-    last, remote = journal.find_last_readme(), before.files.get(README)
-    if remote is None or upload.is_same(contents.files[README], remote):
-        return
-    if last is None or storage.digest_text(hub.read_text(README, before.commit)) != last:
-        reason = "was edited on the Hub" if last else "was not published from here"
-        raise DeepicdError(
-            f"README.md of {hub.repo} {reason}: nothing was sent.\n"
-            + upload.describe_card_difference(hub, contents, before),
-            "Copy over what you want to keep, then rerun the command with --overwrite.",
-        )

@@ -11,11 +11,13 @@ import yaml
 from cards.hub import card_trimming, recipe_files
 from cards.hub.client import HubRepository
 from cards.hub.policy import build_sentence
+from cards.hub.publication import open_publication, publish
 from cards.hub.retract import retract
+from cards.hub.settings import PublicationOptions
 from deepicd.errors import DeepicdError
 from deepicd.http import RetryPolicy
 
-from .conftest import NOTE, Loopback, Send
+from .conftest import NOTE, WRITE, Loopback, Send
 
 QUICK = RetryPolicy(timeout=5, attempts=2, first_wait=0)
 
@@ -216,6 +218,16 @@ def test_a_dry_run_shows_the_plan_and_changes_nothing(loopback: Loopback, send: 
     assert "repository  new, private" in plan
     assert "gate        opened by hand" in plan
     assert "grpo/train-00000-of-00001.parquet" in plan
+    assert repo not in loopback.hub.repos
+
+
+def test_a_dry_run_cannot_be_sent(loopback: Loopback, made_up: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", WRITE)
+    repo = loopback.new()
+    options = PublicationOptions(folder=made_up, repo=repo, endpoint=loopback.url, dry_run=True, retry=QUICK)
+    assert publish(options, verifier=lambda *_: "") is None
+    with open_publication(options, verifier=lambda *_: "") as publication, pytest.raises(RuntimeError):
+        publication.send()
     assert repo not in loopback.hub.repos
 
 
