@@ -105,7 +105,8 @@ def ledger(folder: Path, rows: int) -> dict[str, Any]:
     written = time.perf_counter()
     with open_ledger(folder / "book", "synthetic") as book:
         opening = time.perf_counter()
-        assert len(book) == rows
+        if len(book) != rows:
+            raise RuntimeError(f"The ledger has {len(book)} completions, not {rows}.")
         for key in keys:
             book.read_completion(key), book.read_findings(key)
     read = time.perf_counter()

@@ -42,5 +42,6 @@ def outputs(out: Path) -> dict[str, str]:
     """Digests of what the one recipe of a folder has left."""
     [folder] = [path.parent for path in out.glob("*/run.json")]
     record = records.read(folder)
-    assert record is not None
+    if record is None:
+        raise RuntimeError(f"{folder} has no record.")
     return {name: entry.sha256 for name, entry in record.outputs.items()}
