@@ -232,6 +232,8 @@ def fresh_folder(out: Path, plan: Plan[R], origin: Origin, *, overwrite: bool = 
                 yield run
             for scratch in staging.glob(".*"):
                 storage.remove(scratch)
+            if run.portable:  # messages may name paths of this machine
+                (staging / RUN_LOG).unlink(missing_ok=True)
             if out.exists():
                 out.rename(old)
             staging.rename(out)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from deepicd import records, storage
+from deepicd import log, records, storage
 from deepicd.errors import DeepicdError
 from deepicd.stage_records import BuildCounts, BuildRecord, DistillRecord, Funnel, FunnelStep, SplitCounts
 
@@ -334,3 +334,12 @@ def test_a_run_that_fails_at_once_leaves_no_folder_and_no_obstacle(
     storage.write_text(tmp_path / "out" / "run.log", "Stopped.\n")
     make(tmp_path / "out", plan_of(tmp_path))
     assert (tmp_path / "out" / "data.txt").is_file()
+
+
+def test_a_folder_for_others_has_no_log(tmp_path: Path) -> None:
+    log.configure()
+    with records.fresh_folder(tmp_path / "bundle", plan_of(tmp_path), "synthetic") as run:
+        run.portable = True
+        logging.getLogger("deepicd.stage").info("Read %s.", tmp_path)
+        run.counts = records.Counts(rows=1)
+    assert [path.name for path in (tmp_path / "bundle").iterdir()] == ["run.json"]
