@@ -11,7 +11,6 @@ schema; one without a score is asked for again with another seed.
 
 import logging
 from collections import Counter
-from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -20,7 +19,7 @@ from typing import TypedDict, Unpack
 from deepicd import disclosure, records, storage
 from deepicd.engines import metrics, registry
 from deepicd.engines.ledger import Entry, Ledger, open_ledger
-from deepicd.engines.runner import Runner
+from deepicd.engines.runner import complete_tasks
 from deepicd.errors import DeepicdError
 from deepicd.knowledge import rubric
 from deepicd.schema import SCORES
@@ -146,13 +145,8 @@ def _complete(reader: CaseReader, ledger: Ledger, out: Path) -> dict[str, str]:
         for case in reader.read_cases()
         if case.note_id in first_attempts
     )
-    with (
-        closing(registry.open_engine(recipe)) as engine,
-        metrics.track_metrics("scores", len(first_attempts), out, recipe.digest) as run_metrics,
-    ):
-        runner = Runner(engine, ledger, recipe.attempts, run_metrics)
-        runner.run(waiting)
-    return runner.unanswered
+    tracking = metrics.track_metrics("scores", len(first_attempts), out, recipe.digest)
+    return complete_tasks(recipe, ledger, waiting, recipe.attempts, tracking)
 
 
 def _write_scores(

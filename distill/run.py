@@ -13,7 +13,7 @@ is unchanged.
 
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict, Unpack
@@ -24,7 +24,7 @@ from deepicd.engines.base import Request
 from deepicd.engines.ledger import FOLDER as LEDGER_FOLDER
 from deepicd.engines.ledger import Entry, open_ledger
 from deepicd.engines.recipe import RUNNING
-from deepicd.engines.runner import Runner
+from deepicd.engines.runner import complete_tasks
 from deepicd.errors import DeepicdError
 from deepicd.log import track_progress
 from deepicd.stage_records import DistillCounts, DistillRecord, PromptText
@@ -189,13 +189,9 @@ def _complete(out: Path, plan: Plan, history: History) -> dict[str, str]:
     if not plan.waiting:
         return {}
     recipe = history.builder.recipe
-    with (
-        closing(registry.open_engine(recipe)) as engine,
-        metrics.track_metrics("traces", len(plan.waiting), out, recipe.digest) as run_metrics,
-    ):
-        runner = Runner(engine, history.ledger, recipe.attempts, run_metrics)
-        runner.run(build_tasks(plan, plan.waiting, history))
-    return runner.unanswered
+    tasks = build_tasks(plan, plan.waiting, history)
+    tracking = metrics.track_metrics("traces", len(plan.waiting), out, recipe.digest)
+    return complete_tasks(recipe, history.ledger, tasks, recipe.attempts, tracking)
 
 
 def _describe_damage(history: History) -> list[str]:

@@ -9,7 +9,7 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Protocol
@@ -17,6 +17,7 @@ from typing import Protocol
 from deepicd.engines.base import Completion, Engine, Failure, Request, Result
 from deepicd.engines.ledger import Entry, Ledger
 from deepicd.engines.metrics import RunMetrics
+from deepicd.engines.registry import Settings, open_engine
 from deepicd.errors import DeepicdError
 
 logger = logging.getLogger(__name__)
@@ -142,6 +143,23 @@ class Runner:
             "cached_tokens": completion.cached_tokens,
             "seconds": None if completion.seconds is None else round(completion.seconds, 3),
         }
+
+
+def complete_tasks(
+    recipe: Settings,
+    ledger: Ledger,
+    tasks: Iterable[Task],
+    attempts: int,
+    tracking: AbstractContextManager[RunMetrics],
+) -> dict[str, str]:
+    """Open the engine of a recipe and complete all tasks with it; `tracking` comes from `track_metrics`.
+
+    Returns the key of each request that the engine could not answer, with the reason.
+    """
+    with closing(open_engine(recipe)) as engine, tracking as metrics:
+        runner = Runner(engine, ledger, attempts, metrics)
+        runner.run(tasks)
+    return runner.unanswered
 
 
 @contextmanager

@@ -7,7 +7,6 @@ stopped. The key of an answer covers everything that decides it, and nothing abo
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from deepicd.engines import ledger, metrics, registry
 from deepicd.engines.base import Request
 from deepicd.engines.ledger import Entry, Ledger
 from deepicd.engines.recipe import ModelRecipe
-from deepicd.engines.runner import Runner
+from deepicd.engines.runner import complete_tasks
 from deepicd.errors import DeepicdError
 from deepicd.stage_records import Generation
 from train.data import EvaluationSplit, Question
@@ -114,10 +113,5 @@ def _generate(model: EvaluatedModel, requests: Sequence[Request], answers: Ledge
     if not requests:
         return {}
     digest = storage.digest_json(model.options)[:12]
-    with (
-        closing(registry.open_engine(model.recipe)) as engine,
-        metrics.track_metrics("answers", len(requests), out, digest) as run_metrics,
-    ):
-        runner = Runner(engine, answers, 1, run_metrics)
-        runner.run(map(_AnswerTask, requests))
-    return runner.unanswered
+    tracking = metrics.track_metrics("answers", len(requests), out, digest)
+    return complete_tasks(model.recipe, answers, map(_AnswerTask, requests), 1, tracking)
