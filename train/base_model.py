@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from deepicd import storage
 from deepicd.answer_form import DIAGNOSIS, THINK, THINK_END
@@ -28,19 +28,31 @@ PROBE_ANSWER = "Yes, and a cough."
 Messages = Sequence[dict[str, str]]
 
 
+class Tokenizer(Protocol):
+    """What training uses of transformers.PreTrainedTokenizer, which has no types."""
+
+    chat_template: str | None
+
+    def apply_chat_template(
+        self, conversation: Messages, *, tokenize: bool, add_generation_prompt: bool = False
+    ) -> str: ...
+    def encode(self, text: str, *, add_special_tokens: bool) -> list[int]: ...
+    def decode(self, token_ids: Sequence[int]) -> str: ...
+    def save_pretrained(self, save_directory: Path) -> object: ...
+
+
 @dataclass(frozen=True, slots=True)
 class ChatTemplate:
     """A tokenizer, and what its chat template writes around an answer."""
 
-    tokenizer: Any
-    """transformers.PreTrainedTokenizer, which has no types."""
+    tokenizer: Tokenizer
     opening: str
     """What the template opens an answer with: '' or '<think>\\n'."""
     closing: str
     """What ends an answer: '<|im_end|>\\n'."""
 
     @classmethod
-    def from_tokenizer(cls, tokenizer: Any, model: str) -> "ChatTemplate":
+    def from_tokenizer(cls, tokenizer: Tokenizer, model: str) -> "ChatTemplate":
         """Raises DeepicdError for a model without a chat template, or with one that does not mark an answer's end."""
         from jinja2 import TemplateError
 
@@ -68,8 +80,7 @@ class ChatTemplate:
         return cls(tokenizer, opening, closing)
 
     def render_prompt(self, messages: Messages) -> str:
-        text: str = self.tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
-        return text
+        return self.tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
 
     def render_answer(self, text: str) -> str:
         """Return the answer as the model has to write it: without what the template has written, and with its end."""
@@ -78,8 +89,7 @@ class ChatTemplate:
         return text + self.closing
 
     def encode(self, text: str) -> list[int]:
-        ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False)
-        return ids
+        return self.tokenizer.encode(text, add_special_tokens=False)
 
     @property
     def end_token(self) -> int:

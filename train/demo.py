@@ -58,7 +58,7 @@ def run_demo(dataset: str, out: Path, *, steps: int, epochs: float, limit: int |
     """Shorten, train and evaluate everything; return the table. Raises DeepicdError."""
     short = str(shorten_dataset(dataset, out / "dataset", overwrite=overwrite))
 
-    def fine_tune(name: str, model: str, fields: Mapping[str, Any]) -> str:
+    def fine_tune(name: str, model: str, fields: Mapping[str, float]) -> str:
         _log_command("sft", short, model, fields, out / name)
         sft.train(short, load_sft_recipe(Path("tiny-sft"), model=model, **fields), out / name, overwrite=overwrite)
         return str(out / name / "model")
@@ -84,7 +84,7 @@ def run_demo(dataset: str, out: Path, *, steps: int, epochs: float, limit: int |
     return table
 
 
-def _log_command(command: str, dataset: str, model: str, fields: Mapping[str, Any], out: Path) -> None:
+def _log_command(command: str, dataset: str, model: str, fields: Mapping[str, float], out: Path) -> None:
     settings = [part for field, value in fields.items() for part in ("--set", f"{field}={value:g}")]
     words = ["deepicd", "train", command, "--dataset", dataset, "--recipe", f"tiny-{command}", "--model", model]
     logger.info("$ %s", shlex.join([*words, *settings, str(out)]))

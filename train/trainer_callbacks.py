@@ -10,9 +10,10 @@ many in a row mean that the run learns nothing, and it stops.
 """
 
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from deepicd import storage
 from deepicd.errors import DeepicdError
@@ -20,8 +21,18 @@ from deepicd.log import Advance, track_progress
 
 if TYPE_CHECKING:
     import torch
+    from transformers import TrainerCallback
 
 MAX_SKIPPED_IN_A_ROW = 10  # updates after which a run is stopped
+
+
+class TrainerState(Protocol):
+    """What is read of transformers.TrainerState."""
+
+    is_world_process_zero: bool
+    max_steps: int
+    global_step: int
+    num_input_tokens_seen: int
 
 
 class TrainingProgress:
@@ -39,8 +50,7 @@ class TrainingProgress:
         if self._advance:
             self._advance(0, status)
 
-    def build_callback(self) -> Any:
-        """Return the transformers.TrainerCallback."""
+    def build_callback(self) -> "TrainerCallback":
         from transformers import TrainerCallback
 
         progress = self
@@ -48,24 +58,26 @@ class TrainingProgress:
         first_step: tuple[float, int] | None = None  # when it ended, and the tokens until then
 
         class Callback(TrainerCallback):  # type: ignore[misc]  # transformers has no types
-            def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            def on_train_begin(self, args: object, state: TrainerState, control: object, **_: object) -> None:
                 nonlocal started
                 if state.is_world_process_zero:
                     progress._advance = progress._bar.enter_context(track_progress("steps", total=state.max_steps))
                     progress._advance(state.global_step)
                 started = time.perf_counter()
 
-            def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            def on_step_end(self, args: object, state: TrainerState, control: object, **_: object) -> None:
                 nonlocal first_step
                 first_step = first_step or (time.perf_counter(), state.num_input_tokens_seen)
                 if progress._advance:
                     progress._advance(1)
 
-            def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
-                if logs and "loss" in logs and "reward" not in logs:
+            def on_log(
+                self, args: object, state: object, control: object, logs: Mapping[str, float], **_: object
+            ) -> None:
+                if "loss" in logs and "reward" not in logs:
                     progress.show_status(f"loss {float(logs['loss']):.3f}")
 
-            def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            def on_train_end(self, args: object, state: TrainerState, control: object, **_: object) -> None:
                 now = time.perf_counter()
                 progress.seconds = now - started
                 if first_step and state.num_input_tokens_seen > first_step[1]:
@@ -84,15 +96,14 @@ class NonfiniteGradientGuard:
         self.skipped_updates: int = storage.read_json(self._file) if self._file.is_file() else 0
         self._skipped_in_a_row = 0
 
-    def build_callback(self) -> Any:
-        """Return the transformers.TrainerCallback."""
+    def build_callback(self) -> "TrainerCallback":
         from transformers import TrainerCallback
 
         guard = self
 
         class Callback(TrainerCallback):  # type: ignore[misc]  # transformers has no types
             def on_pre_optimizer_step(
-                self, args: Any, state: Any, control: Any, model: "torch.nn.Module", **_: Any
+                self, args: object, state: TrainerState, control: object, model: "torch.nn.Module", **_: object
             ) -> None:  # after gradients are clipped, before the update
                 guard.check(model, state.global_step + 1)
 

@@ -12,7 +12,7 @@ counted.
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple, TypedDict
@@ -67,8 +67,16 @@ class StepReport:
     @property
     def record(self) -> StepRecord:
         """The report with figures rounded to five places."""
-        record: StepRecord = _round(asdict(self))
-        return record
+        return {
+            "step": self.step,
+            "answers": self.answers,
+            "reward": round(self.reward, 5),
+            "parts": {name: round(value, 5) for name, value in self.parts.items()},
+            "zero_variance": round(self.zero_variance, 5),
+            "truncated": round(self.truncated, 5),
+            "repeated": round(self.repeated, 5),
+            "words": round(self.words, 5),
+        }
 
     def __str__(self) -> str:
         parts = ", ".join(f"{name} {value:.2f}" for name, value in self.parts.items())
@@ -76,12 +84,6 @@ class StepReport:
             f"reward {self.reward:.2f} ({parts}), {self.zero_variance:.0%} of groups without variance,"
             f" {self.truncated:.0%} truncated, {self.repeated:.0%} repeated, {self.words:.0f} words"
         )
-
-
-def _round(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _round(part) for name, part in value.items()}
-    return round(value, 5) if isinstance(value, float) else value
 
 
 def summarize_step(step: int, answers: Sequence[AnswerStatistics]) -> StepReport:

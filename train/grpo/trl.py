@@ -6,7 +6,7 @@ check every generation before the model learns from it (train.grpo.monitor).
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from deepicd import storage
 from deepicd.answer_form import measure_repetition
@@ -18,7 +18,7 @@ from train.rewards import trl
 from train.rewards.judge import open_judge
 from train.rewards.trl import Completion, RewardFunction, extract_texts
 from train.run_folder import TrainingFolder, find_last_checkpoint, parse_step
-from train.trainer_callbacks import NonfiniteGradientGuard, TrainingProgress
+from train.trainer_callbacks import NonfiniteGradientGuard, TrainerState, TrainingProgress
 
 if TYPE_CHECKING:
     from trl import GRPOConfig
@@ -79,8 +79,8 @@ class MonitoredRewards:
             *,
             completions: Sequence[Completion],
             completion_ids: Sequence[Sequence[int]],
-            trainer_state: Any,
-            **columns: Any,
+            trainer_state: TrainerState,
+            **columns: object,
         ) -> list[float | None]:
             self._rewards[function.__name__] = rewards = function(completions=completions, **columns)
             if function.__name__ == self._names[-1]:

@@ -17,13 +17,12 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from deepicd.errors import DeepicdError
 from train.grpo.setup import GrpoSetup
 from train.launch import SILENT
 
-Overrides = dict[str, Any]
+Overrides = dict[str, object]
 REWARD = "pkg://train.rewards.verl"
 _DASHBOARD = "+ray_kwargs.ray_init.include_dashboard"
 
@@ -147,7 +146,7 @@ def build_environment() -> dict[str, str]:
     return SILENT | {"VERL_USE_EXTERNAL_MODULES": ",".join(modules)}
 
 
-def format_overrides(overrides: Mapping[str, Any]) -> list[str]:
+def format_overrides(overrides: Mapping[str, object]) -> list[str]:
     """Return overrides as Hydra reads them on a command line.
 
     >>> format_overrides({"a.b": True, "c": [1, "x y"], "+d": {"e": None}})
@@ -156,7 +155,7 @@ def format_overrides(overrides: Mapping[str, Any]) -> list[str]:
     return [f"{key}={_format_value(value)}" for key, value in overrides.items()]
 
 
-def _format_value(value: Any) -> str:
+def _format_value(value: object) -> str:
     if value is None or isinstance(value, bool):
         return "null" if value is None else str(value).lower()
     if isinstance(value, Mapping):

@@ -8,7 +8,7 @@ functions apply the scheme's weights themselves; TRL's `reward_weights` stay at 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from deepicd.errors import DeepicdError
 from train.rewards import score
@@ -17,7 +17,7 @@ from train.rewards.score import RewardScheme
 JudgeFunction = Callable[[Sequence[str], Sequence[str]], list[int | None]]
 """Notes and answers to a judge's scores of 1 to 5; train.rewards.judge.Judge is one."""
 RewardFunction = Callable[..., list[float | None]]
-Completion = str | Sequence[Mapping[str, Any]]
+Completion = str | Sequence[Mapping[str, str]]
 """A plain text, or a list of messages."""
 
 
@@ -25,6 +25,12 @@ class RewardModel(TypedDict):
     """The dataset's column `reward_model`."""
 
     ground_truth: str
+
+
+class ExtraInfo(TypedDict):
+    """The dataset's column `extra_info`, as far as rewards read it."""
+
+    note: str
 
 
 def build_reward_functions(scheme: RewardScheme, judge: JudgeFunction | None = None) -> list[RewardFunction]:
@@ -75,7 +81,7 @@ def _build_judge_part(scheme: RewardScheme, judge: JudgeFunction) -> RewardFunct
     def score_judge(
         completions: Sequence[Completion],
         reward_model: Sequence[RewardModel],
-        extra_info: Sequence[Mapping[str, Any]],
+        extra_info: Sequence[ExtraInfo],
         **_: object,
     ) -> list[float | None]:
         answers, truths = extract_texts(completions), [entry["ground_truth"] for entry in reward_model]

@@ -12,14 +12,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 from deepicd import records, storage
 from deepicd.errors import DeepicdError
 from deepicd.stage_records import SftCounts, SftRecord
 from deepicd.storage import Origin
 from train import base_model, launch
-from train.base_model import ChatTemplate, PretrainedModel, keep_diagnosis, opens_think_once
+from train.base_model import ChatTemplate, Messages, PretrainedModel, Tokenizer, keep_diagnosis, opens_think_once
 from train.config import SftRecipe
 from train.data import DatasetConfig, LengthSummary, open_dataset
 from train.run_folder import open_training_folder
@@ -31,6 +31,13 @@ if TYPE_CHECKING:
 
 IGNORED = -100  # label of a token that the loss leaves out
 PREVIEW_TOKENS = 6  # on both sides of the boundary between prompt and answer
+
+
+class SftRow(TypedDict):
+    """What is read of a row of the dataset's config `sft`."""
+
+    prompt: Messages
+    completion: Messages
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +142,7 @@ def _check_lengths(recipe: SftRecipe, lengths: LengthSummary) -> None:
         )
 
 
-def tokenize_row(chat: ChatTemplate, row: Mapping[str, Any], target: str) -> TokenizedRow:
+def tokenize_row(chat: ChatTemplate, row: SftRow, target: str) -> TokenizedRow:
     """Return a row of the config `sft` as the trainer reads it. Raises DeepicdError if it is not well-formed."""
     [completion] = row["completion"]
     text = completion["content"] if target == "trace" else keep_diagnosis(completion["content"])
@@ -222,5 +229,5 @@ def _preview_row(setup: SftSetup, number: int, row: TokenizedRow) -> str:
     return "\n".join(lines)
 
 
-def _preview_token(place: int, ids: list[int], labels: list[int], tokenizer: Any) -> str:
+def _preview_token(place: int, ids: list[int], labels: list[int], tokenizer: Tokenizer) -> str:
     return f"{place:>7,} {ids[place]:>7} {labels[place]:>7}  {tokenizer.decode([ids[place]])!r}"

@@ -18,35 +18,39 @@ from train.evaluation.answers import EvaluatedModel, parse_answer_recipe
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def dataset_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A dataset folder with 20 notes in its test split."""
-    return dataset(tmp_path_factory.mktemp("made"))
+    return dataset(tmp_path_factory.mktemp("dataset_folder"))
 
 
-def command(made: Path, out: Path, url: str, *options: object) -> list[Any]:
-    where = ["--dataset", made, "--out", out, "--resamples", 20]
+def command(dataset_folder: Path, out: Path, url: str, *options: object) -> list[Any]:
+    where = ["--dataset", dataset_folder, "--out", out, "--resamples", 20]
     return ["evaluate", "--model", MODEL, "--engine", "openai_server", "--base-url", url, *where, *options]
 
 
-def test_a_model_answers_the_notes_with_the_decoding_of_training(tmp_path: Path, deepicd: Deepicd, made: Path) -> None:
+def test_a_model_answers_the_notes_with_the_decoding_of_training(
+    tmp_path: Path, deepicd: Deepicd, dataset_folder: Path
+) -> None:
     with openai_server() as server:
-        outcome = deepicd(*command(made, tmp_path / "out", server.url))
+        outcome = deepicd(*command(dataset_folder, tmp_path / "out", server.url))
         assert outcome.code == 0, outcome.err
     assert len(server.asked) == 20
     sent = server.asked[0]
     assert (sent["temperature"], sent["max_tokens"], sent["seed"]) == (0.9, 1024, 42)
     assert [message["role"] for message in sent["messages"]] == ["system", "user"]
-    found = metrics(tmp_path / "out")
-    assert found["answers"]["predict_a_code"] == 20  # R69, all of them
-    assert found["full"]["accuracy"] == 0.0
+    results = metrics(tmp_path / "out")
+    assert results["answers"]["predict_a_code"] == 20  # R69, all of them
+    assert results["full"]["accuracy"] == 0.0
     record = json.loads((tmp_path / "out" / "run.json").read_text())
     assert record["counts"]["generation"]["finish_reasons"] == {"stop": 20}
     assert record["options"]["model"] == MODEL
 
 
-def test_a_run_that_broke_off_asks_only_for_what_is_missing(tmp_path: Path, deepicd: Deepicd, made: Path) -> None:
+def test_a_run_that_broke_off_asks_only_for_what_is_missing(
+    tmp_path: Path, deepicd: Deepicd, dataset_folder: Path
+) -> None:
     with openai_server() as server:
-        one_by_one = command(made, tmp_path / "out", server.url, "--set", "in_flight=1")
+        one_by_one = command(dataset_folder, tmp_path / "out", server.url, "--set", "in_flight=1")
         server.faults = [lambda handler: answer(server, handler)] * 7 + [status(401)]
         outcome = deepicd(*one_by_one)
         assert outcome.code == 1
@@ -66,25 +70,32 @@ def test_a_run_that_broke_off_asks_only_for_what_is_missing(tmp_path: Path, deep
         assert "holds files that no run.json accounts for" in deepicd(*one_by_one).err
 
 
-def test_what_the_turn_is_opened_with_is_not_put_there_twice(tmp_path: Path, deepicd: Deepicd, made: Path) -> None:
+def test_what_the_turn_is_opened_with_is_not_put_there_twice(
+    tmp_path: Path, deepicd: Deepicd, dataset_folder: Path
+) -> None:
     with openai_server() as server:
-        outcome = deepicd(*command(made, tmp_path / "out", server.url, "--opening", "<think>\n", "--limit", 5))
+        outcome = deepicd(
+            *command(dataset_folder, tmp_path / "out", server.url, "--opening", "<think>\n", "--limit", 5)
+        )
         assert outcome.code == 0, outcome.err
     assert server.asked[0]["messages"][-1] == {"role": "assistant", "content": "<think>\n"}
     assert metrics(tmp_path / "out")["answers"]["predict_a_code"] == 5
 
 
-def test_what_cannot_be_asked_is_said_before_anything_is_written(tmp_path: Path, deepicd: Deepicd, made: Path) -> None:
+def test_what_cannot_be_asked_is_said_before_anything_is_written(
+    tmp_path: Path, deepicd: Deepicd, dataset_folder: Path
+) -> None:
     out = tmp_path / "out"
     said = {
-        ("--model", "m", "--engine", "rehearsal", "--dataset", made): "is not a model",
-        ("--model", "m", "--engine", "openai_server", "--dataset", made): "needs the address of a server",
+        ("--model", "m", "--engine", "rehearsal", "--dataset", dataset_folder): "is not a model",
+        ("--model", "m", "--engine", "openai_server", "--dataset", dataset_folder): "needs the address of a server",
         ("--model", "m", "--engine", "openai_server", "--base-url", "http://127.0.0.1:9/v1"): "Name the dataset",
-        ("--model", "m", "--engine", "openai_server", "--base-url", "http://127.0.0.1:9/v1", "--dataset", made,
+        ("--model", "m", "--engine", "openai_server", "--base-url", "http://127.0.0.1:9/v1", "--dataset",
+         dataset_folder,
          "--set", "temprature=1"): "Did you mean temperature?",
-        ("--dataset", made): "Give --predictions FILE or --model NAME.",
-        ("--predictions", made / "run.json", "--averaging", "vocabulary"): "Name it: --dataset",
-        ("--predictions", made / "run.json", "--limit", 3): "Leave --limit out",
+        ("--dataset", dataset_folder): "Give --predictions FILE or --model NAME.",
+        ("--predictions", dataset_folder / "run.json", "--averaging", "vocabulary"): "Name it: --dataset",
+        ("--predictions", dataset_folder / "run.json", "--limit", 3): "Leave --limit out",
     }  # fmt: skip
     for options, message in said.items():
         outcome = deepicd("evaluate", "--out", out, *options)
@@ -102,11 +113,13 @@ def test_credentialed_notes_go_to_no_server_elsewhere(tmp_path: Path, deepicd: D
 
 @pytest.mark.engines
 @pytest.mark.parametrize("engine", ["transformers", "vllm"])
-def test_a_real_model_answers_and_is_asked_once(tmp_path: Path, deepicd: Deepicd, made: Path, engine: str) -> None:
+def test_a_real_model_answers_and_is_asked_once(
+    tmp_path: Path, deepicd: Deepicd, dataset_folder: Path, engine: str
+) -> None:
     pytest.importorskip("vllm", reason="needs vLLM and transformers: make test-full")
     os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
     options = ["--engine", engine, "--set", "context=2048", "--set", "max_tokens=128", "--opening", "<think>\n"]
-    where = ["--dataset", made, "--out", tmp_path / "out", "--resamples", 20]
+    where = ["--dataset", dataset_folder, "--out", tmp_path / "out", "--resamples", 20]
     outcome = deepicd("evaluate", "--model", tiny_teacher.NAME, *where, *options)
     assert outcome.code == 0, outcome.err
     record = json.loads((tmp_path / "out" / "run.json").read_text())

@@ -28,7 +28,7 @@ CODES = [Code(code.value) for code in load_release().codes()]
 METRICS = ("macro_precision", "macro_recall", "macro_f1")
 
 
-def drawn(seed: int, rows: int = 3000) -> tuple[list[Code], list[Code | None], set[Code]]:
+def draw_rows(seed: int, rows: int = 3000) -> tuple[list[Code], list[Code | None], set[Code]]:
     """Truths, predictions of which some are none or of no known class, and a vocabulary larger than the truth."""
     chance = random.Random(seed)
     every = chance.sample(CODES, 700)
@@ -38,7 +38,7 @@ def drawn(seed: int, rows: int = 3000) -> tuple[list[Code], list[Code | None], s
     return truths, guesses, set(known)
 
 
-def by_scikit_learn(
+def average_with_scikit_learn(
     name: LevelName, truths: Sequence[Code], guesses: Sequence[Code | None], known: set[Code], averaging: Averaging
 ) -> list[float]:
     classes = {class_label(name, code) for code in known}
@@ -61,17 +61,17 @@ def by_scikit_learn(
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("averaging", AVERAGINGS)
 def test_every_mean_is_scikit_learns(averaging: Averaging, seed: int) -> None:
-    truths, guesses, known = drawn(seed)
+    truths, guesses, known = draw_rows(seed)
     for name in LEVELS:
         level = LevelRows.build(name, truths, guesses, known)
         counts = count_classes(level)
         ours = average_classes(score_classes(counts), select_classes(level, counts, averaging))
-        theirs = by_scikit_learn(name, truths, guesses, known, averaging)
+        theirs = average_with_scikit_learn(name, truths, guesses, known, averaging)
         assert [*(ours[metric] for metric in METRICS), counts.accuracy] == pytest.approx(theirs, abs=1e-12, rel=0)
 
 
 def test_a_weight_counts_a_row_as_often_as_it_says() -> None:
-    truths, guesses, known = drawn(9, 400)
+    truths, guesses, known = draw_rows(9, 400)
     weights = np.random.default_rng(0).integers(0, 4, 400)
     often = [place for place, number in enumerate(weights) for _ in range(number)]
     train = truths[:100]
@@ -103,19 +103,19 @@ def test_a_third_of_the_training_rows_makes_the_head() -> None:
 
 
 def test_intervals_hold_the_value_and_pairs_are_compared_on_the_same_samples() -> None:
-    truths, guesses, known = drawn(3, 800)
+    truths, guesses, known = draw_rows(3, 800)
     better: list[Code | None] = [truth if place % 5 == 0 else guess for place, (truth, guess) in
                                  enumerate(zip(truths, guesses, strict=True))]  # fmt: skip
-    sheets = [MetricVector(truths, answers, vocabulary=known) for answers in (better, guesses)]
-    ours, theirs = draw_samples(sheets, 200, 1)
-    place = sheets[0].names.index("full.macro_f1")
+    vectors = [MetricVector(truths, answers, vocabulary=known) for answers in (better, guesses)]
+    ours, theirs = draw_samples(vectors, 200, 1)
+    place = vectors[0].names.index("full.macro_f1")
     low, high = compute_intervals(ours)[place]
-    assert low < sheets[0].compute()[place] < high
+    assert low < vectors[0].compute()[place] < high
     low, high = compute_intervals(ours - theirs)[place]
     assert 0 < low < high
     assert compute_p_values(ours - theirs)[place] == pytest.approx(2 / 201)
     assert compute_p_values(ours - ours)[place] == 1.0
-    assert (draw_samples(sheets, 5, 7)[0] == draw_samples(sheets, 5, 7)[0]).all()
+    assert (draw_samples(vectors, 5, 7)[0] == draw_samples(vectors, 5, 7)[0]).all()
 
 
 def test_intervals_hold_the_value_where_rare_classes_are_the_hard_ones() -> None:
@@ -124,9 +124,9 @@ def test_intervals_hold_the_value_where_rare_classes_are_the_hard_ones() -> None
     truths = [common] * 100 + [code for place, code in enumerate(rare) for _ in range(1 + place % 4)]
     often = Counter(truths)
     guesses: list[Code | None] = [truth if chance.random() < often[truth] / 5 else None for truth in truths]
-    sheet = MetricVector(truths, guesses)
-    [found] = draw_samples([sheet], 200, 1)
-    value, held = sheet.compute(), compute_intervals(found)
+    vector = MetricVector(truths, guesses)
+    [found] = draw_samples([vector], 200, 1)
+    value, held = vector.compute(), compute_intervals(found)
     for name in ("category.macro_f1", "full.macro_f1", "full.macro_recall", "full.accuracy"):
-        low, high = held[sheet.names.index(name)]
-        assert low < value[sheet.names.index(name)] < high, name
+        low, high = held[vector.names.index(name)]
+        assert low < value[vector.names.index(name)] < high, name

@@ -16,12 +16,12 @@ QUICK = ("--resamples", "50")
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def dataset_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A dataset folder with 20 notes in its test split."""
-    return dataset(tmp_path_factory.mktemp("made"))
+    return dataset(tmp_path_factory.mktemp("dataset_folder"))
 
 
-def answers(folder: Path, made: Path, every: int = 1) -> tuple[Path, list[dict[str, Any]]]:
+def answers(folder: Path, dataset_folder: Path, every: int = 1) -> tuple[Path, list[dict[str, Any]]]:
     """A file that answers each note of the test split with the first code, the truth in turn."""
     rows = [
         {
@@ -29,46 +29,50 @@ def answers(folder: Path, made: Path, every: int = 1) -> tuple[Path, list[dict[s
             "icd_code": row["reward_model"]["ground_truth"],
             "completion": write_answer("Reasons.", Code("I214")),
         }
-        for row in rows_in(made / "grpo")
+        for row in rows_in(dataset_folder / "grpo")
         if row["extra_info"]["split"] == "test"
     ]
-    return written(folder / "answers.jsonl", rows[::every]), rows
+    return write_lines(folder / "answers.jsonl", rows[::every]), rows
 
 
-def written(path: Path, rows: list[Any]) -> Path:
+def write_lines(path: Path, rows: list[Any]) -> Path:
     path.write_text("".join(f"{row if isinstance(row, str) else json.dumps(row)}\n" for row in rows))
     return path
 
 
-def test_answers_are_measured_at_three_levels(tmp_path: Path, deepicd: Deepicd, made: Path) -> None:
-    file, _ = answers(tmp_path, made)
-    outcome = deepicd("evaluate", *QUICK, "--predictions", file, "--dataset", made, "--out", tmp_path / "out")
+def test_answers_are_measured_at_three_levels(tmp_path: Path, deepicd: Deepicd, dataset_folder: Path) -> None:
+    file, _ = answers(tmp_path, dataset_folder)
+    outcome = deepicd("evaluate", *QUICK, "--predictions", file, "--dataset", dataset_folder, "--out", tmp_path / "out")
     assert outcome.code == 0, outcome.err
-    found = metrics(tmp_path / "out")
+    results = metrics(tmp_path / "out")
     # of 20 notes five each of I214, I2510, J189, E1165, all answered I214
-    assert {level: found[level]["classes"] for level in ("chapter", "category", "full")} == {
+    assert {level: results[level]["classes"] for level in ("chapter", "category", "full")} == {
         "chapter": 3,
         "category": 4,
         "full": 4,
     }
-    assert found["full"]["accuracy"] == 0.25
-    assert found["full"]["macro_recall"] == 0.25
-    assert found["full"]["macro_precision"] == pytest.approx(0.25 / 4)
-    assert found["full"]["macro_f1"] == pytest.approx(0.4 / 4)
-    assert found["chapter"]["macro_f1"] == pytest.approx((2 / 3) / 3)
+    assert results["full"]["accuracy"] == 0.25
+    assert results["full"]["macro_recall"] == 0.25
+    assert results["full"]["macro_precision"] == pytest.approx(0.25 / 4)
+    assert results["full"]["macro_f1"] == pytest.approx(0.4 / 4)
+    assert results["chapter"]["macro_f1"] == pytest.approx((2 / 3) / 3)
     assert (
-        found["full"]["interval"]["macro_f1"][0] < found["full"]["macro_f1"] < found["full"]["interval"]["macro_f1"][1]
+        results["full"]["interval"]["macro_f1"][0]
+        < results["full"]["macro_f1"]
+        < results["full"]["interval"]["macro_f1"][1]
     )
-    assert found["prefix_depth"]["rows"] == {"0": 10, "1": 0, "2": 5, "3": 0, "4": 5, "5": 0, "6": 0, "7": 0}
-    assert sum(group["samples"] for group in found["terciles"]["full"].values()) == 20
+    assert results["prefix_depth"]["rows"] == {"0": 10, "1": 0, "2": 5, "3": 0, "4": 5, "5": 0, "6": 0, "7": 0}
+    assert sum(group["samples"] for group in results["terciles"]["full"].values()) == 20
     assert "| full code | 4 | 6.2 [" in (tmp_path / "out" / "report.md").read_text()
     assert (tmp_path / "out" / "chapters.png").stat().st_size > 20_000
     assert "full              4        6.2     25.0     10.0      25.0" in outcome.out
 
 
-def test_a_file_alone_is_enough_and_its_order_does_not_matter(tmp_path: Path, deepicd: Deepicd, made: Path) -> None:
-    file, rows = answers(tmp_path, made)
-    turned = written(tmp_path / "turned.jsonl", rows[::-1])
+def test_a_file_alone_is_enough_and_its_order_does_not_matter(
+    tmp_path: Path, deepicd: Deepicd, dataset_folder: Path
+) -> None:
+    file, rows = answers(tmp_path, dataset_folder)
+    turned = write_lines(tmp_path / "turned.jsonl", rows[::-1])
     assert deepicd("evaluate", *QUICK, "--predictions", file, "--out", tmp_path / "one").code == 0
     assert deepicd("evaluate", *QUICK, "--predictions", turned, "--out", tmp_path / "other").code == 0
     assert metrics(tmp_path / "one") == metrics(tmp_path / "other")
@@ -76,10 +80,10 @@ def test_a_file_alone_is_enough_and_its_order_does_not_matter(tmp_path: Path, de
 
 
 def test_a_second_run_does_nothing_and_another_is_not_written_over(
-    tmp_path: Path, deepicd: Deepicd, made: Path
+    tmp_path: Path, deepicd: Deepicd, dataset_folder: Path
 ) -> None:
-    file, _ = answers(tmp_path, made)
-    command = ["evaluate", *QUICK, "--predictions", file, "--dataset", made, "--out", tmp_path / "out"]
+    file, _ = answers(tmp_path, dataset_folder)
+    command = ["evaluate", *QUICK, "--predictions", file, "--dataset", dataset_folder, "--out", tmp_path / "out"]
     deepicd(*command)
     before = (tmp_path / "out" / "run.json").read_bytes()
     assert deepicd(*command).code == 0
@@ -98,7 +102,7 @@ def test_an_answer_without_the_form_predicts_nothing_unless_asked_for(tmp_path: 
         {"note_id": "c", "icd_code": "J189", "completion": None},
         {"note_id": "d", "icd_code": "J189", "completion": write_answer("Reasons.", Code("J189"))},
     ]
-    file = written(tmp_path / "answers.jsonl", [rows[0] | {"origin": "synthetic"}, *rows[1:]])
+    file = write_lines(tmp_path / "answers.jsonl", [rows[0] | {"origin": "synthetic"}, *rows[1:]])
 
     def accuracy(*options: str) -> float:
         out = tmp_path / f"out{len(options)}{options[-1] if options else ''}".replace("<", "").replace(">", "")
@@ -113,7 +117,7 @@ def test_an_answer_without_the_form_predicts_nothing_unless_asked_for(tmp_path: 
 
 def test_answers_that_the_prompt_has_opened_are_noticed(tmp_path: Path, deepicd: Deepicd) -> None:
     rest = write_answer("Reasons.", Code("I214")).removeprefix("<think>")
-    file = written(tmp_path / "answers.jsonl", [{"note_id": "a", "icd_code": "I214", "completion": rest}])
+    file = write_lines(tmp_path / "answers.jsonl", [{"note_id": "a", "icd_code": "I214", "completion": rest}])
     outcome = deepicd("evaluate", *QUICK, "--predictions", file, "--out", tmp_path / "out")
     assert "add: --opening '<think>'" in outcome.err
     command = ["evaluate", *QUICK, "--predictions", file, "--out", tmp_path / "opened", "--opening", "<think>"]
@@ -121,13 +125,15 @@ def test_answers_that_the_prompt_has_opened_are_noticed(tmp_path: Path, deepicd:
     assert metrics(tmp_path / "opened")["full"]["accuracy"] == 1.0
 
 
-def test_notes_without_an_answer_count_as_wrong_and_are_said(tmp_path: Path, deepicd: Deepicd, made: Path) -> None:
-    file, _ = answers(tmp_path, made, every=2)
-    outcome = deepicd("evaluate", *QUICK, "--predictions", file, "--dataset", made, "--out", tmp_path / "out")
+def test_notes_without_an_answer_count_as_wrong_and_are_said(
+    tmp_path: Path, deepicd: Deepicd, dataset_folder: Path
+) -> None:
+    file, _ = answers(tmp_path, dataset_folder, every=2)
+    outcome = deepicd("evaluate", *QUICK, "--predictions", file, "--dataset", dataset_folder, "--out", tmp_path / "out")
     assert "10 of 20 notes have no answer: they count as wrong." in outcome.err
-    found = metrics(tmp_path / "out")
-    assert (found["rows"], found["answers"]["problems"]["no answer"]) == (20, 10)
-    assert found["full"]["accuracy"] == 0.25  # every second answer is the right one
+    results = metrics(tmp_path / "out")
+    assert (results["rows"], results["answers"]["problems"]["no answer"]) == (20, 10)
+    assert results["full"]["accuracy"] == 0.25  # every second answer is the right one
 
 
 @pytest.mark.parametrize(
@@ -148,7 +154,7 @@ def test_notes_without_an_answer_count_as_wrong_and_are_said(tmp_path: Path, dee
 def test_what_is_wrong_with_a_line_is_said_without_its_text(
     tmp_path: Path, deepicd: Deepicd, rows: list[Any], said: str
 ) -> None:
-    file = written(tmp_path / "answers.jsonl", rows)
+    file = write_lines(tmp_path / "answers.jsonl", rows)
     outcome = deepicd("evaluate", *QUICK, "--predictions", file, "--out", tmp_path / "out")
     assert outcome.code == 1
     assert said in outcome.err
@@ -157,13 +163,13 @@ def test_what_is_wrong_with_a_line_is_said_without_its_text(
 
 
 def test_answers_that_belong_to_another_split_or_dataset_are_refused(
-    tmp_path: Path, deepicd: Deepicd, made: Path
+    tmp_path: Path, deepicd: Deepicd, dataset_folder: Path
 ) -> None:
-    file, rows = answers(tmp_path, made)
-    command = ["evaluate", "--dataset", made, *QUICK, "--out", tmp_path / "out", "--predictions"]
+    file, rows = answers(tmp_path, dataset_folder)
+    command = ["evaluate", "--dataset", dataset_folder, *QUICK, "--out", tmp_path / "out", "--predictions"]
     outcome = deepicd(*command, file, "--split", "validation")
     assert "20 of 20 predictions answer notes that are not in the split 'validation'" in outcome.err
-    other = written(tmp_path / "other.jsonl", [rows[0] | {"icd_code": "K219"}, *rows[1:]])
+    other = write_lines(tmp_path / "other.jsonl", [rows[0] | {"icd_code": "K219"}, *rows[1:]])
     assert "1 of 20 predictions have another icd_code than the dataset" in deepicd(*command, other).err
     assert "has no split 'dev'" in deepicd(*command, file, "--split", "dev").err
     (tmp_path / "empty").mkdir()
@@ -174,22 +180,28 @@ def test_answers_that_belong_to_another_split_or_dataset_are_refused(
 
 
 def test_of_credentialed_rows_no_cell_under_ten_is_shown(tmp_path: Path, deepicd: Deepicd) -> None:
-    file, _ = answers(tmp_path, made := dataset(tmp_path, "mimic", 150))
-    outcome = deepicd("evaluate", *QUICK, "--predictions", file, "--dataset", made, "--out", tmp_path / "out")
+    file, _ = answers(tmp_path, dataset_folder := dataset(tmp_path, "mimic", 150))
+    outcome = deepicd("evaluate", *QUICK, "--predictions", file, "--dataset", dataset_folder, "--out", tmp_path / "out")
     assert "cells under ten are withheld" in outcome.err
-    found = metrics(tmp_path / "out")
-    assert [row["samples"] for row in found["chapters"] if row["samples"] != 0] == [None, 16, None]  # IV and X: 7 each
-    assert [row["f1"] for row in found["chapters"] if row["samples"] is None] == [None, None]
+    results = metrics(tmp_path / "out")
+    assert [row["samples"] for row in results["chapters"] if row["samples"] != 0] == [
+        None,
+        16,
+        None,
+    ]  # IV and X: 7 each
+    assert [row["f1"] for row in results["chapters"] if row["samples"] is None] == [None, None]
     text = (tmp_path / "out" / "report.md").read_text()
     assert "| X Diseases of the respiratory system | withheld | withheld | withheld |" in text
     assert json.loads((tmp_path / "out" / "run.json").read_text())["origin"] == "mimic"
 
 
-def test_a_run_is_compared_with_another_on_the_same_notes(tmp_path: Path, deepicd: Deepicd, made: Path) -> None:
-    file, rows = answers(tmp_path, made)
+def test_a_run_is_compared_with_another_on_the_same_notes(
+    tmp_path: Path, deepicd: Deepicd, dataset_folder: Path
+) -> None:
+    file, rows = answers(tmp_path, dataset_folder)
     right = [row | {"completion": write_answer("Reasons.", Code(row["icd_code"]))} for row in rows]
-    better = written(tmp_path / "better.jsonl", right)
-    command = ["evaluate", "--dataset", made, "--resamples", 200]
+    better = write_lines(tmp_path / "better.jsonl", right)
+    command = ["evaluate", "--dataset", dataset_folder, "--resamples", 200]
     deepicd(*command, "--predictions", file, "--out", tmp_path / "one")
     outcome = deepicd(*command, "--predictions", better, "--out", tmp_path / "two", "--against", tmp_path / "one")
     assert outcome.code == 0, outcome.err
@@ -200,7 +212,7 @@ def test_a_run_is_compared_with_another_on_the_same_notes(tmp_path: Path, deepic
     unsaid = ["evaluate", *QUICK, "--predictions", better, "--out", tmp_path / "unsaid", "--against", tmp_path / "one"]
     assert "cells under ten are withheld" in deepicd(*unsaid).err  # one of the two may be credentialed
     assert {row["samples"] for row in metrics(tmp_path / "unsaid")["chapters"]} == {0, 10, None}
-    some = written(tmp_path / "some.jsonl", [{**rows[0], "origin": "synthetic"}])
+    some = write_lines(tmp_path / "some.jsonl", [{**rows[0], "origin": "synthetic"}])
     outcome = deepicd("evaluate", *QUICK, "--predictions", some, "--out", tmp_path / "3", "--against", tmp_path / "one")
     assert "1 notes are in both, of 1 here and 20 there" in outcome.err
     assert "holds no predictions.parquet" in deepicd(

@@ -66,8 +66,8 @@ def test_the_reward_rises_and_the_run_ends_in_a_model(
 ) -> None:
     """A model that keeps to the form now and then learns to do so always, being paid for it."""
     out = tmp_path / "out"
-    asked = command(dataset, out, max_steps=8, save_steps=4, learning_rate=5e-4, model=tuned)
-    done = deepicd(*asked)
+    arguments = command(dataset, out, max_steps=8, save_steps=4, learning_rate=5e-4, model=tuned)
+    done = deepicd(*arguments)
     assert done.code == 0, done.err
     reports = StepLog(out).read()
     assert [report["step"] for report in reports] == list(range(1, 9))
@@ -89,8 +89,8 @@ def test_a_stopped_run_goes_on_from_its_checkpoint(dataset: Path, tmp_path: Path
         assert stopped.poll() is None, stopped.communicate()
         time.sleep(0.2)
     stopped.send_signal(signal.SIGINT)
-    _, told = stopped.communicate(timeout=120)
-    assert stopped.returncode == 130 and "continue from what is finished" in told
+    _, stderr = stopped.communicate(timeout=120)
+    assert stopped.returncode == 130 and "continue from what is finished" in stderr
     done = subprocess.run(script, check=False, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 0, done.stderr
     record = records.read(out)

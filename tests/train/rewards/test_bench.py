@@ -14,18 +14,18 @@ from train.rewards.bench import benchmark_rewards
 
 
 @pytest.fixture(scope="module")
-def found() -> Any:
+def results() -> Any:
     truths = [Code("I214")] * 6 + [Code("J189")] * 3 + [Code("S72001A")]
     return benchmark_rewards(truths, truths)
 
 
-def test_the_default_rewards_have_every_property_that_training_relies_on(found: Any) -> None:
-    assert all(found["properties"]["default"].values()), found["properties"]["default"]
+def test_the_default_rewards_have_every_property_that_training_relies_on(results: Any) -> None:
+    assert all(results["properties"]["default"].values()), results["properties"]["default"]
 
 
-def test_the_bench_finds_what_is_wrong_with_the_letter_and_the_job_files(found: Any) -> None:
+def test_the_bench_finds_what_is_wrong_with_the_letter_and_the_job_files(results: Any) -> None:
     wrong = {
-        variant: {name for name, holds in found["properties"][variant].items() if not holds}
+        variant: {name for name, holds in results["properties"][variant].items() if not holds}
         for variant in ("paper", "authors")
     }
     assert wrong == {
@@ -39,16 +39,16 @@ def test_the_bench_finds_what_is_wrong_with_the_letter_and_the_job_files(found: 
     }
 
 
-def test_no_broken_or_hostile_answer_earns_anything_by_default(found: Any) -> None:
-    cases = found["cases"]
+def test_no_broken_or_hostile_answer_earns_anything_by_default(results: Any) -> None:
+    cases = results["cases"]
     names = [case["case"] for case in cases]
     broken = cases[names.index("empty") : names.index("gold, third character a letter (C7A)")]
     assert len(broken) >= 20
     assert {case["default"]["total"] for case in broken} == {0.0}
 
 
-def test_a_policy_that_does_not_read_the_note_earns_less_than_half_of_the_true_one(found: Any) -> None:
-    earned = {policy["policy"]: policy["default"] for policy in found["policies"]}
+def test_a_policy_that_does_not_read_the_note_earns_less_than_half_of_the_true_one(results: Any) -> None:
+    earned = {policy["policy"]: policy["default"] for policy in results["policies"]}
     true = earned.pop("the true code")
     assert true == (6 * 5 + 3 * 5 + 8) / 10
     assert earned["always the commonest code (I21.4)"] == (6 * 5 + 4) / 10

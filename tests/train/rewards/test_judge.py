@@ -22,7 +22,7 @@ def server() -> Iterator[StandIn]:
         yield stand_in
 
 
-def made(server: StandIn, **fields: Any) -> Judge:
+def open_test_judge(server: StandIn, **fields: Any) -> Judge:
     return open_judge({"model": MODEL, "base_url": server.url, "timeout": 5.0, **fields})
 
 
@@ -32,16 +32,16 @@ def answers(number: int, code: str = "I5021") -> list[str]:
 
 def test_answers_are_judged_side_by_side_and_once(server: StandIn) -> None:
     server.delay = 0.1
-    ours = made(server)
+    judge = open_test_judge(server)
     texts = [*answers(24), *answers(24), "no form"]
-    assert ours.score([NOTE] * 49, texts) == [4] * 48 + [None]
+    assert judge.score([NOTE] * 49, texts) == [4] * 48 + [None]
     assert len(server.asked) == 24
     assert server.most_at_once > 8
-    assert not ours.missed
+    assert not judge.missed
 
 
 def test_the_judge_is_told_of_the_predicted_code_and_asked_for_json(server: StandIn) -> None:
-    made(server).score([NOTE], answers(1, "J189"))
+    open_test_judge(server).score([NOTE], answers(1, "J189"))
     prompt = server.asked[0]["messages"][1]["content"]
     assert "J18.9: Pneumonia, unspecified organism" in prompt
     assert NOTE in prompt and "Crackles, 0 of them." in prompt
@@ -51,32 +51,32 @@ def test_the_judge_is_told_of_the_predicted_code_and_asked_for_json(server: Stan
 
 def test_a_judge_that_fails_costs_its_score_and_a_line(server: StandIn, caplog: pytest.LogCaptureFixture) -> None:
     server.faults = [status(400)]
-    ours = made(server, in_flight=1)
-    assert ours.score([NOTE] * 3, answers(3)) == [None, 4, 4]
-    assert ours.missed.total() == 1
+    judge = open_test_judge(server, in_flight=1)
+    assert judge.score([NOTE] * 3, answers(3)) == [None, 4, 4]
+    assert judge.missed.total() == 1
     assert "The judge gave no score for 1 answers so far (The server at" in caplog.text
-    assert ours.score([NOTE], answers(1)) == [4]  # what was missed is asked for again
+    assert judge.score([NOTE], answers(1)) == [4]  # what was missed is asked for again
 
 
 def test_rubbish_in_place_of_a_score_is_none(server: StandIn) -> None:
     server.completion = lambda body: {"choices": [{"message": {"content": "[" * 100_000}}]}  # type: ignore[method-assign]
-    assert made(server).score([NOTE] * 2, answers(2)) == [None, None]
+    assert open_test_judge(server).score([NOTE] * 2, answers(2)) == [None, None]
 
 
 def test_a_dead_judge_costs_one_timeout_and_not_one_for_each_answer(server: StandIn) -> None:
     server.always = hang(30)
-    ours = made(server, timeout=0.5, in_flight=8)
+    judge = open_test_judge(server, timeout=0.5, in_flight=8)
     began = time.monotonic()
-    assert ours.score([NOTE] * 200, answers(200)) == [None] * 200
+    assert judge.score([NOTE] * 200, answers(200)) == [None] * 200
     assert time.monotonic() - began < 5
-    assert ours.missed["no answer within 0.5 seconds"] <= FAILURES + 8
-    assert ours.missed["not asked: it failed too often just before"] >= 200 - FAILURES - 8
+    assert judge.missed["no answer within 0.5 seconds"] <= FAILURES + 8
+    assert judge.missed["not asked: it failed too often just before"] >= 200 - FAILURES - 8
 
 
 def test_a_judge_that_is_not_there_is_told_before_training(server: StandIn) -> None:
-    made(server).check()
+    open_test_judge(server).check()
     with pytest.raises(DeepicdError, match=r"has no model 'another'"):
-        made(server, model="another").check()
+        open_test_judge(server, model="another").check()
     with pytest.raises(DeepicdError, match="no server answers") as error:
         open_judge({"model": "m", "base_url": "http://127.0.0.1:9/v1"}).check()
     assert error.value.advice == "Start it, for instance: vllm serve m --port 9"

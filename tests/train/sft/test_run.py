@@ -34,11 +34,11 @@ def test_the_loss_is_taken_on_the_answer_and_on_all_of_it(dataset: Path, model: 
     setup = run.prepare_sft(str(dataset), chosen(model))
     tokenizer = setup.base.chat.tokenizer
     for row in setup.train:
-        asked, wanted = row.ids[: row.prompt_length].tolist(), row.ids[row.prompt_length :].tolist()
-        assert row.labels == [IGNORED] * len(asked) + wanted
-        assert tokenizer.decode(asked).endswith("<|im_start|>assistant\n")
-        assert tokenizer.decode(wanted).startswith("<think>\nThe complaint is ")
-        assert tokenizer.decode(wanted).endswith("</diagnosis><|im_end|>\n")
+        prompt, answer = row.ids[: row.prompt_length].tolist(), row.ids[row.prompt_length :].tolist()
+        assert row.labels == [IGNORED] * len(prompt) + answer
+        assert tokenizer.decode(prompt).endswith("<|im_start|>assistant\n")
+        assert tokenizer.decode(answer).startswith("<think>\nThe complaint is ")
+        assert tokenizer.decode(answer).endswith("</diagnosis><|im_end|>\n")
 
 
 def test_trl_would_make_the_same_tokens_and_mask(dataset: Path, model: Path, tmp_path: Path) -> None:
@@ -71,8 +71,8 @@ def test_a_template_that_opens_the_block_and_drops_reasoning_does_neither_to_the
 
 def test_the_ablation_learns_the_diagnosis_alone(dataset: Path, model: Path) -> None:
     setup = run.prepare_sft(str(dataset), chosen(model, target="outcome"))
-    wanted = setup.base.chat.tokenizer.decode(setup.train[0].ids[setup.train[0].prompt_length :].tolist())
-    assert wanted.startswith("<diagnosis>") and "think" not in wanted
+    answer = setup.base.chat.tokenizer.decode(setup.train[0].ids[setup.train[0].prompt_length :].tolist())
+    assert answer.startswith("<diagnosis>") and "think" not in answer
 
 
 def test_a_run_leaves_a_model_that_answers_and_a_record(
@@ -81,8 +81,8 @@ def test_a_run_leaves_a_model_that_answers_and_a_record(
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     out = tmp_path / "out"
-    asked = ["train", "sft", "--dataset", dataset, "--model", model, "--recipe", "tiny-sft", *FLAGS, out]
-    done = deepicd(*asked)
+    arguments = ["train", "sft", "--dataset", dataset, "--model", model, "--recipe", "tiny-sft", *FLAGS, out]
+    done = deepicd(*arguments)
     assert done.code == 0, done.err
     record = records.read(out)
     assert record is not None and record.command == "train sft" and record.origin == "synthetic"
@@ -94,9 +94,9 @@ def test_a_run_leaves_a_model_that_answers_and_a_record(
     AutoTokenizer.from_pretrained(out / "model")
     trained = AutoModelForCausalLM.from_pretrained(out / "model")
     assert 2 in trained.generation_config.eos_token_id
-    assert deepicd(*asked).code == 0  # the same command again does nothing
+    assert deepicd(*arguments).code == 0  # the same command again does nothing
     assert records.read(out) == record
-    other = deepicd(*asked, "--set", "learning_rate=5e-4")
+    other = deepicd(*arguments, "--set", "learning_rate=5e-4")
     assert other.code == 1 and "learning_rate was 0.001, now 0.0005" in other.err
 
 
@@ -116,12 +116,12 @@ def test_an_update_whose_gradient_is_no_number_is_left_out(
         return loss
 
     monkeypatch.setattr(Trainer, "training_step", sometimes_wrong)
-    fitted = chosen(model, max_steps=20, save_steps=0)
+    recipe = chosen(model, max_steps=20, save_steps=0)
     if ends:
         with pytest.raises(DeepicdError, match="not finite in 10 updates in a row"):
-            run.train(str(dataset), fitted, tmp_path / "out")
+            run.train(str(dataset), recipe, tmp_path / "out")
         return
-    counts = run.train(str(dataset), fitted, tmp_path / "out").counts
+    counts = run.train(str(dataset), recipe, tmp_path / "out").counts
     assert (counts.steps, counts.skipped_updates) == (20, 1)
     assert counts.validation_loss.after < counts.validation_loss.before
     trained = AutoModelForCausalLM.from_pretrained(tmp_path / "out" / "model")
@@ -147,23 +147,34 @@ def test_a_killed_run_goes_on_from_its_checkpoint_and_another_recipe_may_not(
 ) -> None:
     out = tmp_path / "out"
     flags = [*FLAGS, "--set", "max_steps=60", "--set", "save_steps=2", "--set", "eval_rows=0"]
-    asked = ["train", "sft", "--dataset", str(dataset), "--model", str(model), "--recipe", "tiny-sft", *flags, str(out)]
+    arguments = [
+        "train",
+        "sft",
+        "--dataset",
+        str(dataset),
+        "--model",
+        str(model),
+        "--recipe",
+        "tiny-sft",
+        *flags,
+        str(out),
+    ]
     script = "import sys; from deepicd.cli import main; main(sys.argv[1:])"
-    process = subprocess.Popen([sys.executable, "-c", script, *asked], stderr=subprocess.DEVNULL)
+    process = subprocess.Popen([sys.executable, "-c", script, *arguments], stderr=subprocess.DEVNULL)
     until = time.monotonic() + 300
     while not list(out.glob(".checkpoints/checkpoint-*/trainer_state.json")) and time.monotonic() < until:
         time.sleep(0.1)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    other = deepicd(*asked, "--set", "seed=1")
+    other = deepicd(*arguments, "--set", "seed=1")
     assert other.code == 1 and "holds checkpoints of another training: option seed was 42, now 1" in other.err
     assert records.read(out) is None
     # as much of it as was done, and a little more: the plan's own number of steps is what decides
     plan = json.loads((out / ".plan.json").read_text())
     assert plan["options"]["max_steps"] == 60
-    went_on = subprocess.Popen([sys.executable, "-c", script, *asked], stderr=subprocess.PIPE, text=True)
-    _, told = went_on.communicate(timeout=600)
-    assert went_on.returncode == 0, told
+    resumed = subprocess.Popen([sys.executable, "-c", script, *arguments], stderr=subprocess.PIPE, text=True)
+    _, stderr = resumed.communicate(timeout=600)
+    assert resumed.returncode == 0, stderr
     record = records.read(out)
     assert record is not None and record.counts.resumed_at >= 2 and record.counts.steps == 60
 
@@ -185,8 +196,8 @@ def test_bad_input_is_refused_before_a_minute_is_spent(
     dataset: Path, model: Path, tmp_path: Path, deepicd: Deepicd, flags: list[str], message: str
 ) -> None:
     out = tmp_path / "out"
-    asked = ["train", "sft", "--dataset", dataset, "--model", model, "--recipe", "tiny-sft", *FLAGS, *flags, out]
-    done = deepicd(*asked)
+    arguments = ["train", "sft", "--dataset", dataset, "--model", model, "--recipe", "tiny-sft", *FLAGS, *flags, out]
+    done = deepicd(*arguments)
     assert done.code == 1 and message in done.err, done.err
     assert "Traceback" not in done.err and not out.exists()
 
