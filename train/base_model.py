@@ -144,7 +144,7 @@ def find_base_model(recipe: Recipe) -> PretrainedModel:
     if model.context and recipe.sequence_length > model.context:
         raise DeepicdError(
             f"{recipe.model} reads {model.context:,} tokens at most, the recipe asks for {recipe.sequence_length:,}.",
-            f"Lower {recipe.sequence_length_fields}, for instance with --set.",
+            f"Lower {' and '.join(recipe.LENGTH_FIELDS)}, for instance with --set.",
         )
     chat = ChatTemplate.from_tokenizer(model.load_tokenizer(), recipe.model)
     return PretrainedModel(model.path, model.revision, model.commit, chat, model.context)

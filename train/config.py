@@ -9,7 +9,7 @@ build on another one: `like: grpo-7b`.
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, ClassVar, Literal, TypeVar
 
 from pydantic import Field
 
@@ -23,8 +23,6 @@ from train.rewards.score import RewardScheme
 CHECKED_IN = Path(__file__).parent / "recipes"
 REWARD_PARTS = ("form", "outcome", "length", "repetition", "judge")
 
-Hardware = Literal["gpu", "any"]
-Dtype = Literal["bfloat16", "float32"]
 Attention = Literal["sdpa", "eager", "flash_attention_2"]
 
 Weight = Annotated[Number, Field(ge=0, le=1000)]
@@ -32,18 +30,32 @@ Epochs = Annotated[Number, Field(ge=0.0001, le=1000)]
 LearningRate = Annotated[Number, Field(ge=1e-9, le=1)]
 
 
-class SftRecipe(Config):
-    """A supervised fine-tuning with TRL."""
+class TrainingRecipe(Config):
+    """The settings that every training has."""
+
+    LENGTH_FIELDS: ClassVar[tuple[str, ...]]
+    """The fields that together limit the tokens of a row."""
 
     name: str
     model: str  # a folder, or a name on the Hugging Face Hub
 
     revision: str = ""
     """Commit or tag of the model on the Hub; '' for the newest one, which changes over time."""
-    hardware: Hardware = "gpu"
+    hardware: Literal["gpu", "any"] = "gpu"
     """gpu: refused on a machine without one; any: for models that are small enough for a CPU."""
-    dtype: Dtype = "bfloat16"
+    dtype: Literal["bfloat16", "float32"] = "bfloat16"
     seed: int = paper.SEED
+
+    @property
+    def sequence_length(self) -> int:
+        """Tokens that the model must be able to read."""
+        return sum(getattr(self, name) for name in self.LENGTH_FIELDS)
+
+
+class SftRecipe(TrainingRecipe):
+    """A supervised fine-tuning with TRL."""
+
+    LENGTH_FIELDS = ("max_length",)
 
     # What is learned
     target: Literal["trace", "outcome"] = "trace"
@@ -85,26 +97,12 @@ class SftRecipe(Config):
         """Backward passes per device and step."""
         return self.effective_batch // (self.per_device * self.devices)
 
-    @property
-    def sequence_length(self) -> int:
-        """Tokens that the model must be able to read."""
-        return self.max_length
 
-    @property
-    def sequence_length_fields(self) -> str:
-        return "max_length"
-
-
-class GrpoRecipe(Config):
+class GrpoRecipe(TrainingRecipe):
     """Reinforcement learning with group-relative advantages (GRPO), with verl or TRL."""
 
-    name: str
-    model: str
+    LENGTH_FIELDS = ("max_prompt", "max_response")
 
-    revision: str = ""
-    hardware: Hardware = "gpu"
-    dtype: Dtype = "bfloat16"
-    seed: int = paper.SEED
     backend: Literal["verl", "trl"] = "verl"
     rollout: Literal["vllm", "transformers"] = "vllm"  # what generates the answers; verl supports vllm alone
 
@@ -170,15 +168,6 @@ class GrpoRecipe(Config):
         """GPUs on all nodes."""
         return self.devices * self.nodes
 
-    @property
-    def sequence_length(self) -> int:
-        """Tokens that the model must be able to read."""
-        return self.max_prompt + self.max_response
-
-    @property
-    def sequence_length_fields(self) -> str:
-        return "max_prompt and max_response"
-
     def scheme(self, opening: str) -> RewardScheme:
         """Return the reward scheme. `opening`: the start of an answer that the chat template writes."""
         return score.parse_scheme(self.reward, opening=opening, **self.weights)
@@ -189,7 +178,7 @@ class GrpoRecipe(Config):
         return {name: getattr(self, f"{name}_weight") for name in REWARD_PARTS}
 
     @property
-    def judge(self) -> dict[str, Any]:
+    def judge(self) -> dict[str, str | float]:
         """The fields of the judge's recipe (train.rewards.judge) that this one sets; empty without a judge."""
         if not self.judge_weight:
             return {}
@@ -207,10 +196,7 @@ R = TypeVar("R", SftRecipe, GrpoRecipe)
 
 
 def load_sft_recipe(path: Path, **changes: object) -> SftRecipe:
-    """Return the recipe in a YAML file, or a checked-in one by name, with changes; None changes nothing.
-
-    Raises DeepicdError.
-    """
+    """Return the recipe in a YAML file, or a checked-in one by name, with changes. Raises DeepicdError."""
     recipe = _load(SftRecipe, path, changes)
     _check_divides(recipe.name, "effective_batch", recipe.effective_batch, recipe.per_device * recipe.devices,
                    f"per_device {recipe.per_device} × devices {recipe.devices}")  # fmt: skip
