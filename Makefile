@@ -21,7 +21,7 @@ ENGINES_HEADER := Exact versions and hashes of what engines.in needs beyond cons
 # $(1) the lock, $(2) its first line, $(3) what to resolve. No index address gets into the file.
 define compile_lock
 $(BIN)/$(PIP) uv
-grep -v '^\#' $(1) > $(VENV)/lock # versions in it are kept where they still fit
+sed '/^#/d' $(1) > $(VENV)/lock # versions in it are kept where they still fit
 $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
   --no-emit-index-url --output-file $(VENV)/lock $(3)
 { echo '# $(strip $(2))'; cat $(VENV)/lock; } > $(1)
