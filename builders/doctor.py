@@ -3,7 +3,7 @@
     deepicd 0.1.0
       ok       Python       3.11.7
       absent   extra pdf    not installed: pypdfium2
-                            pip install -c requirements/constraints.txt -e '.[pdf]'
+                            pip install -e '.[pdf]'
 
 Reads package metadata and asks the driver; imports no stage and no heavy library. With --mimic and --notes it also
 checks a copy, as `deepicd physionet verify` does.
@@ -84,7 +84,7 @@ def check_packages() -> Iterator[Check]:
     try:
         wanted = metadata.requires("deepicd") or []
     except metadata.PackageNotFoundError:
-        how = "Install it, so that its packages are known: pip install -c requirements/constraints.txt -e '.[all]'"
+        how = "Install it, so that its packages are known: pip install -e '.[all]'"
         yield Check("unknown", "packages", "deepicd runs from a folder and is not installed", how)
         return
     by_extra: dict[str, list[str]] = {"": []}
@@ -115,7 +115,7 @@ def _installed(extra: str, requirements: list[str]) -> Check:
         else:
             unfit.append(f"{requirement.name} {version} ({requirement.specifier})")
     what = f"extra {extra}" if extra else "packages"
-    how = f"pip install -c requirements/constraints.txt -e '.[{extra}]'" if extra else "pip install -e ."
+    how = f"pip install -e '.[{extra}]'" if extra else "pip install -e ."
     if unfit:
         return Check("differs", what, f"not as asked for: {', '.join(unfit)}", how)
     if lacks:

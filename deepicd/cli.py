@@ -120,7 +120,7 @@ def explain_missing_library(error: ModuleNotFoundError) -> DeepicdError:
         raise error
     return DeepicdError(
         f"This command needs the Python package {error.name!r}, which is not installed.",
-        "Install the packages of all stages: pip install -c requirements/constraints.txt -e '.[all]'",
+        "Install the packages of all stages: make setup, or pip install -e '.[all]'",
     )
 
 
