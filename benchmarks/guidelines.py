@@ -1,8 +1,8 @@
 """`deepicd guidelines` against pdfplumber's extract_text over the same pages; and how much shorter prompts become.
 
-The floor reads the text of every page, serially, and nothing else; ours also finds structure, marks and references, and
-writes the files. The second figure is about the prompt: a code's whole chapter against the sections that bear on it,
-over the codes of a made-up cohort.
+pdfplumber reads the text of every page, serially, and nothing else; ours also finds structure, marks and references,
+and writes the files. The second figure is about the prompt: a code's whole chapter against the sections that apply to
+it, over the codes of a made-up cohort.
 
 Run: python -m benchmarks.guidelines PDF [ADMISSIONS]
 """
@@ -27,6 +27,7 @@ BUDGET = 1024  # tokens of guidelines in a prompt
 
 
 def main(pdf: Path, admissions: int = 2000) -> None:
+    """Compare speed and memory, then the lengths of prompts."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         out, peaks = folder / "guidelines", list[float]()
@@ -35,12 +36,12 @@ def main(pdf: Path, admissions: int = 2000) -> None:
             shutil.rmtree(out, ignore_errors=True)
             return run(deepicd("guidelines", pdf, out))
 
-        def floor() -> Cost:
+        def extract_text() -> Cost:
             cost = run(python(PDFPLUMBER, pdf))
             peaks.append(cost.peak_mib)
             return cost
 
-        comparison = compare("guidelines", parse, "pdfplumber's extract_text, page by page", floor, rounds=2)
+        comparison = compare("guidelines", parse, "pdfplumber's extract_text, page by page", extract_text, rounds=2)
         record("guidelines", [comparison], ["pypdfium2", "pdfplumber"])
         print(f"pdfplumber: {max(peaks):.0f} MiB at most")
         again = run(deepicd("guidelines", pdf, out))
@@ -50,11 +51,11 @@ def main(pdf: Path, admissions: int = 2000) -> None:
         run(deepicd("synthesize", copy, "--admissions", str(admissions)))
         run(deepicd("build", "--mimic", copy, "--notes", copy, cohort))
         (year,) = out.iterdir()
-        prompts(year, cohort)
+        compare_prompts(year, cohort)
 
 
-def prompts(year: Path, cohort: Path) -> None:
-    """Compare the guidelines in a prompt: the whole chapter, and what bears on the code."""
+def compare_prompts(year: Path, cohort: Path) -> None:
+    """Compare the guidelines in a prompt: the whole chapter, and the sections that apply to the code."""
     import pyarrow.dataset as ds
 
     from deepicd.engines.tokens import estimate_tokens
@@ -66,16 +67,16 @@ def prompts(year: Path, cohort: Path) -> None:
     rows = ds.dataset([cohort / f"{split}.parquet" for split in SPLITS]).to_table(columns=["icd_code"])
     codes = [Code(value) for value in rows["icd_code"].to_pylist()]
     whole = [estimate_tokens(knowledge.find_guidelines(code) or "") for code in codes]
-    chosen = [estimate_tokens(knowledge.build_excerpt(code, max_tokens=BUDGET) or "") for code in codes]
-    found = {
+    excerpts = [estimate_tokens(knowledge.build_excerpt(code, max_tokens=BUDGET) or "") for code in codes]
+    result = {
         "codes": len(codes),
         "budget": BUDGET,
         "whole_chapter_tokens": {"mean": round(mean(whole)), "median": median(whole)},
-        "excerpt_tokens": {"mean": round(mean(chosen)), "median": median(chosen)},
-        "smaller_by": round(1 - sum(chosen) / sum(whole), 3),
+        "excerpt_tokens": {"mean": round(mean(excerpts)), "median": median(excerpts)},
+        "smaller_by": round(1 - sum(excerpts) / sum(whole), 3),
     }
-    print(json.dumps(found))
-    (RESULTS / "guideline_prompts.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    print(json.dumps(result))
+    (RESULTS / "guideline_prompts.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

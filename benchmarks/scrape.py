@@ -53,7 +53,7 @@ class Bare(Spider):
     def parse(self, response):
         pass
 
-settings = build_settings(CrawlJob.from_json(Path(sys.argv[2]).read_text()))
+settings = build_settings(CrawlJob.model_validate_json(Path(sys.argv[2]).read_text()))
 del settings["DOWNLOADER_MIDDLEWARES"], settings["EXTENSIONS"]
 process = AsyncCrawlerProcess(settings | {"REDIRECT_ENABLED": False})  # each address is requested once, as in ours
 process.crawl(Bare)
@@ -105,10 +105,10 @@ def run_bare(codes: list[Code], folder: Path, site: RunningSite, faulty: FaultyS
     faulty.reset()
     address = Site.parse(site.url, "de")
     job = CrawlJob(
-        store="", host="127.0.0.1", is_public=False, user_agent="bare", pace=PACE, section_url="",
+        store=Path(), host="127.0.0.1", is_public=False, user_agent="bare", pace=PACE, section_url="",
         pending=[], follow=False, room=None,
     )  # fmt: skip
-    (folder / "job.json").write_text(job.to_json())
+    (folder / "job.json").write_text(job.model_dump_json())
     (folder / "urls.txt").write_text("\n".join(address.page_url(code) for code in codes))
     return run(python(BARE, folder / "urls.txt", folder / "job.json"))
 

@@ -12,12 +12,13 @@ left to fetch follows from the plan and the stored pages; there is no queue to k
 
 import csv
 import gzip
-import json
 import re
 import zlib
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
 
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
@@ -70,12 +71,13 @@ class CrawlPlan:
         return sorted(path for path in paths if store.get_page(path) is None)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CrawlJob:
+class CrawlJob(BaseModel):
     """What the crawling process needs to know; it travels as JSON."""
 
-    store: str
-    """Path of the file that takes the pages."""
+    model_config = ConfigDict(frozen=True)
+
+    store: Path
+    """The file that takes the pages."""
     host: str
     is_public: bool
     user_agent: str
@@ -87,17 +89,6 @@ class CrawlJob:
     room: int | None
     """How many further pages of codes to request where links are followed; None for any number."""
 
-    def to_json(self) -> str:
-        """Return the job as one line."""
-        return json.dumps(asdict(self))
-
-    @classmethod
-    def from_json(cls, text: str) -> "CrawlJob":
-        """Return the job that `to_json` wrote."""
-        fields = json.loads(text)
-        pending = [(target, url) for target, url in fields.pop("pending")]
-        return cls(**(fields | {"pace": Pace(**fields["pace"]), "pending": pending}))
-
 
 def build_job(plan: CrawlPlan, site: Site, store: PageStore, *, store_file: Path, user_agent: str) -> CrawlJob | None:
     """Return what is left to fetch; None if everything is stored."""
@@ -105,7 +96,7 @@ def build_job(plan: CrawlPlan, site: Site, store: PageStore, *, store_file: Path
     if not pending:
         return None
     return CrawlJob(
-        store=str(store_file),
+        store=store_file,
         host=site.host,
         is_public=site.is_public,
         user_agent=user_agent,

@@ -95,23 +95,23 @@ def find_origin(store: PageStore) -> Origin:
 def count_rows(table: Iterator[Row]) -> ScrapeCounts:
     """Return rows by outcome, described rows by length of the code and by chapter, and a text's mean words."""
     outcomes: Counter[str] = Counter()
-    asked: Counter[tuple[int, int]] = Counter()  # by length of the code and chapter
+    requested: Counter[tuple[int, int]] = Counter()  # by length of the code and chapter
     described: Counter[tuple[int, int]] = Counter()
     words = 0
     for row in table:
         code = Code.parse(row["code"])
         group = (len(code.value), code.chapter.number)
         outcomes[row["outcome"]] += 1
-        asked[group] += 1
+        requested[group] += 1
         if row["outcome"] == "described":
             described[group] += 1
             words += row["words"]
     return ScrapeCounts(
-        asked=asked.total(),
+        asked=requested.total(),
         outcomes=dict(sorted(outcomes.items())),
-        asked_by_length=_sum_by_length(asked),
+        asked_by_length=_sum_by_length(requested),
         described_by_length=_sum_by_length(described),
-        asked_by_chapter=_sum_by_chapter(asked),
+        asked_by_chapter=_sum_by_chapter(requested),
         described_by_chapter=_sum_by_chapter(described),
         mean_words=round(words / described.total(), 1) if described else None,
     )
@@ -133,16 +133,16 @@ def _sum_by_chapter(groups: Counter[tuple[int, int]]) -> dict[str, int]:
 
 def format_summary(counts: ScrapeCounts) -> Iterator[str]:
     """Yield the lines of a table of the counts, beside those of the paper."""
-    yield f"{'outcome':<28}{'pages':>8}"
+    yield f"{'outcome':<28}{'pages':>11}"
     for outcome, number in counts.outcomes.items():
-        yield f"{outcome:<28}{number:>8,}"
+        yield f"{outcome:<28}{number:>11,}"
     yield ""
-    yield f"{'characters of the code':<28}{'asked':>8}{'described':>11}{'the paper':>11}"
+    yield f"{'characters of the code':<28}{'requested':>11}{'described':>11}{'the paper':>11}"
     for length, in_paper in DESCRIPTIONS_BY_LENGTH.items():
-        asked, described = counts.asked_by_length[str(length)], counts.described_by_length[str(length)]
-        yield f"{length:<28}{asked:>8,}{described:>11,}{in_paper:>11,}"
-    yield f"{'mean words of a text':<28}{'':>8}{counts.mean_words or 0:>11,}{DESCRIPTION_MEAN_WORDS:>11,}"
+        requested, described = counts.asked_by_length[str(length)], counts.described_by_length[str(length)]
+        yield f"{length:<28}{requested:>11,}{described:>11,}{in_paper:>11,}"
+    yield f"{'mean words of a text':<28}{'':>11}{counts.mean_words or 0:>11,}{DESCRIPTION_MEAN_WORDS:>11,}"
     yield ""
-    yield f"{'chapter':<28}{'asked':>8}{'described':>11}"
-    for chapter, asked in counts.asked_by_chapter.items():
-        yield f"{chapter:<28}{asked:>8,}{counts.described_by_chapter.get(chapter, 0):>11,}"
+    yield f"{'chapter':<28}{'requested':>11}{'described':>11}"
+    for chapter, requested in counts.asked_by_chapter.items():
+        yield f"{chapter:<28}{requested:>11,}{counts.described_by_chapter.get(chapter, 0):>11,}"

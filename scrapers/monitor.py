@@ -96,7 +96,7 @@ def _watch(
 def _send_job(child: "subprocess.Popen[bytes]", job: CrawlJob) -> None:
     stdin = _get_pipe(child.stdin)
     with suppress(BrokenPipeError):  # the child has ended already; `_read_stop_reason` reports it
-        stdin.write(job.to_json().encode() + b"\n")
+        stdin.write(job.model_dump_json().encode() + b"\n")
         stdin.flush()
 
 

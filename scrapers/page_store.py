@@ -12,49 +12,23 @@ An answer that may be different tomorrow (429, 5xx, none) is a failure and not a
 the version of the extractor that made them, so that each version reads a page once.
 """
 
-import json
 import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import astuple, dataclass
 from hashlib import sha256
+from importlib.resources import files
 from pathlib import Path
+
+from pydantic import TypeAdapter
 
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
 from scrapers.parser import EXTRACTOR, Reading
 from scrapers.site import Site
 
-TABLES = """
-create table if not exists document (
-    url text primary key,
-    status integer not null,
-    fetched_at text not null,
-    encoding text not null,
-    made_up integer not null,
-    sha256 text not null,
-    body blob not null
-) strict;
-create table if not exists page (
-    asked text primary key,  -- the target: a code with its dot, or the path of a list of codes in the site's section
-    url text not null references document
-) strict;
-create table if not exists found (place text primary key) strict;  -- targets that pages link to
-create table if not exists failure (
-    asked text primary key,
-    url text not null,
-    status integer not null,
-    reason text not null
-) strict;
-create table if not exists read_page (
-    code text primary key,
-    extractor text not null,
-    outcome text not null,
-    reading text not null  -- the whole reading as JSON: another extractor may have other fields
-) strict;
-create table if not exists site (name text not null, language text not null) strict;
-"""
+TABLES = (files("scrapers") / "page_store.sql").read_text(encoding="utf-8")
 CODES = "select asked from page where asked glob '[A-Z]*'"
 PAGE = """
 select url, status, fetched_at, encoding, made_up, body
@@ -83,6 +57,7 @@ where outcome = 'described' and extractor = ?
 ANSWERS = "select (select count(*) from page) + (select count(*) from failure)"
 
 FORBIDDEN = "forbidden by robots.txt"
+READING = TypeAdapter(Reading)  # to JSON and back
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +168,7 @@ class PageStore:
     def put_readings(self, readings: Mapping[Code, Reading]) -> None:
         """Store readings, in place of earlier ones of the same codes."""
         rows = [
-            (str(code), EXTRACTOR, reading.outcome, json.dumps(asdict(reading), ensure_ascii=False))
+            (str(code), EXTRACTOR, reading.outcome, READING.dump_json(reading).decode())
             for code, reading in readings.items()
         ]
         with self._transaction():
@@ -213,10 +188,8 @@ class PageStore:
         row = self._connection.execute(READ_PAGE, (str(code), EXTRACTOR)).fetchone()
         if row is None:
             return None
-        url, status, fetched_at, digest, stored = row
-        reading = json.loads(stored)
-        tuples = {name: tuple(reading[name]) for name in ("marks", "hints")}
-        return ReadPage(url, status, fetched_at, digest, Reading(**(reading | tuples)))
+        url, status, fetched_at, digest, reading = row
+        return ReadPage(url, status, fetched_at, digest, READING.validate_json(reading))
 
     def put_failure(self, target: Code | str, failure: FetchFailure) -> None:
         """Record that a target could not be fetched."""

@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import urldefrag
 
@@ -52,10 +51,8 @@ REASONS: dict[type[Exception], str] = {
     ResponseDataLossError: "the answer broke off",
 }
 
-IGNORED = {
-    "robots.txt": FORBIDDEN,
-    "redirections": "it redirects in a circle",
-}  # word of Scrapy's message → our reason
+# word of Scrapy's message → our reason
+IGNORED = {"robots.txt": FORBIDDEN, "redirections": "it redirects in a circle"}
 
 
 def build_settings(job: CrawlJob) -> dict[str, Any]:
@@ -237,9 +234,9 @@ def _exit_with_parent() -> None:
 
 def main() -> None:
     """Crawl what the job on stdin asks for."""
-    job = CrawlJob.from_json(sys.stdin.readline())
+    job = CrawlJob.model_validate_json(sys.stdin.readline())
     threading.Thread(target=_exit_with_parent, daemon=True).start()
-    with open_store(Path(job.store)) as pages:
+    with open_store(job.store) as pages:
         process = AsyncCrawlerProcess(build_settings(job))
         crawler = process.create_crawler(PageSpider)
         process.crawl(crawler, job=job, pages=pages)

@@ -1,4 +1,4 @@
-"""What is no guideline ends in a message that says what was found, and leaves nothing behind."""
+"""Any other input than a whole guideline is refused with a message that says what it is, and leaves nothing behind."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -74,7 +74,7 @@ def with_a_page_twice(path: Path, sample: Path) -> None:
         pdf.save(path)
 
 
-def with_two_pages_changed_round(path: Path, sample: Path) -> None:
+def with_two_pages_swapped(path: Path, sample: Path) -> None:
     with pikepdf.open(sample) as pdf:
         page = pdf.pages[9]
         del pdf.pages[9]
@@ -89,7 +89,7 @@ def with_a_page_on_its_side(path: Path, sample: Path) -> None:
 
 
 def with_a_page_set_on_its_side(path: Path, sample: Path) -> None:
-    """Its text runs upwards, and the viewer is told nothing."""
+    """Its text runs upwards, without a rotation in the page's dictionary."""
     with pikepdf.open(sample) as pdf:
         pdf.pages[5].contents_add(b"q 0 1 -1 0 700 0 cm", prepend=True)
         pdf.pages[5].contents_add(b"Q")
@@ -122,7 +122,7 @@ def a_folder(path: Path, sample: Path) -> None:
 INCOMPLETE = [
     (without_page_10, "but it is not complete; missing: page 10 of 12"),
     (with_a_page_twice, "but it is not complete; repeated: page 10"),
-    (with_two_pages_changed_round, "but it is not complete; out of order: page 10"),
+    (with_two_pages_swapped, "but it is not complete; out of order: page 10"),
     (with_a_page_on_its_side, "cannot be read in order: page 6 of the file is rotated"),
     (with_a_page_set_on_its_side, "cannot be read in order: page 6 of the file is rotated"),
     (with_a_scanned_page, "cannot be read in order: page 6 of the file is without text"),

@@ -1,4 +1,4 @@
-"""What is missing is noticed: pages by their numbers, sections by their labels."""
+"""Missing parts are noticed: pages by their numbers, sections by their labels."""
 
 from pathlib import Path
 
@@ -39,7 +39,7 @@ def test_page_numbers(printed, of, faults):
     assert list(find_page_faults(numbers(printed, of))) == faults
 
 
-def test_a_page_of_another_document_is_told():
+def test_a_page_of_another_document_is_a_fault():
     assert list(find_page_faults([*numbers("- 2", 4), PageNumber(3, 9), PageNumber(4, 4)])) == [
         "not of these 4 pages: page 3"
     ]
@@ -64,7 +64,7 @@ def section(section_id: str, *labels: str) -> dict:
         (["(i)", "(iii)"], "from (i) to (iii)"),
     ],
 )
-def test_labels_go_on_without_a_gap(labels, gap):
+def test_labels_have_no_gap(labels, gap):
     expected = [f"below I.A the numbering goes {gap}"] if gap else []
     assert list(find_label_faults([section("I.A", *labels)], [])) == expected
 
@@ -100,7 +100,7 @@ def test_a_document_that_skips_a_label_in_its_contents_too_is_complete(without_b
     assert [section["id"] for section in sections] == ["I.C.1.a", "I.C.1.c"]
 
 
-def test_a_skipped_label_that_no_contents_explain_is_a_fault(without_b, tmp_path):
+def test_a_skipped_label_is_a_fault_without_contents(without_b, tmp_path):
     with pikepdf.open(without_b, allow_overwriting_input=True) as pdf:
         del pdf.pages[1:3]
         pdf.save(without_b)

@@ -32,21 +32,21 @@ def next_year(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_added_removed_moved_and_changed(sample_folder, next_year):
-    found = diff.compare_years(sample_folder, next_year)
-    assert (found.year_before, found.year_after) == (2025, 2026)
-    assert [entry.id for entry in found.added] == ["I.C.7.a"]
-    assert [entry.id for entry in found.removed] == ["II.C"]
-    assert [(change.before, change.after) for change in found.moved] == [("I.C.7.a", "I.C.7.b")]
-    assert [change.after for change in found.changed] == ["front", "II.B", "III.A"]
-    assert found.unchanged == 86
+    changes = diff.compare_years(sample_folder, next_year)
+    assert (changes.year_before, changes.year_after) == (2025, 2026)
+    assert [entry.id for entry in changes.added] == ["I.C.7.a"]
+    assert [entry.id for entry in changes.removed] == ["II.C"]
+    assert [(change.before, change.after) for change in changes.moved] == [("I.C.7.a", "I.C.7.b")]
+    assert [change.after for change in changes.changed] == ["front", "II.B", "III.A"]
+    assert changes.unchanged == 86
 
 
-def test_a_year_is_as_it_was_against_itself(sample_folder):
-    found = diff.compare_years(sample_folder, sample_folder)
-    assert (found.added, found.removed, found.moved, found.changed, found.unchanged) == ([], [], [], [], 91)
+def test_a_year_does_not_differ_from_itself(sample_folder):
+    changes = diff.compare_years(sample_folder, sample_folder)
+    assert (changes.added, changes.removed, changes.moved, changes.changed, changes.unchanged) == ([], [], [], [], 91)
 
 
-def test_markdown_strikes_what_is_gone_and_bolds_what_is_new(sample_folder, next_year):
+def test_markdown_strikes_removed_words_and_bolds_new_ones(sample_folder, next_year):
     result = CliRunner().invoke(guidelines, ["diff", str(sample_folder), str(next_year)])
     assert result.stdout.startswith("# ICD-10-CM guidelines: FY2025 → FY2026\n")
     assert "### III.A Earlier conditions\n\nWhat is over ~~and no longer matters~~ is left out.\n" in result.stdout
@@ -55,12 +55,12 @@ def test_markdown_strikes_what_is_gone_and_bolds_what_is_new(sample_folder, next
 
 def test_json_holds_the_same(sample_folder, next_year):
     result = CliRunner().invoke(guidelines, ["diff", str(sample_folder), str(next_year), "--format", "json"])
-    found = json.loads(result.stdout)
-    assert found["added"] == [
+    changes = json.loads(result.stdout)
+    assert changes["added"] == [
         {"id": "I.C.7.a", "title": "Blindness", "text": "Blindness of both eyes is H54.0-."},
     ]
 
 
-def test_a_folder_that_holds_no_year_is_refused(sample_folder, tmp_path):
+def test_a_folder_without_a_year_is_refused(sample_folder, tmp_path):
     with pytest.raises(DeepicdError, match="holds no parsed guidelines"):
         diff.compare_years(sample_folder, tmp_path)

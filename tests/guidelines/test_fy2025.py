@@ -33,10 +33,10 @@ def sections(folder: Path) -> dict[str, Section]:
     return {section["id"]: section for section in parse.read_year(folder).walk()}
 
 
-def test_every_word_stands_in_one_place_and_every_bookmark_is_a_section(real_pdf, folder):
-    found = audit(real_pdf, folder)
-    assert found.is_clean, list(found.format_lines())
-    assert (found.page_words > 41_000, found.bookmarks) == (True, 487)
+def test_every_word_is_in_one_place_and_every_bookmark_is_a_section(real_pdf, folder):
+    result = audit(real_pdf, folder)
+    assert result.is_clean, list(result.format_lines())
+    assert (result.page_words > 41_000, result.bookmarks) == (True, 487)
 
 
 @pytest.mark.parametrize(("number", "expected"), CHARACTERS.items())
@@ -46,7 +46,7 @@ def test_chapters_are_as_long_as_another_extractor_finds_them(folder, number, ex
     assert len(text) == pytest.approx(expected, rel=0.03, abs=30)  # it counts line ends and blanks before them
 
 
-def test_the_record_says_what_was_found(folder):
+def test_the_record_counts_sections_and_headings(folder):
     record = records.read(folder)
     assert (record.origin, record.options, record.notes) == ("public", {"fiscal_year": 2025}, [])
     counts = record.counts

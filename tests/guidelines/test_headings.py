@@ -11,7 +11,7 @@ def line(text: str, top: float, *, bold: bool = False, page: int = 1, left: floa
     return Line(page, left, left + 5 * len(text), top, size, content, first_word=20)
 
 
-def found(headings) -> list[tuple[int, str, str]]:
+def summarize(headings) -> list[tuple[int, str, str]]:
     return [(heading.level, heading.label, heading.title.text) for heading in headings]
 
 
@@ -40,7 +40,7 @@ def test_text_that_begins_like_a_bookmark_is_not_its_heading():
     assert heading.first == 1
 
 
-def test_a_bookmark_whose_title_is_not_printed_is_told():
+def test_a_bookmark_whose_title_is_not_printed_is_returned():
     lost = Bookmark("B. Renamed", 1, 1)
     assert locate_bookmarks([line("B. Other", 100)], [lost]) == ([], [lost])
 
@@ -60,7 +60,7 @@ def test_numbering_and_bold_type_make_a_heading():
         line("a. Seventh", 180, bold=True),
         line("B. General", 200, bold=True),
     ]
-    assert found(detect_headings(lines, 0)) == [
+    assert summarize(detect_headings(lines, 0)) == [
         (0, "Section I.", "Conventions"),
         (1, "A.", "Conventions"),
         (2, "1.", "Format"),
@@ -77,7 +77,7 @@ def test_bold_text_out_of_sequence_is_no_heading():
 
 def test_a_heading_after_one_that_is_missing_is_known_by_the_contents():
     lines = [SECTION, line("A. Conventions", 100, bold=True), line("C. Chapters", 120, bold=True)]
-    assert found(detect_headings(lines, 0, [line("C. Chapters ......... 12", 80)]))[-1] == (1, "C.", "Chapters")
+    assert summarize(detect_headings(lines, 0, [line("C. Chapters ......... 12", 80)]))[-1] == (1, "C.", "Chapters")
 
 
 def test_a_numbered_line_in_plain_type_is_no_heading():
@@ -88,9 +88,9 @@ def test_a_numbered_line_in_plain_type_is_no_heading():
 def test_an_i_after_h_is_a_letter_and_after_a_letter_a_roman_number():
     labels = ["A.", "1.", "a.", "1)", *(f"({letter})" for letter in "abcdefghi")]
     letters = [SECTION, *(line(f"{label} Title", 100 + 20 * at, bold=True) for at, label in enumerate(labels))]
-    assert found(detect_headings(letters, 0))[-1] == (5, "(i)", "Title")
+    assert summarize(detect_headings(letters, 0))[-1] == (5, "(i)", "Title")
     romans = [*letters[:6], line("(i) Negative cultures", 300), line("(ii) Urosepsis", 320)]
-    assert [level for level, _, _ in found(detect_headings(romans, 0))[-2:]] == [6, 6]
+    assert [level for level, _, _ in summarize(detect_headings(romans, 0))[-2:]] == [6, 6]
 
 
 def test_a_heading_goes_on_in_an_indented_bold_line_close_below():
@@ -100,10 +100,10 @@ def test_a_heading_goes_on_in_an_indented_bold_line_close_below():
         line("conditions", 116, bold=True, size=14, left=118),
         line("Changed text in bold.", 134, bold=True, left=118),
     ]
-    assert found(detect_headings(lines, 0))[-1] == (1, "A.", "Two or more interrelated conditions")
+    assert summarize(detect_headings(lines, 0))[-1] == (1, "A.", "Two or more interrelated conditions")
 
 
 def test_the_title_of_an_appendix_may_stand_on_a_line_of_its_own():
     body = [line("Text of usual size.", 200 + 14 * at) for at in range(5)]
     lines = [line("Appendix I", 100, bold=True, size=16), line("Present on Admission", 120, size=16), *body]
-    assert found(detect_headings(lines, 0)) == [(0, "Appendix I", ""), (0, "", "Present on Admission")]
+    assert summarize(detect_headings(lines, 0)) == [(0, "Appendix I", ""), (0, "", "Present on Admission")]

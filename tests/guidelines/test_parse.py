@@ -162,7 +162,7 @@ def test_the_same_pdf_makes_the_same_bytes(sample_pdf, sample_folder, tmp_path):
     assert storage.digest_path(tmp_path / "fy2025") == storage.digest_path(sample_folder)
 
 
-def test_another_pdf_of_the_year_is_refused_unless_told_to_replace(sample_pdf, tmp_path):
+def test_another_pdf_of_the_year_is_refused_without_overwrite(sample_pdf, tmp_path):
     parse.parse_pdf(sample_pdf, tmp_path)
     (changed := tmp_path / "changed.pdf").write_bytes(sample_pdf.read_bytes() + b"\n")
     with pytest.raises(DeepicdError, match="input pdf differs"):
