@@ -15,10 +15,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
-from typing import Any, NamedTuple, TypedDict
+from typing import NamedTuple, TypedDict
 
 from deepicd import storage
 from deepicd.errors import DeepicdError
+from deepicd.record_model import Model, parse_model
 from deepicd.stage_records import EndValues
 from train.config import GrpoRecipe
 
@@ -38,22 +39,8 @@ class AnswerStatistics:
     is_truncated: bool
 
 
-class StepRecord(TypedDict):
-    """A line of steps.jsonl."""
-
-    step: int
-    answers: int
-    reward: float
-    parts: dict[str, float]
-    zero_variance: float
-    truncated: float
-    repeated: float
-    words: float
-
-
-@dataclass(frozen=True, slots=True)
-class StepReport:
-    """The means of one step."""
+class StepReport(Model):
+    """The means of one step: a line of steps.jsonl."""
 
     step: int
     answers: int
@@ -63,20 +50,6 @@ class StepReport:
     truncated: float  # share of answers
     repeated: float
     words: float
-
-    @property
-    def record(self) -> StepRecord:
-        """The report with figures rounded to five places."""
-        return {
-            "step": self.step,
-            "answers": self.answers,
-            "reward": round(self.reward, 5),
-            "parts": {name: round(value, 5) for name, value in self.parts.items()},
-            "zero_variance": round(self.zero_variance, 5),
-            "truncated": round(self.truncated, 5),
-            "repeated": round(self.repeated, 5),
-            "words": round(self.words, 5),
-        }
 
     def __str__(self) -> str:
         parts = ", ".join(f"{name} {value:.2f}" for name, value in self.parts.items())
@@ -93,10 +66,10 @@ def summarize_step(step: int, answers: Sequence[AnswerStatistics]) -> StepReport
         groups[answer.group].append(answer.reward)
     names = sorted({name for answer in answers for name in answer.parts})
     return StepReport(
-        step,
-        len(answers),
-        fmean(answer.reward for answer in answers),
-        {name: fmean(answer.parts.get(name, 0.0) for answer in answers) for name in names},
+        step=step,
+        answers=len(answers),
+        reward=fmean(answer.reward for answer in answers),
+        parts={name: fmean(answer.parts.get(name, 0.0) for answer in answers) for name in names},
         zero_variance=fmean(max(rewards) - min(rewards) < TOLERANCE for rewards in groups.values()),
         truncated=fmean(answer.is_truncated for answer in answers),
         repeated=fmean(answer.repeated for answer in answers),
@@ -115,15 +88,15 @@ class RunSummary(TypedDict):
     parts: dict[str, EndValues]
 
 
-def summarize_run(steps: Sequence[StepRecord]) -> RunSummary:
+def summarize_run(steps: Sequence[StepReport]) -> RunSummary:
     """Return the means over the first and the last tenth of the steps."""
-    parts = {name: [step["parts"].get(name, 0.0) for step in steps] for name in (steps[0]["parts"] if steps else {})}
+    parts = {name: [step.parts.get(name, 0.0) for step in steps] for name in (steps[0].parts if steps else {})}
     return {
-        "reward": _measure_ends([step["reward"] for step in steps]),
-        "zero_variance": _measure_ends([step["zero_variance"] for step in steps]),
-        "truncated": _measure_ends([step["truncated"] for step in steps]),
-        "repeated": _measure_ends([step["repeated"] for step in steps]),
-        "words": _measure_ends([step["words"] for step in steps]),
+        "reward": _measure_ends([step.reward for step in steps]),
+        "zero_variance": _measure_ends([step.zero_variance for step in steps]),
+        "truncated": _measure_ends([step.truncated for step in steps]),
+        "repeated": _measure_ends([step.repeated for step in steps]),
+        "words": _measure_ends([step.words for step in steps]),
         "parts": {name: _measure_ends(values) for name, values in parts.items()},
     }
 
@@ -142,14 +115,15 @@ class StepLog:
         self.path = folder / STEPS_FILE
 
     def write(self, report: StepReport) -> None:
+        values = json.loads(json.dumps(report.dump()), parse_float=lambda text: round(float(text), 5))
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(report.record) + "\n")
+            file.write(json.dumps(values) + "\n")
 
-    def read(self) -> list[StepRecord]:
+    def read(self) -> list[StepReport]:
         """Return the reports in the order of steps: the last one of each step, torn lines left out."""
-        lines: list[Any] = list(storage.read_json_lines(self.path))
-        records: dict[int, StepRecord] = {line["step"]: line for line in lines}
-        return [records[step] for step in sorted(records)]
+        lines = (parse_model(StepReport, line, str(self.path)) for line in storage.read_json_lines(self.path))
+        reports = {report.step: report for report in lines}
+        return [reports[step] for step in sorted(reports)]
 
 
 class GuardRail(NamedTuple):

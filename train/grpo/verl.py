@@ -14,7 +14,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +112,7 @@ def _follow_steps(setup: GrpoSetup, out: Path, first: int, process: "subprocess.
             figures = lines[step - first].get("data", {})
             step += 1
             truncated = float(figures.get("response_length/clip_ratio", 0.0))
-            yield replace(summarize_step(step, answers), truncated=truncated)
+            yield summarize_step(step, answers).model_copy(update={"truncated": truncated})
         if has_ended:
             return
         time.sleep(POLL_SECONDS)

@@ -49,5 +49,5 @@ def test_a_step_done_twice_counts_once_and_a_torn_line_not_at_all(tmp_path: Path
         log.write(summarize_step(step, [answer("1", reward)]))
     with log.path.open("a") as file:
         file.write('{"step": 3, "rew')
-    assert [(one["step"], one["reward"]) for one in log.read()] == [(1, 0.0), (2, 3.0)]
+    assert [(one.step, one.reward) for one in log.read()] == [(1, 0.0), (2, 3.0)]
     assert summarize_run(log.read())["reward"].model_dump() == {"first": 0.0, "last": 3.0}

@@ -28,9 +28,9 @@ def test_a_run_leaves_a_model_reports_of_its_steps_and_a_record(
     done = deepicd(*command(dataset, out), "--model", model)
     assert done.code == 0, done.err
     first, second = StepLog(out).read()
-    assert (first["step"], second["step"], first["answers"]) == (1, 2, 16)
-    assert (first["zero_variance"], first["truncated"]) == (1.0, 1.0)  # nothing but noise from random weights
-    assert set(first["parts"]) == {"form", "outcome"}
+    assert (first.step, second.step, first.answers) == (1, 2, 16)
+    assert (first.zero_variance, first.truncated) == (1.0, 1.0)  # nothing but noise from random weights
+    assert set(first.parts) == {"form", "outcome"}
     record = records.read(out)
     assert record is not None and record.command == "train grpo"
     assert record.counts.steps == 2 and record.counts.left_out == {"prompt too long": 0}
@@ -103,8 +103,8 @@ def test_a_judge_pays_while_it_lives_and_stops_nothing_when_it_dies(
         done = deepicd(*command(dataset, out, **longer, **judged), "--model", tuned)
     assert done.code == 0, done.err
     reports = StepLog(out).read()
-    assert len(reports) == 3 and all(set(report["parts"]) == {"form", "outcome", "judge"} for report in reports)
-    assert reports[0]["parts"]["judge"] > 0
+    assert len(reports) == 3 and all(set(report.parts) == {"form", "outcome", "judge"} for report in reports)
+    assert reports[0].parts["judge"] > 0
     record = records.read(out)
     assert record is not None and record.counts.judge_missed["no answer within 1 seconds"] > 0
     assert "The judge gave no score for" in done.err

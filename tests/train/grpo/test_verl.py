@@ -70,9 +70,9 @@ def test_the_reward_rises_and_the_run_ends_in_a_model(
     done = deepicd(*arguments)
     assert done.code == 0, done.err
     reports = StepLog(out).read()
-    assert [report["step"] for report in reports] == list(range(1, 9))
-    assert all(report["answers"] == 32 for report in reports)
-    early, late = (sum(one["reward"] for one in half) / 4 for half in (reports[:4], reports[4:]))
+    assert [report.step for report in reports] == list(range(1, 9))
+    assert all(report.answers == 32 for report in reports)
+    early, late = (sum(one.reward for one in half) / 4 for half in (reports[:4], reports[4:]))
     assert late > early
     record = records.read(out)
     assert record is not None and record.counts.steps == 8
@@ -96,4 +96,4 @@ def test_a_stopped_run_goes_on_from_its_checkpoint(dataset: Path, tmp_path: Path
     record = records.read(out)
     assert record is not None and record.counts.resumed_at >= 1
     # the report of a step that was stopped between its checkpoint and verl's line of it is missing
-    assert [report["step"] for report in StepLog(out).read()][-3:] == [2, 3, 4]
+    assert [report.step for report in StepLog(out).read()][-3:] == [2, 3, 4]
