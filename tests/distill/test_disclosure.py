@@ -44,6 +44,19 @@ def test_only_the_exact_sentence_for_this_very_host_counts() -> None:
     assert disclosure.check_server(recipe("api.example.org"), origin="mimic", sentence=SENTENCE) == SENTENCE
 
 
+def test_an_engine_that_does_not_say_where_prompts_go_is_refused_credentialed_notes() -> None:
+    with pytest.raises(DeepicdError, match="nothing was sent"):
+        disclosure.check_server(Recipe(name="a", engine="elsewhere", model="m"), origin="mimic", sentence=None)
+    local = Recipe(name="a", engine="rehearsal", model="m")
+    assert disclosure.check_server(local, origin="mimic", sentence=None) is None
+
+
+def test_the_former_name_of_an_engine_is_no_way_around_the_check() -> None:
+    former = Recipe(name="a", engine="endpoint", model="m", base_url="https://api.example.org/v1")
+    with pytest.raises(DeepicdError, match="nothing was sent"):
+        disclosure.check_server(former, origin="mimic", sentence=None)
+
+
 def test_made_up_notes_may_go_anywhere() -> None:
     assert disclosure.check_server(recipe("8.8.8.8"), origin="synthetic", sentence=None) is None
 

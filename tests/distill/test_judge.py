@@ -10,12 +10,15 @@ from openai_server import MODEL, StandIn, answer, openai_server, status
 
 from builders.dataset.assemble import assemble
 from deepicd import records
+from deepicd.engines import ledger
 from deepicd.errors import DeepicdError
 from deepicd.knowledge import rubric
 from distill import run
 from distill.judge import judge
+from distill.judge_cases import CaseReader
 from distill.judge_reliability import find_families
 from distill.recipe import Recipe
+from distill.sources import open_sources
 
 TEACHER = Recipe(name="test", engine="rehearsal", model="rehearsal")
 JUDGE = Recipe(name="judge", engine="rehearsal", model="rehearsal", prompt=rubric.VERSION, guideline_text="relevant")
@@ -150,3 +153,17 @@ def test_the_command_prints_how_the_scores_fall(tmp_path: Path, deepicd: Deepicd
     assert outcome.code == 0
     assert outcome.out.startswith("40 traces scored, mean ")
     assert records.read(next((tmp_path / "scores").glob("*/run.json")).parent)
+
+
+def test_scores_of_an_earlier_version_are_paid_for_once(tmp_path: Path) -> None:
+    cohort, made = written(tmp_path, 10)
+    with openai_server() as stand_in:
+        recipe = by_server(stand_in)
+        reader = CaseReader(recipe, made / TEACHER.digest, open_sources(cohort, None, None), None)
+        with ledger.open_ledger(tmp_path / "scores", "synthetic") as book:
+            for case in reader.read_cases():
+                key = ledger.build_former_key(recipe, case.note_id, case.prompt_sha256)
+                book.add_completion(key, {"text": '{"why": "It follows.", "score": 3}', "engine": "endpoint"})
+        record = judge(made, tmp_path / "scores", recipe)
+        assert stand_in.asked == []
+    assert record.counts.scores == {"3": 10}
