@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from builders.cohort.criteria import PRESETS
-from builders.cohort.leakage import SIGNALS, Terms, find_section_signals
+from builders.cohort.leakage import ANY, EXTRACTIONS, SIGNALS, Terms, find_section_signals
 from builders.cohort.parallel import choose_processes, open_workers
 from builders.cohort.published_extraction import extract_published_sections
 from builders.cohort.sections import extract_admission_sections, extract_hospital_course
@@ -26,9 +26,6 @@ from deepicd.icd10cm import Code
 from deepicd.log import track_progress
 from deepicd.small_counts import SMALLEST_CELL
 from deepicd.stage_records import AuditCounts, AuditRecord
-
-EXTRACTIONS = {"default": "ours", "paper": "ours, the paper's sections", "published": "the published extraction"}
-ANY = "any"
 
 Counts = Counter[tuple[str, str, str]]  # (extraction, section, signal or 'notes') → notes
 

@@ -18,6 +18,10 @@ from typing import Literal, get_args
 Signal = Literal["title", "synonym", "code", "outcome", "course"]
 SIGNALS: tuple[Signal, ...] = get_args(Signal)
 
+# What the audit counts them in: extractions of a note, and their sections, one of which is the whole note.
+EXTRACTIONS = {"default": "ours", "paper": "ours, the paper's sections", "published": "the published extraction"}
+ANY = "any"
+
 SHORTEST_TERM = 4  # characters of a title or synonym worth looking for
 SAME_WORDS = 8  # words from which on a sentence that stands in the course is no coincidence
 

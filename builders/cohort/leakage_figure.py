@@ -6,8 +6,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from builders.cohort.audit import ANY, EXTRACTIONS
-from builders.cohort.leakage import SIGNALS
+from builders.cohort.leakage import ANY, EXTRACTIONS, SIGNALS
 from deepicd import storage
 
 # Okabe and Ito's palette: told apart by every kind of colour vision; hatching tells them apart in print

@@ -6,8 +6,15 @@ from pathlib import Path
 import pytest
 from copies import discharge, note, stay, write_copy
 
-from builders.cohort.audit import ANY, audit_copy
-from builders.cohort.leakage import build_terms, find_section_signals, find_signals, remove_signals, split_sentences
+from builders.cohort.audit import audit_copy
+from builders.cohort.leakage import (
+    ANY,
+    build_terms,
+    find_section_signals,
+    find_signals,
+    remove_signals,
+    split_sentences,
+)
 from builders.cohort.published_extraction import extract_published_sections
 from deepicd.icd10cm import Code
 
