@@ -7,7 +7,6 @@ so that the figures stay legible in grey. A withheld count has the word in place
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
@@ -17,6 +16,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from cards.dataset_statistics import Bin
 from cards.rendering import WITHHELD
 from deepicd import storage
+from deepicd.evaluation_metrics import ChapterMetrics
 from deepicd.icd10cm import CHAPTERS
 
 BLUE, SKY, ORANGE, GREY, PALE = "#0072B2", "#56B4E9", "#E69F00", "#666666", "#D9D9D9"
@@ -138,21 +138,21 @@ def draw_losses(path: Path, points: Sequence[tuple[int, float]]) -> None:
     save_figure(figure, path)
 
 
-def draw_chapter_f1(path: Path, chapters: Sequence[Mapping[str, Any]], *, samples: bool) -> None:
+def draw_chapter_f1(path: Path, chapters: Sequence[ChapterMetrics], *, samples: bool) -> None:
     """Draw the F1 of each chapter with its interval, most frequent first, below its number of samples (Figure 4)."""
-    ordered = sorted(chapters, key=lambda chapter: -(chapter["samples"] or 0)) if samples else list(chapters)
-    places, names = range(len(ordered)), [chapter["roman"] for chapter in ordered]
+    ordered = sorted(chapters, key=lambda chapter: -(chapter.samples or 0)) if samples else list(chapters)
+    places, names = range(len(ordered)), [chapter.roman for chapter in ordered]
     figure = Figure(figsize=(8.6, 4.6 if samples else 3.0), layout="constrained")
     panels = figure.subplots(2 if samples else 1, 1, sharex=True, squeeze=False)[:, 0]
     if samples:
-        panels[0].bar(places, [chapter["samples"] for chapter in ordered], color=PALE, width=0.8)
+        panels[0].bar(places, [chapter.samples or 0 for chapter in ordered], color=PALE, width=0.8)
         panels[0].set_ylabel("test samples")
         format_thousands(panels[0].yaxis)
     axes = panels[-1]
     for place, chapter in zip(places, ordered, strict=True):
-        if interval := chapter.get("f1_interval"):
+        if interval := chapter.f1_interval:
             axes.plot([place, place], [100 * end for end in interval], color=ORANGE, linewidth=2)
-    axes.plot(places, [100 * chapter["f1"] for chapter in ordered], "o", color=BLUE, markersize=6)
+    axes.plot(places, [100 * (chapter.f1 or 0.0) for chapter in ordered], "o", color=BLUE, markersize=6)
     axes.set_ylim(0, 105)
     axes.set_xticks(places, names, size=8)
     axes.set_ylabel("F1, %")

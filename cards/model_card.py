@@ -9,7 +9,7 @@ ones would have to be consistent with what the dataset's card withholds. The car
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from cards.front_matter import AGREEMENT, LICENCE, LICENCE_LINK, build_license_f
 from cards.rendering import TEMPLATES, render_template
 from deepicd import records, storage
 from deepicd.errors import DeepicdError
-from deepicd.evaluation_metrics import METRICS_FILE
+from deepicd.evaluation_metrics import METRICS_FILE, ChapterMetrics, LevelName, Metrics, read_metrics
 from deepicd.paper import get_f1
 from deepicd.small_counts import is_small
 from deepicd.stage_records import CardCounts, CardRecord, TrainingRecord
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from huggingface_hub import ModelCardData
 
 COMMANDS = {"train sft": "supervised fine-tuning", "train grpo": "reinforcement learning (GRPO)"}
-LEVELS = {"chapter": "chapter", "category": "category (three characters)", "full": "full code"}
+LEVELS: dict[LevelName, str] = {"chapter": "chapter", "category": "category (three characters)", "full": "full code"}
 METRICS = ("macro_precision", "macro_recall", "macro_f1", "accuracy")
 TINY = 100_000_000  # parameters below which a model only serves to test the pipeline
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -74,17 +74,11 @@ def write_card(run: Path, record: TrainingRecord, *, template: Path | None) -> C
     return card.record
 
 
-def find_metrics(run: Path) -> tuple[Path, dict[str, Any]] | None:
+def find_metrics(run: Path) -> tuple[Path, Metrics] | None:
     """Return path and values of RUN/metrics.json, or of the only one in a folder of RUN; None where there is none."""
-    own = run / METRICS_FILE
-    advice = f"Copy the {METRICS_FILE} of the one to show to {own}."
+    advice = f"Copy the {METRICS_FILE} of the one to show to {run / METRICS_FILE}."
     folder = storage.find_only_folder(run, METRICS_FILE, "evaluations", advice)
-    if folder is None:
-        return None
-    metrics = storage.read_json(folder / METRICS_FILE)
-    if not isinstance(metrics, dict) or not isinstance(metrics.get("chapter"), dict):
-        raise DeepicdError(f"{folder / METRICS_FILE} is not an evaluation.", "Make one with: deepicd evaluate")
-    return folder / METRICS_FILE, metrics
+    return (folder / METRICS_FILE, read_metrics(folder / METRICS_FILE)) if folder else None
 
 
 def resolve_origin(run: Path, record: records.Record) -> Origin:
@@ -93,29 +87,28 @@ def resolve_origin(run: Path, record: records.Record) -> Origin:
     return storage.combine_origins([origin, resolve_evaluation_origin(*evaluation)]) if evaluation else origin
 
 
-def resolve_evaluation_origin(path: Path, metrics: Mapping[str, Any]) -> Origin:
-    """Return the origin of the notes of an evaluation; credentialed where neither file nor record says."""
+def resolve_evaluation_origin(path: Path, metrics: Metrics) -> Origin:
+    """Return the origin of the notes of an evaluation, from its file and from the record beside it if there is one."""
     record = records.read(path.parent)
-    recorded: Origin = record.origin if record and record.command == "evaluate" else "mimic"
-    origin: Origin = metrics.get("origin", recorded)
-    return origin
+    recorded: list[Origin] = [record.origin] if record and record.command == "evaluate" else []
+    return storage.combine_origins([metrics.origin, *recorded])
 
 
-def suppress_accuracies(metrics: Mapping[str, Any]) -> dict[str, Any]:
+def suppress_accuracies(metrics: Metrics) -> dict[str, object]:
     """Return metrics of credentialed notes without accuracies (None) that would reveal one to nine of them."""
-    shown = dict(metrics)
-    for level in LEVELS:
-        if level in shown and shown[level].get("accuracy") is not None:
-            rows = shown.get("rows", 0)
-            right = round(shown[level]["accuracy"] * rows)
-            if not rows or is_small(right) or is_small(rows - right):
-                shown[level] = shown[level] | {"accuracy": None}
+    shown = metrics.dump()
+    for name in LEVELS:
+        level = metrics.level(name)
+        right = round(level.accuracy * metrics.rows)
+        if not metrics.rows or is_small(right) or is_small(metrics.rows - right):
+            shown[name] = level.dump() | {"accuracy": None}
     return shown
 
 
-def build_fields(run: Path, record: TrainingRecord, metrics: dict[str, Any] | None, *, careful: bool) -> dict[str, Any]:
+def build_fields(run: Path, record: TrainingRecord, metrics: Metrics | None, *, careful: bool) -> dict[str, Any]:
     """Return what the template of a model may name. `careful`: training or evaluation used credentialed notes."""
-    measured = suppress_accuracies(metrics) if metrics and careful else metrics
+    measured = (suppress_accuracies(metrics) if careful else metrics.dump()) if metrics else None
+    chapters = [chapter for chapter in (metrics.chapters if metrics else []) if chapter.f1 is not None]
     options, lineage = record.options, record.lineage
     origin = records.inherit_origin(record.origin, lineage)
     credentialed = origin == "mimic"
@@ -145,9 +138,9 @@ def build_fields(run: Path, record: TrainingRecord, metrics: dict[str, Any] | No
         "levels": LEVELS,
         "metrics": METRICS,
         "measured": measured,
-        "chapters": [chapter for chapter in (measured or {}).get("chapters", []) if chapter.get("f1") is not None],
+        "chapters": chapters,
         "paper": PAPER,
-        "figures": _list_figures(record, measured),
+        "figures": _list_figures(record, chapters),
         "licence": LICENCE,
         "licence_link": LICENCE_LINK,
         "agreement": AGREEMENT,
@@ -222,10 +215,10 @@ def _strip_folders(value: object) -> object:
     return value
 
 
-def _list_figures(record: TrainingRecord, measured: Mapping[str, Any] | None) -> list[str]:
+def _list_figures(record: TrainingRecord, chapters: Sequence[ChapterMetrics]) -> list[str]:
     """Return the names of the figures for which there is data."""
     names = ["losses"] if len(record.counts.losses) > 1 else []
-    if sum(chapter.get("f1") is not None for chapter in (measured or {}).get("chapters", [])) > 1:
+    if len(chapters) > 1:
         names.append("f1")
     return names
 

@@ -1,4 +1,4 @@
-"""A small dataset folder to evaluate on, and what an evaluation says."""
+"""A small dataset folder to evaluate on, and the metrics of an evaluation."""
 
 import json
 from pathlib import Path
@@ -20,6 +20,21 @@ def dataset(folder: Path, origin: Origin = "synthetic", rows: int = 100) -> Path
     run.distill(cohort, folder / "traces", Recipe(name="test", engine="rehearsal", model="rehearsal"))
     assemble(cohort, folder / "traces", folder / "dataset")
     return folder / "dataset"
+
+
+LEVEL = {
+    "macro_precision": 0.5, "macro_recall": 0.5, "macro_f1": 0.5, "accuracy": 0.5, "classes": 3, "interval": {},
+}  # fmt: skip
+
+
+def build_metrics(origin: Origin, **changes: Any) -> dict[str, Any]:
+    """Return a complete metrics.json."""
+    return {
+        "chapter": LEVEL, "category": LEVEL, "full": LEVEL, "rows": 246, "origin": origin, "averaging": "truth",
+        "bootstrap": {"resamples": 100, "seed": 42, "confidence": 0.95}, "conventions": {}, "chapters": [],
+        "terciles": None, "prefix_depth": {"mean": None, "mean_share": None, "rows": {}},
+        "answers": {"predict_a_code": None, "problems": {}, "nil": {}}, **changes,
+    }  # fmt: skip
 
 
 def metrics(folder: Path) -> Any:

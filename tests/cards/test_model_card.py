@@ -9,6 +9,7 @@ import pytest
 import yaml
 from cohorts import write_dataset
 from conftest import REPOSITORY, Deepicd
+from evaluations import build_metrics
 
 from cards.dataset_card import write_card
 from cards.model_card import count_parameters
@@ -52,19 +53,19 @@ def level(f1: float) -> dict[str, Any]:
 
 
 def chapter_row(number: int, roman: str) -> dict[str, Any]:
-    """As an evaluation has it: no score where a chapter has too few samples."""
-    values = {"samples": 40 - number, "f1": 0.9 - number / 40, "f1_interval": [0.1, 0.9]}
-    return {"chapter": number, "roman": roman} | (values if number < 20 else {"samples": None, "f1": None})
+    """Return a row as an evaluation writes it, without a score where the chapter has too few samples."""
+    empty = dict.fromkeys(("samples", "precision", "recall", "f1", "f1_interval", "category_accuracy", "full_accuracy"))
+    scores = {"samples": 40 - number, "f1": 0.9 - number / 40, "f1_interval": [0.1, 0.9]} if number < 20 else {}
+    return {"chapter": number, "roman": roman, "title": ""} | empty | scores
 
 
-METRICS = {
-    "chapter": level(0.545),
-    "category": level(0.144),
-    "full": level(0.039),
-    "rows": 246,
-    "averaging": "truth",
-    "chapters": [chapter_row(chapter.number, chapter.roman) for chapter in CHAPTERS],
-}
+METRICS = build_metrics(
+    "synthetic",
+    chapter=level(0.545),
+    category=level(0.144),
+    full=level(0.039),
+    chapters=[chapter_row(chapter.number, chapter.roman) for chapter in CHAPTERS],
+)
 
 
 @pytest.fixture(scope="module")
@@ -103,18 +104,23 @@ def test_a_model_card_tells_recipe_data_and_results_beside_the_papers(tmp_path: 
     assert {path.stem for path in (run / "card").glob("*.png")} == {"losses", "f1"}
 
 
-@pytest.mark.parametrize("values", [{"origin": "mimic"}, {}])
-def test_an_evaluation_that_was_copied_beside_a_made_up_training_keeps_its_origin(
-    tmp_path: Path, values: dict[str, str]
-) -> None:
+def test_an_evaluation_that_was_copied_beside_a_made_up_training_keeps_its_origin(tmp_path: Path) -> None:
     run = trained(tmp_path)
     few = {"accuracy": 3 / 246}
-    storage.write_json(run / "metrics.json", METRICS | {"chapter": level(0.1) | few} | values)
+    storage.write_json(run / "metrics.json", METRICS | {"chapter": level(0.1) | few, "origin": "mimic"})
     assert write_card(run).origin == "mimic"
     text = (run / "README.md").read_text()
     assert "made-up records" not in text.split("---\n")[1]  # the YAML tells of the evaluation
     assert "the results above are on other data" not in text and "246 notes" not in text
     assert "1.2" not in text.split("## Results")[-1].split("##")[0]
+
+
+def test_an_evaluation_that_does_not_say_whose_notes_it_used_is_refused(tmp_path: Path) -> None:
+    run = trained(tmp_path)
+    storage.write_json(run / "metrics.json", {name: value for name, value in METRICS.items() if name != "origin"})
+    with pytest.raises(DeepicdError, match="origin is missing"):
+        write_card(run)
+    assert not (run / "README.md").exists()
 
 
 def test_the_yaml_has_base_model_and_metrics_as_the_hub_reads_them(tmp_path: Path) -> None:
@@ -186,7 +192,7 @@ def test_two_evaluations_or_a_file_that_is_none_are_errors(tmp_path: Path, deepi
     (run / "metrics.json").write_text(json.dumps([1, 2]))
     done = deepicd("card", run)
     assert done.code == 1
-    assert "is not an evaluation" in done.err
+    assert "metrics.json is not a complete" in done.err
 
 
 def test_a_template_with_an_unknown_field_names_field_and_line(tmp_path: Path, dataset: Path, deepicd: Deepicd) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import Deepicd
+from evaluations import build_metrics
 from hub_state import Fault, blob
 from small_dataset import small_dataset
 
@@ -18,8 +19,6 @@ from deepicd.http import RetryPolicy
 from deepicd.storage import Origin
 
 from .conftest import Loopback, Run, Send, dataset
-
-LEVEL = {"macro_precision": 0.5, "macro_recall": 0.5, "macro_f1": 0.5, "accuracy": 0.5, "classes": 3}
 
 
 def trained(folder: Path, source: Path) -> Path:
@@ -36,8 +35,7 @@ def trained(folder: Path, source: Path) -> Path:
         (run.folder / "model" / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(24))
         storage.write_text(run.folder / "train.log", "epoch 1")
     storage.write_text(folder / "run" / "answers.jsonl", '{"note_id": "1"}\n')
-    measured = {"chapter": LEVEL, "category": LEVEL, "full": LEVEL, "origin": record.origin}
-    storage.write_json(folder / "run" / "metrics.json", measured)
+    storage.write_json(folder / "run" / "metrics.json", build_metrics(record.origin))
     return folder / "run"
 
 
@@ -136,7 +134,7 @@ def evaluated(run: Path, source: Path | None, origin: Origin) -> None:
     (run / "metrics.json").unlink()
     plan = records.plan_run("evaluate", options={}, inputs={"dataset": source / "sft"} if source else {})
     with records.resumable_folder(run / "evaluation", plan, origin) as made:
-        storage.write_json(made.folder / "metrics.json", {"chapter": LEVEL, "category": LEVEL, "full": LEVEL})
+        storage.write_json(made.folder / "metrics.json", build_metrics(origin))
 
 
 def test_a_made_up_models_card_is_compared_with_the_credentialed_notes_of_its_evaluation(
