@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from deepicd import paper, storage
 from deepicd.config import PositiveCount
@@ -43,7 +42,7 @@ class EvaluatedModel:
     """The sentence of the user who sends credentialed notes to a server elsewhere."""
 
     @property
-    def options(self) -> dict[str, Any]:
+    def options(self) -> dict[str, object]:
         return self.recipe.options | {"opening": self.opening}
 
     def build_request(self, question: Question) -> Request:
@@ -59,7 +58,7 @@ class EvaluatedModel:
         return answers.resolve_key(self.build_request(question).key, storage.digest_json(deciding)[:32])
 
 
-def parse_answer_recipe(fields: Mapping[str, Any]) -> AnswerRecipe:
+def parse_answer_recipe(fields: Mapping[str, object]) -> AnswerRecipe:
     """Return the recipe in plain values, as the command line has them. Raises DeepicdError."""
     recipe = AnswerRecipe.parse(fields, "the options given")
     if not recipe.by_model:

@@ -15,7 +15,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from deepicd import records, storage
 from deepicd.answer_form import THINK, THINK_END
@@ -71,7 +70,7 @@ class EvaluationSettings:
     against: Path | None = None
 
     @property
-    def options(self) -> dict[str, Any]:
+    def options(self) -> dict[str, object]:
         """The options of the run's plan."""
         shared = ("name", "split", "limit", "averaging", "reading", "opening", "resamples", "bootstrap_seed")
         return {name: getattr(self, name) for name in shared} | (self.model.options if self.model else {})

@@ -23,7 +23,7 @@ from concurrent.futures import Future
 from contextlib import ExitStack
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from anyio.from_thread import start_blocking_portal
 from pydantic import Field
@@ -65,7 +65,7 @@ class JudgeRecipe(ModelRecipe):
     """The sentence that allows sending credentialed notes to a server elsewhere (deepicd.disclosure)."""
 
 
-def open_judge(fields: Mapping[str, Any], origin: Origin = "mimic") -> "Judge":
+def open_judge(fields: Mapping[str, object], origin: Origin = "mimic") -> "Judge":
     """Return a judge from plain values, as in a recipe. Raises DeepicdError.
 
     Notes count as credentialed unless `origin`, the argument or the field, says that they are synthetic.
@@ -191,7 +191,7 @@ class Judge:
             reasons = ", ".join(f"{reason} {number:,}" for reason, number in self.missed.most_common(3))
             logger.warning("The judge gave no score for %s answers so far (%s).", f"{total:,}", reasons)
 
-    def _build_body(self, note: str, answer: Answer) -> dict[str, Any]:
+    def _build_body(self, note: str, answer: Answer) -> dict[str, object]:
         code, recipe = answer.code, self.recipe
         messages = rubric.build_messages(
             note,

@@ -5,7 +5,7 @@ Run: python -m train.sft.worker OUT/.job
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 from deepicd import storage
 from train.config import SftRecipe
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Job(TypedDict):
     """job.json: what the workers need in addition to the rows."""
 
-    recipe: dict[str, Any]
+    recipe: dict[str, object]
     base: str
     revision: str | None
     checkpoints: str
