@@ -155,7 +155,7 @@ def alone(recipe: Recipe, cohort: Path, out: Path, guidelines: Path | None) -> d
     from vllm import LLM, SamplingParams
     from vllm.platforms import current_platform
 
-    job = Job(cohort, out, recipe, guidelines)
+    job = Job(cohort, out, recipe, guidelines=guidelines)
     with open_plan(job, job.open_sources()) as (plan, history):
         asked = [task.build_request(0) for task in build_tasks(plan, plan.waiting, history)]
     llm = LLM(**build_arguments(recipe, recipe.model, on_cpu=current_platform.is_cpu()))

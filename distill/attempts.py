@@ -30,7 +30,7 @@ class History:
     ledger: Ledger
     builder: PromptBuilder
 
-    def attempts(self, prompt: Prompt) -> Iterator[Attempt]:
+    def read_attempts(self, prompt: Prompt) -> Iterator[Attempt]:
         """Yield the attempts in order, up to the first that passed or the last there is."""
         for number in range(self.builder.recipe.attempts):
             key = self.find_key(prompt, number)
@@ -41,10 +41,10 @@ class History:
             if not attempt.reasons:
                 return
 
-    def next_attempt(self, prompt: Prompt) -> int | None:
+    def find_next_attempt(self, prompt: Prompt) -> int | None:
         """Return the number of the attempt to make next; None where the row is settled."""
         used = 0
-        for attempt in self.attempts(prompt):
+        for attempt in self.read_attempts(prompt):
             if not attempt.reasons:
                 return None
             used += 1

@@ -11,7 +11,7 @@ schema; one without a score is asked for again with another seed.
 
 import logging
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import TypedDict, Unpack
@@ -52,6 +52,7 @@ class JudgeJob:
     traces: Path
     out: Path
     recipe: Recipe
+    _: KW_ONLY
     cohort: Path | None = None
     """Cohort, guidelines and descriptions are those that the traces were made with, unless others are named."""
     guidelines: Path | None = None
@@ -136,7 +137,7 @@ def _complete(reader: CaseReader, ledger: Ledger, out: Path) -> dict[str, str]:
     """Have the engine score what the ledger has no score of. Return requests that it could not answer, with reasons."""
     recipe = reader.recipe
     first_attempts = {
-        case.note_id: attempt for case in reader.read_cases() if (attempt := case.next_attempt(ledger)) is not None
+        case.note_id: attempt for case in reader.read_cases() if (attempt := case.find_next_attempt(ledger)) is not None
     }
     if not first_attempts:
         return {}

@@ -56,7 +56,7 @@ class Case:
                 break
         return answers
 
-    def next_attempt(self, ledger: Ledger) -> int | None:
+    def find_next_attempt(self, ledger: Ledger) -> int | None:
         """Return the number of the attempt to make next; None where there is a score, or no attempt left."""
         answers = self.read_answers(ledger)
         is_scored = bool(answers) and rubric.parse_score(answers[-1]["text"]) is not None
@@ -80,7 +80,7 @@ class CaseReader:
         kept = {split: self._read_kept(split) for split in SPLITS}
         upcoming = {split: next(rows, None) for split, rows in kept.items()}
         yielded: Counter[str] = Counter()
-        for split, row in self.sources.rows():
+        for split, row in self.sources.read_rows():
             trace = upcoming[split]
             if trace is None or trace["note_id"] != row["note_id"]:
                 continue

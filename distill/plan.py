@@ -58,7 +58,7 @@ def plan_rows(rows: Iterable[tuple[str, Row]], history: History, folder: Path, a
             plan.counts.update(_count(prompt, history.builder))
             if isinstance(prompt, str):
                 continue
-            if (attempt := history.next_attempt(prompt)) is None:
+            if (attempt := history.find_next_attempt(prompt)) is None:
                 plan.counts["settled"] += 1
                 continue
             line = json.dumps([row, attempt]).encode() + b"\n"

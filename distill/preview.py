@@ -25,7 +25,7 @@ def preview_prompts(job: Job, number: int) -> str:
             "Run the same command without redirecting its output.",
         )
     builder = PromptBuilder(job.recipe, sources.knowledge, tokens.find_counter(job.recipe))
-    built = (builder.build(row) for _, row in sources.rows())
+    built = (builder.build(row) for _, row in sources.read_rows())
     prompts = islice((one for one in built if isinstance(one, Prompt)), number)
     return "\n".join(_format(one, place, builder) for place, one in enumerate(prompts, start=1))
 

@@ -14,7 +14,7 @@ is unchanged.
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import TypedDict, Unpack
 
@@ -55,6 +55,7 @@ class Job:
     cohort: Path
     out: Path
     recipe: Recipe
+    _: KW_ONLY
     guidelines: Path | None = None
     """Folder of `deepicd guidelines`."""
     descriptions: Path | None = None
@@ -163,7 +164,7 @@ def open_plan(job: Job, sources: Sources) -> Iterator[tuple[Plan, History]]:
         history = History(ledger, builder)
         with (
             track_progress("rows planned", sources.count(job.limit)) as advance,
-            plan_rows(sources.rows(job.limit), history, job.out / LEDGER_FOLDER, advance) as plan,
+            plan_rows(sources.read_rows(job.limit), history, job.out / LEDGER_FOLDER, advance) as plan,
         ):
             if plan.counts["no note"] == plan.counts["rows"]:
                 raise DeepicdError(f"No row of {sources.cohort} has a note.", "Build the cohort again.")

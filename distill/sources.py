@@ -33,10 +33,10 @@ class Sources:
     """Role → path, which a run's record names and digests."""
 
     def count(self, limit: int | None) -> int:
-        """Return the number of rows that `rows` yields."""
+        """Return the number of rows that `read_rows` yields."""
         return sum(min(limit or rows, rows) for rows in (file.metadata.num_rows for file in self.files.values()))
 
-    def rows(self, limit: int | None = None) -> Iterator[tuple[str, Row]]:
+    def read_rows(self, limit: int | None = None) -> Iterator[tuple[str, Row]]:
         """Yield (split, row) in the cohort's order; of each split the first `limit` rows."""
         for split, file in self.files.items():
             rows = (row for batch in file.iter_batches(BATCH, columns=list(COLUMNS)) for row in batch.to_pylist())

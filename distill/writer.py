@@ -84,7 +84,7 @@ def write_traces(
 ) -> Tally:
     """Write the files of a recipe from the ledger, and count their rows. `unanswered`: key of a request → reason."""
     tally = Tally()
-    numbered = _number_shards(sources.rows(limit))
+    numbered = _number_shards(sources.read_rows(limit))
     with track_progress("rows written", sources.count(limit)) as advance:
         for (split, number), rows in groupby(numbered, key=lambda entry: entry[:2]):
             kept, rejected = (folder / verdict / f"{split}-{number:05d}.parquet" for verdict in VERDICTS)
@@ -136,7 +136,7 @@ def _list_attempts(split: str, row: Row, history: History, unanswered: Mapping[s
     prompt = builder.build(row)
     if isinstance(prompt, str):
         return [_build_empty_row(split, row, prompt)]
-    attempts = list(history.attempts(prompt))
+    attempts = list(history.read_attempts(prompt))
     is_kept = bool(attempts) and not attempts[-1].reasons
     common = {"attempts": len(attempts), "row_kept": is_kept}
     rows = [_build_row(split, prompt, attempt, builder) | common for attempt in attempts]
