@@ -1,9 +1,12 @@
 """`deepicd synthesize`, `deepicd build` and `deepicd assemble`."""
 
+import logging
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 import click
+
+logger = logging.getLogger(__name__)
 
 FOLDER = click.Path(path_type=Path)
 mimic_folder = click.option(
@@ -77,7 +80,7 @@ def synthesize(out: Path, hosp: Path | None, **options: Unpack[SynthesizeOptions
     made = [f"{counts[name]:,} {name}" for name in ("patients", "admissions", "diagnoses", "notes") if name in counts]
     click.echo(", ".join(made) + f" → {out}")
     for note in record.notes:
-        click.echo(f"Note: {note}", err=True)
+        logger.info("Note: %s", note)
 
 
 @click.command()
@@ -116,7 +119,7 @@ def build(mimic: Path, notes: Path, out: Path, preset: str, overwrite: bool, **o
     split = record.counts.split
     click.echo(f"{split.patients:,} patients, {split.patients_on_several_sides:,} of them in several splits")
     for note in record.notes:
-        click.echo(f"Note: {note}", err=True)
+        logger.info("Note: %s", note)
     click.echo(f"Cohort ({record.origin}) → {out}")
 
 

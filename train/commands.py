@@ -1,10 +1,13 @@
 """`deepicd train …`: the commands of this stage. Each imports what it does only when it is called."""
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+
+logger = logging.getLogger(__name__)
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -138,7 +141,7 @@ def bench_rewards(cohort: Path | None, file: Path | None) -> None:
     bench.print_tables(results)
     if file is not None:
         storage.write_json(file, results)
-        click.echo(f"→ {file}", err=True)
+        logger.info("Results → %s", file)
 
 
 @train.command()

@@ -66,9 +66,11 @@ def test_synthesize_prints_what_it_made_up(deepicd: Deepicd, tmp_path: Path) -> 
     outcome = deepicd("synthesize", tmp_path / "copy", "--admissions", "20")
     assert outcome.code == 0
     assert "20 admissions" in outcome.out
-    notes = deepicd("synthesize", tmp_path / "notes", "--hosp", tmp_path / "copy")
+    assert "Note: " in outcome.err
+    notes = deepicd("synthesize", tmp_path / "notes", "--hosp", tmp_path / "copy", "--quiet")
     assert notes.code == 0
     assert "notes → " in notes.out
+    assert notes.err == ""
 
 
 def test_build_prints_the_funnel(deepicd: Deepicd, tmp_path: Path) -> None:

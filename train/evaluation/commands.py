@@ -1,11 +1,14 @@
 """`deepicd evaluate`."""
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from deepicd.engines.registry import EngineName
+
+logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from train.evaluation.answers import EvaluatedModel
@@ -59,8 +62,8 @@ def evaluate(predictions: Path | None, out: Path, name: str | None, overwrite: b
     record = run.evaluate(settings, overwrite=overwrite)
     click.echo(run.format_summary(out))
     if record.origin == "mimic":
-        click.echo("Counted as credentialed: cells under ten are withheld.", err=True)
-    click.echo(f"{record.counts.rows:,} notes → {out / 'report.md'}", err=True)
+        logger.info("The answers count as credentialed: cells under ten are withheld.")
+    logger.info("%s notes → %s", f"{record.counts.rows:,}", out / "report.md")
 
 
 def _build_model(options: dict[str, Any]) -> "EvaluatedModel | None":

@@ -1,11 +1,14 @@
 """`deepicd physionet fetch` and `deepicd physionet verify`."""
 
+import logging
 from pathlib import Path
 
 import click
 
 from builders.mimic.physionet.releases import MIMIC, NOTE
 from builders.mimic.physionet.session import PHYSIONET, USER_AGENT
+
+logger = logging.getLogger(__name__)
 
 FOLDER = click.Path(path_type=Path)
 
@@ -52,8 +55,8 @@ def fetch(folder: Path, user: str | None, mimiciv: str, note: str, base_url: str
     )
     for path in fetched:
         click.echo(path)
-    click.echo(f"{len(fetched)} files fetched." if fetched else "Everything is there: nothing to fetch.", err=True)
-    click.echo(f"Check the copy: deepicd physionet verify {folder}", err=True)
+    logger.info(f"{len(fetched)} files fetched." if fetched else "All files are there: nothing to fetch.")
+    logger.info("Check the copy: deepicd physionet verify %s", folder)
 
 
 @physionet.command()
