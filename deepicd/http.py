@@ -6,8 +6,9 @@
 A request is repeated after a broken connection, a timeout, an answer of a server that is busy or restarting
 (`TRANSIENT_STATUSES`), and whatever a caller raises as TransientError. Waits double from one attempt to the next, with
 jitter, and are never shorter than the server asks for; a server that asks for more than `longest_wait` is not asked
-again. Each retry is logged once. Code with a retry loop of its own (Scrapy, a download that resumes) takes its waits
-from `RetryPolicy.next_wait`.
+again. Each retry is logged once; of many concurrent requests that fail for one reason, one every `LOG_EVERY` seconds
+is a warning. Code with a retry loop of its own (Scrapy, a download that resumes) takes its waits from
+`RetryPolicy.next_wait`.
 """
 
 import logging
@@ -33,6 +34,9 @@ logger = logging.getLogger(__name__)
 USER_AGENT = f"deepicd/{__version__}"
 # 409: the Hub and vLLM answer it while another operation is under way; 52x: a proxy in front of a server that is down
 TRANSIENT_STATUSES = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
+
+LOG_EVERY = 10.0  # seconds between two warnings of one kind; those between are for --log-level DEBUG
+_warned: dict[tuple[str, str], float] = {}  # what was being done, why it failed → when a warning said so
 
 _SECONDS = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
 _PARAMETER = re.compile(r";\s*(\w+)\s*=\s*(\d+)", re.ASCII)
@@ -208,10 +212,15 @@ class _Rules:
         return self.policy.next_wait(state.attempt_number, find_retry_after(_last_error(state))) or 0.0
 
     def log(self, state: "RetryCallState") -> None:
-        logger.warning(
+        reason, now = describe_failure(_last_error(state)), time.monotonic()
+        is_new = now - _warned.get((self.doing, reason), -LOG_EVERY) >= LOG_EVERY
+        if is_new:
+            _warned[self.doing, reason] = now
+        logger.log(
+            logging.WARNING if is_new else logging.DEBUG,
             "%s: %s; attempt %d of %d follows in %s.",
             self.doing,
-            describe_failure(_last_error(state)),
+            reason,
             state.attempt_number + 1,
             self.policy.attempts,
             format_duration(state.upcoming_sleep),

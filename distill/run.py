@@ -199,7 +199,7 @@ def _describe_damage(history: History) -> list[str]:
     """Return a sentence about lines of the ledger that could not be read; none where there were none."""
     if not (lines := history.ledger.damaged):
         return []
-    sentence = f"{lines:,} damaged lines of the ledger were skipped; what they held was asked for again."
+    sentence = f"Skipped {lines:,} damaged line{'s'[: lines != 1]} of the ledger; what was lost was asked for again."
     logger.warning(sentence)
     return [sentence]
 

@@ -140,6 +140,20 @@ def test_each_retry_is_logged_once_and_without_the_answer(server: Server, caplog
     ]
 
 
+def test_of_many_requests_that_fail_for_one_reason_one_is_a_warning(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.answers = [(503, {})] * 8
+
+    async def read_all() -> None:
+        await asyncio.gather(*(http.retry_async(server.get_async, QUICK, doing="Reading all") for _ in range(4)))
+
+    with caplog.at_level(logging.DEBUG, logger="deepicd"):
+        asyncio.run(read_all())
+    levels = [record.levelno for record in caplog.records]
+    assert sorted(levels) == [logging.DEBUG] * 7 + [logging.WARNING]
+
+
 def test_a_caller_may_say_what_is_worth_another_attempt(server: Server) -> None:
     answers = iter(["", "", "text"])
 

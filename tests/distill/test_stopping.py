@@ -62,7 +62,7 @@ def test_a_damaged_last_line_is_reported_and_its_row_asked_for_again(tmp_path: P
     segment.write_bytes(segment.read_bytes()[:-30])
     record = run.distill(cohort, out, RECIPE)
     assert record.outputs == whole.outputs
-    assert record.notes == ["1 damaged lines of the ledger were skipped; what they held was asked for again."]
+    assert record.notes == ["Skipped 1 damaged line of the ledger; what was lost was asked for again."]
 
 
 def test_the_series_goes_on_over_sessions(tmp_path: Path) -> None:
