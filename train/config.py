@@ -3,13 +3,12 @@
     recipe = load_sft_recipe(Path("sft-7b"), learning_rate=1e-5)     # one of train/recipes, or a YAML file
     recipe.accumulation                                              # 4: a batch of 32 from 4 devices × 2 rows
 
-Defaults are those of DeepICD-R1 and of its authors' job files (deepicd.paper) where these state a value. Batch sizes
-are totals over all devices; what a device processes at once must divide them, or the recipe is refused. A file may
-build on another one: `like: grpo-7b`.
+Defaults are those of DeepICD-R1 and of its authors' job files (deepicd.paper). Batch sizes are totals over all devices;
+what a device processes at once must divide them. A file may build on another one: `like: grpo-7b`.
 """
 
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, TypeVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -192,12 +191,11 @@ class GrpoRecipe(TrainingRecipe):
 
 
 Recipe = SftRecipe | GrpoRecipe
-R = TypeVar("R", SftRecipe, GrpoRecipe)
 
 
 def load_sft_recipe(path: Path, **changes: object) -> SftRecipe:
     """Return the recipe in a YAML file, or a checked-in one by name, with changes. Raises DeepicdError."""
-    recipe = _load(SftRecipe, path, changes)
+    recipe = SftRecipe.parse(read_inherited(path), str(path)).but(**changes)
     _check_divides(recipe.name, "effective_batch", recipe.effective_batch, recipe.per_device * recipe.devices,
                    f"per_device {recipe.per_device} × devices {recipe.devices}")  # fmt: skip
     return recipe
@@ -205,7 +203,7 @@ def load_sft_recipe(path: Path, **changes: object) -> SftRecipe:
 
 def load_grpo_recipe(path: Path, **changes: object) -> GrpoRecipe:
     """Return a recipe as `load_sft_recipe` does."""
-    recipe = _load(GrpoRecipe, path, changes)
+    recipe = GrpoRecipe.parse(read_inherited(path), str(path)).but(**changes)
     name = recipe.name
     if recipe.rollouts < 2:
         raise DeepicdError(f"{name}: rollouts is {recipe.rollouts}.", "GRPO compares answers to one prompt: 2 or more.")
@@ -217,10 +215,8 @@ def load_grpo_recipe(path: Path, **changes: object) -> GrpoRecipe:
                    f"devices {recipe.devices} × nodes {recipe.nodes} × micro_batch {recipe.micro_batch}")  # fmt: skip
     recipe.scheme("")
     if recipe.judge_weight and not (recipe.judge_url and recipe.judge_model):
-        raise DeepicdError(
-            f"{name} pays for a judge's score and names no judge.",
-            "Set judge_url and judge_model, or judge_weight: 0.",
-        )
+        what = f"{name} pays for a judge's score and names no judge."
+        raise DeepicdError(what, "Set judge_url and judge_model, or judge_weight: 0.")
     if recipe.backend == "verl" and recipe.rollout != "vllm":
         raise DeepicdError(
             f"{name}: verl writes answers with vLLM, not with {recipe.rollout}.", "Use --backend trl, or vllm."
@@ -242,10 +238,6 @@ def read_inherited(path: Path, children: tuple[str, ...] = ()) -> dict[str, obje
     if like in children:
         raise DeepicdError(f"{source} builds on itself, by way of {like}.", "Remove `like` from one of these files.")
     return read_inherited(Path(str(like)), (*children, str(like))) | values
-
-
-def _load(kind: type[R], path: Path, changes: dict[str, object]) -> R:
-    return kind.parse(read_inherited(path), str(path)).but(**changes)
 
 
 def _check_divides(name: str, field: str, total: int, part: int, parts: str) -> None:

@@ -92,3 +92,6 @@ def test_the_papers_rows_are_printed_beside_ours(tmp_path: Path, deepicd: Deepic
     assert len(rows) == 15
     assert rows[-2]["full"]["f1"] == 100.0
     assert "holds no finished run" in deepicd("train", "table", tmp_path).err
+    metrics = json.loads((tmp_path / "one" / "metrics.json").read_text())
+    (tmp_path / "one" / "metrics.json").write_text(json.dumps(metrics | {"category": {}}))
+    assert "category.macro_precision is missing" in deepicd("train", "table", tmp_path / "one").err

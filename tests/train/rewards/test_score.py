@@ -1,7 +1,9 @@
 """What answers earn."""
 
+import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -170,6 +172,16 @@ def test_trl_gets_a_function_for_each_part_and_their_sum_is_the_reward() -> None
 def test_verl_gets_the_score_and_numbers_only() -> None:
     found = compute_score("mimic-reason", answer("I5023"), "I5021", {"note": "Dyspnea."}, variant="authors")
     assert found == {"score": 43.0, "form": 1.0, "outcome": 42.0}
+
+
+def test_verl_leaves_a_line_per_answer_without_its_text(tmp_path: Path) -> None:
+    info = {"note": "Dyspnea.", "index": 7}
+    score = compute_score("mimic-reason", answer("I5023"), "I5021", info, record=str(tmp_path))
+    [path] = tmp_path.glob("*.jsonl")
+    line = json.loads(path.read_text())
+    assert (line["prompt"], line["words"], line["repeated"]) == (7, 4, 0.0)
+    assert {name: line[name] for name in score} == score == {"score": 3.8, "form": 1.0, "outcome": 2.8}
+    assert "Crackles" not in path.read_text() and "Dyspnea" not in path.read_text()
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
