@@ -85,7 +85,7 @@ def _audit(pdf: Path, folder: Path) -> None:
     if not result.is_clean:
         raise DeepicdError(
             f"{folder} does not match {pdf} word for word; the differences are listed above.",
-            f"Parse the PDF again: deepicd guidelines {pdf} {folder.parent} --overwrite",
+            f"Remove {folder} and parse the PDF again. If the differences remain, report them with the fiscal year.",
         )
 
 

@@ -12,7 +12,6 @@ no-break space or hyphen move to the next line together. A paragraph that contin
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from deepicd.schema import Block, Mark, Section
 from guidelines.code_references import find_codes, find_sections
@@ -175,7 +174,7 @@ def format_heading(section: Section) -> str:
 
 def build_rows(
     fiscal_year: int, sections: list[Section], parent: str | None = None, level: int = 0, chapter: int | None = None
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[dict[str, object]]:
     """Yield one row of schema.SECTIONS per section, in reading order."""
     for section in sections:
         if parent == CHAPTERS_ID:

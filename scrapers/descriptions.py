@@ -7,7 +7,7 @@ Every requested code has a row, whatever its outcome. Nothing here uses the netw
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import Any
+from typing import Required, TypedDict
 
 from deepicd.icd10cm import CHAPTERS, Code
 from deepicd.log import track_progress
@@ -23,7 +23,24 @@ NO_ANSWER = "no answer"
 
 BATCH = 200  # pages read between two writes into the store
 
-Row = dict[str, Any]
+
+class Row(TypedDict, total=False):
+    """A row of schema.DESCRIPTIONS; what a page without an answer lacks is null."""
+
+    code: Required[str]
+    language: str
+    outcome: Required[str]
+    title: str | None
+    text: str | None
+    words: Required[int]
+    text_code: str | None
+    marks: tuple[str, ...]
+    hints: tuple[str, ...]
+    url: str
+    status: int
+    fetched_at: str
+    sha256: str
+    extractor: str
 
 
 def read_pages(store: PageStore) -> None:

@@ -15,8 +15,8 @@ indicators and notes are read separately (`marks`, `hints`).
 import re
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Literal
 from unicodedata import normalize
 
 from bs4 import BeautifulSoup, Tag, UnusualUsageWarning
@@ -103,19 +103,20 @@ def read_page(html: str, code: Code) -> Reading:
     if not headline and not KNOWN_CODE.match(_line(soup.title)):
         return Reading("unknown code" if soup.find("a", href=SITE_LINK) else "not an ICD page")
     headings = soup.find_all(HEADINGS)
-    page: dict[str, Any] = {
-        "title": headline["title"] if headline else None,
-        "marks": tuple(mark[0] for entry in _read_under(MARKS, headings) if (mark := MARK.match(entry))),
-        "hints": tuple(_read_under(HINTS, headings)),
-        "has_article": soup.article is not None,
-    }
+    reading = Reading(
+        "no text",
+        title=headline["title"] if headline else None,
+        marks=tuple(mark[0] for entry in _read_under(MARKS, headings) if (mark := MARK.match(entry))),
+        hints=tuple(_read_under(HINTS, headings)),
+        has_article=soup.article is not None,
+    )
     blocks = soup.find_all(True, {TEXT_KEY: True})
     texts = {key: text for block in blocks if (key := _read_key(block)) and (text := _read_description(block))}
     if own := texts.get(code):
-        return Reading("described", text=own, text_code=str(code), **page)
+        return replace(reading, outcome="described", text=own, text_code=str(code))
     if texts:
-        return Reading("another code", text_code=str(next(iter(texts))), **page)
-    return Reading("no text", **page)
+        return replace(reading, outcome="another code", text_code=str(next(iter(texts))))
+    return reading
 
 
 def _parse(html: str) -> BeautifulSoup:
@@ -153,10 +154,10 @@ def _read_description(block: Tag) -> str:
 
 def _read_text(block: Tag, left_out: set[int]) -> Iterator[str]:
     """Yield the text of a block with breaks where paragraphs and lines begin. Not recursive: nesting has no limit."""
-    stack: list[Any] = [block]  # tags, the strings between them, and breaks
+    stack: list[Tag | str] = [block]  # tags, the strings between them, and breaks
     while stack:
         part = stack.pop()
-        if not isinstance(part, Tag):
+        if isinstance(part, str):
             yield part
         elif part.name not in WITHOUT_TEXT and id(part) not in left_out:
             before, after = BREAKS.get(part.name, ("", ""))
