@@ -65,7 +65,7 @@ def build_sections(document: Document, headings: Sequence[Heading]) -> list[Sect
 def _build_tree(document: Document, headings: Sequence[Heading]) -> list[_Node]:
     lines = [*document.front, *document.body]
     margins = measure_right_margins(lines)
-    if lines and (not headings or headings[0].first):  # keep what stands above the first heading
+    if lines and (not headings or headings[0].first):  # keep the text above the first heading
         headings = [Heading(TOP, "", StyledText(""), lines[0].page, first=0, end=0), *headings]
     ends = [heading.first for heading in headings[1:]] + [len(lines)]
     roots: list[_Node] = []

@@ -1,7 +1,7 @@
 """Which pages a crawl requests: codes from a file or a MIMIC copy, their parents, and pages that the site links to.
 
     plan = CrawlPlan(tuple(read_codes(path)), limit=500)
-    print(estimate_crawl(plan, out))     # https://gesund.bund.de (de): 500 pages, 0 of them already here; …
+    print(estimate_crawl(plan, out))     # https://gesund.bund.de (de): 500 pages, 0 of them stored; …
 
     >>> [str(code) for code in add_parents([Code.parse("E11.65"), Code.parse("T38.3X6A")])]
     ['E11', 'E11.6', 'E11.65', 'T38', 'T38.3', 'T38.3X']
@@ -128,8 +128,8 @@ class CrawlEstimate:
         pace = f", at most one every {self.site.pace.delay:g} s: {format_duration(seconds)} or more" if seconds else ""
         links = f" Their links add more: ICD-10-GM 2025 has {GM_CODES:,} codes." if self.follow else ""
         return (
-            f"{self.site.base_url} ({self.site.language}): {self.pages:,} pages, {self.stored:,} of them already here; "
-            f"{missing:,} to ask for{pace}.{links}"
+            f"{self.site.base_url} ({self.site.language}): {self.pages:,} pages, {self.stored:,} of them stored; "
+            f"{missing:,} to request{pace}.{links}"
         )
 
 

@@ -55,7 +55,7 @@ BREAKS = {
     **dict.fromkeys(["tr", "dt", "dd", "br"], (LINE_BREAK, "")),
     "li": (f"{LINE_BREAK}- ", ""),
 }
-# Headings of what stands on the page beside the explanation, German and English
+# Headings of the parts of a page that are not the explanation, German and English
 MARKS = {"zusatzkennzeichen", "additional indicator", "additional indicators"}
 HINTS = {"hinweis", "hinweise", "note", "notes"}
 SOURCES = {"quelle", "quellen", "source", "sources"}
@@ -182,7 +182,7 @@ def _find_named(names: set[str], headings: list[Tag]) -> list[Tag]:
 
 
 def _read_under(names: set[str], headings: list[Tag]) -> Iterator[str]:
-    """Yield what stands under headings of these names, one line per paragraph or list item."""
+    """Yield what is under headings of these names, one line per paragraph or list item."""
     for heading in _find_named(names, headings):
         _, *parts = _list_section(heading)
         for part in parts:

@@ -76,9 +76,9 @@ def test_pages_are_read_again_where_the_extractor_is_newer(scraped, site, tmp_pa
     with closing(sqlite3.connect(out / ".crawl" / "pages.sqlite")) as pages:
         pages.execute("update read_page set extractor = '1', outcome = 'no text', reading = '{}'")
         pages.commit()
-    asked = len(site.paths)
+    requests = len(site.paths)
     crawl.scrape(CODES, out, base_url=site.url)
-    assert (rows(out), len(site.paths)) == (rows(scraped), asked)
+    assert (rows(out), len(site.paths)) == (rows(scraped), requests)
 
 
 def test_the_record_counts_what_the_table_holds(scraped, rows):
@@ -91,23 +91,23 @@ def test_the_record_counts_what_the_table_holds(scraped, rows):
 
 
 def test_a_second_run_sends_no_request_and_changes_nothing(scraped, site):
-    before, asked = (scraped / "run.json").read_bytes(), len(site.paths)
+    before, requests = (scraped / "run.json").read_bytes(), len(site.paths)
     crawl.scrape(CODES, scraped, base_url=site.url)
-    assert (len(site.paths), (scraped / "run.json").read_bytes()) == (asked, before)
+    assert (len(site.paths), (scraped / "run.json").read_bytes()) == (requests, before)
 
 
 def test_the_table_rebuilt_from_the_stored_pages_has_the_same_bytes(scraped, site):
-    table, asked = scraped / crawl.TABLE, len(site.paths)
+    table, requests = scraped / crawl.TABLE, len(site.paths)
     before = table.read_bytes()
     table.unlink()
     crawl.scrape(CODES, scraped, base_url="http://127.0.0.1:1")  # nobody listens there
-    assert (table.read_bytes(), len(site.paths)) == (before, asked)
+    assert (table.read_bytes(), len(site.paths)) == (before, requests)
 
 
 def test_a_longer_list_fetches_only_what_is_new(scraped, site, tmp_path, rows):
-    asked = len(site.pages)
+    requests = len(site.pages)
     crawl.scrape([*CODES, Code("I501")], shutil.copytree(scraped, tmp_path / "out"), base_url=site.url)
-    assert site.pages[asked:] == ["/icd-code-suche/i50-1"]
+    assert site.pages[requests:] == ["/icd-code-suche/i50-1"]
     assert rows(tmp_path / "out").keys() == rows(scraped).keys() | {"I50.1"}
 
 
@@ -135,7 +135,7 @@ def test_a_dry_run_sends_no_request_and_writes_nothing(tmp_path, capsys):
     (tmp_path / "codes.txt").write_text("I50.21\nI50.22\n")
     main(["scrape", f"{tmp_path}/out", "--codes", f"{tmp_path}/codes.txt", "--dry-run", "--limit", "3"])
     assert capsys.readouterr().out == (
-        "https://gesund.bund.de (de): 3 pages, 0 of them already here; "
-        "3 to ask for, at most one every 1 s: 3 seconds or more.\n"
+        "https://gesund.bund.de (de): 3 pages, 0 of them stored; "
+        "3 to request, at most one every 1 s: 3 seconds or more.\n"
     )
     assert not (tmp_path / "out").exists()

@@ -90,10 +90,10 @@ def test_an_untrusted_certificate_is_an_error(tmp_path):
 
 
 def test_an_overloaded_server_is_asked_again_after_the_wait_that_it_asks_for(tmp_path, rows):
-    asked: dict[str, list[float]] = {}
+    requests: dict[str, list[float]] = {}
 
     def overloaded(path: str) -> Answer:
-        times = asked.setdefault(path, [])
+        times = requests.setdefault(path, [])
         times.append(time.monotonic())
         if path.endswith("k20") and len(times) < 3:
             return Answer(503, "busy")
@@ -103,7 +103,7 @@ def test_an_overloaded_server_is_asked_again_after_the_wait_that_it_asks_for(tmp
 
     with serve(overloaded) as site:
         crawl.scrape(TEN[:3], tmp_path, base_url=site.url)
-    busy, slow = asked["/icd-code-suche/k20"], asked["/icd-code-suche/k21"]
+    busy, slow = requests["/icd-code-suche/k20"], requests["/icd-code-suche/k21"]
     assert (len(busy), len(slow)) == (3, 2)
     assert busy[1] - busy[0] >= 0.05
     assert busy[2] - busy[1] >= 0.1
@@ -121,9 +121,9 @@ def test_a_page_without_an_answer_is_recorded_and_requested_again(tmp_path, rows
         record = crawl.scrape(TEN[:3], tmp_path, base_url=site.url)
         assert record.counts.outcomes["no answer"] == 1
         assert (rows(tmp_path)["K21"]["outcome"], rows(tmp_path)["K21"]["status"]) == ("no answer", 500)
-        broken, asked = False, len(site.pages)
+        broken, requests = False, len(site.pages)
         crawl.scrape(TEN[:3], tmp_path, base_url=site.url)
-        assert site.pages[asked:] == ["/icd-code-suche/k21"]
+        assert site.pages[requests:] == ["/icd-code-suche/k21"]
     assert rows(tmp_path)["K21"]["status"] == 200
 
 
@@ -140,9 +140,9 @@ def test_a_host_that_refuses_the_crawler_is_left_alone_and_the_pages_are_kept(tm
             crawl.scrape(TEN, tmp_path, base_url=site.url)
         assert len(site.pages) <= 8, "two pages, five refusals, and one that was under way"
         assert not (tmp_path / crawl.TABLE).exists()
-        away, asked = False, len(site.pages)
+        away, requests = False, len(site.pages)
         crawl.scrape(TEN, tmp_path, base_url=site.url)
-        assert len(site.pages[asked:]) == 8
+        assert len(site.pages[requests:]) == 8
 
 
 @pytest.mark.parametrize(

@@ -38,9 +38,9 @@ def linked(path: str) -> Answer:
 def test_links_below_the_section_are_followed_and_each_is_asked_for_once(tmp_path, rows):
     with serve(linked) as site:
         crawl.scrape(CrawlPlan(follow=True), tmp_path, base_url=site.url)
-        asked = len(site.paths)
+        requests = len(site.paths)
         crawl.scrape(CrawlPlan(follow=True), tmp_path, base_url=site.url)
-    assert len(site.paths) == asked, "a second run asks nobody"
+    assert len(site.paths) == requests, "a second run asks nobody"
     places = ["", "/", "/A18-2", "/a00-b99", "/a18", "/i00-i99", "/i50", "/i50-1"]
     assert sorted(site.pages) == [f"/icd-code-suche{place}" for place in places]
     assert list(rows(tmp_path)) == ["A18", "A18.2", "I50", "I50.1"]
@@ -56,10 +56,10 @@ def test_a_list_that_did_not_come_is_asked_for_by_the_next_run(tmp_path, rows):
     with serve(one_broken) as site:
         record = crawl.scrape(CrawlPlan(follow=True), tmp_path, base_url=site.url)
         assert (record.counts.lists_missing, list(rows(tmp_path))) == (1, ["A18", "A18.2"])
-        broken, asked = False, len(site.pages)
+        broken, requests = False, len(site.pages)
         crawl.scrape(CrawlPlan(follow=True), tmp_path, base_url=site.url)
     assert list(rows(tmp_path)) == ["A18", "A18.2", "I50", "I50.1"]
-    assert sorted(site.pages[asked:]) == [f"/icd-code-suche/{place}" for place in ("i00-i99", "i50", "i50-1")]
+    assert sorted(site.pages[requests:]) == [f"/icd-code-suche/{place}" for place in ("i00-i99", "i50", "i50-1")]
 
 
 def test_a_limit_holds_for_codes_found_by_links_and_codes_may_be_named_besides(tmp_path, rows):
@@ -76,4 +76,4 @@ def test_a_section_that_links_to_no_code_is_an_error(tmp_path):
 
 def test_a_dry_run_says_that_links_add_to_the_plan(tmp_path, capsys):
     main(["scrape", f"{tmp_path}/out", "--follow", "--dry-run"])
-    assert "1 pages, 0 of them already here; 1 to ask for" in capsys.readouterr().out
+    assert "1 pages, 0 of them stored; 1 to request" in capsys.readouterr().out

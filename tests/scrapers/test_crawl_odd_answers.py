@@ -27,11 +27,11 @@ def html(body: bytes, charset: str = "", **headers: str) -> Answer:
 
 
 def test_a_text_comes_out_the_same_however_it_was_sent(tmp_path, rows):
-    asked: list[str] = []
+    requests: list[str] = []
 
     def in_many_ways(path: str) -> Answer:
-        first, page = path not in asked, keyed(path)
-        asked.append(path)
+        first, page = path not in requests, keyed(path)
+        requests.append(path)
         match path.rpartition("/")[2]:
             case "k20":
                 return html(page.encode("windows-1252"), "windows-1252")
@@ -99,7 +99,7 @@ def test_a_site_under_maintenance_is_asked_for_the_same_pages_by_the_next_run(tm
     with serve(maintained) as site:
         with pytest.raises(DeepicdError, match="its last 10 answers are no ICD pages"):
             crawl.scrape(codes, tmp_path, base_url=site.url)
-        closed, asked = False, len(site.pages)
+        closed, requests = False, len(site.pages)
         crawl.scrape(codes, tmp_path, base_url=site.url)
-    assert "/icd-code-suche/c04" not in site.pages[asked:]
+    assert "/icd-code-suche/c04" not in site.pages[requests:]
     assert {row["outcome"] for row in rows(tmp_path).values()} == {"described"}
