@@ -56,8 +56,8 @@ def test_a_missing_file_is_refused(tmp_path):
 
 
 def test_each_code_brings_its_parents_once_and_none_is_longer_than_five_characters():
-    requests = crawl_plan.add_parents([Code("T383X6A"), Code("T383X1A"), Code("I10")])
-    assert values(requests) == ["I10", "T38", "T383", "T383X"]
+    codes = crawl_plan.add_parents([Code("T383X6A"), Code("T383X1A"), Code("I10")])
+    assert values(codes) == ["I10", "T38", "T383", "T383X"]
 
 
 DICTIONARY = (
