@@ -1,4 +1,4 @@
-"""The models of run.json: a record whatever its stage counts, the files and inputs that it names.
+"""The models behind run.json: a record, the plan and the run that it comes from, the files that it names.
 
 A record keeps fields that only another version writes. `deepicd.records` reads and writes records, and
 `deepicd.stage_records` says what each stage counts.
@@ -6,13 +6,13 @@ A record keeps fields that only another version writes. `deepicd.records` reads 
 
 from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, TypeVar
+from typing import ClassVar, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
-from deepicd import storage
+from deepicd import __version__, storage
 from deepicd.errors import DeepicdError
 from deepicd.storage import Origin
 
@@ -171,3 +171,84 @@ def describe_files(folder: Path) -> dict[str, OutputFile]:
         path.relative_to(folder).as_posix(): OutputFile(bytes=path.stat().st_size, sha256=storage.digest_path(path))
         for path in storage.list_files(folder)
     }
+
+
+def inherit_origin(origin: Origin, lineage: Mapping[str, Record]) -> Origin:
+    """Return the origin of what is made from rows of `origin` and from everything in the lineage."""
+    return storage.combine_origins([origin, *(record.origin for record in lineage.values())])
+
+
+class Described(Protocol):
+    """What tells one run from another."""
+
+    @property
+    def version(self) -> str: ...
+    @property
+    def options(self) -> Mapping[str, JsonValue]: ...
+    @property
+    def inputs(self) -> Mapping[str, Input]: ...
+
+
+@dataclass(frozen=True)
+class Plan(Generic[R]):
+    """What a stage is asked to do. Two runs of one plan make the same output, sampling aside."""
+
+    kind: type[R]
+    command: str
+    options: Mapping[str, object]
+    inputs: Mapping[str, Input]
+    lineage: Mapping[str, Record]
+
+    @property
+    def key(self) -> str:
+        return storage.digest_json(
+            {
+                "command": self.command,
+                "version": __version__,
+                "options": self.options,
+                "inputs": {role: entry.digest for role, entry in self.inputs.items()},
+            }
+        )
+
+
+@dataclass
+class Run(Generic[R]):
+    """A stage at work: where it writes, and what it will record."""
+
+    folder: Path
+    plan: Plan[R]
+    origin: Origin
+    counts: Counts = field(default_factory=Counts)
+    notes: list[str] = field(default_factory=list)
+    portable: bool = False
+    """Whether the folder is for others: its record then names no path of this machine."""
+    finished: R | None = None
+
+    @property
+    def record(self) -> R:
+        """What run.json says. Available once the block has ended without an error."""
+        if self.finished is None:
+            raise RuntimeError("A run has no record before its block ends.")
+        return self.finished
+
+
+def describe_difference(record: Described, plan: Plan[R]) -> str:
+    """Say what sets a recorded run apart from a plan: 'option seed was 1, now 2; input hosp differs'."""
+    then, now = record.options, plan.options
+    parts = [
+        f"option {name} was {then.get(name)!r}, now {now.get(name)!r}"
+        for name in sorted({*then, *now})
+        if then.get(name) != now.get(name)
+    ]
+    parts += [
+        f"input {role} differs"
+        for role in sorted({*record.inputs, *plan.inputs})
+        if _digest(record.inputs, role) != _digest(plan.inputs, role)
+    ]
+    if record.version != __version__:
+        parts.append(f"it was made by version {record.version}, this is {__version__}")
+    return "; ".join(parts) or "its record differs"
+
+
+def _digest(inputs: Mapping[str, Input], role: str) -> str | None:
+    return inputs[role].digest if role in inputs else None

@@ -20,12 +20,9 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar, overload
-
-from pydantic import JsonValue
+from typing import TypeVar, overload
 
 from deepicd import __version__, storage
 from deepicd.errors import DeepicdError
@@ -36,82 +33,25 @@ from deepicd.record_model import (
     Input,
     Model,
     OutputFile,
+    Plan,
     Record,
+    Run,
     compare_files,
+    describe_difference,
     describe_files,
+    inherit_origin,
     parse_model,
-)
+)  # fmt: skip
 from deepicd.storage import Origin
 
 __all__ = [
-    "Counts",
-    "FileChanges",
-    "Input",
-    "Model",
-    "OutputFile",
-    "Record",
-    "compare_files",
-    "describe_files",
-    "parse_model",
-]
+    "Counts", "FileChanges", "Input", "Model", "OutputFile", "Plan", "Record", "Run", "compare_files",
+    "describe_difference", "describe_files", "inherit_origin", "parse_model",
+]  # fmt: skip
 
 RECORD = "run.json"
 
 R = TypeVar("R", bound=Record)
-
-
-class Described(Protocol):
-    """What tells one run from another."""
-
-    @property
-    def version(self) -> str: ...
-    @property
-    def options(self) -> Mapping[str, JsonValue]: ...
-    @property
-    def inputs(self) -> Mapping[str, Input]: ...
-
-
-@dataclass(frozen=True)
-class Plan(Generic[R]):
-    """What a stage is asked to do. Two runs of one plan make the same output, sampling aside."""
-
-    kind: type[R]
-    command: str
-    options: Mapping[str, object]
-    inputs: Mapping[str, Input]
-    lineage: Mapping[str, Record]
-
-    @property
-    def key(self) -> str:
-        return storage.digest_json(
-            {
-                "command": self.command,
-                "version": __version__,
-                "options": self.options,
-                "inputs": {role: entry.digest for role, entry in self.inputs.items()},
-            }
-        )
-
-
-@dataclass
-class Run(Generic[R]):
-    """A stage at work: where it writes, and what it will record."""
-
-    folder: Path
-    plan: Plan[R]
-    origin: Origin
-    counts: Counts = field(default_factory=Counts)
-    notes: list[str] = field(default_factory=list)
-    portable: bool = False
-    """Whether the folder is for others: its record then names no path of this machine."""
-    finished: R | None = None
-
-    @property
-    def record(self) -> R:
-        """What run.json says. Available once the block has ended without an error."""
-        if self.finished is None:
-            raise RuntimeError("A run has no record before its block ends.")
-        return self.finished
 
 
 @overload
@@ -140,11 +80,6 @@ def plan_run(
         inputs={role: Input(path=str(path), digest=digests[path]) for role, path in inputs.items()},
         lineage=lineage,
     )
-
-
-def inherit_origin(origin: Origin, lineage: Mapping[str, Record]) -> Origin:
-    """Return the origin of what is made from rows of `origin` and from everything in the lineage."""
-    return storage.combine_origins([origin, *(record.origin for record in lineage.values())])
 
 
 def read(folder: Path) -> Record | None:
@@ -299,28 +234,6 @@ def refuse_other_content(out: Path, plan: Plan[R], *, overwrite: bool = False) -
 def _holds_nothing(folder: Path) -> bool:
     """Whether a folder is empty, the log of an earlier run aside."""
     return folder.is_dir() and all(path.name == RUN_LOG for path in folder.iterdir())
-
-
-def describe_difference(record: Described, plan: Plan[R]) -> str:
-    """Say what sets a recorded run apart from a plan: 'option seed was 1, now 2; input hosp differs'."""
-    then, now = record.options, plan.options
-    parts = [
-        f"option {name} was {then.get(name)!r}, now {now.get(name)!r}"
-        for name in sorted({*then, *now})
-        if then.get(name) != now.get(name)
-    ]
-    parts += [
-        f"input {role} differs"
-        for role in sorted({*record.inputs, *plan.inputs})
-        if _digest(record.inputs, role) != _digest(plan.inputs, role)
-    ]
-    if record.version != __version__:
-        parts.append(f"it was made by version {record.version}, this is {__version__}")
-    return "; ".join(parts) or "its record differs"
-
-
-def _digest(inputs: Mapping[str, Input], role: str) -> str | None:
-    return inputs[role].digest if role in inputs else None
 
 
 @contextmanager
