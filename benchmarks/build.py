@@ -1,8 +1,9 @@
-"""`deepicd build` against DuckDB's own scan of the same discharge.csv.gz, and against the published way with pandas.
+"""Measure `deepicd build` against DuckDB's scan of the same notes, the simplest program, and pandas.
 
-The scan reads every note once and adds up lengths: no builder that reads the file can be faster. The peer is a plain
-pandas program: read the tables, join them, take the sections with the published regular expressions.
-Run: python -m benchmarks.build [COPY …]   (without a copy: one of 20,000 admissions is made up)
+The scan reads every note once and adds up lengths: no builder that reads the file can be faster. The simplest program
+is benchmarks/simplest_build.py; machinery of ours must earn its place against it. The zlib peer is the build itself,
+with Python's gzip in place of isal. The pandas program takes sections with the published regular expressions.
+Run: python -m benchmarks.build [COPY ...]   (without a copy: one with notes of real length is made up)
 """
 
 import shutil
@@ -16,52 +17,73 @@ SCAN = """
 import duckdb, sys
 print(duckdb.execute("select count(*), sum(length(text)) from read_csv(?)", [sys.argv[1]]).fetchall())
 """
+WITH_ZLIB = """
+import gzip, sys
+from builders.mimic import table_rows
+from deepicd.cli import main
+if __name__ == "__main__":
+    table_rows._open_unpacked = lambda path: gzip.open(path)
+    main(sys.argv[1:])
+"""
 PANDAS = """
 import sys
 import pandas as pd
-from builders.published import published_sections
+from builders.cohort.published_extraction import extract_published_sections
 copy, out = sys.argv[1:]
 text = {"icd_code": str}
 diagnoses = pd.read_csv(f"{copy}/hosp/diagnoses_icd.csv.gz", dtype=text)
 first = diagnoses[diagnoses.icd_version == 10].sort_values("seq_num").drop_duplicates("hadm_id")
 notes = pd.read_csv(f"{copy}/note/discharge.csv.gz", usecols=["note_id", "hadm_id", "text"])
 cohort = notes.merge(first, on="hadm_id")
-cohort["sections"] = cohort.pop("text").map(published_sections)
+cohort["sections"] = cohort.pop("text").map(extract_published_sections)
 cohort = cohort[cohort.sections.map(bool)]
-as_text = lambda found: " ".join(f"{name.upper()}: {text}" for name, text in found.items())
-cohort["admission_note"] = cohort.pop("sections").map(as_text)
+join = lambda sections: " ".join(f"{name.upper()}: {text}" for name, text in sections.items())
+cohort["admission_note"] = cohort.pop("sections").map(join)
 cohort.sample(frac=1, random_state=42).to_parquet(out)
 """
-PACKAGES = ("duckdb", "pyarrow", "pandas")
+PACKAGES = ("duckdb", "isal", "pandas", "pyarrow")
+# As long as the notes of MIMIC-IV-Note 2.2 and with its share of ICD-9 stays.
+COPY_OPTIONS = ("--admissions", "160000", "--note-length", "10500", "--icd9-share", "0.63")
 
 
 def main(*copies: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         if not copies:
             copies = (Path(folder) / "copy",)
-            made = run(deepicd("synthesize", copies[0], "--admissions", "20000"))
-            print(f"synthesize --admissions 20000: {made}")
-        record("build", [found for copy in copies for found in measured(copy, Path(folder))], PACKAGES)
+            print(f"synthesize {' '.join(COPY_OPTIONS)}: {run(deepicd('synthesize', copies[0], *COPY_OPTIONS))}")
+        record("build", [comparison for copy in copies for comparison in measure(copy, Path(folder))], PACKAGES)
 
 
-def measured(copy: Path, folder: Path) -> list[Comparison]:
-    """Build against the scan and against pandas, on one copy."""
+def measure(copy: Path, folder: Path) -> list[Comparison]:
+    """Compare the build with its peers on one copy."""
     cohort, notes = folder / "cohort", copy / "note" / "discharge.csv.gz"
-    size = f"{notes.stat().st_size / 2**20:,.0f} MiB of discharge.csv.gz"
+    options = ("build", "--mimic", copy, "--notes", copy, cohort)
 
     def build() -> Cost:
         shutil.rmtree(cohort, ignore_errors=True)
-        return run(deepicd("build", "--mimic", copy, "--notes", copy, cohort))
+        return run(deepicd(*options))
+
+    def build_with_zlib() -> Cost:
+        shutil.rmtree(cohort, ignore_errors=True)
+        program = folder / "with_zlib.py"  # a file, since worker processes import the main module
+        program.write_text(WITH_ZLIB, encoding="utf-8")
+        return run([sys.executable, program, *options])
 
     def scan() -> Cost:
         return run(python(SCAN, notes))
 
+    def simplest() -> Cost:
+        return run([sys.executable, "-m", "benchmarks.simplest_build", copy, folder / "simplest.parquet"])
+
     def pandas() -> Cost:
         return run(python(PANDAS, copy, folder / "pandas.parquet"))
 
+    what = f"build, {notes.stat().st_size / 2**20:,.0f} MiB of discharge.csv.gz"
     return [
-        compare(f"build, {size}", build, "DuckDB's scan of it", scan),
-        compare(f"build, {size}", build, "pandas and the published extraction", pandas, rounds=1),
+        compare(what, build, "DuckDB's scan of it", scan),
+        compare(what, build, "the simplest program", simplest),
+        compare(what, build, "the same with zlib instead of isal", build_with_zlib),
+        compare(what, build, "pandas and the published extraction", pandas, rounds=1),
     ]
 
 

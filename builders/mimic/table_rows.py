@@ -1,10 +1,10 @@
-"""The rows of a table of a MIMIC copy as Arrow batches, in the file's order, with the types that we give its columns.
+"""Read the rows of a table of a MIMIC copy as Arrow batches, in the file's order, with the types that we give columns.
 
     for batch in read_rows(Table.at(Path("note/discharge.csv.gz"), "discharge")):
         batch["text"]
 
-Arrow reads the CSV and ISA-L unpacks it: on the notes of MIMIC together they take half of the time of DuckDB's own
-reader, and unlike that one they check a gzip's CRC. Damage is an error that names the file and shows none of its rows.
+Arrow reads CSV: unlike DuckDB's reader it verifies a gzip's CRC. Damage is an error that names the file and shows none
+of its rows.
 """
 
 import gzip
@@ -19,47 +19,43 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-AT_ONCE = 4 * 2**20
-"""Bytes of CSV in a batch, some 400 notes; with more, memory is had and given back all the time. A note of 2.2 has at
-most 60,381 characters: a file with a row longer than a batch is read again from its start, in batches of `LONGEST`."""
-LONGEST = 16 * 2**20  # bytes of a row at most
-ROWS_AT_ONCE = 400  # of parquet and DuckDB, where nobody counts bytes
+LONGEST_ROW = 16 * 2**20  # bytes that Arrow parses at a time; a note of 2.2 has at most 60,381 characters
+ROWS_PER_BATCH = 400  # some 4 MB of notes: small enough that several batches under way take little memory
 
-UNLIKE_THE_HEADER = "a line does not have the header's columns or types"
-TOO_LONG = "block boundaries"
-# What Arrow says of a damaged CSV, in lower case, and what we say; it quotes the line, which may be part of a note.
+UNLIKE_HEADER = "a line does not have the header's columns or types"
+# What Arrow says about a damaged CSV, in lower case, and what we say: Arrow quotes the line, perhaps part of a note.
 DAMAGE = {
     "utf8": "it holds bytes that are not UTF-8",
-    TOO_LONG: f"a row of it is longer than {LONGEST // 2**20} MiB",
-    "": UNLIKE_THE_HEADER,
+    "block boundaries": f"a row of it is longer than {LONGEST_ROW // 2**20} MiB",
+    "": UNLIKE_HEADER,
 }
 
 
 def read_rows(table: Table, columns: tuple[str, ...] | None = None) -> "Iterator[pa.RecordBatch]":
-    """Batches of these of the table's COLUMNS, of all unless given. Raises DeepicdError for a damaged file."""
+    """Yield batches of the table's COLUMNS, or of `columns` alone. Raises DeepicdError for a damaged file."""
     columns = columns or tuple(COLUMNS[table.name])
     if table.path.suffix in (".gz", ".csv"):
-        yield from _csv_rows(table, columns)
+        yield from _read_csv(table, columns)
     else:
-        yield from _duckdb_rows(table, columns)
+        yield from _read_with_duckdb(table, columns)
 
 
 def load_table(db: "duckdb.DuckDBPyConnection", table: Table, columns: tuple[str, ...] | None = None) -> int:
-    """Make it a table of a database, under its name and in place of one of that name; how many rows it has."""
+    """Load a table into a database under its name, replacing one of that name; return its number of rows."""
     import duckdb
     import pyarrow as pa
 
-    schema = pa.schema([(name, kind) for name, kind in _types(table).items() if columns is None or name in columns])
+    schema = pa.schema([(name, kind) for name, kind in _get_types(table).items() if columns is None or name in columns])
     damage: list[DeepicdError] = []
 
-    def arriving() -> "Iterator[pa.RecordBatch]":
+    def read() -> "Iterator[pa.RecordBatch]":
         try:
             yield from read_rows(table, tuple(schema.names))
         except DeepicdError as error:  # DuckDB would wrap it into one of its own
             damage.append(error)
             raise
 
-    db.register("arriving", pa.RecordBatchReader.from_batches(schema, arriving()))
+    db.register("arriving", pa.RecordBatchReader.from_batches(schema, read()))
     try:
         db.execute(f"create or replace temp table {table.name} as from arriving")
     except duckdb.Error:
@@ -72,21 +68,21 @@ def load_table(db: "duckdb.DuckDBPyConnection", table: Table, columns: tuple[str
     return int(total)
 
 
-def _csv_rows(table: Table, columns: tuple[str, ...]) -> "Iterator[pa.RecordBatch]":
+def _read_csv(table: Table, columns: tuple[str, ...]) -> "Iterator[pa.RecordBatch]":
     import pyarrow as pa
     from isal.igzip_lib import IsalError
+    from pyarrow import csv
 
-    done = 0  # rows
     try:
-        for at_once in (AT_ONCE, LONGEST):
-            try:
-                for batch in _after(done, _batches(table, columns, at_once)):
-                    done += batch.num_rows
-                    yield batch
-                return
-            except pa.ArrowInvalid as error:
-                if TOO_LONG not in str(error) or at_once == LONGEST:
-                    raise
+        with _open_unpacked(table.path) as file:
+            for block in csv.open_csv(
+                file,
+                csv.ReadOptions(block_size=LONGEST_ROW),
+                csv.ParseOptions(newlines_in_values=True),
+                csv.ConvertOptions(column_types=_get_types(table), include_columns=columns),
+            ):
+                for start in range(0, block.num_rows, ROWS_PER_BATCH):
+                    yield block.slice(start, ROWS_PER_BATCH)
     except EOFError as error:
         raise unreadable_error(table.path, "the gzip ends early") from error
     except (gzip.BadGzipFile, IsalError) as error:
@@ -96,36 +92,19 @@ def _csv_rows(table: Table, columns: tuple[str, ...]) -> "Iterator[pa.RecordBatc
         raise unreadable_error(table.path, next(kind for sign, kind in DAMAGE.items() if sign in text)) from None
 
 
-def _batches(table: Table, columns: tuple[str, ...], at_once: int) -> "Iterator[pa.RecordBatch]":
-    """Of a CSV file, in blocks of so many bytes."""
-    from pyarrow import csv
-
-    with _unpacked(table.path) as file:
-        yield from csv.open_csv(
-            file,
-            csv.ReadOptions(block_size=at_once),
-            csv.ParseOptions(newlines_in_values=True),
-            csv.ConvertOptions(column_types=_types(table), include_columns=columns),
-        )
-
-
-def _types(table: Table) -> "dict[str, pa.DataType]":
-    """The type of each of the table's COLUMNS."""
+def _get_types(table: Table) -> "dict[str, pa.DataType]":
+    """Return the type of each of the table's COLUMNS."""
     import pyarrow as pa
 
     kinds = {"bigint": pa.int64(), "varchar": pa.string()}
     return {name: kinds[kind] for name, kind in COLUMNS[table.name].items()}
 
 
-def _after(rows: int, batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
-    """All but the first rows."""
-    for batch in batches:
-        if rows < batch.num_rows:
-            yield batch.slice(rows)
-        rows = max(0, rows - batch.num_rows)
+def _open_unpacked(path: Path) -> IO[bytes]:
+    """Open a file for reading, unpacked if it is gzipped.
 
-
-def _unpacked(path: Path) -> IO[bytes]:
+    isal instead of zlib takes 15 % off the processor time of a build from notes of real length: benchmarks/build.py.
+    """
     if path.suffix != ".gz":
         return path.open("rb")
     from isal import igzip
@@ -134,8 +113,8 @@ def _unpacked(path: Path) -> IO[bytes]:
     return file
 
 
-def _duckdb_rows(table: Table, columns: tuple[str, ...]) -> "Iterator[pa.RecordBatch]":
-    """Of a parquet or a DuckDB file."""
+def _read_with_duckdb(table: Table, columns: tuple[str, ...]) -> "Iterator[pa.RecordBatch]":
+    """Yield batches of a parquet or a DuckDB file."""
     import duckdb
     import pyarrow as pa
 
@@ -143,7 +122,7 @@ def _duckdb_rows(table: Table, columns: tuple[str, ...]) -> "Iterator[pa.RecordB
         db.execute("set enable_progress_bar = false")  # it goes to stdout
         try:
             table.attach(db)
-            yield from db.sql(f"select {', '.join(columns)} from {table.scan}").to_arrow_reader(ROWS_AT_ONCE)
+            yield from db.sql(f"select {', '.join(columns)} from {table.scan}").to_arrow_reader(ROWS_PER_BATCH)
         except (duckdb.Error, pa.ArrowException) as error:
-            why = UNLIKE_THE_HEADER if isinstance(error, duckdb.ConversionException) else "part of it is damaged"
-            raise unreadable_error(table.path, why) from None  # DuckDB quotes the value that it stumbled on
+            why = UNLIKE_HEADER if isinstance(error, duckdb.ConversionException) else "part of it is damaged"
+            raise unreadable_error(table.path, why) from None  # DuckDB quotes the value that it could not read
