@@ -7,7 +7,7 @@ Run: python -m benchmarks.simplest_build COPY OUT.parquet
 
 import sys
 from collections import deque
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 
 import duckdb
 import pyarrow as pa
@@ -43,7 +43,7 @@ def main(copy: str, out: str) -> None:
     with duckdb.connect(config={"memory_limit": "1GB"}) as db, ProcessPoolExecutor(count_cores()) as pool:
         db.execute("set enable_progress_bar = false")
         db.execute(FIRST_CODES.format(copy=copy))
-        under_way, extracted = deque(), []
+        under_way, extracted = deque[Future[pa.Table]](), list[pa.Table]()
         for batch in db.sql(NOTES.format(copy=copy)).to_arrow_reader(ROWS):
             under_way.append(pool.submit(extract, batch))
             if len(under_way) > 2 * count_cores():

@@ -1,20 +1,19 @@
-"""`deepicd audit`: how often admission notes give their diagnosis away, by section and signal; counts only.
+"""Count how many admission notes give their diagnosis away, by section and signal: `deepicd audit`.
 
-The notes of every ICD-10 stay are extracted three ways from one scan, ours, ours with the paper's choice of sections,
-and the published extraction, and each is searched for the signals of builders.cohort.leakage. OUT/leakage.json holds
-extraction → section → {"notes": n, "title": n, …}, OUT/leakage.png the shares. The section 'any' is the whole note.
+The notes of every ICD-10 stay are extracted three ways in one scan: ours, ours with the paper's choice of sections, and
+the published extraction. Each is searched for the signals of builders.cohort.leakage. OUT/leakage.json holds counts
+only, extraction → section → {"notes": n, "title": n, …}, OUT/leakage.png the shares. Section 'any' is the whole note.
 """
 
 from collections import Counter
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
 from builders.cohort.criteria import PRESETS
-from builders.cohort.leakage import ANY, EXTRACTIONS, SIGNALS, Terms, find_section_signals
+from builders.cohort.leakage import SIGNALS, Terms, find_section_signals
 from builders.cohort.parallel import choose_processes, open_workers
 from builders.cohort.published_extraction import extract_published_sections
 from builders.cohort.sections import extract_admission_sections, extract_hospital_course
@@ -27,25 +26,40 @@ from deepicd.log import track_progress
 from deepicd.small_counts import SMALLEST_CELL
 from deepicd.stage_records import AuditCounts, AuditRecord
 
+EXTRACTIONS = {"default": "ours", "paper": "ours, the paper's sections", "published": "the published extraction"}
+ANY = "any"
+ANY_SIGNAL = "any signal"
+
+# Okabe and Ito's palette: distinct in every kind of colour vision; hatching tells bars apart in print
+STYLES = {"default": ("#0072B2", ""), "paper": ("#56B4E9", "//"), "published": ("#E69F00", "xx")}
+LABELS = {
+    ANY_SIGNAL: "any signal",
+    "title": "its title",
+    "synonym": "a synonym",
+    "code": "its code",
+    "outcome": "words of the\nstay's end",
+    "course": "a sentence of the\nhospital course",
+}
+
 Counts = Counter[tuple[str, str, str]]  # (extraction, section, signal or 'notes') → notes
 
 
 def audit_copy(mimic_root: Path, notes_root: Path, out: Path, *, overwrite: bool = False) -> AuditRecord:
-    """Write OUT/leakage.json and leakage.png; the record. Raises DeepicdError."""
+    """Write OUT/leakage.json and leakage.png; return the record. Raises DeepicdError."""
     copy = local_copy.find_copy(mimic_root, notes_root)
     plan = records.plan_run(AuditRecord, options={}, inputs=copy.files)
     if done := records.find_finished(out, plan):
         return done
     with (
         records.fresh_folder(out, plan, copy.origin, overwrite=overwrite) as run,
-        open_workers(choose_processes(copy.files["discharge"])) as in_order,
+        open_workers(choose_processes(copy.files["discharge"])) as map_in_order,
         local_copy.open_copy(copy, run.folder / ".spill") as db,
         track_progress("notes audited") as advance,
     ):
         read_stays(db, copy)
         total: Counts = Counter()
         count = partial(count_signals, terms=load_terms(db))
-        for counted in in_order(count, (notes.to_read for notes in join_notes(db, copy))):
+        for counted in map_in_order(count, (notes.candidates for notes in join_notes(db, copy))):
             total.update(counted)
             advance(counted["default", ANY, "notes"])
         if not total:
@@ -55,15 +69,13 @@ def audit_copy(mimic_root: Path, notes_root: Path, out: Path, *, overwrite: bool
         leakage = tabulate_counts(total)
         run.counts = AuditCounts(leakage=leakage)
         storage.write_json(run.folder / "leakage.json", leakage)
-        from builders.cohort.leakage_figure import draw
-
         smallest = SMALLEST_CELL if copy.origin == "mimic" else 1  # no small cell of credentialed data in a figure
-        draw(run.folder / "leakage.png", leakage, smallest=smallest)
+        draw_leakage(run.folder / "leakage.png", leakage, smallest=smallest)
     return run.record
 
 
 def count_signals(batch: pa.RecordBatch, terms: Mapping[str, Terms]) -> Counts:
-    """Count the signals in one batch of joined notes; runs in whatever process."""
+    """Count the signals in one batch of joined notes; runs in any process."""
     counted: Counts = Counter()
     for note in batch.to_pylist():
         code = Code.find(note["icd_code"])
@@ -72,34 +84,64 @@ def count_signals(batch: pa.RecordBatch, terms: Mapping[str, Terms]) -> Counts:
         course = extract_hospital_course(note["text"])
         extractions = {name: extract_admission_sections(note["text"], criteria) for name, criteria in PRESETS.items()}
         extractions["published"] = extract_published_sections(note["text"])
-        for extraction, parts in extractions.items():
-            found = find_section_signals(parts, terms[code.value], course)
-            found[ANY] = set().union(*found.values()) if found else set()
-            for section, signals in found.items():
+        for extraction, sections in extractions.items():
+            by_section = find_section_signals(sections, terms[code.value], course)
+            by_section[ANY] = set().union(*by_section.values()) if by_section else set()
+            for section, signals in by_section.items():
                 counted[extraction, section, "notes"] += 1
                 for signal in signals:
                     counted[extraction, section, signal] += 1
-                counted[extraction, section, "any signal"] += bool(signals)
+                counted[extraction, section, ANY_SIGNAL] += bool(signals)
     return counted
 
 
 def tabulate_counts(counted: Counts) -> dict[str, dict[str, dict[str, int]]]:
-    """Extraction → section → how many notes have the section, and how many of those each signal in it."""
-    found: dict[str, dict[str, dict[str, int]]] = {name: {} for name in EXTRACTIONS}
+    """Return extraction → section → how many notes have the section, and how many of those each signal in it."""
+    table: dict[str, dict[str, dict[str, int]]] = {name: {} for name in EXTRACTIONS}
     for extraction, section, _ in sorted(counted):
-        found[extraction][section] = {
-            column: counted[extraction, section, column] for column in ("notes", "any signal", *SIGNALS)
+        table[extraction][section] = {
+            column: counted[extraction, section, column] for column in ("notes", ANY_SIGNAL, *SIGNALS)
         }
-    return found
+    return table
 
 
 def format_leakage(leakage: Mapping[str, Mapping[str, Mapping[str, int]]]) -> list[str]:
-    """For the terminal: a row a section, shares of the notes that have it."""
-    columns: tuple[str, ...] = ("any signal", *SIGNALS)
-    rows = []
+    """Return lines for the terminal: one row per section, with shares of the notes that have it."""
+    columns: tuple[str, ...] = (ANY_SIGNAL, *SIGNALS)
+    lines = []
     for extraction, sections in leakage.items():
-        rows.append(f"\n{EXTRACTIONS[extraction]:<30}{'notes':>9}" + "".join(f"{column:>12}" for column in columns))
+        lines.append(f"\n{EXTRACTIONS[extraction]:<30}{'notes':>9}" + "".join(f"{column:>12}" for column in columns))
         for section, counts in sorted(sections.items(), key=lambda item: (item[0] == ANY, item[0])):
-            shares: list[Any] = [counts[column] / counts["notes"] for column in columns]
-            rows.append(f"  {section:<28}{counts['notes']:>9,}" + "".join(f"{share:>12.1%}" for share in shares))
-    return rows
+            shares = [counts[column] / counts["notes"] for column in columns]
+            lines.append(f"  {section:<28}{counts['notes']:>9,}" + "".join(f"{share:>12.1%}" for share in shares))
+    return lines
+
+
+def draw_leakage(path: Path, leakage: Mapping[str, Mapping[str, Mapping[str, int]]], *, smallest: int) -> None:
+    """Draw, for each signal, the share of notes that have it, by extraction. Counts under `smallest` are drawn as 0."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import PercentFormatter
+
+    figure = Figure(figsize=(8.6, 4.2), layout="constrained")
+    axes = figure.add_subplot()
+    columns = [ANY_SIGNAL, *SIGNALS]
+    width = 0.8 / len(leakage)
+    for number, (extraction, sections) in enumerate(leakage.items()):
+        whole = sections.get(ANY, {"notes": 0})
+        shown = [count if (count := whole.get(column, 0)) >= smallest else 0 for column in columns]
+        shares = [count / (whole["notes"] or 1) for count in shown]
+        places = [place + (number - (len(leakage) - 1) / 2) * width for place in range(len(columns))]
+        color, hatch = STYLES[extraction]
+        bars = axes.bar(
+            places, shares, width, color=color, hatch=hatch, edgecolor="white", label=EXTRACTIONS[extraction]
+        )
+        axes.bar_label(bars, [f"{share:.1%}" for share in shares], size=7, padding=2)
+    axes.set_xticks(range(len(columns)), [LABELS[column] for column in columns], size=9)
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    axes.set_ylabel("share of admission notes")
+    axes.margins(y=0.12)
+    axes.set_title("Admission notes that may give their first diagnosis away by …", loc="left", size=11)
+    axes.legend(frameon=False, fontsize=9)
+    axes.spines[["top", "right"]].set_visible(False)
+    with storage.atomic_write(path) as tmp:
+        figure.savefig(tmp, dpi=144, format="png", metadata={"Software": None})

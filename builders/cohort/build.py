@@ -1,36 +1,37 @@
 """The cohort: one admission note and its first diagnosis for each ICD-10 stay that has both.
 
 One row: hadm_id=20000019 icd_code='I214' category='I21' chapter=9 admission_note='Sex:\\nF\\n\\nChief Complaint:\\n…'
-Source: note.discharge and what builders.cohort.stays says of each stay (MIMIC-IV 2.0 to 3.1, Note 2.2).
+Source: note.discharge and builders.cohort.stays (MIMIC-IV 2.0 to 3.1, Note 2.2).
 Beside the splits: excluded.parquet (every other note and why), splits.csv (note_id, split: to share), funnel.json.
 Run: deepicd build --mimic ~/mimiciv/3.1 --notes ~/mimic-iv-note/2.2 out/cohort
+
+Processes pass batches of notes through pipes, and DuckDB keeps the extracted ones, on disk where memory ends. Shared
+memory and a file of texts in their place saved less than 15 % of the time (benchmarks/build.py).
 """
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+
 from builders.cohort import splits
-from builders.cohort.criteria import DEFAULT, Criteria
+from builders.cohort.criteria import DEFAULT, Criteria, load_token_counter
+from builders.cohort.extraction import ROWS, extract_notes
 from builders.cohort.funnel import build_funnel
 from builders.cohort.parallel import MapInOrder, choose_processes, open_workers
-from builders.cohort.stays import join_notes, load_terms, read_stays
-from builders.cohort.token_limit import load_token_counter
+from builders.cohort.stays import read_stays
 from builders.mimic import local_copy
 from builders.mimic.tables import quote_sql
 from deepicd import records, storage
 from deepicd.errors import DeepicdError
-from deepicd.log import track_progress
 from deepicd.schema import COHORT, EXCLUDED, SPLITS
 from deepicd.stage_records import BuildCounts, BuildRecord, SplitCounts
 from deepicd.storage import Origin
 
 if TYPE_CHECKING:
     import duckdb
-    import pyarrow as pa
 
 # Of several notes of one stay (Note 2.2 has one each) the first is kept.
 RANKED = """
@@ -41,29 +42,30 @@ select
     row_number() over (partition by hadm_id order by length(note_id), note_id) as nth
 from extracted;
 create table excluded as
-select * from ruled_out
+select * from dropped
 union all
 select note_id, subject_id, hadm_id, 'second note of a stay' from ranked where nth > 1
 """
 
-# Things a reader may want to leave out or look at: the first code is the one billed first, not always the reason.
+# Flags mark what a reader may want to leave out or look at: the first code is the one billed first, not always the
+# reason for the admission.
 COHORT_ROWS = """
 create table cohort as
 select
-    f.row, f.note_id, f.subject_id, f.hadm_id, f.icd_code,
-    coalesce(t.title, '') as icd_title, f.category, f.chapter, f.seq_num,
+    r.row, r.note_id, r.subject_id, r.hadm_id, r.icd_code,
+    coalesce(t.title, '') as icd_title, r.category, r.chapter, r.seq_num,
     list_filter([
-        case when regexp_matches(f.second_code, '^(A40|A41|R652|T8144|O85)')
-              and not regexp_matches(f.icd_code, '^(A40|A41|R652|T8144|O85)') then 'sepsis second' end,
-        case when f.chapter = 18 then 'symptom first' end,
-        case when f.chapter = 21 then 'Z code first' end,
+        case when regexp_matches(r.second_code, '^(A40|A41|R652|T8144|O85)')
+              and not regexp_matches(r.icd_code, '^(A40|A41|R652|T8144|O85)') then 'sepsis second' end,
+        case when r.chapter = 18 then 'symptom first' end,
+        case when r.chapter = 21 then 'Z code first' end,
         case when not coalesce(t.billable, false) then 'not in FY2025' end,
-        case when regexp_matches(f.category, '[A-Z]$') then 'letter-third category' end,
-        case when f.seq_num > 1 then 'seq_num above 1' end,
-        case when count(*) over (partition by f.subject_id) > 1 then 'patient has several stays' end
+        case when regexp_matches(r.category, '[A-Z]$') then 'letter-third category' end,
+        case when r.seq_num > 1 then 'seq_num above 1' end,
+        case when count(*) over (partition by r.subject_id) > 1 then 'patient has several stays' end
     ], lambda flag: flag is not null) as flags,
     a.split
-from ranked f
+from ranked r
 join assigned a using (note_id)
 left join titles t using (icd_code)
 where nth = 1
@@ -85,10 +87,10 @@ FLAGS = "select flag, count(*) from (select unnest(flags) as flag from cohort) g
 def build(
     mimic_root: Path, notes_root: Path, out: Path, criteria: Criteria = DEFAULT, *, overwrite: bool = False
 ) -> BuildRecord:
-    """Write OUT/{train,validation,test}.parquet and what goes with them; the record. Raises DeepicdError."""
+    """Write OUT/{train,validation,test}.parquet and the files beside them; return the record. Raises DeepicdError."""
     copy = local_copy.find_copy(mimic_root, notes_root)
     if criteria.tokenizer:
-        load_token_counter(criteria.tokenizer)  # raises at once where there is none
+        load_token_counter(criteria.tokenizer)  # raises at once if there is none
     plan = records.plan_run(BuildRecord, options=asdict(criteria), inputs=copy.files)
     if done := records.find_finished(out, plan):
         return done
@@ -100,9 +102,9 @@ def build(
         read_stays(db, copy)
         _extract(db, copy, criteria, map_in_order)
         lost = Counter(dict(db.execute("select reason, count(*) from excluded group by reason").fetchall()))
-        rows, chapters, split = _divide(db, criteria)
+        rows, chapters, split = _assign_splits(db, criteria)
         if not (kept := sum(rows.values())):
-            raise _nothing_left(lost)
+            raise _nothing_left_error(lost)
         if "d_icd_diagnoses" not in copy.tables:
             run.notes.append("The copy has no d_icd_diagnoses: titles come from the ICD-10-CM release tables, FY2025.")
         _write_files(db, run.folder, copy.origin)
@@ -123,56 +125,34 @@ def _extract(
     db: "duckdb.DuckDBPyConnection", copy: local_copy.Copy, criteria: Criteria, map_in_order: MapInOrder
 ) -> None:
     """Read every note once, into the tables `extracted`, `ranked` (the same without texts) and `excluded`."""
-    import pyarrow as pa
-
-    from builders.cohort import extraction
-
-    ruled_out = list[pa.RecordBatch]()
-    db.register("arriving", extraction.ROWS.empty_table())
+    dropped = list[pa.RecordBatch]()
+    db.register("arriving", ROWS.empty_table())
     db.execute("create table extracted as from arriving")
-    with track_progress("notes read") as advance:
-
-        def to_read() -> "Iterator[pa.RecordBatch]":
-            for notes in join_notes(db, copy):
-                ruled_out.append(notes.ruled_out)
-                advance(notes.ruled_out.num_rows)
-                yield notes.to_read
-
-        extract = partial(extraction.extract, criteria=criteria, naming=load_terms(db) if criteria.strict else {})
-        for part in map_in_order(extract, to_read()):
-            db.register("arriving", pa.Table.from_batches([part.rows]))
-            db.execute("insert into extracted from arriving")
-            ruled_out.append(part.excluded)
-            advance(part.rows.num_rows + part.excluded.num_rows)
-    db.register("ruled_out", pa.Table.from_batches(ruled_out, EXCLUDED))
+    for part in extract_notes(db, copy, criteria, map_in_order):
+        db.register("arriving", pa.Table.from_batches([part.rows]))
+        db.execute("insert into extracted from arriving")
+        dropped.append(part.excluded)
+    db.register("dropped", pa.Table.from_batches(dropped, EXCLUDED))
     db.execute(RANKED)
 
 
-def _divide(db: "duckdb.DuckDBPyConnection", criteria: Criteria) -> tuple[dict[str, int], dict[str, int], SplitCounts]:
+def _assign_splits(
+    db: "duckdb.DuckDBPyConnection", criteria: Criteria
+) -> tuple[dict[str, int], dict[str, int], SplitCounts]:
     """Give each note its split (the table `assigned`). Return rows by split and by chapter, and the split's figures."""
-    import pyarrow as pa
-
     rows = db.execute("select note_id, subject_id, icd_code, chapter from ranked where nth = 1").fetchall()
     stays = [splits.Stay(note_id, subject_id, code) for note_id, subject_id, code, _ in rows]
     split_of = splits.RULES[criteria.split](stays, criteria.seed)
     assigned = {"note_id": list(split_of), "split": list(split_of.values())}
     db.register("assigned", pa.table(assigned, schema=pa.schema([("note_id", pa.string()), ("split", pa.string())])))
-    found, by_chapter = splits.summarize_splits(stays, split_of), Counter(chapter for *_, chapter in rows)
-    rows_by_split = {split: found["rows"][split] for split in SPLITS}
+    summary, by_chapter = splits.summarize_splits(stays, split_of), Counter(chapter for *_, chapter in rows)
+    rows_by_split = {split: summary["rows"][split] for split in SPLITS}
     rows_by_chapter = {str(chapter): by_chapter[chapter] for chapter in sorted(by_chapter)}
-    split = SplitCounts(
-        codes=found["codes"],
-        patients=found["patients"],
-        patients_on_several_sides=found["patients_on_several_sides"],
-        moved=found["moved"],
-    )
-    return rows_by_split, rows_by_chapter, split
+    return rows_by_split, rows_by_chapter, SplitCounts(**{k: v for k, v in summary.items() if k != "rows"})
 
 
 def _write_files(db: "duckdb.DuckDBPyConnection", folder: Path, origin: Origin) -> None:
-    """The splits, excluded.parquet and splits.csv, each ordered by note_id."""
-    import pyarrow as pa
-
+    """Write the splits, excluded.parquet and splits.csv, each ordered by note_id."""
     db.execute(COHORT_ROWS)
     files = [(f"{split}.parquet", COHORT, SPLIT_ROWS.format(split=quote_sql(split))) for split in SPLITS]
     files.append(("excluded.parquet", EXCLUDED, EXCLUDED_ROWS))
@@ -184,9 +164,9 @@ def _write_files(db: "duckdb.DuckDBPyConnection", folder: Path, origin: Origin) 
         db.execute(f"copy ({SHARED}) to {quote_sql(str(tmp))} (format csv, header)")
 
 
-def _nothing_left(lost: Counter[str]) -> DeepicdError:
-    why = ", ".join(f"{number:,} {reason}" for reason, number in lost.most_common())
+def _nothing_left_error(lost: Counter[str]) -> DeepicdError:
+    reasons = ", ".join(f"{number:,} {reason}" for reason, number in lost.most_common())
     return DeepicdError(
-        f"No note is left of {lost.total():,}: {why}." if lost else "The copy holds no note.",
+        f"None of {lost.total():,} notes is left: {reasons}." if lost else "The copy holds no note.",
         "Check that --mimic and --notes belong together; ICD-10 stays with admission sections are kept.",
     )

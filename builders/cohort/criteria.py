@@ -1,10 +1,17 @@
-"""What is kept of a copy, and how it is divided: the options of `deepicd build`, by name, and two presets of them.
+"""Which notes and sections a cohort has and how it is split: the options of `deepicd build`, and two presets of them.
 
-`default` keeps what was known at admission and puts each patient on one side. `paper` is for comparison: the sections
-that the published extraction takes, the physical exam with its discharge part (which leaks), a split by code alone.
+`default` keeps what was known at admission and puts each patient into one split. `paper` is for comparison: the
+sections that the published extraction takes, the physical exam with its discharge part (which leaks), and a split by
+code alone.
+
+A limit in tokens holds for one tokenizer, so there is no default. It needs Hugging Face's `tokenizers` alone, without
+PyTorch; the file comes from a folder, or from the Hub and then from this machine's cache.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from builders.cohort.headers import KNOWN
@@ -22,34 +29,38 @@ PUBLISHED = (
     "Physical Exam",
     "Medications on Admission",
 )
+TOKENIZER_FILE = "tokenizer.json"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Criteria:
-    """One set of options. Every one of them changes which rows or words there are, so all stand in run.json."""
+    """One set of options. Each of them changes rows or words, so all of them stand in run.json."""
 
     sections: tuple[str, ...] = KNOWN
-    """Template names to take."""
+    """Template names of the sections to keep."""
     whole_exam: bool = False
     """Keep the discharge part of the physical exam too: a leak, for comparison only."""
     admission_labs: bool = False
-    """Take from Pertinent Results the block that is marked as admission labs."""
+    """Keep the block of Pertinent Results that is marked as admission labs."""
     required: tuple[str, ...] = ("Chief Complaint", "History of Present Illness")
-    """A note with none of these tells nothing of the admission and falls out."""
+    """A note with none of these says nothing about the admission and is excluded."""
     min_words: int = 0
+    """Of the admission note, as are the other limits. A note outside of them is excluded, not cut."""
     max_words: int | None = None
-    """Of the admission note; one out of these limits falls out, it is not cut."""
     max_tokens: int | None = None
-    """Of the admission note by `tokenizer`; the distiller plans for a whole prompt's."""
+    """By `tokenizer`; distill's limit is that of a whole prompt."""
     tokenizer: str = ""
-    """Name or folder of a model: see builders.cohort.token_limit."""
+    """Name or folder of a model."""
     strict: bool = False
-    """Remove every sentence with a signal of builders.cohort.leakage: the diagnosis named, the outcome told."""
+    """Remove every sentence with a signal of builders.cohort.leakage: it names the diagnosis or tells the outcome."""
     split: Rule = "patient"
     seed: int = 42
 
     def but(self, **changes: Any) -> "Criteria":
-        """With some options changed; None leaves one as it is. Raises DeepicdError for tokens of no tokenizer."""
+        """Return a copy with some options changed; None leaves one as it is.
+
+        Raises DeepicdError for a limit in tokens without a tokenizer, or the reverse.
+        """
         changed = replace(self, **{name: value for name, value in changes.items() if value is not None})
         if (changed.max_tokens is None) != (not changed.tokenizer):
             raise DeepicdError(
@@ -69,3 +80,29 @@ PRESETS = {
         split="stratified",
     ),
 }
+
+
+@cache  # once per process
+def load_token_counter(tokenizer: str) -> Callable[[str], int]:
+    """Return a count by a model's tokenizer: a folder or file, or a name on the Hub. Raises DeepicdError for none.
+
+    count = load_token_counter("Qwen/Qwen2.5-7B-Instruct")
+    count("Chief Complaint:\\nChest pain")
+    """
+    from tokenizers import Tokenizer
+
+    path = Path(tokenizer).expanduser()
+    path = path / TOKENIZER_FILE if path.is_dir() else path
+    try:
+        loaded = Tokenizer.from_file(str(path)) if path.is_file() else Tokenizer.from_pretrained(tokenizer)
+    except Exception as error:  # the library raises nothing more precise
+        raise DeepicdError(
+            f"The tokenizer {tokenizer!r} is not on this machine and could not be fetched.",
+            f"Give a folder with {TOKENIZER_FILE}, or a model's name on the Hugging Face Hub.",
+        ) from error
+    return lambda text: len(loaded.encode(text, add_special_tokens=False))
+
+
+def exceeds_tokens(text: str, limit: int, tokenizer: str) -> bool:
+    """Return whether a text has more than `limit` tokens. A token has at least one byte, so most need no counting."""
+    return len(text.encode()) > limit and load_token_counter(tokenizer)(text) > limit

@@ -1,21 +1,29 @@
-"""From discharge notes of ICD-10 stays to admission notes, a batch at a time: the costly step of a build.
+"""Turn discharge notes of ICD-10 stays into admission notes, batch by batch: the costly step of a build.
 
-In: batches of builders.cohort.stays.Notes.to_read. Out: `ROWS` for the notes that have what the criteria ask for,
-`EXCLUDED` for all others.
+In: the notes of a copy. Out: `ROWS` for the notes that satisfy the criteria, `EXCLUDED` for all others.
 """
 
-from collections.abc import Iterable, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from builders.cohort.criteria import Criteria
+from builders.cohort.criteria import Criteria, exceeds_tokens
 from builders.cohort.leakage import Terms, remove_signals
+from builders.cohort.parallel import MapInOrder
 from builders.cohort.sections import extract_admission_sections, extract_hospital_course, join_sections
-from builders.cohort.token_limit import exceeds_tokens
+from builders.cohort.stays import join_notes, load_terms
+from builders.mimic.local_copy import Copy
 from deepicd.icd10cm import Code
+from deepicd.log import track_progress
 from deepicd.schema import EXCLUDED
+
+if TYPE_CHECKING:
+    import duckdb
 
 ROWS = pa.schema(
     [
@@ -34,14 +42,44 @@ ROWS = pa.schema(
 
 @dataclass(frozen=True, slots=True)
 class Extracted:
-    """What came of one batch."""
+    """The outcome of one batch."""
 
     rows: pa.RecordBatch
     excluded: pa.RecordBatch
 
 
-def extract(batch: pa.RecordBatch, criteria: Criteria, naming: Mapping[str, Terms]) -> Extracted:
-    """One batch; runs in whatever process. `naming`: what would name each code, needed by strict criteria only."""
+def extract_notes(
+    db: "duckdb.DuckDBPyConnection",
+    copy: Copy,
+    criteria: Criteria,
+    map_in_order: MapInOrder,
+    note_ids: "pa.Array | None" = None,
+) -> Iterator[Extracted]:
+    """Yield the outcome of every note of a copy, or of those with these ids, in batches.
+
+    `db` holds the tables of `builders.cohort.stays.read_stays`.
+    """
+    excluded = deque[pa.RecordBatch]()
+    with track_progress("notes read") as advance:
+
+        def read_candidates() -> Iterator[pa.RecordBatch]:
+            for notes in join_notes(db, copy):
+                advance(notes.candidates.num_rows + notes.excluded.num_rows)
+                candidates, ruled_out = (_filter(batch, note_ids) for batch in notes)
+                excluded.append(ruled_out)
+                yield candidates
+
+        work = partial(extract_batch, criteria=criteria, terms=load_terms(db) if criteria.strict else {})
+        for part in map_in_order(work, read_candidates()):
+            yield Extracted(part.rows, pa.concat_batches([part.excluded, excluded.popleft()]))
+
+
+def _filter(batch: pa.RecordBatch, note_ids: "pa.Array | None") -> pa.RecordBatch:
+    return batch if note_ids is None else batch.filter(pc.is_in(batch["note_id"], value_set=note_ids))
+
+
+def extract_batch(batch: pa.RecordBatch, criteria: Criteria, terms: Mapping[str, Terms]) -> Extracted:
+    """Return the outcome of one batch of NoteBatch.candidates; runs in any process. Only strict criteria need terms."""
     kept: dict[int, tuple[str, Code]] = {}  # place in the batch → admission note, code
     lost: dict[int, str] = {}  # place → reason
     pairs = zip(batch["text"].to_pylist(), batch["icd_code"].to_pylist(), strict=True)
@@ -50,36 +88,37 @@ def extract(batch: pa.RecordBatch, criteria: Criteria, naming: Mapping[str, Term
         if code is None:
             lost[place] = "no ICD-10-CM code"
             continue
-        parts = extract_admission_sections(text or "", criteria)
-        if criteria.strict and parts:
-            parts = remove_signals(parts, naming[code.value], extract_hospital_course(text))
-        note = join_sections(parts)
-        if reason := _reason(parts, note, criteria):
+        sections = extract_admission_sections(text or "", criteria)
+        if criteria.strict and sections:
+            sections = remove_signals(sections, terms[code.value], extract_hospital_course(text))
+        note = join_sections(sections)
+        if reason := _find_reason(sections, note, criteria):
             lost[place] = reason
         else:
             kept[place] = note, code
-    columns: dict[str, list[Any]] = {
+    columns: dict[str, list[str] | list[int]] = {
         "admission_note": [note for note, _ in kept.values()],
         "icd_code": [code.value for _, code in kept.values()],
         "category": [code.category for _, code in kept.values()],
         "chapter": [code.chapter.number for _, code in kept.values()],
     }
-    return Extracted(_batch(batch, kept, columns, ROWS), _batch(batch, lost, {"reason": [*lost.values()]}, EXCLUDED))
+    return Extracted(_take(batch, kept, columns, ROWS), _take(batch, lost, {"reason": [*lost.values()]}, EXCLUDED))
 
 
-def _batch(
-    batch: pa.RecordBatch, places: Iterable[int], columns: Mapping[str, list[Any]], schema: pa.Schema
+def _take(
+    batch: pa.RecordBatch, places: Iterable[int], columns: Mapping[str, list[str] | list[int]], schema: pa.Schema
 ) -> pa.RecordBatch:
-    """The rows at these places, with new columns, in a schema's order."""
-    taken = batch.select([name for name in schema.names if name not in columns]).take(pa.array(places, pa.int64()))
+    """Return the rows at these places, with new columns, in a schema's order."""
+    names = [name for name in schema.names if name not in columns]
+    result = batch.select(names).take(pa.array(places, pa.int64()))
     for name, values in columns.items():
-        taken = taken.append_column(name, pa.array(values, schema.field(name).type))
-    return taken.select(schema.names)
+        result = result.append_column(name, pa.array(values, schema.field(name).type))
+    return result.select(schema.names)
 
 
-def _reason(parts: dict[str, str], text: str, criteria: Criteria) -> str | None:
-    """Why a note of a stay with a code falls out; None for one that stays."""
-    if not any(name in parts for name in criteria.required):
+def _find_reason(sections: Mapping[str, str], text: str, criteria: Criteria) -> str | None:
+    """Return why a note of a stay with a code is excluded; None if it is kept."""
+    if not any(name in sections for name in criteria.required):
         return "no admission section"
     words = len(text.split()) if criteria.min_words or criteria.max_words else 0
     if words < criteria.min_words:

@@ -1,4 +1,4 @@
-"""The funnel: notes left after each step of a build, and why the others fell out. OUT/funnel.json, and on the terminal.
+"""The funnel: notes left after each step of a build, and why others were lost. OUT/funnel.json, and on the terminal.
 
 {"steps": [{"step": "discharge notes", "rows": 615, "lost": {}}, …], "rows": 342, "codes": 197, "paper": {…}}
 """
@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from deepicd.paper import MIMIC_REASON
 from deepicd.stage_records import Funnel, FunnelStep
 
-# What the paper's cohort comes to, and the steps before it on MIMIC-IV 3.1 with Note 2.2.
+# The size of the paper's cohort, and the steps before it on MIMIC-IV 3.1 with Note 2.2.
 PAPER = {"rows": MIMIC_REASON.samples, "codes": MIMIC_REASON.codes}
 KNOWN = {"discharge notes": 331_793, "with an admission": 331_732, "of an ICD-10 stay": 122_288}
 
@@ -24,7 +24,7 @@ STEPS: tuple[tuple[str, tuple[str, ...]], ...] = (
 
 
 def build_funnel(notes: int, lost: Mapping[str, int], codes: int) -> Funnel:
-    """From all notes and the losses by reason."""
+    """Return the funnel from the number of all notes and the losses by reason."""
     left, steps = notes, []
     for step, reasons in STEPS:
         here = {reason: lost[reason] for reason in reasons if lost.get(reason)}
@@ -33,13 +33,13 @@ def build_funnel(notes: int, lost: Mapping[str, int], codes: int) -> Funnel:
     return Funnel(steps=steps, rows=left, codes=codes, paper=PAPER)
 
 
-def format_funnel(found: Funnel) -> Iterator[str]:
-    """For the terminal: rows, share of all notes, the same step of MIMIC-IV 3.1 + Note 2.2, what was lost and why."""
-    total = found.steps[0].rows or 1
+def format_funnel(funnel: Funnel) -> Iterator[str]:
+    """Yield lines for the terminal: rows, their share, the same step of MIMIC-IV 3.1 + Note 2.2, and the losses."""
+    total = funnel.steps[0].rows or 1
     yield f"{'notes':>10}{'of all':>9}{'3.1 + 2.2':>11}  step"
-    for step in found.steps:
+    for step in funnel.steps:
         lost = "".join(f"  −{number:,} {reason}" for reason, number in step.lost.items())
         known = f"{KNOWN[step.step]:,}" if step.step in KNOWN else ""
         yield f"{step.rows:>10,}{step.rows / total:>9.1%}{known:>11}  {step.step}{lost}"
-    yield f"{found.rows:>10,}{'':>9}{PAPER['rows']:>11,}  cohort (the paper's)"
-    yield f"{found.codes:>10,}{'':>9}{PAPER['codes']:>11,}  distinct codes (the paper's)"
+    yield f"{funnel.rows:>10,}{'':>9}{PAPER['rows']:>11,}  cohort (the paper's)"
+    yield f"{funnel.codes:>10,}{'':>9}{PAPER['codes']:>11,}  distinct codes (the paper's)"

@@ -1,13 +1,13 @@
-"""Does an admission note give its diagnosis away? Signals of a leak, one sentence at a time.
+"""Find sentences of an admission note that give its diagnosis away, by five signals.
 
-    title       the first diagnosis by its title, or by the part of it before the first comma
-    synonym     by an inclusion term of the code or of its category in the release
-    code        by its code, dotted or not
-    outcome     words of the end of the stay: 'was discharged', 'on discharge', 'expired', 'hospital course'
-    course      a sentence that stands word for word in the hospital course
+    title       names the first diagnosis by its title, or by the part of it before the first comma
+    synonym     names it by an inclusion term of the code or of its category in the release
+    code        names it by its code, with or without the dot
+    outcome     tells the end of the stay: 'was discharged', 'on discharge', 'expired', 'hospital course'
+    course      occurs word for word in the hospital course
 
-A signal is no proof: a patient with a history of heart failure may be admitted for heart failure, and the note may well
-say so at admission. The audit counts; the strict filter removes the sentence, history and all.
+A signal is not a proof: a patient with a history of heart failure may be admitted for heart failure, and the note may
+say so at admission. The audit counts signals; the strict filter removes the sentence, history included.
 """
 
 import re
@@ -18,12 +18,8 @@ from typing import Literal, get_args
 Signal = Literal["title", "synonym", "code", "outcome", "course"]
 SIGNALS: tuple[Signal, ...] = get_args(Signal)
 
-# What the audit counts them in: extractions of a note, and their sections, one of which is the whole note.
-EXTRACTIONS = {"default": "ours", "paper": "ours, the paper's sections", "published": "the published extraction"}
-ANY = "any"
-
 SHORTEST_TERM = 4  # characters of a title or synonym worth looking for
-SAME_WORDS = 8  # words from which on a sentence that stands in the course is no coincidence
+SAME_WORDS = 8  # a longer sentence that occurs in the course too is no coincidence
 
 _OUTCOME = re.compile(
     r"\b(?:(?:was|were|been|be|is) (?:subsequently |then |later )?discharged|(?:on|at|upon|prior to|before) discharge"
@@ -42,7 +38,7 @@ _VAGUE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What would name one code: phrases as runs of lower-case words, a blank at either end."""
+    """What would name one code: phrases of lower-case words, with a blank at either end."""
 
     titles: tuple[str, ...]
     synonyms: tuple[str, ...]
@@ -50,66 +46,67 @@ class Terms:
 
 
 def build_terms(code: str, title: str, synonyms: Iterable[str] = ()) -> Terms:
-    """
+    """Return the phrases that name a code.
+
     >>> build_terms("J189", "Pneumonia, unspecified organism").titles
     (' pneumonia unspecified organism ', ' pneumonia ')
     """
     short = _VAGUE.sub("", title).split(",")[0]
-    titles = dict.fromkeys(_plain(text) for text in (title, short) if len(text) >= SHORTEST_TERM)
-    others = dict.fromkeys(_plain(text) for text in synonyms if len(text) >= SHORTEST_TERM)
+    titles = dict.fromkeys(_normalize(text) for text in (title, short) if len(text) >= SHORTEST_TERM)
+    others = dict.fromkeys(_normalize(text) for text in synonyms if len(text) >= SHORTEST_TERM)
     dotted = f" {code[:3].lower()} {code[3:].lower()} " if len(code) > 3 else f" {code.lower()} "
     return Terms(tuple(titles), tuple(text for text in others if text not in titles), (f" {code.lower()} ", dotted))
 
 
-def find_signals(sentence: str, naming: Terms, course: str) -> set[Signal]:
-    """The signals in one sentence. `course`: the hospital course in `plain` form, '' where the note has none."""
-    plain = _plain(sentence)
-    found: set[Signal] = set()
-    if any(title in plain for title in naming.titles):
-        found.add("title")
-    if any(synonym in plain for synonym in naming.synonyms):
-        found.add("synonym")
-    if any(code in plain for code in naming.codes):
-        found.add("code")
+def find_signals(sentence: str, terms: Terms, course: str) -> set[Signal]:
+    """Return the signals in one sentence. `course` is the normalized hospital course, '' if the note has none."""
+    plain = _normalize(sentence)
+    signals: set[Signal] = set()
+    if any(title in plain for title in terms.titles):
+        signals.add("title")
+    if any(synonym in plain for synonym in terms.synonyms):
+        signals.add("synonym")
+    if any(code in plain for code in terms.codes):
+        signals.add("code")
     if _OUTCOME.search(sentence):
-        found.add("outcome")
+        signals.add("outcome")
     if course and plain.count(" ") > SAME_WORDS and plain in course:
-        found.add("course")
-    return found
+        signals.add("course")
+    return signals
 
 
 def split_sentences(text: str) -> Iterator[str]:
-    """Sentences, list entries and labelled lines, as they stand."""
+    """Yield sentences, list entries and labelled lines, unchanged."""
     return (piece for piece in _SENTENCE.split(text) if piece.strip())
 
 
-def find_section_signals(parts: Mapping[str, str], naming: Terms, course: str) -> dict[str, set[Signal]]:
-    """Section → signals in it."""
-    plain_course = _plain(course) if course else ""
+def find_section_signals(sections: Mapping[str, str], terms: Terms, course: str) -> dict[str, set[Signal]]:
+    """Return section → the signals in it."""
+    normal_course = _normalize(course) if course else ""
     return {
-        name: set().union(*(find_signals(sentence, naming, plain_course) for sentence in split_sentences(text)))
-        for name, text in parts.items()
+        name: set().union(*(find_signals(sentence, terms, normal_course) for sentence in split_sentences(text)))
+        for name, text in sections.items()
     }
 
 
-def remove_signals(parts: Mapping[str, str], naming: Terms, course: str) -> dict[str, str]:
-    """The sections less every sentence with a signal; a section of which nothing is left goes."""
-    plain_course = _plain(course) if course else ""
+def remove_signals(sections: Mapping[str, str], terms: Terms, course: str) -> dict[str, str]:
+    """Return the sections without sentences that have a signal, and without sections that are then empty."""
+    normal_course = _normalize(course) if course else ""
     kept = {}
-    for name, text in parts.items():
+    for name, text in sections.items():
         at, spans = 0, []
         for sentence in split_sentences(text):
             at = text.index(sentence, at)
-            if not find_signals(sentence, naming, plain_course):
+            if not find_signals(sentence, terms, normal_course):
                 spans.append((at, at + len(sentence)))
             at += len(sentence)
         if spans:
-            kept[name] = _joined(text, spans)
+            kept[name] = _join_spans(text, spans)
     return kept
 
 
-def _joined(text: str, spans: list[tuple[int, int]]) -> str:
-    """The pieces of a text at these places, before each the white space that stood before it."""
+def _join_spans(text: str, spans: list[tuple[int, int]]) -> str:
+    """Return the pieces of a text at these places, each after the white space that preceded it."""
     first, *others = spans
     result, end_before = text[first[0] : first[1]], first[1]
     for begin, end in others:
@@ -119,6 +116,6 @@ def _joined(text: str, spans: list[tuple[int, int]]) -> str:
     return result
 
 
-def _plain(text: str) -> str:
-    """Lower-case words parted by single blanks, one at either end: phrases in it are whole words."""
+def _normalize(text: str) -> str:
+    """Return lower-case words separated by single blanks, with one at either end: phrases in it are whole words."""
     return f" {' '.join(_WORDS.findall(text.casefold()))} "

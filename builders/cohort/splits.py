@@ -1,12 +1,12 @@
 """Train, validation and test: 70 / 10 / 20 % as in the paper, by one of two rules.
 
-`patient` (default): all stays of a patient on one side, and the codes spread as evenly as that allows. Patients are
-walked from the one with the rarest code on; each goes to the split that lags furthest behind in what it brings.
+`patient` (default): all stays of a patient are in one split, and codes are spread as evenly as that allows. Patients
+are walked from the one with the rarest code on; each goes to the split that lags furthest behind in its codes.
 `stratified`: the paper's rule. Rows are walked code by code; each goes to the split that lags furthest behind its
-share. Patients may then stand on both sides, as the paper's do.
+share. Patients may then be in several splits, as in the paper.
 
 Both walk in an order drawn from the seed. The first row (or patient) with a code goes to train, so that no split asks
-for a code that train never shows; the paper leaves open what it did with rare codes.
+for a code that train never shows; the paper does not say what it did with rare codes.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ Rule = Literal["patient", "stratified"]
 
 @dataclass(frozen=True, slots=True)
 class Stay:
-    """What a rule looks at."""
+    """The part of a row that a rule uses."""
 
     note_id: str
     subject_id: int
@@ -30,8 +30,8 @@ class Stay:
 
 
 def split_by_code(stays: Iterable[Stay], seed: int) -> dict[str, str]:
-    """note_id → split, row by row. The same stays and seed give the same splits, in whatever order they come."""
-    ordered = sorted(stays, key=lambda stay: (stay.code, _drawn(seed, stay.note_id)))
+    """Return note_id → split, row by row. The same stays and seed give the same splits, in any order."""
+    ordered = sorted(stays, key=lambda stay: (stay.code, _draw_rank(seed, stay.note_id)))
     given = dict.fromkeys(SPLIT_SHARES, 0)
     split_of: dict[str, str] = {}
     before = None
@@ -45,14 +45,14 @@ def split_by_code(stays: Iterable[Stay], seed: int) -> dict[str, str]:
 
 
 def split_by_patient(stays: Iterable[Stay], seed: int) -> dict[str, str]:
-    """note_id → split, patient by patient."""
+    """Return note_id → split, patient by patient."""
     of_patient: defaultdict[int, list[Stay]] = defaultdict(list)
     for stay in stays:
         of_patient[stay.subject_id].append(stay)
     frequency = Counter(stay.code for stays_of_one in of_patient.values() for stay in stays_of_one)
 
     def place(group: Sequence[Stay]) -> tuple[int, bytes]:
-        return min(frequency[stay.code] for stay in group), _drawn(seed, str(group[0].subject_id))
+        return min(frequency[stay.code] for stay in group), _draw_rank(seed, str(group[0].subject_id))
 
     given = {name: Counter[str]() for name in SPLIT_SHARES}  # code → rows; the code '' counts all
     seen: Counter[str] = Counter()
@@ -86,7 +86,7 @@ RULES: Mapping[Rule, Callable[[Iterable[Stay], int], dict[str, str]]] = {
 
 
 def summarize_splits(stays: Sequence[Stay], split_of: Mapping[str, str]) -> dict[str, Any]:
-    """Rows by split; patients that stand on more than one side; how far codes moved from their shares.
+    """Return rows and codes by split, patients, those in more than one split, and how far codes moved.
 
     `moved`: half the summed distance between the code distributions of a split and of all rows, 0 (alike) to 1.
     """
@@ -105,11 +105,11 @@ def summarize_splits(stays: Sequence[Stay], split_of: Mapping[str, str]) -> dict
 
 
 def _distance(some: Counter[str], everything: Counter[str]) -> float:
-    """Half the summed distance between two distributions."""
+    """Return half the summed distance between two distributions."""
     rows, total = some.total(), everything.total()
     return sum(abs(some[code] / rows - number / total) for code, number in everything.items()) / 2
 
 
-def _drawn(seed: int, text: str) -> bytes:
-    """A place in an order that the seed decides."""
+def _draw_rank(seed: int, text: str) -> bytes:
+    """Return a sort key: an order that the seed decides."""
     return hashlib.sha256(f"{seed}:{text}".encode()).digest()

@@ -1,4 +1,4 @@
-"""What a copy says of each stay, and each discharge note beside what is said of its stay.
+"""Read the codes of each stay of a copy, and join each discharge note with those of its stay.
 
 One stay: hadm_id=20000019 icd_version=10 icd_code='I214' second_code='I10' seq_num=1.
 Source: hosp.diagnoses_icd, hosp.admissions, hosp.d_icd_diagnoses, note.discharge (MIMIC-IV 2.0 to 3.1, Note 2.2).
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-# One row a stay: its ICD version (null where rows disagree) and its first ICD-10 codes by seq_num, which may lack 1.
-# Rows come twice at times; of two codes with one rank the smaller is taken, so that the choice is always the same.
+# One row per stay: its ICD version (null where rows disagree) and its first ICD-10 codes by seq_num, which may lack 1.
+# Some rows occur twice; of two codes with one rank the smaller is taken, so that the choice is always the same.
 STAYS = """
 create temp table stays as
 select
@@ -35,9 +35,9 @@ where trim(icd_code) <> ''
 group by subject_id, hadm_id
 """
 
-# One row an admission: what becomes of its note as far as ids and codes can tell, null where it is to be read.
-FATES = """
-create temp table fates as
+# One row per admission: its first codes, and why its note is excluded as far as ids and codes tell (null: a candidate).
+ELIGIBILITY = """
+create temp table eligibility as
 select
     a.subject_id, a.hadm_id, s.icd_code, s.seq_num,
     list_filter(s.first_codes, lambda code: code <> s.icd_code)[1] as second_code,
@@ -55,73 +55,73 @@ CODES = ("icd_code", "second_code", "seq_num")
 
 
 def read_stays(db: "duckdb.DuckDBPyConnection", copy: local_copy.Copy) -> None:
-    """Fill the tables `stays`, `fates` and `titles` of a database that holds the copy's hosp tables."""
+    """Create the tables `stays`, `eligibility` and `titles` in a database that holds the copy's hosp tables."""
     db.execute(STAYS)
-    db.execute(FATES)
+    db.execute(ELIGIBILITY)
     _read_titles(db, copy)
 
 
 class NoteBatch(NamedTuple):
-    """A batch of a copy's notes, told apart by what ids and codes say of their stays."""
+    """A batch of a copy's notes, divided by what ids and codes tell about their stays."""
 
-    to_read: "pa.RecordBatch"
+    candidates: "pa.RecordBatch"
     """note_id, subject_id, hadm_id, icd_code, second_code, seq_num, text"""
-    ruled_out: "pa.RecordBatch"
+    excluded: "pa.RecordBatch"
     """The columns of schema.EXCLUDED."""
 
 
 def join_notes(db: "duckdb.DuckDBPyConnection", copy: local_copy.Copy) -> Iterator[NoteBatch]:
-    """The copy's notes, each once, with what `fates` says of their stays."""
+    """Yield the copy's notes, each once, joined with `eligibility`."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    fates = db.sql("select * from fates").to_arrow_table()
-    # looked up by Python: for the few hundred notes of a batch a join of DuckDB's takes twenty times as long
-    stays = zip(fates["subject_id"].to_pylist(), fates["hadm_id"].to_pylist(), strict=True)
+    eligibility = db.sql("select * from eligibility").to_arrow_table()
+    # a dict: for the few hundred notes of a batch, a join of DuckDB's takes twenty times as long
+    stays = zip(eligibility["subject_id"].to_pylist(), eligibility["hadm_id"].to_pylist(), strict=True)
     place_of = {stay: place for place, stay in enumerate(stays)}
-    told = pa.RecordBatch.from_pydict({name: fates[name].combine_chunks() for name in (*CODES, "reason")})
+    of_stay = pa.RecordBatch.from_pydict({name: eligibility[name].combine_chunks() for name in (*CODES, "reason")})
     for batch in read_rows(copy.tables["discharge"], (*IDS, "text")):
         stays = zip(batch["subject_id"].to_pylist(), batch["hadm_id"].to_pylist(), strict=True)
         places = pa.array(list(map(place_of.get, stays)), pa.int64())
-        fate = told.take(places)
-        reason = pc.if_else(places.is_valid(), fate["reason"], "no admission")
-        to_read = reason.is_null()
+        joined = of_stay.take(places)
+        reason = pc.if_else(places.is_valid(), joined["reason"], "no admission")
+        is_candidate = reason.is_null()
         ids = {name: batch[name] for name in IDS}
-        codes = {name: fate[name] for name in CODES}
+        codes = {name: joined[name] for name in CODES}
         yield NoteBatch(
-            pa.RecordBatch.from_pydict(ids | codes | {"text": batch["text"]}).filter(to_read),
-            pa.RecordBatch.from_pydict(ids | {"reason": reason}, EXCLUDED).filter(pc.invert(to_read)),
+            pa.RecordBatch.from_pydict(ids | codes | {"text": batch["text"]}).filter(is_candidate),
+            pa.RecordBatch.from_pydict(ids | {"reason": reason}, EXCLUDED).filter(pc.invert(is_candidate)),
         )
 
 
 def load_first_codes(mimic_root: Path, notes_root: Path) -> list[Code]:
-    """The distinct first diagnoses of a copy's ICD-10 stays, in order: what there is to know something about."""
+    """Return the distinct first diagnoses of a copy's ICD-10 stays, sorted: the codes that need descriptions."""
     diagnoses = local_copy.find_copy(mimic_root, notes_root).tables["diagnoses_icd"]
     with local_copy.open_database() as db:
         load_table(db, diagnoses)
         local_copy.check_codes_are_text(db, diagnoses)
         db.execute(STAYS)
-        found = db.execute("select distinct icd_code from stays where icd_version = 10 order by icd_code").fetchall()
-    return [code for (text,) in found if (code := Code.find(text))]
+        rows = db.execute("select distinct icd_code from stays where icd_version = 10 order by icd_code").fetchall()
+    return [code for (text,) in rows if (code := Code.find(text))]
 
 
 def load_terms(db: "duckdb.DuckDBPyConnection") -> dict[str, Terms]:
-    """What would name each first diagnosis of an ICD-10 stay: its titles and the release's other terms for it."""
-    named = db.execute(
+    """Return code → the terms that would name it, for each first diagnosis of an ICD-10 stay."""
+    rows = db.execute(
         "select distinct s.icd_code, coalesce(t.title, '') from stays s left join titles t using (icd_code)"
         " where s.icd_version = 10"
     ).fetchall()
-    found = ((code, title) for text, title in named if (code := Code.find(text)))
-    return {code.value: build_terms(code.value, title, code.inclusion_terms) for code, title in found}
+    codes = ((code, title) for text, title in rows if (code := Code.find(text)))
+    return {code.value: build_terms(code.value, title, code.inclusion_terms) for code, title in codes}
 
 
 def _read_titles(db: "duckdb.DuckDBPyConnection", copy: local_copy.Copy) -> None:
-    """The table `titles` of the stays' ICD-10 codes: MIMIC's own (it names every code it uses) before the release's."""
+    """Create the table `titles` of the stays' ICD-10 codes, from MIMIC's dictionary, else from the release tables."""
     import pyarrow as pa
 
     tables = load_release()
-    written = db.execute("select distinct icd_code from stays where icd_version = 10").fetchall()
-    codes = sorted({code.value for (text,) in written if (code := Code.find(text))})
+    rows = db.execute("select distinct icd_code from stays where icd_version = 10").fetchall()
+    codes = sorted({code.value for (text,) in rows if (code := Code.find(text))})
     columns = {
         "icd_code": pa.array(codes, pa.string()),
         "title": pa.array([tables.titles.get(code) for code in codes], pa.string()),

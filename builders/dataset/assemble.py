@@ -1,12 +1,12 @@
-"""The dataset folder: cohort and traces joined into what `datasets`, TRL and verl load.
+"""Join a cohort and its traces into the dataset folder that `datasets`, TRL and verl load.
 
     OUT/traces/train-00000-of-00001.parquet   for reading: note, code and trace (rows with a kept trace)
     OUT/sft/…                                 for TRL: prompt and completion as messages (the same rows)
     OUT/grpo/…                                for verl and TRL: prompt and true code (every row of the cohort)
-    OUT/run.json                              with the records of all stages before
+    OUT/run.json                              with the records of all earlier stages
 
-`grpo` needs no trace. It keeps the rows whose trace was rejected, so that training and evaluation are not on the notes
-that the teacher found easy alone.
+`grpo` needs no trace. It keeps the rows whose trace was rejected, so that training and evaluation are not limited to
+notes that were easy for the teacher.
 Run: deepicd assemble --cohort out/cohort --traces out/traces [--scores out/scores] out/dataset
 """
 
@@ -23,7 +23,7 @@ from deepicd.schema import COHORT, DATASET, SCORES, SPLITS, TRACES
 from deepicd.stage_records import AssembleCounts, AssembleRecord, DistillRecord
 from deepicd.storage import Origin
 
-DATA_SOURCE = "mimic-reason"  # by this name a reward function tells the dataset from others
+DATA_SOURCE = "mimic-reason"  # by which a reward function recognises the dataset
 ROWS_PER_FILE = 25_000
 
 Row = dict[str, Any]
@@ -32,7 +32,7 @@ Row = dict[str, Any]
 def assemble(
     cohort: Path, traces: Path, out: Path, *, scores: Path | None = None, overwrite: bool = False
 ) -> AssembleRecord:
-    """Write the three configs with their splits; the record. `scores`: what `deepicd judge` made of these traces.
+    """Write the three configs with their splits; return the record. `scores`: output of `deepicd judge`.
 
     Raises DeepicdError if cohort, traces and scores do not belong together.
     """
@@ -43,34 +43,34 @@ def assemble(
     plan = records.plan_run(AssembleRecord, options={"recipe": traces.name}, inputs=inputs)
     if done := records.find_finished(out, plan):
         return done
-    kept = _kept_traces(traces)
-    _score(kept, judges)
+    kept = _read_kept_traces(traces)
+    _add_scores(kept, judges)
     files = {split: cohort / f"{split}.parquet" for split in SPLITS}
     origin = storage.combine_origins(
         storage.read_origin(path) for path in [*files.values(), *(traces / "kept").glob("*.parquet")]
     )
     with records.fresh_folder(out, plan, origin, overwrite=overwrite) as run:
         used: set[str] = set()
-        counted: dict[str, dict[str, int]] = {config: {} for config in DATASET}
+        counts: dict[str, dict[str, int]] = {config: {} for config in DATASET}
         for split, path in files.items():
             rows = storage.read_table(path, COHORT).to_pylist()
             _check_match(rows, kept)
             used |= {row["note_id"] for row in rows if row["note_id"] in kept}
             for config, number in write_split(run.folder, split, rows, kept, origin).items():
-                counted[config][split] = number
+                counts[config][split] = number
         if not kept:
             raise DeepicdError(f"{traces} holds no kept trace.", "See why in its rejected/ folder and run.json.")
-        if strangers := len(kept) - len(used):
+        if unmatched := len(kept) - len(used):
             raise DeepicdError(
-                f"{strangers:,} of {len(kept):,} kept traces belong to no row of {cohort}.",
+                f"{unmatched:,} of {len(kept):,} kept traces belong to no row of {cohort}.",
                 "Assemble traces with the cohort they were made from.",
             )
-        run.counts = AssembleCounts(rows=counted)
+        run.counts = AssembleCounts(rows=counts)
     return run.record
 
 
-def _kept_traces(folder: Path) -> dict[str, Row]:
-    """note_id → kept trace."""
+def _read_kept_traces(folder: Path) -> dict[str, Row]:
+    """Return note_id → kept trace."""
     columns = ["note_id", "icd_code", "trace", "words", "recipe", "teacher", "finish_reason"]
     return {
         row["note_id"]: row | {"judge_score": None}
@@ -80,28 +80,28 @@ def _kept_traces(folder: Path) -> dict[str, Row]:
 
 
 def find_score_folders(scores: Path | None) -> list[Path]:
-    """The folders of judges' scores: the one given, or those below it. Raises DeepicdError where there is none."""
+    """Return the folders of judges' scores: the one given, or those below it. Raises DeepicdError for none."""
     if scores is None:
         return []
-    found = [scores] if (scores / "scores").is_dir() else sorted(path.parent for path in scores.glob("*/scores"))
-    if not found:
-        raise DeepicdError(f"{scores} holds no scores.", "Make them first: deepicd judge TRACES OUT")
-    return found
+    folders = [scores] if (scores / "scores").is_dir() else sorted(path.parent for path in scores.glob("*/scores"))
+    if not folders:
+        raise DeepicdError(f"{scores} holds no scores.", "Write them first: deepicd judge TRACES OUT")
+    return folders
 
 
-def _score(kept: dict[str, Row], folders: list[Path]) -> None:
+def _add_scores(kept: dict[str, Row], folders: list[Path]) -> None:
     """Give each trace the mean of its judges' scores. Raises DeepicdError for scores of other traces."""
-    given: dict[str, list[int]] = {}
+    scores_of: dict[str, list[int]] = {}
     for path in (path for folder in folders for path in sorted((folder / "scores").glob("*.parquet"))):
         for row in storage.read_table(path, SCORES, ["note_id", "trace_sha256", "score"]).to_pylist():
             trace = kept.get(row["note_id"])
             if trace is None or storage.digest_text(trace["trace"]) != row["trace_sha256"]:
                 raise DeepicdError(
-                    f"{path} has scores of other traces than these.", "Score these ones: deepicd judge TRACES OUT"
+                    f"{path} has scores of other traces.", "Score these traces: deepicd judge TRACES OUT"
                 )
             if row["score"] is not None:
-                given.setdefault(row["note_id"], []).append(row["score"])
-    for note_id, values in given.items():
+                scores_of.setdefault(row["note_id"], []).append(row["score"])
+    for note_id, values in scores_of.items():
         kept[note_id]["judge_score"] = sum(values) / len(values)
 
 
@@ -114,17 +114,20 @@ def _check_match(rows: list[Row], kept: dict[str, Row]) -> None:
 
 
 def write_split(folder: Path, split: str, rows: list[Row], kept: dict[str, Row], origin: Origin) -> dict[str, int]:
-    """Write the files of a split in every config that has rows of it; how many. `datasets` cannot load an empty one."""
+    """Write the files of a split in every config that has rows of it; return config → rows.
+
+    An empty split gets no file: `datasets` cannot load one.
+    """
     written = {}
     for config in DATASET:
-        if shaped := list(_shape(config, split, rows, kept)):
-            _write(folder / config, config, split, shaped, origin)
-            written[config] = len(shaped)
+        if config_rows := list(_convert_rows(config, split, rows, kept)):
+            _write_shards(folder / config, config, split, config_rows, origin)
+            written[config] = len(config_rows)
     return written
 
 
-def _shape(config: str, split: str, rows: list[Row], kept: dict[str, Row]) -> Iterator[Row]:
-    """The rows of a split as a config has them, in the cohort's order."""
+def _convert_rows(config: str, split: str, rows: list[Row], kept: dict[str, Row]) -> Iterator[Row]:
+    """Yield the rows of a split in the form of a config, in the cohort's order."""
     for index, row in enumerate(rows):
         trace = kept.get(row["note_id"])
         if config == "grpo":
@@ -154,8 +157,8 @@ def _shape(config: str, split: str, rows: list[Row], kept: dict[str, Row]) -> It
             yield {**row, **trace}
 
 
-def _write(folder: Path, config: str, split: str, rows: list[Row], origin: Origin) -> None:
-    """One file for every ROWS_PER_FILE rows, named as `datasets` names shards."""
+def _write_shards(folder: Path, config: str, split: str, rows: list[Row], origin: Origin) -> None:
+    """Write one file per ROWS_PER_FILE rows, named as `datasets` names shards."""
     files = ceil(len(rows) / ROWS_PER_FILE)
     for number in range(files):
         part = rows[number * ROWS_PER_FILE : (number + 1) * ROWS_PER_FILE]

@@ -1,50 +1,55 @@
-"""A bundle without notes and a credentialed copy of MIMIC, put together to the dataset that the bundle was made of.
+"""Rebuild the dataset that a bundle without notes was made from, with the notes of a credentialed copy of MIMIC.
 
-The notes are extracted from the copy as `deepicd build` does it, with the options that the bundle names, and each is
-held against the digest that the bundle has of it. Files come out byte-identical, and are proven so. Rows whose note
-is not there, has another text or another first diagnosis are listed in a file beside OUT, each with its reason.
+Notes are extracted from the copy as by `deepicd build`, with the options that the bundle names, and compared with the
+digests in the bundle. The files are byte-identical to the original ones, and compared with their digests. Rows whose
+note is missing, has another text or another first diagnosis are listed with the reason in a file beside OUT.
 Run: deepicd rehydrate BUNDLE OUT --mimic ~/mimiciv/3.1 --notes ~/mimic-iv-note/2.2
 """
 
 import csv
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 from builders.cohort.criteria import Criteria
 from builders.cohort.parallel import choose_processes, open_workers
-from builders.cohort.stays import join_notes, load_terms, read_stays
+from builders.cohort.stays import read_stays
 from builders.dataset.assemble import Row, write_split
 from builders.mimic import local_copy
 from deepicd import __version__, bundle_manifest, records, storage
 from deepicd.errors import DeepicdError
-from deepicd.log import track_progress
 from deepicd.schema import DATASET
 from deepicd.stage_records import AssembleCounts, AssembleRecord, BuildRecord, BundleRecord
 from deepicd.storage import Origin
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 TRACE = ("note_id", "icd_code", "trace", "words", "judge_score", "recipe", "teacher", "finish_reason")
 NO_NOTE, OTHER_TEXT, OTHER_CODE = "no such note", "another text", "another first diagnosis"
 
 
+class CopyNotes(NamedTuple):
+    """What a copy has of the bundle's notes."""
+
+    notes: dict[str, tuple[str, str]]
+    """note_id → admission note and first diagnosis."""
+    reasons: dict[str, str]
+    """note_id → why a note of the copy has no admission note."""
+
+
 def rehydrate(
     folder: Path, out: Path, mimic_root: Path, notes_root: Path, *, partial: bool = False, overwrite: bool = False
 ) -> AssembleRecord:
-    """Write the dataset folder OUT; its record. With `partial` without the rows that cannot be had back.
+    """Write the dataset folder OUT, with `partial` without the rows that cannot be restored; return its record.
 
-    Raises DeepicdError where there are such rows otherwise, for a damaged bundle, and for one that has its notes.
+    Raises DeepicdError if there are such rows otherwise, for a damaged bundle, and for one that has its notes.
     """
     manifest = bundle_manifest.read_manifest(folder)
     if manifest.notes:
-        raise DeepicdError(f"{folder} has its notes.", "It is the dataset already: card and loaders take it as it is.")
-    made = records.require(folder, BundleRecord)
-    build = made.upstream(BuildRecord)
+        raise DeepicdError(
+            f"{folder} has its notes already.", "Use it as it is: it is the dataset, and card and loaders read it."
+        )
+    build = records.require(folder, BundleRecord).upstream(BuildRecord)
     copy = local_copy.find_copy(mimic_root, notes_root)
     options = manifest.dataset.options | {"partial": partial}
     plan = records.plan_run(AssembleRecord, options=options, inputs={"bundle": folder, **copy.files})
@@ -52,30 +57,38 @@ def rehydrate(
         return done
     records.refuse_other_content(out, plan, overwrite=overwrite)
     by_split = bundle_manifest.read_rows(folder)
-    found, why = _notes(copy, _criteria(build), {row["note_id"] for rows in by_split.values() for row in rows})
-    wrong = _compared(by_split, found, why)
-    listed = out.with_name(f"{out.name}.differences.csv")
-    _list(listed, wrong)
-    if wrong and not partial:
+    note_ids = {row["note_id"] for rows in by_split.values() for row in rows}
+    from_copy = _extract_notes(copy, _read_criteria(build), note_ids)
+    differences = _find_differences(by_split, from_copy)
+    listing = out.with_name(f"{out.name}.differences.csv")
+    _write_listing(listing, differences)
+    if differences and not partial:
         raise DeepicdError(
-            f"{_said(wrong, by_split)} {_cause(build, copy)} Nothing was written but the list of these rows: {listed}",
+            f"{_count_differences(differences, by_split)} {_describe_cause(build, copy)}"
+            f" Only the list of these rows was written: {listing}",
             "Use the releases that the bundle was made from; or leave these rows out: --partial",
         )
     origin = storage.combine_origins([manifest.origin, copy.origin])
     with records.fresh_folder(out, plan, origin, overwrite=overwrite) as run:
-        counted: dict[str, dict[str, int]] = {config: {} for config in DATASET}
+        counts: dict[str, dict[str, int]] = {config: {} for config in DATASET}
         for split, rows in by_split.items():
-            there = [row | {"admission_note": found[row["note_id"]][0]} for row in rows if row["note_id"] not in wrong]
-            kept = {row["note_id"]: {name: row[name] for name in TRACE} for row in there if row["trace"] is not None}
-            for config, number in write_split(run.folder, split, there, kept, origin).items():
-                counted[config][split] = number
-        run.counts = AssembleCounts(rows=counted, differences=dict(Counter(wrong.values())))
-        run.notes.append(_identity(run.folder, manifest, len(wrong), origin))
+            restored = [
+                row | {"admission_note": from_copy.notes[row["note_id"]][0]}
+                for row in rows
+                if row["note_id"] not in differences
+            ]
+            traces = {
+                row["note_id"]: {name: row[name] for name in TRACE} for row in restored if row["trace"] is not None
+            }
+            for config, number in write_split(run.folder, split, restored, traces, origin).items():
+                counts[config][split] = number
+        run.counts = AssembleCounts(rows=counts, differences=dict(Counter(differences.values())))
+        run.notes.append(_describe_identity(run.folder, manifest, len(differences), origin))
     return run.record
 
 
-def _criteria(build: BuildRecord) -> Criteria:
-    """The options that decide a note's text in the bundle's cohort; its limits of length have done their work.
+def _read_criteria(build: BuildRecord) -> Criteria:
+    """Return the options that decide a note's text in the bundle's cohort, without limits of length.
 
     Raises DeepicdError for options of another version.
     """
@@ -87,86 +100,63 @@ def _criteria(build: BuildRecord) -> Criteria:
     except TypeError as error:
         raise DeepicdError(
             f"The cohort was built with options that this version does not have ({error}).",
-            f"Take the version that built it: deepicd {build.version}; this is {__version__}.",
+            f"Use the version that built it: deepicd {build.version}; this is {__version__}.",
         ) from error
 
 
-def _notes(
-    copy: local_copy.Copy, criteria: Criteria, wanted: set[str]
-) -> tuple[dict[str, tuple[str, str]], dict[str, str]]:
-    """note_id → admission note and first diagnosis; and of wanted notes that have none, why."""
+def _extract_notes(copy: local_copy.Copy, criteria: Criteria, note_ids: set[str]) -> CopyNotes:
     import pyarrow as pa
 
-    from builders.cohort import extraction
+    from builders.cohort.extraction import extract_notes
 
-    found: dict[str, tuple[str, str]] = {}
-    why: dict[str, str] = {}
-    ids = pa.array(sorted(wanted))
+    result = CopyNotes({}, {})
     with (
-        open_workers(choose_processes(copy.files["discharge"])) as in_order,
+        open_workers(choose_processes(copy.files["discharge"])) as map_in_order,
         local_copy.open_copy(copy) as db,
-        track_progress("notes read") as advance,
     ):
         read_stays(db, copy)
-
-        def to_read() -> "Iterator[pa.RecordBatch]":
-            for notes in join_notes(db, copy):
-                why.update(_reasons(_among(notes.ruled_out, ids)))
-                advance(notes.ruled_out.num_rows + notes.to_read.num_rows)
-                yield _among(notes.to_read, ids)
-
-        extract = partial(extraction.extract, criteria=criteria, naming=load_terms(db) if criteria.strict else {})
-        for part in in_order(extract, to_read()):
-            columns = (part.rows[name].to_pylist() for name in ("note_id", "admission_note", "icd_code"))
-            found |= {note_id: (note, code) for note_id, note, code in zip(*columns, strict=True)}
-            why.update(_reasons(part.excluded))
-    return found, why
+        for part in extract_notes(db, copy, criteria, map_in_order, pa.array(sorted(note_ids))):
+            for row in part.rows.select(["note_id", "admission_note", "icd_code"]).to_pylist():
+                result.notes[row["note_id"]] = row["admission_note"], row["icd_code"]
+            for row in part.excluded.to_pylist():
+                result.reasons[row["note_id"]] = row["reason"]
+    return result
 
 
-def _among(batch: "pa.RecordBatch", ids: "pa.Array") -> "pa.RecordBatch":
-    import pyarrow.compute as pc
-
-    return batch.filter(pc.is_in(batch["note_id"], value_set=ids))
-
-
-def _reasons(excluded: "pa.RecordBatch") -> dict[str, str]:
-    return dict(zip(excluded["note_id"].to_pylist(), excluded["reason"].to_pylist(), strict=True))
-
-
-def _compared(by_split: dict[str, list[Row]], found: dict[str, tuple[str, str]], why: dict[str, str]) -> dict[str, str]:
-    """note_id → why the row is not what it was; empty where all are."""
-    wrong = {}
+def _find_differences(by_split: Mapping[str, list[Row]], from_copy: CopyNotes) -> dict[str, str]:
+    """Return note_id → why the row cannot be restored; {} if all can."""
+    differences = {}
     for row in (row for rows in by_split.values() for row in rows):
         note_id = row["note_id"]
-        note, code = found.get(note_id, (None, None))
+        note, code = from_copy.notes.get(note_id, (None, None))
         if note is None:
-            wrong[note_id] = why.get(note_id, NO_NOTE)
+            differences[note_id] = from_copy.reasons.get(note_id, NO_NOTE)
         elif code != row["icd_code"]:
-            wrong[note_id] = OTHER_CODE
+            differences[note_id] = OTHER_CODE
         elif storage.digest_text(note) != row["note_sha256"]:
-            wrong[note_id] = OTHER_TEXT
-    return wrong
+            differences[note_id] = OTHER_TEXT
+    return differences
 
 
-def _list(path: Path, wrong: dict[str, str]) -> None:
-    """The list of rows that differ; that of an earlier run goes where there are none."""
-    if not wrong:
+def _write_listing(path: Path, differences: Mapping[str, str]) -> None:
+    """Write the list of rows that differ; without any, remove that of an earlier run."""
+    if not differences:
         path.unlink(missing_ok=True)
         return
     with storage.atomic_write(path) as tmp, tmp.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["note_id", "why"])
-        writer.writerows(sorted(wrong.items()))
+        writer.writerows(sorted(differences.items()))
 
 
-def _said(wrong: dict[str, str], by_split: dict[str, list[Row]]) -> str:
+def _count_differences(differences: Mapping[str, str], by_split: Mapping[str, list[Row]]) -> str:
     total = sum(len(rows) for rows in by_split.values())
-    reasons = ", ".join(f"{number:,} {reason}" for reason, number in Counter(wrong.values()).most_common())
-    return f"{len(wrong):,} of {total:,} rows cannot be had back from this copy: {reasons}."
+    reasons = ", ".join(f"{number:,} {reason}" for reason, number in Counter(differences.values()).most_common())
+    return f"{len(differences):,} of {total:,} rows cannot be restored from this copy: {reasons}."
 
 
-def _cause(build: BuildRecord, copy: local_copy.Copy) -> str:
-    """What sets the copy apart from the one that the bundle was made of, as far as digests tell."""
+def _describe_cause(build: BuildRecord, copy: local_copy.Copy) -> str:
+    """Return how the copy differs from the one that the bundle was made from, as far as digests tell."""
     here = {name: storage.digest_path(path) for name, path in copy.files.items()}
     then = {name: entry.digest for name, entry in build.inputs.items()}
     others = [name for name in then if here.get(name) != then[name]]
@@ -180,16 +170,16 @@ def _cause(build: BuildRecord, copy: local_copy.Copy) -> str:
     return "The copy is the same, and so is deepicd's version: its code may have been changed."
 
 
-def _identity(folder: Path, manifest: bundle_manifest.Manifest, left_out: int, origin: Origin) -> str:
-    """Whether the files are those that the bundle was made of, in a sentence for the record."""
+def _describe_identity(folder: Path, manifest: bundle_manifest.Manifest, left_out: int, origin: Origin) -> str:
+    """Return a sentence for the record: whether the files are those that the bundle was made from."""
     import pyarrow as pa
 
     expected = manifest.dataset.files
     changes = records.compare_files(folder, expected, content=True, closed=["."])
     other = changes.missing + changes.changed
-    opening = "Put together from a bundle without notes"
+    opening = "Rebuilt from a bundle without notes"
     if left_out:
-        return f"{opening}; {left_out:,} rows could not be had back and are left out."
+        return f"{opening}; {left_out:,} rows could not be restored and are left out."
     if not changes:
         return f"{opening}; all {len(expected)} files are byte-identical to the original."
     return (

@@ -106,7 +106,7 @@ def test_tokens_of_no_tokenizer_and_a_tokenizer_that_is_not_there_are_refused(co
     with pytest.raises(DeepicdError, match="takes the limit and the tokenizer"):
         DEFAULT.but(max_tokens=20)
     (tmp_path / "tokenizer.json").write_text("{}")
-    with pytest.raises(DeepicdError, match="There is no tokenizer"):
+    with pytest.raises(DeepicdError, match="is not on this machine and could not be fetched"):
         build(copy, copy, tmp_path / "out", DEFAULT.but(max_tokens=20, tokenizer=str(tmp_path)))
 
 
@@ -158,15 +158,15 @@ def test_a_parquet_copy_whose_codes_are_numbers_is_refused(copy: Path, tmp_path:
 
 
 def test_several_processes_extract_what_one_does(copy: Path) -> None:
-    found = local_copy.find_copy(copy, copy)
+    located = local_copy.find_copy(copy, copy)
     outputs = []
     for processes in (1, 2):
-        with parallel.open_workers(processes) as in_order, local_copy.open_copy(found) as db:
-            read_stays(db, found)
-            [notes] = join_notes(db, found)
-            batches = [notes.to_read.slice(start, 2) for start in (0, 2, 4)]
-            extract = partial(extraction.extract, criteria=DEFAULT, naming={})
-            outputs.append([(part.rows, part.excluded) for part in in_order(extract, batches)])
+        with parallel.open_workers(processes) as map_in_order, local_copy.open_copy(located) as db:
+            read_stays(db, located)
+            [notes] = join_notes(db, located)
+            batches = [notes.candidates.slice(start, 2) for start in (0, 2, 4)]
+            work = partial(extraction.extract_batch, criteria=DEFAULT, terms={})
+            outputs.append([(part.rows, part.excluded) for part in map_in_order(work, batches)])
     assert outputs[0] == outputs[1]
     assert sum(rows.num_rows for rows, _ in outputs[0]) == 5
     assert len(outputs[0]) == 3

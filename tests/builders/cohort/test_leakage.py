@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 from copies import discharge, note, stay, write_copy
 
-from builders.cohort.audit import audit_copy
+from builders.cohort.audit import ANY, audit_copy
 from builders.cohort.leakage import (
-    ANY,
     build_terms,
     find_section_signals,
     find_signals,

@@ -102,7 +102,7 @@ def test_rows_that_differ_are_counted_by_reason_and_listed_in_a_file_alone(
     mimic = differing(tmp_path)
     done = deepicd("rehydrate", made / "bundle", tmp_path / "out", "--mimic", mimic, "--notes", mimic)
     assert done.code == 1
-    assert "4 of 24 rows cannot be had back from this copy" in done.err
+    assert "4 of 24 rows cannot be restored from this copy" in done.err
     for reason in ("1 no such note", "1 another text", "1 another first diagnosis", "1 not ICD-10"):
         assert reason in done.err
     assert re.search(r"made from other files of admissions, .*discharge: another release", done.err)
@@ -121,7 +121,7 @@ def test_the_rows_that_can_be_had_back_are_written_if_asked_for(made: Path, tmp_
     mimic = differing(tmp_path)
     record = rehydrate(made / "bundle", tmp_path / "out", mimic, mimic, partial=True)
     assert sum(record.counts.rows["grpo"].values()) == 20
-    assert "4 rows could not be had back and are left out" in record.notes[0]
+    assert "4 rows could not be restored and are left out" in record.notes[0]
     before = {row["extra_info"]["note_id"]: row["extra_info"]["note"] for row in rows_in(made / "dataset" / "grpo")}
     after = {row["extra_info"]["note_id"]: row["extra_info"]["note"] for row in rows_in(tmp_path / "out" / "grpo")}
     assert after.items() < before.items()
