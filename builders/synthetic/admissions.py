@@ -10,7 +10,7 @@ from itertools import accumulate
 from builders.synthetic.clinical_case import Stay
 from builders.synthetic.diagnosis_sampling import DrawnStay
 from builders.synthetic.disease_knowledge import Diagnosis
-from builders.synthetic.mimic_csv import COLUMNS
+from builders.synthetic.mimic_csv import COLUMNS, Row
 
 FIRST_SUBJECT, FIRST_STAY, IDS = 10_000_000, 20_000_000, 10_000_000
 MOST_ADMISSIONS = 4_000_000
@@ -86,8 +86,8 @@ YEAR_GROUPS: Mapping[int, Sequence[str]] = {
 class PatientRecords:
     """A patient and their stays, as rows and as the note writer sees them."""
 
-    patient: tuple[object, ...]
-    admissions: list[tuple[object, ...]]
+    patient: Row
+    admissions: list[Row]
     stays: list[Stay]
 
 
@@ -114,7 +114,7 @@ def build_records(
     admitted = datetime(year, 1, 1) + timedelta(days=rng.randrange(360), minutes=rng.randrange(1440))
     will_die = first.age > 0 and rng.random() < DEATH * len(drawn)
     demographics = [weights.pick(rng) for weights in (INSURANCE, LANGUAGES, MARITAL_STATUSES, RACES)]
-    rows: list[tuple[object, ...]] = []
+    rows: list[Row] = []
     stays: list[Stay] = []
     discharged = admitted
     for number, (stay_id, stay, codes) in enumerate(zip(stay_ids, drawn, diagnoses, strict=True)):
@@ -148,19 +148,15 @@ def build_records(
         dod = f"{discharged + timedelta(days=rng.randint(1, 365)):%Y-%m-%d}"
     age = first.age if first.age <= OLDEST_SHOWN else OLDEST_WRITTEN
     group = rng.choice(YEAR_GROUPS[first.first.version])
-    return PatientRecords(
-        patient=(subject_id, first.sex, age, year, group, dod),
-        admissions=rows,
-        stays=stays,
-    )
+    return PatientRecords((subject_id, first.sex, age, year, group, dod), rows, stays)
 
 
-def build_patient_without_stay(rng: random.Random, subject_id: int) -> tuple[object, ...]:
+def build_patient_without_stay(rng: random.Random, subject_id: int) -> Row:
     year, group = rng.randint(FIRST_YEAR, LAST_ANCHOR), rng.choice((*YEAR_GROUPS[9], *YEAR_GROUPS[10]))
     return (subject_id, rng.choice("FM"), rng.randint(18, OLDEST_SHOWN), year, group, "")
 
 
-def duplicate_admission(rng: random.Random, admission: tuple[object, ...]) -> tuple[object, ...]:
+def duplicate_admission(rng: random.Random, admission: Row) -> Row:
     """Return the same admission as entered a second time by another provider."""
     place = COLUMNS["hosp/admissions"].index("admit_provider_id")
     return (*admission[:place], _draw_provider(rng), *admission[place + 1 :])
@@ -172,7 +168,7 @@ def _draw_provider(rng: random.Random) -> str:
 
 def _build_admission(
     rng: random.Random, stay: Stay, admitted: datetime, is_planned: bool, demographics: Sequence[str]
-) -> tuple[object, ...]:
+) -> Row:
     is_emergency = stay.age > 0 and not is_planned and rng.random() < BY_EMERGENCY
     registered = left = ""
     if is_emergency:

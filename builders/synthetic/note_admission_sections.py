@@ -65,9 +65,8 @@ def write_present_illness(case: Case, complaint: str, past: list[str], vitals: s
     if case.is_newborn:
         opening = f"Baby {case.facts['man']} ___"
     elif past:
-        opening += f" with [history] {', '.join(lowercase_first(item) for item in past[:3])}".replace(
-            "[history]", case.rng.choice(("a history of", "h/o", "PMH of", "PMHx significant for"))
-        )
+        history = case.rng.choice(("a history of", "h/o", "PMH of", "PMHx significant for"))
+        opening += f" with {history} {', '.join(lowercase_first(item) for item in past[:3])}"
     sentences_kept = [sentence for i, sentence in enumerate(story) if i < 2 or case.chance(STORY_KEPT)]
     first = f"{opening} {case.say_one_of(lines['presenting'])} {lowercase_first(complaint)}. "
     hint = case.condition.codes.get(case.stay.first.code)

@@ -39,9 +39,8 @@ def build_later_results(case: Case, filler: Filler) -> list[str]:
     """Build the later results in blocks, each under a heading."""
     blocks = []
     if filler.later_labs:
-        blocks.append(
-            "\n".join([case.rng.choice(("INTERVAL LABS:", "OTHER LABS:", "LABS DURING STAY:")), *filler.later_labs])
-        )
+        heading = case.rng.choice(("INTERVAL LABS:", "OTHER LABS:", "LABS DURING STAY:"))
+        blocks.append("\n".join([heading, *filler.later_labs]))
     if findings := write_findings(case, filler.studies):
         blocks.append(findings)
     if case.chance(DISCHARGE_LABS) and not case.stay.has_died:
@@ -69,7 +68,7 @@ def write_discharge_exam(case: Case, vitals: str) -> str:
             "At discharge:",
             "Upon discharge:",
             "On discharge:",
-            "Discharge physical exam ([date]):".replace("[date]", "___"),
+            "Discharge physical exam (___):",
         )
     )
     return f"{heading}\n{write_exam(case, case.condition.exam_after, vitals)}"

@@ -110,15 +110,9 @@ def draw_filler(case: Case, length: int) -> Filler:
     for name in ("events", "transitional", "advice"):
         setattr(filler, name, _draw_phrases(case, pools.lines[name], budget[name]))
     filler.problems = _draw_problems(case, budget["problems"])
-    pieces = [
-        *filler.background,
-        *filler.emergency_detail,
-        *filler.history,
-        *filler.labs,
-        *filler.studies,
-        *filler.events,
-    ]
-    pieces += [*filler.transitional, *filler.advice, *(text + heading for heading, text in filler.problems)]
+    pieces = filler.background + filler.emergency_detail + filler.history + filler.labs + filler.studies
+    pieces += filler.events + filler.transitional + filler.advice
+    pieces += [text + heading for heading, text in filler.problems]
     pieces += 2 * filler.home_medicines  # continued at discharge
     spent = sum(map(len, pieces)) + BETWEEN * len(pieces) + filler.prescriptions * PRESCRIPTION
     filler.later_labs = _draw_later_labs(case, size - spent)

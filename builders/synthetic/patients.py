@@ -60,6 +60,8 @@ PATIENT_TABLES = ("hosp/patients", "hosp/admissions", "hosp/diagnoses_icd", "not
 
 @dataclass(frozen=True, slots=True)
 class Person:
+    """A patient's rows of every table, and the stays that get a note."""
+
     patient: Row
     admissions: list[Row]
     diagnoses: list[Row]
@@ -107,7 +109,7 @@ def make_patient_tables(batch: Batch) -> BatchTables:
         counts["diagnoses"] += len(person.diagnoses)
         counts["notes"] += len(person.notes)
         counts["notes_without_admission"] += 0 if person.admissions else len(person.notes)
-    tables = {name: format_csv(of_table) for name, of_table in rows.items()}
+    tables = {name: format_csv(table_rows) for name, table_rows in rows.items()}
     return BatchTables(tables, build_gold_table(gold), counts, chapters)
 
 
@@ -119,20 +121,17 @@ def draw_people(batch: Batch) -> Iterator[Person]:
     patients = group_into_patients(rng, draw_stays(rng, first, batch.size, batch.icd9_share))
     without = round(len(patients) * WITHOUT_STAY / (1 - WITHOUT_STAY))
     orphans = min(int(rng.binomial(without, ORPHAN)), MOST_ORPHANS) if start else 1
-    # (stays, whether they are in the tables)
-    stays_and_tables: list[tuple[list[DrawnStay], bool]] = [
+    # (stays of one patient, whether they are in the tables)
+    groups: list[tuple[list[DrawnStay], bool]] = [
         *((patient, True) for patient in patients),
         *(([stay], False) for stay in draw_stays(rng, first, orphans, batch.icd9_share)),
         *(([], False) for _ in range(without - orphans)),
     ]
-    number, orphan_number = (
-        start,
-        IDS - start // BATCH * MOST_ORPHANS,
-    )  # orphans count down from the end, which no admission reaches
-    for place, subject_id in zip(
-        rng.permutation(len(stays_and_tables)), _draw_subject_ids(rng, batch, len(stays_and_tables)), strict=True
-    ):
-        drawn, is_in_tables = stays_and_tables[place]
+    number = start
+    orphan_number = IDS - start // BATCH * MOST_ORPHANS  # counts down from the end, which no admission reaches
+    places = rng.permutation(len(groups))
+    for place, subject_id in zip(places, _draw_subject_ids(rng, batch, len(groups)), strict=True):
+        drawn, is_in_tables = groups[place]
         if not drawn:
             yield Person(build_patient_without_stay(plain, subject_id), [], [], [])
             continue
@@ -186,14 +185,14 @@ def _draw_subject_ids(rng: np.random.Generator, batch: Batch, n: int) -> list[in
 
 def draw_stays(rng: Generator, first: FirstDiagnosisSampler, n: int, icd9_share: float) -> list[DrawnStay]:
     """Draw n stays with disease, sex and age, in no order."""
-    with_note, icd9 = rng.random(n) < HAS_NOTE, rng.random(n) < icd9_share
+    with_note, is_icd9 = rng.random(n) < HAS_NOTE, rng.random(n) < icd9_share
     diagnoses: list[tuple[Diagnosis, Condition | None]] = [(Diagnosis("", 0), None)] * n
     for has_note in (False, True):
         for version in (9, 10):
-            rows = np.flatnonzero((with_note == has_note) & (icd9 == (version == 9)))
+            rows = np.flatnonzero((with_note == has_note) & (is_icd9 == (version == 9)))
             for row, drawn in zip(rows, first.draw(rng, version, len(rows)), strict=True):
                 diagnoses[row] = drawn
-    women, place = rng.random(n) < 0.52, rng.beta(2, 2, n)
+    is_woman, place = rng.random(n) < 0.52, rng.beta(2, 2, n)
     stays = []
     for row, (diagnosis, condition) in enumerate(diagnoses):
         described = condition or build_unlisted_condition(diagnosis, find_title(diagnosis, {}))
@@ -202,7 +201,7 @@ def draw_stays(rng: Generator, first: FirstDiagnosisSampler, n: int, icd9_share:
             DrawnStay(
                 diagnosis,
                 condition,
-                described.sex or ("F" if women[row] else "M"),
+                described.sex or ("F" if is_woman[row] else "M"),
                 low + int(place[row] * (high - low + 1)),
                 described.is_planned,
                 bool(with_note[row]),

@@ -83,8 +83,8 @@ def synthesize(
             open_workers(processes) as in_order,
             track_progress("admissions made up", admissions) as advance,
         ):
-            made = in_order(make_patient_tables, batches)
-            run.counts = _write_tables(run, PATIENT_TABLES, made, advance, "admissions")
+            tables = in_order(make_patient_tables, batches)
+            run.counts = _write_tables(run, PATIENT_TABLES, tables, advance, "admissions")
         files = [*(get_table_path(run.folder, name) for name in COLUMNS), run.folder / GOLD_FILE]
         write_mark(run.folder, files, generator=GENERATOR, seed=seed)
         run.notes.append("Every record is made up; SYNTHETIC.json proves it file by file.")
@@ -128,8 +128,8 @@ def synthesize_notes(
                 NoteBatch(stays=some, titles=_select_titles(some, titles), seed=seed, length=length)
                 for some in _batch_stays(copy.read_stays())
             )
-            made = in_order(make_note_table, batches)
-            run.counts = _write_tables(run, ("note/discharge",), made, advance, "notes")
+            tables = in_order(make_note_table, batches)
+            run.counts = _write_tables(run, ("note/discharge",), tables, advance, "notes")
         if not titles:
             run.notes.append(
                 "The copy has no d_icd_diagnoses: titles come from the release, and for ICD-9 from this project."
