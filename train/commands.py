@@ -3,13 +3,13 @@
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypedDict, TypeVar, Unpack
 
 import click
 
 logger = logging.getLogger(__name__)
 
-Command = TypeVar("Command", bound=Callable[..., Any])
+Command = TypeVar("Command", bound=Callable[..., object])
 
 SHARED_OPTIONS = [
     click.argument("out", type=click.Path(path_type=Path), required=False),
@@ -22,6 +22,28 @@ SHARED_OPTIONS = [
     click.option("--dry-run", is_flag=True, help="Check everything, and describe the run without starting it."),
     click.option("--overwrite", is_flag=True, help="Replace another training in OUT."),
 ]  # fmt: skip
+
+
+class TrainingOptions(TypedDict):
+    """The options that both trainings share."""
+
+    out: Path | None
+    dataset: str
+    recipe: Path
+    model: str | None
+    seed: int | None
+    assignments: tuple[str, ...]
+    dry_run: bool
+    overwrite: bool
+
+
+class SftOptions(TrainingOptions):
+    preview: int | None
+    accelerate: Path | None
+
+
+class GrpoOptions(TrainingOptions):
+    backend: str | None
 
 
 @click.group()
@@ -47,7 +69,7 @@ def add_shared_options(command: Command) -> Command:
 @click.option("--accelerate-config", "accelerate", type=click.Path(path_type=Path),
               help="A file of `accelerate config`, for DeepSpeed or several machines. The recipe sets the number of "
                    "devices.")  # fmt: skip
-def sft(out: Path | None, dataset: str, recipe: Path, **options: Any) -> None:
+def sft(**options: Unpack[SftOptions]) -> None:
     """Fine-tune a model on the traces of a dataset (TRL) into OUT/model.
 
     The loss covers the answer alone. Rows over the recipe's length are left out and counted. A stopped run resumes from
@@ -60,14 +82,15 @@ def sft(out: Path | None, dataset: str, recipe: Path, **options: Any) -> None:
     from train.config import load_sft_recipe
     from train.sft import run
 
-    names = ("assignments", "preview", "dry_run", "accelerate", "overwrite")
-    assignments, preview, dry_run, accelerate, overwrite = _pop(options, *names)
-    parsed = load_sft_recipe(recipe, **options | parse_assignments(assignments))
-    if preview or dry_run:
-        setup = run.prepare_sft(dataset, parsed, with_hardware=not preview)
+    dataset, preview = options["dataset"], options["preview"]
+    changes = {"model": options["model"], "seed": options["seed"], **parse_assignments(options["assignments"])}
+    recipe = load_sft_recipe(options["recipe"], **changes)
+    if preview or options["dry_run"]:
+        setup = run.prepare_sft(dataset, recipe, with_hardware=not preview)
         click.echo(run.preview(setup, preview) if preview else setup)
         return
-    record = run.train(dataset, parsed, _require_out(out), accelerate=accelerate, overwrite=overwrite)
+    out = _require_out(options["out"])
+    record = run.train(dataset, recipe, out, accelerate=options["accelerate"], overwrite=options["overwrite"])
     loss = record.counts.validation_loss
     click.echo(f"{record.counts.steps:,} steps, validation loss {loss.before} → {loss.after} → {out}/model")
 
@@ -77,7 +100,7 @@ def sft(out: Path | None, dataset: str, recipe: Path, **options: Any) -> None:
 @click.option("--recipe", default="grpo-7b", type=click.Path(path_type=Path), show_default=True,
               help="A YAML file, or the name of a recipe of this package.")  # fmt: skip
 @click.option("--backend", type=click.Choice(["verl", "trl"]), help="verl: GPUs and nodes; trl: one device.")
-def grpo(out: Path | None, dataset: str, recipe: Path, **options: Any) -> None:
+def grpo(**options: Unpack[GrpoOptions]) -> None:
     """Train a model with GRPO (verl or TRL) on the rewards of its own answers, into OUT/model.
 
     Prompts over the recipe's length are left out and counted. Every step reports groups that teach nothing, truncated
@@ -91,12 +114,13 @@ def grpo(out: Path | None, dataset: str, recipe: Path, **options: Any) -> None:
     from train.grpo import run
     from train.grpo.setup import prepare_grpo
 
-    assignments, dry_run, overwrite = _pop(options, "assignments", "dry_run", "overwrite")
-    parsed = load_grpo_recipe(recipe, **options | parse_assignments(assignments))
-    if dry_run:
-        click.echo(run.describe_plan(prepare_grpo(dataset, parsed)))
+    changes = {"model": options["model"], "seed": options["seed"], "backend": options["backend"]}
+    recipe = load_grpo_recipe(options["recipe"], **{**changes, **parse_assignments(options["assignments"])})
+    if options["dry_run"]:
+        click.echo(run.describe_plan(prepare_grpo(options["dataset"], recipe)))
         return
-    record = run.train(dataset, parsed, _require_out(out), overwrite=overwrite)
+    out = _require_out(options["out"])
+    record = run.train(options["dataset"], recipe, out, overwrite=options["overwrite"])
     reward = record.counts.reward
     click.echo(f"{record.counts.steps:,} steps, reward {reward.first or 0:.2f} → {reward.last or 0:.2f} → {out}/model")
 
@@ -162,10 +186,6 @@ def table(evaluations: tuple[str, ...], file: Path | None) -> None:
     click.echo(tables.render_markdown(rows), nl=False)
     if file is not None:
         storage.write_json(file, rows)
-
-
-def _pop(options: dict[str, Any], *names: str) -> list[Any]:
-    return [options.pop(name) for name in names]
 
 
 def _require_out(out: Path | None) -> Path:

@@ -2,7 +2,7 @@
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
@@ -11,7 +11,32 @@ from deepicd.engines.registry import EngineName
 logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
+    from deepicd.evaluation_metrics import Averaging
     from train.evaluation.answers import EvaluatedModel
+    from train.evaluation.predictions import Reading
+
+
+class EvaluateOptions(TypedDict):
+    """The options of `deepicd evaluate`."""
+
+    predictions: Path | None
+    model: str | None
+    dataset: str | None
+    split: str
+    out: Path
+    name: str | None
+    averaging: "Averaging"
+    reading: "Reading"
+    opening: str
+    resamples: int
+    bootstrap_seed: int
+    against: Path | None
+    limit: int | None
+    engine: str | None
+    base_url: str | None
+    assignments: tuple[str, ...]
+    responsible: str | None
+    overwrite: bool
 
 
 @click.command()
@@ -36,7 +61,7 @@ if TYPE_CHECKING:
               help="With --model: temperature, max_tokens, seed, context, …; may be repeated.")  # fmt: skip
 @click.option("--responsible", metavar="SENTENCE", help="For credentialed notes and a server elsewhere.")
 @click.option("--overwrite", is_flag=True, help="Replace another evaluation in OUT.")
-def evaluate(predictions: Path | None, out: Path, name: str | None, overwrite: bool, **options: Any) -> None:
+def evaluate(**options: Unpack[EvaluateOptions]) -> None:
     """Measure answers at chapter, category and full code: macro precision, recall, F1, accuracy, with intervals.
 
     Answers come from a file, or a model generates them with the decoding of training; a stopped run resumes where it
@@ -47,26 +72,30 @@ def evaluate(predictions: Path | None, out: Path, name: str | None, overwrite: b
     """
     from train.evaluation import run
 
-    model_name, model = options["model"], _build_model(options)
-    for option in ("model", "engine", "base_url", "assignments", "responsible"):
-        del options[option]
-    if model:
-        options["opening"] = ""  # the engine returns it with the answers
+    predictions, out, model = options["predictions"], options["out"], _build_model(options)
     settings = run.EvaluationSettings(
         out=out,
-        name=name or model_name or (predictions.stem if predictions else ""),
+        name=options["name"] or options["model"] or (predictions.stem if predictions else ""),
         predictions=predictions,
         model=model,
-        **options,
+        dataset=options["dataset"],
+        split=options["split"],
+        limit=options["limit"],
+        averaging=options["averaging"],
+        reading=options["reading"],
+        opening="" if model else options["opening"],  # an engine returns it with the answers
+        resamples=options["resamples"],
+        bootstrap_seed=options["bootstrap_seed"],
+        against=options["against"],
     )
-    record = run.evaluate(settings, overwrite=overwrite)
+    record = run.evaluate(settings, overwrite=options["overwrite"])
     click.echo(run.format_summary(out))
     if record.origin == "mimic":
         logger.info("The answers count as credentialed: cells under ten are withheld.")
     logger.info("%s notes → %s", f"{record.counts.rows:,}", out / "report.md")
 
 
-def _build_model(options: dict[str, Any]) -> "EvaluatedModel | None":
+def _build_model(options: EvaluateOptions) -> "EvaluatedModel | None":
     """Return the model to evaluate, checked as far as possible before anything starts. Raises DeepicdError."""
     if not options["model"]:
         return None
@@ -76,7 +105,7 @@ def _build_model(options: dict[str, Any]) -> "EvaluatedModel | None":
     from train.data import EVALUATION_CONFIG, open_dataset
     from train.evaluation import answers
 
-    fields = {name: options[name] for name in ("model", "engine", "base_url")}
+    fields: dict[str, object] = {name: options[name] for name in ("model", "engine", "base_url")}
     fields |= parse_assignments(options["assignments"])
     recipe = answers.parse_answer_recipe({name: value for name, value in fields.items() if value is not None})
     if options["dataset"] is None:
