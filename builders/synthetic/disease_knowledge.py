@@ -135,17 +135,15 @@ def load_knowledge() -> Knowledge:
     conditions = tuple(condition for chapter in chapters.values() for condition in chapter.conditions)
     for condition in conditions:
         if unknown := set(condition.accompanied_by) - set(pool):
-            raise ValueError(
-                f"{condition.name}: comorbidities.yaml has no {', '.join(sorted(unknown))}; fix accompanied_by"
-            )
+            raise ValueError(f"{condition.name}: comorbidities.yaml lacks {', '.join(sorted(unknown))}")
     by_code: dict[tuple[str, int], Condition] = {}
     for condition in conditions:
         for version, codes in ((10, (*condition.codes, *condition.retired)), (9, tuple(condition.icd9))):
             for code in codes:
                 if (other := by_code.setdefault((code, version), condition)) is not condition:
                     raise ValueError(f"{code} is listed under both {condition.name} and {other.name}; keep one")
-    by_icd10 = {(entry.icd10, 10): entry for entry in pool.values()}
-    by_icd9 = {(entry.icd9, 9): entry for entry in pool.values()}
+    comorbidity_of = {(entry.icd10, 10): entry for entry in pool.values()}
+    comorbidity_of |= {(entry.icd9, 9): entry for entry in pool.values()}
     icd9_titles = {entry.icd9: entry.icd9_title for entry in pool.values()}
     icd9_titles |= {code: title for condition in conditions for code, title in condition.icd9.items()}
     retired_titles = {code: title for condition in conditions for code, title in condition.retired.items()}
@@ -154,7 +152,7 @@ def load_knowledge() -> Knowledge:
         comorbidities=pool,
         conditions=conditions,
         by_code=by_code,
-        comorbidity_of=by_icd10 | by_icd9,
+        comorbidity_of=comorbidity_of,
         icd9_titles=icd9_titles,
         retired_titles=retired_titles,
     )
