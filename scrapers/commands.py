@@ -50,7 +50,7 @@ def scrape(out: Path, **options: Unpack[ScrapeOptions]) -> None:
         raise click.UsageError("Name what to request: --codes FILE, --mimic DIR or --follow.")
     codes = read_codes(options["codes_file"]) if options["codes_file"] else []
     codes += read_dictionary(options["mimic"]) if options["mimic"] else []
-    plan = CrawlPlan(tuple(codes), options["follow"], options["limit"])
+    plan = CrawlPlan(tuple(codes), follow=options["follow"], limit=options["limit"])
     base_url, language = options["base_url"], options["language"]
     if options["dry_run"]:
         click.echo(estimate_crawl(plan, out, base_url=base_url, language=language))

@@ -15,7 +15,7 @@ import gzip
 import re
 import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -42,6 +42,7 @@ class CrawlPlan:
     """Codes, each with its parents; with `follow` also every page that the site's ICD section links to."""
 
     codes: tuple[Code, ...] = ()
+    _: KW_ONLY
     follow: bool = False
     limit: int | None = None
     """The most pages of codes to request."""
@@ -113,7 +114,7 @@ def add_parents(codes: Iterable[Code]) -> list[Code]:
     return sorted({Code(prefix) for code in codes for prefix in code.prefixes if len(prefix) <= LONGEST})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CrawlEstimate:
     """How many pages a crawl needs, and how many of them are stored already."""
 
@@ -139,11 +140,13 @@ def estimate_crawl(
     """Return what a crawl with these arguments would request. Writes nothing and sends no request."""
     site = Site.parse(base_url, language)
     if not (path := out / CRAWL_FOLDER / STORE_FILE).is_file():
-        return CrawlEstimate(site, len(plan.list_named_codes()) + plan.follow, 0, plan.follow)
+        pages = len(plan.list_named_codes()) + plan.follow
+        return CrawlEstimate(site=site, pages=pages, stored=0, follow=plan.follow)
     with open_store(path) as store:
         store.claim(site)
         stored = len(store.list_codes().intersection(plan.list_codes(store)))
-        return CrawlEstimate(site, stored + len(plan.list_pending(store, site)), stored, plan.follow)
+        pages = stored + len(plan.list_pending(store, site))
+        return CrawlEstimate(site=site, pages=pages, stored=stored, follow=plan.follow)
 
 
 def read_codes(path: Path) -> list[Code]:

@@ -3,10 +3,9 @@
 One document: url='https://…/a00-0' status=200 fetched_at='2025-11-03T09:12:44+00:00' body=…; one page: asked='A00.0'
 url='https://…/a00-0'. Two codes that lead to the same address share its document.
 
-This file replaces Scrapy's HTTP cache and its JOBDIR. The cache writes several files per page, one after the other, and
-a kill between two leaves half a page; the JOBDIR writes its queue when a crawl is closed, which a kill never does.
-Here a page is stored in one transaction together with its links, so that queue and pages always agree: the queue is
-everything requested or linked, without the pages that are stored.
+This file replaces Scrapy's HTTP cache and its JOBDIR. The cache writes several files per page, and a kill between two
+leaves half a page; the JOBDIR writes its queue when a crawl is closed, which a kill prevents. Here a page is stored in
+one transaction with its links, so that queue and pages agree: the queue is what was requested or linked and is not here.
 
 An answer that may be different tomorrow (429, 5xx, none) is a failure and not a page. Readings are stored as well, with
 the version of the extractor that made them, so that each version reads a page once.
@@ -55,21 +54,19 @@ from page join document using (url) join read_page on code = asked
 where outcome = 'described' and extractor = ?
 """
 ANSWERS = "select (select count(*) from page) + (select count(*) from failure)"
-
 FORBIDDEN = "forbidden by robots.txt"
 READING = TypeAdapter(Reading)  # to JSON and back
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
     """An answer of the site."""
 
     url: str  # where the answer came from, after redirects
     status: int
     fetched_at: str  # ISO 8601, UTC
-    encoding: str
-    """As the server or the page declared it, or a guess."""
-    made_up: bool
+    encoding: str  # as the server or the page declared it, or a guess
+    is_made_up: bool
     """Whether the site declared its texts as made up."""
     body: bytes  # without content encoding
 
@@ -128,7 +125,7 @@ class PageStore:
     def put_page(self, target: Code | str, page: Page, links: Iterable[str] = ()) -> None:
         """Store a page under the target it was requested for, with the targets that it links to."""
         digest, body = sha256(page.body).hexdigest(), zlib.compress(page.body, 1)
-        document = (page.url, page.status, page.fetched_at, page.encoding, int(page.made_up), digest, body)
+        document = (page.url, page.status, page.fetched_at, page.encoding, int(page.is_made_up), digest, body)
         with self._transaction():
             self._connection.execute("insert or ignore into document values (?, ?, ?, ?, ?, ?, ?)", document)
             self._connection.execute("insert or replace into page values (?, ?)", (str(target), page.url))
@@ -147,7 +144,10 @@ class PageStore:
         if row is None:
             return None
         url, status, fetched_at, encoding, made_up, body = row
-        return Page(url, status, fetched_at, encoding, bool(made_up), zlib.decompress(body))
+        return Page(
+            url=url, status=status, fetched_at=fetched_at, encoding=encoding, is_made_up=bool(made_up),
+            body=zlib.decompress(body),
+        )  # fmt: skip
 
     def forget_pages(self, codes: Iterable[Code]) -> None:
         """Remove pages, so that they are requested again."""
@@ -245,8 +245,6 @@ def open_store(path: Path) -> Iterator[PageStore]:
             "Check that the disk has room and the file is writable, then run the same command again.",
         ) from error
     except sqlite3.DatabaseError as error:
-        raise DeepicdError(
-            f"{path} is not the page store of a crawl: {error}.", "Choose another folder for this crawl."
-        ) from error
+        raise DeepicdError(f"{path} is not the page store of a crawl: {error}.", "Choose another folder.") from error
     finally:
         connection.close()

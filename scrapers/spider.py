@@ -93,14 +93,14 @@ def build_settings(job: CrawlJob) -> dict[str, Any]:
 
 
 class PageSpider(Spider):
-    """Requests each pending page once. `stopped` is the reason why it gave up, None while it has not."""
+    """Requests each pending page once. `stop_reason` says why it gave up, None while it has not."""
 
     name = "pages"
 
     def __init__(self, job: CrawlJob, pages: PageStore) -> None:
         super().__init__(allowed_domains=[job.host])
         self.job, self.pages = job, pages
-        self.stopped: str | None = None
+        self.stop_reason: str | None = None
         self.failures_in_a_row = 0
         self.room = job.room
         self.known_targets = {target for target, _ in job.pending}
@@ -139,7 +139,7 @@ class PageSpider(Spider):
             status=response.status,
             fetched_at=_read_date(response),
             encoding=getattr(response, "encoding", "utf-8"),
-            made_up=MADE_UP_HEADER in response.headers,
+            is_made_up=MADE_UP_HEADER in response.headers,
             body=response.body,
         )
         if self.job.follow:
@@ -170,8 +170,8 @@ class PageSpider(Spider):
 
     def handle_failure(self, failure: Failure) -> None:
         """Record why a request has no answer."""
-        if self.stopped:  # in `store_page`, where Scrapy ignores CloseSpider
-            raise CloseSpider(self.stopped)
+        if self.stop_reason:  # in `store_page`, where Scrapy ignores CloseSpider
+            raise CloseSpider(self.stop_reason)
         request: Request = failure.request  # type: ignore[attr-defined]  # set by Scrapy
         target, error = request.cb_kwargs["target"], failure.value
         if isinstance(error, IgnoreRequest):
@@ -197,7 +197,7 @@ class PageSpider(Spider):
             self._stop(f"a page could not be stored ({error})")
 
     def _stop(self, reason: str) -> NoReturn:
-        self.stopped = reason
+        self.stop_reason = reason
         raise CloseSpider(reason)
 
 
@@ -243,7 +243,7 @@ def main() -> None:
         process.start()
     if not isinstance(crawler.spider, PageSpider):
         sys.exit(1)  # it never opened; the log says why
-    sys.stdout.write(json.dumps({"stopped": crawler.spider.stopped}) + "\n")
+    sys.stdout.write(json.dumps({"stopped": crawler.spider.stop_reason}) + "\n")
 
 
 if __name__ == "__main__":

@@ -29,7 +29,9 @@ def put(pages, *kinds: tuple[str, int], status: int = 200) -> None:
         for _ in range(number):
             code = next(free)
             url = f"http://x/{code.value}"
-            pages.put_page(code, Page(url, status, "", "utf-8", False, html.format(code=code).encode()))
+            body = html.format(code=code).encode()
+            page = Page(url=url, status=status, fetched_at="", encoding="utf-8", is_made_up=False, body=body)
+            pages.put_page(code, page)
 
 
 @pytest.mark.parametrize(

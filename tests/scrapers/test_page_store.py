@@ -1,5 +1,7 @@
 """The page store: what goes in comes out; any other file is refused."""
 
+from dataclasses import replace
+
 import pytest
 
 from deepicd.errors import DeepicdError
@@ -7,7 +9,14 @@ from deepicd.icd10cm import Code
 from scrapers import page_store
 from scrapers.page_store import FetchFailure, Page
 
-PAGE = Page("http://x/a00-0", 200, "2025-11-03T09:12:44+00:00", "iso-8859-1", False, "<p>Übel</p>".encode("latin-1"))
+PAGE = Page(
+    url="http://x/a00-0",
+    status=200,
+    fetched_at="2025-11-03T09:12:44+00:00",
+    encoding="iso-8859-1",
+    is_made_up=False,
+    body="<p>Übel</p>".encode("latin-1"),
+)
 
 
 def test_a_page_comes_out_as_it_went_in_and_stays(tmp_path):
@@ -21,7 +30,7 @@ def test_a_page_comes_out_as_it_went_in_and_stays(tmp_path):
 
 def test_the_html_is_decoded_as_the_server_encoded_it_and_bad_bytes_are_marked():
     assert PAGE.html == "<p>Übel</p>"
-    assert Page("", 200, "", "utf-8", False, b"\xfcbel").html == "\ufffdbel"
+    assert replace(PAGE, encoding="utf-8", body=b"\xfcbel").html == "\ufffdbel"
 
 
 def test_a_failure_is_not_a_page_and_is_removed_before_the_next_crawl(tmp_path):
