@@ -5,7 +5,7 @@ url='https://…/a00-0'. Two codes that lead to the same address share its docum
 
 This file replaces Scrapy's HTTP cache and its JOBDIR. The cache writes several files per page, and a kill between two
 leaves half a page; the JOBDIR writes its queue when a crawl is closed, which a kill prevents. Here a page is stored in
-one transaction with its links, so that queue and pages agree: the queue is what was requested or linked and is not here.
+one transaction with its links, so that queue and pages agree: the queue is what was requested or linked and is missing.
 
 An answer that may be different tomorrow (429, 5xx, none) is a failure and not a page. Readings are stored as well, with
 the version of the extractor that made them, so that each version reads a page once.
