@@ -80,6 +80,8 @@ def scrape(
         downloaded = len(store.list_codes()) - pages_before
         lists_missing = len(plan.list_pending_lists(store))
         run.counts = counts = counts.model_copy(update={"downloaded": downloaded, "lists_missing": lists_missing})
+        described = counts.outcomes.get("described", 0)
+        logger.info("Fetched %s pages; wrote %s rows, %s of them with a text.", downloaded, counts.asked, described)
         run.notes = [MADE_UP if run.origin == "synthetic" else TERMS]
         if unanswered := _count_unanswered(counts):
             run.notes.append(f"Pages without an answer: {unanswered:,}. The same command requests them again.")
