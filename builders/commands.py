@@ -1,10 +1,14 @@
-"""`deepicd synthesize`, `deepicd build` and `deepicd assemble`."""
+"""Commands of the builders: physionet, synthesize, build, audit, assemble and rehydrate."""
 
 import logging
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 import click
+
+from builders.mimic.physionet.releases import MIMIC, NOTE
+from builders.mimic.physionet.session import PHYSIONET
+from deepicd.http import USER_AGENT
 
 logger = logging.getLogger(__name__)
 
@@ -15,7 +19,70 @@ mimic_folder = click.option(
 notes_folder = click.option(
     "--notes", type=FOLDER, envvar="DEEPICD_NOTES", required=True, help="Folder above note/, or a DuckDB file."
 )
-overwrite = click.option("--overwrite", is_flag=True, help="Replace what another run of this stage left in OUT.")
+overwrite = click.option("--overwrite", is_flag=True, help="Replace the output of another run of this stage in OUT.")
+
+
+@click.group()
+def physionet() -> None:
+    """Download MIMIC-IV and MIMIC-IV-Note, or check a copy.
+
+    \b
+    deepicd physionet fetch --user NAME ~/mimic
+    deepicd physionet verify ~/mimic
+    """
+
+
+@physionet.command()
+@click.argument("folder", type=FOLDER, metavar="DIR")
+@click.option("--user", metavar="NAME", help="Your PhysioNet account. Default: from ~/.netrc.")
+@click.option("--mimiciv", default=MIMIC.version, show_default=True, metavar="VERSION", help="Of MIMIC-IV.")
+@click.option("--note", default=NOTE.version, show_default=True, metavar="VERSION", help="Of MIMIC-IV-Note.")
+@click.option("--base-url", default=PHYSIONET, show_default=True, metavar="URL", help="Another PhysioNet site.")
+@click.option("--user-agent", default=USER_AGENT, show_default=True, metavar="TEXT", help="User-Agent to send.")
+def fetch(folder: Path, user: str | None, mimiciv: str, note: str, base_url: str, user_agent: str) -> None:
+    """Download the five tables that the cohort needs, some 1.2 GB, into DIR/mimiciv and DIR/mimic-iv-note.
+
+    The password is prompted for, or taken from ~/.netrc or DEEPICD_PHYSIONET_PASSWORD. The same command resumes an
+    interrupted download and fetches nothing twice. Every file is verified by its checksum.
+
+    \b
+    deepicd physionet fetch --user NAME ~/mimic
+    """
+    from urllib.parse import urlsplit
+
+    from builders.mimic.physionet.fetch import fetch as download_missing
+    from builders.mimic.physionet.session import check_base_url, find_account
+
+    url = check_base_url(base_url)
+    fetched = download_missing(
+        folder.expanduser(),
+        url,
+        lambda: find_account(user, urlsplit(url).hostname or ""),
+        {MIMIC.slug: mimiciv, NOTE.slug: note},
+        user_agent=user_agent,
+    )
+    for path in fetched:
+        click.echo(path)
+    logger.info("%s files fetched.", len(fetched)) if fetched else logger.info("All files are there: nothing to fetch.")
+    logger.info("Check the copy: deepicd physionet verify %s", folder)
+
+
+@physionet.command()
+@click.argument("folders", type=FOLDER, nargs=-1, required=True, metavar="DIR...")
+def verify(folders: tuple[Path, ...]) -> None:
+    """Tell which release a copy is, whether it is complete, and whether its parts belong together.
+
+    DIR holds hosp/ or note/, directly or a few folders below. Compares files with SHA256SUMS.txt and rows with the
+    counts of known releases; changes nothing. Exits with 1 if something is wrong.
+
+    \b
+    deepicd physionet verify ~/mimic
+    deepicd physionet verify ~/mimiciv/3.1 ~/mimic-iv-note/2.2
+    """
+    from builders.mimic.physionet.copy_parts import find_parts
+    from builders.mimic.physionet.verify import check_parts, print_report
+
+    print_report(check_parts(find_parts(folders)))
 
 
 class SynthesizeOptions(TypedDict):
@@ -89,31 +156,33 @@ def synthesize(out: Path, hosp: Path | None, **options: Unpack[SynthesizeOptions
 @click.argument("out", type=FOLDER)
 @click.option("--preset", type=click.Choice(["default", "paper"]), default="default", show_default=True,
               help="paper: the published choice of sections and split, for comparison; its exam leaks.")  # fmt: skip
-@click.option("--split", type=click.Choice(["patient", "stratified"]), help="One side a patient, or by code alone.")
-@click.option("--seed", type=int, help="Of the split; 42 unless given.")
-@click.option("--admission-labs/--no-admission-labs", default=None, help="Take results that are marked as admission's.")
+@click.option(
+    "--split", type=click.Choice(["patient", "stratified"]), help="Each patient in one split, or by code alone."
+)
+@click.option("--seed", type=int, help="Of the split. Default: 42.")
+@click.option("--admission-labs/--no-admission-labs", default=None, help="Keep results marked as admission labs.")
 @click.option(
     "--strict", is_flag=True, default=None, help="Remove sentences that name the diagnosis or tell the outcome."
 )
 @click.option("--min-words", type=click.IntRange(min=0), help="Shortest admission note to keep.")
 @click.option("--max-words", type=click.IntRange(min=1), help="Longest admission note to keep.")
-@click.option("--max-tokens", type=click.IntRange(min=1), help="The same in tokens of --tokenizer.")
-@click.option("--tokenizer", metavar="MODEL", help="Whose tokens count: a folder, or a model's name on the Hub.")
+@click.option("--max-tokens", type=click.IntRange(min=1), help="Longest admission note in tokens of --tokenizer.")
+@click.option("--tokenizer", metavar="MODEL", help="A folder, or a model's name on the Hub.")
 @overwrite
 def build(mimic: Path, notes: Path, out: Path, preset: str, overwrite: bool, **options: Any) -> None:
     """Join notes and first ICD-10 diagnoses into OUT/{train,validation,test}.parquet.
 
-    Keeps what each note says of the time of admission. excluded.parquet lists every other note with its reason,
-    funnel.json counts them, splits.csv can be shared. The folders may also be named by DEEPICD_MIMIC and DEEPICD_NOTES.
+    Keeps what each note says about the time of admission. excluded.parquet lists every other note with its reason,
+    funnel.json counts them, splits.csv can be shared. DEEPICD_MIMIC and DEEPICD_NOTES may also name the folders.
 
     \b
     deepicd build --mimic ~/mimiciv/3.1 --notes ~/mimic-iv-note/2.2 out/cohort
     """
     from builders.cohort import funnel
-    from builders.cohort.build import build as make
+    from builders.cohort.build import build as build_cohort
     from builders.cohort.criteria import PRESETS
 
-    record = make(mimic, notes, out, PRESETS[preset].but(**options), overwrite=overwrite)
+    record = build_cohort(mimic, notes, out, PRESETS[preset].but(**options), overwrite=overwrite)
     for line in funnel.format_funnel(record.counts.funnel):
         click.echo(line)
     split = record.counts.split
@@ -126,7 +195,7 @@ def build(mimic: Path, notes: Path, out: Path, preset: str, overwrite: bool, **o
 @click.command()
 @click.option("--cohort", type=FOLDER, required=True, help="Output of `deepicd build`.")
 @click.option("--traces", type=FOLDER, required=True, help="Output of `deepicd distill`, or one recipe's folder in it.")
-@click.option("--scores", type=FOLDER, help="Output of `deepicd judge`: their mean becomes the column judge_score.")
+@click.option("--scores", type=FOLDER, help="Output of `deepicd judge`: mean scores become the column judge_score.")
 @click.argument("out", type=FOLDER)
 @overwrite
 def assemble(cohort: Path, traces: Path, scores: Path | None, out: Path, overwrite: bool) -> None:
@@ -135,9 +204,9 @@ def assemble(cohort: Path, traces: Path, scores: Path | None, out: Path, overwri
     \b
     deepicd assemble --cohort out/cohort --traces out/traces out/dataset
     """
-    from builders.dataset.assemble import assemble as make
+    from builders.dataset.assemble import assemble as assemble_dataset
 
-    record = make(cohort, traces, out, scores=scores, overwrite=overwrite)
+    record = assemble_dataset(cohort, traces, out, scores=scores, overwrite=overwrite)
     for config, rows in record.counts.rows.items():
         click.echo(f"{config:<7} " + "  ".join(f"{split} {number:,}" for split, number in rows.items()))
     click.echo(f"Dataset ({record.origin}) → {out}")
@@ -151,8 +220,8 @@ def assemble(cohort: Path, traces: Path, scores: Path | None, out: Path, overwri
 def audit(mimic: Path, notes: Path, out: Path, overwrite: bool) -> None:
     """Count the admission notes that give their diagnosis away, by section and signal, into OUT/leakage.json.
 
-    Three extractions side by side: ours, ours with the paper's choice of sections, and the published one. Counts only;
-    no note is shown. `deepicd build --strict` removes such sentences.
+    Compares three extractions: ours, ours with the paper's choice of sections, and the published one. Shows
+    counts only, never a note. `deepicd build --strict` removes such sentences.
 
     \b
     deepicd audit --mimic ~/mimiciv/3.1 --notes ~/mimic-iv-note/2.2 out/audit
@@ -170,20 +239,20 @@ def audit(mimic: Path, notes: Path, out: Path, overwrite: bool) -> None:
 @click.argument("out", type=FOLDER)
 @mimic_folder
 @notes_folder
-@click.option("--partial", is_flag=True, help="Leave out rows that cannot be had back, instead of refusing.")
+@click.option("--partial", is_flag=True, help="Leave out rows that cannot be restored, instead of refusing.")
 @overwrite
 def rehydrate(bundle: Path, out: Path, mimic: Path, notes: Path, partial: bool, overwrite: bool) -> None:
-    """Put the notes of a copy of MIMIC back into BUNDLE: the dataset folder OUT, as it was.
+    """Rebuild the dataset folder OUT from BUNDLE and the notes of a copy of MIMIC.
 
-    Files come out byte-identical, and are held against their digests. Rows whose note or diagnosis is another one in
-    this copy are listed, with why, in a file beside OUT.
+    Files are byte-identical to the original ones, and compared with their digests. Rows whose note or diagnosis differs
+    in this copy are listed with the reason in a file beside OUT.
 
     \b
     deepicd rehydrate out/submission out/dataset2 --mimic ~/mimiciv/3.1 --notes ~/mimic-iv-note/2.2
     """
-    from builders.dataset.rehydrate import rehydrate as make
+    from builders.dataset.rehydrate import rehydrate as rebuild
 
-    record = make(bundle, out, mimic, notes, partial=partial, overwrite=overwrite)
+    record = rebuild(bundle, out, mimic, notes, partial=partial, overwrite=overwrite)
     for note in record.notes:
         click.echo(note)
     click.echo(f"Dataset ({record.origin}) → {out}")

@@ -1,12 +1,12 @@
-"""`deepicd doctor`: what is here, what is missing, what to do about it.
+"""Report what this machine has, what is missing and what to do about it: `deepicd doctor`.
 
     deepicd 0.1.0
       ok       Python       3.11.7
       absent   extra pdf    not installed: pypdfium2
                             pip install -e '.[pdf]'
 
-Reads package metadata and asks the driver; imports no stage and no heavy library. With --mimic and --notes it also
-checks a copy, as `deepicd physionet verify` does.
+Reads package metadata and asks the GPU's driver; imports no heavy library. With --mimic and --notes it also checks a
+copy, as `deepicd physionet verify` does.
 """
 
 import os
@@ -21,7 +21,7 @@ from pathlib import Path
 
 import click
 
-from builders.mimic.check_report import Check, Section, print_report
+from builders.mimic.physionet.verify import Check, Section, check_parts, print_report
 from deepicd import __version__
 
 FOLDER = click.Path(path_type=Path)
@@ -35,10 +35,9 @@ DRIVER = ("nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"
 @click.option("--mimic", type=FOLDER, envvar="DEEPICD_MIMIC", help="Check this copy too: the folder above hosp/.")
 @click.option("--notes", type=FOLDER, envvar="DEEPICD_NOTES", help="Check these notes too: the folder above note/.")
 def doctor(mimic: Path | None, notes: Path | None) -> None:
-    """Say what this machine has and lacks for deepicd, and whether a copy of MIMIC is what it should be.
+    """Report what this machine has and lacks for deepicd, and whether a copy of MIMIC is right.
 
-    Changes nothing and sends nothing. Exits with 1 if something is wrong; what is merely absent is needed by some
-    stages only.
+    Changes nothing and sends nothing. Exits with 1 if something is wrong; what is absent is needed by some stages only.
 
     \b
     deepicd doctor
@@ -48,7 +47,6 @@ def doctor(mimic: Path | None, notes: Path | None) -> None:
     if mimic or notes:
         from builders.mimic.physionet.copy_parts import find_only_part
         from builders.mimic.physionet.releases import MIMIC, NOTE
-        from builders.mimic.physionet.verify import check_parts
 
         named = ((mimic, MIMIC, "--mimic"), (notes, NOTE, "--notes"))
         sections += check_parts([find_only_part(path, project, option) for path, project, option in named if path])
@@ -56,75 +54,77 @@ def doctor(mimic: Path | None, notes: Path | None) -> None:
 
 
 def check_machine() -> Iterator[Check]:
-    """Python, cores, memory, disk, GPU."""
+    """Yield findings about Python, cores, memory, disk and GPU."""
     yield Check("ok" if sys.version_info >= (3, 11) else "differs", "Python", platform.python_version())
-    yield Check("ok", "machine", f"{os.cpu_count()} cores, {_memory()}, {platform.system()} {platform.machine()}")
+    yield Check(
+        "ok", "machine", f"{os.cpu_count()} cores, {_describe_memory()}, {platform.system()} {platform.machine()}"
+    )
     free = shutil.disk_usage(Path.cwd()).free / GB
     if free >= ROOM:
         yield Check("ok", "disk", f"{free:,.0f} GB free here")
     else:
-        meaning = f"A copy, a cohort and what lies between need some {ROOM} GB at real size."
+        meaning = f"Copy, cohort and temporary files need some {ROOM} GB at real size."
         yield Check("unknown", "disk", f"{free:,.1f} GB free here", meaning)
     yield check_gpu()
 
 
 def check_gpu() -> Check:
-    """The NVIDIA GPUs, as the driver names them."""
-    needed = "Only distilling with a local model and training need one."
+    """Return the NVIDIA GPUs, as the driver names them."""
+    use = "Only distillation with a local model and training need one."
     if (program := shutil.which(DRIVER[0])) is None:
-        return Check("absent", "GPU", "no NVIDIA driver", needed)
-    asked = subprocess.run([program, *DRIVER[1:]], capture_output=True, text=True, timeout=60, check=False)
-    if asked.returncode or not asked.stdout.strip():
-        return Check("unknown", "GPU", f"nvidia-smi ended with {asked.returncode} and named none", needed)
-    return Check("ok", "GPU", "; ".join(asked.stdout.strip().splitlines()))
+        return Check("absent", "GPU", "no NVIDIA driver", use)
+    result = subprocess.run([program, *DRIVER[1:]], capture_output=True, text=True, timeout=60, check=False)
+    if result.returncode or not result.stdout.strip():
+        return Check("unknown", "GPU", f"nvidia-smi ended with {result.returncode} and named none", use)
+    return Check("ok", "GPU", "; ".join(result.stdout.strip().splitlines()))
 
 
 def check_packages() -> Iterator[Check]:
-    """The packages of the floor and of each extra, against what pyproject.toml asks for."""
+    """Yield the packages of the floor and of each extra, compared with the requirements of pyproject.toml."""
     try:
-        wanted = metadata.requires("deepicd") or []
+        required = metadata.requires("deepicd") or []
     except metadata.PackageNotFoundError:
-        how = "Install it, so that its packages are known: pip install -e '.[all]'"
+        how = "Install it, so that its requirements are known: pip install -e '.[all]'"
         yield Check("unknown", "packages", "deepicd runs from a folder and is not installed", how)
         return
     by_extra: dict[str, list[str]] = {"": []}
-    for requirement in wanted:
+    for requirement in required:
         text, _, marker = requirement.partition(";")
-        of = EXTRA.search(marker)
-        by_extra.setdefault(of[1] if of else "", []).append(text.strip())
+        extra_match = EXTRA.search(marker)
+        by_extra.setdefault(extra_match[1] if extra_match else "", []).append(text.strip())
     by_extra.pop("all", None)
     for extra, requirements in by_extra.items():
-        yield _installed(extra, requirements)
+        yield _check_installed(extra, requirements)
 
 
-def _installed(extra: str, requirements: list[str]) -> Check:
-    """Whether what an extra (or the floor, '') asks for is installed, in a version that will do."""
+def _check_installed(extra: str, requirements: list[str]) -> Check:
+    """Compare the installed packages with the requirements of an extra, or of the floor ('')."""
     from packaging.requirements import Requirement
 
-    has: list[str] = []
-    lacks: list[str] = []
-    unfit: list[str] = []
+    installed: list[str] = []
+    missing: list[str] = []
+    mismatched: list[str] = []
     for requirement in map(Requirement, requirements):
         try:
             version = metadata.version(requirement.name)
         except metadata.PackageNotFoundError:
-            lacks.append(requirement.name)
+            missing.append(requirement.name)
             continue
         if requirement.specifier.contains(version, prereleases=True):
-            has.append(f"{requirement.name} {version}")
+            installed.append(f"{requirement.name} {version}")
         else:
-            unfit.append(f"{requirement.name} {version} ({requirement.specifier})")
+            mismatched.append(f"{requirement.name} {version} ({requirement.specifier})")
     what = f"extra {extra}" if extra else "packages"
     how = f"pip install -e '.[{extra}]'" if extra else "pip install -e ."
-    if unfit:
-        return Check("differs", what, f"not as asked for: {', '.join(unfit)}", how)
-    if lacks:
-        return Check("absent" if extra else "differs", what, f"not installed: {', '.join(lacks)}", how)
-    return Check("ok", what, ", ".join(has))
+    if mismatched:
+        return Check("differs", what, f"versions that do not fit: {', '.join(mismatched)}", how)
+    if missing:
+        return Check("absent" if extra else "differs", what, f"not installed: {', '.join(missing)}", how)
+    return Check("ok", what, ", ".join(installed))
 
 
-def _memory() -> str:
-    """'126 GB' of this machine; 'memory unknown' where the system does not say."""
+def _describe_memory() -> str:
+    """Return '126 GB' of this machine, or 'memory unknown'."""
     try:
         return f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / GB:,.0f} GB"
     except (AttributeError, ValueError, OSError):

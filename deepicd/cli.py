@@ -20,7 +20,7 @@ from deepicd.errors import DeepicdError
 COMMANDS = {
     "demo": ("deepicd.demo:demo", "Run every stage on made-up records."),
     "doctor": ("builders.doctor:doctor", "Check this machine and a copy of MIMIC."),
-    "physionet": ("builders.mimic.physionet.commands:physionet", "Download MIMIC-IV and its notes, or verify a copy."),
+    "physionet": ("builders.commands:physionet", "Download MIMIC-IV and its notes, or verify a copy."),
     "synthesize": ("builders.commands:synthesize", "Make up a copy of MIMIC-IV 3.1 and Note 2.2."),
     "guidelines": ("guidelines.commands:guidelines", "Parse the guideline PDF into one JSON file per chapter."),
     "scrape": ("scrapers.commands:scrape", "Scrape descriptions of codes from gesund.bund.de."),

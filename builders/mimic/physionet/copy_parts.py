@@ -1,21 +1,43 @@
-"""The parts of a copy on disk, hosp/ and note/, whole or not, under whatever names they were unpacked.
+"""The parts of a copy on disk, hosp/ and note/, complete or not, and the row counts of their tables.
 
     find_parts_below(Path("~/mimic"))    # mimiciv/3.1 with hosp/, mimic-iv-note/2.2 with note/
 
-`builders.mimic.local_copy.find_copy` asks for the tables that a build needs; here a part may lack any of them.
+`builders.mimic.local_copy.find_copy` requires the tables that a build needs; here a part may lack any of them.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from builders.mimic import local_copy
 from builders.mimic.local_copy import ENDINGS
 from builders.mimic.physionet.releases import PROJECTS, Project
-from builders.mimic.tables import DATABASES, has_table
+from builders.mimic.table_rows import load_table, read_rows
+from builders.mimic.tables import DATABASES, Table, has_table
+from builders.synthetic.synthetic_proof import is_synthetic
 from deepicd.errors import DeepicdError
 
+if TYPE_CHECKING:
+    import duckdb
+
 DEPTH = 3
-"""Folders between the one that was named and hosp/ or note/: DIR/mimiciv/3.1/hosp has two."""
+"""Folders between the given one and hosp/ or note/: DIR/mimiciv/3.1/hosp has two."""
+IDS = ("admissions", "discharge")
+"""Tables whose patient and stay are kept, so that joining notes and admissions needs no second reading."""
+
+NOTES = """
+select count(*) - count(distinct hadm_id), count(distinct subject_id)
+from discharge
+"""
+
+# As the cohort joins: a note belongs to an admission of the same patient.
+ORPHANED = """
+select count(*)
+from discharge n
+left join (select distinct subject_id, hadm_id from admissions) a using (subject_id, hadm_id)
+where a.hadm_id is null
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,58 +48,111 @@ class Part:
     """The folder above hosp/ or note/, or a DuckDB file."""
     project: Project
     files: dict[str, Path]
-    """Table → file, for those that are there."""
+    """Table → file, for the tables that exist."""
 
 
 def find_parts(paths: Iterable[Path]) -> list[Part]:
-    """The parts below several paths, each once."""
-    found = [part for path in paths for part in find_parts_below(path)]
-    return list({(part.root.resolve(), part.project.slug): part for part in found}.values())
+    """Return the parts below several paths, each once."""
+    parts = [part for path in paths for part in find_parts_below(path)]
+    return list({(part.root.resolve(), part.project.slug): part for part in parts}.values())
 
 
 def find_parts_below(path: Path) -> list[Part]:
-    """The parts at a path or below it, hosp before note. Raises DeepicdError where there is none."""
+    """Return the parts at a path or below it, hosp before note. Raises DeepicdError for none."""
     path = path.expanduser()
     if not path.exists():
         raise DeepicdError(
-            f"There is no {path}.", "Fetch a copy first: deepicd physionet fetch --user NAME DIR, or check the path."
+            f"{path} does not exist.", "Fetch a copy first: deepicd physionet fetch --user NAME DIR, or check the path."
         )
-    parts = [part for project in PROJECTS for part in _parts(path, project)]
+    parts = [part for project in PROJECTS for part in _find_project_parts(path, project)]
     if not parts:
         raise DeepicdError(
-            f"{path} holds no table of MIMIC-IV: no hosp/ and no note/ folder with one.",
+            f"{path} holds no table of MIMIC-IV: neither hosp/ nor note/ has one.",
             "Point at the version folder, for instance ~/mimiciv/3.1, or the folder above it.",
         )
     return parts
 
 
 def find_only_part(path: Path, project: Project, option: str) -> Part:
-    """The one part of a project at a path or below it. Raises DeepicdError for none and for several."""
-    found = [part for part in find_parts_below(path) if part.project is project]
-    if len(found) != 1:
-        places = ", ".join(str(part.root) for part in found) or "none"
+    """Return the only part of a project at a path or below it. Raises DeepicdError for none and for several."""
+    parts = [part for part in find_parts_below(path) if part.project is project]
+    if len(parts) != 1:
+        places = ", ".join(str(part.root) for part in parts) or "none"
         raise DeepicdError(
-            f"{path} holds {len(found)} copies of {project.title}: {places}.",
+            f"{path} holds {len(parts)} copies of {project.title}: {places}.",
             f"Point {option} at the folder above {project.folder}/ of one.",
         )
-    return found[0]
+    return parts[0]
 
 
-def _parts(path: Path, project: Project) -> Iterator[Part]:
+def _find_project_parts(path: Path, project: Project) -> Iterator[Part]:
     if path.is_file():
         roots = [path] if path.suffix in DATABASES else []
     elif path.name == project.folder:
         roots = [path.parent]
     else:
         patterns = ["*/" * depth + project.folder for depth in range(DEPTH + 1)]
-        roots = sorted(found.parent for pattern in patterns for found in path.glob(pattern) if found.is_dir())
+        roots = sorted(folder.parent for pattern in patterns for folder in path.glob(pattern) if folder.is_dir())
     for root in roots:
-        files = {table: file for table in project.tables if (file := _file(root, project, table)) is not None}
+        files = {table: file for table in project.tables if (file := _find_file(root, project, table)) is not None}
         if files:
             yield Part(root, project, files)
 
 
-def _file(root: Path, project: Project, table: str) -> Path | None:
+def _find_file(root: Path, project: Project, table: str) -> Path | None:
     if root.is_file():
         return root if has_table(root, table) else None
     return next((file for end in ENDINGS if (file := root / project.folder / f"{table}{end}").is_file()), None)
+
+
+@dataclass(frozen=True, slots=True)
+class PartCounts:
+    """The row counts of one part."""
+
+    part: Part
+    is_synthetic: bool
+    """Whether SYNTHETIC.json proves it file by file."""
+    rows: dict[str, int]
+    """Table → rows, for the tables that can be read completely."""
+    errors: dict[str, DeepicdError]
+    """Table → why it cannot be read, or has lost leading zeros."""
+    surplus: int = 0
+    """Notes beyond one per stay."""
+    patients: int = 0
+    """Patients with a note."""
+
+
+def count_tables(db: "duckdb.DuckDBPyConnection", part: Part) -> PartCounts:
+    """Count the rows of a part's tables. Leaves the ids of the tables in IDS in `db`, in place of an earlier part's."""
+    proven = part.root.is_dir() and is_synthetic(part.root, part.files.values())
+    counts: dict[str, int] = {}
+    errors: dict[str, DeepicdError] = {}
+    for name, path in part.files.items():
+        try:
+            table = Table.at(path, name)
+            counts[name] = _count_rows(db, table)
+            if name == "diagnoses_icd":
+                local_copy.check_codes_are_text(db, table)
+        except DeepicdError as error:
+            errors[name] = error
+    surplus, patients = _fetch_numbers(db, NOTES) if "discharge" in counts else (0, 0)
+    return PartCounts(part, proven, counts, errors, surplus, patients)
+
+
+def count_orphans(db: "duckdb.DuckDBPyConnection") -> int:
+    """Return how many of the notes read last have no admission among the admissions read last."""
+    return _fetch_numbers(db, ORPHANED)[0]
+
+
+def _count_rows(db: "duckdb.DuckDBPyConnection", table: Table) -> int:
+    """Return the number of rows, reading each completely."""
+    if table.name in IDS:
+        return load_table(db, table, ("subject_id", "hadm_id"))
+    if table.name == "diagnoses_icd":
+        return load_table(db, table)  # its codes are checked too
+    return sum(batch.num_rows for batch in read_rows(table))
+
+
+def _fetch_numbers(db: "duckdb.DuckDBPyConnection", query: str) -> tuple[int, ...]:
+    [row] = db.execute(query).fetchall()
+    return tuple(row)

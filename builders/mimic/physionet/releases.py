@@ -1,14 +1,26 @@
-"""What PhysioNet publishes: two projects, the files of each that are needed here, the row counts of their releases.
+"""What PhysioNet publishes: two projects, the files needed here, their checksums, and row counts of their releases.
 
 >>> [str(release) for release in find_matching_releases({"patients": 299_712, "admissions": 431_231})]
 ['MIMIC-IV 2.2']
 
 Row counts: validate.sql of MIT-LCP/mimic-code for 2.0 to 3.1, the projects' pages for the notes, the files themselves
 for the demo. Those of 3.0 are not known here.
+
+SHA256SUMS.txt has one line per file of a release, 33 for MIMIC-IV 3.1, 5 for MIMIC-IV-Note 2.2:
+
+    0123…cdef hosp/admissions.csv.gz
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+
+from deepicd.errors import DeepicdError
+
+CHECKSUMS = "SHA256SUMS.txt"
+LICENSE = "LICENSE.txt"
+DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,15 +30,15 @@ class Project:
     slug: str
     title: str
     folder: str
-    """Where its tables stand below the version folder."""
+    """The folder of its tables, below the version folder."""
     tables: tuple[str, ...]
-    """Those that are needed here."""
+    """The tables needed here."""
     version: str
-    """The one to fetch unless another is asked for."""
+    """The version to fetch by default."""
 
     @property
     def files(self) -> tuple[str, ...]:
-        """The files of the tables, relative to the version folder as in SHA256SUMS.txt."""
+        """Return the files of the tables, relative to the version folder as in SHA256SUMS.txt."""
         return tuple(f"{self.folder}/{table}.csv.gz" for table in self.tables)
 
 
@@ -43,7 +55,7 @@ PROJECTS = (MIMIC, NOTE)
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """One version of a project, and how many rows its tables have: any of several numbers where sources disagree."""
+    """One version of a project, and how many rows its tables have: several numbers where sources disagree."""
 
     title: str
     version: str
@@ -52,7 +64,7 @@ class Release:
     def __str__(self) -> str:
         return f"{self.title} {self.version}"
 
-    def agrees(self, table: str, rows: int) -> bool:
+    def has_count(self, table: str, rows: int) -> bool:
         return rows in self.rows.get(table, ())
 
 
@@ -78,7 +90,42 @@ ORPHANS = {("MIMIC-IV 3.1", "MIMIC-IV-Note 2.2"): 61}
 
 
 def find_matching_releases(rows: Mapping[str, int]) -> tuple[Release, ...]:
-    """The releases that agree with the most of these row counts; none where no count is known."""
-    counted = [(sum(release.agrees(*count) for count in rows.items()), release) for release in RELEASES]
-    most = max(number for number, _ in counted)
-    return tuple(release for number, release in counted if number == most and most)
+    """Return the releases that agree with the most of these row counts; none if no count is known."""
+    matches = [(sum(release.has_count(*count) for count in rows.items()), release) for release in RELEASES]
+    most = max(number for number, _ in matches)
+    return tuple(release for number, release in matches if number == most and most)
+
+
+def read_checksums(path: Path) -> dict[str, str]:
+    """Return relative path → SHA-256 in lower case. Raises DeepicdError for a file that is not such a list."""
+    sums = {}
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise _not_checksums_error(path) from error
+    for line in lines:
+        if not line.strip():
+            continue
+        digest, _, name = line.strip().partition(" ")
+        name = name.strip().removeprefix("*")  # what sha256sum puts before the name of a file read as binary
+        if not name or not DIGEST.fullmatch(digest.lower()):
+            raise _not_checksums_error(path)
+        sums[name.removeprefix("./")] = digest.lower()
+    if not sums:
+        raise _not_checksums_error(path)
+    return sums
+
+
+def is_checksum_list(path: Path) -> bool:
+    """Return whether a file can be read as a list of checksums."""
+    try:
+        return bool(read_checksums(path))
+    except DeepicdError:
+        return False
+
+
+def _not_checksums_error(path: Path) -> DeepicdError:
+    return DeepicdError(
+        f"{path} is not a list of checksums; expected lines of a SHA-256 and a file's path.",
+        "Delete it and fetch it again: deepicd physionet fetch --user NAME DIR",
+    )

@@ -1,24 +1,29 @@
-"""Requests to PhysioNet: the password goes to one host only, busy servers are waited for, refusals are explained.
+"""Requests to PhysioNet: the password goes to one host only, and refusals are explained.
 
-PhysioNet takes a password from programs that it knows by their User-Agent, and answers 403 to all others, agreement or
-not (MIT-LCP/physionet-build, `http_auth_allowed`). Which 403 it is shows when the same address is asked for without a
-password: 401 means that this program may log in, so it is the account that has no access.
+PhysioNet accepts a password from programs that it knows by their User-Agent, and answers 403 to all others,
+agreement or not (MIT-LCP/physionet-build, `http_auth_allowed`). To tell the two apart, the same address is requested
+without a password: 401 means that this program may log in, so it is the account that has no access.
+
+The password comes from the environment, from netrc or from a prompt. It is never an option of a command, which others
+on the machine could read in the list of processes, and never part of a message.
 """
 
-import email.utils
-import random
-import time
+import netrc
+import os
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from builders.mimic.physionet.account import Account
+import click
+
 from builders.mimic.physionet.releases import Project
-from deepicd import __version__
 from deepicd.errors import DeepicdError
+from deepicd.http import USER_AGENT, RetryPolicy, TransientError, raise_if_transient
 
 if TYPE_CHECKING:
     import ssl
@@ -26,45 +31,27 @@ if TYPE_CHECKING:
     import httpx
 
 PHYSIONET = "https://physionet.org"
-USER_AGENT = f"deepicd/{__version__}"
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
-TIMEOUT = 60.0  # seconds without a byte
+POLICY = RetryPolicy(attempts=8, first_wait=2.0)
+"""Attempts in a row that bring no byte; a download that makes progress may be interrupted any number of times."""
 REDIRECTS = 5
-BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})
+PASSWORD = "DEEPICD_PHYSIONET_PASSWORD"  # noqa: S105 - the name of a variable
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
-    """How long to go on with a server that does not answer, or drops connections."""
+class Account:
+    """A PhysioNet account. Its `repr` leaves the password out."""
 
-    attempts: int = 8
-    """In a row that bring not one byte; a download that gets on may be interrupted any number of times."""
-    first: float = 2.0
-    """Seconds before the second attempt; twice as many before each one after it."""
-    longest: float = 300.0
-    """Seconds; a server that asks for more (Retry-After) is not waited for."""
-
-    def wait(self, failures: int, asked: float | None) -> float:
-        """Seconds to wait after so many failures in a row, of which the last came with a Retry-After or without."""
-        if asked is not None:
-            return asked
-        return min(self.longest, self.first * 2.0 ** (failures - 1)) * random.uniform(0.75, 1.0)
-
-
-class Trouble(Exception):
-    """A failure that may pass: no connection, a broken one, a busy server. `wait` is its Retry-After in seconds."""
-
-    def __init__(self, what: str, wait: float | None = None) -> None:
-        super().__init__(what)
-        self.wait = wait
+    user: str
+    password: str = field(repr=False)
 
 
 @dataclass(slots=True)
 class Session:
-    """Logged-in access to one version of one project.
+    """Authenticated access to one version of one project.
 
-    with Session(base_url, account, MIMIC, "3.1") as session, session.get("hosp/patients.csv.gz") as answer:
-        answer.status_code, answer.iter_raw()
+    with Session(base_url, account, MIMIC, "3.1") as session, session.get("hosp/patients.csv.gz") as response:
+        response.status_code, response.iter_raw()
     """
 
     base_url: str
@@ -73,7 +60,7 @@ class Session:
     version: str
     user_agent: str = USER_AGENT
     by_hand: str = ""
-    """Commands that fetch the same without this program, for a site that does not let it log in."""
+    """Commands that fetch the same files without this program, for a site that does not let it log in."""
     _client: "httpx.Client" = field(init=False, repr=False)
 
     def __enter__(self) -> "Session":
@@ -93,23 +80,24 @@ class Session:
 
     @contextmanager
     def get(self, path: str, headers: Mapping[str, str]) -> "Iterator[httpx.Response]":
-        """The answer to a request for a file of the project, its body not read yet; status 200, 206 or 416.
+        """Yield the response to a request for a file of the project, its body unread; status 200, 206 or 416.
 
-        Raises Trouble for what may pass and DeepicdError for what will not. Both also while the body is read.
+        Raises TransientError for a failure that may pass and DeepicdError for one that will not, also while the body is
+        read.
         """
         import httpx
 
         url = self.url(path)
         try:
             for _ in range(REDIRECTS):
-                with self._client.stream("GET", url, headers=dict(headers), auth=self._auth) as answer:
-                    if not answer.has_redirect_location:
-                        self._check(path, answer)
-                        yield answer
+                with self._client.stream("GET", url, headers=dict(headers), auth=self._auth) as response:
+                    if not response.has_redirect_location:
+                        self._check(path, response)
+                        yield response
                         return
-                    url = self._same_host(url, answer)
+                    url = self._same_host(url, response)
         except (httpx.TransportError, httpx.DecodingError) as error:
-            raise Trouble(f"{urlsplit(url).hostname} {_in_words(error)}") from error
+            raise TransientError(f"{urlsplit(url).hostname} {_describe_failure(error)}") from error
         raise DeepicdError(f"{self.url(path)} redirects in a circle.", "Check --base-url, or try again later.")
 
     @property
@@ -120,25 +108,27 @@ class Session:
         import httpx
 
         headers = {"User-Agent": self.user_agent, "Accept-Encoding": "identity"}  # gzip on the way would break Range
-        return httpx.Client(headers=headers, timeout=TIMEOUT, follow_redirects=False, verify=_certificates())
+        return httpx.Client(
+            headers=headers, timeout=POLICY.timeout, follow_redirects=False, verify=_load_certificates()
+        )
 
-    def _same_host(self, url: str, answer: "httpx.Response") -> str:
-        """Where a redirect leads. Raises for another host: the password is for this one."""
-        target = answer.url.join(answer.headers["Location"])
-        if (target.scheme, target.host, target.port) != (answer.url.scheme, answer.url.host, answer.url.port):
+    def _same_host(self, url: str, response: "httpx.Response") -> str:
+        """Return the target of a redirect. Raises for another host: the password is for this one."""
+        target = response.url.join(response.headers["Location"])
+        if (target.scheme, target.host, target.port) != (response.url.scheme, response.url.host, response.url.port):
             raise DeepicdError(
-                f"{url} redirects to another host, {target.host}; the password is for {answer.url.host} and was not"
+                f"{url} redirects to another host, {target.host}; the password is for {response.url.host} and was not"
                 " sent there.",
                 "Look at the project's page in a browser: " + self.page,
             )
         if "login" in target.path:
-            raise self._wrong_password()
+            raise self._wrong_password_error()
         return str(target)
 
-    def _check(self, path: str, answer: "httpx.Response") -> None:
-        """Raise unless the answer is a file, part of one, or 416 (nothing left of it)."""
-        status = answer.status_code
-        if status in (200, 206) and answer.headers.get("Content-Type", "").startswith("text/html"):
+    def _check(self, path: str, response: "httpx.Response") -> None:
+        """Raise unless the response is a file, part of one, or 416 (nothing left of it)."""
+        status = response.status_code
+        if status in (200, 206) and response.headers.get("Content-Type", "").startswith("text/html"):
             raise DeepicdError(
                 f"{self.url(path)} answers with a web page instead of a file.",
                 f"Look at the project's page in a browser: {self.page}",
@@ -146,36 +136,35 @@ class Session:
         if status in (200, 206, 416):
             return
         if status == 401:
-            raise self._wrong_password()
+            raise self._wrong_password_error()
         if status == 403:
-            raise self._refused(path)
+            raise self._explain_refusal(path)
         if status == 404:
             raise DeepicdError(
                 f"{self.base_url} has no {path} of {self.project.slug} {self.version}.",
                 f"See which versions there are: {self.base_url}/content/{self.project.slug}/",
             )
-        if status in BUSY:
-            raise Trouble(f"{answer.url.host} answers {status} {answer.reason_phrase}", retry_after(answer.headers))
+        raise_if_transient(response)
         raise DeepicdError(
-            f"{self.url(path)} answers {status} {answer.reason_phrase}.", f"Look at the project's page: {self.page}"
+            f"{self.url(path)} answers {status} {response.reason_phrase}.", f"Look at the project's page: {self.page}"
         )
 
-    def _wrong_password(self) -> DeepicdError:
+    def _wrong_password_error(self) -> DeepicdError:
         return DeepicdError(
             f"{self.base_url} does not accept the password of {self.account.user}.",
             f"Try name and password in a browser: {self.base_url}/login/",
         )
 
-    def _refused(self, path: str) -> DeepicdError:
-        """What a 403 means, found out by asking once more without a password."""
-        with self._new_client() as stranger, stranger.stream("GET", self.url(path)) as answer:
-            whoever_asks = answer.status_code == 403
+    def _explain_refusal(self, path: str) -> DeepicdError:
+        """Return what a 403 means, by requesting the file once more without a password."""
+        with self._new_client() as client, client.stream("GET", self.url(path)) as response:
+            is_refused_to_all = response.status_code == 403
         name = f"{self.project.title} {self.version}"
-        if whoever_asks:
+        if is_refused_to_all:
             return DeepicdError(
-                f"{self.base_url} answers 403 (forbidden) with a password and without: it lets no program log in that"
-                f" calls itself {self.user_agent}.",
-                f"See in a browser whether the files are open to you: {self.page}\n"
+                f"{self.base_url} answers 403 (forbidden) with and without a password: it does not let a program log in"
+                f" that calls itself {self.user_agent}.",
+                f"Check in a browser whether the files are open to you: {self.page}\n"
                 f"If so, fetch them with the program that this page names:\n{self.by_hand}",
             )
         return DeepicdError(
@@ -186,7 +175,7 @@ class Session:
 
 
 def check_base_url(text: str) -> str:
-    """An address to send a password to. Raises DeepicdError unless it is https, or on this very machine."""
+    """Return an address to send a password to. Raises DeepicdError unless it is https or on this machine."""
     parts = urlsplit(text)
     if parts.username or parts.password:
         raise DeepicdError("--base-url holds a user name or password.", "Leave it out and name the account by --user.")
@@ -197,32 +186,52 @@ def check_base_url(text: str) -> str:
     return text.rstrip("/")
 
 
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that a server asks to wait, from a number or a date; None where it does not say.
+def find_account(user: str | None, host: str) -> Account:
+    """Return the account to use on a host; without `user` the one that netrc names. Raises DeepicdError for none."""
+    login, password = _read_netrc(host)
+    user = user or login
+    if user is None:
+        raise DeepicdError(
+            f"No account is named for {host}.",
+            "Name it: deepicd physionet fetch --user NAME DIR, or add it to ~/.netrc.",
+        )
+    if secret := os.environ.get(PASSWORD):
+        return Account(user, secret)
+    if password and login == user:
+        return Account(user, password)
+    if not sys.stdin.isatty():
+        raise DeepicdError(
+            f"There is no password for {user}, and no terminal to ask for it.",
+            f"Put it into the environment as {PASSWORD}, or into ~/.netrc: machine {host} login {user} password …",
+        )
+    return Account(user, click.prompt(f"PhysioNet password of {user}", hide_input=True, err=True))
 
-    >>> retry_after({"Retry-After": "120"}), retry_after({"Retry-After": "Fri, 31 Dec 1999 23:59:59 GMT"})
-    (120.0, 0.0)
-    """
-    value = headers.get("Retry-After", "").strip()
-    if value.isdecimal():
-        return float(value)
+
+def _read_netrc(host: str) -> tuple[str | None, str | None]:
+    """Return login and password that netrc (NETRC, else ~/.netrc) holds for a host; (None, None) for none."""
+    path = Path(os.environ.get("NETRC") or "~/.netrc").expanduser()
+    if not path.is_file():
+        return None, None
     try:
-        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
-    except ValueError:
-        return None
+        entry = netrc.netrc(path).authenticators(host)
+    except (netrc.NetrcParseError, UnicodeDecodeError) as error:
+        line = f" at line {error.lineno}" if isinstance(error, netrc.NetrcParseError) and error.lineno else ""
+        # its own message may quote a password
+        raise DeepicdError(f"{path} cannot be read as netrc{line}.", "Correct or remove that line.") from None
+    return (entry[0], entry[2]) if entry else (None, None)
 
 
 @cache
-def _certificates() -> "ssl.SSLContext":
-    """The authorities to trust, read once and not for each session."""
+def _load_certificates() -> "ssl.SSLContext":
+    """Return the authorities to trust, read once and not for each session."""
     import httpx
 
     return httpx.create_ssl_context()
 
 
-def _in_words(error: Exception) -> str:
+def _describe_failure(error: Exception) -> str:
     import httpx
 
     if isinstance(error, httpx.TimeoutException):
-        return f"did not answer for {TIMEOUT:.0f} s"
-    return "cannot be reached" if isinstance(error, httpx.ConnectError) else "broke the connection off"
+        return f"did not answer for {POLICY.timeout:.0f} s"
+    return "cannot be reached" if isinstance(error, httpx.ConnectError) else "broke the connection"

@@ -12,8 +12,7 @@ import pytest
 from conftest import Deepicd
 from physionet_site import PASSWORD, USER, Fault, Site, files, serving
 
-from builders.mimic.physionet.account import Account, find_account
-from builders.mimic.physionet.session import check_base_url
+from builders.mimic.physionet.session import Account, check_base_url, find_account
 from deepicd.errors import DeepicdError
 
 VARIABLE = "DEEPICD_PHYSIONET_PASSWORD"

@@ -12,10 +12,10 @@ from time import sleep
 import pytest
 from physionet_site import PASSWORD, USER, Fault, Site, files, serving
 
-from builders.mimic.physionet.account import Account
 from builders.mimic.physionet.fetch import fetch
-from builders.mimic.physionet.session import USER_AGENT, Patience
+from builders.mimic.physionet.session import Account
 from deepicd.errors import DeepicdError
+from deepicd.http import USER_AGENT, RetryPolicy
 
 NOTES = "mimic-iv-note/2.2/note/discharge.csv.gz"
 EXPECTED = [
@@ -39,7 +39,14 @@ def site() -> Iterator[Site]:
 
 def bring(site: Site, folder: Path, *, user_agent: str = USER_AGENT, **versions: str) -> list[Path]:
     account = Account(USER, PASSWORD)
-    return fetch(folder, site.url, lambda: account, versions, user_agent=user_agent, patience=Patience(4, 0.01))
+    return fetch(
+        folder,
+        site.url,
+        lambda: account,
+        versions,
+        user_agent=user_agent,
+        policy=RetryPolicy(attempts=4, first_wait=0.01),
+    )
 
 
 def names(folder: Path) -> list[str]:
@@ -67,7 +74,7 @@ def test_a_second_run_asks_for_nothing_not_even_the_password(site, tmp_path):
     "faults",
     [
         [Fault(breaks_after=1000)],
-        [Fault(breaks_after=1000)] * 6,  # more often than patience allows, but each one brings something
+        [Fault(breaks_after=1000)] * 6,  # more often than the policy allows, but each one brings something
         [Fault(breaks_after=0)] * 3,
         [Fault(500), Fault(503)],
         [Fault(429, {"Retry-After": "0"})],
@@ -164,14 +171,14 @@ def test_a_damaged_file_is_mended_and_nothing_else_fetched(damage, site, tmp_pat
 
 def test_bytes_that_stay_wrong_are_never_taken_for_the_file(site, tmp_path):
     site.faults["discharge.csv.gz"] = [Fault(garbled=True)] * 2
-    with pytest.raises(DeepicdError, match="came twice with wrong bytes"):
+    with pytest.raises(DeepicdError, match="was received twice with wrong bytes"):
         bring(site, tmp_path)
     assert list((tmp_path / NOTES).parent.iterdir()) == []
 
 
 def test_a_web_page_is_never_taken_for_the_list_of_checksums(site, tmp_path):
     site.files["mimiciv/3.1/SHA256SUMS.txt"] = b"<html>We are moving</html>"
-    with pytest.raises(DeepicdError, match="it is no list of checksums"):
+    with pytest.raises(DeepicdError, match="it is not a list of checksums"):
         bring(site, tmp_path)
     assert names(tmp_path) == []
 
@@ -202,7 +209,7 @@ def test_a_site_that_does_not_know_this_program_is_told_from_a_missing_agreement
     site.known_clients = ("Wget/", "libwfdb/")
     with pytest.raises(DeepicdError) as refusal:
         bring(site, tmp_path)
-    assert f"it lets no program log in that calls itself {USER_AGENT}" in str(refusal.value)
+    assert f"it does not let a program log in that calls itself {USER_AGENT}" in str(refusal.value)
     assert f"--ask-password -P {tmp_path} {site.url}/files/mimiciv/3.1/SHA256SUMS.txt" in str(refusal.value)
     assert f"{site.url}/files/{NOTES}" in str(refusal.value)
 
@@ -250,12 +257,18 @@ def test_a_redirect_on_the_same_host_is_followed(site, tmp_path):
 
 def test_a_site_that_cannot_be_reached(tmp_path):
     with pytest.raises(DeepicdError, match=r"127\.0\.0\.1 cannot be reached; gave up after 3 tries"):
-        fetch(tmp_path, "http://127.0.0.1:9", lambda: Account(USER, PASSWORD), {}, patience=Patience(3, 0.01))
+        fetch(
+            tmp_path,
+            "http://127.0.0.1:9",
+            lambda: Account(USER, PASSWORD),
+            {},
+            policy=RetryPolicy(attempts=3, first_wait=0.01),
+        )
 
 
 @pytest.mark.parametrize("version", ["../../etc", "3.1/..", "latest", ""])
 def test_what_is_no_version_is_refused(version, site, tmp_path):
-    with pytest.raises(DeepicdError, match="is no version of MIMIC-IV"):
+    with pytest.raises(DeepicdError, match="is not a version of MIMIC-IV"):
         bring(site, tmp_path, mimiciv=version)
     assert site.requests == []
 

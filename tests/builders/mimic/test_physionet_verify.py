@@ -9,11 +9,9 @@ import pytest
 from conftest import Deepicd
 from copies import discharge, stay, write_copy
 
-from builders.mimic.check_report import Check
-from builders.mimic.physionet import checksums
 from builders.mimic.physionet.copy_parts import find_parts
-from builders.mimic.physionet.releases import RELEASES
-from builders.mimic.physionet.verify import check_parts
+from builders.mimic.physionet.releases import CHECKSUMS, RELEASES, read_checksums
+from builders.mimic.physionet.verify import Check, check_parts
 from builders.synthetic.synthetic_proof import write_mark
 from deepicd.errors import DeepicdError
 
@@ -83,7 +81,7 @@ def test_a_table_of_another_release_is_recognised_as_such(copy):
     write(copy / "mimiciv" / "3.1", "patients", 299_712)
     checks = found(copy / "mimiciv")
     assert checks["release"].found == "MIMIC-IV 3.1 by 2 of 3 tables, but not by patients"
-    assert checks["patients"].meaning == "As many as in 2.2: tables of two releases stand side by side."
+    assert checks["patients"].meaning == "As many as in 2.2: tables of two releases are mixed."
 
 
 def test_another_number_of_orphans_differs(copy):
@@ -126,7 +124,7 @@ def test_parts_that_share_no_stay_do_not_belong_together(tmp_path):
 
 def test_several_notes_of_a_stay_differ(tmp_path):
     copy = write_copy(tmp_path, stay(20000001, [(1, "I214")]), [discharge(20000001), discharge(20000001, seq=2)])
-    assert found(copy)["notes"].found == "1 patients, 1 notes beyond one a stay"
+    assert found(copy)["notes"].found == "1 patients, 1 notes beyond one per stay"
     assert found(copy)["notes"].status == "differs"
 
 
@@ -136,7 +134,7 @@ def small(tmp_path: Path) -> Path:
     write_copy(tmp_path, stay(20000001, [(1, "I214")]), [discharge(20000001)])
     tables = list(tmp_path.rglob("*.gz"))
     lines = [f"{sha256(path.read_bytes()).hexdigest()} {path.relative_to(tmp_path)}\n" for path in tables]
-    (tmp_path / checksums.NAME).write_text("".join([*lines, f"{'0' * 64} hosp/labevents.csv.gz\n"]))
+    (tmp_path / CHECKSUMS).write_text("".join([*lines, f"{'0' * 64} hosp/labevents.csv.gz\n"]))
     return tmp_path
 
 
@@ -174,13 +172,13 @@ def test_codes_read_as_numbers_differ(small):
     "text", ["<html>Log in</html>", "", "0123 hosp/admissions.csv.gz", f"{'0' * 64}", "\xff"], ids=str.__len__
 )
 def test_what_is_no_list_of_checksums_differs(text, small):
-    (small / checksums.NAME).write_text(text, encoding="latin-1")
+    (small / CHECKSUMS).write_text(text, encoding="latin-1")
     assert found(small)["checksums"].found.endswith("expected lines of a SHA-256 and a file's path.")
 
 
 def test_a_list_of_checksums_may_be_in_the_forms_of_sha256sum(tmp_path):
     (tmp_path / "list").write_text(f"{'A' * 64}  ./a b.csv\r\n\n{'b' * 64} *c.csv\n")
-    assert checksums.read_checksums(tmp_path / "list") == {"a b.csv": "a" * 64, "c.csv": "b" * 64}
+    assert read_checksums(tmp_path / "list") == {"a b.csv": "a" * 64, "c.csv": "b" * 64}
 
 
 def made_up(root: Path) -> Path:
@@ -227,7 +225,7 @@ def test_verify_prints_lines_and_exits_with_1_where_something_differs(small, dee
     outcome = deepicd("physionet", "verify", small)
     assert outcome.code == 1
     assert "  differs  admissions       is not here\n" in outcome.out
-    assert outcome.err.startswith("Error: Not as it should be: admissions.")
+    assert outcome.err.startswith("Error: These checks failed: admissions.")
     assert "20000001" not in outcome.out + outcome.err
 
 
