@@ -70,10 +70,10 @@ def fetch(folder: Path, user: str | None, mimiciv: str, note: str, base_url: str
 @physionet.command()
 @click.argument("folders", type=FOLDER, nargs=-1, required=True, metavar="DIR...")
 def verify(folders: tuple[Path, ...]) -> None:
-    """Tell which release a copy is, whether it is complete, and whether its parts belong together.
+    """Check which release a copy is, and whether it is complete.
 
-    DIR holds hosp/ or note/, directly or a few folders below. Compares files with SHA256SUMS.txt and rows with the
-    counts of known releases; changes nothing. Exits with 1 if something is wrong.
+    DIR holds hosp/ or note/, directly or a few folders below. Compares files with SHA256SUMS.txt, rows with the counts
+    of known releases, and the parts with each other; changes nothing. Exits with 1 if something is wrong.
 
     \b
     deepicd physionet verify ~/mimic
