@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from asking import answers, request
 from cohorts import NOTE
+from engine_requests import answers, request
 
 from deepicd.answer_form import Answer, build_messages, parse_answer
 from deepicd.engines.base import Completion, Message, Request

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from asking import answers, request
+from engine_requests import answers, request
 
 from deepicd.engines.base import Completion
 from deepicd.engines.registry import open_engine

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from asking import answers, request
+from engine_requests import answers, request
 
 from deepicd.engines.base import Completion, Engine, Failure
 from deepicd.engines.registry import open_engine

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from asking import answers, request
+from engine_requests import answers, request
 
 from deepicd.engines.base import Completion, Engine, Failure
 from deepicd.engines.registry import open_engine
