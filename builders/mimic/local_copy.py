@@ -1,10 +1,10 @@
-"""A copy of MIMIC-IV and of MIMIC-IV-Note on disk: where its tables are, whether they are what they claim to be.
+"""Locate and check a copy of MIMIC-IV and MIMIC-IV-Note on disk.
 
     copy = find_copy(mimic=Path("~/mimiciv/3.1"), notes=Path("~/mimic-iv-note/2.2"))
     copy.tables["diagnoses_icd"].path, copy.origin     # …/hosp/diagnoses_icd.csv.gz, 'mimic'
 
-Any root above hosp/ and note/ will do (the ZIP route unpacks under other names), and so does a DuckDB file made from
-the tables. A copy counts as credentialed unless it proves to be made up (see builders.synthetic.synthetic_proof).
+Any root above hosp/ and note/ will do (ZIP files unpack under other names), and so does a DuckDB file made from the
+tables. A copy counts as credentialed unless it is proven to be made up (see builders.synthetic.synthetic_proof).
 """
 
 from collections.abc import Iterator
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     import duckdb
 
 FOLDER = {"admissions": "hosp", "diagnoses_icd": "hosp", "d_icd_diagnoses": "hosp", "discharge": "note"}
-OPTIONAL = {"d_icd_diagnoses"}  # the open demo as found in the wild lacks it; titles then come from the release tables
+OPTIONAL = {"d_icd_diagnoses"}  # some copies of the open demo lack it; titles then come from the release tables
 ENDINGS = (".csv.gz", ".csv", ".parquet")
-MEMORY = "1GB"  # DuckDB's share; past it, it spills
+MEMORY = "1GB"  # of DuckDB, which then spills to disk
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +42,17 @@ class Copy:
 
 
 def find_copy(mimic: Path, notes: Path) -> Copy:
-    """Locate and check the tables of a copy (`notes` may be the same root). Raises DeepicdError for what is missing."""
-    roots = {"hosp": _root(mimic, "hosp", "--mimic"), "note": _root(notes, "note", "--notes")}
+    """Locate the tables of a copy (`notes` may be the same root). Raises DeepicdError for missing ones."""
+    roots = {"hosp": _find_root(mimic, "hosp", "--mimic"), "note": _find_root(notes, "note", "--notes")}
     tables, missing = {}, []
     for name, folder in FOLDER.items():
-        path = _file(roots[folder], name)
+        path = _find_file(roots[folder], name)
         if path is not None:
             tables[name] = Table.at(path, name)
         elif name not in OPTIONAL:
             missing.append((roots[folder] / folder, name))
     if missing:
-        if "diagnoses_icd" in tables:  # damaged codes are the graver fault: no further download would mend them
+        if "diagnoses_icd" in tables:  # damaged codes first: no further download would repair them
             check_codes(tables["diagnoses_icd"])
         folder_path, name = missing[0]
         raise DeepicdError(
@@ -64,20 +64,20 @@ def find_copy(mimic: Path, notes: Path) -> Copy:
     return Copy(tables, "synthetic" if proven else "mimic")
 
 
-def _root(path: Path, folder: str, option: str) -> Path:
-    """What holds hosp/ (or note/): the path itself, its parent, or the only one below it; or a DuckDB file."""
+def _find_root(path: Path, folder: str, option: str) -> Path:
+    """Return what holds hosp/ (or note/): the path, its parent, or the only folder below it; or a DuckDB file."""
     path = path.expanduser()
     if path.is_file() and path.suffix in DATABASES:
         return path
     if not path.is_dir():
         raise DeepicdError(
-            f"There is no folder {path}.", f"Point {option} at a copy of MIMIC-IV, the folder above {folder}/."
+            f"The folder {path} does not exist.", f"Point {option} at a copy of MIMIC-IV, the folder above {folder}/."
         )
     if (path / folder).is_dir():
         return path
     if path.name == folder:
         return path.parent
-    below = [found.parent for found in path.glob(f"*/**/{folder}") if found.is_dir()]
+    below = [child.parent for child in path.glob(f"*/**/{folder}") if child.is_dir()]
     if len(below) == 1:
         return below[0]
     if below:
@@ -92,8 +92,8 @@ def _root(path: Path, folder: str, option: str) -> Path:
     )
 
 
-def _file(root: Path, name: str) -> Path | None:
-    """The file that holds a table: the first of its forms, or the DuckDB file that was named; None where it is none."""
+def _find_file(root: Path, name: str) -> Path | None:
+    """Return the file that holds a table: the first of its forms, or the given DuckDB file; None if there is none."""
     if root.is_file():
         return root if has_table(root, name) else None
     return next((path for end in ENDINGS if (path := root / FOLDER[name] / f"{name}{end}").is_file()), None)
@@ -101,10 +101,10 @@ def _file(root: Path, name: str) -> Path | None:
 
 @contextmanager
 def open_copy(copy: Copy, spill: Path | None = None) -> Iterator["duckdb.DuckDBPyConnection"]:
-    """An in-memory database with the tables of a copy under their names, but for the notes, which are read as they are
-    needed (builders.cohort.stays); past its memory it spills into a folder.
+    """Yield an in-memory database with the hosp tables of a copy; beyond its memory it spills into a folder.
 
-    Raises DeepicdError for damaged tables and for codes that have lost their leading zeros.
+    The notes are not loaded: builders.cohort.stays streams them. Raises DeepicdError for damaged tables and for codes
+    that have lost their leading zeros.
     """
     with open_database(spill) as db:
         for table in copy.tables.values():
@@ -116,7 +116,7 @@ def open_copy(copy: Copy, spill: Path | None = None) -> Iterator["duckdb.DuckDBP
 
 @contextmanager
 def open_database(spill: Path | None = None) -> Iterator["duckdb.DuckDBPyConnection"]:
-    """An empty database in memory. Raises OSError where the disk is full, DeepicdError where DuckDB gives up."""
+    """Yield an empty database in memory. Raises OSError for a full disk, DeepicdError where DuckDB fails."""
     import duckdb
 
     try:
@@ -129,22 +129,22 @@ def open_database(spill: Path | None = None) -> Iterator["duckdb.DuckDBPyConnect
         if "No space left" in str(error):
             raise OSError(ENOSPC, "No space left on device") from None
         raise DeepicdError(  # its message may quote a row
-            f"DuckDB gave up on the copy ({type(error).__name__}).", "If memory or disk ran short, free some."
+            f"DuckDB failed on the copy ({type(error).__name__}).", "If memory or disk ran short, free some."
         ) from None
 
 
 def check_codes(diagnoses: Table) -> None:
-    """Raise if a spreadsheet or pandas has read the codes as numbers, which drops leading zeros (`07071` → `7071`)."""
+    """Raise if a program has read the codes as numbers, which drops leading zeros (`07071` → `7071`)."""
     with open_database() as db:
         load_table(db, diagnoses)
         check_codes_are_text(db, diagnoses)
 
 
 def check_codes_are_text(db: "duckdb.DuckDBPyConnection", table: Table) -> None:
-    """The same of diagnoses that a database holds.
+    """Do what `check_codes` does for diagnoses that are loaded in a database.
 
     ICD-9 diagnoses 001–099 are infections, some 3 in 100 ICD-9 rows of the open demo, and no numeric ICD-9 code has
-    fewer than three digits or a point: none of the former or any of the latter means damage.
+    fewer than three digits or a decimal point: none of the former or any of the latter means damage.
     """
     [(numeric, short, zero, decimal)] = db.execute(
         """

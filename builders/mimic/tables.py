@@ -1,9 +1,9 @@
-"""One table of a MIMIC copy, in any of the forms people keep it in: CSV, gzipped or not, parquet, DuckDB.
+"""One table of a MIMIC copy in any of its usual forms: CSV, gzipped or not, parquet, DuckDB.
 
     Table.at(Path("hosp/diagnoses_icd.csv.gz"), "diagnoses_icd").header   # ('subject_id', 'hadm_id', …)
 
-Columns are found by name, since 2.0 and 2.1 lack one in the middle of admissions, and given their type by us: codes are
-text, whatever a reader would guess. builders.mimic.table_rows reads what is in it.
+Columns are found by name, since 2.0 and 2.1 lack one in the middle of admissions, and have types set here: codes are
+text, whatever a reader would guess. builders.mimic.table_rows reads the rows.
 """
 
 import csv
@@ -28,7 +28,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "subject_id": "bigint",
         "hadm_id": "bigint",
         "seq_num": "bigint",
-        "icd_code": "varchar",  # '0389' is a code, 389 is another one
+        "icd_code": "varchar",  # '0389' is another code than 389
         "icd_version": "bigint",
     },
     "d_icd_diagnoses": {"icd_code": "varchar", "icd_version": "bigint", "long_title": "varchar"},
@@ -54,11 +54,11 @@ class Table:
     header: tuple[str, ...]
     """All of its columns, in order."""
     inside: str = ""
-    """Of a DuckDB file: the schema the table stands in."""
+    """In a DuckDB file: the table with its schema."""
 
     @classmethod
     def at(cls, path: Path, name: str) -> "Table":
-        """The table in a file, its header read. Raises DeepicdError where a column that the cohort needs is absent."""
+        """Return the table in a file, with its header. Raises DeepicdError if a needed column is absent."""
         inside = ""
         if path.suffix in DATABASES:
             inside, types = _database_columns(path, name)
@@ -75,18 +75,18 @@ class Table:
 
     @property
     def scan(self) -> str:
-        """What stands behind `from` to read a parquet file, or a DuckDB file once it is `attached`, typed as we do."""
+        """Return the `from` clause that reads a parquet file, or an attached DuckDB file, with the types set here."""
         source = f"{self.alias}.{self.inside}" if self.inside else f"read_parquet({quote_sql(str(self.path))})"
         columns = ", ".join(f"cast({column} as {kind}) as {column}" for column, kind in COLUMNS[self.name].items())
         return f"(select {columns} from {source})"
 
     @property
     def alias(self) -> str:
-        """The name under which a DuckDB file is attached."""
+        """Return the name under which a DuckDB file is attached."""
         return f"copy_{self.name}"
 
     def attach(self, db: "duckdb.DuckDBPyConnection") -> None:
-        """Give a database access to the table's file, read-only; nothing to do but for a DuckDB file."""
+        """Attach the table's file to a database, read-only, if it is a DuckDB file."""
         if self.inside:
             db.execute(f"attach {quote_sql(str(self.path))} as {self.alias} (read_only)")
 
@@ -94,16 +94,16 @@ class Table:
 def _check_columns(path: Path, name: str, types: Mapping[str, str]) -> None:
     missing = [column for column in COLUMNS[name] if column not in types]
     if missing:
-        # a file without its header line has a row in that place: names only are repeated, never what stands there
-        has = [column for column in types if re.fullmatch("[a-z][a-z_]*", column)]
+        # a file without its header line has a row in its place: show column names only, never values
+        named = [column for column in types if re.fullmatch("[a-z][a-z_]*", column)]
         raise DeepicdError(
-            f"{path} has no column {', '.join(missing)}; its header names {', '.join(has) or 'no column'}.",
+            f"{path} has no column {', '.join(missing)}; its header names {', '.join(named) or 'no column'}.",
             f"Expected the {name} table of MIMIC-IV 2.0 to 3.1 with its header line.",
         )
     if "icd_code" in COLUMNS[name] and types["icd_code"] != "VARCHAR":
         raise DeepicdError(
             f"{path} holds codes as {types['icd_code']}: their leading zeros are lost (ICD-9 0389 became 389).",
-            "Make the file again from PhysioNet's CSV with icd_code read as text.",
+            "Convert the file again from PhysioNet's CSV with icd_code read as text.",
         )
 
 
@@ -113,14 +113,14 @@ def _csv_header(path: Path) -> list[str]:
             return next(csv.reader([file.readline().decode("utf-8-sig")]), [])
     except (EOFError, gzip.BadGzipFile, zlib.error, UnicodeDecodeError) as error:
         raise unreadable_error(
-            path, "it is no gzip file" if path.suffix == ".gz" else "its header is not UTF-8"
+            path, "it is not a gzip file" if path.suffix == ".gz" else "its header is not UTF-8"
         ) from error
 
 
 def _check_end(path: Path) -> None:
-    """Raise where a CSV that is not zipped (gzip knows its own end) stops within a quoted text.
+    """Raise if an uncompressed CSV stops within a quoted text (gzip knows its own end).
 
-    A cut download of the notes does, and DuckDB would take the open quote for a whole row.
+    A truncated download of the notes does, and a reader would take the open quote for a complete row.
     """
     if path.suffix == ".gz":
         return
@@ -131,23 +131,23 @@ def _check_end(path: Path) -> None:
 
 
 def _parquet_columns(path: Path) -> dict[str, str]:
-    """Column → DuckDB type."""
+    """Return column → DuckDB type."""
     import duckdb
 
     try:
         rows = duckdb.execute("select column_name, column_type from (describe from read_parquet(?))", [str(path)])
     except duckdb.Error as error:
-        raise unreadable_error(path, "it is no parquet file, or only part of one") from error
+        raise unreadable_error(path, "it is not a parquet file, or only part of one") from error
     return dict(rows.fetchall())
 
 
 def has_table(database: Path, name: str) -> bool:
-    """Whether a DuckDB file has a table of that name."""
+    """Return whether a DuckDB file has a table of that name."""
     return bool(_columns_in(database, name))
 
 
 def _database_columns(path: Path, name: str) -> tuple[str, dict[str, str]]:
-    """Where a table stands in a DuckDB file, 'schema.name', and its columns with their types."""
+    """Return a table's place in a DuckDB file, 'schema.name', and its columns with their types."""
     rows = _columns_in(path, name)
     schemas = sorted({schema for schema, _, _ in rows})
     if len(schemas) != 1:
@@ -159,7 +159,7 @@ def _database_columns(path: Path, name: str) -> tuple[str, dict[str, str]]:
 
 
 def _columns_in(path: Path, name: str) -> list[tuple[str, str, str]]:
-    """(schema, column, type) of every column of the tables of a name."""
+    """Return (schema, column, type) of every column of the tables of a name."""
     import duckdb
 
     try:
@@ -170,16 +170,17 @@ def _columns_in(path: Path, name: str) -> list[tuple[str, str, str]]:
                 [name],
             ).fetchall()
     except duckdb.Error as error:
-        raise unreadable_error(path, "it is no DuckDB file of a version that this DuckDB reads") from error
+        raise unreadable_error(path, "it is not a DuckDB file that this version of DuckDB reads") from error
 
 
 def unreadable_error(path: Path, why: str) -> DeepicdError:
+    """Return the error for a file that is damaged."""
     return DeepicdError(
         f"{path} cannot be read to its end: {why}.",
-        "The file is damaged or its download was cut short: compare it with SHA256SUMS.txt and fetch it again.",
+        "Compare it with SHA256SUMS.txt and fetch it again: it may be damaged, or its download was cut short.",
     )
 
 
 def quote_sql(text: str) -> str:
-    """A SQL string literal."""
+    """Return a SQL string literal."""
     return "'" + text.replace("'", "''") + "'"

@@ -206,7 +206,7 @@ def damaged(tmp_path: Path, kind: str) -> Path:
         ("no table", "holds neither diagnoses_icd.csv.gz nor diagnoses_icd.csv"),
         ("no column", "has no column icd_code, icd_version; its header names subject_id"),
         ("truncated", "cannot be read to its end: the gzip ends early"),
-        ("no gzip", "cannot be read to its end: it is no gzip file"),
+        ("no gzip", "cannot be read to its end: it is not a gzip file"),
         ("wrong checksum", "cannot be read to its end: its gzip is damaged"),
         ("endless row", "cannot be read to its end: a row of it is longer than 16 MiB"),
         ("numbers", "has lost the leading zeros of its ICD-9 codes"),
