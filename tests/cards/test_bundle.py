@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -49,6 +50,15 @@ def test_sha256sum_finds_every_file_whole(kind: str, request: pytest.FixtureRequ
     records = (folder / "RECORDS").read_text().split()
     assert records
     assert set(records) == {name for name in listed if name.endswith(".parquet")}
+
+
+def test_the_log_of_a_run_is_neither_bundled_nor_an_obstacle(dataset: Path, tmp_path: Path) -> None:
+    shutil.copytree(dataset, tmp_path / "dataset")
+    storage.write_text(tmp_path / "dataset" / "run.log", "Kept 3 of 4 rows.\n")
+    write_bundle(tmp_path / "dataset", tmp_path / "bundle")
+    assert not list((tmp_path / "bundle").rglob("run.log"))
+    write_bundle(dataset, tmp_path / "again")
+    assert (tmp_path / "again" / "bundle.json").read_bytes() == (tmp_path / "bundle" / "bundle.json").read_bytes()
 
 
 def test_a_bundle_with_notes_has_the_datasets_own_files(dataset: Path, with_notes: Path) -> None:
