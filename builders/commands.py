@@ -2,7 +2,7 @@
 
 import logging
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import Literal, TypedDict, Unpack
 
 import click
 
@@ -83,6 +83,19 @@ def verify(folders: tuple[Path, ...]) -> None:
     from builders.mimic.physionet.verify import check_parts, print_report
 
     print_report(check_parts(find_parts(folders)))
+
+
+class CriteriaOptions(TypedDict):
+    """Options of `build` that change fields of Criteria; None leaves the preset's value."""
+
+    split: Literal["patient", "stratified"] | None
+    seed: int | None
+    admission_labs: bool | None
+    strict: bool | None
+    min_words: int | None
+    max_words: int | None
+    max_tokens: int | None
+    tokenizer: str | None
 
 
 class SynthesizeOptions(TypedDict):
@@ -169,7 +182,9 @@ def synthesize(out: Path, hosp: Path | None, **options: Unpack[SynthesizeOptions
 @click.option("--max-tokens", type=click.IntRange(min=1), help="Longest admission note in tokens of --tokenizer.")
 @click.option("--tokenizer", metavar="MODEL", help="A folder, or a model's name on the Hub.")
 @overwrite
-def build(mimic: Path, notes: Path, out: Path, preset: str, overwrite: bool, **options: Any) -> None:
+def build(
+    mimic: Path, notes: Path, out: Path, preset: str, overwrite: bool, **options: Unpack[CriteriaOptions]
+) -> None:
     """Join notes and first ICD-10 diagnoses into OUT/{train,validation,test}.parquet.
 
     Keeps what each note says about the time of admission. excluded.parquet lists every other note with its reason,

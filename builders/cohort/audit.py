@@ -5,6 +5,7 @@ the published extraction. Each is searched for the signals of builders.cohort.le
 only, extraction → section → {"notes": n, "title": n, …}, OUT/leakage.png the shares. Section 'any' is the whole note.
 """
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from functools import partial
@@ -15,7 +16,6 @@ import pyarrow as pa
 from builders.cohort.criteria import PRESETS
 from builders.cohort.leakage import SIGNALS, Terms, find_section_signals
 from builders.cohort.parallel import choose_processes, open_workers
-from builders.cohort.published_extraction import extract_published_sections
 from builders.cohort.sections import extract_admission_sections, extract_hospital_course
 from builders.cohort.stays import join_notes, load_terms, read_stays
 from builders.mimic import local_copy
@@ -39,6 +39,22 @@ LABELS = {
     "code": "its code",
     "outcome": "words of the\nstay's end",
     "course": "a sentence of the\nhospital course",
+}
+
+# Headers of the published extraction, rewritten from a description of what it does.
+PUBLISHED_HEADERS = {
+    "Allergies": "allergies:",
+    "Chief Complaint": "chief complaint:",
+    "History of Present Illness": "present illness:",
+    "Past Medical History": "medical history:",
+    "Social History": "social history:",
+    "Family History": "family history:",
+    "Physical Exam": "physical exam:",
+    "Medications on Admission": "medications on admission:",
+}
+_PUBLISHED_SECTIONS = {
+    name: re.compile(rf"{header}(.*?)\n\s*\n[^()|\\.\d:]+:", re.IGNORECASE | re.DOTALL)
+    for name, header in PUBLISHED_HEADERS.items()
 }
 
 Counts = Counter[tuple[str, str, str]]  # (extraction, section, signal or 'notes') → notes
@@ -72,6 +88,22 @@ def audit_copy(mimic_root: Path, notes_root: Path, out: Path, *, overwrite: bool
         smallest = SMALLEST_CELL if copy.origin == "mimic" else 1  # no small cell of credentialed data in a figure
         draw_leakage(run.folder / "leakage.png", leakage, smallest=smallest)
     return run.record
+
+
+def extract_published_sections(note: str) -> dict[str, str]:
+    """Return section → text by the extraction that DeepICD-R1 builds on, faults included.
+
+    It looks for a header anywhere in the note, in any case, and takes all text up to an empty line that is followed by
+    words without brackets, bars, backslashes, full stops or digits, and a colon. So a colon in a paragraph ends a
+    section, a discharge exam in brackets does not, and a section at the end of the note is not found. Line breaks
+    become spaces. A note without any of the three main sections has none.
+    """
+    sections = {
+        name: text
+        for name, pattern in _PUBLISHED_SECTIONS.items()
+        if (match := pattern.search(note)) and (text := " ".join(match[1].split()))
+    }
+    return sections if any(name in sections for name in PRESETS["paper"].required) else {}
 
 
 def count_signals(batch: pa.RecordBatch, terms: Mapping[str, Terms]) -> Counts:

@@ -148,7 +148,13 @@ def _assign_splits(
     summary, by_chapter = splits.summarize_splits(stays, split_of), Counter(chapter for *_, chapter in rows)
     rows_by_split = {split: summary["rows"][split] for split in SPLITS}
     rows_by_chapter = {str(chapter): by_chapter[chapter] for chapter in sorted(by_chapter)}
-    return rows_by_split, rows_by_chapter, SplitCounts(**{k: v for k, v in summary.items() if k != "rows"})
+    counts = SplitCounts(
+        codes=summary["codes"],
+        patients=summary["patients"],
+        patients_on_several_sides=summary["patients_on_several_sides"],
+        moved=summary["moved"],
+    )
+    return rows_by_split, rows_by_chapter, counts
 
 
 def _write_files(db: "duckdb.DuckDBPyConnection", folder: Path, origin: Origin) -> None:

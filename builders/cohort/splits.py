@@ -13,7 +13,7 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal, TypedDict
 
 from deepicd.paper import SPLIT_SHARES
 
@@ -29,16 +29,26 @@ class Stay:
     code: str
 
 
+class SplitSummary(TypedDict):
+    """What the record says about splits."""
+
+    rows: dict[str, int]
+    codes: dict[str, int]
+    patients: int
+    patients_on_several_sides: int
+    moved: dict[str, float]
+
+
 def split_by_code(stays: Iterable[Stay], seed: int) -> dict[str, str]:
     """Return note_id → split, row by row. The same stays and seed give the same splits, in any order."""
     ordered = sorted(stays, key=lambda stay: (stay.code, _draw_rank(seed, stay.note_id)))
-    given = dict.fromkeys(SPLIT_SHARES, 0)
+    placed = dict.fromkeys(SPLIT_SHARES, 0)
     split_of: dict[str, str] = {}
     before = None
     for done, stay in enumerate(ordered):
-        lag = {name: share * (done + 1) - given[name] for name, share in SPLIT_SHARES.items()}
+        lag = {name: share * (done + 1) - placed[name] for name, share in SPLIT_SHARES.items()}
         split = "train" if stay.code != before else max(lag, key=lag.__getitem__)
-        given[split] += 1
+        placed[split] += 1
         split_of[stay.note_id] = split
         before = stay.code
     return split_of
@@ -54,7 +64,7 @@ def split_by_patient(stays: Iterable[Stay], seed: int) -> dict[str, str]:
     def place(group: Sequence[Stay]) -> tuple[int, bytes]:
         return min(frequency[stay.code] for stay in group), _draw_rank(seed, str(group[0].subject_id))
 
-    given = {name: Counter[str]() for name in SPLIT_SHARES}  # code → rows; the code '' counts all
+    placed = {name: Counter[str]() for name in SPLIT_SHARES}  # code → rows; the code '' counts all
     seen: Counter[str] = Counter()
     split_of: dict[str, str] = {}
     for group in sorted(of_patient.values(), key=place):
@@ -67,14 +77,14 @@ def split_by_patient(stays: Iterable[Stay], seed: int) -> dict[str, str]:
         else:
             # how far a split lags behind in these codes, and, to a tenth, in rows of any code
             lag = {
-                name: sum([share * seen[code] - given[name][code] for code in codes]) / len(codes)
-                + (share * seen[""] - given[name][""]) / 10
+                name: sum([share * seen[code] - placed[name][code] for code in codes]) / len(codes)
+                + (share * seen[""] - placed[name][""]) / 10
                 for name, share in SPLIT_SHARES.items()
             }
             split = max(lag, key=lag.__getitem__)
-        given[split][""] += len(codes)
+        placed[split][""] += len(codes)
         for stay in group:
-            given[split][stay.code] += 1
+            placed[split][stay.code] += 1
             split_of[stay.note_id] = split
     return split_of
 
@@ -85,7 +95,7 @@ RULES: Mapping[Rule, Callable[[Iterable[Stay], int], dict[str, str]]] = {
 }
 
 
-def summarize_splits(stays: Sequence[Stay], split_of: Mapping[str, str]) -> dict[str, Any]:
+def summarize_splits(stays: Sequence[Stay], split_of: Mapping[str, str]) -> SplitSummary:
     """Return rows and codes by split, patients, those in more than one split, and how far codes moved.
 
     `moved`: half the summed distance between the code distributions of a split and of all rows, 0 (alike) to 1.

@@ -46,7 +46,7 @@ def find_copy(mimic: Path, notes: Path) -> Copy:
     roots = {"hosp": _find_root(mimic, "hosp", "--mimic"), "note": _find_root(notes, "note", "--notes")}
     tables, missing = {}, []
     for name, folder in FOLDER.items():
-        path = _find_file(roots[folder], name)
+        path = find_table_file(roots[folder], folder, name)
         if path is not None:
             tables[name] = Table.at(path, name)
         elif name not in OPTIONAL:
@@ -92,11 +92,11 @@ def _find_root(path: Path, folder: str, option: str) -> Path:
     )
 
 
-def _find_file(root: Path, name: str) -> Path | None:
+def find_table_file(root: Path, folder: str, name: str) -> Path | None:
     """Return the file that holds a table: the first of its forms, or the given DuckDB file; None if there is none."""
     if root.is_file():
         return root if has_table(root, name) else None
-    return next((path for end in ENDINGS if (path := root / FOLDER[name] / f"{name}{end}").is_file()), None)
+    return next((path for end in ENDINGS if (path := root / folder / f"{name}{end}").is_file()), None)
 
 
 @contextmanager

@@ -30,7 +30,7 @@ def test_a_machine_with_what_the_floor_needs_is_well(deepicd: Deepicd):
 def test_the_floor_and_each_extra_have_a_line():
     lines = {check.what: check for check in check_packages()}
     assert lines["packages"].status == "ok"
-    assert "click 8" in lines["packages"].found
+    assert "click 8" in lines["packages"].finding
     assert {"extra mimic", "extra hub"} <= set(lines)
     assert "extra all" not in lines
 
@@ -76,7 +76,7 @@ def test_gpus_are_those_that_the_driver_names(script, status, found, tmp_path, m
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     check = check_gpu()
-    assert (check.status, check.found) == (status, found)
+    assert (check.status, check.finding) == (status, found)
 
 
 def test_no_driver_means_no_gpu(tmp_path, monkeypatch):

@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builders.mimic import local_copy
-from builders.mimic.local_copy import ENDINGS
 from builders.mimic.physionet.releases import PROJECTS, Project
 from builders.mimic.table_rows import load_table, read_rows
-from builders.mimic.tables import DATABASES, Table, has_table
+from builders.mimic.tables import DATABASES, Table
 from builders.synthetic.synthetic_proof import is_synthetic
 from deepicd.errors import DeepicdError
 
@@ -94,15 +93,13 @@ def _find_project_parts(path: Path, project: Project) -> Iterator[Part]:
         patterns = ["*/" * depth + project.folder for depth in range(DEPTH + 1)]
         roots = sorted(folder.parent for pattern in patterns for folder in path.glob(pattern) if folder.is_dir())
     for root in roots:
-        files = {table: file for table in project.tables if (file := _find_file(root, project, table)) is not None}
+        files = {
+            table: file
+            for table in project.tables
+            if (file := local_copy.find_table_file(root, project.folder, table)) is not None
+        }
         if files:
             yield Part(root, project, files)
-
-
-def _find_file(root: Path, project: Project, table: str) -> Path | None:
-    if root.is_file():
-        return root if has_table(root, table) else None
-    return next((file for end in ENDINGS if (file := root / project.folder / f"{table}{end}").is_file()), None)
 
 
 @dataclass(frozen=True, slots=True)

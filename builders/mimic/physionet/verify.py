@@ -45,7 +45,7 @@ class Check:
 
     status: Status
     what: str
-    found: str
+    finding: str
     meaning: str = ""
     """What it means and what to do, where that is not obvious."""
 
@@ -101,12 +101,12 @@ def _check_part(counts: PartCounts) -> Iterator[Check]:
         if error := counts.errors.get(table):
             yield Check("differs", table, error.what, error.advice)
     if "discharge" in counts.rows:
-        found = f"{counts.patients:,} patients, {counts.surplus:,} notes beyond one per stay"
+        finding = f"{counts.patients:,} patients, {counts.surplus:,} notes beyond one per stay"
         if counts.surplus and not counts.is_synthetic:
             meaning = "Release 2.2 has one note per stay; of several, the cohort takes the first."
-            yield Check("differs", "notes", found, meaning)
+            yield Check("differs", "notes", finding, meaning)
         else:
-            yield Check("ok", "notes", found)
+            yield Check("ok", "notes", finding)
 
 
 def identify_release(counts: PartCounts) -> Release | None:
@@ -200,17 +200,17 @@ def _check_pair(hosp: PartCounts, note: PartCounts, orphans: int | None) -> Iter
 
 
 def _check_orphans(orphans: int, notes: int, expected: int | None) -> Check:
-    found = f"{orphans:,} of {notes:,} notes have no admission"
+    finding = f"{orphans:,} of {notes:,} notes have no admission"
     if orphans == expected:
-        return Check("ok", "orphans", f"{found}, as expected")
+        return Check("ok", "orphans", f"{finding}, as expected")
     if expected is not None:
         meaning = f"Expected {expected}: one of the two was changed, though its row counts are right."
-        return Check("differs", "orphans", found, meaning)
+        return Check("differs", "orphans", finding, meaning)
     if orphans == 0:
-        return Check("ok", "orphans", found)
+        return Check("ok", "orphans", finding)
     if orphans == notes:
-        return Check("differs", "orphans", found, "The two share no stay: they do not belong together.")
-    return Check("unknown", "orphans", found, "The cohort leaves them out.")
+        return Check("differs", "orphans", finding, "The two share no stay: they do not belong together.")
+    return Check("unknown", "orphans", finding, "The cohort leaves them out.")
 
 
 def print_report(sections: Sequence[Section]) -> None:
@@ -222,7 +222,7 @@ def print_report(sections: Sequence[Section]) -> None:
         click.secho(section.title, bold=True)
         for check in section.checks:
             click.echo(f"  {click.style(f'{check.status:<7}', fg=COLOURS[check.status])}  ", nl=False)
-            click.echo(f"{check.what:<{width}}  {check.found}")
+            click.echo(f"{check.what:<{width}}  {check.finding}")
             for line in textwrap.wrap(check.meaning, WIDTH - width - 13, break_long_words=False):
                 click.echo(f"{'':<{width + 13}}{line}")
     wrong = [check.what for section in sections for check in section.checks if check.status == "differs"]

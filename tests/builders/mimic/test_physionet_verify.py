@@ -62,9 +62,9 @@ def statuses(*paths: Path) -> dict[str, str]:
 
 def test_the_usual_pair_is_recognised(whole):
     checks = found(whole)
-    assert checks["pair"].found == "MIMIC-IV 3.1 with MIMIC-IV-Note 2.2, the usual pair"
-    assert checks["orphans"].found == "61 of 331,793 notes have no admission, as expected"
-    assert checks["diagnoses_icd"].found == "6,364,488 rows, as in 3.1"
+    assert checks["pair"].finding == "MIMIC-IV 3.1 with MIMIC-IV-Note 2.2, the usual pair"
+    assert checks["orphans"].finding == "61 of 331,793 notes have no admission, as expected"
+    assert checks["diagnoses_icd"].finding == "6,364,488 rows, as in 3.1"
     assert {check.status for what, check in checks.items() if what != "checksums"} == {"ok"}
 
 
@@ -73,14 +73,14 @@ def test_a_filtered_table_is_named_and_so_is_what_is_missing(copy):
     checks = found(copy)
     assert checks["release"].status == "ok"  # of the notes
     assert checks["admissions"].status == "differs"
-    assert checks["admissions"].found == "546,000 rows, 3.1 has 546,028"
+    assert checks["admissions"].finding == "546,000 rows, 3.1 has 546,028"
     assert checks["admissions"].meaning.startswith("Rows are missing")
 
 
 def test_a_table_of_another_release_is_recognised_as_such(copy):
     write(copy / "mimiciv" / "3.1", "patients", 299_712)
     checks = found(copy / "mimiciv")
-    assert checks["release"].found == "MIMIC-IV 3.1 by 2 of 3 tables, but not by patients"
+    assert checks["release"].finding == "MIMIC-IV 3.1 by 2 of 3 tables, but not by patients"
     assert checks["patients"].meaning == "As many as in 2.2: tables of two releases are mixed."
 
 
@@ -113,7 +113,7 @@ def test_a_release_that_is_not_known_is_not_guessed(tmp_path):
 def test_one_dictionary_fits_several_releases(tmp_path):
     write(tmp_path, "d_icd_diagnoses", 109_775)
     checks = found(tmp_path)
-    assert checks["release"].found == "one of MIMIC-IV 2.0, MIMIC-IV 2.1, MIMIC-IV 2.2, MIMIC-IV demo 2.2"
+    assert checks["release"].finding == "one of MIMIC-IV 2.0, MIMIC-IV 2.1, MIMIC-IV 2.2, MIMIC-IV demo 2.2"
     assert checks["admissions"].status == "differs"  # no cohort without it
 
 
@@ -124,7 +124,7 @@ def test_parts_that_share_no_stay_do_not_belong_together(tmp_path):
 
 def test_several_notes_of_a_stay_differ(tmp_path):
     copy = write_copy(tmp_path, stay(20000001, [(1, "I214")]), [discharge(20000001), discharge(20000001, seq=2)])
-    assert found(copy)["notes"].found == "1 patients, 1 notes beyond one per stay"
+    assert found(copy)["notes"].finding == "1 patients, 1 notes beyond one per stay"
     assert found(copy)["notes"].status == "differs"
 
 
@@ -140,7 +140,7 @@ def small(tmp_path: Path) -> Path:
 
 def test_a_partial_download_is_normal(small):
     check = found(small)["checksums"]
-    assert (check.status, check.found) == ("ok", "right for 4 of the release's 5 files; a partial download is normal")
+    assert (check.status, check.finding) == ("ok", "right for 4 of the release's 5 files; a partial download is normal")
 
 
 def test_an_unpacked_table_has_no_checksum(small):
@@ -148,7 +148,7 @@ def test_an_unpacked_table_has_no_checksum(small):
     duckdb.execute(f"copy (from read_csv('{packed}', all_varchar = true)) to '{small}/hosp/admissions.csv' (header)")
     packed.unlink()
     check = found(small / "hosp")["checksums"]
-    assert (check.status, check.found) == ("unknown", "none for admissions.csv")
+    assert (check.status, check.finding) == ("unknown", "none for admissions.csv")
 
 
 @pytest.mark.parametrize("damage", [lambda data: data[:-20], lambda data: b"no gzip"], ids=["cut short", "other"])
@@ -158,14 +158,14 @@ def test_a_damaged_file_is_named_by_both_witnesses(damage, small):
     checks = {
         (check.what, check.status): check for section in check_parts(find_parts([small])) for check in section.checks
     }
-    assert checks["checksums", "differs"].found == "1 of 4 files differ: hosp/diagnoses_icd.csv.gz"
-    assert "cannot be read to its end" in checks["diagnoses_icd", "differs"].found
+    assert checks["checksums", "differs"].finding == "1 of 4 files differ: hosp/diagnoses_icd.csv.gz"
+    assert "cannot be read to its end" in checks["diagnoses_icd", "differs"].finding
 
 
 def test_codes_read_as_numbers_differ(small):
     rows = [row for hadm in range(400) for row in stay(20000000 + hadm, [(1, "4019")], version=9)]
     write_copy(small, rows, [discharge(20000001)])
-    assert "lost the leading zeros" in found(small)["diagnoses_icd"].found
+    assert "lost the leading zeros" in found(small)["diagnoses_icd"].finding
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_codes_read_as_numbers_differ(small):
 )
 def test_what_is_no_list_of_checksums_differs(text, small):
     (small / CHECKSUMS).write_text(text, encoding="latin-1")
-    assert found(small)["checksums"].found.endswith("expected lines of a SHA-256 and a file's path.")
+    assert found(small)["checksums"].finding.endswith("expected lines of a SHA-256 and a file's path.")
 
 
 def test_a_list_of_checksums_may_be_in_the_forms_of_sha256sum(tmp_path):
@@ -189,8 +189,8 @@ def made_up(root: Path) -> Path:
 
 def test_a_made_up_copy_is_recognised_and_its_counts_are_not_compared(tmp_path):
     checks = found(made_up(tmp_path))
-    assert checks["release"].found == "none: every record is made up, as SYNTHETIC.json proves file by file"
-    assert checks["pair"].found == "both made up"
+    assert checks["release"].finding == "none: every record is made up, as SYNTHETIC.json proves file by file"
+    assert checks["pair"].finding == "both made up"
     assert checks["admissions"] == Check("ok", "admissions", "1 rows")
 
 
@@ -207,12 +207,12 @@ def test_made_up_notes_and_a_hosp_copy_that_is_not_are_no_pair(tmp_path):
 
 def test_the_open_demo_is_recognised(real_data):
     checks = found(real_data / "mimic-iv-demo")
-    assert checks["release"].found == "MIMIC-IV demo 2.2, by its row counts"
-    assert checks["diagnoses_icd"].found == "4,506 rows, as in 2.2"
+    assert checks["release"].finding == "MIMIC-IV demo 2.2, by its row counts"
+    assert checks["diagnoses_icd"].finding == "4,506 rows, as in 2.2"
 
 
 def test_several_copies_are_told_apart_and_not_paired(small, copy):
-    assert found(small, copy)["pair"].found == "2 copies of hosp/ and 2 of note/"
+    assert found(small, copy)["pair"].finding == "2 copies of hosp/ and 2 of note/"
 
 
 def test_a_copy_named_twice_is_examined_once(small):
