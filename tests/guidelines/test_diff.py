@@ -4,11 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
 from deepicd.errors import DeepicdError
 from guidelines import diff, parse
-from guidelines.commands import guidelines
 from guidelines.sample import document
 
 EDITS = [
@@ -46,16 +44,16 @@ def test_a_year_does_not_differ_from_itself(sample_folder):
     assert (changes.added, changes.removed, changes.moved, changes.changed, changes.unchanged) == ([], [], [], [], 91)
 
 
-def test_markdown_strikes_removed_words_and_bolds_new_ones(sample_folder, next_year):
-    result = CliRunner().invoke(guidelines, ["diff", str(sample_folder), str(next_year)])
-    assert result.stdout.startswith("# ICD-10-CM guidelines: FY2025 → FY2026\n")
-    assert "### III.A Earlier conditions\n\nWhat is over ~~and no longer matters~~ is left out.\n" in result.stdout
-    assert "### I.C.7.a → I.C.7.b Glaucoma" in result.stdout
+def test_markdown_strikes_removed_words_and_bolds_new_ones(sample_folder, next_year, deepicd):
+    result = deepicd("guidelines", "diff", sample_folder, next_year)
+    assert result.out.startswith("# ICD-10-CM guidelines: FY2025 → FY2026\n")
+    assert "### III.A Earlier conditions\n\nWhat is over ~~and no longer matters~~ is left out.\n" in result.out
+    assert "### I.C.7.a → I.C.7.b Glaucoma" in result.out
 
 
-def test_json_holds_the_same(sample_folder, next_year):
-    result = CliRunner().invoke(guidelines, ["diff", str(sample_folder), str(next_year), "--format", "json"])
-    changes = json.loads(result.stdout)
+def test_json_holds_the_same(sample_folder, next_year, deepicd):
+    result = deepicd("guidelines", "diff", sample_folder, next_year, "--format", "json")
+    changes = json.loads(result.out)
     assert changes["added"] == [
         {"id": "I.C.7.a", "title": "Blindness", "text": "Blindness of both eyes is H54.0-."},
     ]

@@ -8,11 +8,9 @@ from socketserver import BaseRequestHandler, ThreadingTCPServer
 from threading import Thread
 
 import pytest
-from click.testing import CliRunner
 
 from deepicd.errors import DeepicdError
 from deepicd.http import RetryPolicy
-from guidelines.commands import guidelines
 from guidelines.download import ADDRESS, download_guidelines
 
 TWICE = RetryPolicy(attempts=2, timeout=5.0, first_wait=0.01)
@@ -146,14 +144,13 @@ def test_a_folder_is_not_a_place_to_save_to(tmp_path):
     assert str(tmp_path / "icd-10-cm-guidelines.pdf") in error.value.advice
 
 
-def test_the_command_downloads_and_parses(site, tmp_path):
+def test_the_command_downloads_and_parses(site, tmp_path, deepicd):
     arguments = ["--fetch", "2025", str(tmp_path / "g.pdf"), str(tmp_path / "out"), "--base-url", site]
-    result = CliRunner().invoke(guidelines, arguments, catch_exceptions=False)
-    assert result.exit_code == 0
+    assert deepicd("guidelines", *arguments).code == 0
     assert (tmp_path / "out" / "fy2025" / "chapter_22.json").is_file()
 
 
-def test_the_command_without_arguments_says_what_it_needs():
-    result = CliRunner().invoke(guidelines, ["parse"])
-    assert result.exit_code == 2
-    assert "PDF and OUT are needed" in result.stderr
+def test_the_command_without_arguments_says_what_it_needs(deepicd):
+    result = deepicd("guidelines", "parse")
+    assert result.code == 2
+    assert "PDF and OUT are needed" in result.err

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from click.testing import CliRunner
 
 from deepicd import records, storage
 from deepicd.errors import DeepicdError
@@ -15,7 +14,6 @@ from deepicd.icd10cm import Code
 from deepicd.knowledge.code_knowledge import Knowledge
 from deepicd.schema import SECTIONS
 from guidelines import parse
-from guidelines.commands import guidelines
 from guidelines.sample import document
 
 
@@ -149,11 +147,9 @@ def test_the_record_counts_the_time_of_parsing(sample_pdf, tmp_path):
     assert record.seconds > 0.5 * (time.monotonic() - start)
 
 
-def test_a_second_run_does_nothing(sample_pdf, sample_folder, caplog):
+def test_a_second_run_does_nothing(sample_pdf, sample_folder, deepicd):
     before = {path.name: path.stat().st_mtime_ns for path in sample_folder.iterdir()}
-    caplog.set_level("INFO")
-    CliRunner().invoke(guidelines, [str(sample_pdf), str(sample_folder.parent)])
-    assert "nothing to do" in caplog.text
+    assert "nothing to do" in deepicd("guidelines", sample_pdf, sample_folder.parent).err
     assert {path.name: path.stat().st_mtime_ns for path in sample_folder.iterdir()} == before
 
 

@@ -45,6 +45,7 @@ def test_a_crawl_killed_three_times_continues_and_repeats_only_requests_under_wa
                         time.sleep(0.02)
                 os.kill(crawler.pid, signal.SIGKILL)
             reached.clear()
+        time.sleep(2)  # until the orphaned crawl has noticed and ended; it must not get the answer
         go_on.set()
         assert not (tmp_path / "out/run.json").exists()
         last = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
