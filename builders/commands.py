@@ -157,8 +157,8 @@ def synthesize(out: Path, hosp: Path | None, **options: Unpack[SynthesizeOptions
             overwrite=options["overwrite"],
         )
     counts = record.counts.dump()
-    made = [f"{counts[name]:,} {name}" for name in ("patients", "admissions", "diagnoses", "notes") if name in counts]
-    click.echo(", ".join(made) + f" → {out}")
+    parts = [f"{counts[name]:,} {name}" for name in ("patients", "admissions", "diagnoses", "notes") if name in counts]
+    click.echo(", ".join(parts) + f" → {out}")
     for note in record.notes:
         logger.info("Note: %s", note)
 

@@ -65,8 +65,8 @@ _SIGNS = r"(?:physical|exam\w*|pe|vitals?|vs)"
 _OUT = r"(?:discharge|d/c|death|expiration|transfer(?:\s+to[\w ]{1,20})?)"
 _IN = r"(?:admission|admit|arrival|presentation|initial)"
 _AT = r"(?:(?:at|on|upon|prior to|before|day of|time of|the)\s+)*"
-_ENDS = rf"(?=\s*(?:{_SIGNS}\b|day\b|date\b|[:()\]=*\-]|$))"  # what follows the word in a sub-header, not in a sentence
-# "Discharge: none" speaks of an eye or a wound.
+_ENDS = rf"(?=\s*(?:{_SIGNS}\b|day\b|date\b|[:()\]=*\-]|$))"  # follows the word in a sub-header, but not in a sentence
+# "Discharge: none" is about an eye or a wound.
 _FINDING = (
     r"(?:no|none|not|nil|absent|negative|denies|present|scant|minimal|mild|moderate|small|copious|clear|white|yellow"
     r"|green|brown|bloody|thick|thin|watery|purulent|mucoid|serous|serosanguin\w+|mucopurulent|from|foul\S*)"
@@ -78,9 +78,9 @@ EXAM_PART = re.compile(
     rf"[^:]{{0,30}}?\b(?:(?P<out>{_OUT})|{_IN})\b|{_AT}(?:(?P<out2>{_OUT})|{_IN})\b{_ENDS})",
     re.IGNORECASE,
 )
-LEAVING = ("discharge", "d/c", "death", "expiration", "transfer")
-COMING = ("admi", "arrival", "presentation", "initial")
-"""Words of which each such line holds one; a note is searched for these first."""
+DISCHARGE_WORDS = ("discharge", "d/c", "death", "expiration", "transfer")
+ADMISSION_WORDS = ("admi", "arrival", "presentation", "initial")
+"""Each such line contains one of these words; they are searched first, because that is fast."""
 
 ADMISSION_LABS = re.compile(
     rf"^[\W_]*(?:{_IN}\b[^\n:]{{0,20}}\blabs?\b|labs?\b[^\n:]{{0,20}}\b(?:at|on|upon)\s+{_IN}\b)",

@@ -10,7 +10,7 @@ runs every row.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from builders.cohort.headers import COMING, LEAVING, ORDER
+from builders.cohort.headers import ADMISSION_WORDS, DISCHARGE_WORDS, ORDER
 
 COURSE, MEDICATIONS, EXAM, DISCHARGE_EXAM = (
     "Brief Hospital Course", "Medications on Admission", "Physical Exam", "Discharge Exam",
@@ -71,7 +71,7 @@ class Place:
 
     @property
     def is_about_leaving(self) -> bool:
-        return contains_any(self.words, LEAVING)
+        return contains_any(self.words, DISCHARGE_WORDS)
 
     @property
     def names_admission(self) -> bool:
@@ -141,7 +141,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         _EXAM,
-        lambda place: contains_any(place.words, COMING),
+        lambda place: contains_any(place.words, ADMISSION_WORDS),
         EXAM,
         "Discharge Exam:\nHR 70\n \nAdmission Exam:\nHR 110\n",
     ),

@@ -15,7 +15,16 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from builders.cohort.criteria import DEFAULT, Criteria
-from builders.cohort.headers import ADMISSION_LABS, COMING, EXAM_PART, KNOWN, LEAVING, ORDER, OTHER_RESULTS, TEMPLATE
+from builders.cohort.headers import (
+    ADMISSION_LABS,
+    ADMISSION_WORDS,
+    DISCHARGE_WORDS,
+    EXAM_PART,
+    KNOWN,
+    ORDER,
+    OTHER_RESULTS,
+    TEMPLATE,
+)
 from builders.cohort.section_rules import (
     ABOUT_THE_STAY,
     AMBIGUOUS,
@@ -95,12 +104,14 @@ def extract_admission_exam(text: str) -> str:
     >>> extract_admission_exam("ADMISSION EXAM:\\nHR 110\\nDISCHARGE EXAM (day 5):\\nHR 70")
     'ADMISSION EXAM:\\nHR 110'
     """
-    if not contains_any(text.casefold(), LEAVING):
+    if not contains_any(text.casefold(), DISCHARGE_WORDS):
         return _trim(text)
     lines, is_kept = [], True
     for line in text.split("\n"):
         start = line[:80].casefold()
-        if (contains_any(start, LEAVING) or contains_any(start, COMING)) and (part := EXAM_PART.match(line)):
+        if (contains_any(start, DISCHARGE_WORDS) or contains_any(start, ADMISSION_WORDS)) and (
+            part := EXAM_PART.match(line)
+        ):
             is_kept = not (part["out"] or part["out2"])
         if is_kept:
             lines.append(line)

@@ -59,15 +59,15 @@ def split_by_patient(stays: Iterable[Stay], seed: int) -> dict[str, str]:
     of_patient: defaultdict[int, list[Stay]] = defaultdict(list)
     for stay in stays:
         of_patient[stay.subject_id].append(stay)
-    frequency = Counter(stay.code for stays_of_one in of_patient.values() for stay in stays_of_one)
+    frequency = Counter(stay.code for group in of_patient.values() for stay in group)
 
-    def place(group: Sequence[Stay]) -> tuple[int, bytes]:
+    def rank(group: Sequence[Stay]) -> tuple[int, bytes]:
         return min(frequency[stay.code] for stay in group), _draw_rank(seed, str(group[0].subject_id))
 
     placed = {name: Counter[str]() for name in SPLIT_SHARES}  # code → rows; the code '' counts all
     seen: Counter[str] = Counter()
     split_of: dict[str, str] = {}
-    for group in sorted(of_patient.values(), key=place):
+    for group in sorted(of_patient.values(), key=rank):
         codes = [stay.code for stay in group]
         seen[""] += len(codes)
         for code in codes:

@@ -1,1 +1,1 @@
-"""A copy of MIMIC-IV and MIMIC-IV-Note on disk: found, read, fetched and verified."""
+"""Locate, read, fetch and verify a copy of MIMIC-IV and MIMIC-IV-Note."""

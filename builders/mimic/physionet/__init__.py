@@ -1,1 +1,1 @@
-"""A copy of MIMIC-IV and MIMIC-IV-Note: fetched from PhysioNet, checked against what is known of its releases."""
+"""Download MIMIC-IV and MIMIC-IV-Note from PhysioNet, and compare a copy with its known releases."""
