@@ -1,11 +1,10 @@
 """`deepicd card`, `deepicd bundle` and `deepicd check-disclosure`."""
 
-import logging
 from pathlib import Path
 
 import click
 
-logger = logging.getLogger(__name__)
+MAX_UNCHECKED = 20  # names in the report
 
 
 @click.command()
@@ -80,8 +79,9 @@ def bundle(
 def check_disclosure(path: Path, notes_from: Path | None) -> None:
     """Check whether a file, or every file of a folder, may leave this machine; exit code 1 if one may not.
 
-    Files are checked by origin (parquet metadata, run.json), texts also word by word for ids in MIMIC's ranges, `___`,
-    prompts and passages of the notes. The report names file, line and reason and never shows the text.
+    Files may leave if their run's record proves them made up or public. Other texts are read word by word for ids in
+    MIMIC's ranges, `___`, prompts and passages of the notes; without notes to compare with they are not checked, and
+    the exit code is 1. The report names file, line and reason and never shows the text.
 
     \b
     deepicd check-disclosure out/dataset/README.md --notes-from out/cohort
@@ -96,9 +96,15 @@ def check_disclosure(path: Path, notes_from: Path | None) -> None:
         f"{report.files:,} files ({origins}), {report.size / 1e6:,.1f} MB; "
         f"{report.scanned / 1e6:,.1f} MB read word by word"
     )
-    if not report.compared:
-        logger.warning("The texts were not compared with any notes; name them with --notes-from DIR.")
+    for name in report.unchecked[:MAX_UNCHECKED]:
+        click.echo(f"{name}: not checked")
     if report.findings:
         click.echo(f"Refused: {len({finding.name for finding in report.findings}):,} files may not leave.")
+    if report.unchecked:
+        click.echo(
+            f"Not checked: {len(report.unchecked):,} files are not proven to be made up or public, and there are no"
+            " notes to compare them with. Name the notes with --notes-from DIR."
+        )
+    if not report.may_leave:
         raise SystemExit(1)
     click.echo("Nothing was found that may not leave.")

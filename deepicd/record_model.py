@@ -109,7 +109,7 @@ class Record(Model):
 
     def portable(self) -> dict[str, object]:
         """Return what others may carry: no paths of this machine, no second copy of its own lineage."""
-        kept = {name: value for name, value in self.dump().items() if name not in ("argv", "lineage")}
+        kept = {name: value for name, value in self.dump().items() if name not in ("argv", "checksum", "lineage")}
         kept["inputs"] = {role: {"digest": entry.digest} for role, entry in self.inputs.items()}
         return kept
 

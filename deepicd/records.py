@@ -50,6 +50,7 @@ __all__ = [
 ]  # fmt: skip
 
 RECORD = "run.json"
+CHECKSUM = "checksum"  # tells an edited record; not a signature
 
 R = TypeVar("R", bound=Record)
 
@@ -258,5 +259,17 @@ def _recorded(run: Run[R]) -> Iterator[Run[R]]:
     plain = json.loads(json.dumps(value))  # as anybody will read it: lists for tuples
     if run.portable:
         plain = parse_model(Record, plain, RECORD).portable() | {"lineage": plain["lineage"]}
+    plain[CHECKSUM] = _sum_record(plain)
     run.finished = parse_model(run.plan.kind, plain, RECORD)
     storage.write_json(run.folder / RECORD, plain)
+
+
+def is_unchanged(folder: Path) -> bool:
+    """Return whether a folder's record is as its run wrote it: an edited one, or one without a checksum, is not."""
+    value = storage.read_json(folder / RECORD)
+    return isinstance(value, dict) and value.get(CHECKSUM) == _sum_record(value)
+
+
+def _sum_record(value: Mapping[str, object]) -> str:
+    """Return the checksum of a record's values but the checksum itself."""
+    return storage.digest_json({name: entry for name, entry in value.items() if name != CHECKSUM})

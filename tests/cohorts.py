@@ -1,13 +1,17 @@
 """Small cohorts, written by hand: every id, note and code is made up."""
 
+import atexit
+import shutil
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import pyarrow.parquet as pq
 
 from builders.dataset.assemble import assemble
-from deepicd import records, storage
+from deepicd import records, storage, synthetic_proof
 from deepicd.icd10cm import Code
 from deepicd.schema import COHORT, SPLITS
 from deepicd.stage_records import BuildCounts, Funnel, FunnelStep, SplitCounts
@@ -32,7 +36,7 @@ def write_cohort(
 ) -> Path:
     """A folder as `deepicd build` leaves it; the codes take turns. `notes`: those of the first rows of train."""
     options = {"seed": 42, "split": "patient", "rows": rows, "codes": codes, "notes": storage.digest_json(list(notes))}
-    plan = records.plan_run("build", options=options, inputs={})
+    plan = records.plan_run("build", options=options, inputs=made_up_inputs(origin))
     with records.fresh_folder(folder, plan, origin, overwrite=True) as run:
         for place, split in enumerate(SPLITS):
             table = [_row(1_000_000 * place + n, codes[n % len(codes)]) for n in range(round(rows * SHARES[split]))]
@@ -52,6 +56,22 @@ def write_cohort(
             funnel=Funnel(steps=steps, rows=rows, codes=len(codes)),
         )
     return folder
+
+
+def made_up_inputs(origin: Origin) -> dict[str, Path]:
+    """The notes of a copy that proves to be made up, as what a synthetic run has read; nothing for other origins."""
+    return {"discharge": _made_up_copy() / "note" / "discharge.csv.gz"} if origin == "synthetic" else {}
+
+
+@cache
+def _made_up_copy() -> Path:
+    copy = Path(mkdtemp(prefix="deepicd-made-up-"))
+    atexit.register(shutil.rmtree, copy, ignore_errors=True)
+    notes = copy / "note" / "discharge.csv.gz"
+    notes.parent.mkdir()
+    notes.write_bytes(b"made up")
+    synthetic_proof.write_mark(copy, [notes], generator="1", seed=42)
+    return copy
 
 
 def _row(number: int, code: str) -> dict[str, Any]:

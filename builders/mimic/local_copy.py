@@ -4,7 +4,7 @@
     copy.tables["diagnoses_icd"].path, copy.origin     # …/hosp/diagnoses_icd.csv.gz, 'mimic'
 
 Any root above hosp/ and note/ will do (ZIP files unpack under other names), and so does a DuckDB file made from the
-tables. A copy counts as credentialed unless it is proven to be made up (see builders.synthetic.synthetic_proof).
+tables. A copy counts as credentialed unless it is proven to be made up (see deepicd.synthetic_proof).
 """
 
 from collections.abc import Iterator
@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 
 from builders.mimic.table_rows import load_table
 from builders.mimic.tables import DATABASES, Table, has_table, quote_sql
-from builders.synthetic.synthetic_proof import is_synthetic
 from deepicd.errors import DeepicdError
 from deepicd.storage import Origin
+from deepicd.synthetic_proof import is_synthetic
 
 if TYPE_CHECKING:
     import duckdb

@@ -6,8 +6,8 @@
     clinical_case → note_admission_sections,        a note's parts: those known at admission, those that name the
         note_discharge_sections, note_filler        diagnosis, and what makes it long
     note_template, note_oddities → discharge_note   the parts under their headers, with the irregularities of real notes
-    mimic_csv, synthetic_proof, synthesize          the tables as files, the proof that all is made up, the command
+    mimic_csv, synthesize                           the tables as files, the command (the proof that all is made up is
+                                                    deepicd.synthetic_proof)
 
 Every sentence was written for this project from general medical knowledge; nothing comes from MIMIC or another corpus.
-This file imports nothing, so that asking `synthetic_proof` about a copy loads no generator.
 """

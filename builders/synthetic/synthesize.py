@@ -26,12 +26,12 @@ from builders.synthetic.disease_knowledge import KNOWLEDGE, load_knowledge
 from builders.synthetic.mimic_csv import COLUMNS, HospCopy, format_csv, get_table_path, open_table
 from builders.synthetic.note_filler import LONGEST, USUAL_LENGTH
 from builders.synthetic.patients import ICD9_SHARE, PATIENT_TABLES, make_patient_tables, plan_batches
-from builders.synthetic.synthetic_proof import is_synthetic, write_mark
 from deepicd import records, storage
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import load_release
 from deepicd.log import Advance, track_progress
 from deepicd.stage_records import SynthesizeCounts, SynthesizeRecord
+from deepicd.synthetic_proof import is_synthetic, write_mark
 
 logger = logging.getLogger(__name__)
 

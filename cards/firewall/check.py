@@ -1,10 +1,10 @@
 """Check whether files may leave this machine: each file by its origin, each text word by word.
 
-Made-up files (origin `synthetic`) and files from public sources (`public`, unchanged since) may leave. Of credentialed
-files and those of unknown origin, only texts and PNG images may: texts without an id in MIMIC's ranges, without `___`
-and without eight consecutive words of a note, and images whose embedded texts meet the same conditions. Rows, ledgers,
-logs, filled-in prompts, records, exact counts of the stages and whatever cannot be read stay. A finding names file,
-line and reason; it never shows the text.
+Files that are proven to be made up or public may leave (cards.firewall.made_up). Of all others only texts and PNG
+images may: texts without an id in MIMIC's ranges, without `___` and without eight consecutive words of a note, and
+images whose embedded texts meet the same conditions. Without notes to compare with, they are not checked. Rows,
+ledgers, logs, filled-in prompts, records, exact counts of the stages and whatever cannot be read stay. A finding names
+file, line and reason; it never shows the text.
 """
 
 import re
@@ -49,8 +49,13 @@ class Report:
     """Bytes of text that were read word by word."""
     origins: Counter[str] = field(default_factory=Counter)
     findings: list[Finding] = field(default_factory=list)
-    compared: bool = False
-    """Whether texts were compared with notes."""
+    unchecked: list[str] = field(default_factory=list)
+    """Texts that would have to be compared with notes, where there were none."""
+
+    @property
+    def may_leave(self) -> bool:
+        """Return whether everything was checked and nothing was found."""
+        return not self.findings and not self.unchecked
 
     def refuse(self) -> None:
         """Raise DeepicdError if anything may not leave."""
@@ -59,6 +64,12 @@ class Report:
                 f"{len({finding.name for finding in self.findings}):,} of {self.files:,} files may not leave:\n"
                 + "\n".join(f"  {line}" for line in format_findings(self.findings)),
                 "Remove what descends from credentialed records, or leave the file out.",
+            )
+        if self.unchecked:
+            raise DeepicdError(
+                f"{len(self.unchecked):,} of {self.files:,} files were not checked, {self.unchecked[0]} among them:"
+                " they are not proven to be made up or public, and there are no notes to compare them with.",
+                "Name the notes that they must not repeat, or run again the stage that made them.",
             )
 
 
@@ -81,7 +92,7 @@ def check_path(path: Path, *, notes_from: Path | None = None) -> Report:
 
 def check_files(files: Sequence[OutgoingFile], *, notes_from: Sequence[Path]) -> Report:
     """Return a report on these files. `notes_from`: where the notes are that texts must not repeat; empty for none."""
-    report, words = Report(len(files), compared=bool(notes_from)), _TextRuns()
+    report, words = Report(len(files)), _TextRuns()
     for file in files:
         report.size += file.path.stat().st_size
         report.origins[file.origin or "unknown"] += 1
@@ -94,6 +105,7 @@ def check_files(files: Sequence[OutgoingFile], *, notes_from: Sequence[Path]) ->
             continue
         try:
             report.findings += _scan(file, report, words if notes_from else None)
+            report.unchecked += [] if notes_from else [file.name]
         except DeepicdError:
             report.findings.append(Finding(file.name, 0, NOT_PNG if file.kind == "picture" else NOT_TEXT))
     if notes_from and words.hashes:

@@ -1,7 +1,8 @@
-"""Find out what a file is and where its content comes from, from the file itself and the run that wrote it.
+"""Find out what a file is and where its content comes from: from proof, not from labels.
 
-Parquet files and ledgers carry their origin. Any other file has the origin of the run whose folder it is in: the
-nearest run.json above it. Where there is none, the origin is unknown, and unknown counts as credentialed.
+A file is made up or public if its run's record, and the records of everything that run has read, prove it: see
+cards.firewall.made_up. Any other file in the folder of a credentialed run is credentialed; what remains is unknown, and
+unknown counts as credentialed.
 """
 
 import zlib
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from cards.firewall.made_up import Prover, find_run_folder
 from deepicd import records, storage
 from deepicd.errors import DeepicdError
 from deepicd.storage import Origin
@@ -31,7 +33,6 @@ TRAININGS = {"train grpo", "train sft"}
 # Stages whose outputs are internal: exact counts, lists of ids. `card` writes what is meant to be shown.
 INTERNAL = {"assemble", "audit", "build", "distill", "evaluate", "judge", "synthesize"} | TRAININGS
 
-RunCache = dict[Path, tuple[Path | None, records.Record | None]]
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _MAX_TEXT = 2**20  # bytes up to which a compressed text of an image is unpacked
 
@@ -73,29 +74,38 @@ def list_outgoing(path: Path) -> list[OutgoingFile]:
     files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
     if not files:
         raise DeepicdError(f"{path} is empty.", "Name a file, or a folder whose files are to leave.")
-    cache: RunCache = {}
+    prover = Prover()
     return [
-        describe_outgoing(file, file.name if file == path else file.relative_to(path).as_posix(), cache)
+        describe_outgoing(file, file.name if file == path else file.relative_to(path).as_posix(), prover)
         for file in files
     ]
 
 
-def describe_outgoing(path: Path, name: str, cache: RunCache | None = None) -> OutgoingFile:
-    """Return a file under its new name, with its origin. `cache`: the runs of folders that were seen before."""
-    if path.suffix.lower() in (".parquet", ".jsonl"):
-        return OutgoingFile(name, path, read_own_origin(path))
-    folder, record = find_run(path.resolve().parent, {} if cache is None else cache)
-    if record is None or folder is None:
+def describe_outgoing(path: Path, name: str, prover: Prover | None = None) -> OutgoingFile:
+    """Return a file under its new name, with its origin. `prover`: remembers what it has proven before."""
+    is_labelled = path.suffix.lower() in (".parquet", ".jsonl")
+    label = read_own_origin(path) if is_labelled else None
+    proven = (prover or Prover()).prove_file(path)
+    if proven and (not is_labelled or label == proven):
+        return OutgoingFile(name, path, proven)
+    if is_labelled:
+        return OutgoingFile(name, path, "mimic" if label == "mimic" else None)
+    folder = find_run_folder(path.resolve())
+    record = _read_record(folder) if folder else None
+    if folder is None or record is None or record.origin != "mimic":
         return OutgoingFile(name, path, None)
     inside = path.resolve().relative_to(folder).as_posix()
-    output = record.outputs.get(inside)
-    if output is None and record.origin == "public":
-        return OutgoingFile(name, path, None)  # next to what was fetched, but not part of it
-    if output is not None and record.origin == "public" and output.sha256 != storage.digest_path(path):
-        return OutgoingFile(name, path, None)  # no longer what the run wrote
     # a training also writes files that its record does not list: states of checkpoints, its plan, the trainer's own
-    is_output = output is not None or (record.command in TRAININGS and not _is_card_file(inside))
-    return OutgoingFile(name, path, record.origin, record.command if is_output else "")
+    is_output = inside in record.outputs or (record.command in TRAININGS and not _is_card_file(inside))
+    return OutgoingFile(name, path, "mimic", record.command if is_output else "")
+
+
+def _read_record(folder: Path) -> records.Record | None:
+    """Return the record in a folder; None for another program's run.json."""
+    try:
+        return records.read(folder)
+    except DeepicdError:
+        return None
 
 
 def _is_card_file(inside: str) -> bool:
@@ -111,20 +121,6 @@ def read_own_origin(path: Path) -> Origin | None:
         return storage.read_origin(path)
     except (pa.ArrowInvalid, OSError):
         return None
-
-
-def find_run(folder: Path, cache: RunCache) -> tuple[Path | None, records.Record | None]:
-    """Return the nearest folder, upwards, with the record of a run, and the record."""
-    if folder not in cache:
-        try:
-            record = records.read(folder)
-        except DeepicdError:  # another program's run.json
-            record = None
-        if record is None and folder.parent != folder:
-            cache[folder] = find_run(folder.parent, cache)
-        else:
-            cache[folder] = (folder, record) if record else (None, None)
-    return cache[folder]
 
 
 def extract_png_texts(path: Path) -> Iterator[bytes]:

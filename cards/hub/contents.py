@@ -17,6 +17,7 @@ from cards import model_card
 from cards.dataset_card import require_dataset, write_card
 from cards.firewall.check import check_files
 from cards.firewall.content_origin import OutgoingFile, describe_outgoing, read_own_origin
+from cards.firewall.made_up import Prover
 from cards.hub import card_trimming, recipe_files
 from cards.hub.client import RepositoryKind
 from cards.hub.resource_files import gather_resources
@@ -78,13 +79,16 @@ class Contents:
 
         Protected rows are not read here: cards.hub.policy decides on them.
         """
+        prover = Prover()
         rows = {path for by_split in self.configs.values() for paths in by_split.values() for path in paths}
         outgoing = []
         for name, path in self.files.items():
             if self.is_protected and path in rows:
                 continue
             if path in rows or self.what == "resources":
-                outgoing.append(describe_outgoing(path, name) if name != README else OutgoingFile(name, path, "public"))
+                outgoing.append(
+                    describe_outgoing(path, name, prover) if name != README else OutgoingFile(name, path, "public")
+                )
             else:
                 outgoing.append(OutgoingFile(name, path, self.origin))
         check_files(outgoing, notes_from=self.notes_from).refuse()
@@ -105,6 +109,8 @@ def _gather_dataset(options: PublicationOptions, staging: Path) -> Contents:
     """Return the card of a dataset, with its recipe or its rows if they are asked for."""
     folder, what = options.folder, options.what
     record = require_dataset(folder)
+    if record.origin != "mimic":
+        _require_proof(folder)
     write_card(folder)
     credentialed = record.origin == "mimic"
     readme = (folder / README).read_text(encoding="utf-8")
@@ -134,6 +140,16 @@ def _gather_dataset(options: PublicationOptions, staging: Path) -> Contents:
     )
 
 
+def _require_proof(folder: Path) -> None:
+    """Raise where the inputs of a run do not prove that it is made up."""
+    if not Prover().prove_run(folder, ignored=frozenset({"model"})):
+        raise DeepicdError(
+            f"{folder / RECORD} says that this run is made up, and does not prove it: the record was edited, or what it"
+            " names as input is not there unchanged, down to the made-up copy and its SYNTHETIC.json.",
+            "Publish it from where it was made, or run its stages again from the copy: deepicd synthesize, build, …",
+        )
+
+
 def _group_by_config(files: Mapping[str, Path]) -> dict[str, dict[str, list[Path]]]:
     """Return config → split → files, from their names."""
     configs: dict[str, dict[str, list[Path]]] = {}
@@ -161,8 +177,10 @@ def _gather_model_card(options: PublicationOptions, record: records.Record, stag
             f"{folder} holds a run of `deepicd {record.command}`: of a trained model only the card is published.",
             "Drop --what, or use --what card; publish rows and recipe from the dataset's folder.",
         )
-    write_card(folder)
     origin = model_card.resolve_origin(folder, record)
+    if origin != "mimic":
+        _require_proof(folder)
+    write_card(folder)
     readme = (folder / README).read_text(encoding="utf-8")
     text = card_trimming.remove_weights(readme, credentialed=origin == "mimic", version=record.version)
     storage.write_text(staging / README, text)

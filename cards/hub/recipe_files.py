@@ -31,7 +31,7 @@ from deepicd.small_counts import SMALLEST_CELL
 from deepicd.stage_records import DistillRecord, PromptText
 
 SHORTEST = 50  # words in a note that serves as key
-_LOCAL = {"argv", "base_url", "contact", "path", "running", "series"}
+_LOCAL = {"argv", "base_url", "checksum", "contact", "path", "running", "series"}
 """Keys of records that describe the machine or the person who ran it."""
 _PATH = re.compile(r"^(~|/|[A-Za-z]:[\\/]|\.{1,2}[\\/])")
 

@@ -203,7 +203,7 @@ def test_run_json_keeps_its_fields_in_their_order(tmp_path: Path) -> None:
     value = storage.read_json(tmp_path / "out" / "run.json")
     assert list(value) == [
         "version", "command", "argv", "key", "origin", "options", "inputs", "counts", "notes", "started", "seconds",
-        "outputs", "lineage",
+        "outputs", "lineage", "checksum",
     ]  # fmt: skip
     assert list(value["counts"]) == [
         "rows",

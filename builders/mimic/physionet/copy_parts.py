@@ -14,8 +14,8 @@ from builders.mimic import local_copy
 from builders.mimic.physionet.releases import PROJECTS, Project
 from builders.mimic.table_rows import load_table, read_rows
 from builders.mimic.tables import DATABASES, Table
-from builders.synthetic.synthetic_proof import is_synthetic
 from deepicd.errors import DeepicdError
+from deepicd.synthetic_proof import is_synthetic
 
 if TYPE_CHECKING:
     import duckdb

@@ -12,8 +12,8 @@ from copies import discharge, stay, write_copy
 from builders.mimic.physionet.copy_parts import find_parts
 from builders.mimic.physionet.releases import CHECKSUMS, RELEASES, read_checksums
 from builders.mimic.physionet.verify import Check, check_parts
-from builders.synthetic.synthetic_proof import write_mark
 from deepicd.errors import DeepicdError
+from deepicd.synthetic_proof import write_mark
 
 ROWS = {
     table: rows[0] for release in RELEASES if str(release) == "MIMIC-IV 3.1" for table, rows in release.rows.items()

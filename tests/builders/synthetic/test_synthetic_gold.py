@@ -12,8 +12,8 @@ from builders.cohort.headers import KNOWN, ORDER
 from builders.synthetic.discharge_note import GOLD, Part, build_gold_rows
 from builders.synthetic.mimic_csv import get_table_path
 from builders.synthetic.synthesize import synthesize, synthesize_notes
-from builders.synthetic.synthetic_proof import is_synthetic
 from deepicd.storage import read_origin
+from deepicd.synthetic_proof import is_synthetic
 
 
 @pytest.fixture(scope="module")

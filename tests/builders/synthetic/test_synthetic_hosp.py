@@ -10,8 +10,8 @@ import pytest
 
 from builders.synthetic.mimic_csv import get_table_path
 from builders.synthetic.synthesize import synthesize, synthesize_notes
-from builders.synthetic.synthetic_proof import MARK, is_synthetic
 from deepicd.errors import DeepicdError
+from deepicd.synthetic_proof import MARK, is_synthetic
 
 DEMO = Path(os.environ.get("DEEPICD_TEST_DATA", Path(__file__).parents[4] / "shared" / "data")) / "mimic-iv-demo"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from builders.synthetic.synthetic_proof import MARK, is_synthetic, write_mark
+from deepicd.synthetic_proof import MARK, is_synthetic, write_mark
 
 
 @pytest.fixture

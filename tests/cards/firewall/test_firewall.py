@@ -106,7 +106,7 @@ def test_rows_ledgers_logs_records_and_exact_counts_of_credentialed_runs_are_ref
 
 
 @pytest.mark.parametrize("origin", ["mimic", "synthetic"])
-def test_what_a_training_leaves_unlisted_and_an_evaluation_writes_is_free_of_made_up_rows_only(
+def test_what_a_training_leaves_unlisted_is_refused_of_credentialed_rows_and_unchecked_of_unproven_ones(
     tmp_path: Path, origin: Origin
 ) -> None:
     run = run_of(tmp_path / "run", origin, "train grpo")
@@ -118,7 +118,9 @@ def test_what_a_training_leaves_unlisted_and_an_evaluation_writes_is_free_of_mad
     ) as evaluation:
         for name in ("metrics.json", "report.md"):
             storage.write_text(evaluation.folder / name, "fine")
-    refused = {finding.name: finding.reason for finding in check_path(run).findings}
+    report = check_path(run)
+    refused = {finding.name: finding.reason for finding in report.findings}
+    assert not report.may_leave
     counts = "exact counts or lists of `deepicd {}` on credentialed records"
     assert refused == (
         dict.fromkeys((*hidden, "model/README.md"), counts.format("train grpo"))
@@ -144,11 +146,11 @@ def test_made_up_and_public_files_are_free_unless_changed(tmp_path: Path) -> Non
     assert check_path(write_cohort(tmp_path / "cohort", 30)).findings == []
     plan = records.plan_run("guidelines", options={}, inputs={})
     with records.fresh_folder(tmp_path / "public", plan, "public") as run:
-        storage.write_text(run.folder / "chapter.json", '{"a": "20000019"}')
+        storage.write_text(run.folder / "chapter_01.json", '{"a": "20000019"}')
     assert check_path(tmp_path / "public").findings == []
-    (tmp_path / "public" / "chapter.json").write_text('{"a": "20000020"}')
+    (tmp_path / "public" / "chapter_01.json").write_text('{"a": "20000020"}')
     [finding] = check_path(tmp_path / "public").findings
-    assert (finding.name, finding.line, finding.reason) == ("chapter.json", 1, patterns.STAY)
+    assert (finding.name, finding.line, finding.reason) == ("chapter_01.json", 1, patterns.STAY)
 
 
 def test_a_file_without_a_run_counts_as_credentialed(tmp_path: Path) -> None:

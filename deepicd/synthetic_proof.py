@@ -13,6 +13,7 @@ from pathlib import Path
 from deepicd import storage
 
 MARK = "SYNTHETIC.json"
+KEYS = {"statement", "generator", "seed", "files"}
 STATEMENT = (
     "All records here are made up by `deepicd synthesize`. No patient, stay or note exists; "
     "nothing was taken from MIMIC or any other corpus. Not for clinical use."
@@ -25,14 +26,22 @@ def write_mark(root: Path, files: Iterable[Path], *, generator: str, seed: int) 
     storage.write_json(root / MARK, {"statement": STATEMENT, "generator": generator, "seed": seed, "files": digests})
 
 
-def is_synthetic(root: Path, files: Iterable[Path]) -> bool:
-    """Return whether the mark in root proves every file made up, byte for byte; False for no files or any doubt."""
+def read_mark(root: Path) -> dict[str, str]:
+    """Return name → digest of the files that the mark in root declares made up; empty for no mark or any doubt."""
     try:
         mark = json.loads((root / MARK).read_text(encoding="utf-8"))
-        claimed = mark["files"] if mark["statement"] == STATEMENT else {}
+        files = mark["files"] if mark["statement"] == STATEMENT and set(mark) == KEYS else {}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):  # no mark, or not one of ours
+        return {}
+    is_ours = isinstance(files, dict) and all(isinstance(digest, str) for digest in files.values())
+    return dict(files) if is_ours else {}
+
+
+def is_synthetic(root: Path, files: Iterable[Path]) -> bool:
+    """Return whether the mark in root proves every file made up, byte for byte; False for no files or any doubt."""
+    claimed = read_mark(root)
+    try:
         digests = {path.resolve().relative_to(root.resolve()).as_posix(): storage.digest_path(path) for path in files}
-    except (OSError, ValueError, KeyError, TypeError):  # no mark, not JSON, or a file elsewhere: nothing is proven
+    except (OSError, ValueError):  # unreadable, or elsewhere: nothing is proven
         return False
-    return (
-        bool(digests) and isinstance(claimed, dict) and all(claimed.get(name) == sha for name, sha in digests.items())
-    )
+    return bool(digests) and all(claimed.get(name) == digest for name, digest in digests.items())
