@@ -28,6 +28,7 @@ from deepicd.storage import Origin
 from train.data import EvaluationSplit, load_evaluation_split
 from train.evaluation.answers import EvaluatedModel, generate_answers
 from train.evaluation.metrics import LEVELS
+from train.evaluation.metrics_json import MetricSettings, build_chapters, build_results
 from train.evaluation.predictions import (
     NO_ANSWER,
     PREDICTIONS_FILE,
@@ -40,7 +41,6 @@ from train.evaluation.predictions import (
     read_predictions_origin,
 )
 from train.evaluation.report import render_report
-from train.evaluation.results import MetricSettings, build_chapters, build_results
 from train.run_folder import read_model_origin
 
 REPORT_FILE, FIGURE_FILE = "report.md", "chapters.png"
