@@ -79,14 +79,14 @@ def memory(folder: Path, seeds: Path, rows: int) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for number in (rows // 10, rows):
         cohort = cohort_of(number, seeds, folder / f"cohort-{number}")
-        cost = run(deepicd("distill", cohort, folder / f"traces-{number}"))
+        cost = run(deepicd("distill", cohort, folder / f"traces-{number}", "--recipe", "rehearsal"))
         found[f"{number}"] = {
             "peak_mib": round(cost.peak_mib),
             "seconds": round(cost.seconds, 1),
             "us_a_row": round(cost.seconds / number * 1e6),
         }
         print(f"{number:,} rows: {found[f'{number}']}", flush=True)
-    again = run(deepicd("distill", cohort, folder / f"traces-{rows}", "--set", "min_words=32"))
+    again = run(deepicd("distill", cohort, folder / f"traces-{rows}", "--recipe", "rehearsal", "--set", "min_words=32"))
     found["another threshold, nothing asked"] = {"seconds": round(again.seconds, 1), "peak_mib": round(again.peak_mib)}
     found["growth"] = round(found[f"{rows}"]["peak_mib"] / found[f"{rows // 10}"]["peak_mib"], 2)
     return found

@@ -220,8 +220,11 @@ def assemble(cohort: Path, traces: Path, scores: Path | None, out: Path, overwri
     deepicd assemble --cohort out/cohort --traces out/traces out/dataset
     """
     from builders.dataset.assemble import assemble as assemble_dataset
+    from deepicd.stage_records import describe_rehearsal
 
     record = assemble_dataset(cohort, traces, out, scores=scores, overwrite=overwrite)
+    if rehearsal := describe_rehearsal(record):
+        click.echo(rehearsal)
     for config, rows in record.counts.rows.items():
         click.echo(f"{config:<7} " + "  ".join(f"{split} {number:,}" for split, number in rows.items()))
     click.echo(f"Dataset ({record.origin}) → {out}")

@@ -20,8 +20,11 @@ def card(out: Path, template: Path | None) -> None:
     deepicd card out/dataset
     """
     from cards.dataset_card import write_card
+    from deepicd.stage_records import describe_rehearsal
 
     record = write_card(out, template=template)
+    if rehearsal := describe_rehearsal(record):
+        click.echo(rehearsal)
     rows = record.counts.rows.get("traces")
     of = f"{sum(rows.values()):,} traces" if rows else "a model"
     click.echo(f"Card of {of} → {out / 'README.md'}")
@@ -58,6 +61,7 @@ def bundle(
     deepicd bundle out/dataset out/submission --without-notes
     """
     from cards.bundle import write_bundle
+    from deepicd.stage_records import describe_rehearsal
 
     record = write_bundle(
         out,
@@ -68,6 +72,8 @@ def bundle(
         release=release,
         overwrite=overwrite,
     )
+    if rehearsal := describe_rehearsal(record):
+        click.echo(rehearsal)
     counts = record.counts
     click.echo(f"{counts.files} data files, an abstract of {counts.abstract_words} words → {folder}")
 

@@ -82,7 +82,7 @@ def list_steps(out: Path, admissions: int, seed: int, *, engine: str, overwrite:
     descriptions = scraped / "descriptions.parquet"
 
     teacher = recipe.load_recipe(Path("rehearsal" if engine == "rehearsal" else "tiny")).but(engine=engine)
-    model_options = [] if engine == "rehearsal" else ["--recipe", "tiny", "--engine", engine]
+    recipe_options = ["--recipe", "rehearsal"] if engine == "rehearsal" else ["--recipe", "tiny", "--engine", engine]
 
     def guidelines() -> "Record":
         if overwrite or not pdf.is_file():
@@ -102,7 +102,7 @@ def list_steps(out: Path, admissions: int, seed: int, *, engine: str, overwrite:
             lambda: build(mimic, mimic, cohort, Criteria(seed=seed), overwrite=overwrite),
         ),
         Step(
-            ["distill", cohort, traces, "--guidelines", chapters, "--descriptions", descriptions, *model_options],
+            ["distill", cohort, traces, "--guidelines", chapters, "--descriptions", descriptions, *recipe_options],
             lambda: distill(
                 cohort,
                 traces,

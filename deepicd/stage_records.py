@@ -13,6 +13,8 @@ from pydantic import Field, JsonValue
 
 from deepicd.records import Counts, Model, Record
 
+REHEARSED = "No language model wrote these traces: they are a rehearsal and no evidence of anything."
+
 ByName = dict[str, int]
 Number = int | float
 
@@ -203,6 +205,18 @@ class DistillRecord(Record):
     @property
     def teacher(self) -> str:
         return self.option("model", str)
+
+
+def describe_rehearsal(record: Record) -> str | None:
+    """Return the first line of every command on traces that no language model wrote; None where one wrote them.
+
+    `record`: of the distillation, or of a run with one in its lineage.
+    """
+    distillations = [record, *record.lineage.values()]
+    is_rehearsed = any(
+        run.command in DistillRecord.COMMANDS and run.options.get("by_model") is not True for run in distillations
+    )
+    return REHEARSED if is_rehearsed else None
 
 
 class JudgeCounts(Counts):

@@ -19,15 +19,21 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 # What both commands may override of a recipe, under the recipe's own names
 OVERRIDES = ("engine", "model", "base_url", "seed", "guideline_text", "layout", "context")
 
+DISTILL_EXAMPLE = "deepicd distill out/cohort out/traces --recipe qwen2.5-32b"  # vLLM on two 80 GB GPUs
+JUDGE_EXAMPLE = "deepicd judge out/traces out/scores --recipe judge"
+
 _SHARED = [
     click.option("--engine", type=EngineName(), help="Which engine generates."),
     click.option("--model", help="The model, by name or path."),
-    click.option("--base-url", help="Server of the engine openai_server: http://127.0.0.1:8000/v1"),
+    click.option("--base-url", help="Server of the engine openai_server: http://127.0.0.1:8000/v1; chooses that engine"
+                                    " unless --engine names another one that asks a server."),
     click.option("--seed", type=int, help="Of the first attempt; further attempts derive theirs."),
     click.option("--set", "fields", multiple=True, metavar="FIELD=VALUE",
                  help="Any other field of the recipe, for instance temperature=0.7; may be repeated."),
     click.option("--responsible", metavar="SENTENCE",
                  help="For credentialed notes and a server elsewhere; the error that asks for it has the words."),
+    click.option("--rehearse", is_flag=True,
+                 help="Allow an engine without a language model (rehearsal) on credentialed rows."),
 ]  # fmt: skip
 
 
@@ -37,21 +43,39 @@ def _add_shared_options(command: Command) -> Command:
     return command
 
 
-def _load_recipe(options: dict[str, Any]) -> "Recipe":
-    """Take what concerns the recipe out of a command's options, and return the recipe."""
+def _load_recipe(options: dict[str, Any], *, example: str, needs_file: bool) -> "Recipe":
+    """Take what concerns the recipe out of a command's options, and return the recipe. Raises UsageError for none.
+
+    An engine and a model make a recipe with the defaults of all other fields, unless `needs_file`.
+    """
     from deepicd.config import parse_assignments
-    from distill.recipe import load_recipe
+    from deepicd.engines.registry import choose_engine
+    from distill.recipe import Recipe, list_recipes, load_recipe
 
     overrides = {name: options.pop(name) for name in OVERRIDES if name in options}
     fields = parse_assignments(options.pop("fields"))
-    return load_recipe(options.pop("recipe_path")).but(**overrides).but(**fields)
+    engine, model, base_url = (overrides[name] for name in ("engine", "model", "base_url"))
+    path: Path | None = options.pop("recipe_path")
+    if path is not None:
+        recipe = load_recipe(path)
+    elif model and (engine or base_url) and not needs_file:
+        values = {"name": "options", "engine": engine or "openai_server", "model": model}
+        recipe = Recipe.parse(values, "the options given")
+    else:
+        ours = ", ".join(f"{name} ({engine})" for name, engine in list_recipes().items())
+        raise click.UsageError(
+            "No recipe is given. A recipe names the model, and none is assumed. Add --recipe with a YAML file or with"
+            f" one of ours, whose engines are in brackets: {ours}.\nFor instance: {example}"
+        )
+    overrides["engine"] = choose_engine(recipe.engine, engine, base_url)
+    return recipe.but(**overrides).but(**fields)
 
 
 @click.command()
 @click.argument("cohort", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option("--recipe", "recipe_path", default="rehearsal", type=click.Path(path_type=Path), show_default=True,
-              help="A YAML file, or the bare name of one of ours.")  # fmt: skip
+@click.option("--recipe", "recipe_path", type=click.Path(path_type=Path),
+              help="A YAML file, or the bare name of one of ours; or name both --engine and --model.")  # fmt: skip
 @click.option("--guidelines", type=click.Path(path_type=Path), help="Folder of `deepicd guidelines`.")
 @click.option("--descriptions", type=click.Path(path_type=Path), help="descriptions.parquet of `deepicd scrape`.")
 @click.option("--guideline-text", type=click.Choice(["full", "relevant", "none"]),
@@ -74,11 +98,15 @@ def distill(cohort: Path, out: Path, dry_run: bool, preview: int | None, pilot: 
     unchanged.
 
     \b
-    deepicd distill out/cohort out/traces --guidelines out/guidelines --descriptions out/scrape/descriptions.parquet
+    deepicd distill out/cohort out/traces --recipe qwen2.5-32b --guidelines out/guidelines
+    deepicd distill out/cohort out/traces --recipe qwen2.5-32b --base-url http://127.0.0.1:8000/v1
     """
+    from deepicd.stage_records import REHEARSED
     from distill.run import Job, run_job
 
-    recipe = _load_recipe(options)
+    recipe = _load_recipe(options, example=DISTILL_EXAMPLE, needs_file=False)
+    if not recipe.by_model:
+        click.echo(REHEARSED)
     job = Job(cohort, out, recipe, **options)
     if dry_run:
         from distill.preview import describe_job
@@ -124,7 +152,7 @@ def format_summary(record: "DistillRecord", out: Path) -> str:
 @click.command()
 @click.argument("traces", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option("--recipe", "recipe_path", default="judge-rehearsal", type=click.Path(path_type=Path), show_default=True,
+@click.option("--recipe", "recipe_path", type=click.Path(path_type=Path),
               help="A YAML file, or the bare name of one of ours.")  # fmt: skip
 @click.option("--cohort", type=click.Path(path_type=Path), help="Cohort with the notes; by default that of the traces.")
 @click.option("--guidelines", type=click.Path(path_type=Path), help="By default those of the traces.")
@@ -143,8 +171,11 @@ def judge(traces: Path, out: Path, **options: Any) -> None:
     deepicd judge out/traces out/scores --recipe judge
     """
     from distill.judge import JudgeJob, run_judge
+    from distill.judge_reliability import CHANCE_SCORES
 
-    recipe = _load_recipe(options)
+    recipe = _load_recipe(options, example=JUDGE_EXAMPLE, needs_file=True)
+    if not recipe.by_model:
+        click.echo(CHANCE_SCORES)
     counts = run_judge(JudgeJob(traces, out, recipe, **options)).counts
     shares = ", ".join(f"{score}: {number:,}" for score, number in counts.scores.items())
     click.echo(f"{counts.scored:,} traces scored, mean {counts.mean} ({shares}) → {out / counts.recipe_digest}")

@@ -26,7 +26,7 @@ from deepicd.schema import SCORES
 from deepicd.stage_records import DistillRecord, JudgeCounts, JudgeRecord
 from distill.judge_cases import NO_SCORE, Case, CaseReader
 from distill.judge_reliability import check_independence, compare_judges
-from distill.recipe import Recipe
+from distill.recipe import Recipe, refuse_rehearsal
 from distill.sources import Row, Sources, open_sources
 from distill.writer import open_row_file
 
@@ -43,6 +43,7 @@ class JudgeOptions(TypedDict, total=False):
     same_family: bool
     overwrite: bool
     responsible: str | None
+    rehearse: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,8 @@ class JudgeJob:
     """Replace what OUT holds for this judge and other traces."""
     responsible: str | None = None
     """The sentence for credentialed notes and a server elsewhere (deepicd.disclosure)."""
+    rehearse: bool = False
+    """Allow scores of credentialed traces that are drawn by chance."""
 
     def open_sources(self, record: DistillRecord) -> Sources:
         """Open what the judge is shown; `record` is that of the traces. Raises DeepicdError."""
@@ -93,6 +96,7 @@ def run_judge(job: JudgeJob) -> JudgeRecord:
     traces, record_of_traces = records.find_run_folder(job.traces, DistillRecord, "kept")
     doubt = check_independence(record_of_traces.teacher, recipe, allow_same=job.same_family)
     sources = job.open_sources(record_of_traces)
+    refuse_rehearsal(recipe, origin=sources.origin, is_allowed=job.rehearse)
     sentence = disclosure.check_server(recipe, origin=sources.origin, sentence=job.responsible)
     plan = records.plan_run(
         JudgeRecord, options=recipe.options | {"limit": job.limit}, inputs=sources.paths | {"traces": traces}

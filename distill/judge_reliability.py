@@ -18,6 +18,7 @@ from deepicd.schema import SCORES
 from distill.recipe import Recipe
 
 LOWEST, HIGHEST = 1, 5
+CHANCE_SCORES = "No model has read these traces: the scores are drawn by chance."
 
 # Family → parts of the names of its models and of their known descendants
 FAMILIES = {
@@ -53,7 +54,7 @@ def check_independence(teacher: str, recipe: Recipe, *, allow_same: bool) -> str
     Raises DeepicdError for a judge of the teacher's family, unless that is allowed.
     """
     if not recipe.by_model:
-        return "No model has read these traces: the scores are drawn by chance."
+        return CHANCE_SCORES
     judge = recipe.model
     shared = find_families(teacher) & find_families(judge)
     if judge == teacher or shared:

@@ -13,7 +13,9 @@ from pydantic import Field, model_validator
 from deepicd import storage
 from deepicd.config import ConfigError, Number, PositiveCount, Share
 from deepicd.engines.recipe import ModelRecipe
+from deepicd.errors import DeepicdError
 from deepicd.paper import MIMIC_REASON
+from deepicd.storage import Origin
 
 Layout = Literal["prefix", "paper"]
 GuidelineText = Literal["full", "relevant", "none"]
@@ -77,3 +79,18 @@ class Recipe(ModelRecipe):
 def load_recipe(path: Path) -> Recipe:
     """Return the recipe in a YAML file, or one of ours by its bare name. Raises DeepicdError."""
     return Recipe.load(path, CHECKED_IN)
+
+
+def refuse_rehearsal(recipe: ModelRecipe, *, origin: Origin, is_allowed: bool) -> None:
+    """Raise DeepicdError where an engine without a language model would answer for credentialed rows unnoticed."""
+    if origin != "mimic" or recipe.by_model or is_allowed:
+        return
+    raise DeepicdError(
+        f"The engine {recipe.engine!r} is not a language model, and these rows are credentialed: nothing was written.",
+        "Name a recipe with a model, such as --recipe qwen2.5-32b. To rehearse on these rows, add --rehearse.",
+    )
+
+
+def list_recipes() -> dict[str, str]:
+    """Return the name of each recipe of ours and its engine."""
+    return {path.stem: load_recipe(path).engine for path in sorted(CHECKED_IN.glob("*.yaml"))}

@@ -32,7 +32,7 @@ from distill import prompt, throughput_figure, writer
 from distill.attempts import History
 from distill.plan import Place, Plan, describe_plan, plan_rows
 from distill.prompt_builder import Prompt, PromptBuilder
-from distill.recipe import Recipe
+from distill.recipe import Recipe, refuse_rehearsal
 from distill.sources import Sources, open_sources
 
 logger = logging.getLogger(__name__)
@@ -46,6 +46,7 @@ class JobOptions(TypedDict, total=False):
     limit: int | None
     overwrite: bool
     responsible: str | None
+    rehearse: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,8 @@ class Job:
     """Replace what OUT holds for this recipe and other inputs."""
     responsible: str | None = None
     """The sentence for credentialed notes and a server elsewhere (deepicd.disclosure)."""
+    rehearse: bool = False
+    """Allow an engine without a language model to write traces of credentialed notes."""
 
     def open_sources(self) -> Sources:
         """Open the inputs, as far as prompts need them. Raises DeepicdError; no engine is needed for that."""
@@ -83,6 +86,7 @@ class Job:
         """
         registry.check_engine(self.recipe)
         sources = self.open_sources()
+        refuse_rehearsal(self.recipe, origin=sources.origin, is_allowed=self.rehearse)
         return sources, disclosure.check_server(self.recipe, origin=sources.origin, sentence=self.responsible)
 
 

@@ -98,7 +98,7 @@ def write_dataset(
 ) -> Path:
     """A dataset folder as `deepicd assemble` leaves it, of such a cohort and traces that no model wrote."""
     cohort = write_cohort(folder / "cohort", rows, origin, codes)
-    distill(cohort, folder / "traces", recipe or Recipe(name="test", engine="rehearsal", model="none"))
+    distill(cohort, folder / "traces", recipe or Recipe(name="test", engine="rehearsal", model="none"), rehearse=True)
     assemble(cohort, folder / "traces", folder / "dataset")
     return folder / "dataset"
 

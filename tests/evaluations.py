@@ -17,7 +17,7 @@ CODES = ("I214", "I2510", "J189", "E1165")
 def dataset(folder: Path, origin: Origin = "synthetic", rows: int = 100) -> Path:
     """A fifth of the rows is in its test split."""
     cohort = write_cohort(folder / "cohort", rows, origin, CODES)
-    run.distill(cohort, folder / "traces", Recipe(name="test", engine="rehearsal", model="rehearsal"))
+    run.distill(cohort, folder / "traces", Recipe(name="test", engine="rehearsal", model="rehearsal"), rehearse=True)
     assemble(cohort, folder / "traces", folder / "dataset")
     return folder / "dataset"
 

@@ -30,7 +30,7 @@ from cards.hub.settings import PublicationOptions, What
 from cards.hub.verify import Verifier
 from deepicd import records, storage
 from deepicd.errors import DeepicdError
-from deepicd.stage_records import PublishCounts, PublishRecord
+from deepicd.stage_records import PublishCounts, PublishRecord, describe_rehearsal
 
 logger = logging.getLogger(__name__)
 
@@ -129,7 +129,10 @@ class Publication:
         changes = upload.find_changes(contents, before.files if before else {})
         opening = "; public, once verified" if options.public and (before is None or before.private) else ""
         gate = "opened by hand" if options.gated or (before and before.gated == "manual") else "none"
+        record = records.read(options.folder)
+        rehearsal = describe_rehearsal(record) if record else None
         lines = [
+            *([rehearsal] if rehearsal else []),
             f"{options.folder} → {self.hub.repo} at {urlsplit(self.hub.endpoint).netloc}",
             f"  what        {contents.what}{' of a model' if contents.kind == 'model' else ''} ({contents.origin})",
             f"  repository  {before.visibility if before else 'new, private'}{opening}",

@@ -119,6 +119,22 @@ def rename_engine(name: str) -> str:
     return current
 
 
+def choose_engine(engine: str, given: str | None, base_url: str | None) -> str:
+    """Return the engine of a run: the one given, else `openai_server` where a server is given, else the recipe's own.
+
+    Raises DeepicdError where a server is given to an engine that asks none: it would be ignored.
+    """
+    chosen = rename_engine(given or engine)
+    if not base_url or asks_server(chosen):
+        return chosen
+    if not given:
+        return "openai_server"
+    raise DeepicdError(
+        f"The engine {chosen!r} asks no server, and --base-url names one: {base_url}.",
+        "Leave out --engine to ask that server, or leave out --base-url.",
+    )
+
+
 def check_engine(recipe: Settings) -> None:
     """Check, before anything is done, that the recipe's engine could be started here. Raises DeepicdError."""
     entry = find_engine(recipe.engine)

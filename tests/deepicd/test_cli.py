@@ -20,6 +20,8 @@ from deepicd.cli import PACKAGES, add_log_options, cli
         ["no-such-stage"],
         ["build"],  # options missing
         ["distill"],  # arguments missing
+        ["distill", "cohort", "out"],  # no recipe
+        ["judge", "traces", "out"],
         ["synthesize", "out", "--admissions", "none"],
         ["--no-such-option"],
     ],
@@ -34,7 +36,7 @@ def test_wrong_usage_exits_with_2(arguments: list[str], deepicd: Deepicd) -> Non
     "arguments",
     [
         ["build", "--mimic", "absent", "--notes", "absent", "out"],
-        ["distill", "absent", "out"],
+        ["distill", "absent", "out", "--recipe", "rehearsal"],
         ["distill", "absent", "out", "--recipe", "absent.yaml"],
         ["assemble", "--cohort", "absent", "--traces", "absent", "out"],
         ["card", "absent"],
@@ -87,7 +89,7 @@ def test_build_prints_the_funnel(deepicd: Deepicd, tmp_path: Path) -> None:
 
 def test_the_stages_after_the_cohort_run_from_the_command_line(deepicd: Deepicd, tmp_path: Path) -> None:
     cohort = write_cohort(tmp_path / "cohort", 100)
-    assert deepicd("distill", cohort, tmp_path / "traces", "--engine", "rehearsal", "--seed", 1).code == 0
+    assert deepicd("distill", cohort, tmp_path / "traces", "--recipe", "rehearsal", "--seed", 1).code == 0
     dataset = tmp_path / "dataset"
     assert deepicd("assemble", "--cohort", cohort, "--traces", tmp_path / "traces", dataset).code == 0
     outcome = deepicd("card", dataset)

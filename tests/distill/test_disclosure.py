@@ -72,19 +72,30 @@ def test_a_refused_run_writes_and_sends_nothing(tmp_path: Path, deepicd: Deepicd
 
 def test_a_preview_of_credentialed_notes_goes_to_a_terminal_only(tmp_path: Path, deepicd: Deepicd) -> None:
     cohort = write_cohort(tmp_path / "cohort", 20, "mimic")
-    refused = deepicd("distill", cohort, tmp_path / "out", "--preview", 1)
+    refused = deepicd("distill", cohort, tmp_path / "out", "--recipe", "rehearsal", "--preview", 1)
     assert refused.code == 1
     assert "to a terminal only" in refused.err
     assert NOTE[:40] not in refused.out + refused.err
     ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "deepicd", "distill", cohort, tmp_path / "out", "--preview", "1"]
+    command = [
+        sys.executable,
+        "-m",
+        "deepicd",
+        "distill",
+        cohort,
+        tmp_path / "out",
+        "--recipe",
+        "rehearsal",
+        "--preview",
+        "1",
+    ]
     subprocess.run(command, stdout=theirs, stderr=subprocess.PIPE, check=True)
     assert "Prompt 1: " in os.read(ours, 4096).decode()
 
 
 def test_a_preview_of_made_up_notes_shows_prompt_opening_and_tokens(tmp_path: Path, deepicd: Deepicd) -> None:
     cohort = write_cohort(tmp_path / "cohort", 20)
-    outcome = deepicd("distill", cohort, tmp_path / "out", "--preview", 2)
+    outcome = deepicd("distill", cohort, tmp_path / "out", "--recipe", "rehearsal", "--preview", 2)
     assert outcome.code == 0
     assert outcome.out.count("Prompt ") == 2
     assert "tokens by an estimate" in outcome.out

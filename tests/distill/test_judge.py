@@ -149,9 +149,11 @@ def test_a_cohort_that_changed_since_is_not_taken_silently(tmp_path: Path) -> No
 
 def test_the_command_prints_how_the_scores_fall(tmp_path: Path, deepicd: Deepicd) -> None:
     _, made = written(tmp_path)
-    outcome = deepicd("judge", made, tmp_path / "scores", "--seed", 3)
+    outcome = deepicd("judge", made, tmp_path / "scores", "--recipe", "judge-rehearsal", "--seed", 3)
     assert outcome.code == 0
-    assert outcome.out.startswith("40 traces scored, mean ")
+    assert outcome.out.startswith(
+        "No model has read these traces: the scores are drawn by chance.\n40 traces scored, mean "
+    )
     assert records.read(next((tmp_path / "scores").glob("*/run.json")).parent)
 
 

@@ -34,6 +34,9 @@ def guidelines(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "out"
 
 
+REHEARSE = ("--recipe", "rehearsal")
+
+
 def test_both_layouts_have_the_same_parts_in_their_own_order() -> None:
     texts = {layout: prompt.build_messages(MATERIAL, layout)[1]["content"] for layout in ("paper", "prefix")}
     parts = ["# Admission note", "# Diagnosis to arrive at", "# What patients are told", "# Coding guidelines"]
@@ -92,9 +95,10 @@ def test_a_prompt_over_the_context_is_shortened_or_dropped_as_the_recipe_says(gu
 
 def test_a_dry_run_says_what_does_not_fit_and_leaves_nothing_behind(tmp_path: Path, deepicd: Deepicd) -> None:
     cohort = write_cohort(tmp_path / "cohort", 20, notes=["word " * 6_000])
-    outcome = deepicd("distill", cohort, tmp_path / "new" / "out", "--dry-run", "--context", 8192)
+    outcome = deepicd("distill", cohort, tmp_path / "new" / "out", *REHEARSE, "--dry-run", "--context", 8192)
     assert outcome.code == 0
-    assert outcome.out.splitlines()[:2] == [
+    assert outcome.out.splitlines()[:3] == [
+        "No language model wrote these traces: they are a rehearsal and no evidence of anything.",
         "20 rows: 0 settled in the ledger, 19 to complete.",
         "0 prompts shortened and 1 rows dropped to fit the context of 8,192 tokens less 1,024 to write,"
         " by an estimate, 3 characters per token.",
@@ -105,14 +109,14 @@ def test_a_dry_run_says_what_does_not_fit_and_leaves_nothing_behind(tmp_path: Pa
 
 def test_a_pilot_forecasts_and_its_rows_are_not_asked_for_again(tmp_path: Path, deepicd: Deepicd) -> None:
     cohort, out = write_cohort(tmp_path / "cohort", 300), tmp_path / "out"
-    outcome = deepicd("distill", cohort, out, "--pilot", "10%")
+    outcome = deepicd("distill", cohort, out, *REHEARSE, "--pilot", "10%")
     assert outcome.code == 0
-    assert outcome.out.startswith("Pilot: 30 rows in ")
+    assert outcome.out.splitlines()[1].startswith("Pilot: 30 rows in ")
     assert "rows per hour" in outcome.out
     assert "The 270 waiting rows: " in outcome.out
     assert "Try --pilot 256." in outcome.out
     assert not list(out.glob("*/run.json"))
-    finished = deepicd("distill", cohort, out)
+    finished = deepicd("distill", cohort, out, *REHEARSE)
     assert "300 rows: 30 settled in the ledger, 270 to complete." in finished.err
 
 
@@ -124,7 +128,8 @@ def test_a_pilot_of_nothing_is_refused(text: str) -> None:
 
 def test_any_field_of_the_recipe_can_be_set(tmp_path: Path, deepicd: Deepicd) -> None:
     cohort = write_cohort(tmp_path / "cohort", 20)
-    assert deepicd("distill", cohort, tmp_path / "out", "--set", "temperature=0.5", "--set", "attempts=1").code == 0
+    settings = ["--set", "temperature=0.5", "--set", "attempts=1"]
+    assert deepicd("distill", cohort, tmp_path / "out", *REHEARSE, *settings).code == 0
     [record] = [json.loads(path.read_text()) for path in (tmp_path / "out").glob("*/run.json")]
     assert (record["options"]["temperature"], record["options"]["attempts"]) == (0.5, 1)
     for wrong, message in [
@@ -132,6 +137,6 @@ def test_any_field_of_the_recipe_can_be_set(tmp_path: Path, deepicd: Deepicd) ->
         ("top_p=2", "from 0 to 1"),
         ("seed", "--set"),
     ]:
-        outcome = deepicd("distill", cohort, tmp_path / "out", "--set", wrong)
+        outcome = deepicd("distill", cohort, tmp_path / "out", *REHEARSE, "--set", wrong)
         assert outcome.code in (1, 2)
         assert message in outcome.err

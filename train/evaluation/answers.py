@@ -22,11 +22,13 @@ from deepicd.stage_records import Generation
 from train.data import EvaluationSplit, Question
 from train.evaluation.predictions import Prediction
 
+DEFAULT_ENGINE = "vllm"
+
 
 class AnswerRecipe(ModelRecipe):
     """Which model answers, and how it draws tokens."""
 
-    engine: str = "vllm"
+    engine: str = DEFAULT_ENGINE
     context: PositiveCount = paper.MAX_PROMPT_TOKENS + paper.MAX_NEW_TOKENS
     """Tokens of prompt and answer, as in training."""
 

@@ -101,11 +101,13 @@ def _build_model(options: EvaluateOptions) -> "EvaluatedModel | None":
         return None
     from deepicd import disclosure
     from deepicd.config import parse_assignments
+    from deepicd.engines import registry
     from deepicd.errors import DeepicdError
     from train.data import EVALUATION_CONFIG, open_dataset
     from train.evaluation import answers
 
-    fields: dict[str, object] = {name: options[name] for name in ("model", "engine", "base_url")}
+    engine = registry.choose_engine(answers.DEFAULT_ENGINE, options["engine"], options["base_url"])
+    fields: dict[str, object] = {"model": options["model"], "engine": engine, "base_url": options["base_url"]}
     fields |= parse_assignments(options["assignments"])
     recipe = answers.parse_answer_recipe({name: value for name, value in fields.items() if value is not None})
     if options["dataset"] is None:

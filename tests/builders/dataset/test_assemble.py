@@ -135,7 +135,7 @@ def test_unfinished_traces_are_refused(dataset: Path, tmp_path: Path) -> None:
 
 def test_one_credentialed_source_makes_the_dataset_credentialed(tmp_path: Path) -> None:
     cohort = write_cohort(tmp_path / "cohort", 30, "mimic")
-    run.distill(cohort, tmp_path / "traces", RECIPE)
+    run.distill(cohort, tmp_path / "traces", RECIPE, rehearse=True)
     record = assemble(cohort, tmp_path / "traces", tmp_path / "dataset")
     assert record.origin == "mimic"
     assert {storage.read_origin(path) for path in (tmp_path / "dataset").rglob("*.parquet")} == {"mimic"}

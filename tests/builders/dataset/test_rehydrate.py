@@ -44,7 +44,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def make(folder: Path, mimic: Path, criteria: Criteria) -> None:
     build(mimic, mimic, folder / "cohort", criteria)
-    run.distill(folder / "cohort", folder / "traces", ONE_ATTEMPT)
+    run.distill(folder / "cohort", folder / "traces", ONE_ATTEMPT, rehearse=True)
     assemble(folder / "cohort", folder / "traces", folder / "dataset")
     write_bundle(folder / "dataset", folder / "bundle", notes=False)
 

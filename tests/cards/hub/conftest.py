@@ -67,7 +67,7 @@ def loopback(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loopback]:
 def dataset(folder: Path, origin: Origin, rows: int = 60, note: str = NOTE) -> Path:
     """Write a dataset folder with its card; every note and id is made up, whatever its origin says."""
     cohort = write_cohort(folder / "cohort", rows, origin, CODES, [note] * rows)
-    distill(cohort, folder / "traces", Recipe(name="test", engine="rehearsal", model="none"))
+    distill(cohort, folder / "traces", Recipe(name="test", engine="rehearsal", model="none"), rehearse=True)
     assemble(cohort, folder / "traces", folder / "dataset")
     write_card(folder / "dataset")
     return folder / "dataset"
