@@ -28,7 +28,7 @@ if __name__ == "__main__":
 PANDAS = """
 import sys
 import pandas as pd
-from builders.cohort.audit import extract_published_sections
+from builders.cohort.leakage_audit import extract_published_sections
 copy, out = sys.argv[1:]
 text = {"icd_code": str}
 diagnoses = pd.read_csv(f"{copy}/hosp/diagnoses_icd.csv.gz", dtype=text)

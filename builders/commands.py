@@ -244,7 +244,7 @@ def audit(mimic: Path, notes: Path, out: Path, overwrite: bool) -> None:
     \b
     deepicd audit --mimic ~/mimiciv/3.1 --notes ~/mimic-iv-note/2.2 out/audit
     """
-    from builders.cohort.audit import audit_copy, format_leakage
+    from builders.cohort.leakage_audit import audit_copy, format_leakage
 
     record = audit_copy(mimic, notes, out, overwrite=overwrite)
     for line in format_leakage(record.counts.leakage):

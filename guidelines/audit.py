@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from deepicd.log import track_progress
-from guidelines.document import CONTENTS_LINES, FOOTER, LEADERS, Bookmark, list_bookmarks, open_pdf
 from guidelines.headings import remove_spaces
 from guidelines.lines import BULLETS, SAME_LINE, WORD_GAP
 from guidelines.parse import ParsedYear, list_texts, read_year
+from guidelines.pdf_document import CONTENTS_LINES, FOOTER, LEADERS, Bookmark, list_bookmarks, open_pdf
 from guidelines.sections import format_heading
 
 PIECES = re.compile(r"[^\s\-)]+[\-)]*|[\-)]+")

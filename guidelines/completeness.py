@@ -11,9 +11,9 @@ from pathlib import Path
 
 from deepicd.errors import DeepicdError
 from deepicd.schema import Section
-from guidelines.document import SOURCE_ADVICE, Document, PageNumber, format_pages
 from guidelines.headings import LABELS, TOP, find_contents_entries, parse_ordinal
 from guidelines.lines import Line
+from guidelines.pdf_document import SOURCE_ADVICE, Document, PageNumber, format_pages
 from guidelines.sections import CHAPTER, CHAPTERS_ID, FRONT, format_heading, walk
 
 PARTS = {

@@ -9,7 +9,7 @@ from pathlib import Path
 from deepicd import storage
 from deepicd.errors import DeepicdError
 from deepicd.http import USER_AGENT, RetryPolicy, TransientError, describe_failure, raise_if_transient, retry
-from guidelines.document import SOURCE_ADVICE, open_pdf, read_front_page
+from guidelines.pdf_document import SOURCE_ADVICE, open_pdf, read_front_page
 
 CMS = "https://www.cms.gov"
 ADDRESS = "/files/document/fy-{year}-icd-10-cm-coding-guidelines.pdf"

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from guidelines.document import LEADERS, Bookmark, Document
 from guidelines.lines import Line
+from guidelines.pdf_document import LEADERS, Bookmark, Document
 from guidelines.styled_text import StyledText
 
 LONGEST = 5  # lines of a heading; FY2025 needs two

@@ -22,8 +22,8 @@ from deepicd.schema import SECTIONS, ChapterGuidelines, GuidelinePart, Section
 from deepicd.stage_records import GuidelinesCounts, GuidelinesRecord
 from guidelines.code_references import find_codes
 from guidelines.completeness import refuse_incomplete
-from guidelines.document import Document, open_pdf, read_document, read_front_page
 from guidelines.headings import Headings, find_headings
+from guidelines.pdf_document import Document, open_pdf, read_document, read_front_page
 from guidelines.sections import CHAPTER, CHAPTERS_ID, FRONT, build_rows, build_sections, format_heading, walk
 
 RESERVED = "Reserved for future guideline expansion"

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 
 from deepicd.schema import Block, Mark, Section
 from guidelines.code_references import find_codes, find_sections
-from guidelines.document import Document
 from guidelines.headings import TOP, Heading
 from guidelines.lines import Line
+from guidelines.pdf_document import Document
 from guidelines.styled_text import StyledText
 
 FRONT = "front"

@@ -1,7 +1,7 @@
 """A MIMIC-IV 3.1 + Note 2.2 copy of made-up records, for anyone without the credentialed one.
 
-    phrases, disease_knowledge, unlisted_codes      what is known of diseases: hand-written YAML, and what stands in for
-                                                    a code that it does not list
+    phrases, generator_knowledge, unlisted_codes    what the generator knows of diseases: hand-written YAML, and what
+                                                    stands in for a code that the YAML does not list
     diagnosis_sampling, admissions, patients        diagnoses, stays and patients, drawn in batches
     clinical_case → note_admission_sections,        a note's parts: those known at admission, those that name the
         note_discharge_sections, note_filler        diagnosis, and what makes it long

@@ -9,7 +9,7 @@ from itertools import accumulate
 
 from builders.synthetic.clinical_case import Stay
 from builders.synthetic.diagnosis_sampling import DrawnStay
-from builders.synthetic.disease_knowledge import Diagnosis
+from builders.synthetic.generator_knowledge import Diagnosis
 from builders.synthetic.mimic_csv import COLUMNS, Row
 
 FIRST_SUBJECT, FIRST_STAY, IDS = 10_000_000, 20_000_000, 10_000_000

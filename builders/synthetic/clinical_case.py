@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from builders.synthetic.disease_knowledge import Comorbidity, Condition, Diagnosis, load_knowledge
+from builders.synthetic.generator_knowledge import Comorbidity, Condition, Diagnosis, load_knowledge
 from builders.synthetic.phrases import Phrase
 from builders.synthetic.unlisted_codes import build_unlisted_condition, find_side, find_site
 from deepicd.icd10cm import load_release

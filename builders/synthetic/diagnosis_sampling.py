@@ -11,7 +11,7 @@ from zlib import crc32
 import numpy as np
 from numpy.random import Generator
 
-from builders.synthetic.disease_knowledge import Comorbidity, Condition, Diagnosis, load_knowledge
+from builders.synthetic.generator_knowledge import Comorbidity, Condition, Diagnosis, load_knowledge
 from builders.synthetic.unlisted_codes import find_relative, find_sex, group_billable_codes
 from deepicd.icd10cm import load_release
 

@@ -26,7 +26,7 @@ from datetime import datetime, timedelta
 import pyarrow as pa
 
 from builders.synthetic.clinical_case import Case, Stay, build_case
-from builders.synthetic.disease_knowledge import Diagnosis, load_common_texts
+from builders.synthetic.generator_knowledge import Diagnosis, load_common_texts
 from builders.synthetic.mimic_csv import Row, format_csv
 from builders.synthetic.note_admission_sections import (
     WRAPPED,

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from builders.synthetic.clinical_case import Stay
-from builders.synthetic.disease_knowledge import Diagnosis
+from builders.synthetic.generator_knowledge import Diagnosis
 from deepicd import storage
 from deepicd.errors import DeepicdError
 

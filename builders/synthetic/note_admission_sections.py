@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 
 from builders.synthetic.clinical_case import Case
-from builders.synthetic.disease_knowledge import load_common_texts
+from builders.synthetic.generator_knowledge import load_common_texts
 from builders.synthetic.note_filler import Filler
 from builders.synthetic.phrases import Phrase
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from builders.synthetic.clinical_case import Case
-from builders.synthetic.disease_knowledge import load_common_texts
+from builders.synthetic.generator_knowledge import load_common_texts
 from builders.synthetic.note_admission_sections import format_problem_list, lowercase_first, write_exam, write_labs
 from builders.synthetic.note_filler import Filler
 from builders.synthetic.phrases import Phrase

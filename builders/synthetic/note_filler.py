@@ -10,7 +10,7 @@ from functools import cache, lru_cache
 from re import Pattern
 
 from builders.synthetic.clinical_case import Case
-from builders.synthetic.disease_knowledge import KNOWLEDGE, load_common_texts, read_yaml
+from builders.synthetic.generator_knowledge import KNOWLEDGE, load_common_texts, read_yaml
 from builders.synthetic.phrases import Phrase
 
 USUAL_LENGTH = 4000

@@ -34,7 +34,7 @@ from builders.synthetic.diagnosis_sampling import (
     number_diagnoses,
 )
 from builders.synthetic.discharge_note import BatchTables, GoldRow, build_gold_table, write_discharge_note
-from builders.synthetic.disease_knowledge import Condition, Diagnosis
+from builders.synthetic.generator_knowledge import Condition, Diagnosis
 from builders.synthetic.mimic_csv import Row, format_csv
 from builders.synthetic.note_filler import USUAL_LENGTH
 from builders.synthetic.unlisted_codes import build_unlisted_condition

@@ -22,7 +22,7 @@ from builders.mimic.tables import Table
 from builders.synthetic.admissions import MOST_ADMISSIONS
 from builders.synthetic.clinical_case import Stay
 from builders.synthetic.discharge_note import GOLD, GOLD_FILE, BatchTables, NoteBatch, Titles, make_note_table
-from builders.synthetic.disease_knowledge import KNOWLEDGE, load_knowledge
+from builders.synthetic.generator_knowledge import KNOWLEDGE, load_knowledge
 from builders.synthetic.mimic_csv import COLUMNS, HospCopy, format_csv, get_table_path, open_table
 from builders.synthetic.note_filler import LONGEST, USUAL_LENGTH
 from builders.synthetic.patients import ICD9_SHARE, PATIENT_TABLES, make_patient_tables, plan_batches

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 
-from builders.synthetic.disease_knowledge import KNOWLEDGE, Condition, Diagnosis, Sex, load_knowledge, read_yaml
+from builders.synthetic.generator_knowledge import KNOWLEDGE, Condition, Diagnosis, Sex, load_knowledge, read_yaml
 from builders.synthetic.phrases import Phrase
 from deepicd.icd10cm import CHAPTERS, Code, find_chapter, load_release
 

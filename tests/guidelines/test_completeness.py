@@ -9,8 +9,8 @@ from deepicd import storage
 from deepicd.errors import DeepicdError
 from guidelines import parse
 from guidelines.completeness import find_label_faults, find_page_faults
-from guidelines.document import PageNumber
 from guidelines.lines import Line
+from guidelines.pdf_document import PageNumber
 from guidelines.sample import document
 from guidelines.styled_text import StyledText
 

@@ -1,8 +1,8 @@
 """Headings from bookmarks, and from fonts and numbering."""
 
-from guidelines.document import Bookmark
 from guidelines.headings import detect_headings, locate_bookmarks
 from guidelines.lines import Line
+from guidelines.pdf_document import Bookmark
 from guidelines.styled_text import Span, StyledText
 
 

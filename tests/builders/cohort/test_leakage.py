@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from copies import discharge, note, stay, write_copy
 
-from builders.cohort.audit import ANY, audit_copy, extract_published_sections
 from builders.cohort.leakage import (
     build_terms,
     find_section_signals,
@@ -14,6 +13,7 @@ from builders.cohort.leakage import (
     remove_signals,
     split_sentences,
 )
+from builders.cohort.leakage_audit import ANY, audit_copy, extract_published_sections
 from deepicd.icd10cm import Code
 
 NSTEMI = build_terms("I214", "Non-ST elevation (NSTEMI) myocardial infarction", Code.parse("I21.4").inclusion_terms)

@@ -8,7 +8,7 @@ import pytest
 
 from builders.synthetic.clinical_case import Stay, build_case
 from builders.synthetic.discharge_note import Part, build_note_parts, join_parts
-from builders.synthetic.disease_knowledge import Condition, Diagnosis, load_knowledge
+from builders.synthetic.generator_knowledge import Condition, Diagnosis, load_knowledge
 from builders.synthetic.note_template import TEMPLATE
 from builders.synthetic.unlisted_codes import find_chapter_number
 from deepicd.icd10cm import CHAPTERS, Code, load_release
