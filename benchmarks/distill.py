@@ -60,7 +60,7 @@ def cohort_of(rows: int, seeds: Path, out: Path) -> Path:
         for n in range(first, first + number):
             yield known[n % len(known)] | {"note_id": f"{10_000_000 + n}-DS-1", "hadm_id": 20_000_000 + n}
 
-    with records.fresh_folder(out, plan, "synthetic") as made:
+    with records.open_fresh_folder(out, plan, "synthetic") as made:
         first = 0
         for split, share in zip(SPLITS, (0.7, 0.1, 0.2), strict=True):
             with storage.open_parquet_writer(made.folder / f"{split}.parquet", COHORT, "synthetic") as writer:

@@ -187,7 +187,9 @@ def cohort(folder: Path, number: int, chapters: tuple[int, ...] = ()) -> str:
     build(folder / "mimic", folder / "mimic", folder / "built", Criteria(seed=5))
     built = [storage.read_table(folder / "built" / f"{split}.parquet", COHORT).to_pylist() for split in SPLITS]
     rows = [row for part in built for row in part if not chapters or row["chapter"] in chapters]
-    with records.fresh_folder(folder / "cohort", records.plan_run("build", options={}, inputs={}), "synthetic") as run:
+    with records.open_fresh_folder(
+        folder / "cohort", records.plan_run("build", options={}, inputs={}), "synthetic"
+    ) as run:
         for split in SPLITS:
             part = rows[:number] if split == "train" else []
             storage.write_parquet(run.folder / f"{split}.parquet", part, COHORT, "synthetic")

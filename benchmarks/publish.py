@@ -160,7 +160,7 @@ def write_dataset(rows: int, folder: Path, seeds: Path, filler: Filler) -> Path:
         inputs=told.inputs,
         lineage=told.lineage,
     )
-    with records.fresh_folder(folder / "dataset", plan, "synthetic") as made:
+    with records.open_fresh_folder(folder / "dataset", plan, "synthetic") as made:
         made.counts = AssembleCounts(rows={config: {"train": rows} for config in DATASET})
         for config, schema in DATASET.items():
             known = pq.read_table(seeds / config / "train-00000-of-00001.parquet").to_pylist()

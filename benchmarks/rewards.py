@@ -39,7 +39,7 @@ def make_answers(rows: int, words: int = WORDS, seed: int = 1) -> tuple[list[str
     from deepicd.icd10cm import Code, load_release
 
     chance = random.Random(seed)
-    codes = chance.sample([code.value for code in load_release().codes()], MIMIC_REASON.codes)
+    codes = chance.sample([code.value for code in load_release().list_codes()], MIMIC_REASON.codes)
     weights = [1 / (place + 1) for place in range(len(codes))]
     truths = chance.choices(codes, weights, k=rows)
     guesses = [truth if chance.random() < 0.2 else chance.choices(codes, weights)[0] for truth in truths]
@@ -88,7 +88,7 @@ def compare_evaluation(texts: Sequence[str], truths: Sequence[str]) -> list[Comp
 
     from deepicd.icd10cm import Code
     from train.evaluation.bootstrap import MetricVector, draw_samples
-    from train.evaluation.metrics import LEVELS, class_label
+    from train.evaluation.metrics import LEVELS, get_class
     from train.evaluation.predictions import extract_code
 
     true = [Code(code) for code in truths]
@@ -97,8 +97,8 @@ def compare_evaluation(texts: Sequence[str], truths: Sequence[str]) -> list[Comp
     def theirs() -> list[float]:
         found = []
         for name in LEVELS:
-            y_true = [class_label(name, code) for code in true]
-            y_pred = ["NIL" if code is None else class_label(name, code) for code in given]
+            y_true = [get_class(name, code) for code in true]
+            y_pred = ["NIL" if code is None else get_class(name, code) for code in given]
             macro = precision_recall_fscore_support(
                 y_true, y_pred, labels=sorted(set(y_true)), average="macro", zero_division=0
             )

@@ -26,7 +26,7 @@ from builders.synthetic.discharge_note import GOLD_FILE
 from builders.synthetic.mimic_csv import get_table_path
 from deepicd.errors import DeepicdError
 
-WITH_LABS = DEFAULT.but(admission_labs=True)
+WITH_LABS = DEFAULT.replace(admission_labs=True)
 
 GoldRecord = dict[str, Any]
 

@@ -197,7 +197,7 @@ def build(
     from builders.cohort.build import build as build_cohort
     from builders.cohort.criteria import PRESETS
 
-    record = build_cohort(mimic, notes, out, PRESETS[preset].but(**options), overwrite=overwrite)
+    record = build_cohort(mimic, notes, out, PRESETS[preset].replace(**options), overwrite=overwrite)
     for line in funnel.format_funnel(record.counts.funnel):
         click.echo(line)
     split = record.counts.split

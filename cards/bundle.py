@@ -60,8 +60,8 @@ def write_bundle(
     facts = dataset_card.read_facts(folder, record)
     fields = dataset_card.build_fields(facts) | {"notes": notes, "title": title, "release": release, "parents": PARENTS}
     fields["abstract"] = own_abstract or validate_abstract(render_template("abstract.txt.j2", fields))
-    with records.fresh_folder(out, plan, facts.origin, overwrite=overwrite) as run:
-        run.portable = True
+    with records.open_fresh_folder(out, plan, facts.origin, overwrite=overwrite) as run:
+        run.is_portable = True
         data = (
             copy_data_files(folder, run.folder, record)
             if notes

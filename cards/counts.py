@@ -31,8 +31,8 @@ def collect_counts(statistics: Statistics, record: Record) -> Counts:
     _add_rows(counts, statistics)
     _add_chapters(counts, statistics)
     _add_codes(counts, statistics)
-    _add_funnel(counts, statistics, record.upstream(BuildRecord).counts)
-    _add_traces(counts, statistics, record.upstream(DistillRecord).counts)
+    _add_funnel(counts, statistics, record.require_upstream(BuildRecord).counts)
+    _add_traces(counts, statistics, record.require_upstream(DistillRecord).counts)
     _add_scores(counts, statistics)
     return counts
 

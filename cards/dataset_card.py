@@ -84,7 +84,7 @@ def write_card(folder: Path, *, template: Path | None = None) -> CardRecord:
     facts = read_facts(folder, record)
     text = render_template(template or "dataset.md.j2", build_fields(facts))
     data = build_front_matter(folder, facts.title, facts.origin, facts.statistics, facts.shown)
-    with records.resumable_folder(folder / "card", plan, facts.origin) as run:
+    with records.open_resumable_folder(folder / "card", plan, facts.origin) as run:
         draw_figures(run.folder, facts)
         storage.write_json(run.folder / "statistics.json", build_statistics(facts))
         storage.write_text(readme, join_card(data, text))
@@ -136,7 +136,7 @@ def build_fields(facts: DatasetFacts) -> dict[str, Any]:
         for name in ("build", "distill", "guidelines", "scrape", "judge")
         if name in lineage
     }
-    distill = record.upstream(DistillRecord).counts
+    distill = record.require_upstream(DistillRecord).counts
     stages["distill"]["counts"] = {
         "recipe_digest": distill.recipe_digest,
         "engines": list(distill.engines),
@@ -163,7 +163,7 @@ def build_fields(facts: DatasetFacts) -> dict[str, Any]:
         "knowledge": {name: stages[name] for name in ("guidelines", "scrape") if name in stages},
         "judge": stages.get("judge"),
         "judges": sum(role.startswith("scores ") for role in lineage.get("assemble", record).inputs),
-        "funnel": build_funnel(record.upstream(BuildRecord), shown),
+        "funnel": build_funnel(record.require_upstream(BuildRecord), shown),
         "reasons": list_rejections(shown),
         "flags": shown.select("flag"),
         "figures": list_figures(facts),
@@ -227,12 +227,12 @@ def draw_figures(folder: Path, facts: DatasetFacts) -> None:
     if "spread" in names:
         figures.draw_chapter_spread(folder / "spread.png", chapters)
     if "descriptions" in names:
-        scrape = facts.record.upstream(ScrapeRecord).counts
+        scrape = facts.record.require_upstream(ScrapeRecord).counts
         figures.draw_descriptions(folder / "descriptions.png", scrape.asked_by_chapter, scrape.described_by_chapter)
     if "trace_lengths" in names:
         words = facts.statistics.words
         figures.draw_trace_lengths(folder / "trace_lengths.png", facts.bins, sum(words) / len(words))
-    steps = [(row.step, row.rows) for row in build_funnel(facts.record.upstream(BuildRecord), shown)]
+    steps = [(row.step, row.rows) for row in build_funnel(facts.record.require_upstream(BuildRecord), shown)]
     figures.draw_funnel(folder / "funnel.png", [*steps, ("with a kept trace", shown["rows", "traces", "all"])])
     for old in folder.glob("*.png"):
         if old.stem not in names:

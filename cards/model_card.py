@@ -67,7 +67,7 @@ def write_card(run: Path, record: TrainingRecord, *, template: Path | None) -> C
     origin = resolve_origin(run, record)
     fields = build_fields(run, record, evaluation[1] if evaluation else None, careful=origin == "mimic")
     text = render_template(template or "model.md.j2", fields)
-    with records.resumable_folder(run / "card", plan, origin) as card:
+    with records.open_resumable_folder(run / "card", plan, origin) as card:
         _draw_figures(card.folder, fields)
         storage.write_text(readme, join_card(build_front_matter(fields), text))
         card.counts = CardCounts(readme_sha256=storage.digest_path(readme))

@@ -5,7 +5,7 @@
         temperature: Annotated[Number, Field(ge=0, le=10)] = 0.9
 
     Sampling.load(Path("mine.yaml"), CHECKED_IN)     # a file, or a checked-in one by its bare name
-    sampling.but(temperature=0.7)                    # the same with other values, checked again
+    sampling.replace(temperature=0.7)                    # the same with other values, checked again
 
 An unknown field is refused with its nearest neighbour, a wrong value with the range or the choices of its field.
 """
@@ -63,7 +63,7 @@ class Config(BaseModel):
         """Return the settings in a YAML file, or in one of `checked_in` by its bare name. Raises DeepicdError."""
         return cls.parse(*read_values(path, checked_in))
 
-    def but(self, **changes: object) -> Self:
+    def replace(self, **changes: object) -> Self:
         """Return the settings with some fields changed; None leaves a field as it is. Raises DeepicdError."""
         given = {name: value for name, value in changes.items() if value is not None}
         return self.parse({**dict(self), **given}, "the options given") if given else self

@@ -81,7 +81,7 @@ def list_steps(out: Path, admissions: int, seed: int, *, engine: str, overwrite:
     pdf, chapters, scraped = out / "guidelines.pdf", out / "guidelines", out / "descriptions"
     descriptions = scraped / "descriptions.parquet"
 
-    teacher = recipe.load_recipe(Path("rehearsal" if engine == "rehearsal" else "tiny")).but(engine=engine)
+    teacher = recipe.load_recipe(Path("rehearsal" if engine == "rehearsal" else "tiny")).replace(engine=engine)
     recipe_options = ["--recipe", "rehearsal"] if engine == "rehearsal" else ["--recipe", "tiny", "--engine", engine]
 
     def guidelines() -> "Record":

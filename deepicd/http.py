@@ -206,13 +206,13 @@ class _Rules:
     doing: str
 
     def stop(self, state: "RetryCallState") -> bool:
-        return self.policy.next_wait(state.attempt_number, find_retry_after(_last_error(state))) is None
+        return self.policy.next_wait(state.attempt_number, find_retry_after(_get_last_error(state))) is None
 
     def wait(self, state: "RetryCallState") -> float:
-        return self.policy.next_wait(state.attempt_number, find_retry_after(_last_error(state))) or 0.0
+        return self.policy.next_wait(state.attempt_number, find_retry_after(_get_last_error(state))) or 0.0
 
     def log(self, state: "RetryCallState") -> None:
-        reason, now = describe_failure(_last_error(state)), time.monotonic()
+        reason, now = describe_failure(_get_last_error(state)), time.monotonic()
         is_new = now - _warned.get((self.doing, reason), -LOG_EVERY) >= LOG_EVERY
         if is_new:
             _warned[self.doing, reason] = now
@@ -227,7 +227,7 @@ class _Rules:
         )
 
 
-def _last_error(state: "RetryCallState") -> BaseException:
+def _get_last_error(state: "RetryCallState") -> BaseException:
     error = state.outcome.exception() if state.outcome else None
     return error or RuntimeError("no attempt has ended yet")
 

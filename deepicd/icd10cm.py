@@ -175,7 +175,7 @@ class Release:
     inclusion_terms: Mapping[str, tuple[str, ...]]
     """Other names that the tabular list has for a code itself; codes without any are absent."""
 
-    def codes(self) -> list[Code]:
+    def list_codes(self) -> list[Code]:
         """Return the billable codes in tabular order."""
         return [Code(value) for value in self.titles if value in self.billable]
 

@@ -46,7 +46,7 @@ class _StderrHandler(logging.Handler):
             if sys.stderr.isatty():
                 # not RichHandler: it breaks long lines, and a command that is shown should survive copy and paste
                 style = STYLES.get(record.levelno)
-                _console().print(
+                _get_console().print(
                     self.format(record), style=style, markup=False, highlight=False, emoji=False, soft_wrap=True
                 )
             else:
@@ -56,7 +56,7 @@ class _StderrHandler(logging.Handler):
 
 
 @lru_cache(maxsize=1)
-def _console() -> "Console":
+def _get_console() -> "Console":
     """Return the console that messages and progress bars share; two would overwrite each other's lines."""
     from rich.console import Console
 
@@ -160,7 +160,7 @@ def _draw_bar(what: str, total: int | None) -> Iterator[Advance]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[status]}", style="dim"),
     )
-    with Progress(*columns, console=_console(), transient=True) as bar:
+    with Progress(*columns, console=_get_console(), transient=True) as bar:
         task = bar.add_task(what, total=total, rate="", status="")
 
         def advance(n: int, status: str = "") -> None:

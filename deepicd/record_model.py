@@ -87,7 +87,7 @@ class Record(Model):
                 return self.lineage[command].parse_as(kind, source)
         return None
 
-    def upstream(self, kind: type[R]) -> R:
+    def require_upstream(self, kind: type[R]) -> R:
         """Return the record of a stage before this one. Raises DeepicdError where the lineage has none."""
         record = self.find_upstream(kind)
         if record is None:
@@ -97,7 +97,7 @@ class Record(Model):
             )
         return record
 
-    def option(self, name: str, kind: type[T]) -> T:
+    def get_option(self, name: str, kind: type[T]) -> T:
         """Return an option of the run. Raises DeepicdError where it is absent or of another type."""
         value = self.options.get(name)
         if not isinstance(value, kind):
@@ -107,7 +107,7 @@ class Record(Model):
             )
         return value
 
-    def portable(self) -> dict[str, object]:
+    def strip_paths(self) -> dict[str, object]:
         """Return what others may carry: no paths of this machine, no second copy of its own lineage."""
         kept = {name: value for name, value in self.dump().items() if name not in ("argv", "checksum", "lineage")}
         kept["inputs"] = {role: {"digest": entry.digest} for role, entry in self.inputs.items()}
@@ -178,7 +178,7 @@ def inherit_origin(origin: Origin, lineage: Mapping[str, Record]) -> Origin:
     return storage.combine_origins([origin, *(record.origin for record in lineage.values())])
 
 
-class Described(Protocol):
+class RunDescription(Protocol):
     """What tells one run from another."""
 
     @property
@@ -220,7 +220,7 @@ class Run(Generic[R]):
     origin: Origin
     counts: Counts = field(default_factory=Counts)
     notes: list[str] = field(default_factory=list)
-    portable: bool = False
+    is_portable: bool = False
     """Whether the folder is for others: its record then names no path of this machine."""
     finished: R | None = None
 
@@ -232,7 +232,7 @@ class Run(Generic[R]):
         return self.finished
 
 
-def describe_difference(record: Described, plan: Plan[R]) -> str:
+def describe_difference(record: RunDescription, plan: Plan[R]) -> str:
     """Say what sets a recorded run apart from a plan: 'option seed was 1, now 2; input hosp differs'."""
     then, now = record.options, plan.options
     parts = [
@@ -243,12 +243,12 @@ def describe_difference(record: Described, plan: Plan[R]) -> str:
     parts += [
         f"input {role} differs"
         for role in sorted({*record.inputs, *plan.inputs})
-        if _digest(record.inputs, role) != _digest(plan.inputs, role)
+        if _get_digest(record.inputs, role) != _get_digest(plan.inputs, role)
     ]
     if record.version != __version__:
         parts.append(f"it was made by version {record.version}, this is {__version__}")
     return "; ".join(parts) or "its record differs"
 
 
-def _digest(inputs: Mapping[str, Input], role: str) -> str | None:
+def _get_digest(inputs: Mapping[str, Input], role: str) -> str | None:
     return inputs[role].digest if role in inputs else None

@@ -7,7 +7,7 @@ second time. What each stage counts is a model of its own: see deepicd.stage_rec
     plan = records.plan_run(BuildRecord, options={"seed": 42}, inputs={"discharge": path})
     if done := records.find_finished(out, plan):
         return done
-    with records.fresh_folder(out, plan, origin) as run:  # appears when the block ends without an error, or not at all
+    with records.open_fresh_folder(out, plan, origin) as run:  # appears only if the block succeeds
         write(run.folder / "train.parquet")
         run.counts = BuildCounts(rows={"train": 3}, …)
     return run.record  # a BuildRecord
@@ -72,7 +72,7 @@ def plan_run(
     for path in inputs.values():
         if upstream := read(path) or read(path.parent):
             lineage |= upstream.lineage
-            lineage[upstream.command] = parse_model(Record, upstream.portable(), str(path))
+            lineage[upstream.command] = parse_model(Record, upstream.strip_paths(), str(path))
     digests = {path: storage.digest_path(path) for path in set(inputs.values())}  # one file may play several roles
     return Plan(
         kind=kind,
@@ -145,7 +145,7 @@ def find_run_folder(folder: Path, stage: type[R], marker: str) -> tuple[Path, R]
 
 
 @contextmanager
-def fresh_folder(out: Path, plan: Plan[R], origin: Origin, *, overwrite: bool = False) -> Iterator[Run[R]]:
+def open_fresh_folder(out: Path, plan: Plan[R], origin: Origin, *, overwrite: bool = False) -> Iterator[Run[R]]:
     """Yield a folder that appears as `out`, with its record, when the block ends; after an error nothing is left.
 
     Hidden files in it are scratch and are removed at the end. Refuses (DeepicdError) an `out` that holds something
@@ -163,12 +163,12 @@ def fresh_folder(out: Path, plan: Plan[R], origin: Origin, *, overwrite: bool = 
             if old.exists():  # left by a run that was killed between two renames
                 shutil.rmtree(old) if out.exists() else old.rename(out)
             refuse_other_content(out, plan, overwrite=overwrite)  # again, now that nobody else can write to it
-            _empty(staging)
-            with write_run_log(staging), _recorded(Run(staging, plan, origin)) as run:
+            _clear_folder(staging)
+            with write_run_log(staging), _write_record(Run(staging, plan, origin)) as run:
                 yield run
             for scratch in staging.glob(".*"):
                 storage.remove(scratch)
-            if run.portable:  # messages may name paths of this machine
+            if run.is_portable:  # messages may name paths of this machine
                 (staging / RUN_LOG).unlink(missing_ok=True)
             if out.exists():
                 out.rename(old)
@@ -183,14 +183,14 @@ def fresh_folder(out: Path, plan: Plan[R], origin: Origin, *, overwrite: bool = 
                         folder.rmdir()
 
 
-def _empty(folder: Path) -> None:
+def _clear_folder(folder: Path) -> None:
     """Remove what a killed run has left."""
     for left_over in folder.iterdir():
         storage.remove(left_over)
 
 
 @contextmanager
-def resumable_folder(out: Path, plan: Plan[R], origin: Origin) -> Iterator[Run[R]]:
+def open_resumable_folder(out: Path, plan: Plan[R], origin: Origin) -> Iterator[Run[R]]:
     """Yield a folder that keeps what earlier, interrupted runs left in it; its record appears when the block ends.
 
     After an error, a new folder that holds nothing but a log is removed.
@@ -201,7 +201,7 @@ def resumable_folder(out: Path, plan: Plan[R], origin: Origin) -> Iterator[Run[R
         for partial in out.rglob(".*.partial"):  # a file that a killed run was writing
             storage.remove(partial)
         try:
-            with write_run_log(out), _recorded(Run(out, plan, origin)) as run:
+            with write_run_log(out), _write_record(Run(out, plan, origin)) as run:
                 yield run
         except BaseException:
             if is_new and _holds_nothing(out):
@@ -238,7 +238,7 @@ def _holds_nothing(folder: Path) -> bool:
 
 
 @contextmanager
-def _recorded(run: Run[R]) -> Iterator[Run[R]]:
+def _write_record(run: Run[R]) -> Iterator[Run[R]]:
     started, clock = datetime.now(UTC), time.monotonic()
     yield run
     value: dict[str, object] = {
@@ -257,8 +257,8 @@ def _recorded(run: Run[R]) -> Iterator[Run[R]]:
         "lineage": {command: record.dump() for command, record in run.plan.lineage.items()},
     }
     plain = json.loads(json.dumps(value))  # as anybody will read it: lists for tuples
-    if run.portable:
-        plain = parse_model(Record, plain, RECORD).portable() | {"lineage": plain["lineage"]}
+    if run.is_portable:
+        plain = parse_model(Record, plain, RECORD).strip_paths() | {"lineage": plain["lineage"]}
     plain[CHECKSUM] = _sum_record(plain)
     run.finished = parse_model(run.plan.kind, plain, RECORD)
     storage.write_json(run.folder / RECORD, plain)

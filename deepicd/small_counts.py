@@ -151,7 +151,7 @@ class Counts:
         freeing = (key for key in ascending if not self._find_tight(groups, gone | {key}))
         return next(freeing, ascending[0])
 
-    def _row(self, plus: Iterable[Key], minus: Iterable[Key] = ()) -> "np.ndarray[Any, np.dtype[np.float64]]":
+    def _build_row(self, plus: Iterable[Key], minus: Iterable[Key] = ()) -> "np.ndarray[Any, np.dtype[np.float64]]":
         import numpy as np
 
         row = np.zeros(len(self.groups))
@@ -165,11 +165,11 @@ class Counts:
         from scipy.optimize import linprog
 
         shown = [key for key, count in self.counts.items() if count.shown and key not in gone]
-        rows = [self._row(self.counts[key].groups) for key in shown]
-        rows += [self._row(left, right) for left, right in self.ties]
+        rows = [self._build_row(self.counts[key].groups) for key in shown]
+        rows += [self._build_row(left, right) for left, right in self.ties]
         values = [self.counts[key].value for key in shown] + [0] * len(self.ties)
         equations = {"A_eq": np.array(rows), "b_eq": np.array(values)} if rows else {}
-        solution = linprog(sign * self._row(groups), **equations, bounds=(0, None), method="highs")
+        solution = linprog(sign * self._build_row(groups), **equations, bounds=(0, None), method="highs")
         if solution.status == 3:  # unbounded
             return float("-inf"), []
         if solution.status != 0:  # the true counts are a solution, so this is the solver's failure

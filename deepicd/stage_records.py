@@ -111,7 +111,7 @@ class GuidelinesRecord(Record):
 
     @property
     def fiscal_year(self) -> int:
-        return self.option("fiscal_year", int)
+        return self.get_option("fiscal_year", int)
 
 
 class GuidelinesDatasetCounts(Counts):
@@ -204,7 +204,7 @@ class DistillRecord(Record):
 
     @property
     def teacher(self) -> str:
-        return self.option("model", str)
+        return self.get_option("model", str)
 
 
 def describe_rehearsal(record: Record) -> str | None:
@@ -236,7 +236,7 @@ class JudgeRecord(Record):
 
     @property
     def judge(self) -> str:
-        return self.option("model", str)
+        return self.get_option("model", str)
 
 
 # assemble (and rehydrate), card, bundle, publish

@@ -193,7 +193,7 @@ def digest_path(path: Path) -> str:
     if path.is_file():
         stat = path.stat()
         with _LOCKS.setdefault(path, threading.Lock()):  # a second caller waits for the first one's result
-            return _file_digest(path, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+            return _digest_file(path, stat.st_ino, stat.st_size, stat.st_mtime_ns)
     total = hashlib.sha256()
     for file_path in list_files(path):
         total.update(f"{file_path.relative_to(path).as_posix()}\0{digest_path(file_path)}\n".encode())
@@ -216,7 +216,7 @@ def digest_ahead(paths: Iterable[Path]) -> Iterator[None]:
 
 
 @lru_cache(maxsize=1024)
-def _file_digest(path: Path, *_: int) -> str:
+def _digest_file(path: Path, *_: int) -> str:
     """Hash a file, once per inode, size and time: a run needs the digest of the notes, a gigabyte, twice."""
     total, chunk = hashlib.sha256(), memoryview(bytearray(CHUNK_BYTES))
     with path.open("rb", buffering=0) as file:

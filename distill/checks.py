@@ -178,7 +178,7 @@ def find_first_mention(trace: str, code: Code, title: str, note: str) -> float |
     >>> find_first_mention("It is gout. M10.9 fits.", Code.parse("M10.9"), "Gout, unspecified", "")
     0.52...
     """
-    starts = [match.start() for match in [_code_pattern(code).search(trace)] if match]
+    starts = [match.start() for match in [_compile_code_pattern(code).search(trace)] if match]
     words = title.casefold().split()
     if words and (plain := " ".join(words)) not in " ".join(note.casefold().split()):
         folded = trace.casefold()  # a few letters longer or shorter than the trace, which moves no share
@@ -187,7 +187,7 @@ def find_first_mention(trace: str, code: Code, title: str, note: str) -> float |
     return min(starts) / len(trace) if starts else None
 
 
-def _code_pattern(code: Code) -> re.Pattern[str]:
+def _compile_code_pattern(code: Code) -> re.Pattern[str]:
     dotted = str(code).replace(".", r"\.?")
     return re.compile(rf"\b{dotted}\b(?!\.\d)", re.IGNORECASE)
 

@@ -68,7 +68,7 @@ def _load_recipe(options: dict[str, Any], *, example: str, needs_file: bool) -> 
             f" one of ours, whose engines are in brackets: {ours}.\nFor instance: {example}"
         )
     overrides["engine"] = choose_engine(recipe.engine, engine, base_url)
-    return recipe.but(**overrides).but(**fields)
+    return recipe.replace(**overrides).replace(**fields)
 
 
 @click.command()
@@ -105,7 +105,7 @@ def distill(cohort: Path, out: Path, dry_run: bool, preview: int | None, pilot: 
     from distill.run import Job, run_job
 
     recipe = _load_recipe(options, example=DISTILL_EXAMPLE, needs_file=False)
-    if not recipe.by_model:
+    if not recipe.uses_model:
         click.echo(REHEARSED)
     job = Job(cohort, out, recipe, **options)
     if dry_run:
@@ -174,7 +174,7 @@ def judge(traces: Path, out: Path, **options: Any) -> None:
     from distill.judge_reliability import CHANCE_SCORES
 
     recipe = _load_recipe(options, example=JUDGE_EXAMPLE, needs_file=True)
-    if not recipe.by_model:
+    if not recipe.uses_model:
         click.echo(CHANCE_SCORES)
     counts = run_judge(JudgeJob(traces, out, recipe, **options)).counts
     shares = ", ".join(f"{score}: {number:,}" for score, number in counts.scores.items())

@@ -107,7 +107,7 @@ def run_judge(job: JudgeJob) -> JudgeRecord:
     reader = CaseReader(recipe, traces, sources, job.limit)
     with (
         open_ledger(out, sources.origin) as ledger,
-        records.fresh_folder(folder, plan, sources.origin, overwrite=job.overwrite) as run,
+        records.open_fresh_folder(folder, plan, sources.origin, overwrite=job.overwrite) as run,
     ):
         unanswered = _complete(reader, ledger, out)
         scores, unscored = _write_scores(run.folder, reader, ledger, unanswered)

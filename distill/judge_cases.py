@@ -35,7 +35,7 @@ class Case:
 
     def build_request(self, attempt: int) -> Request:
         key = build_key(self.recipe, self.note_id, self.prompt_sha256, attempt, rubric.SCHEMA)
-        return Request(key, self.messages, self.recipe.seed_of(attempt), schema=rubric.SCHEMA)
+        return Request(key, self.messages, self.recipe.derive_seed(attempt), schema=rubric.SCHEMA)
 
     def check(self, attempt: int, entry: Entry) -> Sequence[str]:
         return [] if rubric.parse_score(entry["text"]) else [NO_SCORE]

@@ -53,7 +53,7 @@ def check_independence(teacher: str, recipe: Recipe, *, allow_same: bool) -> str
 
     Raises DeepicdError for a judge of the teacher's family, unless that is allowed.
     """
-    if not recipe.by_model:
+    if not recipe.uses_model:
         return CHANCE_SCORES
     judge = recipe.model
     shared = find_families(teacher) & find_families(judge)

@@ -48,7 +48,9 @@ class PromptBuilder:
     def __init__(self, recipe: Recipe, knowledge: Knowledge, tokens: TokenCounter) -> None:
         self.recipe, self.knowledge, self.tokens = recipe, knowledge, tokens
         self._count_shared = lru_cache(maxsize=65_536)(tokens.count)  # of texts that many prompts share
-        self._cached_excerpt = lru_cache(maxsize=None)(self._excerpt)  # a few kB for each of 6,000 codes at most
+        self._build_cached_excerpt = lru_cache(maxsize=None)(
+            self._build_excerpt
+        )  # a few kB for each of 6,000 codes at most
 
     @cached_property
     def room(self) -> int:
@@ -71,7 +73,7 @@ class PromptBuilder:
             room = self.room - self.tokens.count(note) - self._count_shared(about_code)
             if room < 0 or self.recipe.too_long == "drop":
                 return "too long for the context"
-            guidelines = self._excerpt(code, room) if room > SMALLEST_EXCERPT else None
+            guidelines = self._build_excerpt(code, room) if room > SMALLEST_EXCERPT else None
             guideline_text = "relevant" if guidelines else "none"
         material = Material(
             note=note,
@@ -88,7 +90,7 @@ class PromptBuilder:
     def build_request(self, built: Prompt, attempt: int) -> Request:
         """Return an attempt at a prompt, counted from 0."""
         key = build_key(self.recipe, built.note_id, built.sha256, attempt)
-        return Request(key, built.messages, self.recipe.seed_of(attempt), prompt.OPENING)
+        return Request(key, built.messages, self.recipe.derive_seed(attempt), prompt.OPENING)
 
     def build_keys(self, built: Prompt, attempt: int) -> tuple[str, str]:
         """Return the keys under which the ledger may have an attempt: today's and the former one."""
@@ -99,13 +101,13 @@ class PromptBuilder:
         if self.recipe.guideline_text == "none":
             return None
         if self.recipe.guideline_text == "relevant":
-            return self._cached_excerpt(code, self.recipe.guideline_tokens)
+            return self._build_cached_excerpt(code, self.recipe.guideline_tokens)
         return self.knowledge.find_guidelines(code)
 
     def _fits(self, note: str, about_code: str, guidelines: str | None) -> bool:
         """Return whether a prompt fits. Counting notes takes most of planning, so a bound is tried first."""
         room = self.room - self._count_shared(about_code) - self._count_shared(guidelines or "")
-        return self.tokens.upper_bound(note) <= room or self.tokens.count(note) <= room
+        return self.tokens.bound_tokens(note) <= room or self.tokens.count(note) <= room
 
-    def _excerpt(self, code: Code, max_tokens: int) -> str | None:
+    def _build_excerpt(self, code: Code, max_tokens: int) -> str | None:
         return self.knowledge.build_excerpt(code, max_tokens=max_tokens, count_tokens=self._count_shared)

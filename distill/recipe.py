@@ -1,6 +1,6 @@
 """A recipe: everything that decides what a teacher writes. Its digest names the folder of the traces.
 
-    recipe = load_recipe(Path("distill/recipes/rehearsal.yaml")).but(seed=7)
+    recipe = load_recipe(Path("distill/recipes/rehearsal.yaml")).replace(seed=7)
 
 Recipes are YAML files; a flag may override a field, and the result is saved with the traces (run.json, options).
 """
@@ -63,7 +63,7 @@ class Recipe(ModelRecipe):
     @property
     def digest(self) -> str:
         """Twelve hex digits of the SHA-256 of every field that decides what is written or kept."""
-        deciding = self.options | {"by_model": self.by_model}
+        deciding = self.options | {"by_model": self.uses_model}
         del deciding["name"]
         return storage.digest_json(deciding)[:12]
 
@@ -83,7 +83,7 @@ def load_recipe(path: Path) -> Recipe:
 
 def refuse_rehearsal(recipe: ModelRecipe, *, origin: Origin, is_allowed: bool) -> None:
     """Raise DeepicdError where an engine without a language model would answer for credentialed rows unnoticed."""
-    if origin != "mimic" or recipe.by_model or is_allowed:
+    if origin != "mimic" or recipe.uses_model or is_allowed:
         return
     raise DeepicdError(
         f"The engine {recipe.engine!r} is not a language model, and these rows are credentialed: nothing was written.",

@@ -129,7 +129,7 @@ def _complete(request: Request) -> Completion:
         words = trace.split()
         return Completion(request.key, f"{request.opening}{' '.join(words[: len(words) // 2])}", "length")
     if luck < CUT_OFF + OTHER_CODE:
-        return Completion(request.key, write_answer(trace, _next_code(code)), "stop")
+        return Completion(request.key, write_answer(trace, _pick_next_code(code)), "stop")
     if luck < CUT_OFF + OTHER_CODE + NO_DIAGNOSIS:
         return Completion(request.key, f"{THINK}\n{trace}\n{THINK_END}", "stop")
     return Completion(request.key, write_answer(trace, code), "stop")
@@ -191,10 +191,10 @@ def split_sentences(note: str) -> dict[str, list[str]]:
     return parts
 
 
-def _next_code(code: Code) -> Code:
+def _pick_next_code(code: Code) -> Code:
     """Return the code one step away in its last character, as a slip of the pen would write it.
 
-    >>> _next_code(Code.parse("I21.4")).value, _next_code(Code.parse("S72.001A")).value
+    >>> _pick_next_code(Code.parse("I21.4")).value, _pick_next_code(Code.parse("S72.001A")).value
     ('I215', 'S72001B')
     """
     last = code.value[-1]

@@ -115,7 +115,7 @@ def run_job(job: Job) -> DistillRecord:
     recipe, out, limit = job.recipe, job.out, job.limit
     sources, sentence = job.prepare()
     plan_of_run = records.plan_run(
-        DistillRecord, options=recipe.options | {"by_model": recipe.by_model}, inputs=sources.paths
+        DistillRecord, options=recipe.options | {"by_model": recipe.uses_model}, inputs=sources.paths
     )
     folder = out / recipe.digest
     finished = records.find_finished(folder, plan_of_run)
@@ -124,7 +124,7 @@ def run_job(job: Job) -> DistillRecord:
     records.refuse_other_content(folder, plan_of_run, overwrite=job.overwrite)
     with open_plan(job, sources) as (plan, history):
         log_plan(plan, history)
-        with records.fresh_folder(folder, plan_of_run, sources.origin, overwrite=job.overwrite) as run:
+        with records.open_fresh_folder(folder, plan_of_run, sources.origin, overwrite=job.overwrite) as run:
             unanswered = _complete(out, plan, history)
             tally = writer.write_traces(run.folder, sources, history, limit=limit, unanswered=unanswered)
             with_guidelines = recipe.guideline_text != "none"

@@ -25,7 +25,7 @@ def draw_throughput(out: Path, digest: str) -> Path | None:
     rows.plot(times, [sample["kept"] for sample in series], label="kept", linestyle="--")
     rows.set_ylabel("rows")
     rows.legend(frameon=False)
-    rate.step(times[1:], [_rows_per_hour(*pair) for pair in pairwise(series)], where="pre")
+    rate.step(times[1:], [_compute_rows_per_hour(*pair) for pair in pairwise(series)], where="pre")
     rate.set_ylabel("rows per hour")
     rate.set_ylim(bottom=0)
     rate.set_xlabel(f"{unit} of running, without the time between sessions")
@@ -35,7 +35,7 @@ def draw_throughput(out: Path, digest: str) -> Path | None:
     return path
 
 
-def _rows_per_hour(earlier: Sample, later: Sample) -> float:
+def _compute_rows_per_hour(earlier: Sample, later: Sample) -> float:
     seconds = later["seconds"] - earlier["seconds"]
     return (later["rows"] - earlier["rows"]) / seconds * 3600 if seconds > 0 else 0.0
 

@@ -48,7 +48,7 @@ def parse_pdf(pdf: Path, out: Path, *, overwrite: bool = False) -> GuidelinesRec
     folder, plan = plan_parse(pdf, out)
     if done := records.find_finished(folder, plan):
         return done
-    with records.fresh_folder(folder, plan, "public", overwrite=overwrite) as run:
+    with records.open_fresh_folder(folder, plan, "public", overwrite=overwrite) as run:
         document = read_document(pdf)
         headings = find_headings(document)
         sections = build_sections(document, headings.headings)

@@ -63,7 +63,7 @@ def build_dataset(years: list[Path], out: Path, *, overwrite: bool = False) -> G
     if done := records.find_finished(out, plan):
         return done
     origin = storage.combine_origins(storage.read_origin(path) for path in sources.values())
-    with records.fresh_folder(out, plan, origin, overwrite=overwrite) as run:
+    with records.open_fresh_folder(out, plan, origin, overwrite=overwrite) as run:
         (run.folder / "sections").mkdir()
         tables = {}
         for name, source in sources.items():

@@ -37,7 +37,7 @@ def measure_coverage(cohort: Path, descriptions: Path, out: Path | None = None) 
     if record := records.find_finished(out, plan):
         return record.counts
     origins = [storage.read_origin(path) for path in (*_list_split_files(cohort), descriptions)]
-    with records.fresh_folder(out, plan, storage.combine_origins(origins)) as run:
+    with records.open_fresh_folder(out, plan, storage.combine_origins(origins)) as run:
         run.counts = counts = count_coverage(count_stays(cohort), read_crosswalk(descriptions))
         draw_figure(run.folder / FIGURE, counts)
     return counts

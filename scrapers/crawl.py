@@ -66,7 +66,7 @@ def scrape(
         records.refuse_other_content(out, run_plan, overwrite=True)
     user_agent = site.build_user_agent(contact)
     with (
-        records.resumable_folder(out, run_plan, "public") as run,
+        records.open_resumable_folder(out, run_plan, "public") as run,
         _remove_empty_store(out),
         open_store(store_file) as store,
     ):

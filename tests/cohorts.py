@@ -37,7 +37,7 @@ def write_cohort(
     """A folder as `deepicd build` leaves it; the codes take turns. `notes`: those of the first rows of train."""
     options = {"seed": 42, "split": "patient", "rows": rows, "codes": codes, "notes": storage.digest_json(list(notes))}
     plan = records.plan_run("build", options=options, inputs=made_up_inputs(origin))
-    with records.fresh_folder(folder, plan, origin, overwrite=True) as run:
+    with records.open_fresh_folder(folder, plan, origin, overwrite=True) as run:
         for place, split in enumerate(SPLITS):
             table = [_row(1_000_000 * place + n, codes[n % len(codes)]) for n in range(round(rows * SHARES[split]))]
             for row, note in zip(table, notes if split == "train" else (), strict=False):

@@ -22,7 +22,7 @@ def small_dataset(
     chance = random.Random(7)
     plan = records.plan_run("assemble", options={}, inputs=made_up_inputs(origin))
     numbers = {"train": rows, "validation": 8, "test": 8}
-    with records.fresh_folder(folder, plan, origin) as run:
+    with records.open_fresh_folder(folder, plan, origin) as run:
         for split, number in numbers.items():
             made = [_row(split, place, chance) for place in range(number)]
             for config in configs:

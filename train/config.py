@@ -163,11 +163,11 @@ class GrpoRecipe(TrainingRecipe):
         return self.batch * self.rollouts
 
     @property
-    def world(self) -> int:
+    def gpus(self) -> int:
         """GPUs on all nodes."""
         return self.devices * self.nodes
 
-    def scheme(self, opening: str) -> RewardScheme:
+    def build_scheme(self, opening: str) -> RewardScheme:
         """Return the reward scheme. `opening`: the start of an answer that the chat template writes."""
         return score.parse_scheme(self.reward, opening=opening, **self.weights)
 
@@ -195,7 +195,7 @@ Recipe = SftRecipe | GrpoRecipe
 
 def load_sft_recipe(path: Path, **changes: object) -> SftRecipe:
     """Return the recipe in a YAML file, or a checked-in one by name, with changes. Raises DeepicdError."""
-    recipe = SftRecipe.parse(read_inherited(path), str(path)).but(**changes)
+    recipe = SftRecipe.parse(read_inherited(path), str(path)).replace(**changes)
     _check_divides(recipe.name, "effective_batch", recipe.effective_batch, recipe.per_device * recipe.devices,
                    f"per_device {recipe.per_device} × devices {recipe.devices}")  # fmt: skip
     return recipe
@@ -203,17 +203,17 @@ def load_sft_recipe(path: Path, **changes: object) -> SftRecipe:
 
 def load_grpo_recipe(path: Path, **changes: object) -> GrpoRecipe:
     """Return a recipe as `load_sft_recipe` does."""
-    recipe = GrpoRecipe.parse(read_inherited(path), str(path)).but(**changes)
+    recipe = GrpoRecipe.parse(read_inherited(path), str(path)).replace(**changes)
     name = recipe.name
     if recipe.rollouts < 2:
         raise DeepicdError(f"{name}: rollouts is {recipe.rollouts}.", "GRPO compares answers to one prompt: 2 or more.")
     _check_divides(name, "batch", recipe.batch, recipe.mini_batch, f"mini_batch {recipe.mini_batch}")
-    _check_divides(name, "devices × nodes", recipe.world, recipe.tensor_parallel,
+    _check_divides(name, "devices × nodes", recipe.gpus, recipe.tensor_parallel,
                    f"tensor_parallel {recipe.tensor_parallel}")  # fmt: skip
     _check_divides(name, "mini_batch × rollouts", recipe.mini_batch * recipe.rollouts,
-                   recipe.world * recipe.micro_batch,
+                   recipe.gpus * recipe.micro_batch,
                    f"devices {recipe.devices} × nodes {recipe.nodes} × micro_batch {recipe.micro_batch}")  # fmt: skip
-    recipe.scheme("")
+    recipe.build_scheme("")
     if recipe.judge_weight and not (recipe.judge_url and recipe.judge_model):
         what = f"{name} pays for a judge's score and names no judge."
         raise DeepicdError(what, "Set judge_url and judge_model, or judge_weight: 0.")
@@ -221,9 +221,9 @@ def load_grpo_recipe(path: Path, **changes: object) -> GrpoRecipe:
         raise DeepicdError(
             f"{name}: verl writes answers with vLLM, not with {recipe.rollout}.", "Use --backend trl, or vllm."
         )
-    if recipe.backend == "trl" and recipe.world > 1:
+    if recipe.backend == "trl" and recipe.gpus > 1:
         raise DeepicdError(
-            f"{name}: the backend trl trains on one device here, the recipe has {recipe.world}.",
+            f"{name}: the backend trl trains on one device here, the recipe has {recipe.gpus}.",
             "Use --backend verl, or --set devices=1 --set nodes=1 --set gpu_memory=0.3.",
         )
     return recipe

@@ -78,7 +78,7 @@ def run_demo(dataset: str, out: Path, *, steps: int, epochs: float, limit: int |
         Stage("SFT + GRPO", reinforce("sft-grpo", tuned)),
     ]
     for stage in stages:
-        _evaluate(stage, short, _evaluation_folder(out, stage), limit, overwrite=overwrite)
+        _evaluate(stage, short, _get_evaluation_folder(out, stage), limit, overwrite=overwrite)
     table = _render_table(out, stages)
     storage.write_text(out / "table.md", table + "\n")
     return table
@@ -90,7 +90,7 @@ def _log_command(command: str, dataset: str, model: str, fields: Mapping[str, fl
     logger.info("$ %s", shlex.join([*words, *settings, str(out)]))
 
 
-def _evaluation_folder(out: Path, stage: Stage) -> Path:
+def _get_evaluation_folder(out: Path, stage: Stage) -> Path:
     return out / "evaluation" / stage.name.lower().replace(" + ", "-").replace(" ", "-")
 
 
@@ -110,7 +110,7 @@ def _render_table(out: Path, stages: Sequence[Stage]) -> str:
     """Return a small Table 3: macro F1 with its interval, and the accuracy at chapter level."""
     lines = ["| stage | chapter | category | full code | accuracy, chapter |", "|---|---|---|---|---|"]
     for stage in stages:
-        metrics = read_metrics(_evaluation_folder(out, stage) / METRICS_FILE)
+        metrics = read_metrics(_get_evaluation_folder(out, stage) / METRICS_FILE)
         cells = [_render_cell(level) for level in (metrics.chapter, metrics.category, metrics.full)]
         accuracy = f"{100 * metrics.chapter.accuracy:.1f}"
         lines.append(f"| {stage.name} | {' | '.join(cells)} | {accuracy} |")
@@ -132,7 +132,7 @@ def shorten_dataset(source: str, out: Path, *, overwrite: bool) -> Path:
     plan = records.plan_run(TrainDemoRecord, options={"lines": LINES}, inputs=inputs)
     if records.find_finished(out, plan):
         return out
-    with records.fresh_folder(out, plan, "synthetic", overwrite=overwrite) as run:
+    with records.open_fresh_folder(out, plan, "synthetic", overwrite=overwrite) as run:
         counts: dict[str, dict[str, int]] = {config: {} for config in datasets}
         for config, dataset in datasets.items():
             for split in SPLITS:

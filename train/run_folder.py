@@ -66,7 +66,7 @@ def open_training_folder(
     if overwrite and out.is_dir() and not _has_plan(out, plan):
         for path in out.iterdir():
             storage.remove(path)
-    with records.resumable_folder(out, plan, origin) as run:
+    with records.open_resumable_folder(out, plan, origin) as run:
         storage.write_json(out / PLAN, _describe_plan(plan).dump())
         yield TrainingFolder(run)
 

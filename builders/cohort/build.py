@@ -95,7 +95,7 @@ def build(
     if done := records.find_finished(out, plan):
         return done
     with (
-        records.fresh_folder(out, plan, copy.origin, overwrite=overwrite) as run,
+        records.open_fresh_folder(out, plan, copy.origin, overwrite=overwrite) as run,
         open_workers(choose_processes(copy.files["discharge"])) as map_in_order,
         local_copy.open_copy(copy, run.folder / ".spill") as db,
     ):

@@ -56,7 +56,7 @@ class Criteria:
     split: Rule = "patient"
     seed: int = 42
 
-    def but(self, **changes: Any) -> "Criteria":
+    def replace(self, **changes: Any) -> "Criteria":
         """Return a copy with some options changed; None leaves one as it is.
 
         Raises DeepicdError for a limit in tokens without a tokenizer, or the reverse.

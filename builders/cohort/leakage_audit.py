@@ -67,7 +67,7 @@ def audit_copy(mimic_root: Path, notes_root: Path, out: Path, *, overwrite: bool
     if done := records.find_finished(out, plan):
         return done
     with (
-        records.fresh_folder(out, plan, copy.origin, overwrite=overwrite) as run,
+        records.open_fresh_folder(out, plan, copy.origin, overwrite=overwrite) as run,
         open_workers(choose_processes(copy.files["discharge"])) as map_in_order,
         local_copy.open_copy(copy, run.folder / ".spill") as db,
         track_progress("notes audited") as advance,

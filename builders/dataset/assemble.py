@@ -49,7 +49,7 @@ def assemble(
     origin = storage.combine_origins(
         storage.read_origin(path) for path in [*files.values(), *(traces / "kept").glob("*.parquet")]
     )
-    with records.fresh_folder(out, plan, origin, overwrite=overwrite) as run:
+    with records.open_fresh_folder(out, plan, origin, overwrite=overwrite) as run:
         used: set[str] = set()
         counts: dict[str, dict[str, int]] = {config: {} for config in DATASET}
         for split, path in files.items():

@@ -49,7 +49,7 @@ def rehydrate(
         raise DeepicdError(
             f"{folder} has its notes already.", "Use it as it is: it is the dataset, and card and loaders read it."
         )
-    build = records.require(folder, BundleRecord).upstream(BuildRecord)
+    build = records.require(folder, BundleRecord).require_upstream(BuildRecord)
     copy = local_copy.find_copy(mimic_root, notes_root)
     options = manifest.dataset.options | {"partial": partial}
     plan = records.plan_run(AssembleRecord, options=options, inputs={"bundle": folder, **copy.files})
@@ -69,7 +69,7 @@ def rehydrate(
             "Use the releases that the bundle was made from; or leave these rows out: --partial",
         )
     origin = storage.combine_origins([manifest.origin, copy.origin])
-    with records.fresh_folder(out, plan, origin, overwrite=overwrite) as run:
+    with records.open_fresh_folder(out, plan, origin, overwrite=overwrite) as run:
         counts: dict[str, dict[str, int]] = {config: {} for config in DATASET}
         for split, rows in by_split.items():
             restored = [

@@ -74,7 +74,7 @@ def synthesize(
         logger.debug("%s already holds this copy.", out)
         return done
     batches = plan_batches(admissions, seed, icd9_share, length)
-    with records.fresh_folder(out, plan, "synthetic", overwrite=overwrite) as run:
+    with records.open_fresh_folder(out, plan, "synthetic", overwrite=overwrite) as run:
         with open_table(run.folder, "hosp/d_icd_diagnoses") as dictionary:
             dictionary.write(format_csv(_list_codes()))
         if processes is None:
@@ -116,7 +116,7 @@ def synthesize_notes(
     if done := records.find_finished(out, plan):
         logger.debug("%s already holds these notes.", out)
         return done
-    with records.fresh_folder(out, plan, "synthetic" if is_made_up else "mimic", overwrite=overwrite) as run:
+    with records.open_fresh_folder(out, plan, "synthetic" if is_made_up else "mimic", overwrite=overwrite) as run:
         titles, stays = copy.read_titles(), copy.count_stays()
         if processes is None:
             processes = count_cores() if stays > ALONE * STAYS_AT_ONCE else 1

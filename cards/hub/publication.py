@@ -233,7 +233,7 @@ class Publication:
             "responsible": wanted.responsible if contents.is_protected else None,
         }
         plan = records.plan_run(PublishRecord, options=options, inputs={})
-        with records.resumable_folder(self.journal.folder, plan, contents.origin) as run:
+        with records.open_resumable_folder(self.journal.folder, plan, contents.origin) as run:
             run.counts = PublishCounts(
                 commit=outcome.commit,
                 repository=outcome.state.visibility,

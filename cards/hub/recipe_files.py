@@ -58,7 +58,7 @@ def describe_stages(record: records.Record) -> dict[str, object]:
 
 def write_recipe(dataset: Path, record: records.Record, out: Path) -> None:
     """Write the files of OUT/recipe."""
-    folder, distill = out / "recipe", record.upstream(DistillRecord)
+    folder, distill = out / "recipe", record.require_upstream(DistillRecord)
     storage.write_json(folder / "stages.json", describe_stages(record))
     storage.write_text(
         folder / "recipe.yaml", yaml.safe_dump(make_portable(distill.options), sort_keys=False, allow_unicode=True)

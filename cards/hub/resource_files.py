@@ -57,7 +57,7 @@ def gather_resources(out: Path, staging: Path, *, permission: str | None) -> tup
     for folder, record in runs.items():
         notes = "\n".join(record.notes)
         if record.command == "guidelines":
-            year = record.option("fiscal_year", int)
+            year = record.get_option("fiscal_year", int)
             below = f"guidelines/fy{year}"
             configs[f"guidelines_fy{year}"] = {"train": [folder / "sections.parquet"]}
             parts.append(GUIDELINES.format(year=year, notes=notes))

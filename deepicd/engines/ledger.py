@@ -65,17 +65,19 @@ def build_key(
     `prompt_sha256` comes from `digest_prompt`. The note's id is part of it, so that equal notes get a completion each;
     so is the context where a model writes, since a completion ends where the context does.
     """
-    model: list[object] = [recipe.by_model, recipe.model, recipe.revision, recipe.dtype]
-    if recipe.by_model:
+    model: list[object] = [recipe.uses_model, recipe.model, recipe.revision, recipe.dtype]
+    if recipe.uses_model:
         model.append(recipe.context)
-    deciding = [note_id, prompt_sha256, model, recipe.sampling, recipe.seed_of(attempt), attempt]
+    deciding = [note_id, prompt_sha256, model, recipe.sampling, recipe.derive_seed(attempt), attempt]
     return storage.digest_json(deciding if schema is None else [*deciding, schema])[:32]
 
 
 def build_former_key(recipe: ModelRecipe, note_id: str, prompt_sha256: str, attempt: int = 0) -> str:
     """Return the key that `distill` and `judge` used up to version 0.1.0, without context and schema."""
-    model = [recipe.by_model, recipe.model, recipe.revision, recipe.dtype]
-    return storage.digest_json([note_id, prompt_sha256, model, recipe.sampling, recipe.seed_of(attempt), attempt])[:32]
+    model = [recipe.uses_model, recipe.model, recipe.revision, recipe.dtype]
+    return storage.digest_json([note_id, prompt_sha256, model, recipe.sampling, recipe.derive_seed(attempt), attempt])[
+        :32
+    ]
 
 
 class Ledger:
@@ -92,7 +94,7 @@ class Ledger:
         self._syncing = threading.Thread(target=self._sync_regularly, daemon=True)
         self.damaged = 0
         """Lines that were skipped because they are not as they were written."""
-        for path in _segments(folder):
+        for path in _list_segments(folder):
             self._index(path)
 
     def __len__(self) -> int:
@@ -174,7 +176,7 @@ class Ledger:
         return position
 
     def _start_segment(self) -> BinaryIO:
-        last = max((int(path.stem) for path in _segments(self._folder)), default=-1)
+        last = max((int(path.stem) for path in _list_segments(self._folder)), default=-1)
         file = (self._folder / f"{last + 1:05d}.jsonl").open("x+b")
         started = datetime.now(UTC).isoformat(timespec="seconds")
         file.write(_format_line("session", "", {"origin": self._origin, "version": __version__, "started": started}))
@@ -206,7 +208,7 @@ def open_ledger(out: Path, origin: Origin) -> Iterator[Ledger]:
             ledger.close()
 
 
-def _segments(folder: Path) -> list[Path]:
+def _list_segments(folder: Path) -> list[Path]:
     return sorted(folder.glob("[0-9][0-9][0-9][0-9][0-9].jsonl"))
 
 

@@ -44,7 +44,7 @@ class Model:
         try:
             return AutoTokenizer.from_pretrained(self.path, revision=self.revision)
         except (OSError, ValueError) as error:
-            raise _missing(self.name, self.revision) from error
+            raise _explain_missing_model(self.name, self.revision) from error
 
 
 def resolve_path(name: str) -> str:
@@ -60,7 +60,7 @@ def read_model(name: str, revision: str | None = None) -> Model:
     try:
         return Model(name, path, revision or None, AutoConfig.from_pretrained(path, revision=revision or None))
     except (OSError, ValueError) as error:
-        raise _missing(name, revision) from error
+        raise _explain_missing_model(name, revision) from error
 
 
 def find_model(recipe: ModelRecipe) -> Model:
@@ -95,7 +95,7 @@ def check_gpus(recipe: ModelRecipe) -> None:
     )
 
 
-def _missing(name: str, revision: str | None) -> DeepicdError:
+def _explain_missing_model(name: str, revision: str | None) -> DeepicdError:
     at = f" at revision {revision!r}" if revision else ""
     return DeepicdError(
         f"There is no model {name!r}{at} here, and none could be downloaded.",

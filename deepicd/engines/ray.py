@@ -111,13 +111,13 @@ class RayEngine:
         if block is not None:
             fresh = {row["key"]: row for row in block.to_pylist() if row["key"] in self._in_wave}
             self._in_wave -= fresh.keys()
-            return [self._result(row) for row in fresh.values()]
+            return [self._build_result(row) for row in fresh.values()]
         lost, self._wave, self._in_wave = self._in_wave, None, set()
         for key in lost:
             del self._in_flight[key]
         return [Failure(key, "Ray did not return it", is_final=False) for key in lost]
 
-    def _result(self, row: dict[str, Any]) -> Result:
+    def _build_result(self, row: dict[str, Any]) -> Result:
         request, started = self._in_flight.pop(row["key"])
         if error := row.get("__inference_error__"):
             return Failure(request.key, f"a replica failed ({error.partition(':')[0][:40]})", is_final=False)

@@ -49,7 +49,7 @@ class ModelRecipe(Config):
         return registry.rename_engine(name)
 
     @property
-    def by_model(self) -> bool:
+    def uses_model(self) -> bool:
         """Whether a language model writes: then any engine may go on where another stopped."""
         return registry.uses_model(self.engine)
 
@@ -63,6 +63,6 @@ class ModelRecipe(Config):
         """How tokens are drawn, without the seed."""
         return {name: getattr(self, name) for name in ("temperature", "top_p", "top_k", "max_tokens")}
 
-    def seed_of(self, attempt: int) -> int:
+    def derive_seed(self, attempt: int) -> int:
         """Return the seed of an attempt, counted from 0: the recipe's, then ones that no recipe is likely to name."""
         return self.seed if attempt == 0 else int(storage.digest_json([self.seed, attempt])[:7], 16)

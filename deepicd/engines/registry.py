@@ -75,21 +75,21 @@ class EngineEntry:
 
 
 @cache
-def _registered(group: str) -> dict[str, EntryPoint]:
+def _load_entry_points(group: str) -> dict[str, EntryPoint]:
     return {entry.name: entry for entry in entry_points(group=group)}
 
 
 def list_engines() -> list[str]:
     """Return the names that `--engine` takes: the floor's own, then those that installed packages register."""
-    return [*OWN, *sorted(_registered("deepicd.engines").keys() - set(OWN))]
+    return [*OWN, *sorted(_load_entry_points("deepicd.engines").keys() - set(OWN))]
 
 
 def find_engine(name: str) -> EngineEntry:
     """Return an engine by its name. Raises DeepicdError for an unknown one."""
     if name in OWN:
         entry = EntryPoint(name, f"deepicd.engines.{name}:open_engine", "deepicd.engines")
-    elif name in _registered("deepicd.engines"):
-        entry = _registered("deepicd.engines")[name]
+    elif name in _load_entry_points("deepicd.engines"):
+        entry = _load_entry_points("deepicd.engines")[name]
     else:
         raise DeepicdError(f"There is no engine {name!r}.", f"Engines are: {', '.join(list_engines())}.")
     module = import_module(entry.module)
@@ -103,12 +103,12 @@ def find_engine(name: str) -> EngineEntry:
 
 def uses_model(name: str) -> bool:
     """Return whether a language model writes with this engine; also for a name that no package registers."""
-    return name in OWN or name not in _registered("deepicd.engines") or find_engine(name).uses_model
+    return name in OWN or name not in _load_entry_points("deepicd.engines") or find_engine(name).uses_model
 
 
 def asks_server(name: str) -> bool:
     """Return whether an engine sends prompts to a server; also for a name that no package registers."""
-    return (name not in OWN and name not in _registered("deepicd.engines")) or find_engine(name).asks_server
+    return (name not in OWN and name not in _load_entry_points("deepicd.engines")) or find_engine(name).asks_server
 
 
 def rename_engine(name: str) -> str:
@@ -140,7 +140,7 @@ def check_engine(recipe: Settings) -> None:
     entry = find_engine(recipe.engine)
     for package in entry.requires:
         if find_spec(package) is None:
-            raise _missing(recipe.engine, package)
+            raise _explain_missing_package(recipe.engine, package)
     if entry.asks_server and not recipe.base_url:
         raise DeepicdError(
             f"The engine {recipe.engine!r} needs the address of a server.", "Add: --base-url http://127.0.0.1:8000/v1"
@@ -158,12 +158,12 @@ def open_engine(recipe: Settings) -> "Engine":
         package = (error.name or "").split(".")[0]
         if package not in INSTALL:
             raise
-        raise _missing(recipe.engine, package) from error
+        raise _explain_missing_package(recipe.engine, package) from error
 
 
 def find_registered_model(name: str) -> Path | None:
     """Return the folder of a model that comes with an installed package; None for any other name."""
-    entry = _registered("deepicd.models").get(name)
+    entry = _load_entry_points("deepicd.models").get(name)
     return None if entry is None else Path(cast(Path, entry.load()))
 
 
@@ -182,7 +182,7 @@ class EngineName(click.ParamType[str]):
         return name
 
 
-def _missing(engine: str, package: str) -> DeepicdError:
+def _explain_missing_package(engine: str, package: str) -> DeepicdError:
     return DeepicdError(
         f"The engine {engine!r} needs the Python package {package!r}, which is not installed here.",
         INSTALL.get(package, "Install the extra: pip install 'deepicd[distill]'"),

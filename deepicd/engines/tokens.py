@@ -44,7 +44,7 @@ class TokenCounter:
             return estimate_tokens(text)
         return len(self.tokenizer.encode(text, add_special_tokens=False))
 
-    def upper_bound(self, text: str) -> int:
+    def bound_tokens(self, text: str) -> int:
         """Return a bound that costs nothing: no token is shorter than a byte."""
         return len(text.encode()) if self.tokenizer else self.count(text)
 
@@ -59,7 +59,7 @@ class TokenCounter:
 @lru_cache(maxsize=1)
 def find_counter(recipe: ModelRecipe) -> TokenCounter:
     """Return the best way to count that there is for a recipe's model."""
-    if not recipe.by_model:
+    if not recipe.uses_model:
         return TokenCounter()
     try:
         from transformers import AutoTokenizer

@@ -93,7 +93,7 @@ class TransformersEngine:
         torch.manual_seed(sum(request.seed for request, _, _ in batch) % 2**63)
         try:
             with torch.inference_mode():
-                out = self._model.generate(padded, attention_mask=mask, max_new_tokens=room, **self._sampling())
+                out = self._model.generate(padded, attention_mask=mask, max_new_tokens=room, **self._build_sampling())
         except torch.OutOfMemoryError as error:
             raise DeepicdError(
                 f"The GPU ran out of memory with {len(batch)} prompts of up to {longest:,} tokens at once.",
@@ -117,7 +117,7 @@ class TransformersEngine:
             seconds=time.perf_counter() - started,
         )
 
-    def _sampling(self) -> dict[str, Any]:
+    def _build_sampling(self) -> dict[str, Any]:
         recipe = self._recipe
         fixed: dict[str, Any] = {"pad_token_id": self._pad, "repetition_penalty": 1.0, "use_cache": True}
         if recipe.temperature == 0:

@@ -118,7 +118,7 @@ class VLLMEngine:
 
         started = time.perf_counter()
         try:
-            prompt, sampling = {"prompt_token_ids": ids}, self._sampling(request)
+            prompt, sampling = {"prompt_token_ids": ids}, self._build_sampling(request)
             # FINAL_ONLY: one output per request
             [output] = [output async for output in self._llm.generate(prompt, sampling, request.key)]
         except EngineDeadError:
@@ -141,7 +141,7 @@ class VLLMEngine:
             )
         )
 
-    def _sampling(self, request: Request) -> Any:
+    def _build_sampling(self, request: Request) -> Any:
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 

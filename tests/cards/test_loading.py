@@ -129,7 +129,7 @@ print(len(prompts), row["data_source"], row["reward_model"]["ground_truth"], row
 @pytest.mark.skipif(find_spec("transformers") is None, reason="needs transformers")
 def test_a_trained_model_answers_when_used_as_its_card_says(place: Path) -> None:
     plan = records.plan_run("train sft", options={"name": "tiny", "model": str(WEIGHTS)}, inputs={})
-    with records.resumable_folder(place / "trained", plan, "synthetic"):
+    with records.open_resumable_folder(place / "trained", plan, "synthetic"):
         pass
     write_card(place / "trained")
     [code] = snippets(place / "trained" / "README.md")

@@ -79,7 +79,7 @@ def trained(
     """A folder as `deepicd train` leaves it."""
     inputs = {"dataset": dataset} if dataset else {}
     plan = records.plan_run(command, options=RECIPE | recipe, inputs=inputs)
-    with records.resumable_folder(folder / "run", plan, origin) as run:
+    with records.open_resumable_folder(folder / "run", plan, origin) as run:
         run.counts = records.Counts(**COUNTS)
         run.notes.append("Three rows were too long and left out.")
     return folder / "run"
@@ -139,7 +139,7 @@ def test_the_yaml_has_base_model_and_metrics_as_the_hub_reads_them(tmp_path: Pat
 
 def test_what_is_not_there_is_left_out(tmp_path: Path) -> None:
     plan = records.plan_run("train grpo", options={"name": "bare", "model": str(WEIGHTS)}, inputs={})
-    with records.resumable_folder(tmp_path / "run", plan, "synthetic"):
+    with records.open_resumable_folder(tmp_path / "run", plan, "synthetic"):
         pass
     write_card(tmp_path / "run")
     text = (tmp_path / "run" / "README.md").read_text()
@@ -247,7 +247,7 @@ def test_weights_that_are_cut_short_are_an_error_in_words(tmp_path: Path) -> Non
 def test_an_accuracy_that_would_tell_a_few_credentialed_notes_is_withheld(tmp_path: Path, of: str) -> None:
     run = trained(tmp_path, origin="mimic" if of == "training" else "synthetic")
     measured = METRICS | {"full": level(0.039) | {"accuracy": 4 / 246}}
-    with records.resumable_folder(
+    with records.open_resumable_folder(
         run / "evaluation", records.plan_run("evaluate", options={}, inputs={}), "mimic"
     ) as evaluation:
         storage.write_json(evaluation.folder / "metrics.json", measured)

@@ -56,7 +56,7 @@ def test_what_is_written_is_read_back(trace: str) -> None:
 
 
 def test_every_billable_code_can_be_answered() -> None:
-    for code in load_release().codes()[::50]:
+    for code in load_release().list_codes()[::50]:
         assert parse_answer(write_answer("Reasons.", code)) == Answer("Reasons.", code)
 
 

@@ -74,10 +74,10 @@ def test_a_mistake_is_named_with_its_file_its_field_and_what_is_expected(
 
 def test_changes_are_checked_and_none_changes_nothing() -> None:
     sampling = Sampling(model="m")
-    assert sampling.but(temperature=None) is sampling
-    assert sampling.but(temperature=1, top_p=0.5).options == sampling.options | {"temperature": 1, "top_p": 0.5}
+    assert sampling.replace(temperature=None) is sampling
+    assert sampling.replace(temperature=1, top_p=0.5).options == sampling.options | {"temperature": 1, "top_p": 0.5}
     with pytest.raises(DeepicdError, match="the options given: top_p is 2"):
-        sampling.but(top_p=2)
+        sampling.replace(top_p=2)
     with pytest.raises(ValidationError):
         sampling.model = "other"  # type: ignore[misc]
 

@@ -23,7 +23,7 @@ def plan_of(tmp_path: Path, seed: int = 1, text: str = "input") -> records.Plan[
 
 
 def make(out: Path, plan: records.Plan[records.Record], *, overwrite: bool = False) -> None:
-    with records.fresh_folder(out, plan, "synthetic", overwrite=overwrite) as run:
+    with records.open_fresh_folder(out, plan, "synthetic", overwrite=overwrite) as run:
         storage.write_text(run.folder / "data.txt", f"seed {plan.options['seed']}")
         run.counts = records.Counts(rows=1)
 
@@ -43,7 +43,10 @@ def test_a_folder_appears_with_its_record(tmp_path: Path) -> None:
 
 def test_an_error_leaves_nothing_behind(tmp_path: Path) -> None:
     plan = plan_of(tmp_path)
-    with pytest.raises(ZeroDivisionError), records.fresh_folder(tmp_path / "new" / "out", plan, "synthetic") as run:
+    with (
+        pytest.raises(ZeroDivisionError),
+        records.open_fresh_folder(tmp_path / "new" / "out", plan, "synthetic") as run,
+    ):
         storage.write_text(run.folder / "data.txt", "half")
         raise ZeroDivisionError
     assert [path.name for path in tmp_path.iterdir()] == ["source.txt"]
@@ -55,7 +58,7 @@ import os, signal
 from pathlib import Path
 from deepicd import records, storage
 plan = records.plan_run("build", options={{}}, inputs={{}})
-with records.fresh_folder(Path({str(tmp_path / "out")!r}), plan, "synthetic") as run:
+with records.open_fresh_folder(Path({str(tmp_path / "out")!r}), plan, "synthetic") as run:
     storage.write_text(run.folder / "stale.txt", "half")
     os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -99,9 +102,9 @@ def test_a_missing_or_shortened_output_means_unfinished(tmp_path: Path) -> None:
 def test_a_second_process_is_refused(tmp_path: Path) -> None:
     plan = plan_of(tmp_path)
     with (
-        records.fresh_folder(tmp_path / "out", plan, "synthetic"),
+        records.open_fresh_folder(tmp_path / "out", plan, "synthetic"),
         pytest.raises(DeepicdError, match="Another process is writing"),
-        records.fresh_folder(tmp_path / "out", plan, "synthetic"),
+        records.open_fresh_folder(tmp_path / "out", plan, "synthetic"),
     ):
         pass
     assert (tmp_path / "out" / "run.json").is_file()
@@ -150,7 +153,7 @@ def test_output_between_two_names_is_found_again(tmp_path: Path) -> None:
 def test_half_written_files_of_a_killed_run_go(tmp_path: Path) -> None:
     (tmp_path / "out" / "kept").mkdir(parents=True)
     (tmp_path / "out" / "kept" / ".train.parquet.4242.partial").write_text("half")
-    with records.resumable_folder(tmp_path / "out", plan_of(tmp_path), "synthetic"):
+    with records.open_resumable_folder(tmp_path / "out", plan_of(tmp_path), "synthetic"):
         pass
     assert list((tmp_path / "out" / "kept").iterdir()) == []
 
@@ -181,7 +184,7 @@ COUNTS = BuildCounts(
 
 def build_folder(out: Path) -> records.Plan[BuildRecord]:
     plan = records.plan_run(BuildRecord, options={"seed": 1, "sections": ("a", "b")}, inputs={})
-    with records.fresh_folder(out, plan, "synthetic") as run:
+    with records.open_fresh_folder(out, plan, "synthetic") as run:
         (run.folder / "train.txt").write_text("rows")
         run.counts = COUNTS
     assert run.record.counts == COUNTS
@@ -253,17 +256,20 @@ def test_fields_of_another_version_are_kept_on_the_way_down(tmp_path: Path) -> N
 def test_a_stage_before_is_found_in_the_lineage(tmp_path: Path) -> None:
     build_folder(tmp_path / "cohort")
     plan = records.plan_run("distill", options={}, inputs={"cohort": tmp_path / "cohort"})
-    with records.fresh_folder(tmp_path / "traces", plan, "synthetic") as run:
+    with records.open_fresh_folder(tmp_path / "traces", plan, "synthetic") as run:
         (run.folder / "kept").mkdir()
         (run.folder / "kept" / "a.txt").write_text("a")
-    assert run.record.upstream(BuildRecord).counts.rows == {"train": 3}
+    assert run.record.require_upstream(BuildRecord).counts.rows == {"train": 3}
     assert run.record.find_upstream(DistillRecord) is None
     with pytest.raises(DeepicdError, match="does not tell of `deepicd distill`"):
-        run.record.upstream(DistillRecord)
+        run.record.require_upstream(DistillRecord)
 
 
 def test_a_run_has_no_record_before_its_end(tmp_path: Path) -> None:
-    with records.fresh_folder(tmp_path / "out", plan_of(tmp_path), "synthetic") as run, pytest.raises(RuntimeError):
+    with (
+        records.open_fresh_folder(tmp_path / "out", plan_of(tmp_path), "synthetic") as run,
+        pytest.raises(RuntimeError),
+    ):
         run.record.dump()
 
 
@@ -304,10 +310,10 @@ def test_messages_go_to_a_log_that_is_no_output(tmp_path: Path, caplog: pytest.L
     logger = logging.getLogger("deepicd.test")
     caplog.set_level(logging.INFO)
     for number in (1, 2):
-        with records.resumable_folder(tmp_path / "kept", plan_of(tmp_path), "synthetic") as kept:
+        with records.open_resumable_folder(tmp_path / "kept", plan_of(tmp_path), "synthetic") as kept:
             storage.write_text(kept.folder / "data.txt", "rows")
             logger.info("Kept %s of 3 rows.", number)
-        with records.fresh_folder(tmp_path / "fresh", plan_of(tmp_path), "synthetic") as fresh:
+        with records.open_fresh_folder(tmp_path / "fresh", plan_of(tmp_path), "synthetic") as fresh:
             storage.write_text(fresh.folder / "data.txt", "rows")
             logger.info("Kept %s of 3 rows.", number)
     logger.info("The block has ended.")
@@ -326,7 +332,7 @@ def test_a_run_that_fails_at_once_leaves_no_folder_and_no_obstacle(
     caplog.set_level(logging.INFO)
     with (
         pytest.raises(ZeroDivisionError),
-        records.resumable_folder(tmp_path / "new" / "out", plan_of(tmp_path), "synthetic"),
+        records.open_resumable_folder(tmp_path / "new" / "out", plan_of(tmp_path), "synthetic"),
     ):
         logging.getLogger("deepicd.test").info("Starting.")
         raise ZeroDivisionError
@@ -338,8 +344,8 @@ def test_a_run_that_fails_at_once_leaves_no_folder_and_no_obstacle(
 
 def test_a_folder_for_others_has_no_log(tmp_path: Path) -> None:
     log.configure()
-    with records.fresh_folder(tmp_path / "bundle", plan_of(tmp_path), "synthetic") as run:
-        run.portable = True
+    with records.open_fresh_folder(tmp_path / "bundle", plan_of(tmp_path), "synthetic") as run:
+        run.is_portable = True
         logging.getLogger("deepicd.stage").info("Read %s.", tmp_path)
         run.counts = records.Counts(rows=1)
     assert [path.name for path in (tmp_path / "bundle").iterdir()] == ["run.json"]

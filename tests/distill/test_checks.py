@@ -66,8 +66,8 @@ def test_each_fault_has_its_reason(trace: str, finish: str, code: str, expected:
 def test_thresholds_are_the_recipes() -> None:
     copied = found(f"{GOOD} {NOTE}")
     assert find_reasons(copied, RECIPE) == []
-    assert find_reasons(copied, RECIPE.but(max_verbatim=10)) == ["copies the note"]
-    assert find_reasons(found(f"As provided. {GOOD}"), RECIPE.but(max_giveaways=1)) == []
+    assert find_reasons(copied, RECIPE.replace(max_verbatim=10)) == ["copies the note"]
+    assert find_reasons(found(f"As provided. {GOOD}"), RECIPE.replace(max_giveaways=1)) == []
 
 
 def test_a_title_that_the_note_has_is_no_secret() -> None:

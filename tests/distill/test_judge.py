@@ -31,7 +31,7 @@ def written(folder: Path, rows: int = 40) -> tuple[Path, Path]:
 
 
 def by_server(stand_in: StandIn) -> Recipe:
-    return JUDGE.but(engine="openai_server", model=MODEL, base_url=stand_in.url, temperature=0.0, timeout=5.0)
+    return JUDGE.replace(engine="openai_server", model=MODEL, base_url=stand_in.url, temperature=0.0, timeout=5.0)
 
 
 def test_every_kept_trace_gets_a_score_and_the_dataset_has_it(tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_every_kept_trace_gets_a_score_and_the_dataset_has_it(tmp_path: Path) ->
 def test_scores_of_other_traces_are_refused(tmp_path: Path) -> None:
     cohort, made = written(tmp_path)
     judge(made, tmp_path / "scores", JUDGE)
-    run.distill(cohort, tmp_path / "others", TEACHER.but(seed=7))
+    run.distill(cohort, tmp_path / "others", TEACHER.replace(seed=7))
     with pytest.raises(DeepicdError, match="scores of other traces"):
         assemble(cohort, tmp_path / "others", tmp_path / "dataset", scores=tmp_path / "scores")
 
@@ -59,7 +59,7 @@ def test_a_second_run_asks_nothing_and_a_killed_one_goes_on(
 ) -> None:
     _, made = written(tmp_path)
     with openai_server() as stand_in:
-        one_by_one = by_server(stand_in).but(in_flight=1)
+        one_by_one = by_server(stand_in).replace(in_flight=1)
         stand_in.faults = [lambda handler: answer(stand_in, handler)] * 15 + [status(401)]
         with pytest.raises(DeepicdError, match="needs an API key"):
             judge(made, tmp_path / "scores", one_by_one)
@@ -93,7 +93,7 @@ def test_an_answer_without_a_score_is_asked_for_again_and_then_counted(tmp_path:
         stand_in.faults = [status(200, words), lambda handler: answer(stand_in, handler)] * 2 + [
             status(200, words)
         ] * 18
-        record = judge(made, tmp_path / "scores", by_server(stand_in).but(in_flight=1, attempts=2))
+        record = judge(made, tmp_path / "scores", by_server(stand_in).replace(in_flight=1, attempts=2))
     assert record.counts.scored == 2
     assert record.counts.unscored == {"no score in the answer": 8}
 
@@ -102,7 +102,7 @@ def test_two_judges_are_compared(tmp_path: Path) -> None:
     _, made = written(tmp_path)
     judge(made, tmp_path / "scores", JUDGE)
     assert not (tmp_path / "scores" / "agreement.json").exists()
-    judge(made, tmp_path / "scores", JUDGE.but(seed=7))
+    judge(made, tmp_path / "scores", JUDGE.replace(seed=7))
     [found] = json.loads((tmp_path / "scores" / "agreement.json").read_text())
     assert found["traces"] == 40
     assert -1 <= found["kappa"] <= 1

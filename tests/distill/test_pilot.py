@@ -66,7 +66,7 @@ def test_guidelines_are_shown_in_full_in_part_or_not_at_all(guidelines: Path) ->
     known, row = Knowledge(guidelines / "fy2025"), {"note_id": "n", "icd_code": "I214", "icd_title": "NSTEMI"}
     lengths = {}
     for wish in ("full", "relevant", "none"):
-        asked = PromptBuilder(RECIPE.but(guideline_text=wish), known, TokenCounter()).build(
+        asked = PromptBuilder(RECIPE.replace(guideline_text=wish), known, TokenCounter()).build(
             row | {"admission_note": NOTE}
         )
         assert not isinstance(asked, str)
@@ -84,13 +84,15 @@ def test_a_prompt_over_the_context_is_shortened_or_dropped_as_the_recipe_says(gu
     asked = whole.build(row)
     assert not isinstance(asked, str)
     used = RECIPE.context - whole.room + whole.tokens.count(NOTE) + whole.tokens.count("NSTEMI")
-    tight = RECIPE.but(context=used + whole.tokens.count(asked.material.guidelines or "") - 1)
+    tight = RECIPE.replace(context=used + whole.tokens.count(asked.material.guidelines or "") - 1)
     shorter = PromptBuilder(tight, known, TokenCounter()).build(row)
     assert not isinstance(shorter, str)
     assert shorter.guideline_text in ("relevant", "none")
     assert shorter.material.note == NOTE  # never cut
-    assert PromptBuilder(tight.but(too_long="drop"), known, TokenCounter()).build(row) == "too long for the context"
-    assert PromptBuilder(RECIPE.but(context=used - 10), known, TokenCounter()).build(row) == "too long for the context"
+    assert PromptBuilder(tight.replace(too_long="drop"), known, TokenCounter()).build(row) == "too long for the context"
+    assert (
+        PromptBuilder(RECIPE.replace(context=used - 10), known, TokenCounter()).build(row) == "too long for the context"
+    )
 
 
 def test_a_dry_run_says_what_does_not_fit_and_leaves_nothing_behind(tmp_path: Path, deepicd: Deepicd) -> None:

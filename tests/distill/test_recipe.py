@@ -27,16 +27,16 @@ def test_every_checked_in_recipe_parses(path: Path) -> None:
 
 
 def test_a_whole_number_stays_one_in_the_digest() -> None:
-    recipe = load_recipe(Path("rehearsal")).but(temperature=1, top_p=1, min_words=30, engine="transformers")
+    recipe = load_recipe(Path("rehearsal")).replace(temperature=1, top_p=1, min_words=30, engine="transformers")
     assert recipe.digest == "7afe3640a737"
 
 
 def test_the_digest_is_of_the_settings_and_not_of_the_name() -> None:
     base = Recipe(name="a", engine="rehearsal", model="none")
     assert len(base.digest) == 12
-    assert base.but(name="b").digest == base.digest
-    assert base.but(seed=43).digest != base.digest
-    assert base.but(seed=None) == base
+    assert base.replace(name="b").digest == base.digest
+    assert base.replace(seed=43).digest != base.digest
+    assert base.replace(seed=None) == base
 
 
 @pytest.mark.parametrize(

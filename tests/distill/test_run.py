@@ -21,7 +21,7 @@ from distill.prompt_builder import PromptBuilder
 from distill.recipe import Recipe
 
 RECIPE = Recipe(name="test", engine="rehearsal", model="none")
-ONCE = RECIPE.but(attempts=1)
+ONCE = RECIPE.replace(attempts=1)
 
 
 def completions(out: Path) -> list[dict[str, Any]]:
@@ -54,7 +54,7 @@ def test_a_rejected_row_is_tried_again_and_each_attempt_stays_with_its_reason(tm
     assert all(row["row_kept"] and row["rejected_for"] and row["completion"] for row in rejected)
     assert len(rejected) == record.counts.attempts - 300 > 5
     second = [row for row in kept if row["attempt"] == 2]
-    assert {row["seed"] for row in second} == {RECIPE.seed_of(1)}
+    assert {row["seed"] for row in second} == {RECIPE.derive_seed(1)}
     assert {row["note_id"] for row in second} <= {row["note_id"] for row in rejected}
     assert {row["attempts"] for row in second} == {2}
 
@@ -81,7 +81,7 @@ def test_the_same_recipe_gives_the_same_bytes_and_another_its_own_folder(tmp_pat
     cohort = write_cohort(tmp_path / "cohort")
     outputs = [run.distill(cohort, tmp_path / out, RECIPE).outputs for out in ("one", "two")]
     assert outputs[0] == outputs[1]
-    other = RECIPE.but(seed=7)
+    other = RECIPE.replace(seed=7)
     run.distill(cohort, tmp_path / "one", other)
     folders = {path.name for path in (tmp_path / "one").iterdir()}
     assert folders == {RECIPE.digest, other.digest, "ledger", "progress"}
@@ -91,12 +91,12 @@ def test_a_changed_recipe_asks_only_for_what_it_asks_otherwise(tmp_path: Path) -
     cohort, out = write_cohort(tmp_path / "cohort"), tmp_path / "out"
     words = run.distill(cohort, out, RECIPE).counts.words
     before = completions(out)
-    stricter = RECIPE.but(min_words=round(words["mean"]), name="stricter")
+    stricter = RECIPE.replace(min_words=round(words["mean"]), name="stricter")
     record = run.distill(cohort, out, stricter)
     assert record.counts.attempts_rejected_for["too short"] > 5
     new = completions(out)[len(before) :]
     assert new and all(line["attempt"] > 0 for line in new)  # further attempts; no first one is asked for again
-    run.distill(cohort, out, RECIPE.but(max_tokens=512))
+    run.distill(cohort, out, RECIPE.replace(max_tokens=512))
     assert sum(line["attempt"] == 0 for line in completions(out)) == 600
 
 
@@ -196,7 +196,7 @@ def test_limit_takes_the_first_rows_of_each_split(tmp_path: Path) -> None:
 )
 def test_a_set_up_that_cannot_work_is_an_error_at_once(tmp_path: Path, what: str, message: str) -> None:
     cohort = write_cohort(tmp_path / "cohort", 20)
-    recipe = RECIPE.but(**{"engine": {"engine": "oracle"}, "prompt": {"prompt": "other"}}.get(what, {}))
+    recipe = RECIPE.replace(**{"engine": {"engine": "oracle"}, "prompt": {"prompt": "other"}}.get(what, {}))
     (tmp_path / "empty").mkdir()
     guidelines = {"guidelines": tmp_path / "absent", "empty guidelines": tmp_path / "empty"}.get(what)
     descriptions = tmp_path / "absent.parquet" if what == "descriptions" else None
@@ -228,5 +228,5 @@ def test_a_ledger_of_an_earlier_version_is_paid_for_once(tmp_path: Path) -> None
     assert sum(record.counts.kept.values()) == 30
     measured = [path for path in (out / "ledger").iterdir() if b'"findings"' in path.read_bytes()]
     assert len(measured) == 1
-    run.distill(cohort, out, recipe.but(min_words=32))  # another threshold: nothing is asked or measured again
+    run.distill(cohort, out, recipe.replace(min_words=32))  # another threshold: nothing is asked or measured again
     assert [path for path in (out / "ledger").iterdir() if b'"findings"' in path.read_bytes()] == measured

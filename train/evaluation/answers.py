@@ -63,7 +63,7 @@ class EvaluatedModel:
 def parse_answer_recipe(fields: Mapping[str, object]) -> AnswerRecipe:
     """Return the recipe in plain values, as the command line has them. Raises DeepicdError."""
     recipe = AnswerRecipe.parse(fields, "the options given")
-    if not recipe.by_model:
+    if not recipe.uses_model:
         raise DeepicdError(
             f"The engine {recipe.engine!r} is not a model.", f"Evaluate one: --engine {', '.join(registry.OWN)}."
         )

@@ -27,8 +27,8 @@ from train.evaluation.metrics import (
     Mask,
     Numbers,
     average_classes,
-    class_label,
     count_classes,
+    get_class,
     mean,
     score_classes,
     select_classes,
@@ -78,7 +78,7 @@ class MetricVector:
 
 def split_terciles(level: LevelRows, train: Sequence[Code]) -> dict[str, Mask]:
     """Return which classes are in the head, the middle and the tail of the training rows; NIL is in none."""
-    frequencies = Counter(class_label(level.name, code) for code in train)
+    frequencies = Counter(get_class(level.name, code) for code in train)
     total, before, group = sum(frequencies.values()), 0, {}
     for label, number in sorted(frequencies.items(), key=lambda entry: (-entry[1], entry[0])):
         group[label] = GROUPS[min(2, 3 * before // total)]

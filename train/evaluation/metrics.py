@@ -36,10 +36,10 @@ Indices = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
 
-def class_label(level: LevelName, code: Code) -> str:
+def get_class(level: LevelName, code: Code) -> str:
     """Return the class of a code at a level; chapters as two digits, so that they sort as numbers do.
 
-    >>> [class_label(level, Code("I5021")) for level in LEVELS]
+    >>> [get_class(level, Code("I5021")) for level in LEVELS]
     ['09', 'I50', 'I5021']
     """
     if level == "chapter":
@@ -66,13 +66,13 @@ class LevelRows:
         predicted: Sequence[Code | None],
         vocabulary: Iterable[Code] | None = None,
     ) -> "LevelRows":
-        true_labels = [class_label(name, code) for code in truths]
-        known = {class_label(name, code) for code in vocabulary or ()} | set(true_labels)
+        true_labels = [get_class(name, code) for code in truths]
+        known = {get_class(name, code) for code in vocabulary or ()} | set(true_labels)
         chapters = {f"{chapter.number:02d}" for chapter in CHAPTERS} if name == "chapter" else set()
         classes = sorted(known | chapters)
         index = {label: number for number, label in enumerate(classes)}
         nil = len(classes)
-        predictions = [nil if code is None else index.get(class_label(name, code), nil) for code in predicted]
+        predictions = [nil if code is None else index.get(get_class(name, code), nil) for code in predicted]
         return cls(
             name,
             tuple(classes),

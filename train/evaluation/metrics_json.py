@@ -73,7 +73,7 @@ class MetricSettings:
         )
 
 
-def build_results(
+def compute_metrics(
     notes: Sequence[EvaluatedNote], settings: MetricSettings, other: Sequence[EvaluatedNote] = ()
 ) -> Metrics:
     """Return all that metrics.json says. `other`: the same notes as another run answered them, to compare with."""

@@ -28,7 +28,7 @@ from deepicd.storage import Origin
 from train.data import EvaluationSplit, load_evaluation_split
 from train.evaluation.answers import EvaluatedModel, generate_answers
 from train.evaluation.metrics import LEVELS
-from train.evaluation.metrics_json import MetricSettings, build_chapters, build_results
+from train.evaluation.metrics_json import MetricSettings, build_chapters, compute_metrics
 from train.evaluation.predictions import (
     NO_ANSWER,
     PREDICTIONS_FILE,
@@ -102,7 +102,7 @@ def evaluate(settings: EvaluationSettings, *, overwrite: bool = False) -> Evalua
     if settings.model is None:
         notes = settings.match_answers(inputs.predictions, inputs.split)
         other = read_other_run(settings.against, notes) if settings.against else []
-        with records.fresh_folder(settings.out, plan, inputs.origin, overwrite=overwrite) as run:
+        with records.open_fresh_folder(settings.out, plan, inputs.origin, overwrite=overwrite) as run:
             run.counts = _write_outputs(run, settings, inputs, notes, other)
         return run.record
     if inputs.split is None:
@@ -164,7 +164,7 @@ def _open_ledger_folder(
     is_unfinished = out.is_dir() and records.read(out) is None and (out / ledger.FOLDER).is_dir()
     if not is_unfinished or any(not path.name.startswith(".") and path.name not in OWN_NAMES for path in out.iterdir()):
         records.refuse_other_content(out, plan, overwrite=overwrite)
-    with records.resumable_folder(out, plan, origin) as run:
+    with records.open_resumable_folder(out, plan, origin) as run:
         yield run
 
 
@@ -186,7 +186,7 @@ def _write_outputs(
         seed=settings.bootstrap_seed,
         origin=inputs.origin,
     )
-    results = build_results(notes, metric_settings, other)
+    results = compute_metrics(notes, metric_settings, other)
     storage.write_json(run.folder / METRICS_FILE, results.dump())
     _warn_about_opening(notes)
     storage.write_text(run.folder / REPORT_FILE, render_report(settings.name, results))

@@ -33,7 +33,7 @@ def fit(setup: GrpoSetup, folder: TrainingFolder[GrpoRecord]) -> FitOutcome:
     recipe = setup.recipe
     judge = open_judge(recipe.judge, setup.dataset.origin) if recipe.judge_weight else None
     progress, guard = TrainingProgress(), NonfiniteGradientGuard(folder.checkpoints)
-    functions = trl.build_reward_functions(recipe.scheme(setup.base.chat.opening), judge)
+    functions = trl.build_reward_functions(recipe.build_scheme(setup.base.chat.opening), judge)
     monitored = MonitoredRewards(setup, functions, StepLog(folder.run.folder), progress)
     trainer = GRPOTrainer(
         model=setup.base.path,

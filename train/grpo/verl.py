@@ -54,7 +54,7 @@ def fit(setup: GrpoSetup, folder: TrainingFolder[GrpoRecord]) -> FitOutcome:
         "training_seconds": round(time.monotonic() - started, 2),
         "resumed_at": resumed_at,
         "device": "cpu" if "VERL_PLATFORM" in build_environment() else "cuda",
-        "devices": setup.recipe.world,
+        "devices": setup.recipe.gpus,
     }
 
 

@@ -31,7 +31,7 @@ class AnswerCase:
 def build_cases(truth: Code, other: Code) -> Iterator[AnswerCase]:
     """Yield all cases for a true code of five or more characters and a code of another chapter."""
     code = truth.value
-    for name, text in _well_formed(code, other.value) + _malformed(code) + _hostile(code):
+    for name, text in _build_well_formed(code, other.value) + _build_malformed(code) + _build_hostile(code):
         yield AnswerCase(name, text, code, is_gold=name == "gold")
     for letter in ("C7A8", "M1A9XX0", "Z3A08"):
         yield AnswerCase(
@@ -39,26 +39,26 @@ def build_cases(truth: Code, other: Code) -> Iterator[AnswerCase]:
         )
 
 
-def _well_formed(code: str, other: str) -> list[tuple[str, str]]:
+def _build_well_formed(code: str, other: str) -> list[tuple[str, str]]:
     """Return well-formed answers with codes closer to and farther from the truth."""
     last = "9" if code[-1] != "9" else "8"
     return [
         ("gold", write_answer(TRACE, Code(code))),
-        ("gold with its dot", _answer(str(Code(code)))),
-        ("one character too many", _answer(f"{code}A")),
-        ("last character wrong", _answer(code[:-1] + last)),
-        ("category right", _answer(code[:3])),
-        ("first two characters right", _answer(code[:2] + ("0" if code[2] != "0" else "1"))),
-        ("first character right", _answer(code[0] + ("9" if code[1] != "9" else "8") + "0")),
-        ("nothing right", _answer(other)),
-        ("a code that does not exist", _answer(f"{code[:3]}ZZZZ")),
-        ("the right code, a trace of nonsense", _answer(code, "la la la " * 40)),
-        ("the right code, a trace of one word", _answer(code, "Yes.")),
-        ("the right code, a trace ten times as long", _answer(code, " ".join([TRACE] * 10))),
+        ("gold with its dot", _write_answer(str(Code(code)))),
+        ("one character too many", _write_answer(f"{code}A")),
+        ("last character wrong", _write_answer(code[:-1] + last)),
+        ("category right", _write_answer(code[:3])),
+        ("first two characters right", _write_answer(code[:2] + ("0" if code[2] != "0" else "1"))),
+        ("first character right", _write_answer(code[0] + ("9" if code[1] != "9" else "8") + "0")),
+        ("nothing right", _write_answer(other)),
+        ("a code that does not exist", _write_answer(f"{code[:3]}ZZZZ")),
+        ("the right code, a trace of nonsense", _write_answer(code, "la la la " * 40)),
+        ("the right code, a trace of one word", _write_answer(code, "Yes.")),
+        ("the right code, a trace ten times as long", _write_answer(code, " ".join([TRACE] * 10))),
     ]
 
 
-def _malformed(code: str) -> list[tuple[str, str]]:
+def _build_malformed(code: str) -> list[tuple[str, str]]:
     """Return answers that are not well-formed."""
     look_alike = "".join(LOOK_ALIKES.get(character, character) for character in code)
     return [
@@ -66,36 +66,39 @@ def _malformed(code: str) -> list[tuple[str, str]]:
         ("white space", " \n\t "),
         ("the code alone", code),
         ("no think block", f"{DIAGNOSIS}{code}{DIAGNOSIS_END}"),
-        ("empty think block", _answer(code, "")),
+        ("empty think block", _write_answer(code, "")),
         ("cut off in the trace", f"{THINK}\n{TRACE[:80]}"),
         ("cut off in the diagnosis", f"{THINK}\n{TRACE}\n{THINK_END}\n{DIAGNOSIS}{code[:3]}"),
-        ("the think tag not opened", _answer(code).removeprefix(THINK)),
+        ("the think tag not opened", _write_answer(code).removeprefix(THINK)),
         ("blocks in the wrong order", f"{DIAGNOSIS}{code}{DIAGNOSIS_END}{THINK}{TRACE}{THINK_END}"),
-        ("two think blocks", f"{THINK}{TRACE}{THINK_END}{_answer(code)}"),
-        ("two diagnoses", f"{_answer(code)}{DIAGNOSIS}{code}{DIAGNOSIS_END}"),
+        ("two think blocks", f"{THINK}{TRACE}{THINK_END}{_write_answer(code)}"),
+        ("two diagnoses", f"{_write_answer(code)}{DIAGNOSIS}{code}{DIAGNOSIS_END}"),
         ("nested tags", f"{THINK}{THINK}{TRACE}{THINK_END}{THINK_END}{DIAGNOSIS}{code}{DIAGNOSIS_END}"),
         ("the diagnosis inside the trace", f"{THINK}{TRACE}{DIAGNOSIS}{code}{DIAGNOSIS_END}{THINK_END}"),
-        ("text behind the answer", f"{_answer(code)} I am certain."),
-        ("several codes in one block", _answer(f"{code}, I10, J189")),
-        ("code spam, a block each", _answer(code) + "".join(_answer(f"{letter}10") for letter in "ABCDEFGH")),
-        ("the diagnosis in words", _answer("acute heart failure")),
-        ("tags in capitals", _answer(code).upper()),
-        ("look-alikes of the code's characters", _answer(look_alike)),
-        ("a null and half a character", _answer(f"{code}\0\ud800")),
+        ("text behind the answer", f"{_write_answer(code)} I am certain."),
+        ("several codes in one block", _write_answer(f"{code}, I10, J189")),
+        (
+            "code spam, a block each",
+            _write_answer(code) + "".join(_write_answer(f"{letter}10") for letter in "ABCDEFGH"),
+        ),
+        ("the diagnosis in words", _write_answer("acute heart failure")),
+        ("tags in capitals", _write_answer(code).upper()),
+        ("look-alikes of the code's characters", _write_answer(look_alike)),
+        ("a null and half a character", _write_answer(f"{code}\0\ud800")),
     ]
 
 
-def _hostile(code: str) -> list[tuple[str, str]]:
+def _build_hostile(code: str) -> list[tuple[str, str]]:
     """Return megabytes on which a careless pattern would spend hours."""
     return [
         ("1 MB of <", "<" * MEGABYTE),
         ("1 MB of <think>", THINK * (MEGABYTE // len(THINK))),
         ("1 MB of all tags", "".join(TAGS) * (MEGABYTE // len("".join(TAGS)))),
-        ("1 MB of answers", _answer(code, "a") * (MEGABYTE // len(_answer(code, "a")))),
-        ("1 MB of codes in one block", _answer(f"{code} " * (MEGABYTE // (len(code) + 1)))),
-        ("1 MB of white space in one block", _answer(f"{code}{' ' * MEGABYTE}.")),
+        ("1 MB of answers", _write_answer(code, "a") * (MEGABYTE // len(_write_answer(code, "a")))),
+        ("1 MB of codes in one block", _write_answer(f"{code} " * (MEGABYTE // (len(code) + 1)))),
+        ("1 MB of white space in one block", _write_answer(f"{code}{' ' * MEGABYTE}.")),
     ]
 
 
-def _answer(code: str, trace: str = TRACE) -> str:
+def _write_answer(code: str, trace: str = TRACE) -> str:
     return f"{THINK}\n{trace}\n{THINK_END}\n{DIAGNOSIS}{code}{DIAGNOSIS_END}"

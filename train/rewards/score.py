@@ -156,17 +156,17 @@ def _score_default(text: str, truth: Truth, scheme: RewardScheme) -> _Parts:
     text = scheme.opening + text
     answer = answer_form.parse_answer(text)
     if isinstance(answer, Answer):
-        return _Parts(True, OUTCOMES["default"](answer.code.value, _first_truth(truth)))
+        return _Parts(True, OUTCOMES["default"](answer.code.value, _get_first_truth(truth)))
     if scheme.form:  # a code outside the form earns nothing, unless the form itself has no weight
         return _Parts(False, 0.0)
     diagnosis = answer_form.find_diagnosis(text)
     code = None if diagnosis is None else Code.find(diagnosis)
-    return _Parts(False, OUTCOMES["default"](code.value if code else None, _first_truth(truth)))
+    return _Parts(False, OUTCOMES["default"](code.value if code else None, _get_first_truth(truth)))
 
 
 def _score_paper(text: str, truth: Truth, scheme: RewardScheme) -> _Parts:
     form, diagnosis = _match_paper_form(scheme.opening + text)
-    return _Parts(form, OUTCOMES["paper"](diagnosis, _first_truth(truth)))
+    return _Parts(form, OUTCOMES["paper"](diagnosis, _get_first_truth(truth)))
 
 
 def _score_authors(text: str, truth: Truth, scheme: RewardScheme) -> _Parts:
@@ -175,13 +175,13 @@ def _score_authors(text: str, truth: Truth, scheme: RewardScheme) -> _Parts:
     text = scheme.opening + text
     form, diagnosis = _match_paper_form(text)
     extra_traces = max(0, text.count(THINK) - 1)
-    return _Parts(form, OUTCOMES["authors"](diagnosis, _first_truth(truth)) + EXTRA_TRACE * extra_traces)
+    return _Parts(form, OUTCOMES["authors"](diagnosis, _get_first_truth(truth)) + EXTRA_TRACE * extra_traces)
 
 
 _SCORERS = {"default": _score_default, "paper": _score_paper, "authors": _score_authors}
 
 
-def _first_truth(truth: Truth) -> str:
+def _get_first_truth(truth: Truth) -> str:
     if isinstance(truth, str) and truth.isalnum():  # the usual case in a dataset: one code without its dot
         return truth.upper()
     return next(iter(parse_truths(truth)), "")

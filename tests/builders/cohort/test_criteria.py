@@ -89,31 +89,31 @@ def test_splits_can_be_shared_as_a_list_of_ids(copy: Path, tmp_path: Path) -> No
 
 def test_limits_of_length_drop_and_count(copy: Path, tmp_path: Path) -> None:
     with pytest.raises(DeepicdError, match="5 too long"):
-        build(copy, copy, tmp_path / "out", DEFAULT.but(max_words=5))
+        build(copy, copy, tmp_path / "out", DEFAULT.replace(max_words=5))
     with pytest.raises(DeepicdError, match="5 too short"):
-        build(copy, copy, tmp_path / "out", DEFAULT.but(min_words=500))
+        build(copy, copy, tmp_path / "out", DEFAULT.replace(min_words=500))
 
 
 def test_a_limit_in_tokens_is_counted_by_the_tokenizer_that_is_named(copy: Path, tmp_path: Path) -> None:
-    limited = DEFAULT.but(max_tokens=20, tokenizer=str(WEIGHTS))
+    limited = DEFAULT.replace(max_tokens=20, tokenizer=str(WEIGHTS))
     with pytest.raises(DeepicdError, match="5 too many tokens"):
         build(copy, copy, tmp_path / "out", limited)
-    build(copy, copy, tmp_path / "out", limited.but(max_tokens=2000))
+    build(copy, copy, tmp_path / "out", limited.replace(max_tokens=2000))
     assert len(cohort(tmp_path / "out")) == 5
 
 
 def test_tokens_of_no_tokenizer_and_a_tokenizer_that_is_not_there_are_refused(copy: Path, tmp_path: Path) -> None:
     with pytest.raises(DeepicdError, match="takes the limit and the tokenizer"):
-        DEFAULT.but(max_tokens=20)
+        DEFAULT.replace(max_tokens=20)
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(DeepicdError, match="is not on this machine and could not be fetched"):
-        build(copy, copy, tmp_path / "out", DEFAULT.but(max_tokens=20, tokenizer=str(tmp_path)))
+        build(copy, copy, tmp_path / "out", DEFAULT.replace(max_tokens=20, tokenizer=str(tmp_path)))
 
 
 def test_strict_criteria_remove_the_sentences_that_give_the_diagnosis_away(tmp_path: Path) -> None:
     illness = "She was pale. Troponin suggests NSTEMI. She expired later."
     copy = write_copy(tmp_path / "copy", stay(20000001, [(1, "I214")]), [discharge(20000001, note("Cough", illness))])
-    build(copy, copy, tmp_path / "out", DEFAULT.but(strict=True))
+    build(copy, copy, tmp_path / "out", DEFAULT.replace(strict=True))
     [row] = cohort(tmp_path / "out")
     assert "She was pale." in row["admission_note"]
     assert "NSTEMI" not in row["admission_note"]
@@ -131,7 +131,7 @@ def test_admission_labs_are_taken_on_demand_and_no_other_results() -> None:
     results = "ADMISSION LABS:\nWBC 9\nHgb 12\n\nMICRO:\nLEAK\n\nDISCHARGE LABS:\nLEAK"
     text = note().replace("WBC 9", results)
     assert "WBC" not in str(extract_admission_sections(text))
-    asked = DEFAULT.but(admission_labs=True)
+    asked = DEFAULT.replace(admission_labs=True)
     assert extract_admission_sections(text, asked)["Pertinent Results"] == "ADMISSION LABS:\nWBC 9\nHgb 12"
 
 
@@ -173,7 +173,7 @@ def test_several_processes_extract_what_one_does(copy: Path) -> None:
 
 
 def test_the_record_tells_of_the_split(copy: Path, tmp_path: Path) -> None:
-    record = build(copy, copy, tmp_path / "out", DEFAULT.but(split="stratified"))
+    record = build(copy, copy, tmp_path / "out", DEFAULT.replace(split="stratified"))
     assert record.options["split"] == "stratified"
     assert record.counts.split.patients == 5
     assert len(rows_in(tmp_path / "out")) == 6

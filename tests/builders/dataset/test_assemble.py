@@ -100,7 +100,7 @@ def test_the_sft_answer_is_the_trace_of_the_same_note(dataset: Path) -> None:
 
 
 def test_a_second_recipe_is_refused_in_a_folder_that_holds_another(dataset: Path, tmp_path: Path) -> None:
-    cohort, other = dataset / "cohort", RECIPE.but(seed=7)
+    cohort, other = dataset / "cohort", RECIPE.replace(seed=7)
     run.distill(cohort, tmp_path / "traces", other)
     assemble(cohort, dataset / "traces", tmp_path / "dataset")
     with pytest.raises(DeepicdError, match=f"option recipe was '{RECIPE.digest}', now '{other.digest}'"):
@@ -109,7 +109,7 @@ def test_a_second_recipe_is_refused_in_a_folder_that_holds_another(dataset: Path
 
 
 def test_two_recipes_side_by_side_must_be_told_apart(dataset: Path, tmp_path: Path) -> None:
-    for recipe in (RECIPE, RECIPE.but(seed=7)):
+    for recipe in (RECIPE, RECIPE.replace(seed=7)):
         run.distill(dataset / "cohort", tmp_path / "traces", recipe)
     with pytest.raises(DeepicdError, match="holds 2 outputs of `deepicd distill`"):
         assemble(dataset / "cohort", tmp_path / "traces", tmp_path / "dataset")

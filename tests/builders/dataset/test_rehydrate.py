@@ -69,7 +69,7 @@ def test_the_dataset_comes_back_byte_for_byte_on_another_machine(made: Path, tmp
 
 def test_so_do_datasets_of_other_options(tmp_path: Path) -> None:
     mimic = copy(tmp_path / "mimic")
-    make(tmp_path, mimic, DEFAULT.but(strict=True, split="stratified", seed=7, min_words=20))
+    make(tmp_path, mimic, DEFAULT.replace(strict=True, split="stratified", seed=7, min_words=20))
     rehydrate(tmp_path / "bundle", tmp_path / "out", mimic, mimic)
     assert_identical(tmp_path / "dataset", tmp_path / "out")
 

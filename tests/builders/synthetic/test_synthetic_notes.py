@@ -57,7 +57,7 @@ def sample_of_release(n: int) -> list[str]:
     """n billable codes of each chapter (as many as there are) that no knowledge file lists."""
     rng = random.Random(7)
     by_chapter: dict[int, list[str]] = {chapter.number: [] for chapter in CHAPTERS}
-    for code in load_release().codes():
+    for code in load_release().list_codes():
         if (code.value, 10) in load_knowledge().by_code:
             continue
         by_chapter[code.chapter.number].append(code.value)

@@ -15,7 +15,7 @@ from deepicd.storage import Origin
 
 
 def run_of(folder: Path, origin: Origin, command: str = "card") -> Path:
-    with records.resumable_folder(folder, records.plan_run(command, options={}, inputs={}), origin):
+    with records.open_resumable_folder(folder, records.plan_run(command, options={}, inputs={}), origin):
         pass
     return folder
 
@@ -113,7 +113,7 @@ def test_what_a_training_leaves_unlisted_is_refused_of_credentialed_rows_and_unc
     hidden = (".plan.json", ".checkpoints/checkpoint-1/trainer_state.json", ".verl/log.txt", "notes.md")
     for name in (*hidden, "README.md", "card/figures.md", "model/README.md"):
         storage.write_text(run / name, "fine")
-    with records.resumable_folder(
+    with records.open_resumable_folder(
         run / "evaluation", records.plan_run("evaluate", options={}, inputs={}), origin
     ) as evaluation:
         for name in ("metrics.json", "report.md"):
@@ -145,7 +145,7 @@ def test_weights_are_known_by_their_names_in_any_case(tmp_path: Path, name: str)
 def test_made_up_and_public_files_are_free_unless_changed(tmp_path: Path) -> None:
     assert check_path(write_cohort(tmp_path / "cohort", 30)).findings == []
     plan = records.plan_run("guidelines", options={}, inputs={})
-    with records.fresh_folder(tmp_path / "public", plan, "public") as run:
+    with records.open_fresh_folder(tmp_path / "public", plan, "public") as run:
         storage.write_text(run.folder / "chapter_01.json", '{"a": "20000019"}')
     assert check_path(tmp_path / "public").findings == []
     (tmp_path / "public" / "chapter_01.json").write_text('{"a": "20000020"}')

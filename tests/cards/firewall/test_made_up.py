@@ -134,7 +134,7 @@ def chain(folder: Path) -> Path:
     synthetic_proof.write_mark(folder / "copy", [notes], generator="1", seed=3)
     for name, inputs in (("first", {"discharge": notes}), ("second", {"cohort": folder / "first"})):
         plan = records.plan_run("build" if name == "first" else "assemble", options={}, inputs=inputs)
-        with records.fresh_folder(folder / name, plan, "synthetic") as run:
+        with records.open_fresh_folder(folder / name, plan, "synthetic") as run:
             storage.write_parquet(run.folder / "rows.parquet", [], COHORT, "synthetic")
     return folder / "second" / "rows.parquet"
 

@@ -91,7 +91,7 @@ def test_descriptions_need_a_permission_in_words(loopback: Loopback, send: Send,
     from deepicd.schema import DESCRIPTIONS
 
     plan = records.plan_run("scrape", options={}, inputs={})
-    with records.fresh_folder(tmp_path / "scrape", plan, "public") as run:
+    with records.open_fresh_folder(tmp_path / "scrape", plan, "public") as run:
         storage.write_parquet(run.folder / "descriptions.parquet", [], DESCRIPTIONS, "public")
     with pytest.raises(DeepicdError, match="may not be passed on without its permission"):
         send(tmp_path / "scrape", loopback.new(), "resources", permission="yes")

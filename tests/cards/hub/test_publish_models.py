@@ -27,7 +27,7 @@ def trained(folder: Path, source: Path) -> Path:
     losses = [{"step": step, "loss": 2 / step} for step in range(1, 9)]
     options = {"name": "sft-7b", "model": "Qwen/Qwen2.5-7B-Instruct", "learning_rate": 2e-5}
     plan = records.plan_run("train sft", options=options, inputs={"dataset": source / "sft"})
-    with records.resumable_folder(folder / "run", plan, record.origin) as run:
+    with records.open_resumable_folder(folder / "run", plan, record.origin) as run:
         run.counts = records.Counts(rows={"train": 1234}, steps=8, losses=losses)
         for name in ("model/config.json", ".checkpoints/checkpoint-8/optimizer.pt"):
             storage.write_text(run.folder / name, "{}")
@@ -133,7 +133,7 @@ def evaluated(run: Path, source: Path | None, origin: Origin) -> None:
     """An evaluation in the run's folder, in place of the one without a record."""
     (run / "metrics.json").unlink()
     plan = records.plan_run("evaluate", options={}, inputs={"dataset": source / "sft"} if source else {})
-    with records.resumable_folder(run / "evaluation", plan, origin) as made:
+    with records.open_resumable_folder(run / "evaluation", plan, origin) as made:
         storage.write_json(made.folder / "metrics.json", build_metrics(origin))
 
 

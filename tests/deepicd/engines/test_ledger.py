@@ -113,9 +113,9 @@ PROMPT = "ab" * 32
 def test_a_key_holds_all_that_decides_a_completion_and_nothing_of_where_it_runs() -> None:
     key = ledger.build_key(RECIPE, "n-1", PROMPT)
     for fields in ({"engine": "ray"}, {"base_url": "http://127.0.0.1:1/v1"}, {"tensor_parallel": 4}, {"timeout": 1.0}):
-        assert ledger.build_key(RECIPE.but(**fields), "n-1", PROMPT) == key
+        assert ledger.build_key(RECIPE.replace(**fields), "n-1", PROMPT) == key
     others = [
-        ledger.build_key(RECIPE.but(**fields), "n-1", PROMPT)
+        ledger.build_key(RECIPE.replace(**fields), "n-1", PROMPT)
         for fields in (
             {"model": "other"}, {"revision": "other"}, {"dtype": "float16"}, {"context": 4096}, {"temperature": 0.5},
             {"top_p": 0.5}, {"top_k": 5}, {"max_tokens": 5}, {"seed": 7}, {"engine": "rehearsal"},
@@ -139,7 +139,7 @@ def test_any_change_of_a_prompt_is_another_digest() -> None:
 def test_keys_of_earlier_versions_stay_what_they_were() -> None:
     assert ledger.build_former_key(RECIPE, "n-1", PROMPT, 0) == "a269af6ee9a6ddabd8e9f4dd2786924d"
     assert ledger.build_former_key(RECIPE, "n-1", PROMPT, 1) == "100a6f3be69dae910db197a65e0958d0"
-    rehearsal = RECIPE.but(engine="rehearsal")
+    rehearsal = RECIPE.replace(engine="rehearsal")
     assert ledger.build_former_key(rehearsal, "n-1", PROMPT) == "81c66154c81cfc4fb1faa15ef1cc792a"
     assert ledger.build_key(rehearsal, "n-1", PROMPT) == "81c66154c81cfc4fb1faa15ef1cc792a"
 

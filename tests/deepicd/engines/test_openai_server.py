@@ -20,7 +20,9 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def recipe(stand_in: StandIn, **fields: object) -> Recipe:
-    return Recipe(name="test", engine="openai_server", model=MODEL, base_url=stand_in.url, timeout=5.0).but(**fields)
+    return Recipe(name="test", engine="openai_server", model=MODEL, base_url=stand_in.url, timeout=5.0).replace(
+        **fields
+    )
 
 
 def distilled(stand_in: StandIn, folder: Path, rows: int = 20, **fields: object) -> records.Record:

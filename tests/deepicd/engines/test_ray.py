@@ -18,7 +18,7 @@ pytestmark = pytest.mark.engines
 
 
 def test_a_killed_replica_loses_no_row_and_doubles_none(tiny: Recipe) -> None:
-    writer = open_engine(tiny.but(engine="ray", data_parallel=2, max_tokens=64))
+    writer = open_engine(tiny.replace(engine="ray", data_parallel=2, max_tokens=64))
     killed: list[int] = []
     killer = threading.Thread(target=_kill_one_replica, args=(killed,))
     killer.start()
@@ -37,7 +37,7 @@ def test_an_answer_of_a_replica_meets_the_schema_it_is_asked_in(tiny: Recipe) ->
         "required": ["score"],
         "additionalProperties": False,
     }
-    writer = open_engine(tiny.but(engine="ray", max_tokens=64))
+    writer = open_engine(tiny.replace(engine="ray", max_tokens=64))
     found = answers(writer, [request(number, schema=schema if number % 2 else None) for number in range(8)])
     writer.close()
     for number in range(8):

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.engines
 
 @pytest.fixture(scope="module")
 def local(tiny: Recipe) -> Iterator[Engine]:
-    writer = open_engine(tiny.but(engine="transformers", max_tokens=48))
+    writer = open_engine(tiny.replace(engine="transformers", max_tokens=48))
     yield writer
     writer.close()
 
@@ -44,7 +44,7 @@ def test_it_reads_the_prompt_that_vllm_reads(local: Engine, vllm: Engine) -> Non
 
 
 def test_one_prompt_without_chance_has_one_answer_in_any_batch(tiny: Recipe) -> None:
-    writer = open_engine(tiny.but(engine="transformers", temperature=0.0, max_tokens=24, dtype="float32"))
+    writer = open_engine(tiny.replace(engine="transformers", temperature=0.0, max_tokens=24, dtype="float32"))
     alone = answers(writer, [request(1)])["key-1"]
     among = answers(writer, [request(1), request(2, "Fall at home. " * 30)])["key-1"]
     writer.close()

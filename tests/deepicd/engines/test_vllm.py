@@ -71,12 +71,12 @@ def test_a_recipe_that_cannot_work_is_refused_at_once(
     tiny: Recipe, name: str, fields: dict[str, object], message: str
 ) -> None:
     with pytest.raises(DeepicdError, match=message):
-        open_engine(tiny.but(engine=name, **fields))
+        open_engine(tiny.replace(engine=name, **fields))
 
 
 def test_a_recipe_for_more_gpus_than_there_are_says_so(tiny: Recipe) -> None:
     with pytest.raises(DeepicdError, match=r"for 64 GPUs .* this machine shows") as error:
-        open_engine(tiny.but(tensor_parallel=64))
+        open_engine(tiny.replace(tensor_parallel=64))
     assert "--engine openai_server" in error.value.advice
 
 
@@ -85,7 +85,7 @@ def test_damaged_weights_are_named_in_one_line(tiny: Recipe, tmp_path: Path) -> 
         content = file.read_bytes()
         (tmp_path / file.name).write_bytes(content[:100_000] if file.suffix == ".safetensors" else content)
     with pytest.raises(DeepicdError, match=r"vLLM cannot run .*Error: ") as error:
-        open_engine(tiny.but(model=str(tmp_path)))
+        open_engine(tiny.replace(model=str(tmp_path)))
     assert "Traceback" not in str(error.value)
 
 
@@ -98,5 +98,5 @@ def test_a_cache_too_small_for_one_prompt_gets_advice(
     (tmp_path / "config.json").write_text(json.dumps(config | {"max_position_embeddings": 2_000_000}))
     monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
     with pytest.raises(DeepicdError, match="does not fit into memory") as error:
-        open_engine(tiny.but(model=str(tmp_path), context=1_500_000))
+        open_engine(tiny.replace(model=str(tmp_path), context=1_500_000))
     assert "Lower `context`" in error.value.advice

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.engines
 
 
 def test_every_request_is_answered_once(tiny: Recipe, server: str) -> None:
-    writer = open_engine(tiny.but(engine="openai_server", base_url=server))
+    writer = open_engine(tiny.replace(engine="openai_server", base_url=server))
     found = answers(writer, [request(number) for number in range(80)])
     writer.close()
     assert len(found) == 80
@@ -21,7 +21,7 @@ def test_every_request_is_answered_once(tiny: Recipe, server: str) -> None:
 
 
 def test_the_server_reads_the_prompt_that_the_engine_in_process_reads(tiny: Recipe, server: str, vllm: Engine) -> None:
-    writer = open_engine(tiny.but(engine="openai_server", base_url=server))
+    writer = open_engine(tiny.replace(engine="openai_server", base_url=server))
     theirs, ours = answers(writer, [request(1)])["key-1"], answers(vllm, [request(1)])["key-1"]
     writer.close()
     assert isinstance(ours, Completion) and isinstance(theirs, Completion)
@@ -30,7 +30,7 @@ def test_the_server_reads_the_prompt_that_the_engine_in_process_reads(tiny: Reci
 
 def test_an_answer_meets_the_schema_it_is_asked_in(tiny: Recipe, server: str) -> None:
     schema = {"type": "object", "properties": {"score": {"type": "integer", "enum": [1, 2, 3]}}, "required": ["score"]}
-    writer = open_engine(tiny.but(engine="openai_server", base_url=server))
+    writer = open_engine(tiny.replace(engine="openai_server", base_url=server))
     chat = request(1, schema=schema)
     [answer] = answers(writer, [type(chat)(chat.key, chat.messages, 1, schema=schema)]).values()
     writer.close()

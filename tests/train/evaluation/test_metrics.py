@@ -18,13 +18,13 @@ from train.evaluation.metrics import (
     LevelName,
     LevelRows,
     average_classes,
-    class_label,
     count_classes,
+    get_class,
     score_classes,
     select_classes,
 )
 
-CODES = [Code(code.value) for code in load_release().codes()]
+CODES = [Code(code.value) for code in load_release().list_codes()]
 METRICS = ("macro_precision", "macro_recall", "macro_f1")
 
 
@@ -41,12 +41,10 @@ def draw_rows(seed: int, rows: int = 3000) -> tuple[list[Code], list[Code | None
 def average_with_scikit_learn(
     name: LevelName, truths: Sequence[Code], guesses: Sequence[Code | None], known: set[Code], averaging: Averaging
 ) -> list[float]:
-    classes = {class_label(name, code) for code in known}
-    true = [class_label(name, code) for code in truths]
+    classes = {get_class(name, code) for code in known}
+    true = [get_class(name, code) for code in truths]
     given = [
-        "NIL"
-        if code is None or (name != "chapter" and class_label(name, code) not in classes)
-        else class_label(name, code)
+        "NIL" if code is None or (name != "chapter" and get_class(name, code) not in classes) else get_class(name, code)
         for code in guesses
     ]
     labels = {
