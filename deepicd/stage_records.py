@@ -134,6 +134,7 @@ class ScrapeCounts(Counts):
     mean_words: float | None
     downloaded: int = 0
     lists_missing: int = 0
+    doubtful: int = 0  # answers that are no ICD pages; the next run requests these pages again
 
 
 class ScrapeRecord(Record):

@@ -71,20 +71,25 @@ def scrape(
         open_store(store_file) as store,
     ):
         store.claim(site)
+        descriptions.read_pages(store, site)  # of a crawl that was killed, or for a newer extractor
+        store.forget_pages(descriptions.list_doubtful(store, site))
         pages_before = len(store.list_codes())
-        descriptions.read_pages(store)  # of a crawl that was killed, or for a newer extractor
         if job := build_job(plan, site, store, store_file=store_file, user_agent=user_agent):
             run_crawl(job, site, store, out / CRAWL_FOLDER / LOG_FILE)
         run.origin = descriptions.find_origin(store)
         counts = _write_table(out, run.origin, plan, site, store)
         downloaded = len(store.list_codes()) - pages_before
         lists_missing = len(plan.list_pending_lists(store))
-        run.counts = counts = counts.model_copy(update={"downloaded": downloaded, "lists_missing": lists_missing})
+        doubtful = len(descriptions.list_doubtful(store, site))
+        run.counts = counts = counts.model_copy(
+            update={"downloaded": downloaded, "lists_missing": lists_missing, "doubtful": doubtful}
+        )
         described = counts.outcomes.get("described", 0)
         logger.info("Fetched %s pages; wrote %s rows, %s of them with a text.", downloaded, counts.asked, described)
         run.notes = [MADE_UP if run.origin == "synthetic" else TERMS]
         if unanswered := _count_unanswered(counts):
-            run.notes.append(f"Pages without an answer: {unanswered:,}. The same command requests them again.")
+            reasons = "".join(f", {number:,} × {reason}" for reason, number in store.count_failures().items())
+            run.notes.append(f"Pages without an answer: {unanswered:,}{reasons}. The same command requests them again.")
     return run.record
 
 
@@ -103,7 +108,8 @@ def _list_options(site: Site, plan: CrawlPlan) -> dict[str, object]:
 
 def _count_unanswered(counts: ScrapeCounts) -> int:
     """Return how many pages the next run requests again."""
-    return counts.outcomes.get(descriptions.NO_ANSWER, 0) + counts.lists_missing
+    unfetched = (counts.outcomes.get(outcome, 0) for outcome in (descriptions.NO_ANSWER, descriptions.REDIRECTED))
+    return sum(unfetched) + counts.lists_missing + counts.doubtful
 
 
 def _write_table(out: Path, origin: Origin, plan: CrawlPlan, site: Site, store: PageStore) -> ScrapeCounts:
@@ -130,10 +136,12 @@ def _refuse_without_text(outcomes: dict[str, int], store: PageStore, codes: list
         return
     if set(outcomes) == {FORBIDDEN}:
         raise DeepicdError(
-            f"The robots.txt of {site.host} forbids these pages to the crawler, or could not be fetched.",
+            f"The robots.txt of {site.host} forbids these pages to the crawler.",
             "Ask the site's operators for permission; the crawler obeys robots.txt.",
         )
-    if set(outcomes) <= {descriptions.NO_ANSWER} and (failure := store.get_failure(codes[0] if codes else "")):
+    if set(outcomes) <= {descriptions.NO_ANSWER, descriptions.REDIRECTED} and (
+        failure := store.get_failure(codes[0] if codes else "")
+    ):
         raise DeepicdError(
             f"{site.base_url} gave no page: {failure.reason}.",
             "Check the address and the connection, then run the same command again.",

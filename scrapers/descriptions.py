@@ -16,10 +16,12 @@ from deepicd.stage_records import ScrapeCounts
 from deepicd.storage import Origin
 from scrapers import parser
 from scrapers.page_store import FORBIDDEN, PageStore
-from scrapers.site import Site
+from scrapers.site import Site, is_in_section
 
-NO_ANSWER = "no answer"
-"""Outcome of a page that could not be fetched; the next run requests it again. The other such outcome: `FORBIDDEN`."""
+NO_ANSWER, REDIRECTED = "no answer", "redirected"
+"""Outcomes of a page that could not be fetched; the next run requests it again. The other such outcome: `FORBIDDEN`."""
+FOREIGN = "not an ICD page"
+GONE = {404, 410}
 
 BATCH = 200  # pages read between two writes into the store
 
@@ -43,17 +45,34 @@ class Row(TypedDict, total=False):
     extractor: str
 
 
-def read_pages(store: PageStore) -> None:
-    """Read the pages that have no reading: those of a killed crawl, or all of them with a newer extractor."""
+def read_pages(store: PageStore, site: Site) -> None:
+    """Read the pages that have no reading: those of a killed crawl, or all of them with a newer extractor.
+
+    Remove those that are no ICD pages: no crawl has made sure that the site was itself when they came.
+    """
     unread = store.list_unread()
     if not unread:
         return
+    foreign: list[Code] = []
     with track_progress("pages read", total=len(unread)) as advance:
         for start in range(0, len(unread), BATCH):
             codes = [code for _, code in unread[start : start + BATCH]]
             pages = {code: page for code in codes if (page := store.get_page(code))}
-            store.put_readings({code: parser.read_page(page.html, code) for code, page in pages.items()})
+            readings = {code: page.read(code, site.section_url) for code, page in pages.items()}
+            store.put_readings(readings)
+            foreign += [code for code, reading in readings.items() if reading.outcome == FOREIGN]
             advance(len(codes))
+    store.forget_pages(foreign)
+
+
+def list_doubtful(store: PageStore, site: Site) -> list[Code]:
+    """Return the codes whose answer may be another one tomorrow: no ICD page, and not the section's 404 either."""
+    pages = {code: store.get_read_page(code) for code in store.list_read(FOREIGN)}
+    return [
+        code
+        for code, page in pages.items()
+        if page and not (page.status in GONE and is_in_section(page.url, site.section_url))
+    ]
 
 
 def build_rows(store: PageStore, codes: Sequence[Code], site: Site) -> Iterator[Row]:
@@ -93,10 +112,15 @@ def _build_row(store: PageStore, code: Code, site: Site) -> Row | None:
 
 def _build_unanswered_row(store: PageStore, code: Code, site: Site) -> Row:
     failure = store.get_failure(code)
+    outcome = NO_ANSWER
+    if failure and failure.reason == FORBIDDEN:
+        outcome = FORBIDDEN
+    elif failure and 300 <= failure.status < 400:
+        outcome = REDIRECTED
     return {
         "code": str(code),
         "language": site.language,
-        "outcome": FORBIDDEN if failure and failure.reason == FORBIDDEN else NO_ANSWER,
+        "outcome": outcome,
         "words": 0,
         "url": failure.url if failure else site.page_url(code),
         "status": failure.status if failure else 0,

@@ -4,10 +4,9 @@ A Twisted reactor cannot start twice in a process, and a crawl that crashes must
 (`python -m scrapers.spider`) reads its job from stdin, writes pages into the store, its log to a file, and at the end
 one line to stdout that says how it ended. When this process ends in any way, the child's stdin closes and it exits.
 
-Three observations end a crawl: many pages in a row of known codes that have the element for a text but no text (the
-layout has changed); many answers in a row with status 200 that are not pages of the site (maintenance, a captcha,
-another site's address), which are removed and requested again by the next run; and no text among the first pages.
-Later on, even thousands of codes in a row that the site does not know mean nothing.
+Two observations here end a crawl: many pages in a row of known codes that have the element for a text but no text (the
+layout has changed), and no text among the first pages. Later on, even thousands of codes in a row that the site does
+not know mean nothing. The spider itself ends a crawl whose answers are no longer the site's pages.
 """
 
 import json
@@ -21,7 +20,6 @@ from typing import IO
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
 from deepicd.log import track_progress
-from scrapers import parser
 from scrapers.crawl_plan import CrawlJob
 from scrapers.page_store import PageStore
 from scrapers.parser import Reading
@@ -35,9 +33,6 @@ EXIT_TIMEOUT = 10.0  # seconds that the child may take to notice that its stdin 
 EMPTY_RUN = 60
 """About six categories of ICD-10-GM in a row; the paper found a text for four of five terminal codes."""
 FIRST_PAGES = 100
-FOREIGN_RUN = 10
-"""A known site does not answer ten times in a row without any sign of itself."""
-OK = 200
 BATCH = 500
 """Readings stored at once; while this process writes, the crawl waits to write its next page."""
 
@@ -48,7 +43,7 @@ def run_crawl(job: CrawlJob, site: Site, store: PageStore, log: Path) -> None:
     Raises DeepicdError if the crawl gave up; the pages fetched until then stay in the store.
     """
     store.forget_failures()
-    pages_before, monitor = len(store.list_codes()), CrawlMonitor(store)
+    pages_before, monitor = len(store.list_codes()), CrawlMonitor(store, site.section_url)
     with (
         log.open("ab") as log_file,
         subprocess.Popen(
@@ -137,13 +132,12 @@ def _close(child: "subprocess.Popen[bytes]") -> None:
 class CrawlMonitor:
     """Reads the pages that are stored after its creation."""
 
-    def __init__(self, store: PageStore) -> None:
-        self._store = store
+    def __init__(self, store: PageStore, section_url: str) -> None:
+        self._store, self._section_url = store, section_url
         self._last_number = store.get_last_number()
         self._outcomes: Counter[str] = Counter()
         self._readings: dict[Code, Reading] = {}
         self._empty = 0  # pages in a row
-        self._foreign: list[Code] = []  # in a row
         self._has_no_text_yet = store.count_described() == 0
 
     @property
@@ -157,9 +151,9 @@ class CrawlMonitor:
         for number, code in self._store.list_unread(after=self._last_number):
             if (page := self._store.get_page(code)) is None:
                 continue
-            self._readings[code] = reading = parser.read_page(page.html, code)
+            self._readings[code] = reading = page.read(code, self._section_url)
             self._last_number = number
-            self._count(code, reading, page.status)
+            self._count(reading)
             if reason := self._find_stop_reason():
                 break
         if len(self._readings) >= BATCH:
@@ -171,16 +165,8 @@ class CrawlMonitor:
         self._readings = {}
 
     def finish(self) -> None:
-        """Store the readings. Remove answers that are not pages, also those that came before the crawl stopped."""
+        """Store the readings."""
         self._store_readings()
-        if len(self._foreign) < FOREIGN_RUN:
-            return
-        foreign = self._foreign
-        for _, code in self._store.list_unread(after=self._last_number):
-            page = self._store.get_page(code)
-            if page and page.status == OK and parser.read_page(page.html, code).outcome == "not an ICD page":
-                foreign.append(code)
-        self._store.forget_pages(foreign)
 
     def _find_stop_reason(self) -> str | None:
         if self._has_no_text_yet and self._outcomes.total() >= FIRST_PAGES:
@@ -193,13 +179,9 @@ class CrawlMonitor:
                 f"the last {EMPTY_RUN} pages have an article without a text, so their layout may have changed; if "
                 "these codes have no text, the same command continues after them"
             )
-        if len(self._foreign) >= FOREIGN_RUN:
-            return f"its last {FOREIGN_RUN} answers are no ICD pages (maintenance, a captcha, another site's address)"
         return None
 
-    def _count(self, code: Code, reading: Reading, status: int) -> None:
+    def _count(self, reading: Reading) -> None:
         self._outcomes[reading.outcome] += 1
         self._has_no_text_yet = self._has_no_text_yet and reading.outcome != "described"
         self._empty = self._empty + 1 if reading.outcome == "no text" and reading.has_article else 0
-        is_foreign = reading.outcome == "not an ICD page" and status == OK
-        self._foreign = [*self._foreign, code] if is_foreign else []

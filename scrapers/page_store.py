@@ -24,8 +24,8 @@ from pydantic import TypeAdapter
 
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
-from scrapers.parser import EXTRACTOR, Reading
-from scrapers.site import Site
+from scrapers.parser import EXTRACTOR, Reading, read_page
+from scrapers.site import Site, is_in_section
 
 TABLES = (files("scrapers") / "page_store.sql").read_text(encoding="utf-8")
 CODES = "select asked from page where asked glob '[A-Z]*'"
@@ -48,6 +48,7 @@ select url, status, fetched_at, sha256, reading
 from page join document using (url) join read_page on code = asked
 where asked = ? and extractor = ?
 """
+READ_CODES = "select code from read_page join page on asked = code where outcome = ? and extractor = ? order by code"
 MADE_UP = """
 select coalesce(min(made_up), 1)
 from page join document using (url) join read_page on code = asked
@@ -69,6 +70,13 @@ class Page:
     is_made_up: bool
     """Whether the site declared its texts as made up."""
     body: bytes  # without content encoding
+
+    def read(self, code: Code, section_url: str) -> Reading:
+        """Return what the page says about a code. An address outside of the ICD section is no page of a code."""
+        reading = read_page(self.html, code)
+        if not is_in_section(self.url, section_url):
+            return Reading("not an ICD page")
+        return reading
 
     @property
     def html(self) -> str:
@@ -171,8 +179,13 @@ class PageStore:
             (str(code), EXTRACTOR, reading.outcome, READING.dump_json(reading).decode())
             for code, reading in readings.items()
         ]
-        with self._transaction():
-            self._connection.executemany("insert or replace into read_page values (?, ?, ?, ?)", rows)
+        query = "insert or replace into read_page select ?, ?, ?, ? where exists (select 1 from page where asked = ?)"
+        with self._transaction():  # the other process may have removed a page since it was read
+            self._connection.executemany(query, [(*row, row[0]) for row in rows])
+
+    def list_read(self, outcome: str) -> list[Code]:
+        """Return the codes whose pages this extractor has read with an outcome."""
+        return [Code.parse(row[0]) for row in self._connection.execute(READ_CODES, (outcome, EXTRACTOR))]
 
     def is_made_up(self) -> bool:
         """Return whether the site declared every page with a text as made up, among those that have been read."""
@@ -200,6 +213,11 @@ class PageStore:
         query = "select url, status, reason from failure where asked = ?"
         row = self._connection.execute(query, [str(target)]).fetchone()
         return FetchFailure(*row) if row else None
+
+    def count_failures(self) -> dict[str, int]:
+        """Return the reasons of the last crawl's failures with their number, the most frequent first."""
+        query = "select reason, count(*) from failure group by reason order by count(*) desc, reason"
+        return dict(self._connection.execute(query).fetchall())
 
     def forget_failures(self) -> None:
         """Remove all failures, before a crawl that requests them again."""

@@ -7,7 +7,8 @@
     ('described', 'Cholera', 'Sie haben Cholera.', 'A00.0')
 
 The text is in `<div data-text-key="A00.0">`. The key may name another code than the requested one, and the element may
-be missing or empty. The site answers an unknown code with status 200 and a page that has another title.
+be missing or empty. The site answers an unknown code with its search page, whose title or headline says so. Any other
+page, such as a consent form or a login with the site's menu, says nothing about the code.
 Navigation, headings, the list of additional indicators (G, V, Z, A, …), sources and notes are not part of the text;
 indicators and notes are read separately (`marks`, `hints`).
 """
@@ -25,22 +26,28 @@ from bs4.filter import SoupStrainer
 
 from deepicd.icd10cm import Code
 
-EXTRACTOR = "3"
+EXTRACTOR = "4"
 """Version of this reader. Raise it when the same page would give another row; stored pages are then read again."""
 
 Outcome = Literal[
     "described",
     "no text",  # a page of this code, without an explanation
     "another code",  # the explanation belongs to a parent or a child: see `text_code`
-    "unknown code",  # a page of the site, about no code
-    "not an ICD page",  # an error page, a captcha, something that is not HTML
+    "unknown code",  # the site's search page, or one that says that the code is not found
+    "not an ICD page",  # an error page, a consent form, a login, a captcha, something that is not HTML
 ]
 
 # The <title> of a code's page begins 'ICD-10-Code:', that of the search 'ICD-Code-Suche'; a code in <h1> also counts
 KNOWN_CODE = re.compile(r"ICD-10(?:-GM)?[- ]Code\s*:", re.IGNORECASE)
 # <h1>ICD-Code A00.0: Cholera durch …</h1>, in English also <h1>A00.0: Cholera due to …</h1>
-HEADLINE = re.compile(r"(?:ICD(?:-10)?(?:-GM)?[- ]Code\s+)?[A-Z]\d\d[^\s:]*\s*:\s*(?P<title>.+)", re.IGNORECASE)
-SITE_LINK = re.compile(r"icd-code-su|icd-code-search", re.IGNORECASE)  # in the address of a link, on any page
+HEADLINE = re.compile(
+    r"(?:(?P<label>ICD(?:-10)?(?:-GM)?[- ]Code)\s+)?(?P<code>[A-Z]\d\d[^\s:]*)\s*:\s*(?P<title>.+)", re.IGNORECASE
+)
+SEARCH_PAGE = re.compile(r"ICD(?:-10)?(?:-GM)?[- ]Code[- ](?:Suche|search)\b", re.IGNORECASE)
+NOT_FOUND = re.compile(
+    r"(?:nicht|not) (?:gefunden|bekannt|vorhanden|found|known)|unbekannt|unknown|keine? (?:ergebnis|treffer)|no result",
+    re.IGNORECASE,
+)
 
 STRAINER = SoupStrainer(re.compile(r"(?!(?:html|head|meta|link|base|script|style)$)"))  # of <head>, keep the title
 TEXT_KEY = "data-text-key"
@@ -99,9 +106,14 @@ class _PageBuilder(LXMLTreeBuilder):  # type: ignore[misc]  # see the import
 def read_page(html: str, code: Code) -> Reading:
     """Return the reading of the page that was requested for a code. Never raises: any answer has an outcome."""
     soup = _parse(html)
-    headline = HEADLINE.match(_line(soup.h1))
-    if not headline and not KNOWN_CODE.match(_line(soup.title)):
-        return Reading("unknown code" if soup.find("a", href=SITE_LINK) else "not an ICD page")
+    h1, title = _line(soup.h1), _line(soup.title)
+    headline = HEADLINE.match(h1)
+    if headline and not headline["label"] and headline["code"][:3].upper() != code.value[:3]:
+        headline = None  # 'E404: …'
+    if headline and NOT_FOUND.fullmatch(headline["title"].rstrip(" .!")):
+        return Reading("unknown code")
+    if not headline and not KNOWN_CODE.match(title):
+        return Reading("unknown code" if _is_search_page(title, h1) else "not an ICD page")
     headings = soup.find_all(HEADINGS)
     reading = Reading(
         "no text",
@@ -117,6 +129,13 @@ def read_page(html: str, code: Code) -> Reading:
     if texts:
         return replace(reading, outcome="another code", text_code=str(next(iter(texts))))
     return reading
+
+
+def _is_search_page(title: str, h1: str) -> bool:
+    """Return whether a page about no code says itself that it is the search; a menu that links to it is no evidence."""
+    if h1 and not SEARCH_PAGE.match(h1) and not NOT_FOUND.search(h1):
+        return False  # such as 'Einwilligung', under the section's title
+    return bool(SEARCH_PAGE.match(title) or SEARCH_PAGE.match(h1))
 
 
 def _parse(html: str) -> BeautifulSoup:

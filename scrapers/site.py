@@ -97,6 +97,17 @@ class Site:
         return f"{ROBOT_NAME}/{__version__}" + (f" (+mailto:{contact})" if contact else "")
 
 
+def is_in_section(url: str, section_url: str) -> bool:
+    """Return whether an address lies in the ICD section, on whichever port or scheme.
+
+    >>> paths = ("/icd/a00", "/icd", "/icd-hilfe", "/login?to=/icd/a00")
+    >>> [is_in_section(f"https://x.org{path}", "http://x.org/icd") for path in paths]
+    [True, True, False, False]
+    """
+    path, section = urlsplit(url).path, urlsplit(section_url).path
+    return path == section or path.startswith(f"{section}/")
+
+
 def parse_target(url: str, section_url: str) -> str | None:
     """Return what an address in the section stands for: a dotted code or the path of a list; None outside of it.
 

@@ -14,18 +14,15 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
-from typing import Any, NoReturn
-from urllib.parse import urldefrag
+from typing import Any, NoReturn, Self
+from urllib.parse import urldefrag, urljoin, urlsplit
 
 from scrapy import Spider, signals
-from scrapy.crawler import AsyncCrawlerProcess
+from scrapy.crawler import AsyncCrawlerProcess, Crawler
 from scrapy.exceptions import (
-    CannotResolveHostError,
     CloseSpider,
-    DownloadConnectionRefusedError,
-    DownloadTimeoutError,
+    DontCloseSpider,
     IgnoreRequest,
-    ResponseDataLossError,
 )
 from scrapy.http import HtmlResponse, Request, Response
 from twisted.python.failure import Failure
@@ -33,9 +30,16 @@ from twisted.python.failure import Failure
 from deepicd.http import TRANSIENT_STATUSES
 from deepicd.icd10cm import Code
 from scrapers.crawl_plan import CrawlJob
-from scrapers.middlewares import FROM_STORE, LONGEST_WAIT, read_wait
+from scrapers.middlewares import (
+    FROM_STORE,
+    LONGEST_WAIT,
+    WITNESS,
+    DroppedRequestError,
+    describe_error,
+    read_wait,
+)
 from scrapers.page_store import FORBIDDEN, FetchFailure, Page, PageStore, open_store
-from scrapers.site import MADE_UP_HEADER, ROBOT_NAME, parse_target
+from scrapers.site import MADE_UP_HEADER, ROBOT_NAME, is_in_section, parse_target
 
 REQUESTS_AHEAD = 100
 """Requests in memory at once: not all of them, but more than one, for which Scrapy would wait a turn each time."""
@@ -44,15 +48,13 @@ GIVE_UP_AFTER = 5
 
 REFUSALS = {401, 403}  # they refuse the crawler, not the page
 
-REASONS: dict[type[Exception], str] = {
-    CannotResolveHostError: "its name is not known (DNS)",
-    DownloadConnectionRefusedError: "connection refused",
-    DownloadTimeoutError: "no answer in time",
-    ResponseDataLossError: "the answer broke off",
-}
-
-# word of Scrapy's message → our reason
-IGNORED = {"robots.txt": FORBIDDEN, "redirections": "it redirects in a circle"}
+REDIRECTS = 5
+"""The most redirects in a row."""
+DOUBTFUL_RUN = 20
+"""Answers in a row without a page of a code: then a page that had a text is requested again."""
+LONGEST_RUN = 160
+"""Each time that page still has its text the next run may be twice as long, at most this."""
+DOUBTFUL = {"unknown code", "not an ICD page"}
 
 
 def build_settings(job: CrawlJob) -> dict[str, Any]:
@@ -71,11 +73,18 @@ def build_settings(job: CrawlJob) -> dict[str, Any]:
         "DOWNLOAD_TIMEOUT": job.pace.timeout,
         "DOWNLOAD_MAXSIZE": 8 * 2**20,
         "DOWNLOAD_VERIFY_CERTIFICATES": True,
+        "REDIRECT_MAX_TIMES": REDIRECTS,
         "RETRY_TIMES": 4,
         "RETRY_HTTP_CODES": sorted(TRANSIENT_STATUSES),
         "BACK_OFF": job.pace.back_off,
         "DOWNLOADER_MIDDLEWARES": {
             "scrapers.middlewares.StoreMiddleware": 1,  # after all others
+            "scrapy.downloadermiddlewares.robotstxt.RobotsTxtMiddleware": None,
+            "scrapers.middlewares.RobotsMiddleware": 100,
+            "scrapy.downloadermiddlewares.redirect.MetaRefreshMiddleware": None,
+            "scrapers.middlewares.PageRefreshMiddleware": 580,
+            "scrapy.downloadermiddlewares.redirect.RedirectMiddleware": None,
+            "scrapers.middlewares.PageRedirectMiddleware": 600,
             "scrapy.downloadermiddlewares.retry.RetryMiddleware": None,
             "scrapers.middlewares.BackOffMiddleware": 550,
             "scrapers.middlewares.StoredPageMiddleware": 560,  # after robots.txt
@@ -102,10 +111,21 @@ class PageSpider(Spider):
         self.job, self.pages = job, pages
         self.stop_reason: str | None = None
         self.failures_in_a_row = 0
+        self.doubtful: dict[Code, str] = {}  # answers in a row without a page of a code → their outcome
+        self.longest_run = DOUBTFUL_RUN
+        self.witness: Code | None = next(iter(pages.list_read("described")), None)
+        self.is_witness_pending = False
         self.room = job.room
         self.known_targets = {target for target, _ in job.pending}
         if job.follow:
             self.known_targets |= pages.list_links() | {str(code) for code in pages.list_codes()}
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler, *args: Any, **kwargs: Any) -> Self:
+        """Scrapy's entry point."""
+        spider = super().from_crawler(crawler, *args, **kwargs)
+        crawler.signals.connect(spider.check_last_answers, signal=signals.spider_idle)
+        return spider
 
     async def start(self) -> AsyncIterator[Request]:
         """Yield the requests, a few at a time."""
@@ -126,27 +146,96 @@ class PageSpider(Spider):
             self._record_failure(
                 target, FetchFailure(response.url, response.status, f"HTTP status {response.status}"), stop_now=stop_now
             )
-        return [self._request(link, url) for link, url in links.items()]
+        return [*(self._request(link, url) for link, url in links.items()), *self._check_doubtful()]
 
     def store_page(self, response: Response, target: str, links: dict[str, str]) -> None:
         """Store an answer if it is to be kept, and collect in `links` what it links to."""
-        if not is_final_answer(response):
+        if self.stop_reason or not is_final_answer(response):
             return
         self.failures_in_a_row = 0
         page = self.pages.get_page_at(response.url) if FROM_STORE in response.flags else None
-        page = page or Page(
-            url=response.url,
-            status=response.status,
-            fetched_at=_read_date(response),
-            encoding=getattr(response, "encoding", "utf-8"),
-            is_made_up=MADE_UP_HEADER in response.headers,
-            body=response.body,
-        )
+        page = page or _build_page(response)
         if self.job.follow:
             links.update(self._find_links(response))
+        code = Code.find(target)
+        if code is None and not is_in_section(page.url, self.job.section_url):  # a list of codes
+            self._record_failure(target, FetchFailure(page.url, page.status, f"it leads to {_get_path(page.url)}"))
+            return
         with self._stop_on_storage_error():
             self.pages.put_page(target, page, links=links)
         self.known_targets.update(links)
+        if code is not None:
+            self._judge(code, page)
+
+    def _judge(self, code: Code, page: Page) -> None:
+        """Count an answer that is no page of a code; any page of a code ends the run of them."""
+        outcome = page.read(code, self.job.section_url).outcome
+        if outcome in DOUBTFUL:
+            self.doubtful[code] = outcome
+            return
+        self.doubtful.clear()
+        if outcome == "described":
+            self.witness, self.longest_run = code, DOUBTFUL_RUN
+
+    def _check_doubtful(self) -> list[Request]:
+        """Return the request for the witness once too many answers in a row are no page of a code.
+
+        Stops the crawl if there is none: a site whose pages have no sign of ICD codes from the start is another site.
+        """
+        if self.is_witness_pending or len(self.doubtful) < self.longest_run:
+            return []
+        if self.witness is not None:
+            return [self._request_witness(self.witness)]
+        foreign = sum(outcome != "unknown code" for outcome in self.doubtful.values())
+        if foreign >= DOUBTFUL_RUN:
+            self._forget_doubtful("and no page of this site has had a text yet")
+        return []
+
+    def check_last_answers(self) -> None:
+        """Before the crawl ends, request the witness if the last answers are no ICD pages."""
+        if self.stop_reason or self.is_witness_pending or self.witness is None:
+            return
+        if "not an ICD page" in self.doubtful.values():
+            self.crawler.engine.crawl(self._request_witness(self.witness))
+            raise DontCloseSpider
+
+    def _request_witness(self, code: Code) -> Request:
+        self.is_witness_pending = True
+        page = self.pages.get_page(code)
+        url = page.url if page and is_in_section(page.url, self.job.section_url) else ""
+        path = urlsplit(url or self.job.section_url).path
+        return Request(
+            urljoin(self.job.section_url, path),  # a stored address may name a port of another day
+            callback=self.check_witness,
+            errback=self.handle_witness_failure,
+            meta={WITNESS: code},
+            priority=1_000,
+        )
+
+    def check_witness(self, response: Response) -> None:
+        """Go on if the witness still has its text; otherwise forget the answers since the last page of a code."""
+        code: Code = response.meta[WITNESS]
+        outcome = _build_page(response).read(code, self.job.section_url).outcome
+        if outcome != "described":
+            where = f"HTTP status {response.status} from {_get_path(response.url)}"
+            self._forget_doubtful(f"and the page of {code}, which had a text, now is none ({where})")
+        self.is_witness_pending, self.failures_in_a_row = False, 0
+        self.longest_run = min(2 * self.longest_run, LONGEST_RUN)
+        self.doubtful.clear()
+
+    def handle_witness_failure(self, failure: Failure) -> None:
+        """Stop if the witness cannot be fetched."""
+        code: Code = failure.request.meta[WITNESS]  # type: ignore[attr-defined]  # set by Scrapy
+        reason = describe_error(failure.value)
+        self._forget_doubtful(f"and the page of {code}, which had a text, cannot be fetched now ({reason})")
+
+    def _forget_doubtful(self, reason: str) -> NoReturn:
+        number, last = len(self.doubtful), list(self.doubtful)[-1]
+        page = self.pages.get_page(last)
+        where = f" (the last one is {_get_path(page.url)})" if page else ""
+        with self._stop_on_storage_error():
+            self.pages.forget_pages(self.doubtful)
+        self._stop(f"its last {number} answers are no pages of codes{where}, {reason}; they are not kept")
 
     def _find_links(self, response: Response) -> dict[str, str]:
         """Return the targets in the site's section that a page links to and nobody has requested yet → address."""
@@ -174,13 +263,14 @@ class PageSpider(Spider):
             raise CloseSpider(self.stop_reason)
         request: Request = failure.request  # type: ignore[attr-defined]  # set by Scrapy
         target, error = request.cb_kwargs["target"], failure.value
-        if isinstance(error, IgnoreRequest):
-            reasons = (reason for word, reason in IGNORED.items() if word in str(error))
-            reason = next(reasons, "it leads to another host")
+        if isinstance(error, DroppedRequestError):
+            dropped = FetchFailure(request.url, error.status, error.reason)
+            self._record_failure(target, dropped, stop_now=error.is_final)
+        elif isinstance(error, IgnoreRequest) and "robots.txt" in str(error):
             with self._stop_on_storage_error():
-                self.pages.put_failure(target, FetchFailure(request.url, 0, reason))
+                self.pages.put_failure(target, FetchFailure(request.url, 0, FORBIDDEN))
         else:
-            self._record_failure(target, FetchFailure(request.url, 0, _describe_error(error)))
+            self._record_failure(target, FetchFailure(request.url, 0, describe_error(error)))
 
     def _record_failure(self, target: str, failure: FetchFailure, *, stop_now: bool = False) -> None:
         with self._stop_on_storage_error():
@@ -206,10 +296,19 @@ def is_final_answer(response: Response) -> bool:
     return response.status < 500 and response.status not in TRANSIENT_STATUSES | REFUSALS
 
 
-def _describe_error(error: BaseException | None) -> str:
-    if "certificate verify failed" in str(error):  # wrapped twice, once in OpenSSL's own class
-        return "its certificate cannot be trusted"
-    return next((reason for kind, reason in REASONS.items() if isinstance(error, kind)), str(error))
+def _build_page(response: Response) -> Page:
+    return Page(
+        url=response.url,
+        status=response.status,
+        fetched_at=_read_date(response),
+        encoding=getattr(response, "encoding", "utf-8"),
+        is_made_up=MADE_UP_HEADER in response.headers,
+        body=response.body,
+    )
+
+
+def _get_path(url: str) -> str:
+    return urlsplit(url).path or "/"
 
 
 def _read_date(response: Response) -> str:
