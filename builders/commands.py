@@ -35,9 +35,9 @@ def physionet() -> None:
 @physionet.command()
 @click.argument("folder", type=FOLDER, metavar="DIR")
 @click.option("--user", metavar="NAME", help="Your PhysioNet account. Default: from ~/.netrc.")
-@click.option("--mimiciv", default=MIMIC.version, show_default=True, metavar="VERSION", help="Of MIMIC-IV.")
-@click.option("--note", default=NOTE.version, show_default=True, metavar="VERSION", help="Of MIMIC-IV-Note.")
-@click.option("--base-url", default=PHYSIONET, show_default=True, metavar="URL", help="Another PhysioNet site.")
+@click.option("--mimiciv", default=MIMIC.version, show_default=True, metavar="VERSION", help="MIMIC-IV release.")
+@click.option("--note", default=NOTE.version, show_default=True, metavar="VERSION", help="MIMIC-IV-Note release.")
+@click.option("--base-url", default=PHYSIONET, show_default=True, metavar="URL", help="Address of PhysioNet.")
 @click.option("--user-agent", default=USER_AGENT, show_default=True, metavar="TEXT", help="User-Agent to send.")
 def fetch(folder: Path, user: str | None, mimiciv: str, note: str, base_url: str, user_agent: str) -> None:
     """Download the five tables that the cohort needs, some 1.2 GB, into DIR/mimiciv and DIR/mimic-iv-note.
@@ -63,7 +63,10 @@ def fetch(folder: Path, user: str | None, mimiciv: str, note: str, base_url: str
     )
     for path in fetched:
         click.echo(path)
-    logger.info("%s files fetched.", len(fetched)) if fetched else logger.info("All files are there: nothing to fetch.")
+    if fetched:
+        logger.info("%s files fetched.", len(fetched))
+    else:
+        logger.info("All files are there: nothing to fetch.")
     logger.info("Check the copy: deepicd physionet verify %s", folder)
 
 
@@ -168,19 +171,17 @@ def synthesize(out: Path, hosp: Path | None, **options: Unpack[SynthesizeOptions
 @notes_folder
 @click.argument("out", type=FOLDER)
 @click.option("--preset", type=click.Choice(["default", "paper"]), default="default", show_default=True,
-              help="paper: the published choice of sections and split, for comparison; its exam leaks.")  # fmt: skip
+              help="paper: sections and split as published, for comparison; its physical exam leaks.")  # fmt: skip
 @click.option(
-    "--split", type=click.Choice(["patient", "stratified"]), help="Each patient in one split, or by code alone."
+    "--split", type=click.Choice(["patient", "stratified"]), help="Keep each patient in one split, or split by code."
 )
-@click.option("--seed", type=int, help="Of the split. Default: 42.")
+@click.option("--seed", type=int, help="Seed of the split. Default: 42.")
 @click.option("--admission-labs/--no-admission-labs", default=None, help="Keep results marked as admission labs.")
-@click.option(
-    "--strict", is_flag=True, default=None, help="Remove sentences that name the diagnosis or tell the outcome."
-)
+@click.option("--strict", is_flag=True, default=None, help="Remove sentences that name the diagnosis or the outcome.")
 @click.option("--min-words", type=click.IntRange(min=0), help="Shortest admission note to keep.")
 @click.option("--max-words", type=click.IntRange(min=1), help="Longest admission note to keep.")
 @click.option("--max-tokens", type=click.IntRange(min=1), help="Longest admission note in tokens of --tokenizer.")
-@click.option("--tokenizer", metavar="MODEL", help="A folder, or a model's name on the Hub.")
+@click.option("--tokenizer", metavar="MODEL", help="A folder, or a model on the Hub.")
 @overwrite
 def build(
     mimic: Path, notes: Path, out: Path, preset: str, overwrite: bool, **options: Unpack[CriteriaOptions]

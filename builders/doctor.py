@@ -26,7 +26,7 @@ from deepicd import __version__
 
 FOLDER = click.Path(path_type=Path)
 GB = 10**9
-ROOM = 10  # GB: the download is 1.2, DuckDB may spill as much as the notes hold (3.5), cohort and traces come on top
+DISK_GB = 10  # the download takes 1.2, DuckDB may spill as much as the notes hold (3.5), then cohort and traces
 EXTRA = re.compile(r"""extra == ['"]([\w-]+)['"]""")
 DRIVER = ("nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader")
 
@@ -48,8 +48,8 @@ def doctor(mimic: Path | None, notes: Path | None) -> None:
         from builders.mimic.physionet.copy_parts import find_only_part
         from builders.mimic.physionet.releases import MIMIC, NOTE
 
-        named = ((mimic, MIMIC, "--mimic"), (notes, NOTE, "--notes"))
-        sections += check_parts([find_only_part(path, project, option) for path, project, option in named if path])
+        targets = ((mimic, MIMIC, "--mimic"), (notes, NOTE, "--notes"))
+        sections += check_parts([find_only_part(path, project, option) for path, project, option in targets if path])
     print_report(sections)
 
 
@@ -60,27 +60,27 @@ def check_machine() -> Iterator[Check]:
         "ok", "machine", f"{os.cpu_count()} cores, {_describe_memory()}, {platform.system()} {platform.machine()}"
     )
     free = shutil.disk_usage(Path.cwd()).free / GB
-    if free >= ROOM:
+    if free >= DISK_GB:
         yield Check("ok", "disk", f"{free:,.0f} GB free here")
     else:
-        meaning = f"Copy, cohort and temporary files need some {ROOM} GB at real size."
+        meaning = f"Copy, cohort and temporary files of full MIMIC need some {DISK_GB} GB."
         yield Check("unknown", "disk", f"{free:,.1f} GB free here", meaning)
     yield check_gpu()
 
 
 def check_gpu() -> Check:
-    """Return the NVIDIA GPUs, as the driver names them."""
+    """Report the NVIDIA GPUs by the names that the driver gives them."""
     use = "Only distillation with a local model and training need one."
     if (program := shutil.which(DRIVER[0])) is None:
         return Check("absent", "GPU", "no NVIDIA driver", use)
     result = subprocess.run([program, *DRIVER[1:]], capture_output=True, text=True, timeout=60, check=False)
     if result.returncode or not result.stdout.strip():
-        return Check("unknown", "GPU", f"nvidia-smi ended with {result.returncode} and named none", use)
+        return Check("unknown", "GPU", f"nvidia-smi exited with {result.returncode} and listed no GPU", use)
     return Check("ok", "GPU", "; ".join(result.stdout.strip().splitlines()))
 
 
 def check_packages() -> Iterator[Check]:
-    """Yield the packages of the floor and of each extra, compared with the requirements of pyproject.toml."""
+    """Compare the installed packages, core and per extra, with the requirements of pyproject.toml."""
     try:
         required = metadata.requires("deepicd") or []
     except metadata.PackageNotFoundError:
@@ -98,7 +98,7 @@ def check_packages() -> Iterator[Check]:
 
 
 def _check_installed(extra: str, requirements: list[str]) -> Check:
-    """Compare the installed packages with the requirements of an extra, or of the floor ('')."""
+    """Compare the installed packages with the requirements of an extra, or of the core ('')."""
     from packaging.requirements import Requirement
 
     installed: list[str] = []
@@ -124,7 +124,7 @@ def _check_installed(extra: str, requirements: list[str]) -> Check:
 
 
 def _describe_memory() -> str:
-    """Return '126 GB' of this machine, or 'memory unknown'."""
+    """Return this machine's memory, such as '126 GB', or 'memory unknown'."""
     try:
         return f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / GB:,.0f} GB"
     except (AttributeError, ValueError, OSError):

@@ -5,8 +5,8 @@ Source: note.discharge and builders.cohort.stays (MIMIC-IV 2.0 to 3.1, Note 2.2)
 Beside the splits: excluded.parquet (every other note and why), splits.csv (note_id, split: to share), funnel.json.
 Run: deepicd build --mimic ~/mimiciv/3.1 --notes ~/mimic-iv-note/2.2 out/cohort
 
-Processes pass batches of notes through pipes, and DuckDB keeps the extracted ones, on disk where memory ends. Shared
-memory and a file of texts in their place saved less than 15 % of the time (benchmarks/build.py).
+Worker processes exchange batches of notes over pipes; DuckDB holds the extracted notes and spills to disk. Shared
+memory and a file of texts instead saved less than 15 % of the time (benchmarks/build.py).
 """
 
 from collections import Counter
@@ -33,7 +33,7 @@ from deepicd.storage import Origin
 if TYPE_CHECKING:
     import duckdb
 
-# Of several notes of one stay (Note 2.2 has one each) the first is kept.
+# If a stay has several notes, the first is kept. In Note 2.2 each stay has one.
 RANKED = """
 create table ranked as
 select
@@ -90,7 +90,7 @@ def build(
     """Write OUT/{train,validation,test}.parquet and the files beside them; return the record. Raises DeepicdError."""
     copy = local_copy.find_copy(mimic_root, notes_root)
     if criteria.tokenizer:
-        load_token_counter(criteria.tokenizer)  # raises at once if there is none
+        load_token_counter(criteria.tokenizer)  # fail now rather than after the scan
     plan = records.plan_run(BuildRecord, options=asdict(criteria), inputs=copy.files)
     if done := records.find_finished(out, plan):
         return done
@@ -139,7 +139,7 @@ def _extract(
 def _assign_splits(
     db: "duckdb.DuckDBPyConnection", criteria: Criteria
 ) -> tuple[dict[str, int], dict[str, int], SplitCounts]:
-    """Give each note its split (the table `assigned`). Return rows by split and by chapter, and the split's figures."""
+    """Create the table `assigned` (note → split). Return rows by split and by chapter, and the split statistics."""
     rows = db.execute("select note_id, subject_id, icd_code, chapter from ranked where nth = 1").fetchall()
     stays = [splits.Stay(note_id, subject_id, code) for note_id, subject_id, code, _ in rows]
     split_of = splits.RULES[criteria.split](stays, criteria.seed)

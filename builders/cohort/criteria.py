@@ -1,11 +1,11 @@
-"""Which notes and sections a cohort has and how it is split: the options of `deepicd build`, and two presets of them.
+"""The options of `deepicd build`, which decide a cohort's notes, sections and split, and two presets of them.
 
 `default` keeps what was known at admission and puts each patient into one split. `paper` is for comparison: the
 sections that the published extraction takes, the physical exam with its discharge part (which leaks), and a split by
 code alone.
 
-A limit in tokens holds for one tokenizer, so there is no default. It needs Hugging Face's `tokenizers` alone, without
-PyTorch; the file comes from a folder, or from the Hub and then from this machine's cache.
+A limit in tokens depends on the tokenizer, so there is no default. Counting needs Hugging Face's `tokenizers`, not
+PyTorch; the tokenizer comes from a folder, or from the Hub and its local cache.
 """
 
 from collections.abc import Callable
@@ -34,7 +34,7 @@ TOKENIZER_FILE = "tokenizer.json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Criteria:
-    """One set of options. Each of them changes rows or words, so all of them stand in run.json."""
+    """One set of options. Each changes rows or words of the cohort, so run.json records all of them."""
 
     sections: tuple[str, ...] = KNOWN
     """Template names of the sections to keep."""
@@ -43,12 +43,12 @@ class Criteria:
     admission_labs: bool = False
     """Keep the block of Pertinent Results that is marked as admission labs."""
     required: tuple[str, ...] = ("Chief Complaint", "History of Present Illness")
-    """A note with none of these says nothing about the admission and is excluded."""
+    """A note without any of these says nothing about the admission and is excluded."""
     min_words: int = 0
-    """Of the admission note, as are the other limits. A note outside of them is excluded, not cut."""
+    """This and the limits below are for the admission note. A note outside them is excluded, not cut."""
     max_words: int | None = None
     max_tokens: int | None = None
-    """By `tokenizer`; distill's limit is that of a whole prompt."""
+    """Counted with `tokenizer`. The limit of distill is for a whole prompt."""
     tokenizer: str = ""
     """Name or folder of a model."""
     strict: bool = False
@@ -57,14 +57,14 @@ class Criteria:
     seed: int = 42
 
     def replace(self, **changes: Any) -> "Criteria":
-        """Return a copy with some options changed; None leaves one as it is.
+        """Return a copy with some options changed; None leaves an option unchanged.
 
         Raises DeepicdError for a limit in tokens without a tokenizer, or the reverse.
         """
         changed = replace(self, **{name: value for name, value in changes.items() if value is not None})
         if (changed.max_tokens is None) != (not changed.tokenizer):
             raise DeepicdError(
-                "A limit in tokens takes the limit and the tokenizer that counts them.",
+                "A limit in tokens needs both --max-tokens and --tokenizer.",
                 "For instance: --max-tokens 2048 --tokenizer Qwen/Qwen2.5-7B-Instruct",
             )
         return changed
@@ -82,9 +82,9 @@ PRESETS = {
 }
 
 
-@cache  # once per process
+@cache
 def load_token_counter(tokenizer: str) -> Callable[[str], int]:
-    """Return a count by a model's tokenizer: a folder or file, or a name on the Hub. Raises DeepicdError for none.
+    """Return a function that counts tokens. `tokenizer`: a folder, a file or a model on the Hub. Raises DeepicdError.
 
     count = load_token_counter("Qwen/Qwen2.5-7B-Instruct")
     count("Chief Complaint:\\nChest pain")

@@ -41,8 +41,8 @@ ROWS = pa.schema(
 
 
 @dataclass(frozen=True, slots=True)
-class Extracted:
-    """The outcome of one batch."""
+class BatchResult:
+    """The kept and the excluded notes of one batch."""
 
     rows: pa.RecordBatch
     excluded: pa.RecordBatch
@@ -54,8 +54,8 @@ def extract_notes(
     criteria: Criteria,
     map_in_order: MapInOrder,
     note_ids: "pa.Array | None" = None,
-) -> Iterator[Extracted]:
-    """Yield the outcome of every note of a copy, or of those with these ids, in batches.
+) -> Iterator[BatchResult]:
+    """Yield results for every note of a copy, or for those with these ids, in batches.
 
     `db` holds the tables of `builders.cohort.stays.read_stays`.
     """
@@ -71,15 +71,15 @@ def extract_notes(
 
         work = partial(extract_batch, criteria=criteria, terms=load_terms(db) if criteria.strict else {})
         for part in map_in_order(work, read_candidates()):
-            yield Extracted(part.rows, pa.concat_batches([part.excluded, excluded.popleft()]))
+            yield BatchResult(part.rows, pa.concat_batches([part.excluded, excluded.popleft()]))
 
 
 def _filter(batch: pa.RecordBatch, note_ids: "pa.Array | None") -> pa.RecordBatch:
     return batch if note_ids is None else batch.filter(pc.is_in(batch["note_id"], value_set=note_ids))
 
 
-def extract_batch(batch: pa.RecordBatch, criteria: Criteria, terms: Mapping[str, Terms]) -> Extracted:
-    """Return the outcome of one batch of NoteBatch.candidates; runs in any process. Only strict criteria need terms."""
+def extract_batch(batch: pa.RecordBatch, criteria: Criteria, terms: Mapping[str, Terms]) -> BatchResult:
+    """Extract one batch of NoteBatch.candidates. Runs in worker processes. Only strict criteria need `terms`."""
     kept: dict[int, tuple[str, Code]] = {}  # place in the batch → admission note, code
     lost: dict[int, str] = {}  # place → reason
     pairs = zip(batch["text"].to_pylist(), batch["icd_code"].to_pylist(), strict=True)
@@ -102,7 +102,7 @@ def extract_batch(batch: pa.RecordBatch, criteria: Criteria, terms: Mapping[str,
         "category": [code.category for _, code in kept.values()],
         "chapter": [code.chapter.number for _, code in kept.values()],
     }
-    return Extracted(_take(batch, kept, columns, ROWS), _take(batch, lost, {"reason": [*lost.values()]}, EXCLUDED))
+    return BatchResult(_take(batch, kept, columns, ROWS), _take(batch, lost, {"reason": [*lost.values()]}, EXCLUDED))
 
 
 def _take(

@@ -19,18 +19,18 @@ STEPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("with a first ICD-10-CM diagnosis", ("no ICD-10-CM code",)),
     ("with admission sections", ("no admission section",)),
     ("within the limits of length", ("too short", "too long", "too many tokens")),
-    ("one note a stay", ("second note of a stay",)),
+    ("one note per stay", ("second note of a stay",)),
 )
 
 
 def build_funnel(notes: int, lost: Mapping[str, int], codes: int) -> Funnel:
-    """Return the funnel from the number of all notes and the losses by reason."""
-    left, steps = notes, []
+    """Return the funnel, given the number of all notes and the losses by reason."""
+    rows, steps = notes, []
     for step, reasons in STEPS:
-        here = {reason: lost[reason] for reason in reasons if lost.get(reason)}
-        left -= sum(here.values())
-        steps.append(FunnelStep(step=step, rows=left, lost=here))
-    return Funnel(steps=steps, rows=left, codes=codes, paper=PAPER)
+        losses = {reason: lost[reason] for reason in reasons if lost.get(reason)}
+        rows -= sum(losses.values())
+        steps.append(FunnelStep(step=step, rows=rows, lost=losses))
+    return Funnel(steps=steps, rows=rows, codes=codes, paper=PAPER)
 
 
 def format_funnel(funnel: Funnel) -> Iterator[str]:

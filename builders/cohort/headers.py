@@ -1,7 +1,7 @@
 """Headers of MIMIC's discharge notes: the template's sections (headers.yaml) and the sub-headers inside them.
 
-Where a header's words leave open what it opens (`___ Exam`, `Home medications`, `Primary diagnosis`),
-builders.cohort.section_rules decides by its place in the note.
+Headers whose words are ambiguous (`___ Exam`, `Home medications`, `Primary diagnosis`) are decided by their place in
+the note: builders.cohort.section_rules.
 """
 
 import re
@@ -21,9 +21,9 @@ class Heading:
 
     name: str
     known: bool
-    """Whether it was known at admission."""
+    """Whether its content was known at admission."""
     forms: tuple[str, ...]
-    """Regular expressions of its header, matched regardless of case, without the colon."""
+    """Regular expressions for its header without the colon, case-insensitive."""
 
 
 def load_template(path: Path = TEMPLATE_FILE) -> tuple[Heading, ...]:

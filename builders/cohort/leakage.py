@@ -3,7 +3,7 @@
     title       names the first diagnosis by its title, or by the part of it before the first comma
     synonym     names it by an inclusion term of the code or of its category in the release
     code        names it by its code, with or without the dot
-    outcome     tells the end of the stay: 'was discharged', 'on discharge', 'expired', 'hospital course'
+    outcome     tells how the stay ended: 'was discharged', 'on discharge', 'expired', 'hospital course'
     course      occurs word for word in the hospital course
 
 A signal is not a proof: a patient with a history of heart failure may be admitted for heart failure, and the note may
@@ -19,7 +19,7 @@ Signal = Literal["title", "synonym", "code", "outcome", "course"]
 SIGNALS: tuple[Signal, ...] = get_args(Signal)
 
 SHORTEST_TERM = 4  # characters of a title or synonym worth looking for
-SAME_WORDS = 8  # a longer sentence that occurs in the course too is no coincidence
+SAME_WORDS = 8  # a longer sentence that also occurs in the course is not a coincidence
 
 _OUTCOME = re.compile(
     r"\b(?:(?:was|were|been|be|is) (?:subsequently |then |later )?discharged|(?:on|at|upon|prior to|before) discharge"
@@ -38,7 +38,7 @@ _VAGUE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What would name one code: phrases of lower-case words, with a blank at either end."""
+    """The phrases that name one code: lower-case words, with a blank at either end."""
 
     titles: tuple[str, ...]
     synonyms: tuple[str, ...]

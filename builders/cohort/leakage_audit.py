@@ -1,8 +1,9 @@
 """Count how many admission notes give their diagnosis away, by section and signal: `deepicd audit`.
 
 The notes of every ICD-10 stay are extracted three ways in one scan: ours, ours with the paper's choice of sections, and
-the published extraction. Each is searched for the signals of builders.cohort.leakage. OUT/leakage.json holds counts
-only, extraction → section → {"notes": n, "title": n, …}, OUT/leakage.png the shares. Section 'any' is the whole note.
+the published extraction. Each is searched for the signals of builders.cohort.leakage. OUT/leakage.json holds only
+counts (extraction → section → {"notes": n, "title": n, …}), OUT/leakage.png their shares. Section 'any' is the whole
+note.
 """
 
 import re
@@ -30,7 +31,7 @@ EXTRACTIONS = {"default": "ours", "paper": "ours, the paper's sections", "publis
 ANY = "any"
 ANY_SIGNAL = "any signal"
 
-# Okabe and Ito's palette: distinct in every kind of colour vision; hatching tells bars apart in print
+# The palette of Okabe and Ito, safe for colour-blind readers; hatching distinguishes the bars in black and white
 STYLES = {"default": ("#0072B2", ""), "paper": ("#56B4E9", "//"), "published": ("#E69F00", "xx")}
 LABELS = {
     ANY_SIGNAL: "any signal",
@@ -75,9 +76,9 @@ def audit_copy(mimic_root: Path, notes_root: Path, out: Path, *, overwrite: bool
         read_stays(db, copy)
         total: Counts = Counter()
         count = partial(count_signals, terms=load_terms(db))
-        for counted in map_in_order(count, (notes.candidates for notes in join_notes(db, copy))):
-            total.update(counted)
-            advance(counted["default", ANY, "notes"])
+        for batch_counts in map_in_order(count, (notes.candidates for notes in join_notes(db, copy))):
+            total.update(batch_counts)
+            advance(batch_counts["default", ANY, "notes"])
         if not total:
             raise DeepicdError(
                 "The copy holds no note of an ICD-10 stay.", "Check that --mimic and --notes belong together."
@@ -107,8 +108,8 @@ def extract_published_sections(note: str) -> dict[str, str]:
 
 
 def count_signals(batch: pa.RecordBatch, terms: Mapping[str, Terms]) -> Counts:
-    """Count the signals in one batch of joined notes; runs in any process."""
-    counted: Counts = Counter()
+    """Return the counts of signals in one batch of joined notes. Runs in worker processes."""
+    counts: Counts = Counter()
     for note in batch.to_pylist():
         code = Code.find(note["icd_code"])
         if code is None or not note["text"]:
@@ -120,19 +121,19 @@ def count_signals(batch: pa.RecordBatch, terms: Mapping[str, Terms]) -> Counts:
             by_section = find_section_signals(sections, terms[code.value], course)
             by_section[ANY] = set().union(*by_section.values()) if by_section else set()
             for section, signals in by_section.items():
-                counted[extraction, section, "notes"] += 1
+                counts[extraction, section, "notes"] += 1
                 for signal in signals:
-                    counted[extraction, section, signal] += 1
-                counted[extraction, section, ANY_SIGNAL] += bool(signals)
-    return counted
+                    counts[extraction, section, signal] += 1
+                counts[extraction, section, ANY_SIGNAL] += bool(signals)
+    return counts
 
 
-def tabulate_counts(counted: Counts) -> dict[str, dict[str, dict[str, int]]]:
-    """Return extraction → section → how many notes have the section, and how many of those each signal in it."""
+def tabulate_counts(counts: Counts) -> dict[str, dict[str, dict[str, int]]]:
+    """Return extraction → section → the number of notes with the section, and of those with each signal in it."""
     table: dict[str, dict[str, dict[str, int]]] = {name: {} for name in EXTRACTIONS}
-    for extraction, section, _ in sorted(counted):
+    for extraction, section, _ in sorted(counts):
         table[extraction][section] = {
-            column: counted[extraction, section, column] for column in ("notes", ANY_SIGNAL, *SIGNALS)
+            column: counts[extraction, section, column] for column in ("notes", ANY_SIGNAL, *SIGNALS)
         }
     return table
 

@@ -4,7 +4,7 @@
         for result in map_in_order(extract, batches):
             ...
 
-Few items are under way at a time, so memory stays bounded however many there are.
+Only a few items are under way at a time, so memory is bounded.
 """
 
 import multiprocessing
@@ -22,15 +22,15 @@ from typing import Protocol, TypeVar
 from deepicd.errors import DeepicdError
 
 ITEMS_PER_PROCESS = 2  # under way at a time: enough that no process waits, few enough that results do not pile up
-WORTH_STARTING = 64 * 2**20  # bytes of compressed notes, below which starting processes costs more than it saves
-MOST_PROCESSES = 8  # that one reader of notes can keep busy
+MIN_BYTES = 64 * 2**20  # of compressed notes; for fewer, starting processes costs more than it saves
+MAX_PROCESSES = 8  # more than one reader of notes cannot keep busy
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 class MapInOrder(Protocol):
-    """Yield `work(item)` for each item, in order. `work` is a function of a module, and items can be pickled."""
+    """Yield `work(item)` for each item, in order. `work` must be a module-level function, and items picklable."""
 
     def __call__(self, work: Callable[[Item], Result], items: Iterable[Item], /) -> Iterator[Result]: ...
 
@@ -69,7 +69,7 @@ def open_workers(processes: int) -> Iterator[MapInOrder]:
 
 def choose_processes(notes: Path) -> int:
     """Return the number of processes for a file of notes: one per core, or 1 if the file is small."""
-    return min(count_cores(), MOST_PROCESSES) if notes.stat().st_size >= WORTH_STARTING else 1
+    return min(count_cores(), MAX_PROCESSES) if notes.stat().st_size >= MIN_BYTES else 1
 
 
 def count_cores() -> int:
@@ -78,7 +78,7 @@ def count_cores() -> int:
 
 
 def _follow_parent() -> None:
-    """Leave Ctrl-C to the parent process, and exit when the parent is gone: `kill -9` would leave orphans."""
+    """Leave Ctrl-C to the parent process, and exit with it: `kill -9` of the parent would leave orphans."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if (parent := multiprocessing.parent_process()) is None:
         raise RuntimeError("A worker process has no parent process.")

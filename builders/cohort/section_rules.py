@@ -1,4 +1,4 @@
-"""What an ambiguous header opens, by its place in the note: an ordered table of (condition, result, example).
+"""Decide which section an ambiguous header opens, by its place in the note: an ordered table of rules with examples.
 
 De-identification turned "Discharge Exam" into "___ Exam"; "Primary diagnosis" may open the final diagnosis or a line of
 the present illness; "Home medications" may be the list made at admission or a paragraph of the hospital course. The
@@ -17,12 +17,12 @@ COURSE, MEDICATIONS, EXAM, DISCHARGE_EXAM = (
 )  # fmt: skip
 # Once one of these has begun, the note is about the stay.
 ABOUT_THE_STAY = frozenset({COURSE, "Active Issues", "Transitional Issues", "Discharge", "Followup Instructions"})
-# Told by the patient, in paragraphs that may open like headers.
+# Narratives, whose paragraphs may begin like headers.
 HISTORIES = frozenset(
     {"History of Present Illness", "Review of Systems", "Past Medical History", "Past Surgical History"}
 )
 AMBIGUOUS = frozenset({EXAM, "Pertinent Results", "Diagnosis", "Redacted", "Social History", MEDICATIONS})
-LONGEST_VITALS = 200  # characters between two exam headers; after more than these, the second opens a second exam
+LONGEST_VITALS = 200  # characters between two exam headers; if they are further apart, the second opens another exam
 LIST_AT_ADMISSION = "The Preadmission Medication list"  # how the medication list made at admission begins
 
 
@@ -30,7 +30,7 @@ Header = tuple[str, int, int, str]
 """The section that its words name, where it starts, where its text begins, and its words."""
 
 
-@dataclass(slots=True)  # frozen ones take three times as long to make
+@dataclass(slots=True)  # a frozen one takes three times as long to create
 class Place:
     """An ambiguous header where it stands in a note."""
 
@@ -57,7 +57,7 @@ class Place:
 
     @property
     def is_in_history(self) -> bool:
-        """Whether it stands within what the patient told."""
+        """Whether it stands within a history."""
         return self.under in HISTORIES and not self.starts_block
 
     @property
@@ -109,7 +109,7 @@ class Rule:
     """Sections as the header's words name them, to which the rule applies."""
     condition: Callable[[Place], bool]
     opens: str | None
-    """The section that the header opens; None where it is a line of the section it stands under."""
+    """The section that the header opens; None if it is only a line of the section it stands under."""
     example: str
 
 
@@ -220,7 +220,7 @@ _RULES_OF = {name: tuple(rule for rule in RULES if name in rule.sections) for na
 
 
 def find_rule(place: Place) -> Rule | None:
-    """Return the rule that decides a header; None where it opens the section that its words name."""
+    """Return the rule that decides a header; None if it opens the section that its words name."""
     for rule in _RULES_OF[place.name]:
         if rule.condition(place):
             return rule
@@ -233,7 +233,7 @@ def follows_empty_line(note: str, line_break: int) -> bool:
 
 
 def contains_any(text: str, words: tuple[str, ...]) -> bool:
-    for word in words:  # noqa: SIM110 - any() takes three times as long, and every header is asked
+    for word in words:  # noqa: SIM110 - any() takes three times as long, and this runs for every header
         if word in text:
             return True
     return False

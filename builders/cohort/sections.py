@@ -6,8 +6,8 @@
 
 MIMIC's notes follow a template whose headers stand at the start of a line and end in a colon; de-identification has put
 `___` into some of them, and authors abbreviate. Each section is kept or cut whole, except that only the part of the
-physical exam written at admission stays. Ambiguous headers are decided by builders.cohort.section_rules. What cannot be
-told apart is cut: losing a sentence costs less than leaking a diagnosis. Line breaks and lists survive.
+physical exam written at admission stays. Ambiguous headers are decided by builders.cohort.section_rules. In doubt, text
+is cut: losing a sentence costs less than leaking a diagnosis. Line breaks and lists survive.
 """
 
 import re
@@ -53,7 +53,7 @@ _SMALL_WORDS = {"of", "the", "or", "and", "on", "at"}
 _COURSE_PLACE = ORDER[COURSE]
 
 
-# Plain tuples: a note has some thirty headers, and named ones would take a third of the time.
+# A plain tuple: with some thirty headers per note, creating named ones would be a third of the run time.
 _Span = tuple[str, int, int]  # section, where its text begins and ends
 
 
@@ -84,7 +84,7 @@ def extract_admission_sections(note: str, criteria: Criteria = DEFAULT) -> dict[
 
 
 def extract_hospital_course(note: str) -> str:
-    """Return what the note tells about the stay itself; '' if it has no such section."""
+    """Return the note's hospital course; '' if it has none."""
     return "\n".join(text for name, text in split_sections(note) if name == COURSE)
 
 
@@ -132,10 +132,10 @@ def extract_admission_labs(text: str) -> str:
 
 
 def _find_known_spans(spans: list[_Span]) -> Iterator[tuple[str, int, int, bool]]:
-    """Yield the sections that may be from the admission, and whether the note is about the stay by then.
+    """Yield the sections that may be from the admission, and whether a section about the stay precedes them.
 
-    Of several hospital courses the last is the note's own. One quoted before it, of another hospital, is cut, but not
-    the sections after it that continue in the template's order.
+    If there are several hospital courses, the last one is this stay's. An earlier one, quoted from another hospital, is
+    cut, but the sections after it that continue in the template's order are kept.
     """
     own_course = max((index for index, span in enumerate(spans) if span[0] == COURSE), default=-1)
     is_about_the_stay, reached = False, -1
@@ -167,7 +167,7 @@ def _find_headers(note: str) -> Iterator[Header]:
     """Yield the headers by their words alone.
 
     They begin with a capital or `___` and end in a colon, or have capitals throughout. Others must follow an empty
-    line, for prose may wrap so that a line begins with such words.
+    line: wrapped prose may begin a line with the same words.
     """
     for label in _LABEL.finditer(note):
         match = _match_header(label[1])
@@ -184,7 +184,7 @@ def _find_headers(note: str) -> Iterator[Header]:
             sex = note.find("Sex:", begin, end_of_line)
             name, begin = ("Sex", sex + len("Sex:")) if sex >= 0 else (name, begin)
         elif name == "Pertinent Results" and "lab" in words.casefold():
-            begin = label.start(1)  # the header itself tells which labs they are
+            begin = label.start(1)  # the header itself says which labs they are
         yield name, start, begin, words
 
 
@@ -195,8 +195,8 @@ def _match_header(label: str) -> tuple[str, str, bool, bool] | None:
     match = _HEADER.fullmatch(words)
     if match is None:
         return None
-    each = words.split()
-    is_title = len(each) > 1 and all(word in _SMALL_WORDS or not word[0].islower() for word in each)
+    parts = words.split()
+    is_title = len(parts) > 1 and all(word in _SMALL_WORDS or not word[0].islower() for word in parts)
     return TEMPLATE[int(str(match.lastgroup)[1:])].name, words, not words[0].islower(), is_title
 
 

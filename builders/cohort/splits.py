@@ -1,12 +1,12 @@
 """Train, validation and test: 70 / 10 / 20 % as in the paper, by one of two rules.
 
 `patient` (default): all stays of a patient are in one split, and codes are spread as evenly as that allows. Patients
-are walked from the one with the rarest code on; each goes to the split that lags furthest behind in its codes.
-`stratified`: the paper's rule. Rows are walked code by code; each goes to the split that lags furthest behind its
+with the rarest codes come first; each goes to the split that lags furthest behind in the patient's codes.
+`stratified`: the paper's rule. Rows are assigned code by code; each goes to the split that lags furthest behind its
 share. Patients may then be in several splits, as in the paper.
 
-Both walk in an order drawn from the seed. The first row (or patient) with a code goes to train, so that no split asks
-for a code that train never shows; the paper does not say what it did with rare codes.
+Ties are ordered by the seed. The first row (or patient) with a code goes to train, so that train has every code; the
+paper does not say what it did with rare codes.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ class Stay:
 
 
 class SplitSummary(TypedDict):
-    """What the record says about splits."""
+    """The statistics of the splits for the record."""
 
     rows: dict[str, int]
     codes: dict[str, int]
@@ -44,13 +44,13 @@ def split_by_code(stays: Iterable[Stay], seed: int) -> dict[str, str]:
     ordered = sorted(stays, key=lambda stay: (stay.code, _draw_rank(seed, stay.note_id)))
     placed = dict.fromkeys(SPLIT_SHARES, 0)
     split_of: dict[str, str] = {}
-    before = None
-    for done, stay in enumerate(ordered):
-        lag = {name: share * (done + 1) - placed[name] for name, share in SPLIT_SHARES.items()}
-        split = "train" if stay.code != before else max(lag, key=lag.__getitem__)
+    previous_code = None
+    for total, stay in enumerate(ordered, start=1):
+        lag = {name: share * total - placed[name] for name, share in SPLIT_SHARES.items()}
+        split = "train" if stay.code != previous_code else max(lag, key=lag.__getitem__)
         placed[split] += 1
         split_of[stay.note_id] = split
-        before = stay.code
+        previous_code = stay.code
     return split_of
 
 
@@ -73,7 +73,7 @@ def split_by_patient(stays: Iterable[Stay], seed: int) -> dict[str, str]:
         for code in codes:
             seen[code] += 1
         if any(seen[code] == codes.count(code) for code in codes):
-            split = "train"  # a code that no patient before had
+            split = "train"  # the first patient with a code
         else:
             # how far a split lags behind in these codes, and, to a tenth, in rows of any code
             lag = {
@@ -96,7 +96,7 @@ RULES: Mapping[Rule, Callable[[Iterable[Stay], int], dict[str, str]]] = {
 
 
 def summarize_splits(stays: Sequence[Stay], split_of: Mapping[str, str]) -> SplitSummary:
-    """Return rows and codes by split, patients, those in more than one split, and how far codes moved.
+    """Return rows and codes per split, patients, patients in more than one split, and how far codes moved.
 
     `moved`: half the summed distance between the code distributions of a split and of all rows, 0 (alike) to 1.
     """
@@ -110,16 +110,16 @@ def summarize_splits(stays: Sequence[Stay], split_of: Mapping[str, str]) -> Spli
         "codes": {name: len(counted) for name, counted in codes.items()},
         "patients": len(sides),
         "patients_on_several_sides": sum(number > 1 for number in sides.values()),
-        "moved": {name: round(_distance(counted, everything), 4) for name, counted in codes.items() if counted},
+        "moved": {name: round(_measure_distance(counted, everything), 4) for name, counted in codes.items() if counted},
     }
 
 
-def _distance(some: Counter[str], everything: Counter[str]) -> float:
+def _measure_distance(some: Counter[str], everything: Counter[str]) -> float:
     """Return half the summed distance between two distributions."""
     rows, total = some.total(), everything.total()
     return sum(abs(some[code] / rows - number / total) for code, number in everything.items()) / 2
 
 
 def _draw_rank(seed: int, text: str) -> bytes:
-    """Return a sort key: an order that the seed decides."""
+    """Return a sort key that is pseudorandom, by the seed."""
     return hashlib.sha256(f"{seed}:{text}".encode()).digest()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 # One row per stay: its ICD version (null where rows disagree) and its first ICD-10 codes by seq_num, which may lack 1.
-# Some rows occur twice; of two codes with one rank the smaller is taken, so that the choice is always the same.
+# Some rows occur twice; of two codes with the same rank the smaller is taken, so that the result is deterministic.
 STAYS = """
 create temp table stays as
 select
@@ -35,7 +35,7 @@ where trim(icd_code) <> ''
 group by subject_id, hadm_id
 """
 
-# One row per admission: its first codes, and why its note is excluded as far as ids and codes tell (null: a candidate).
+# One row per admission: its first codes, and why its note is excluded, judged by ids and codes (null: a candidate).
 ELIGIBILITY = """
 create temp table eligibility as
 select
@@ -62,7 +62,7 @@ def read_stays(db: "duckdb.DuckDBPyConnection", copy: local_copy.Copy) -> None:
 
 
 class NoteBatch(NamedTuple):
-    """A batch of a copy's notes, divided by what ids and codes tell about their stays."""
+    """A batch of a copy's notes, divided into candidates and notes that their ids or codes exclude."""
 
     candidates: "pa.RecordBatch"
     """note_id, subject_id, hadm_id, icd_code, second_code, seq_num, text"""
@@ -76,14 +76,14 @@ def join_notes(db: "duckdb.DuckDBPyConnection", copy: local_copy.Copy) -> Iterat
     import pyarrow.compute as pc
 
     eligibility = db.sql("select * from eligibility").to_arrow_table()
-    # a dict: for the few hundred notes of a batch, a join of DuckDB's takes twenty times as long
+    # A dict: for the few hundred notes of a batch, a DuckDB join takes twenty times as long.
     stays = zip(eligibility["subject_id"].to_pylist(), eligibility["hadm_id"].to_pylist(), strict=True)
     place_of = {stay: place for place, stay in enumerate(stays)}
-    of_stay = pa.RecordBatch.from_pydict({name: eligibility[name].combine_chunks() for name in (*CODES, "reason")})
+    stay_columns = pa.RecordBatch.from_pydict({name: eligibility[name].combine_chunks() for name in (*CODES, "reason")})
     for batch in read_rows(copy.tables["discharge"], (*IDS, "text")):
         stays = zip(batch["subject_id"].to_pylist(), batch["hadm_id"].to_pylist(), strict=True)
         places = pa.array(list(map(place_of.get, stays)), pa.int64())
-        joined = of_stay.take(places)
+        joined = stay_columns.take(places)
         reason = pc.if_else(places.is_valid(), joined["reason"], "no admission")
         is_candidate = reason.is_null()
         ids = {name: batch[name] for name in IDS}
@@ -95,7 +95,7 @@ def join_notes(db: "duckdb.DuckDBPyConnection", copy: local_copy.Copy) -> Iterat
 
 
 def load_first_codes(mimic_root: Path, notes_root: Path) -> list[Code]:
-    """Return the distinct first diagnoses of a copy's ICD-10 stays, sorted: the codes that need descriptions."""
+    """Return the distinct first diagnoses of a copy's ICD-10 stays, sorted."""
     diagnoses = local_copy.find_copy(mimic_root, notes_root).tables["diagnoses_icd"]
     with local_copy.open_database() as db:
         load_table(db, diagnoses)
@@ -106,7 +106,7 @@ def load_first_codes(mimic_root: Path, notes_root: Path) -> list[Code]:
 
 
 def load_terms(db: "duckdb.DuckDBPyConnection") -> dict[str, Terms]:
-    """Return code → the terms that would name it, for each first diagnosis of an ICD-10 stay."""
+    """Return code → the terms that name it, for each first diagnosis of an ICD-10 stay."""
     rows = db.execute(
         "select distinct s.icd_code, coalesce(t.title, '') from stays s left join titles t using (icd_code)"
         " where s.icd_version = 10"
@@ -116,7 +116,7 @@ def load_terms(db: "duckdb.DuckDBPyConnection") -> dict[str, Terms]:
 
 
 def _read_titles(db: "duckdb.DuckDBPyConnection", copy: local_copy.Copy) -> None:
-    """Create the table `titles` of the stays' ICD-10 codes, from MIMIC's dictionary, else from the release tables."""
+    """Create the table `titles` of the stays' ICD-10 codes from MIMIC's dictionary, or else from the release tables."""
     import pyarrow as pa
 
     tables = load_release()
@@ -129,12 +129,12 @@ def _read_titles(db: "duckdb.DuckDBPyConnection", copy: local_copy.Copy) -> None
     }
     db.register("used", pa.table(columns))
     dictionary = "select trim(icd_code) as icd_code, long_title from d_icd_diagnoses where icd_version = 10"
-    nothing = "select null::varchar as icd_code, null::varchar as long_title where false"
+    no_rows = "select null::varchar as icd_code, null::varchar as long_title where false"
     db.execute(f"""
         create temp table titles as
         select u.icd_code, coalesce(min(d.long_title), any_value(u.title)) as title, any_value(u.billable) as billable
         from used u
-        left join ({dictionary if "d_icd_diagnoses" in copy.tables else nothing}) d using (icd_code)
+        left join ({dictionary if "d_icd_diagnoses" in copy.tables else no_rows}) d using (icd_code)
         group by u.icd_code
     """)
     db.unregister("used")

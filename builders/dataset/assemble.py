@@ -23,7 +23,7 @@ from deepicd.schema import COHORT, DATASET, SCORES, SPLITS, TRACES
 from deepicd.stage_records import AssembleCounts, AssembleRecord, DistillRecord
 from deepicd.storage import Origin
 
-DATA_SOURCE = "mimic-reason"  # by which a reward function recognises the dataset
+DATA_SOURCE = "mimic-reason"  # reward functions recognise the dataset by it
 ROWS_PER_FILE = 25_000
 
 Row = dict[str, Any]
@@ -80,7 +80,7 @@ def _read_kept_traces(folder: Path) -> dict[str, Row]:
 
 
 def find_score_folders(scores: Path | None) -> list[Path]:
-    """Return the folders of judges' scores: the one given, or those below it. Raises DeepicdError for none."""
+    """Return the folders of judges' scores: `scores` itself or those below it. Raises DeepicdError if there is none."""
     if scores is None:
         return []
     folders = [scores] if (scores / "scores").is_dir() else sorted(path.parent for path in scores.glob("*/scores"))
@@ -106,17 +106,18 @@ def _add_scores(kept: dict[str, Row], folders: list[Path]) -> None:
 
 
 def _check_match(rows: list[Row], kept: dict[str, Row]) -> None:
-    other = sum(row["note_id"] in kept and kept[row["note_id"]]["icd_code"] != row["icd_code"] for row in rows)
-    if other:
+    mismatches = sum(row["note_id"] in kept and kept[row["note_id"]]["icd_code"] != row["icd_code"] for row in rows)
+    if mismatches:
         raise DeepicdError(
-            f"{other:,} traces argue for another code than the cohort's.", "Write the traces again from this cohort."
+            f"{mismatches:,} traces argue for another code than the cohort has.",
+            "Write the traces again from this cohort.",
         )
 
 
 def write_split(folder: Path, split: str, rows: list[Row], kept: dict[str, Row], origin: Origin) -> dict[str, int]:
-    """Write the files of a split in every config that has rows of it; return config → rows.
+    """Write the files of a split for every config; return config → rows.
 
-    An empty split gets no file: `datasets` cannot load one.
+    A config without rows gets no file: `datasets` cannot load an empty one.
     """
     written = {}
     for config in DATASET:

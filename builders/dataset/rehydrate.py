@@ -1,8 +1,8 @@
 """Rebuild the dataset that a bundle without notes was made from, with the notes of a credentialed copy of MIMIC.
 
-Notes are extracted from the copy as by `deepicd build`, with the options that the bundle names, and compared with the
-digests in the bundle. The files are byte-identical to the original ones, and compared with their digests. Rows whose
-note is missing, has another text or another first diagnosis are listed with the reason in a file beside OUT.
+Notes are extracted as `deepicd build` does, with the options recorded in the bundle, and compared with its digests.
+The files are byte-identical to the original ones, which their digests confirm. Rows whose note is missing, has another
+text or another first diagnosis are listed with the reason in a file beside OUT.
 Run: deepicd rehydrate BUNDLE OUT --mimic ~/mimiciv/3.1 --notes ~/mimic-iv-note/2.2
 """
 
@@ -29,7 +29,7 @@ NO_NOTE, OTHER_TEXT, OTHER_CODE = "no such note", "another text", "another first
 
 
 class CopyNotes(NamedTuple):
-    """What a copy has of the bundle's notes."""
+    """The bundle's notes, as extracted from a copy."""
 
     notes: dict[str, tuple[str, str]]
     """note_id → admission note and first diagnosis."""
@@ -40,14 +40,14 @@ class CopyNotes(NamedTuple):
 def rehydrate(
     folder: Path, out: Path, mimic_root: Path, notes_root: Path, *, partial: bool = False, overwrite: bool = False
 ) -> AssembleRecord:
-    """Write the dataset folder OUT, with `partial` without the rows that cannot be restored; return its record.
+    """Write the dataset folder OUT and return its record. `partial` leaves out rows that cannot be restored.
 
-    Raises DeepicdError if there are such rows otherwise, for a damaged bundle, and for one that has its notes.
+    Raises DeepicdError for such rows without `partial`, for a damaged bundle, and for a bundle that has its notes.
     """
     manifest = bundle_manifest.read_manifest(folder)
     if manifest.notes:
         raise DeepicdError(
-            f"{folder} has its notes already.", "Use it as it is: it is the dataset, and card and loaders read it."
+            f"{folder} has its notes already.", "Use it as it is: cards and loaders read it like a dataset."
         )
     build = records.require(folder, BundleRecord).require_upstream(BuildRecord)
     copy = local_copy.find_copy(mimic_root, notes_root)
@@ -139,7 +139,7 @@ def _find_differences(by_split: Mapping[str, list[Row]], from_copy: CopyNotes) -
 
 
 def _write_listing(path: Path, differences: Mapping[str, str]) -> None:
-    """Write the list of rows that differ; without any, remove that of an earlier run."""
+    """Write the list of rows that differ; if there are none, remove the list of an earlier run."""
     if not differences:
         path.unlink(missing_ok=True)
         return
@@ -156,10 +156,10 @@ def _count_differences(differences: Mapping[str, str], by_split: Mapping[str, li
 
 
 def _describe_cause(build: BuildRecord, copy: local_copy.Copy) -> str:
-    """Return how the copy differs from the one that the bundle was made from, as far as digests tell."""
-    here = {name: storage.digest_path(path) for name, path in copy.files.items()}
-    then = {name: entry.digest for name, entry in build.inputs.items()}
-    others = [name for name in then if here.get(name) != then[name]]
+    """Return how the copy differs, by its digests, from the one that the bundle was made from."""
+    actual = {name: storage.digest_path(path) for name, path in copy.files.items()}
+    expected = {name: entry.digest for name, entry in build.inputs.items()}
+    others = [name for name in expected if actual.get(name) != expected[name]]
     if others:
         return (
             f"The bundle was made from other files of {', '.join(others)}: another release, or the same one in another"
@@ -171,19 +171,19 @@ def _describe_cause(build: BuildRecord, copy: local_copy.Copy) -> str:
 
 
 def _describe_identity(folder: Path, manifest: bundle_manifest.Manifest, left_out: int, origin: Origin) -> str:
-    """Return a sentence for the record: whether the files are those that the bundle was made from."""
+    """Return a sentence for the record on whether the files are those that the bundle was made from."""
     import pyarrow as pa
 
     expected = manifest.dataset.files
     changes = records.compare_files(folder, expected, content=True, closed=["."])
-    other = changes.missing + changes.changed
+    different = changes.missing + changes.changed
     opening = "Rebuilt from a bundle without notes"
     if left_out:
         return f"{opening}; {left_out:,} rows could not be restored and are left out."
     if not changes:
         return f"{opening}; all {len(expected)} files are byte-identical to the original."
     return (
-        f"{opening}; every row is as it was, but {len(other)} of {len(expected)} files have other bytes: pyarrow"
+        f"{opening}; every row is as it was, but {len(different)} of {len(expected)} files have other bytes: pyarrow"
         f" {manifest.written_with.pyarrow} wrote them for a dataset of origin {manifest.origin!r}, here it is"
         f" {pa.__version__} for {origin!r}."
     )

@@ -3,7 +3,7 @@
     copy = find_copy(mimic=Path("~/mimiciv/3.1"), notes=Path("~/mimic-iv-note/2.2"))
     copy.tables["diagnoses_icd"].path, copy.origin     # …/hosp/diagnoses_icd.csv.gz, 'mimic'
 
-Any root above hosp/ and note/ will do (ZIP files unpack under other names), and so does a DuckDB file made from the
+Any root above hosp/ and note/ will do (ZIP files unpack under other names), as will a DuckDB file made from the
 tables. A copy counts as credentialed unless it is proven to be made up (see deepicd.synthetic_proof).
 """
 
@@ -42,7 +42,7 @@ class Copy:
 
 
 def find_copy(mimic: Path, notes: Path) -> Copy:
-    """Locate the tables of a copy (`notes` may be the same root). Raises DeepicdError for missing ones."""
+    """Locate the tables of a copy (`notes` may be the same root). Raises DeepicdError if one is missing."""
     roots = {"hosp": _find_root(mimic, "hosp", "--mimic"), "note": _find_root(notes, "note", "--notes")}
     tables, missing = {}, []
     for name, folder in FOLDER.items():
@@ -52,7 +52,7 @@ def find_copy(mimic: Path, notes: Path) -> Copy:
         elif name not in OPTIONAL:
             missing.append((roots[folder] / folder, name))
     if missing:
-        if "diagnoses_icd" in tables:  # damaged codes first: no further download would repair them
+        if "diagnoses_icd" in tables:  # report damaged codes first: a further download does not repair them
             check_codes(tables["diagnoses_icd"])
         folder_path, name = missing[0]
         raise DeepicdError(
@@ -101,7 +101,7 @@ def find_table_file(root: Path, folder: str, name: str) -> Path | None:
 
 @contextmanager
 def open_copy(copy: Copy, spill: Path | None = None) -> Iterator["duckdb.DuckDBPyConnection"]:
-    """Yield an in-memory database with the hosp tables of a copy; beyond its memory it spills into a folder.
+    """Yield an in-memory database with the hosp tables of a copy; it may spill into a folder.
 
     The notes are not loaded: builders.cohort.stays streams them. Raises DeepicdError for damaged tables and for codes
     that have lost their leading zeros.
@@ -141,7 +141,7 @@ def check_codes(diagnoses: Table) -> None:
 
 
 def check_codes_are_text(db: "duckdb.DuckDBPyConnection", table: Table) -> None:
-    """Do what `check_codes` does for diagnoses that are loaded in a database.
+    """Raise if the diagnoses loaded in a database have lost the leading zeros of their codes.
 
     ICD-9 diagnoses 001–099 are infections, some 3 in 100 ICD-9 rows of the open demo, and no numeric ICD-9 code has
     fewer than three digits or a decimal point: none of the former or any of the latter means damage.

@@ -1,10 +1,10 @@
-"""Read the rows of a table of a MIMIC copy as Arrow batches, in the file's order, with the types that we give columns.
+"""Read the rows of a MIMIC table as Arrow batches, in the file's order, with the column types of tables.COLUMNS.
 
     for batch in read_rows(Table.at(Path("note/discharge.csv.gz"), "discharge")):
         batch["text"]
 
-Arrow reads CSV: unlike DuckDB's reader it verifies a gzip's CRC. Damage is an error that names the file and shows none
-of its rows.
+Arrow reads CSV, since unlike DuckDB's reader it verifies a gzip's CRC. Damage is an error that names the file and shows
+none of its rows.
 """
 
 import gzip
@@ -23,7 +23,7 @@ LONGEST_ROW = 16 * 2**20  # bytes that Arrow parses at a time; a note of 2.2 has
 ROWS_PER_BATCH = 400  # some 4 MB of notes: small enough that several batches under way take little memory
 
 UNLIKE_HEADER = "a line does not have the header's columns or types"
-# What Arrow says about a damaged CSV, in lower case, and what we say: Arrow quotes the line, perhaps part of a note.
+# What Arrow says about a damaged CSV, in lower case → what is shown instead, since Arrow quotes the line (of a note).
 DAMAGE = {
     "utf8": "it holds bytes that are not UTF-8",
     "block boundaries": f"a row of it is longer than {LONGEST_ROW // 2**20} MiB",

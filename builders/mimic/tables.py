@@ -2,8 +2,8 @@
 
     Table.at(Path("hosp/diagnoses_icd.csv.gz"), "diagnoses_icd").header   # ('subject_id', 'hadm_id', …)
 
-Columns are found by name, since 2.0 and 2.1 lack one in the middle of admissions, and have types set here: codes are
-text, whatever a reader would guess. builders.mimic.table_rows reads the rows.
+Columns are selected by name, since 2.0 and 2.1 lack one in the middle of admissions, and have the types set here: codes
+are text, whatever a reader would guess. builders.mimic.table_rows reads the rows.
 """
 
 import csv
@@ -20,7 +20,7 @@ from deepicd.errors import DeepicdError
 if TYPE_CHECKING:
     import duckdb
 
-# The columns the cohort reads, with the type each is read as. Others may come or go between releases.
+# The columns that the cohort reads, with their types. Others may come or go between releases.
 COLUMNS: dict[str, dict[str, str]] = {
     "patients": {"subject_id": "bigint"},
     "admissions": {"subject_id": "bigint", "hadm_id": "bigint"},
@@ -61,11 +61,11 @@ class Table:
         """Return the table in a file, with its header. Raises DeepicdError if a needed column is absent."""
         inside = ""
         if path.suffix in DATABASES:
-            inside, types = _database_columns(path, name)
+            inside, types = _find_database_table(path, name)
         elif path.suffix == ".parquet":
-            types = _parquet_columns(path)
+            types = _read_parquet_columns(path)
         else:
-            header = _csv_header(path)
+            header = _read_csv_header(path)
             types = dict.fromkeys(header, "VARCHAR")
             if len(types) < len(header):
                 raise unreadable_error(path, "its header names a column twice")
@@ -107,7 +107,7 @@ def _check_columns(path: Path, name: str, types: Mapping[str, str]) -> None:
         )
 
 
-def _csv_header(path: Path) -> list[str]:
+def _read_csv_header(path: Path) -> list[str]:
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             return next(csv.reader([file.readline().decode("utf-8-sig")]), [])
@@ -118,11 +118,8 @@ def _csv_header(path: Path) -> list[str]:
 
 
 def _check_end(path: Path) -> None:
-    """Raise if an uncompressed CSV stops within a quoted text (gzip knows its own end).
-
-    A truncated download of the notes does, and a reader would take the open quote for a complete row.
-    """
-    if path.suffix == ".gz":
+    """Raise if an uncompressed CSV ends within a quoted text: a reader would take it for a complete row."""
+    if path.suffix == ".gz":  # gzip knows its own end
         return
     with path.open("rb") as file:
         quotes = sum(chunk.count(b'"') for chunk in iter(lambda: file.read(CHUNK), b""))
@@ -130,7 +127,7 @@ def _check_end(path: Path) -> None:
         raise unreadable_error(path, "it ends in the middle of a row")
 
 
-def _parquet_columns(path: Path) -> dict[str, str]:
+def _read_parquet_columns(path: Path) -> dict[str, str]:
     """Return column → DuckDB type."""
     import duckdb
 
@@ -143,12 +140,12 @@ def _parquet_columns(path: Path) -> dict[str, str]:
 
 def has_table(database: Path, name: str) -> bool:
     """Return whether a DuckDB file has a table of that name."""
-    return bool(_columns_in(database, name))
+    return bool(_list_columns(database, name))
 
 
-def _database_columns(path: Path, name: str) -> tuple[str, dict[str, str]]:
+def _find_database_table(path: Path, name: str) -> tuple[str, dict[str, str]]:
     """Return a table's place in a DuckDB file, 'schema.name', and its columns with their types."""
-    rows = _columns_in(path, name)
+    rows = _list_columns(path, name)
     schemas = sorted({schema for schema, _, _ in rows})
     if len(schemas) != 1:
         raise DeepicdError(
@@ -158,8 +155,8 @@ def _database_columns(path: Path, name: str) -> tuple[str, dict[str, str]]:
     return f"{schemas[0]}.{name}", {column: kind for _, column, kind in rows}
 
 
-def _columns_in(path: Path, name: str) -> list[tuple[str, str, str]]:
-    """Return (schema, column, type) of every column of the tables of a name."""
+def _list_columns(path: Path, name: str) -> list[tuple[str, str, str]]:
+    """Return (schema, column, type) of every column of the tables with a name."""
     import duckdb
 
     try:

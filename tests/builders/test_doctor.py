@@ -65,7 +65,7 @@ def test_several_copies_under_one_option_are_an_error_that_lists_them(tmp_path, 
 DRIVERS = {
     "one": ("#!/bin/sh\necho 'NVIDIA H200, 143771 MiB'", "ok", "NVIDIA H200, 143771 MiB"),
     "two": ("#!/bin/sh\nprintf 'A100, 1 MiB\\nA100, 1 MiB\\n'", "ok", "A100, 1 MiB; A100, 1 MiB"),
-    "broken": ("#!/bin/sh\nexit 9", "unknown", "nvidia-smi ended with 9 and named none"),
+    "broken": ("#!/bin/sh\nexit 9", "unknown", "nvidia-smi exited with 9 and listed no GPU"),
 }
 
 

@@ -57,7 +57,7 @@ def find_parts(paths: Iterable[Path]) -> list[Part]:
 
 
 def find_parts_below(path: Path) -> list[Part]:
-    """Return the parts at a path or below it, hosp before note. Raises DeepicdError for none."""
+    """Return the parts at a path or below it, hosp before note. Raises DeepicdError if there are none."""
     path = path.expanduser()
     if not path.exists():
         raise DeepicdError(
@@ -73,7 +73,7 @@ def find_parts_below(path: Path) -> list[Part]:
 
 
 def find_only_part(path: Path, project: Project, option: str) -> Part:
-    """Return the only part of a project at a path or below it. Raises DeepicdError for none and for several."""
+    """Return the only part of a project at a path or below it. Raises DeepicdError unless there is exactly one."""
     parts = [part for part in find_parts_below(path) if part.project is project]
     if len(parts) != 1:
         places = ", ".join(str(part.root) for part in parts) or "none"
@@ -142,7 +142,7 @@ def count_orphans(db: "duckdb.DuckDBPyConnection") -> int:
 
 
 def _count_rows(db: "duckdb.DuckDBPyConnection", table: Table) -> int:
-    """Return the number of rows, reading each completely."""
+    """Return the number of rows, reading all of them."""
     if table.name in IDS:
         return load_table(db, table, ("subject_id", "hadm_id"))
     if table.name == "diagnoses_icd":

@@ -1,10 +1,10 @@
-"""Fetch what the cohort needs from MIMIC-IV and MIMIC-IV-Note: five tables, their checksums and licences.
+"""Fetch the files of MIMIC-IV and MIMIC-IV-Note that the cohort needs: five tables, their checksums and licences.
 
     DIR/mimiciv/3.1/{SHA256SUMS.txt,LICENSE.txt}      DIR/mimiciv/3.1/hosp/{patients,admissions,…}.csv.gz
     DIR/mimic-iv-note/2.2/…                           DIR/mimic-iv-note/2.2/note/discharge.csv.gz
 
 `wget -x -nH --cut-dirs=1` puts them into the same places. There is no run.json: SHA256SUMS.txt lists what should exist.
-The checksums of all projects come first, so that a missing agreement shows before the first gigabyte.
+The checksums of both projects come first, so that a missing agreement shows before the first gigabyte.
 Run: deepicd physionet fetch --user NAME DIR
 """
 

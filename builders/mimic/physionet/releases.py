@@ -1,10 +1,10 @@
-"""What PhysioNet publishes: two projects, the files needed here, their checksums, and row counts of their releases.
+"""The two projects on PhysioNet: the files needed here, their checksums, and the row counts of their releases.
 
 >>> [str(release) for release in find_matching_releases({"patients": 299_712, "admissions": 431_231})]
 ['MIMIC-IV 2.2']
 
 Row counts: validate.sql of MIT-LCP/mimic-code for 2.0 to 3.1, the projects' pages for the notes, the files themselves
-for the demo. Those of 3.0 are not known here.
+for the demo. The counts of 3.0 are not known here.
 
 SHA256SUMS.txt has one line per file of a release, 33 for MIMIC-IV 3.1, 5 for MIMIC-IV-Note 2.2:
 
@@ -55,7 +55,7 @@ PROJECTS = (MIMIC, NOTE)
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """One version of a project, and how many rows its tables have: several numbers where sources disagree."""
+    """One version of a project, and the row counts of its tables: several where sources disagree."""
 
     title: str
     version: str
@@ -68,7 +68,7 @@ class Release:
         return rows in self.rows.get(table, ())
 
 
-def _mimic(
+def _build_release(
     version: str, patients: int, admissions: int, diagnoses: int, codes: int, title: str = MIMIC.title
 ) -> Release:
     counts = zip(MIMIC.tables, (patients, admissions, diagnoses, codes), strict=True)
@@ -76,11 +76,11 @@ def _mimic(
 
 
 RELEASES = (
-    _mimic("2.0", 315_460, 454_324, 5_006_884, 109_775),
-    _mimic("2.1", 299_777, 431_088, 4_752_265, 109_775),
-    _mimic("2.2", 299_712, 431_231, 4_756_326, 109_775),
-    _mimic("3.1", 364_627, 546_028, 6_364_488, 112_107),
-    _mimic("2.2", 100, 275, 4_506, 109_775, title="MIMIC-IV demo"),
+    _build_release("2.0", 315_460, 454_324, 5_006_884, 109_775),
+    _build_release("2.1", 299_777, 431_088, 4_752_265, 109_775),
+    _build_release("2.2", 299_712, 431_231, 4_756_326, 109_775),
+    _build_release("3.1", 364_627, 546_028, 6_364_488, 112_107),
+    _build_release("2.2", 100, 275, 4_506, 109_775, title="MIMIC-IV demo"),
     Release(NOTE.title, "2.1", {"discharge": (357_289,)}),
     Release(NOTE.title, "2.2", {"discharge": (331_793, 331_794)}),  # the file; the project's page
 )
@@ -90,7 +90,7 @@ ORPHANS = {("MIMIC-IV 3.1", "MIMIC-IV-Note 2.2"): 61}
 
 
 def find_matching_releases(rows: Mapping[str, int]) -> tuple[Release, ...]:
-    """Return the releases that agree with the most of these row counts; none if no count is known."""
+    """Return the releases that agree with most of these row counts; () if none agrees with any."""
     matches = [(sum(release.has_count(*count) for count in rows.items()), release) for release in RELEASES]
     most = max(number for number, _ in matches)
     return tuple(release for number, release in matches if number == most and most)

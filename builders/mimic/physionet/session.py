@@ -1,11 +1,11 @@
 """Requests to PhysioNet: the password goes to one host only, and refusals are explained.
 
-PhysioNet accepts a password from programs that it knows by their User-Agent, and answers 403 to all others,
-agreement or not (MIT-LCP/physionet-build, `http_auth_allowed`). To tell the two apart, the same address is requested
-without a password: 401 means that this program may log in, so it is the account that has no access.
+PhysioNet accepts a password only from programs whose User-Agent it knows, and answers 403 to all others
+(MIT-LCP/physionet-build, `http_auth_allowed`), as it does to an account without access. To tell the two apart, the same
+address is requested without a password: 401 means that this program may log in, so the account lacks access.
 
 The password comes from the environment, from netrc or from a prompt. It is never an option of a command, which others
-on the machine could read in the list of processes, and never part of a message.
+on the machine could see in the process list, and never part of a message.
 """
 
 import netrc
@@ -60,11 +60,11 @@ class Session:
     version: str
     user_agent: str = USER_AGENT
     by_hand: str = ""
-    """Commands that fetch the same files without this program, for a site that does not let it log in."""
+    """Commands that fetch the same files with wget, for a site that does not let this program log in."""
     _client: "httpx.Client" = field(init=False, repr=False)
 
     def __enter__(self) -> "Session":
-        self._client = self._new_client()
+        self._client = self._open_client()
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -92,10 +92,10 @@ class Session:
             for _ in range(REDIRECTS):
                 with self._client.stream("GET", url, headers=dict(headers), auth=self._auth) as response:
                     if not response.has_redirect_location:
-                        self._check(path, response)
+                        self._check_response(path, response)
                         yield response
                         return
-                    url = self._same_host(url, response)
+                    url = self._resolve_redirect(url, response)
         except (httpx.TransportError, httpx.DecodingError) as error:
             raise TransientError(f"{urlsplit(url).hostname} {_describe_failure(error)}") from error
         raise DeepicdError(f"{self.url(path)} redirects in a circle.", "Check --base-url, or try again later.")
@@ -104,7 +104,7 @@ class Session:
     def _auth(self) -> tuple[str, str]:
         return self.account.user, self.account.password
 
-    def _new_client(self) -> "httpx.Client":
+    def _open_client(self) -> "httpx.Client":
         import httpx
 
         headers = {"User-Agent": self.user_agent, "Accept-Encoding": "identity"}  # gzip on the way would break Range
@@ -112,7 +112,7 @@ class Session:
             headers=headers, timeout=POLICY.timeout, follow_redirects=False, verify=_load_certificates()
         )
 
-    def _same_host(self, url: str, response: "httpx.Response") -> str:
+    def _resolve_redirect(self, url: str, response: "httpx.Response") -> str:
         """Return the target of a redirect. Raises for another host: the password is for this one."""
         target = response.url.join(response.headers["Location"])
         if (target.scheme, target.host, target.port) != (response.url.scheme, response.url.host, response.url.port):
@@ -125,7 +125,7 @@ class Session:
             raise self._wrong_password_error()
         return str(target)
 
-    def _check(self, path: str, response: "httpx.Response") -> None:
+    def _check_response(self, path: str, response: "httpx.Response") -> None:
         """Raise unless the response is a file, part of one, or 416 (nothing left of it)."""
         status = response.status_code
         if status in (200, 206) and response.headers.get("Content-Type", "").startswith("text/html"):
@@ -152,47 +152,47 @@ class Session:
     def _wrong_password_error(self) -> DeepicdError:
         return DeepicdError(
             f"{self.base_url} does not accept the password of {self.account.user}.",
-            f"Try name and password in a browser: {self.base_url}/login/",
+            f"Check the name and password in a browser: {self.base_url}/login/",
         )
 
     def _explain_refusal(self, path: str) -> DeepicdError:
-        """Return what a 403 means, by requesting the file once more without a password."""
-        with self._new_client() as client, client.stream("GET", self.url(path)) as response:
+        """Return the error for a 403, after requesting the file once more without a password."""
+        with self._open_client() as client, client.stream("GET", self.url(path)) as response:
             is_refused_to_all = response.status_code == 403
         name = f"{self.project.title} {self.version}"
         if is_refused_to_all:
             return DeepicdError(
                 f"{self.base_url} answers 403 (forbidden) with and without a password: it does not let a program log in"
                 f" that calls itself {self.user_agent}.",
-                f"Check in a browser whether the files are open to you: {self.page}\n"
+                f"Check in a browser whether you have access to the files: {self.page}\n"
                 f"If so, fetch them with the program that this page names:\n{self.by_hand}",
             )
         return DeepicdError(
-            f"{self.account.user} has no access to {name}: its agreement is not signed, or the training that it asks"
-            " for is missing or out of date.",
+            f"{self.account.user} has no access to {name}: its agreement is not signed, or the training that it"
+            " requires is missing or out of date.",
             f"Each project has an agreement of its own; sign this one at the foot of {self.page}",
         )
 
 
 def check_base_url(text: str) -> str:
-    """Return an address to send a password to. Raises DeepicdError unless it is https or on this machine."""
+    """Return the address without a final slash. Raises DeepicdError unless it is https or on this machine."""
     parts = urlsplit(text)
     if parts.username or parts.password:
-        raise DeepicdError("--base-url holds a user name or password.", "Leave it out and name the account by --user.")
+        raise DeepicdError("--base-url holds a user name or password.", "Leave it out and pass the account as --user.")
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise DeepicdError(f"{text} is not a web address.", f"Name one with its scheme, for instance {PHYSIONET}")
+        raise DeepicdError(f"{text} is not a web address.", f"Give one with its scheme, for instance {PHYSIONET}")
     if parts.scheme == "http" and parts.hostname not in LOOPBACK:
-        raise DeepicdError(f"{text} would carry the password in the clear.", "Use its https address.")
+        raise DeepicdError(f"{text} would transmit the password unencrypted.", "Use its https address.")
     return text.rstrip("/")
 
 
 def find_account(user: str | None, host: str) -> Account:
-    """Return the account to use on a host; without `user` the one that netrc names. Raises DeepicdError for none."""
+    """Return the account to use on a host; without `user`, the one in netrc. Raises DeepicdError if there is none."""
     login, password = _read_netrc(host)
     user = user or login
     if user is None:
         raise DeepicdError(
-            f"No account is named for {host}.",
+            f"There is no account for {host}: neither --user nor netrc names one.",
             "Name it: deepicd physionet fetch --user NAME DIR, or add it to ~/.netrc.",
         )
     if secret := os.environ.get(PASSWORD):
@@ -208,7 +208,7 @@ def find_account(user: str | None, host: str) -> Account:
 
 
 def _read_netrc(host: str) -> tuple[str | None, str | None]:
-    """Return login and password that netrc (NETRC, else ~/.netrc) holds for a host; (None, None) for none."""
+    """Return the login and password in netrc (NETRC, else ~/.netrc) for a host; (None, None) if it has none."""
     path = Path(os.environ.get("NETRC") or "~/.netrc").expanduser()
     if not path.is_file():
         return None, None
@@ -223,7 +223,7 @@ def _read_netrc(host: str) -> tuple[str | None, str | None]:
 
 @cache
 def _load_certificates() -> "ssl.SSLContext":
-    """Return the authorities to trust, read once and not for each session."""
+    """Return the trusted certificate authorities; reading them takes too long to do it per session."""
     import httpx
 
     return httpx.create_ssl_context()

@@ -1,13 +1,13 @@
-"""Tell which release a copy is, whether it is complete, and whether hosp and note belong together.
+"""Identify the release of a copy, and check that it is complete and that hosp and note belong together.
 
-Three comparisons: checksums with SHA256SUMS.txt, row counts with those of the known releases, and the number of notes
-without an admission with that of the pair of releases. Findings are printed as lines; all of them are counts:
+Three things are compared: checksums with SHA256SUMS.txt, row counts with those of the known releases, and the number of
+notes without an admission with the known one of the two releases. Findings are counts, printed as lines:
 
     ok       release      MIMIC-IV 3.1
     differs  admissions   546,000 rows, 3.1 has 546,028
              Rows are missing: the file was filtered, or cut short when it was unpacked.
 
-Only `differs` is an error. `unknown` cannot be told; `absent` need not be there.
+Only `differs` is an error. `unknown`: it could not be determined. `absent`: it is optional.
 """
 
 import textwrap
@@ -33,7 +33,7 @@ from deepicd.errors import DeepicdError
 from deepicd.log import track_progress
 
 NEEDED = ("admissions", "diagnoses_icd", "discharge")
-"""Tables that a cohort needs. Titles can come from elsewhere, ages are not used."""
+"""Tables that a cohort needs. Titles can come from elsewhere; ages are not used."""
 Status = Literal["ok", "differs", "unknown", "absent"]
 COLOURS = {"ok": "green", "differs": "red", "unknown": "yellow", "absent": None}
 WIDTH = 110
@@ -47,7 +47,7 @@ class Check:
     what: str
     finding: str
     meaning: str = ""
-    """What it means and what to do, where that is not obvious."""
+    """What it means and what to do, if that is not obvious."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ def _check_part(counts: PartCounts) -> Iterator[Check]:
 
 
 def identify_release(counts: PartCounts) -> Release | None:
-    """Return the release that agrees with the most tables; None if none does, or several do equally."""
+    """Return the release that agrees with most tables; None if none does, or several do equally."""
     candidates = () if counts.is_synthetic else find_matching_releases(counts.rows)
     return candidates[0] if len(candidates) == 1 else None
 
@@ -119,7 +119,7 @@ def _check_release(counts: PartCounts, release: Release | None) -> Check:
     if release is None:
         if candidates := find_matching_releases(counts.rows):
             names = ", ".join(map(str, candidates))
-            return Check("unknown", "release", f"one of {names}", "The tables found have as many rows in each of them.")
+            return Check("unknown", "release", f"one of {names}", "These tables have as many rows in each of them.")
         return Check(
             "unknown",
             "release",

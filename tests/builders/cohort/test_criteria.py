@@ -103,7 +103,7 @@ def test_a_limit_in_tokens_is_counted_by_the_tokenizer_that_is_named(copy: Path,
 
 
 def test_tokens_of_no_tokenizer_and_a_tokenizer_that_is_not_there_are_refused(copy: Path, tmp_path: Path) -> None:
-    with pytest.raises(DeepicdError, match="takes the limit and the tokenizer"):
+    with pytest.raises(DeepicdError, match="needs both --max-tokens and --tokenizer"):
         DEFAULT.replace(max_tokens=20)
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(DeepicdError, match="is not on this machine and could not be fetched"):

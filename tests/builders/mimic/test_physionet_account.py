@@ -52,7 +52,7 @@ def test_netrc_gives_no_password_to_another_account_or_host(netrc):
 
 
 def test_without_any_name_there_is_no_account():
-    with pytest.raises(DeepicdError, match="No account is named"):
+    with pytest.raises(DeepicdError, match="There is no account for"):
         find_account(None, "physionet.org")
 
 
@@ -123,7 +123,7 @@ def test_no_option_takes_a_password(tmp_path, deepicd: Deepicd):
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("http://physionet.org", "would carry the password in the clear"),
+        ("http://physionet.org", "would transmit the password unencrypted"),
         ("ftp://physionet.org", "is not a web address"),
         ("physionet.org", "is not a web address"),
         ("https://sam:secret@physionet.org", "holds a user name or password"),
