@@ -1,3 +1,3 @@
-"""deepicd: what all stages of MIMIC-Reason share. It imports none of them, except for `cli` and `demo`."""
+"""What all stages of MIMIC-Reason share. Only `cli` and `demo` import stages."""
 
 __version__ = "0.1.0"

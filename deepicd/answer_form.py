@@ -79,14 +79,18 @@ def parse_answer(text: str) -> Answer | Malformed:
     tags = list(islice(_TAG.finditer(text), len(TAGS) + 1))
     if tuple(tag.group() for tag in tags) != TAGS:
         return _find_tag_problem(text)
-    at = [tag.start() for tag in tags]
-    before, between, after = text[: at[0]], text[at[1] + len(THINK_END) : at[2]], text[at[3] + len(DIAGNOSIS_END) :]
+    starts = [tag.start() for tag in tags]
+    before, between, after = (
+        text[: starts[0]],
+        text[starts[1] + len(THINK_END) : starts[2]],
+        text[starts[3] + len(DIAGNOSIS_END) :],
+    )
     if before.strip() or between.strip() or after.strip():
         return Malformed("text outside the blocks")
-    trace = text[at[0] + len(THINK) : at[1]].strip()
+    trace = text[starts[0] + len(THINK) : starts[1]].strip()
     if not trace:
         return Malformed("empty trace")
-    code = Code.find(text[at[2] + len(DIAGNOSIS) : at[3]])
+    code = Code.find(text[starts[2] + len(DIAGNOSIS) : starts[3]])
     return Answer(trace, code) if code else Malformed("no code in the diagnosis")
 
 

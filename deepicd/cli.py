@@ -40,8 +40,8 @@ COMMANDS = {
     "retract": ("cards.hub.commands:retract", "Make a published repository private."),
 }
 GC_THRESHOLD = 100_000
-"""New objects between two searches for reference cycles. Rows come by the hundred thousand and are part of none: with
-Python's default of 700, a build spent a twentieth of its time searching."""
+"""Allocations between two garbage collections. Rows are part of no reference cycle, and with Python's default of 700 a
+build spent a twentieth of its time searching for cycles."""
 PACKAGES = {target.split(".")[0] for target, _ in COMMANDS.values()}
 
 
@@ -68,7 +68,7 @@ class LazyGroup(click.Group):
 
 
 def add_log_options(command: click.Command) -> None:
-    """Give a command, or each command of a group, the options that say how much is logged."""
+    """Add the logging options to a command, or to each command of a group."""
     if isinstance(command, click.Group):
         for subcommand in command.commands.values():
             add_log_options(subcommand)
@@ -77,9 +77,9 @@ def add_log_options(command: click.Command) -> None:
 
 
 def make_log_options() -> list[click.Parameter]:
-    """Return `-v`, `-q` and `--log-level`; of several the last one counts."""
+    """Return `-v`, `-q` and `--log-level`; the last one on a command line wins."""
 
-    def configure_when_given(level: str | None) -> Callable[[click.Context, click.Parameter, object], None]:
+    def build_callback(level: str | None) -> Callable[[click.Context, click.Parameter, object], None]:
         def callback(ctx: click.Context, param: click.Parameter, value: object) -> None:
             if value:
                 log.configure(level or str(value), PACKAGES)
@@ -87,12 +87,12 @@ def make_log_options() -> list[click.Parameter]:
         return callback
 
     return [
-        click.Option(["-v", "--verbose"], is_flag=True, expose_value=False, callback=configure_when_given("DEBUG"),
+        click.Option(["-v", "--verbose"], is_flag=True, expose_value=False, callback=build_callback("DEBUG"),
                      help="Also log details."),
-        click.Option(["-q", "--quiet"], is_flag=True, expose_value=False, callback=configure_when_given("WARNING"),
+        click.Option(["-q", "--quiet"], is_flag=True, expose_value=False, callback=build_callback("WARNING"),
                      help="Log warnings and errors only."),
         click.Option(["--log-level"], type=click.Choice(log.LEVELS, case_sensitive=False), metavar="LEVEL",
-                     expose_value=False, callback=configure_when_given(None),
+                     expose_value=False, callback=build_callback(None),
                      help=f"{', '.join(log.LEVELS[:-1])} or {log.LEVELS[-1]}; INFO unless given."),
     ]  # fmt: skip
 
@@ -128,7 +128,7 @@ def main(args: list[str] | None = None) -> None:
     """Run the command line and exit: 0 success, 1 an error that the message explains, 2 wrong usage, 130 stopped."""
     gc.set_threshold(GC_THRESHOLD)
     log.configure(logging.INFO, PACKAGES)
-    signal.signal(signal.SIGTERM, _stop)  # sent by SLURM and systemd; cleaned up after like Ctrl-C
+    signal.signal(signal.SIGTERM, _stop)  # SLURM and systemd send it; handle it like Ctrl-C
     try:
         cli.main(args=args, prog_name="deepicd", standalone_mode=False)
     except click.ClickException as error:

@@ -5,9 +5,9 @@
         temperature: Annotated[Number, Field(ge=0, le=10)] = 0.9
 
     Sampling.load(Path("mine.yaml"), CHECKED_IN)     # a file, or a checked-in one by its bare name
-    sampling.replace(temperature=0.7)                    # the same with other values, checked again
+    sampling.replace(temperature=0.7)                    # a copy with other values, checked again
 
-An unknown field is refused with its nearest neighbour, a wrong value with the range or the choices of its field.
+The error for an unknown field suggests the nearest name; that for a wrong value names the range or choices.
 """
 
 import re
@@ -26,12 +26,12 @@ _EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
 
 
 def _read_exponent(value: object) -> object:
-    """Turn '2e-5' into a number: YAML 1.1 reads it, unlike 2.0e-5, as a text."""
+    """Parse '2e-5' as a number: YAML 1.1 reads it as a text, unlike 2.0e-5."""
     return float(value) if isinstance(value, str) and _EXPONENT.fullmatch(value) else value
 
 
 Number = Annotated[int | float, BeforeValidator(_read_exponent)]
-"""A whole number stays one, since digests of recipes are taken of their values as written."""
+"""An int stays an int, since digests of recipes cover the values as written."""
 Share = Annotated[Number, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0, le=10_000_000)]
 PositiveCount = Annotated[int, Field(ge=1, le=10_000_000)]
@@ -52,7 +52,7 @@ class Config(BaseModel):
 
     @classmethod
     def parse(cls, values: Mapping[str, object], source: str) -> Self:
-        """Return the settings in plain values. Raises DeepicdError that names the source and the wrong field."""
+        """Validate plain values. Raises DeepicdError that names the source and the wrong field."""
         try:
             return cls.model_validate(dict(values))
         except ValidationError as error:
@@ -60,13 +60,13 @@ class Config(BaseModel):
 
     @classmethod
     def load(cls, path: Path, checked_in: Path) -> Self:
-        """Return the settings in a YAML file, or in one of `checked_in` by its bare name. Raises DeepicdError."""
+        """Load a YAML file, or one in the folder `checked_in` by its bare name. Raises DeepicdError."""
         return cls.parse(*read_values(path, checked_in))
 
     def replace(self, **changes: object) -> Self:
         """Return the settings with some fields changed; None leaves a field as it is. Raises DeepicdError."""
-        given = {name: value for name, value in changes.items() if value is not None}
-        return self.parse({**dict(self), **given}, "the options given") if given else self
+        overrides = {name: value for name, value in changes.items() if value is not None}
+        return self.parse({**dict(self), **overrides}, "the options given") if overrides else self
 
     @property
     def options(self) -> dict[str, object]:
@@ -107,7 +107,7 @@ class Config(BaseModel):
 def read_values(path: Path, checked_in: Path) -> tuple[dict[str, object], str]:
     """Return the plain values of a YAML file, or of one in `checked_in` by its bare name, and their source.
 
-    A file without a `name` gets its own. Raises DeepicdError.
+    `name` defaults to the name of the file. Raises DeepicdError.
     """
     if not path.is_file() and (checked_in / f"{path}.yaml").is_file():
         path = checked_in / f"{path}.yaml"

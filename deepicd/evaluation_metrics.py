@@ -3,8 +3,8 @@
     metrics = read_metrics(Path("out/evaluation/metrics.json"))
     metrics.chapter.macro_f1, metrics.chapter.interval["macro_f1"]      # 0.545, [0.531, 0.559]
 
-Of credentialed notes, counts and shares that would reveal a small group are None (deepicd.small_counts). The figures of
-the three levels are exact.
+For credentialed notes, counts and shares that would reveal a small group are None (deepicd.small_counts). The figures
+of the three levels are exact.
 """
 
 from pathlib import Path

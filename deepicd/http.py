@@ -1,14 +1,13 @@
-"""One retry policy for every server that deepicd asks, and one reader of the waiting times that servers name.
+"""One retry policy for every server that deepicd contacts, and one parser of the delays that servers request.
 
     policy = RetryPolicy(attempts=6, timeout=60.0)
     reply = retry(lambda: fetch(url), policy, doing=f"Fetching {url}")      # or: await retry_async(…)
 
-A request is repeated after a broken connection, a timeout, an answer of a server that is busy or restarting
-(`TRANSIENT_STATUSES`), and whatever a caller raises as TransientError. Waits double from one attempt to the next, with
-jitter, and are never shorter than the server asks for; a server that asks for more than `longest_wait` is not asked
-again. Each retry is logged once; of many concurrent requests that fail for one reason, one every `LOG_EVERY` seconds
-is a warning. Code with a retry loop of its own (Scrapy, a download that resumes) takes its waits from
-`RetryPolicy.next_wait`.
+A request is repeated after a broken connection, a timeout, a status of a busy or restarting server
+(`TRANSIENT_STATUSES`) and a caller's TransientError. Waits double from one attempt to the next, with jitter, and are
+never shorter than the server requests; a request for more than `longest_wait` ends the attempts. If many concurrent
+requests fail for one reason, one retry every `LOG_EVERY` seconds is logged as a warning, the others for debugging. Code
+with a retry loop of its own (Scrapy, a download that resumes) takes its waits from `RetryPolicy.next_wait`.
 """
 
 import logging
@@ -35,8 +34,8 @@ USER_AGENT = f"deepicd/{__version__}"
 # 409: the Hub and vLLM answer it while another operation is under way; 52x: a proxy in front of a server that is down
 TRANSIENT_STATUSES = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
 
-LOG_EVERY = 10.0  # seconds between two warnings of one kind; those between are for --log-level DEBUG
-_warned: dict[tuple[str, str], float] = {}  # what was being done, why it failed → when a warning said so
+LOG_EVERY = 10.0  # seconds between two warnings of one kind
+_warned: dict[tuple[str, str], float] = {}  # (action, reason) → time of the last warning
 
 _SECONDS = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
 _PARAMETER = re.compile(r";\s*(\w+)\s*=\s*(\d+)", re.ASCII)
@@ -67,7 +66,7 @@ class RetryPolicy:
 
 
 class TransientError(Exception):
-    """A failure that another attempt may turn into an answer; the message says what happened, without any content."""
+    """A failure worth another attempt; the message says what happened and quotes no content."""
 
     def __init__(self, reason: str, retry_after: float | None = None) -> None:
         super().__init__(reason)
@@ -136,7 +135,7 @@ def is_transient(error: BaseException) -> bool:
 
 
 def raise_if_transient(response: "httpx.Response") -> None:
-    """Raise TransientError for a status that another attempt may turn; the body is not read."""
+    """Raise TransientError for a status that is worth another attempt. The body is not read."""
     if response.status_code in TRANSIENT_STATUSES:
         reason = f"{response.url.host} answered {response.status_code} {response.reason_phrase}".rstrip()
         raise TransientError(reason, parse_retry_after(response.headers))
@@ -167,7 +166,7 @@ def retry(
     doing: str,
     is_transient: Callable[[BaseException], bool] = is_transient,
 ) -> Result:
-    """Return what `request` returns, calling it again as the policy allows; then raise its own last error.
+    """Call `request` until it succeeds, as often as the policy allows; then raise its last error.
 
     `doing` opens the line that is logged before each retry ("Fetching the guideline").
     """
@@ -186,10 +185,10 @@ async def retry_async(
     doing: str,
     is_transient: Callable[[BaseException], bool] = is_transient,
 ) -> Result:
-    """Do what `retry` does, in an event loop."""
+    """Retry in an event loop, as `retry` does."""
     from tenacity import AsyncRetrying, retry_if_exception
 
-    async def attempt() -> Result:  # tenacity awaits coroutine functions only, and a lambda is none
+    async def attempt() -> Result:  # tenacity awaits coroutine functions only, not lambdas
         return await request()
 
     rules = _Rules(policy, doing)
@@ -200,7 +199,7 @@ async def retry_async(
 
 @dataclass(frozen=True, slots=True)
 class _Rules:
-    """A policy in the form that tenacity takes."""
+    """A policy as the callbacks that tenacity takes."""
 
     policy: RetryPolicy
     doing: str

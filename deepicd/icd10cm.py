@@ -5,9 +5,8 @@
     ('I50.21', 'I5021', 'I50', 'IX')
 
 Shapes and chapters need no data. Titles and validity come from the tabular XML of April 2025 that `simple-icd-10-cm`
-1.4.0 carries. That library takes some two seconds to read it, more than most commands need for everything else, so
-what we need of it is cached in the user's cache folder (Linux: ~/.cache/deepicd) and read from there in a tenth of the
-time. The cache may be deleted at any time.
+1.4.0 carries. Parsing it takes two seconds, more than everything else that most commands do, so the result is cached in
+the user's cache folder (Linux: ~/.cache/deepicd), which may be deleted at any time.
 """
 
 import json
@@ -23,7 +22,7 @@ from deepicd import storage
 from deepicd.errors import BadCode
 
 CACHE_NAME = "icd10cm-fy2025-1.4.0-1.json"
-"""Contains the library's version, which pyproject.toml pins, and the version of this file's form."""
+"""Contains the library's version, which pyproject.toml pins, and the version of the cache's format."""
 
 # Letter, digit, then a digit or one of the letters that ten categories carry (C4A, C7A, C7B, D3A, I1A, M1A, …);
 # FY2026 adds QA0. Characters 4 to 7 are free: placeholders X, laterality, encounter letters.
@@ -43,8 +42,8 @@ class Chapter:
         return f"{self.number}. {self.title} ({', '.join(f'{a}–{b}' for a, b in self.ranges)})"
 
 
-# Number, Roman numeral, first and last category, title: ICD-10-CM FY2025 tabular list. Its titles, without the range
-# at their ends.
+# Number, Roman numeral, first and last category, title: ICD-10-CM FY2025 tabular list, whose titles end in the
+# range.
 CHAPTERS: tuple[Chapter, ...] = tuple(
     Chapter(number, roman, title, ((first, last),))
     for number, roman, first, last, title in [
@@ -186,10 +185,10 @@ def load_release() -> Release:
     from platformdirs import user_cache_path
 
     path = user_cache_path("deepicd") / CACHE_NAME
-    with suppress(OSError, ValueError, KeyError, TypeError):  # absent or damaged: it is written again
+    with suppress(OSError, ValueError, KeyError, TypeError):  # absent or damaged: write it again
         return _read_cache(path)
     release = _read_xml()
-    with suppress(OSError):  # without a writable home every process takes the two seconds, and works
+    with suppress(OSError):  # without a writable home, every process parses the XML
         storage.write_json(path, asdict(release) | {"billable": sorted(release.billable)})
     return release
 
@@ -207,7 +206,7 @@ def _read_cache(path: Path) -> Release:
 def _read_xml() -> Release:
     import simple_icd_10_cm as tabular
 
-    # the list also has chapters ('1') and blocks ('A00-A09'); a few blocks of one category have its very name
+    # the list also has chapters ('1') and blocks ('A00-A09'); a few blocks of one category share its name
     values = [value for value in tabular.get_all_codes(False) if SHAPE.fullmatch(value)]
     return Release(
         year=2025,

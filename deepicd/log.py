@@ -83,7 +83,7 @@ def configure(level: int | str = logging.INFO, packages: Iterable[str] = ()) -> 
 
 
 class _RunLogHandler(logging.Handler):
-    """Appends lines to a file once its folder exists; it keeps them until then, and never makes the folder."""
+    """Appends lines to a file once its folder exists, and keeps them until then. It never creates the folder."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(logging.INFO)
@@ -105,7 +105,7 @@ class _RunLogHandler(logging.Handler):
 def write_run_log(folder: Path) -> Iterator[None]:
     """Also write messages from INFO on to FOLDER/run.log, with time stamps, after those of earlier runs.
 
-    A message before the folder exists is written with the first one after; a run that fails before leaves no folder.
+    Messages from before the folder exists are kept until it does, so a run that fails early leaves no folder.
     """
     handler = _RunLogHandler(folder / RUN_LOG)
     formatter = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%SZ")

@@ -23,13 +23,13 @@ class Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow", strict=True)
 
     def dump(self) -> dict[str, object]:
-        """Return the plain values, as they stand in the file."""
+        """Return the plain values, as written to the file."""
         return self.model_dump(exclude_unset=True)
 
 
 class Input(Model):
     path: str | None = None
-    """Absent from a record that others may carry."""
+    """Absent from a portable record."""
     digest: str
 
 
@@ -56,7 +56,7 @@ class Record(Model):
     version: str
     command: str
     argv: str | None = None
-    """The command line; absent from a record that others may carry."""
+    """The command line; absent from a portable record."""
     key: str
     origin: Origin
     options: dict[str, JsonValue]
@@ -73,7 +73,7 @@ class Record(Model):
     """Command → the record of a run that made an input, or an input of that one."""
 
     def parse_as(self, kind: type[R], source: str = "") -> R:
-        """Return this record with the counts of its stage. Raises DeepicdError for another stage's or a torn one."""
+        """Return this record as its stage's own kind. Raises DeepicdError if it is another's, or incomplete."""
         source = source or f"The record of `deepicd {self.command}`"
         if kind.COMMANDS and self.command not in kind.COMMANDS:
             raise DeepicdError(f"{source} is not a record of `deepicd {kind.COMMANDS[0]}`.")
@@ -92,7 +92,7 @@ class Record(Model):
         record = self.find_upstream(kind)
         if record is None:
             raise DeepicdError(
-                f"The record of `deepicd {self.command}` does not tell of `deepicd {kind.COMMANDS[0]}`.",
+                f"The record of `deepicd {self.command}` has no `deepicd {kind.COMMANDS[0]}` in its lineage.",
                 "Make its inputs again with this version.",
             )
         return record
@@ -108,7 +108,7 @@ class Record(Model):
         return value
 
     def strip_paths(self) -> dict[str, object]:
-        """Return what others may carry: no paths of this machine, no second copy of its own lineage."""
+        """Return the record as a lineage carries it: without paths of this machine, and without its own lineage."""
         kept = {name: value for name, value in self.dump().items() if name not in ("argv", "checksum", "lineage")}
         kept["inputs"] = {role: {"digest": entry.digest} for role, entry in self.inputs.items()}
         return kept
@@ -157,11 +157,11 @@ def compare_files(
     changed = [name for name in present if (folder / name).stat().st_size != outputs[name].bytes]
     if content:
         same_size = [name for name in present if name not in changed]
-        with ThreadPoolExecutor() as pool:  # digests are kept: what follows need not take them again
+        with ThreadPoolExecutor() as pool:  # digest_path caches them for whoever asks next
             digests = pool.map(storage.digest_path, [folder / name for name in same_size])
             changed += [name for name, digest in zip(same_size, digests, strict=True) if digest != outputs[name].sha256]
-    found = [path for part in closed if (folder / part).is_dir() for path in storage.list_files(folder / part)]
-    added = {path.relative_to(folder).as_posix() for path in found} - outputs.keys()
+    files = [path for part in closed if (folder / part).is_dir() for path in storage.list_files(folder / part)]
+    added = {path.relative_to(folder).as_posix() for path in files} - outputs.keys()
     return FileChanges(sorted(missing), sorted(changed), sorted(added))
 
 
@@ -179,7 +179,7 @@ def inherit_origin(origin: Origin, lineage: Mapping[str, Record]) -> Origin:
 
 
 class RunDescription(Protocol):
-    """What tells one run from another."""
+    """What distinguishes one run from another."""
 
     @property
     def version(self) -> str: ...
@@ -191,7 +191,7 @@ class RunDescription(Protocol):
 
 @dataclass(frozen=True)
 class Plan(Generic[R]):
-    """What a stage is asked to do. Two runs of one plan make the same output, sampling aside."""
+    """Everything that decides a stage's output. Two runs of one plan make the same output, sampling aside."""
 
     kind: type[R]
     command: str
@@ -233,7 +233,7 @@ class Run(Generic[R]):
 
 
 def describe_difference(record: RunDescription, plan: Plan[R]) -> str:
-    """Say what sets a recorded run apart from a plan: 'option seed was 1, now 2; input hosp differs'."""
+    """Return how a recorded run differs from a plan: 'option seed was 1, now 2; input hosp differs'."""
     then, now = record.options, plan.options
     parts = [
         f"option {name} was {then.get(name)!r}, now {now.get(name)!r}"

@@ -1,6 +1,6 @@
 """run.json: what a stage did, from what, and with what outcome. Cards are rendered from these records.
 
-A `Plan` is everything that decides a stage's output: its command, our version, its options and the digests of its
+A `Plan` is everything that decides a stage's output: its command, deepicd's version, its options and the digests of its
 inputs. Its key tells whether a folder already holds that output, so that the same command run twice does nothing the
 second time. What each stage counts is a model of its own: see deepicd.stage_records.
 
@@ -62,7 +62,7 @@ def plan_run(stage: str, *, options: Mapping[str, object], inputs: Mapping[str, 
 def plan_run(
     stage: type[Record] | str, *, options: Mapping[str, object], inputs: Mapping[str, Path]
 ) -> Plan[Record] | Plan[R]:
-    """Digest the inputs (files or folders) and take along the records of the stages that made them.
+    """Digest the inputs (files or folders) and collect the records of the stages that made them.
 
     `stage` is the kind of record, or a command's name where nobody reads its counts. The record of a file, or of a
     folder that has none itself (one config of a dataset, say), is that of its folder.
@@ -117,7 +117,7 @@ def require(folder: Path, stage: type[R] | str) -> R | Record:
 
 
 def find_finished(folder: Path, plan: Plan[R]) -> R | None:
-    """Return the record of this very plan if the folder holds its complete output, else None."""
+    """Return the record of this plan if the folder holds its complete output, else None."""
     record = read(folder)
     if record is None or record.key != plan.key:
         return None
@@ -132,24 +132,24 @@ def find_run_folder(folder: Path, stage: type[R], marker: str) -> tuple[Path, R]
     Raises DeepicdError where there is none, where there are several, and where the run is not finished.
     """
     command = stage.COMMANDS[0]
-    found = storage.find_only_folder(folder, marker, f"outputs of `deepicd {command}`")
-    if found is None:
+    run_folder = storage.find_only_folder(folder, marker, f"outputs of `deepicd {command}`")
+    if run_folder is None:
         raise DeepicdError(
             f"{folder} holds no output of `deepicd {command}`.", "Check the path, or run that command first."
         )
-    if read(found) is None:
+    if read(run_folder) is None:
         raise DeepicdError(
-            f"The output of `deepicd {command}` in {found} is not finished.", "Rerun the same command first."
+            f"The output of `deepicd {command}` in {run_folder} is not finished.", "Rerun the same command first."
         )
-    return found, require(found, stage)
+    return run_folder, require(run_folder, stage)
 
 
 @contextmanager
 def open_fresh_folder(out: Path, plan: Plan[R], origin: Origin, *, overwrite: bool = False) -> Iterator[Run[R]]:
-    """Yield a folder that appears as `out`, with its record, when the block ends; after an error nothing is left.
+    """Yield a staging folder that becomes `out`, with its record, when the block succeeds; after an error, remove it.
 
-    Hidden files in it are scratch and are removed at the end. Refuses (DeepicdError) an `out` that holds something
-    else, and a second process that writes to the same one.
+    Hidden files in it are scratch and are removed at the end. Raises DeepicdError if `out` holds something else, or if
+    another process is writing to it.
     """
     out = out.resolve()  # a link is followed, not replaced
     if out == Path.cwd() or out.is_mount():
@@ -179,12 +179,12 @@ def open_fresh_folder(out: Path, plan: Plan[R], origin: Origin, *, overwrite: bo
             shutil.rmtree(staging, ignore_errors=True)
             if not out.exists():
                 for folder in new_above:
-                    with suppress(OSError):  # somebody else has put something there
+                    with suppress(OSError):  # another process has put something there
                         folder.rmdir()
 
 
 def _clear_folder(folder: Path) -> None:
-    """Remove what a killed run has left."""
+    """Remove what a killed run left behind."""
     for left_over in folder.iterdir():
         storage.remove(left_over)
 
@@ -204,14 +204,14 @@ def open_resumable_folder(out: Path, plan: Plan[R], origin: Origin) -> Iterator[
             with write_run_log(out), _write_record(Run(out, plan, origin)) as run:
                 yield run
         except BaseException:
-            if is_new and _holds_nothing(out):
+            if is_new and _is_empty(out):
                 shutil.rmtree(out, ignore_errors=True)
             raise
 
 
 def refuse_other_content(out: Path, plan: Plan[R], *, overwrite: bool = False) -> None:
-    """Raise unless `out` is absent, empty, this plan's own, or (with `overwrite`) another run's of the same command."""
-    if not out.exists() or _holds_nothing(out):
+    """Raise unless `out` is absent, empty, this plan's output or, with `overwrite`, another one of the same command."""
+    if not out.exists() or _is_empty(out):
         return
     if not out.is_dir():
         raise DeepicdError(f"{out} is a file.", "Name a folder to write to.")
@@ -232,8 +232,8 @@ def refuse_other_content(out: Path, plan: Plan[R], *, overwrite: bool = False) -
         )
 
 
-def _holds_nothing(folder: Path) -> bool:
-    """Whether a folder is empty, the log of an earlier run aside."""
+def _is_empty(folder: Path) -> bool:
+    """Return whether a folder holds nothing but, possibly, the log of an earlier run."""
     return folder.is_dir() and all(path.name == RUN_LOG for path in folder.iterdir())
 
 
@@ -256,7 +256,7 @@ def _write_record(run: Run[R]) -> Iterator[Run[R]]:
         "outputs": {name: entry.dump() for name, entry in describe_files(run.folder).items()},
         "lineage": {command: record.dump() for command, record in run.plan.lineage.items()},
     }
-    plain = json.loads(json.dumps(value))  # as anybody will read it: lists for tuples
+    plain = json.loads(json.dumps(value))  # as it will be read: lists for tuples
     if run.is_portable:
         plain = parse_model(Record, plain, RECORD).strip_paths() | {"lineage": plain["lineage"]}
     plain[CHECKSUM] = _sum_record(plain)

@@ -1,4 +1,4 @@
-"""Small counts: of credentialed data, no group of fewer than ten patients is shown or can be worked out from the rest.
+"""Small counts: withhold every group of fewer than ten credentialed patients, and every number that would reveal one.
 
 For one row of cells there is `suppress_small`. For the tables of a card, whose cells add up in several ways, `Counts`:
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 SMALLEST_CELL = 10  # the smallest count to show, by the custom of publications from MIMIC and CMS
 TOLERANCE = 1e-4  # of the solver; counts are whole numbers
-ZERO_COST = 50.0  # of withholding a zero: it concerns nobody, and hardly helps to hide others
+ZERO_COST = 50.0  # of withholding a zero: it reveals nobody, and withholding it hardly hides others
 
 Key = Hashable
 """Identifies a count: any hashable name under which the card looks it up."""
@@ -76,26 +76,28 @@ class Counts:
     groups: dict[Key, int] = field(default_factory=dict)
     counts: dict[Key, Count] = field(default_factory=dict)
     ties: list[tuple[frozenset[Key], frozenset[Key]]] = field(default_factory=list)
-    _place: dict[Key, int] = field(default_factory=dict)  # group → its column in the equations
+    _columns: dict[Key, int] = field(default_factory=dict)  # group → its column in the equations
 
     def add_group(self, name: Key, value: int) -> Key:
         """Declare a group of rows, disjoint from all others, and return its name."""
         self.groups[name] = value
-        self._place.setdefault(name, len(self._place))
+        self._columns.setdefault(name, len(self._columns))
         return name
 
     def show(self, key: Key, groups: Iterable[Key], *, people: int | None = None, cost: float | None = None) -> None:
         """Declare a sum that the card shows unless it is withheld; `people` is the number of patients, if known."""
-        of = frozenset(groups)
-        value = sum(self.groups[name] for name in of)
+        members = frozenset(groups)
+        value = sum(self.groups[name] for name in members)
         least = value if people is None else min(value, people)
-        self.counts[key] = Count(value, of, True, is_small(least), cost if cost is not None else value or ZERO_COST)
+        self.counts[key] = Count(
+            value, members, True, is_small(least), cost if cost is not None else value or ZERO_COST
+        )
 
     def guard(self, groups: Iterable[Key]) -> None:
         """Declare a sum that no table shows and that the others must not disclose if it is small."""
-        of = frozenset(groups)
-        value = sum(self.groups[name] for name in of)
-        self.counts[("guarded", of)] = Count(value, of, False, is_small(value), 0.0)
+        members = frozenset(groups)
+        value = sum(self.groups[name] for name in members)
+        self.counts[("guarded", members)] = Count(value, members, False, is_small(value), 0.0)
 
     def tie(self, left: Iterable[Key], right: Iterable[Key]) -> bool:
         """Declare that readers know two sums to be equal. Return False and declare nothing if they are not."""
@@ -110,61 +112,61 @@ class Counts:
 
         Other parts of the groups may overlap it.
         """
-        of = frozenset(whole)
-        rest = sum(self.groups[name] for name in of) - value
+        members = frozenset(whole)
+        rest = sum(self.groups[name] for name in members) - value
         inside = self.add_group(("part", key), value)
         if rest >= 0:
-            self.tie([inside, self.add_group(("rest", key), rest)], of)
+            self.tie([inside, self.add_group(("rest", key), rest)], members)
             self.guard([("rest", key)])
         self.show(key, [inside], cost=cost)
 
     def find_withheld(self) -> frozenset[Key]:
         """Return the keys of the counts that must not be shown; empty if nothing is small. Raises SolverError."""
-        gone = {key for key, count in self.counts.items() if count.shown and count.small}
+        withheld = {key for key, count in self.counts.items() if count.shown and count.small}
         small = [count.groups for count in self.counts.values() if count.small]
         for groups in dict.fromkeys(small):
-            while tight := self._find_tight(groups, gone):
-                gone.add(self._choose_cheapest(tight, groups, gone))
-        return frozenset(gone)
+            while tight := self._find_tight(groups, withheld):
+                withheld.add(self._choose_cheapest(tight, groups, withheld))
+        return frozenset(withheld)
 
     def select_published(self, *, everything: bool) -> "PublishedCounts":
         """Return the counts that the card may show: all of them, or those that are left without the withheld ones."""
-        gone = frozenset() if everything else self.find_withheld()
-        return PublishedCounts({key: None if key in gone else c.value for key, c in self.counts.items() if c.shown})
+        withheld = frozenset() if everything else self.find_withheld()
+        return PublishedCounts({key: None if key in withheld else c.value for key, c in self.counts.items() if c.shown})
 
-    def find_bounds(self, groups: Iterable[Key], gone: Iterable[Key] = ()) -> tuple[float, float]:
-        """Return the least and the most that a sum of groups can be, given the shown counts without those `gone`."""
+    def find_bounds(self, groups: Iterable[Key], withheld: Iterable[Key] = ()) -> tuple[float, float]:
+        """Return the least and the most that a sum of groups can be, given the shown counts except those `withheld`."""
         names = frozenset(groups)
-        return self._solve(names, frozenset(gone), 1)[0], -self._solve(names, frozenset(gone), -1)[0]
+        return self._solve(names, frozenset(withheld), 1)[0], -self._solve(names, frozenset(withheld), -1)[0]
 
-    def _find_tight(self, groups: frozenset[Key], gone: set[Key]) -> list[Key]:
+    def _find_tight(self, groups: frozenset[Key], withheld: set[Key]) -> list[Key]:
         """Return the shown counts that bound a sum of groups too tightly; none if it is safe."""
-        least, below = self._solve(groups, frozenset(gone), 1)
-        most, above = self._solve(groups, frozenset(gone), -1)
+        least, below = self._solve(groups, frozenset(withheld), 1)
+        most, above = self._solve(groups, frozenset(withheld), -1)
         if -most < SMALLEST_CELL - TOLERANCE:
             return above
         return below + above if -most - least < SMALLEST_CELL - TOLERANCE else []
 
-    def _choose_cheapest(self, tight: list[Key], groups: frozenset[Key], gone: set[Key]) -> Key:
+    def _choose_cheapest(self, tight: list[Key], groups: frozenset[Key], withheld: set[Key]) -> Key:
         """Return the cheapest of the `tight` counts without which the sum is safe; if none is, the cheapest."""
         ascending = sorted(dict.fromkeys(tight), key=lambda key: (self.counts[key].cost, repr(key)))
-        freeing = (key for key in ascending if not self._find_tight(groups, gone | {key}))
+        freeing = (key for key in ascending if not self._find_tight(groups, withheld | {key}))
         return next(freeing, ascending[0])
 
     def _build_row(self, plus: Iterable[Key], minus: Iterable[Key] = ()) -> "np.ndarray[Any, np.dtype[np.float64]]":
         import numpy as np
 
         row = np.zeros(len(self.groups))
-        row[[self._place[name] for name in plus]] += 1
-        row[[self._place[name] for name in minus]] -= 1
+        row[[self._columns[name] for name in plus]] += 1
+        row[[self._columns[name] for name in minus]] -= 1
         return row
 
-    def _solve(self, groups: frozenset[Key], gone: frozenset[Key], sign: int) -> tuple[float, list[Key]]:
+    def _solve(self, groups: frozenset[Key], withheld: frozenset[Key], sign: int) -> tuple[float, list[Key]]:
         """Return the minimum of `sign` times a sum of groups, and the keys of the shown counts that cause it."""
         import numpy as np
         from scipy.optimize import linprog
 
-        shown = [key for key, count in self.counts.items() if count.shown and key not in gone]
+        shown = [key for key, count in self.counts.items() if count.shown and key not in withheld]
         rows = [self._build_row(self.counts[key].groups) for key in shown]
         rows += [self._build_row(left, right) for left, right in self.ties]
         values = [self.counts[key].value for key in shown] + [0] * len(self.ties)

@@ -143,7 +143,7 @@ class ScrapeRecord(Record):
 
 
 class CoverageCounts(Counts):
-    """A cell is None where it would tell of fewer stays than may be shown."""
+    """A cell is None where it would reveal fewer stays than may be shown."""
 
     stays: dict[str, int | None]
     codes: ByName
@@ -161,7 +161,7 @@ class CoverageRecord(Record):
 
 
 class PromptText(Model):
-    """What the teacher was asked, with names in braces for what each row has of its own."""
+    """The teacher's prompt, with names in braces for what differs between rows."""
 
     version: str
     messages: list[dict[str, str]]

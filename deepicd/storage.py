@@ -29,7 +29,7 @@ Origin = Literal["mimic", "synthetic", "public"]
 """mimic: derived from credentialed records, stays on the machine. synthetic: made up by deepicd. public: neither."""
 
 ORIGIN_KEY = b"deepicd.origin"
-CHUNK_BYTES = 2**22  # hashed at a time; after each the thread waits for the interpreter, 5 ms while another imports
+CHUNK_BYTES = 2**22  # hashed at a time; small chunks make a thread wait too often for the interpreter lock
 ROW_GROUP = 4096  # rows; a note is some 10 kB, so a group of the cohort is some 20 MB before compression
 
 
@@ -55,7 +55,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def lock_folder(folder: Path, out: Path) -> Iterator[None]:
-    """Lock a folder for this process; the lock ends with the process, however that ends. Raises DeepicdError."""
+    """Lock a folder for this process; it ends with the process. Raises DeepicdError if another one has it."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         try:
@@ -244,11 +244,11 @@ def find_only_folder(folder: Path, marker: str, contents: str, advice: str = "Po
     """
     if any(folder.glob(marker)):
         return folder
-    found = sorted({path.relative_to(folder).parts[0] for path in folder.glob(f"*/{marker}")})
-    found = [name for name in found if not name.startswith(".")]
-    if len(found) > 1:
-        raise DeepicdError(f"{folder} holds {len(found)} {contents}: {', '.join(found)}.", advice)
-    return folder / found[0] if found else None
+    names = sorted({path.relative_to(folder).parts[0] for path in folder.glob(f"*/{marker}")})
+    names = [name for name in names if not name.startswith(".")]
+    if len(names) > 1:
+        raise DeepicdError(f"{folder} holds {len(names)} {contents}: {', '.join(names)}.", advice)
+    return folder / names[0] if names else None
 
 
 def digest_text(text: str) -> str:

@@ -1,4 +1,4 @@
-"""What every engine is: requests in, completions out as they end, in any order.
+"""The interface of every engine: requests in, completions out as they end, in any order.
 
     engine = open_engine(recipe)        # deepicd.engines.registry
     engine.submit(requests)             # at most `engine.capacity` in flight
@@ -8,7 +8,7 @@
 
 `vllm` runs the model in this process, `openai_server` sends requests to a server of OpenAI's API, `ray` spreads vLLM
 replicas over nodes, `transformers` needs no vLLM; other packages may register more. Sampling (temperature, longest
-completion) is the recipe's; what may differ from one request to the next stands in the request.
+completion) is set by the recipe; a request holds what may differ from one request to the next.
 """
 
 from collections.abc import Mapping, Sequence
@@ -73,11 +73,11 @@ class Engine(Protocol):
 
     @property
     def name(self) -> str:
-        """Of what answers, for the record: 'rehearsal', 'openai_server vllm'."""
+        """Its name in records: 'rehearsal', 'openai_server vllm'."""
 
     @property
     def version(self) -> str:
-        """Its version; '' where it does not say."""
+        """Its version in records; '' if unknown."""
 
     @property
     def capacity(self) -> int:

@@ -1,4 +1,4 @@
-"""The ledger: every completion that was ever paid for, under a key of its request.
+"""The ledger: every completion ever generated, under a key of its request.
 
     OUT/ledger/00000.jsonl      one file per session, only ever appended to
     {"crc":"1f0c…","kind":"session","key":"","origin":"synthetic","version":"0.1.0"}
@@ -8,11 +8,10 @@
 The ledger stands above the folders of recipes, which are derived from it: a changed recipe finds every completion whose
 request is unchanged, and a run may be killed at any moment. `build_key` is the one place that says what a request is.
 
-JSON lines rather than SQLite: traces are written on clusters, and SQLite's write-ahead log does not work on their
-shared file systems; a damaged line costs that line and not the file; and any tool reads it. Lines reach the system at
-once, so that `kill -9` loses nothing that was handed over, and the disk within a second, so that a power cut loses at
-most a second. A session starts a new file and never appends to a line that another session left incomplete. Each line
-carries a checksum; a line that fails it is skipped and counted, and its completion is asked for again.
+JSON lines rather than SQLite: SQLite's write-ahead log does not work on the shared file systems of clusters, and a
+damaged line costs that line, not the file. Lines are flushed at once, so that `kill -9` loses nothing, and synced every
+second. A session starts a new file and never appends to a line that another session left incomplete. A line that fails
+its checksum is skipped and counted, and its completion is requested again.
 
 Memory holds keys and file positions, some 200 bytes per completion; texts stay on disk. Texts descend from notes: the
 first line of each file gives their origin (`storage.read_origin` reads it, and treats a file without it as
@@ -81,7 +80,7 @@ def build_former_key(recipe: ModelRecipe, note_id: str, prompt_sha256: str, atte
 
 
 class Ledger:
-    """An open ledger, used from one thread; another one waits for the disk."""
+    """An open ledger. Use it from one thread; a background thread syncs it to disk."""
 
     def __init__(self, folder: Path, origin: Origin) -> None:
         self._folder, self._origin = folder, origin
@@ -93,7 +92,7 @@ class Ledger:
         self._is_dirty, self._closing = False, threading.Event()
         self._syncing = threading.Thread(target=self._sync_regularly, daemon=True)
         self.damaged = 0
-        """Lines that were skipped because they are not as they were written."""
+        """Lines skipped because they fail their checksum."""
         for path in _list_segments(folder):
             self._index(path)
 
@@ -105,7 +104,7 @@ class Ledger:
 
     def resolve_key(self, key: str, *former_keys: str) -> str:
         """Return the first of the keys that has a completion; `key` where none has."""
-        return next((one for one in (key, *former_keys) if one in self), key)
+        return next((known for known in (key, *former_keys) if known in self), key)
 
     def read_completion(self, key: str) -> Entry | None:
         """Return the completion of a request; None where there is none."""
@@ -151,7 +150,7 @@ class Ledger:
         if kind == "session":
             return
         number = self._numbers.get(raw := bytes.fromhex(key))
-        if kind == "completion" and number is None:  # of two that two sessions wrote the first counts
+        if kind == "completion" and number is None:  # if two sessions wrote one, the first counts
             self._numbers[raw] = len(self._completions)
             self._completions.append(position)
             self._findings.append(_ABSENT)

@@ -1,4 +1,4 @@
-"""How far a run is, what it keeps and why it rejects, and how fast: live, and as a series for the record.
+"""A run's progress, speed and reasons for rejection: live on stderr, and as a series for the record.
 
 OUT/progress/<recipe digest>.jsonl   a line every so often, also of sessions that were killed
 """

@@ -1,4 +1,4 @@
-"""A recipe's model before its weights are loaded: is it there, is its context long enough, are there enough GPUs?
+"""Check a recipe's model before its weights are loaded: does it exist, is its context long enough, do the GPUs suffice?
 
     model = find_model(recipe)    # Model(path='Qwen/Qwen2.5-32B-Instruct', config=…)
 
@@ -17,7 +17,7 @@ from deepicd.errors import DeepicdError
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model that is there."""
+    """A model that exists, with its configuration."""
 
     name: str
     """As the recipe has it."""
@@ -29,7 +29,7 @@ class Model:
 
     @property
     def context(self) -> int:
-        """Tokens that it reads at most; 0 where it does not say."""
+        """Tokens that it reads at most; 0 if unknown."""
         return int(getattr(self.config, "max_position_embeddings", 0) or 0)
 
     @property

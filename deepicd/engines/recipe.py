@@ -20,10 +20,10 @@ class ModelRecipe(Config):
     """Sampling is that of the authors' script (deepicd.paper)."""
 
     engine: str  # one of deepicd.engines.registry.list_engines()
-    model: str  # name or path; for engines without a model, what writes
+    model: str  # name or path; for engines without a model, their own name for what they do
 
     revision: str = ""
-    """Commit or tag of the model on the Hub; '' for the newest, which another day is another one."""
+    """Commit or tag of the model on the Hub; '' for the newest, which changes over time."""
     dtype: str = "auto"  # 'auto' (as the weights are stored), 'bfloat16', 'float16', 'float32'
     context: PositiveCount = 32_768
     """Tokens of prompt and completion together that the model is run with; Qwen2.5's own."""
@@ -50,12 +50,12 @@ class ModelRecipe(Config):
 
     @property
     def uses_model(self) -> bool:
-        """Whether a language model writes: then any engine may go on where another stopped."""
+        """Whether a language model generates: then any engine may continue where another stopped."""
         return registry.uses_model(self.engine)
 
     @property
     def options(self) -> dict[str, object]:
-        """What a run's plan contains of it: everything but where and how fast it runs."""
+        """The fields that a run's plan contains: all but those about where and how fast it runs."""
         return {name: value for name, value in self if name not in RUNNING}
 
     @property
@@ -64,5 +64,5 @@ class ModelRecipe(Config):
         return {name: getattr(self, name) for name in ("temperature", "top_p", "top_k", "max_tokens")}
 
     def derive_seed(self, attempt: int) -> int:
-        """Return the seed of an attempt, counted from 0: the recipe's, then ones that no recipe is likely to name."""
+        """Return the seed of an attempt, counted from 0: the recipe's, then seeds derived from it."""
         return self.seed if attempt == 0 else int(storage.digest_json([self.seed, attempt])[:7], 16)

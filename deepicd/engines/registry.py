@@ -9,8 +9,8 @@ models through entry points, and nothing here knows their names:
     tiny-model = "some.module:WEIGHTS"        # name in a recipe → folder of its weights
 
 The module of an engine may define REQUIRES (packages that have to be installed), USES_MODEL (False where no language
-model writes) and ASKS_SERVER (False where prompts stay with this process and what it starts). What a module does not
-say counts as true, so that an unknown engine passes through every check of disclosure.
+model writes) and ASKS_SERVER (False where prompts stay with this process and what it starts). Both default to True, so
+that an unknown engine passes through every disclosure check.
 """
 
 import logging
@@ -102,17 +102,17 @@ def find_engine(name: str) -> EngineEntry:
 
 
 def uses_model(name: str) -> bool:
-    """Return whether a language model writes with this engine; also for a name that no package registers."""
+    """Return whether a language model writes with this engine; True for a name that no package registers."""
     return name in OWN or name not in _load_entry_points("deepicd.engines") or find_engine(name).uses_model
 
 
 def asks_server(name: str) -> bool:
-    """Return whether an engine sends prompts to a server; also for a name that no package registers."""
+    """Return whether an engine sends prompts to a server; True for a name that no package registers."""
     return (name not in OWN and name not in _load_entry_points("deepicd.engines")) or find_engine(name).asks_server
 
 
 def rename_engine(name: str) -> str:
-    """Return today's name of an engine, noting in the log that a former one was given."""
+    """Return the current name of an engine, and log a note for a former one."""
     if (current := FORMER_NAMES.get(name)) is None:
         return name
     logger.info("The engine %r is now called %r; the old name still works.", name, current)

@@ -1,7 +1,7 @@
 """The loop of a run: keep an engine busy, write every completion to the ledger, try again where one is rejected.
 
-One Ctrl-C (or SIGTERM): no new request is sent, and what is in flight is waited for and kept. A second one ends the run
-at once; what was in flight is lost, everything before it is kept.
+After the first Ctrl-C (or SIGTERM) no request is sent, and those in flight are awaited and kept. A second one ends the
+run at once and loses the requests in flight.
 """
 
 import logging
@@ -101,7 +101,7 @@ class Runner:
     def _handle(self, result: Result) -> None:
         submission = self._in_flight.pop(result.key, None)
         if submission is None:
-            return  # a worker died after it had handed this over, and its batch was repeated
+            return  # a worker died after returning this, and its batch was repeated
         if isinstance(result, Failure):
             self._handle_failure(submission, result)
             return
@@ -164,7 +164,7 @@ def complete_tasks(
 
 @contextmanager
 def handle_interrupts() -> Iterator[Interrupt]:
-    """In the block the first Ctrl-C or SIGTERM only requests a stop; a second one raises KeyboardInterrupt."""
+    """Turn the first Ctrl-C or SIGTERM in the block into a request to stop; a second one raises KeyboardInterrupt."""
     interrupt = Interrupt()
     if threading.current_thread() is not threading.main_thread():
         yield interrupt

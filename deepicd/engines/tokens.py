@@ -1,4 +1,4 @@
-"""How many tokens a text is: by the model's own tokenizer where it is at hand, else by a careful estimate.
+"""Count the tokens of a text with the model's own tokenizer if it is available, else by a conservative estimate.
 
 A tokenizer needs the library transformers and the model's files. For an engine that loads the model here, the tokenizer
 is downloaded if need be; for a server's model only files that this machine already has are used.
@@ -22,7 +22,7 @@ CHAT_TOKENS = 32  # that a chat template adds, where the template is not at hand
 
 
 def estimate_tokens(text: str) -> int:
-    """Return a careful estimate of the tokens in a text, for want of the model's own tokenizer."""
+    """Return a conservative estimate of the tokens in a text, for models whose tokenizer is not available."""
     return -(-len(text) // CHARACTERS_PER_TOKEN)
 
 
@@ -45,7 +45,7 @@ class TokenCounter:
         return len(self.tokenizer.encode(text, add_special_tokens=False))
 
     def bound_tokens(self, text: str) -> int:
-        """Return a bound that costs nothing: no token is shorter than a byte."""
+        """Return a cheap upper bound: no token is shorter than a byte."""
         return len(text.encode()) if self.tokenizer else self.count(text)
 
     def render_chat(self, messages: Sequence[Message], opening: str) -> str | None:
@@ -58,14 +58,14 @@ class TokenCounter:
 
 @lru_cache(maxsize=1)
 def find_counter(recipe: ModelRecipe) -> TokenCounter:
-    """Return the best way to count that there is for a recipe's model."""
+    """Return the most accurate counter that is available for a recipe's model."""
     if not recipe.uses_model:
         return TokenCounter()
     try:
         from transformers import AutoTokenizer
     except ImportError:
         return TokenCounter()
-    # whatever a stranger's model folder or the Hub may raise: without a tokenizer there is still the estimate
+    # a model folder or the Hub may raise anything, and the estimate always works
     with contextlib.suppress(Exception):
         return TokenCounter(
             AutoTokenizer.from_pretrained(
@@ -85,7 +85,7 @@ class PromptTokenizer:
 
     @property
     def tokenizer(self) -> Any:
-        """transformers' own."""
+        """The tokenizer of transformers."""
         return self._counter.tokenizer
 
     def tokenize(self, request: Request) -> list[int] | Failure:

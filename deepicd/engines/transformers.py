@@ -62,7 +62,7 @@ class TransformersEngine:
         for request in requests:
             if request.schema is not None:
                 raise DeepicdError(
-                    "The engine 'transformers' cannot hold a completion to a JSON schema.",
+                    "The engine 'transformers' cannot constrain a completion to a JSON schema.",
                     "Judge with --engine vllm or openai_server.",
                 )
             ids = self._prompts.tokenize(request)

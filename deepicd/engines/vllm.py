@@ -78,7 +78,7 @@ class VLLMEngine:
         self._portal = self._stack.enter_context(start_blocking_portal(name="vllm"))
         running = self._llm.vllm_config.scheduler_config.max_num_seqs * recipe.data_parallel
         self.capacity: int = recipe.in_flight or 2 * running
-        """So many that vLLM always has the next request waiting."""
+        """Enough that vLLM always has the next request waiting."""
 
     def submit(self, requests: Sequence[Request]) -> None:
         for request in requests:

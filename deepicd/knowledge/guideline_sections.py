@@ -28,7 +28,7 @@ OMITTED_HEADINGS = ("I", "I.C")  # they add nothing to the heading of a chapter
 class SectionText:
     """A section without the sections below it."""
 
-    place: int
+    position: int
     """Its index in reading order."""
     id: str
     parent: str | None
@@ -54,7 +54,7 @@ def read_sections(table: Path) -> dict[str, SectionText]:
     rows = storage.open_parquet(table, SECTIONS).read().to_pylist()
     return {
         row["id"]: SectionText(
-            place=place,
+            position=position,
             id=row["id"],
             parent=row["parent"],
             level=row["level"],
@@ -63,7 +63,7 @@ def read_sections(table: Path) -> dict[str, SectionText]:
             text=row["text"],
             codes=tuple(row["codes"]),
         )
-        for place, row in enumerate(rows)
+        for position, row in enumerate(rows)
     }
 
 
@@ -109,7 +109,7 @@ def join_passages(passages: Iterable[Passage]) -> str:
     with_parents = {section.id: section for passage in passages for section in (*passage.above, passage.section)}
     with_text = {passage.section.id for passage in passages}
     lines: list[str] = []
-    for section in sorted(with_parents.values(), key=lambda section: section.place):
+    for section in sorted(with_parents.values(), key=lambda section: section.position):
         lines.append(section.heading)
         if section.id in with_text and section.text:
             lines.append(section.text)
@@ -119,7 +119,7 @@ def join_passages(passages: Iterable[Passage]) -> str:
 def _rank_sections(sections: Mapping[str, SectionText], code: Code) -> Iterator[tuple[SectionText, Reason]]:
     """Yield every section that applies to a code by itself, best first."""
     ranks = [
-        (ORDER.index(reason), breadth, section.place, section.id)
+        (ORDER.index(reason), breadth, section.position, section.id)
         for section, (reason, breadth) in _find_sections(sections, code)
     ]
     for reason, _, _, section_id in sorted(ranks):

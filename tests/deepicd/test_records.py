@@ -261,7 +261,7 @@ def test_a_stage_before_is_found_in_the_lineage(tmp_path: Path) -> None:
         (run.folder / "kept" / "a.txt").write_text("a")
     assert run.record.require_upstream(BuildRecord).counts.rows == {"train": 3}
     assert run.record.find_upstream(DistillRecord) is None
-    with pytest.raises(DeepicdError, match="does not tell of `deepicd distill`"):
+    with pytest.raises(DeepicdError, match="has no `deepicd distill` in its lineage"):
         run.record.require_upstream(DistillRecord)
 
 

@@ -33,7 +33,7 @@ def test_a_long_prompt_fails_alone(local: Engine) -> None:
 
 
 def test_a_schema_is_refused(local: Engine) -> None:
-    with pytest.raises(DeepicdError, match="cannot hold a completion to a JSON schema"):
+    with pytest.raises(DeepicdError, match="cannot constrain a completion to a JSON schema"):
         local.submit([request(1, schema={"type": "object", "properties": {}})])
 
 
