@@ -86,6 +86,8 @@ def parse_retry_after(headers: Mapping[str, str]) -> float | None:
     (55.0, None)
     """
     values = {name.lower(): value.strip() for name, value in headers.items()}
+    if _SECONDS.fullmatch(milliseconds := values.get("retry-after-ms", "")):  # OpenAI's, more exact than the other
+        return float(milliseconds) / 1000
     if (wait := _parse_wait(values.get("retry-after", ""))) is not None:
         return wait
     limits = [dict(_PARAMETER.findall(item)) for item in values.get("ratelimit", "").split(",")]

@@ -89,6 +89,8 @@ def _load_recipe(options: dict[str, Any], *, example: str, needs_file: bool) -> 
     "--preview", type=click.IntRange(min=1), metavar="N", help="Only show N prompts as the teacher reads them."
 )
 @click.option("--pilot", metavar="1%", help="Only complete this share (or number) of rows and forecast the rest.")
+@click.option("--finish", is_flag=True,
+              help="Ask nothing more: write what is answered, and the other rows as unanswered.")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace what OUT holds for this recipe and other inputs.")
 def distill(cohort: Path, out: Path, dry_run: bool, preview: int | None, pilot: str | None, **options: Any) -> None:
     """Write a reasoning trace for each row of COHORT into OUT/<recipe digest>.

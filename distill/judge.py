@@ -19,7 +19,7 @@ from typing import TypedDict, Unpack
 from deepicd import disclosure, records, storage
 from deepicd.engines import metrics, registry
 from deepicd.engines.ledger import Entry, Ledger, open_ledger
-from deepicd.engines.runner import complete_tasks
+from deepicd.engines.runner import complete_tasks, no_answers
 from deepicd.errors import DeepicdError
 from deepicd.knowledge import rubric
 from deepicd.schema import SCORES
@@ -112,6 +112,8 @@ def run_judge(job: JudgeJob) -> JudgeRecord:
         unanswered = _complete(reader, ledger, out)
         scores, unscored = _write_scores(run.folder, reader, ledger, unanswered)
         total = scores.total()
+        if unscored and not total:
+            raise no_answers(unscored)
         run.counts = JudgeCounts(
             scored=total,
             scores={str(score): scores[score] for score in sorted(scores)},

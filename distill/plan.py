@@ -51,6 +51,7 @@ def plan_rows(rows: Iterable[tuple[str, Row]], history: History, folder: Path, a
     """Build every row's prompt once: does it fit, at what length, and is the row settled?"""
     with tempfile.TemporaryFile(dir=folder) as scratch:
         plan = Plan(scratch)
+        failures, failed = history.ledger.read_failures(), set[int]()
         position = 0
         for _, row in rows:
             advance(1)
@@ -65,8 +66,10 @@ def plan_rows(rows: Iterable[tuple[str, Row]], history: History, folder: Path, a
             scratch.write(line)
             code = Code(row["icd_code"])
             plan.waiting.append((code.chapter.number, code.value, position))
+            if failures and history.find_key(prompt, attempt) in failures:
+                failed.add(position)
             position += len(line)
-        plan.waiting.sort()
+        plan.waiting.sort(key=lambda place: (place[2] in failed, place))  # rows that failed before come last
         yield plan
 
 

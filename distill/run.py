@@ -24,7 +24,7 @@ from deepicd.engines.base import Request
 from deepicd.engines.ledger import FOLDER as LEDGER_FOLDER
 from deepicd.engines.ledger import Entry, open_ledger
 from deepicd.engines.recipe import RUNNING
-from deepicd.engines.runner import complete_tasks
+from deepicd.engines.runner import complete_tasks, no_answers
 from deepicd.errors import DeepicdError
 from deepicd.log import track_progress
 from deepicd.stage_records import DistillCounts, DistillRecord, PromptText
@@ -47,6 +47,7 @@ class JobOptions(TypedDict, total=False):
     overwrite: bool
     responsible: str | None
     rehearse: bool
+    finish: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,8 @@ class Job:
     """The sentence for credentialed notes and a server elsewhere (deepicd.disclosure)."""
     rehearse: bool = False
     """Allow an engine without a language model to write traces of credentialed notes."""
+    finish: bool = False
+    """Ask nothing more: write what the ledger has, and the other rows as unanswered."""
 
     def open_sources(self) -> Sources:
         """Open the inputs, as far as prompts need them. Raises DeepicdError; no engine is needed for that."""
@@ -125,8 +128,10 @@ def run_job(job: Job) -> DistillRecord:
     with open_plan(job, sources) as (plan, history):
         log_plan(plan, history)
         with records.open_fresh_folder(folder, plan_of_run, sources.origin, overwrite=job.overwrite) as run:
-            unanswered = _complete(out, plan, history)
+            unanswered = history.ledger.read_failures() if job.finish else _complete(out, plan, history)
             tally = writer.write_traces(run.folder, sources, history, limit=limit, unanswered=unanswered)
+            if tally.unanswered and not tally.attempts:
+                raise no_answers(tally.unanswered)
             with_guidelines = recipe.guideline_text != "none"
             run.counts = DistillCounts(
                 kept=dict(tally.kept),

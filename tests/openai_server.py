@@ -34,6 +34,8 @@ class StandIn:
     """Taken from the front, one for each request for a completion, until none is left."""
     always: Fault | None = None
     """In place of any answer."""
+    always_chat: Fault | None = None
+    """In place of any completion; the list of models is given as usual."""
     asked: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     most_at_once: int = 0
@@ -116,7 +118,7 @@ def openai_server(**settings: Any) -> Iterator[StandIn]:
                 stand_in.headers.append(dict(self.headers))
                 stand_in.at_once += 1
                 stand_in.most_at_once = max(stand_in.most_at_once, stand_in.at_once)
-                fault = stand_in.always or (stand_in.faults.pop(0) if stand_in.faults else None)
+                fault = stand_in.always or (stand_in.faults.pop(0) if stand_in.faults else stand_in.always_chat)
             time.sleep(stand_in.delay)
             try:
                 if fault:

@@ -13,7 +13,7 @@ completion) is set by the recipe; a request holds what may differ from one reque
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, cast
 
 FinishReason = Literal["stop", "length"]
 Message = dict[str, str]
@@ -63,6 +63,18 @@ class Failure:
 
 
 Result = Completion | Failure
+
+MAX_COUNT = 2**40  # tokens of one request; more is an error of the server's
+
+
+def parse_count(value: object) -> int | None:
+    """Return a count of tokens that came from outside; None for anything that is none.
+
+    >>> parse_count(900), parse_count("many"), parse_count(float("nan")), parse_count(-1), parse_count(True)
+    (900, None, None, None, None)
+    """
+    is_count = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MAX_COUNT
+    return cast(int, value) if is_count else None
 
 
 class Engine(Protocol):

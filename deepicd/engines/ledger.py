@@ -5,6 +5,9 @@
     {"crc":"9b2a…","kind":"completion","key":"5d41…","text":"<think>…","finish_reason":"stop","seed":42,…}
     {"crc":"77e0…","kind":"findings","key":"5d41…","checks":"checks-1",…}
 
+    OUT/ledger/failures.jsonl   requests that got no answer
+    {"key":"5d41…","reason":"the server answered 400 to this prompt"}
+
 The ledger stands above the folders of recipes, which are derived from it: a changed recipe finds every completion whose
 request is unchanged, and a run may be killed at any moment. `build_key` is the one place that says what a request is.
 
@@ -31,13 +34,15 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast
 
 from deepicd import __version__, storage
-from deepicd.engines.base import Message
+from deepicd.engines.base import Message, parse_count
 from deepicd.engines.recipe import ModelRecipe
 from deepicd.errors import DeepicdError
 from deepicd.storage import Origin
 
 FOLDER = "ledger"
+FAILURES = "failures.jsonl"
 SYNC_EVERY = 1.0  # seconds
+TOKEN_COUNTS = ("prompt_tokens", "completion_tokens", "cached_tokens")
 
 Kind = Literal["session", "completion", "findings"]
 Entry = dict[str, Any]
@@ -109,7 +114,11 @@ class Ledger:
     def read_completion(self, key: str) -> Entry | None:
         """Return the completion of a request; None where there is none."""
         number = self._numbers.get(bytes.fromhex(key))
-        return None if number is None else self._read(self._completions[number])
+        if number is None:
+            return None
+        entry = self._read(self._completions[number])
+        # version 0.1.0 wrote down whatever a server counted, also "many" and NaN
+        return entry | {name: parse_count(entry[name]) for name in TOKEN_COUNTS if name in entry}
 
     def read_findings(self, key: str) -> Entry | None:
         """Return what the latest checks found in a completion; None where no checks ran."""
@@ -124,6 +133,22 @@ class Ledger:
     def add_findings(self, key: str, entry: Mapping[str, object]) -> None:
         """Write what the checks found in a completion of this ledger."""
         self._record("findings", key, self._append("findings", key, entry))
+
+    def add_failure(self, key: str, reason: str) -> None:
+        """Write down that a request got no answer, in a file of its own: earlier versions read the others too."""
+        path = self._folder / FAILURES
+        lines = [{"key": key, "reason": reason}]
+        if not path.exists():
+            lines.insert(0, {"kind": "failures", "origin": self._origin})
+        with path.open("a", encoding="utf-8") as file:
+            file.writelines(json.dumps(line) + "\n" for line in lines)
+
+    def read_failures(self) -> dict[str, str]:
+        """Return the key of each request that got no answer in any session, with the latest reason."""
+        path = self._folder / FAILURES
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
+        entries = [entry for line in lines if (entry := _parse_failure(line))]
+        return {key: reason for key, reason in entries if key not in self}
 
     def close(self) -> None:
         self._closing.set()
@@ -160,7 +185,8 @@ class Ledger:
     def _read(self, position: int) -> Entry:
         file = self._files[position >> _OFFSET_BITS]
         file.seek(position & (1 << _OFFSET_BITS) - 1)
-        return cast(Entry, json.loads(file.readline()))
+        # a number of 5,000 digits is more than Python reads; parse_count drops what does not count tokens
+        return cast(Entry, json.loads(file.readline(), parse_int=lambda digits: int(digits[:32])))
 
     def _append(self, kind: Kind, key: str, entry: Mapping[str, object]) -> int:
         if self._segment is None:
@@ -205,6 +231,16 @@ def open_ledger(out: Path, origin: Origin) -> Iterator[Ledger]:
             yield ledger
         finally:
             ledger.close()
+
+
+def _parse_failure(line: str) -> tuple[str, str] | None:
+    """Return key and reason of a line; None for the first line, and for one that a killed run left incomplete."""
+    try:
+        entry = json.loads(line)
+        bytes.fromhex(entry["key"])
+        return entry["key"], str(entry["reason"])
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _list_segments(folder: Path) -> list[Path]:

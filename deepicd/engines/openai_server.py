@@ -7,11 +7,16 @@ The assistant's turn is opened with `<think>` where the server can continue an u
 (`continue_final_message`). OpenAI's own API and most others cannot; there the prompt alone asks for the form, and the
 text is kept as it came. Which server it is stands in its list of models (`owned_by`). vLLM and SGLang are sent all of
 the sampling, since they would otherwise apply what the model's own generation_config.json recommends; others are sent
-what OpenAI documents. Start vLLM without --reasoning-parser, which would remove the trace from the text.
+what OpenAI documents. A server that takes the reasoning out of the text (vLLM's --reasoning-parser, DeepSeek's API) has
+it put back. What an answer means is decided in deepicd.engines.replies.
+
+A request that is refused before anything was answered may mean that all are, so a prompt without a note is tried in its
+place: if that is answered, the refusal concerns the row alone; if not, the run stops and the setting is named.
 
 An API key, where the server needs one, comes from the environment (DEEPICD_API_KEY) and is never written down.
 """
 
+import asyncio
 import os
 import queue
 import time
@@ -21,24 +26,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from deepicd.engines.base import Completion, Failure, Message, Request, Result
+from deepicd.engines import replies
+from deepicd.engines.base import Completion, Failure, Message, Request, Result, parse_count
 from deepicd.engines.recipe import ModelRecipe
+from deepicd.engines.replies import Answer, RefusedError
 from deepicd.errors import DeepicdError
-from deepicd.http import (
-    TRANSIENT_STATUSES,
-    USER_AGENT,
-    RetryPolicy,
-    TransientError,
-    describe_failure,
-    is_transient,
-    parse_retry_after,
-    retry_async,
-)
+from deepicd.http import USER_AGENT, RetryPolicy, TransientError, describe_failure, is_transient, retry_async
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
-
-    import httpx
 
 Json = dict[str, Any]
 
@@ -48,13 +44,11 @@ ASKS_SERVER = True
 POLICY = RetryPolicy(attempts=6, first_wait=0.5, longest_wait=60.0)
 CONNECT_ATTEMPTS = 3  # for the list of models, which comes first: a server that is not there is soon known
 CONNECT_TIMEOUT = 10.0  # seconds to wait for a connection
+OUTAGE_ATTEMPTS = 8  # of the probe, over a minute: a server that restarts is waited for
 IN_FLIGHT = 64
+MAX_LISTED = 20  # models in an error
 CONTINUES = ("vllm", "sglang")  # servers that continue an unfinished assistant turn
-TOO_LONG = ("context", "too long", "maximum", "max_tokens")  # in what servers say to a prompt that does not fit
-
-
-class PermanentError(Exception):
-    """This request cannot be answered; others may be."""
+PROBE = "Write the word yes."  # what is asked to learn whether anything is answered; no note is in it
 
 
 class OpenAIClient:
@@ -81,78 +75,68 @@ class OpenAIClient:
 
     async def list_models(self) -> list[Json]:
         """Return what the server lists. Raises DeepicdError where it is no server of OpenAI's API."""
-        models = (await self.send("GET", "models", attempts=CONNECT_ATTEMPTS)).get("data")
-        if not isinstance(models, list) or not all(isinstance(model, dict) for model in models):
-            raise DeepicdError(
-                f"{self.url} answers, but not as a server of OpenAI's API.", "Point --base-url at its /v1 (vLLM's)."
-            )
-        return models
+        try:
+            return replies.list_models(await self.send("GET", "models", attempts=CONNECT_ATTEMPTS), self.url)
+        except RefusedError as error:
+            raise DeepicdError(f"{self.url}: {error}.", "Check --base-url (vLLM's ends in /v1).") from error
 
     async def read_version(self) -> str:
         """Return the version that vLLM gives beside /v1; '' where a server does not."""
-        import httpx
-
         try:
-            response = await self._client.get(self.url.removesuffix("/v1") + "/version")
-            return str(response.json()["version"])
-        except (httpx.HTTPError, ValueError, KeyError, TypeError):
+            reply = await self._send_once("GET", self.url.removesuffix("/v1") + "/version", None)
+        except (TransientError, RefusedError, DeepicdError):
             return ""
+        version = reply.get("version")
+        return replies.shorten_name(version) if isinstance(version, str) else ""
 
     async def send(self, method: str, path: str, body: Json | None = None, attempts: int | None = None) -> Json:
         """Return the JSON object that the server answers, asking again as long as that may help.
 
-        Raises TransientError when the attempts are used up, PermanentError for a request that cannot be answered and
+        Raises TransientError when the attempts are used up, RefusedError for a request that the server refuses and
         DeepicdError for what concerns all requests.
         """
         policy = self._policy if attempts is None else replace(self._policy, attempts=attempts)
         return await retry_async(lambda: self._send_once(method, path, body), policy, doing=f"Asking {self.host}")
 
+    async def ask(self, body: Json, attempts: int | None = None) -> Answer:
+        """Return the answer to a chat. Raises as `send` does."""
+        policy = self._policy if attempts is None else replace(self._policy, attempts=attempts)
+
+        async def ask_once() -> Answer:
+            return replies.read_answer(await self._send_once("POST", "chat/completions", body), self.url)
+
+        return await retry_async(ask_once, policy, doing=f"Asking {self.host}", is_transient=_may_be_asked_again)
+
     async def close(self) -> None:
         await self._client.aclose()
 
     async def _send_once(self, method: str, path: str, body: Json | None) -> Json:
+        """Send a request once; its answer is bounded in bytes, and in seconds from the first to the last."""
         import httpx
 
         try:
-            response = await self._client.request(method, path, json=body)
-        except httpx.TimeoutException as error:
-            raise TransientError(f"no answer within {self._policy.timeout:g} seconds") from error
-        except httpx.HTTPError as error:
+            async with asyncio.timeout(self._policy.timeout), self._client.stream(method, path, json=body) as response:
+                content = bytearray()
+                async for chunk in response.aiter_bytes():
+                    content += chunk
+                    if len(content) > replies.MAX_BODY:
+                        raise TransientError(f"the server's answer is over {replies.MAX_BODY // 2**20} MiB")
+        except (TimeoutError, httpx.TimeoutException) as error:
+            raise LateError(f"no answer within {self._policy.timeout:g} seconds") from error
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             if not is_transient(error):
                 raise DeepicdError(f"{self.url}: {describe_failure(error)}.", "Check --base-url.") from error
             raise TransientError(describe_failure(error)) from error
-        self._check_status(response)
-        try:
-            reply = response.json()
-        except ValueError as error:
-            raise TransientError("the server's answer is not JSON") from error
-        if not isinstance(reply, dict):
-            raise TransientError("the server's answer is not one of OpenAI's API")
-        return reply
+        replies.check_status(response.status_code, bytes(content), response.headers, self.url)
+        return replies.parse_body(bytes(content))
 
-    def _check_status(self, response: "httpx.Response") -> None:
-        """Raise the error of an HTTP status. The server's own words are not repeated: they may repeat the note."""
-        status = response.status_code
-        if status == 200:
-            return
-        if status in TRANSIENT_STATUSES:
-            raise TransientError(f"the server answered {status}", parse_retry_after(response.headers))
-        if status in (401, 403):
-            raise DeepicdError(
-                f"The server at {self.url} answered {status}: it needs an API key, or another one.",
-                "Put the key into the environment: export DEEPICD_API_KEY=…",
-            )
-        if status == 404:
-            raise DeepicdError(
-                f"The server at {self.url} answered 404: it has no such model, or no chat API at this address.",
-                "Check --base-url (vLLM's ends in /v1) and --model.",
-            )
-        if status in (400, 413, 422) and any(sign in response.text.lower() for sign in TOO_LONG):
-            raise PermanentError("the prompt is longer than the server's context")
-        raise DeepicdError(
-            f"The server at {self.url} answered {status} to a request.",
-            "Its own log has the reason; it may not support a setting of this recipe.",
-        )
+
+class LateError(TransientError):
+    """No answer in time: asked once more by the run, and not several times in a row by the client."""
+
+
+def _may_be_asked_again(error: BaseException) -> bool:
+    return is_transient(error) and not isinstance(error, LateError)
 
 
 def open_engine(recipe: ModelRecipe) -> "OpenAIServerEngine":
@@ -175,6 +159,9 @@ class OpenAIServerEngine:
         self._in_flight: set[Future[Result]] = set()
         self._waiting = 0  # requests whose results have not been collected
         self._continues = False
+        self._has_answered = False  # to any request of this session
+        self._latest_body: Json = {}
+        self._probing = asyncio.Lock()
         self._stack = ExitStack()
         self._portal = self._stack.enter_context(start_blocking_portal(name="openai_server"))
         try:
@@ -202,6 +189,15 @@ class OpenAIServerEngine:
             return ended
         raise self._errors[0]  # only now, so that completions that came beside it are kept
 
+    def is_answering(self) -> bool:
+        """Return whether a prompt without a note is answered now, waiting for a server that restarts."""
+        attempts = OUTAGE_ATTEMPTS
+        try:
+            self._portal.call(self._client.ask, build_probe(self._latest_body), attempts)
+        except (TransientError, RefusedError):
+            return False
+        return True
+
     def close(self) -> None:
         for future in list(self._in_flight):
             future.cancel()
@@ -225,30 +221,90 @@ class OpenAIServerEngine:
             ) from error
         model = next((model for model in models if model.get("id") == self.recipe.model), None)
         if model is None:
-            names = ", ".join(str(model.get("id")) for model in models)
+            names = ", ".join(replies.shorten_name(model.get("id")) for model in models[:MAX_LISTED])
             raise DeepicdError(
                 f"The server at {url} has no model {self.recipe.model!r}.",
                 f"It serves: {names or 'nothing'}. Name one with --model, or serve that model.",
             )
-        if isinstance(context := model.get("max_model_len"), int) and context < self.recipe.context:
+        context = parse_count(model.get("max_model_len"))
+        if context and context < self.recipe.context:
             raise DeepicdError(
                 f"The server's context is {context:,} tokens of prompt and completion; the recipe's is"
                 f" {self.recipe.context:,}.",
                 f"Add --context {context} (prompts are then shortened to fit), or serve with a longer --max-model-len.",
             )
-        owner = str(model.get("owned_by", ""))
+        owner = replies.shorten_name(model.get("owned_by", ""))
         self._continues = owner in CONTINUES
         return f"{owner} {await self._client.read_version()}".strip() if self._continues else owner
 
     async def _complete(self, request: Request) -> Result:
         started = time.monotonic()
+        body = self._build_body(request)
+        self._latest_body = body
         try:
-            reply = await self._client.send("POST", "chat/completions", self._build_body(request))
-            return self._read(request, reply, time.monotonic() - started)
-        except PermanentError as error:
+            answer = await self._client.ask(body)
+        except RefusedError as error:
+            if not error.is_certain and not self._has_answered:
+                await self._find_out_whether_any_is_answered(body)
             return Failure(request.key, str(error), is_final=True)
         except TransientError as error:
             return Failure(request.key, str(error), is_final=False)
+        self._has_answered = True
+        opening = request.opening if self._continues else ""
+        return Completion(
+            key=request.key,
+            text=answer.content if request.schema else answer.join(opening),
+            finish_reason=answer.finish_reason,
+            prompt_tokens=answer.prompt_tokens,
+            completion_tokens=answer.completion_tokens,
+            cached_tokens=answer.cached_tokens,
+            seconds=time.monotonic() - started,
+        )
+
+    async def _find_out_whether_any_is_answered(self, body: Json) -> None:
+        """Return if a prompt without a note is answered; raise DeepicdError that names what is refused if none is."""
+        async with self._probing:
+            if self._has_answered:
+                return
+            try:
+                await self._client.ask(build_probe(body))
+            except RefusedError as error:
+                raise await self._explain_refusal(body, error) from error
+            except TransientError as error:
+                raise DeepicdError(f"The server at {self._client.url}: {error}.", "Is it overloaded?") from error
+            self._has_answered = True
+
+    async def _explain_refusal(self, body: Json, refusal: RefusedError) -> DeepicdError:
+        """Return the error that names the setting without which the server answers."""
+        settings = [name for name in body if name not in ("model", "messages")]
+        setting = replies.find_setting(refusal.param, settings)
+        if setting is None:
+            for name in settings:
+                if await self._is_answered(build_probe({key: value for key, value in body.items() if key != name})):
+                    setting = name
+                    break
+        where = f"The server at {self._client.url} refuses every request, also one without a note."
+        if setting is not None:
+            value = "" if isinstance(body[setting], dict) else f" ({body[setting]})"
+            return DeepicdError(
+                f"{where} It does not accept {setting!r}{value}.",
+                f"Change it in the recipe (--set {setting}=…), or ask a server or a model that accepts it."
+                if setting in ModelRecipe.model_fields
+                else "Ask a server or a model that accepts it.",
+            )
+        if await self._is_answered(build_probe(body, with_system=False)):
+            return DeepicdError(
+                f"{where} Its model's chat template accepts no system message.",
+                "Choose a model whose template has one.",
+            )
+        return DeepicdError(where, "It may not support a setting of this recipe; its own log has the reason.")
+
+    async def _is_answered(self, body: Json) -> bool:
+        try:
+            await self._client.ask(body, attempts=1)
+        except (RefusedError, TransientError):
+            return False
+        return True
 
     def _build_body(self, request: Request) -> Json:
         messages: list[Message] = list(request.messages)
@@ -264,31 +320,16 @@ class OpenAIServerEngine:
             body["response_format"] = build_response_format(request.schema)
         return body | {"messages": messages}
 
-    def _read(self, request: Request, reply: Json, seconds: float) -> Completion:
-        """Return the completion in a reply. Raises TransientError where it has none."""
-        try:
-            choice = reply["choices"][0]
-            text, finish_reason = choice["message"]["content"], choice["finish_reason"]
-            usage = reply.get("usage") or {}
-            cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens")
-        except (KeyError, IndexError, TypeError, AttributeError) as error:
-            raise TransientError("the server's answer is not one of OpenAI's chat API") from error
-        if text is None and (choice["message"].get("reasoning_content") or choice["message"].get("reasoning")):
-            raise DeepicdError(
-                "The server removes the reasoning from its answers.", "Start it without --reasoning-parser."
-            )
-        if not isinstance(text, str):
-            raise TransientError("the server's answer has no text")
-        text = text.encode(errors="replace").decode()  # JSON can carry lone surrogates, which no file takes
-        return Completion(
-            key=request.key,
-            text=request.opening + text if self._continues else text,
-            finish_reason="length" if finish_reason == "length" else "stop",
-            prompt_tokens=usage.get("prompt_tokens"),
-            completion_tokens=usage.get("completion_tokens"),
-            cached_tokens=cached,
-            seconds=seconds,
-        )
+
+def build_probe(body: Json, *, with_system: bool = True) -> Json:
+    """Return a request with all the settings of another one, and nothing of its prompt."""
+    turns = [message for message in body["messages"] if with_system or message["role"] != "system"]
+    return body | {
+        "messages": [
+            message if message["role"] == "assistant" else {"role": message["role"], "content": PROBE}
+            for message in turns
+        ]
+    }
 
 
 def build_response_format(schema: Mapping[str, object]) -> Json:

@@ -8,7 +8,7 @@ import logging
 import signal
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
@@ -22,7 +22,7 @@ from deepicd.errors import DeepicdError
 
 logger = logging.getLogger(__name__)
 
-MAX_FAILURES = 16  # in a row, without a completion between them; then the engine is at fault and not the rows
+MAX_FAILURES = 16  # in a row, without a completion between them; then it is asked whether it answers at all
 RESUBMISSIONS = 2  # of one request that the engine failed at for a reason that may pass
 
 
@@ -116,17 +116,21 @@ class Runner:
             self._waiting.append(_Submission(task, next_attempt, task.build_request(next_attempt)))
 
     def _handle_failure(self, submission: _Submission, failure: Failure) -> None:
-        self._failures_in_a_row += not failure.is_final
+        is_answering = getattr(self.engine, "is_answering", None)
+        self._failures_in_a_row += not failure.is_final or is_answering is not None
         if self._failures_in_a_row >= MAX_FAILURES:
-            raise DeepicdError(
-                f"The engine {self.engine.name} failed {MAX_FAILURES} times in a row: {failure.reason}.",
-                "Fix this, then run the same command again: it continues from what is finished.",
-            )
+            if is_answering is None or not is_answering():
+                raise DeepicdError(
+                    f"The engine {self.engine.name} failed {MAX_FAILURES} times in a row: {failure.reason}.",
+                    "Fix this, then run the same command again: it continues from what is finished.",
+                )
+            self._failures_in_a_row = 0  # it answers another prompt, so these rows are at fault
         if not failure.is_final and submission.failures < RESUBMISSIONS:
             submission.failures += 1
             self._waiting.append(submission)
             return
         self.unanswered[failure.key] = failure.reason
+        self.ledger.add_failure(failure.key, failure.reason)
         self.metrics.add_failure()
 
     def _build_entry(self, submission: _Submission, completion: Completion) -> Entry:
@@ -160,6 +164,12 @@ def complete_tasks(
         runner = Runner(engine, ledger, attempts, metrics)
         runner.run(tasks)
     return runner.unanswered
+
+
+def no_answers(reasons: Mapping[str, int]) -> DeepicdError:
+    """Return the error for a run in which no row was answered: it has no result. `reasons`: reason → rows."""
+    counts = ", ".join(f"{reason} ({rows:,})" for reason, rows in reasons.items())
+    return DeepicdError(f"No row was answered: {counts}.", "Fix this, then run the same command again.")
 
 
 @contextmanager

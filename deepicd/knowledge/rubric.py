@@ -5,9 +5,11 @@ grades the reasoning, not the outcome (DeepICD-R1, LLM as a judge). The wording 
 """
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from deepicd.answer_form import THINK, THINK_END
 from deepicd.icd10cm import Code
 from deepicd.knowledge.icd10gm_crosswalk import Description
 
@@ -45,6 +47,10 @@ SCHEMA: Mapping[str, Any] = {
 }
 
 
+MAX_OBJECTS = 200  # objects that are tried, from the end: an answer may be a megabyte of braces
+_OBJECT = re.compile(r"\{\s*[\"}]")
+
+
 class Score(NamedTuple):
     value: int
     """1 to 5."""
@@ -68,17 +74,32 @@ def build_messages(
 
 
 def parse_score(text: str) -> Score | None:
-    """Return the score in a judge's answer; None if there is none.
+    """Return the last score in a judge's answer, wherever its JSON object stands; None if there is none.
+
+    What stands in a think block is reasoning and no verdict, so an answer that was cut in it has no score.
 
     >>> parse_score('{"why": "It follows.", "score": 4}'), parse_score("4 of 5"), parse_score('{"score": 9}')
     (Score(value=4, why='It follows.'), None, None)
+    >>> parse_score('<think>{"score": 1}? No.</think> {"why": "Sound.", "score": 4.0} Is {that} clear?')
+    Score(value=4, why='Sound.')
     """
-    start, end = text.find("{"), text.rfind("}")
-    try:
-        answer = json.loads(text[start : end + 1])
-        value = answer["score"]
-    except (ValueError, KeyError, TypeError):
+    verdict = text.rpartition(THINK_END)[2].partition(THINK)[0]
+    starts = [match.start() for match in _OBJECT.finditer(verdict)]
+    score, end = None, 0
+    for start in starts[-MAX_OBJECTS:]:
+        if start < end:
+            continue  # within the object that has the score
+        try:
+            answer, after = json.JSONDecoder().raw_decode(verdict, start)
+        except (ValueError, RecursionError):
+            continue
+        if (value := _read_value(answer.get("score"))) is not None:
+            score, end = Score(value, str(answer.get("why", ""))), after
+    return score
+
+
+def _read_value(value: object) -> int | None:
+    """Return a whole number from 1 to 5, also where it is written as 4.0; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 5:
-        return None
-    return Score(value, str(answer.get("why", "")))
+    return int(value) if value in (1, 2, 3, 4, 5) else None

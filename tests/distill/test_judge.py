@@ -169,3 +169,39 @@ def test_scores_of_an_earlier_version_are_paid_for_once(tmp_path: Path) -> None:
         record = judge(made, tmp_path / "scores", recipe)
         assert stand_in.asked == []
     assert record.counts.scores == {"3": 10}
+
+
+@pytest.mark.parametrize(
+    ("text", "score"),
+    [
+        ('{"why": "It follows.", "score": 2}', 2),
+        ('<think>{"why", "score"}? Let {me} see {"score": 5}.</think>\n{"why": "Loose.", "score": 2}', 2),
+        ('```json\n{"score": 2.0, "why": "A {brace} in it"}\n```\nTell me if {anything} is unclear.', 2),
+        ('<|channel|>analysis<|message|>{a}<|end|><|channel|>final<|message|>{"why": "", "score": 2}', 2),
+        ('{"result": {"why": "Nested.", "score": 2}}', 2),
+        ('{"score": 2, "parts": {"score": 5}}', 2),
+        ("2 of 5", None),
+        ('{"score": 0}', None),
+        ('{"score": 6}', None),
+        ('{"score": 2.5}', None),
+        ('{"score": true}', None),
+        ('{"score": null}', None),
+        ('<think>Perhaps {"score": 2}, but', None),
+        ("{" * 100_000, None),
+        ('{"a":' * 100_000, None),
+    ],
+)
+def test_a_score_is_read_wherever_it_stands_and_never_made_up(text: str, score: int | None) -> None:
+    found = rubric.parse_score(text)
+    assert (found.value if found else None) == score
+
+
+def test_a_judgement_without_any_score_is_an_error(tmp_path: Path) -> None:
+    _, made = written(tmp_path, 10)
+    words = json.dumps({"choices": [{"message": {"content": "Good."}, "finish_reason": "stop"}]})
+    with (
+        openai_server(always_chat=status(200, words)) as stand_in,
+        pytest.raises(DeepicdError, match=r"No row was answered: no score in the answer \(10\)"),
+    ):
+        judge(made, tmp_path / "scores", by_server(stand_in))
+    assert not list((tmp_path / "scores").glob("*/run.json"))

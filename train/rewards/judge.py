@@ -31,8 +31,9 @@ from pydantic import Field
 from deepicd import disclosure, storage
 from deepicd.answer_form import Answer, parse_answer
 from deepicd.config import Number, PositiveCount
-from deepicd.engines.openai_server import OpenAIClient, PermanentError, build_response_format
+from deepicd.engines.openai_server import OpenAIClient, build_response_format
 from deepicd.engines.recipe import ModelRecipe
+from deepicd.engines.replies import RefusedError
 from deepicd.errors import DeepicdError
 from deepicd.http import TransientError
 from deepicd.icd10cm import Code
@@ -165,17 +166,14 @@ class Judge:
         try:
             async with asyncio.timeout(self.recipe.timeout):
                 body = self._build_body(note, answer)
-                reply = await self._client.send("POST", "chat/completions", body, ATTEMPTS)
-            score = rubric.parse_score(reply["choices"][0]["message"]["content"])
+                reply = await self._client.ask(body, ATTEMPTS)
         except TimeoutError as error:
             raise _NoScoreError(f"no answer within {self.recipe.timeout:g} seconds", is_failure=True) from error
         except (TransientError, DeepicdError) as error:
             raise _NoScoreError(str(error).partition("\n")[0].rstrip("."), is_failure=True) from error
-        except PermanentError as error:
-            raise _NoScoreError(str(error)) from error
-        except (KeyError, IndexError, TypeError, AttributeError, RecursionError):
-            score = None
-        if score is None:
+        except RefusedError as error:
+            raise _NoScoreError(str(error), is_failure=not error.is_certain) from error
+        if (score := rubric.parse_score(reply.content)) is None:
             raise _NoScoreError("no score in the answer")
         return score.value
 

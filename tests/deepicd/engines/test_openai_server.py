@@ -90,7 +90,7 @@ def test_retry_after_is_heeded(tmp_path: Path) -> None:
 
 
 def test_a_prompt_over_the_servers_context_is_a_row_without_an_answer(tmp_path: Path) -> None:
-    too_long = status(400, '{"error": {"message": "This model\'s maximum context length is 40 tokens"}}')
+    too_long = status(400, '{"error": {"message": "Over 40 tokens", "code": "context_length_exceeded"}}')
     with openai_server(faults=[too_long]) as stand_in:
         record = distilled(stand_in, tmp_path)
         assert sum(record.counts.kept.values()) == 19

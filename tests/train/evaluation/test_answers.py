@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cohorts import rows_in
 from conftest import Deepicd
 from evaluations import dataset, metrics
 from openai_server import MODEL, answer, openai_server, status
@@ -142,3 +143,33 @@ def test_an_answer_of_an_earlier_version_is_found_again(tmp_path: Path) -> None:
         assert model.find_key(book, question) == model.build_request(question).key != former_key
         book.add_completion(former_key, {"text": "<think>"})
         assert model.find_key(book, question) == former_key
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ('{"error": {"param": "max_tokens", "code": "unsupported_parameter"}}', "does not accept 'max_tokens' (1024)"),
+        ('{"error": {"code": "content_filter"}}', "No row was answered: "),
+    ],
+)
+def test_an_evaluation_in_which_no_note_was_answered_is_an_error_and_no_score(
+    body: str, message: str, tmp_path: Path, deepicd: Deepicd, dataset_folder: Path
+) -> None:
+    with openai_server(always_chat=status(400, body)) as server:
+        outcome = deepicd(*command(dataset_folder, tmp_path / "out", server.url, "--limit", 10))
+    assert outcome.code == 1
+    assert message in outcome.err
+    assert not (tmp_path / "out" / "metrics.json").exists()
+
+
+def test_an_answer_whose_block_the_template_opened_is_read(
+    tmp_path: Path, deepicd: Deepicd, dataset_folder: Path
+) -> None:
+    text = "Crackles at both bases.\n</think>\n<diagnosis>I214</diagnosis>"
+    message = {"choices": [{"message": {"content": text}, "finish_reason": "stop"}]}
+    for number, opening in enumerate(([], ["--opening", "<think>"])):
+        with openai_server(owned_by="somebody", always_chat=status(200, json.dumps(message))) as server:
+            outcome = deepicd(*command(dataset_folder, tmp_path / str(number), server.url), *opening)
+        assert outcome.code == 0
+        assert "add: --opening" not in outcome.err
+        assert {row["problem"] for row in rows_in(tmp_path / str(number))} == {None}

@@ -54,7 +54,7 @@ def test_a_judge_that_fails_costs_its_score_and_a_line(server: StandIn, caplog: 
     judge = open_test_judge(server, in_flight=1)
     assert judge.score([NOTE] * 3, answers(3)) == [None, 4, 4]
     assert judge.missed.total() == 1
-    assert "The judge gave no score for 1 answers so far (The server at" in caplog.text
+    assert "The judge gave no score for 1 answers so far (the server answered 400 to this prompt 1)" in caplog.text
     assert judge.score([NOTE], answers(1)) == [4]  # what was missed is asked for again
 
 

@@ -1,0 +1,276 @@
+"""What a server's reply means: an answer, a refusal of one row, ask again, or nobody can be served."""
+
+import gzip
+import json
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cohorts import rows_in, write_cohort
+from conftest import Deepicd
+from openai_server import MODEL, TRACE, Fault, StandIn, openai_server, status
+
+from deepicd import records
+from deepicd.engines import ledger, replies
+from deepicd.engines import openai_server as engine_module
+from deepicd.errors import DeepicdError
+from distill import run
+from distill.recipe import Recipe
+
+CODE = "<diagnosis>I214</diagnosis>"
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_module, "POLICY", replace(engine_module.POLICY, first_wait=0.01))
+
+
+def recipe(server: StandIn, **fields: object) -> Recipe:
+    return Recipe(name="test", engine="openai_server", model=MODEL, base_url=server.url, timeout=5.0).but(**fields)
+
+
+def distilled(server: StandIn, folder: Path, rows: int = 20, **fields: object) -> records.Record:
+    cohort = folder / "cohort"
+    if not cohort.exists():
+        write_cohort(cohort, rows)
+    return run.distill(cohort, folder / "out", recipe(server, **fields))
+
+
+def reply(message: object, finish_reason: object = "stop", **fields: object) -> Fault:
+    body = {"choices": [{"message": message, "finish_reason": finish_reason}], **fields}
+    return status(200, json.dumps(body))
+
+
+def refusal(http_status: int, **error: object) -> Fault:
+    return status(http_status, json.dumps({"error": {"message": "Words that nobody reads: maximum context.", **error}}))
+
+
+def when(is_met: Callable[[dict[str, Any]], bool], fault: Fault, server: StandIn) -> Fault:
+    """Answer with a fault where the request is such a one."""
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        body = server.asked[-1]  # requests come one by one in these tests
+        (fault if is_met(body) else status(200, json.dumps(server.completion(body))))(handler)
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"content": CODE, "reasoning_content": TRACE},
+        {"content": f"\n{CODE}", "reasoning": TRACE},
+        {
+            "content": [
+                {"type": "thinking", "thinking": [{"type": "text", "text": TRACE}]},
+                {"type": "text", "text": CODE},
+            ]
+        },
+        {"content": f"<think>\n<think>\n{TRACE}\n</think>\n{CODE}".removeprefix("<think>\n")},
+        {"content": f"{TRACE}\n</think>\n{CODE}"},
+    ],
+    ids=["reasoning_content", "reasoning", "parts", "opened twice", "opened by the template"],
+)
+@pytest.mark.parametrize("owner", ["vllm", "another"])
+def test_reasoning_beside_or_within_the_text_makes_one_trace(message: object, owner: str, tmp_path: Path) -> None:
+    with openai_server(owned_by=owner, always_chat=reply(message)) as server:
+        record = distilled(server, tmp_path, 10)
+    assert len(server.asked) == 10
+    for row in rows_in(tmp_path / "out" / record.counts.recipe_digest / "kept"):
+        assert row["completion"] == f"<think>\n{TRACE}\n</think>\n{CODE}"
+        assert row["trace"] == TRACE
+
+
+@pytest.mark.parametrize("content", [None, ""])
+def test_an_answer_that_is_cut_while_reasoning_is_cut_off(content: str | None, tmp_path: Path) -> None:
+    with openai_server(always_chat=reply({"content": content, "reasoning": TRACE}, "length")) as server:
+        record = distilled(server, tmp_path, 10, attempts=2)
+    assert len(server.asked) == 20
+    assert record.counts.attempts_rejected_for["cut off"] == 20
+
+
+@pytest.mark.parametrize("finish_reason", ["abort", "error", "never seen", None, {"a": [1]}, "tool_calls"])
+def test_half_a_text_is_no_answer_and_is_asked_for_again(finish_reason: object, tmp_path: Path) -> None:
+    half = reply({"content": f"{TRACE}\n</think>\n{CODE}"}, finish_reason)
+    with openai_server(faults=[half] * 3) as server:
+        record = distilled(server, tmp_path, 10)
+    assert (record.counts.attempts, len(server.asked)) == (10, 13)
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (reply({"content": "half a te"}, "content_filter"), "the server's content filter refused the prompt"),
+        (reply({"content": None}, "content_filter"), "the server's content filter refused the prompt"),
+        (refusal(400, code="content_filter", param="prompt"), "the server's content filter refused the prompt"),
+        (refusal(400, code="context_length_exceeded"), "the prompt is longer than the server's context"),
+        (refusal(400, type="BadRequestError", param="input_tokens"), "the prompt is longer than the server's context"),
+        (refusal(400), "the server answered 400 to this prompt"),
+        (refusal(400, param="max_tokens"), "the server answered 400 to this prompt"),
+        (refusal(422), "the server answered 422 to this prompt"),
+        (reply({"content": None, "refusal": "No."}), "the model refused to answer"),
+        (status(200, '{"error": {"code": 400}}'), "the server answered 400 to this prompt"),
+    ],
+)
+def test_one_refused_prompt_is_one_row_without_an_answer(fault: Fault, reason: str, tmp_path: Path) -> None:
+    with openai_server(faults=[fault]) as server:  # the first of all, before anything was answered
+        record = distilled(server, tmp_path, in_flight=1)
+        assert sum(record.counts.kept.values()) == 19
+        assert record.counts.unanswered == {reason: 1}
+        assert sum(distilled(server, tmp_path).counts.kept.values()) == 20
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("max_tokens", refusal(400, param="max_tokens", code="unsupported_parameter")),
+        ("temperature", refusal(400, param="temperature", code="unsupported_value")),
+        ("seed", refusal(400, param=None, code="invalid_request_error")),
+        ("top_p", status(400, "no JSON at all")),
+    ],
+)
+def test_a_setting_that_is_refused_stops_the_run_at_once_and_is_named(name: str, fault: Fault, tmp_path: Path) -> None:
+    with openai_server(owned_by="somebody") as server:
+        server.always_chat = when(lambda body: name in body, fault, server)
+        with pytest.raises(DeepicdError, match=f"does not accept '{name}'"):
+            distilled(server, tmp_path, in_flight=1)
+        assert len(server.asked) < 10
+        assert all("Admission note" not in json.dumps(body) for body in server.asked[1:])
+
+
+def test_a_template_without_a_system_message_is_named(tmp_path: Path) -> None:
+    with openai_server() as server:
+        server.always_chat = when(lambda body: body["messages"][0]["role"] == "system", refusal(400), server)
+        with pytest.raises(DeepicdError, match="accepts no system message"):
+            distilled(server, tmp_path, in_flight=1)
+
+
+@pytest.mark.parametrize("fault", [refusal(402), refusal(429, code="insufficient_quota")])
+def test_an_empty_account_stops_the_run_at_once(fault: Fault, tmp_path: Path) -> None:
+    with openai_server(always_chat=fault) as server:
+        with pytest.raises(DeepicdError, match="quota or balance is used up"):
+            distilled(server, tmp_path, in_flight=1)
+        assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("count", ["many", -5, 2**70, True, {"a": 1}, [1], math.nan, 1.5])
+def test_counts_that_are_none_do_not_enter_the_ledger(count: object, tmp_path: Path) -> None:
+    usage = {"prompt_tokens": count, "completion_tokens": count, "prompt_tokens_details": {"cached_tokens": count}}
+    text = {"content": f"{TRACE}\n</think>\n{CODE}"}
+    with openai_server(always_chat=reply(text, usage=usage)) as server:
+        record = distilled(server, tmp_path, 10)
+    row = rows_in(tmp_path / "out" / record.counts.recipe_digest / "kept")[0]
+    assert (row["prompt_tokens"], row["completion_tokens"], row["cached_tokens"]) == (None, None, None)
+
+
+@pytest.mark.parametrize("count", ['"many"', "NaN", "9" * 5000, "-1", "[1]"])
+def test_a_ledger_that_holds_such_a_count_is_read(count: str, tmp_path: Path) -> None:
+    with openai_server() as server:
+        distilled(server, tmp_path, 10)
+        [file] = (tmp_path / "out" / "ledger").glob("00000.jsonl")
+        lines = []
+        for line in file.read_bytes().splitlines(keepends=True):
+            body = line[18:-1].replace(b'"prompt_tokens":900', f'"prompt_tokens":{count}'.encode())
+            lines.append(ledger._checksum(body) + body + b"\n")
+        file.write_bytes(b"".join(lines))
+        record = distilled(server, tmp_path, 10, min_words=32)  # another folder, from the same ledger
+        assert len(server.asked) == 10
+    rows = rows_in(tmp_path / "out" / record.counts.recipe_digest / "kept")
+    assert [row["prompt_tokens"] for row in rows] == [None] * 10
+
+
+def _bomb(handler: BaseHTTPRequestHandler) -> None:
+    data = gzip.compress(b"a" * (replies.MAX_BODY + 1))
+    handler.send_response(200)
+    handler.send_header("Content-Encoding", "gzip")
+    handler.send_header("Content-Length", str(len(data)))
+    handler.end_headers()
+    handler.wfile.write(data)
+
+
+def _drip(handler: BaseHTTPRequestHandler) -> None:
+    import time
+
+    handler.send_response(200)
+    handler.send_header("Content-Length", "100000")
+    handler.end_headers()
+    try:
+        for _ in range(100):
+            handler.wfile.write(b" ")
+            handler.wfile.flush()
+            time.sleep(0.05)
+    except OSError:
+        handler.close_connection = True
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        status(200, '{"choices":' + "[" * 100_000 + "]" * 100_000 + "}"),
+        _bomb,
+        _drip,
+        status(200, '{"choices": {"0": 1}}'),
+        status(429, headers={"Retry-After": "\xb2"}),
+        reply("x"),
+    ],
+    ids=["deep", "bomb", "drip", "choices", "header", "message"],
+)
+def test_what_no_server_should_send_is_asked_for_again(fault: Fault, tmp_path: Path) -> None:
+    with openai_server(faults=[fault]) as server:
+        record = distilled(server, tmp_path, 10, timeout=1.0)
+    assert sum(record.counts.kept.values()) == 10
+
+
+def test_a_row_that_is_always_refused_stops_no_run_and_is_asked_last(tmp_path: Path) -> None:
+    cohort = write_cohort(tmp_path / "cohort", 30, notes=["Chief Complaint:\nREFUSE\n" + "It hurts. " * 40])
+    with openai_server() as server:
+        server.always_chat = when(lambda body: "REFUSE" in str(body["messages"]), refusal(400), server)
+        for _ in range(2):
+            record = run.distill(cohort, tmp_path / "out", recipe(server, in_flight=1))
+            assert record.counts.unanswered == {"the server answered 400 to this prompt": 1}
+            assert record.counts.attempts >= 29
+        before = len(server.asked)
+        run.distill(cohort, tmp_path / "out", recipe(server, in_flight=1), finish=True)
+        assert len(server.asked) == before
+
+
+def test_many_rows_that_always_fail_leave_the_answered_ones_a_dataset(tmp_path: Path) -> None:
+    bad = ["Chief Complaint:\nREFUSE\n" + "It hurts. " * 40] * 12
+    cohort = write_cohort(tmp_path / "cohort", 30, notes=bad)
+    with openai_server() as server:
+        server.always_chat = when(lambda body: "REFUSE" in str(body["messages"]), status(500), server)
+        record = run.distill(cohort, tmp_path / "out", recipe(server, in_flight=1))
+    assert record.counts.unanswered == {"the server answered 500": 12}
+    assert record.counts.attempts >= 18
+
+
+def test_finish_writes_what_is_answered_and_the_rest_with_its_reason(tmp_path: Path, deepicd: Deepicd) -> None:
+    cohort, out = write_cohort(tmp_path / "cohort", 30), tmp_path / "out"
+    with openai_server() as server:
+        options = ["--model", MODEL, "--base-url", server.url, "--set", "in_flight=1"]
+        server.faults = [refusal(400, code="content_filter")] + [
+            when(lambda _: False, status(500), server) for _ in range(19)
+        ]
+        server.faults.append(status(401))
+        assert deepicd("distill", cohort, out, *options).code == 1
+        assert not list(out.glob("*/kept"))
+        outcome = deepicd("distill", cohort, out, *options, "--finish")
+        assert outcome.code == 0, outcome.err
+        assert "19 rows kept, 11 rejected" in outcome.out
+        assert "1 rows unanswered: the server's content filter refused the prompt" in outcome.out
+        assert "10 rows unanswered: not asked" in outcome.out
+        assert len(server.asked) == 21
+        assert "30 rows kept" in deepicd("distill", cohort, out, *options).out
+
+
+def test_a_run_in_which_no_row_was_answered_is_an_error(tmp_path: Path) -> None:
+    with (
+        openai_server(always_chat=refusal(400, code="content_filter")) as server,
+        pytest.raises(DeepicdError, match=r"No row was answered: .* filter refused the prompt \(10\)"),
+    ):
+        distilled(server, tmp_path, 10)
+    assert not list((tmp_path / "out").glob("*/run.json"))
