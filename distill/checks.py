@@ -1,10 +1,10 @@
-"""Is a trace fit for the dataset? `measure` says what is in it, `find_reasons` what of that speaks against it.
+"""Decide whether a trace is fit for the dataset: `measure` returns what is in it, `find_reasons` why it is rejected.
 
     findings = measure(text, "stop", material)
     find_reasons(findings, recipe)     # ['too short'], or [] for a trace that is kept
 
-Findings depend on the text and its note alone and are kept in the ledger; thresholds are the recipe's, so that a
-changed threshold measures nothing again. Shares of grounding count only where there are enough items for a share.
+Findings depend on the text and its note alone and are kept in the ledger; thresholds are the recipe's, so
+changing one repeats no measurement. Shares of grounding count only where there are enough items for a share.
 Every measure is linear in the length of text and note.
 """
 
@@ -20,7 +20,7 @@ from distill.prompt import Material
 from distill.recipe import Recipe
 
 VERSION = "checks-1"
-"""Another way of measuring needs another name: findings in the ledger are then measured again."""
+"""Change it with the measurements: findings of other versions in the ledger are then measured again."""
 
 Reason = Literal[
     "cut off",
@@ -43,7 +43,7 @@ FEWEST_ITEMS = 4  # of a kind; a share of fewer says nothing
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What is in a completion. Where there is no trace the whole text is measured."""
+    """What is in a completion. Without a trace, the whole text is measured."""
 
     cut_off: bool
     form: str | None
@@ -124,7 +124,7 @@ def find_reasons(findings: Findings, recipe: Recipe) -> list[Reason]:
 
 
 def _is_below(items: Share, least: float) -> bool:
-    return items.of >= FEWEST_ITEMS and items.found < least * items.of
+    return items.total >= FEWEST_ITEMS and items.in_note < least * items.total
 
 
 # Function words: some 40 in 100 words of English prose, some 25 in 100 of clinical shorthand.
@@ -141,7 +141,7 @@ _GERMAN = frozenset(
     " wenn werden wie wird wurde zu zum zur über".split()
 )
 
-# Phrases of a writer who has seen the answer. Each is a plain run of words, so that matching stays linear.
+# Phrases that show that the writer has seen the answer. Each is a plain run of words, so that matching stays linear.
 _GIVEAWAY = re.compile(
     r"\b(?:"
     r"as (?:was |were |is |are )?(?:provided|given|supplied|instructed|requested)\b(?! (?:in|by) the (?:note|history))"

@@ -1,8 +1,8 @@
-"""Is a trace grounded in its note? Numbers, drugs and quotations of the trace are looked up in the note.
+"""Measure how far a trace is grounded in its note, by looking up its numbers, drugs and quotations there.
 
-    measure_grounding(trace, note)   # Grounding(numbers=Share(found=5, of=6), drugs=…, quotes=…, verbatim=14)
+    measure_grounding(trace, note)   # Grounding(numbers=Share(in_note=5, total=6), drugs=…, quotes=…, verbatim=14)
 
-Limits: a number counts as found wherever it stands in the note, though it may mean something else there; numbers from
+Limits: a number counts as found wherever it occurs in the note, though it may mean something else there; numbers from
 the guidelines count as not found. No list of drugs is free to ship, so a word counts as a drug by the stem of its class
 (-pril, -olol, cef-; WHO, The use of stems in the selection of International Nonproprietary Names) or by the dose after
 it; older names without a stem are listed as far as they are common at admission, and brand names are recognised only
@@ -18,12 +18,12 @@ from typing import NamedTuple
 class Share(NamedTuple):
     """How many of a trace's items its note has too."""
 
-    found: int
-    of: int
+    in_note: int
+    total: int
 
     @property
     def share(self) -> float | None:
-        return self.found / self.of if self.of else None
+        return self.in_note / self.total if self.total else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Grounding:
     drugs: Share
     quotes: Share
     verbatim: int
-    """Words of the longest run that the trace copies from the note, case and punctuation aside."""
+    """Words of the longest run that the trace copies from the note, ignoring case and punctuation."""
 
 
 _WORD = re.compile(r"[^\W_]+")
@@ -66,9 +66,9 @@ def measure_grounding(trace: str, note: str) -> Grounding:
     note_words = _WORD.findall(note.lower())
     trace_words = _WORD.findall(trace.lower())
     return Grounding(
-        numbers=_count_found(find_numbers(trace), frozenset(find_numbers(note))),
-        drugs=_count_found(find_drugs(trace, trace_words), frozenset(note_words)),
-        quotes=_check_quotes(trace, note_words),
+        numbers=_count_known(find_numbers(trace), frozenset(find_numbers(note))),
+        drugs=_count_known(find_drugs(trace, trace_words), frozenset(note_words)),
+        quotes=_count_quotes(trace, note_words),
         verbatim=measure_longest_shared_run(trace_words, note_words),
     )
 
@@ -100,26 +100,26 @@ def find_drugs(text: str, words: Sequence[str]) -> set[str]:
     return names - _NOT_DRUGS
 
 
-def _count_found(items: Iterable[str], known: frozenset[str]) -> Share:
+def _count_known(items: Iterable[str], known: frozenset[str]) -> Share:
     items = list(items)
     return Share(sum(item in known for item in items), len(items))
 
 
-def _check_quotes(trace: str, note_words: Sequence[str]) -> Share:
+def _count_quotes(trace: str, note_words: Sequence[str]) -> Share:
     note = f" {' '.join(note_words)} "
     quotes = [words for pair in _QUOTES.findall(trace) if (words := _WORD.findall("".join(pair).lower()))]
     return Share(sum(f" {' '.join(words)} " in note for words in quotes), len(quotes))
 
 
-def measure_longest_shared_run(one: Sequence[str], other: Sequence[str]) -> int:
-    """Return the length of the longest run of items in both, by a suffix automaton over the first: linear in both.
+def measure_longest_shared_run(first: Sequence[str], second: Sequence[str]) -> int:
+    """Return the length of the longest run of items in both, in linear time (suffix automaton of the first).
 
     >>> measure_longest_shared_run("she was pale and sweating".split(), "skin pale and sweating heavily".split())
     3
     """
     edges: list[dict[str, int]] = [{}]
     link, length, last = [-1], [0], 0
-    for item in one:
+    for item in first:
         state = len(edges)
         edges.append({})
         length.append(length[last] + 1)
@@ -143,7 +143,7 @@ def measure_longest_shared_run(one: Sequence[str], other: Sequence[str]) -> int:
                 link[target] = link[state] = clone
         last = state
     best = run = at = 0
-    for item in other:
+    for item in second:
         while at and item not in edges[at]:
             at = link[at]
             run = length[at]

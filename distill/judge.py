@@ -5,8 +5,8 @@
     OUT/<recipe digest>/run.json
     OUT/agreement.json               where at least two judges have scored: how far they agree
 
-A judge is a recipe as the teacher is: `model` names it, `prompt` the rubric. Its answer is asked for as JSON by a
-schema; one without a score is asked for again with another seed.
+A judge has a recipe, as the teacher has: `model` names it, `prompt` the rubric. It answers in JSON that a schema
+prescribes; if the score is missing, the request is repeated with another seed.
 """
 
 import logging
@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 
 class JudgeOptions(TypedDict, total=False):
-    """What may be left out of a judging job."""
+    """The optional fields of a judging job."""
 
     cohort: Path | None
     guidelines: Path | None
@@ -140,7 +140,7 @@ def _find_input(record: DistillRecord, role: str) -> Path:
 
 
 def _complete(reader: CaseReader, ledger: Ledger, out: Path) -> dict[str, str]:
-    """Have the engine score what the ledger has no score of. Return requests that it could not answer, with reasons."""
+    """Have the engine score what the ledger lacks. Return the requests that it could not answer, with reasons."""
     recipe = reader.recipe
     first_attempts = {
         case.note_id: attempt for case in reader.read_cases() if (attempt := case.find_next_attempt(ledger)) is not None
@@ -198,14 +198,14 @@ def _build_row(case: Case, ledger: Ledger, unanswered: dict[str, str]) -> Row:
 
 def _write_agreement(out: Path) -> None:
     """Write how far the judges of a folder agree, where there are at least two."""
-    found = {path.parent: records.read(path.parent) for path in sorted(out.glob("*/run.json"))}
+    runs = {path.parent: records.read(path.parent) for path in sorted(out.glob("*/run.json"))}
     judged = {
         folder: record.parse_as(JudgeRecord)
-        for folder, record in found.items()
+        for folder, record in runs.items()
         if record and record.command in JudgeRecord.COMMANDS
     }
     folders = {f"{record.judge} ({record.counts.recipe_digest})": folder for folder, record in judged.items()}
-    pairs = [{"judges": [one, other], **agreement} for one, other, agreement in compare_judges(folders)]
+    pairs = [{"judges": [first, second], **agreement} for first, second, agreement in compare_judges(folders)]
     if not pairs:
         return
     storage.write_json(out / "agreement.json", pairs)

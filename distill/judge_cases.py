@@ -99,7 +99,7 @@ class CaseReader:
                 yield from batch.to_pylist()
 
     def _build_case(self, split: str, row: Row, trace: Row, guidelines: str | None) -> Case:
-        code = Code(trace["icd_code"])  # a kept trace closes on the code of its row
+        code = Code(trace["icd_code"])  # a kept trace predicts the code of its row
         messages = rubric.build_messages(
             row["admission_note"],
             trace["trace"],

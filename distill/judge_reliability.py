@@ -1,9 +1,9 @@
-"""How far a judge can be relied on: is it independent of the teacher, and do two judges agree?
+"""Assess a judge's reliability: is it independent of the teacher, and do two judges agree?
 
 Models favour their own kind, so a judge should be of another family than the teacher. Agreement is measured over the
 traces that both judges have scored, by quadratically weighted kappa (Cohen 1968): 1 for full agreement, 0 for what
-chance alone would give, with a difference of two points weighing four times one of one point. Beside it stands what a
-reader can picture: how often the scores are equal, and how often at most one apart.
+chance alone would give, with a difference of two points weighing four times one of one point. It is reported
+with two simpler figures: how often the scores are equal, and how often at most one apart.
 """
 
 from collections import Counter
@@ -92,19 +92,19 @@ def compute_weighted_kappa(pairs: Sequence[tuple[int, int]]) -> float | None:
     >>> compute_weighted_kappa([(1, 2), (2, 1)]), compute_weighted_kappa([(3, 3)])
     (-1.0, None)
     """
-    one, other = Counter(a for a, _ in pairs), Counter(b for _, b in pairs)
+    first, second = Counter(a for a, _ in pairs), Counter(b for _, b in pairs)
     apart = sum((a - b) ** 2 for a, b in pairs)
     values = range(LOWEST, HIGHEST + 1)
-    by_chance = sum((a - b) ** 2 * one[a] * other[b] for a in values for b in values) / len(pairs) if pairs else 0.0
+    by_chance = sum((a - b) ** 2 * first[a] * second[b] for a in values for b in values) / len(pairs) if pairs else 0.0
     return 1 - apart / by_chance if by_chance else None
 
 
 def compare_judges(folders: Mapping[str, Path]) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Yield (judge, judge, their agreement) for each pair; `folders`: judge → folder of its scores."""
     scores = {judge: dict(_read_scores(folder)) for judge, folder in folders.items()}
-    for one, other in combinations(sorted(scores), 2):
-        common = scores[one].keys() & scores[other].keys()
-        yield one, other, measure_agreement([(scores[one][key], scores[other][key]) for key in sorted(common)])
+    for first, second in combinations(sorted(scores), 2):
+        common = scores[first].keys() & scores[second].keys()
+        yield first, second, measure_agreement([(scores[first][key], scores[second][key]) for key in sorted(common)])
 
 
 def _read_scores(folder: Path) -> Iterator[tuple[tuple[str, str], int]]:

@@ -18,7 +18,7 @@ from deepicd.log import format_duration
 from distill import run
 from distill.run import Job
 
-ENGINE_FILLS = 4  # times that a pilot should fill the engine, so that its rate is more than start and end
+ENGINE_FILLS = 4  # times that a pilot should fill the engine, so that its first and last requests weigh little
 
 
 @dataclass(frozen=True, slots=True)

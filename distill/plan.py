@@ -1,6 +1,6 @@
 """The rows that still need a completion, in the order that suits the prefix cache; planned before any engine starts.
 
-Planning reads the cohort once. Waiting rows go to a nameless scratch file (it vanishes with the process, so that no
+Planning reads the cohort once. Waiting rows go to a nameless scratch file (it vanishes with the process, so no
 note is left behind), and only their order stays in memory, some 100 bytes per row.
 """
 
@@ -41,14 +41,14 @@ class Plan:
             yield row, attempt
 
     def sample(self, rows: int) -> list[Place]:
-        """Return about so many of the waiting rows, spread evenly over chapters and codes."""
+        """Return about `rows` of the waiting rows, spread evenly over chapters and codes."""
         step = max(1, len(self.waiting) // rows)
         return self.waiting[::step]
 
 
 @contextmanager
 def plan_rows(rows: Iterable[tuple[str, Row]], history: History, folder: Path, advance: Advance) -> Iterator[Plan]:
-    """Build every row's prompt once: does it fit, at what length, and is the row settled?"""
+    """Build every row's prompt once, count those that fit, and yield the rows that are not settled."""
     with tempfile.TemporaryFile(dir=folder) as scratch:
         plan = Plan(scratch)
         failures, failed = history.ledger.read_failures(), set[int]()
@@ -56,7 +56,7 @@ def plan_rows(rows: Iterable[tuple[str, Row]], history: History, folder: Path, a
         for _, row in rows:
             advance(1)
             prompt = history.builder.build(row)
-            plan.counts.update(_count(prompt, history.builder))
+            plan.counts.update(_count_prompt(prompt, history.builder))
             if isinstance(prompt, str):
                 continue
             if (attempt := history.find_next_attempt(prompt)) is None:
@@ -73,7 +73,7 @@ def plan_rows(rows: Iterable[tuple[str, Row]], history: History, folder: Path, a
         yield plan
 
 
-def _count(prompt: Prompt | str, builder: PromptBuilder) -> dict[str, int]:
+def _count_prompt(prompt: Prompt | str, builder: PromptBuilder) -> dict[str, int]:
     if isinstance(prompt, str):
         return {"rows": 1, prompt: 1}
     material = prompt.material

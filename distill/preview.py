@@ -1,4 +1,4 @@
-"""`--preview` and `--dry-run`: what the teacher would read and what would not fit, without asking it anything."""
+"""`--preview` and `--dry-run`: what the teacher would read and what would not fit, without calling it."""
 
 import sys
 from itertools import islice
@@ -13,7 +13,7 @@ from distill.run import Job
 RULE = "─" * 80
 
 
-def preview_prompts(job: Job, number: int) -> str:
+def preview_prompts(job: Job, count: int) -> str:
     """Return the first prompts of a run as the model reads them, each with its length in tokens.
 
     Raises DeepicdError where notes are credentialed and would go into a file or to another program.
@@ -26,15 +26,15 @@ def preview_prompts(job: Job, number: int) -> str:
         )
     builder = PromptBuilder(job.recipe, sources.knowledge, tokens.find_counter(job.recipe))
     built = (builder.build(row) for _, row in sources.read_rows())
-    prompts = islice((one for one in built if isinstance(one, Prompt)), number)
-    return "\n".join(_format(one, place, builder) for place, one in enumerate(prompts, start=1))
+    prompts = islice((row_prompt for row_prompt in built if isinstance(row_prompt, Prompt)), count)
+    return "\n".join(_format(row_prompt, number, builder) for number, row_prompt in enumerate(prompts, start=1))
 
 
 def _format(built: Prompt, number: int, builder: PromptBuilder) -> str:
     text = builder.tokens.render_chat(built.messages, prompt.OPENING)
     template = "in the teacher's chat template"
     if text is None:
-        template = "the chat template is not at hand, so messages stand one below the other"
+        template = "the chat template is not available, so messages are listed one below the other"
         turns = [f"[{message['role']}]\n{message['content']}" for message in built.messages]
         text = "\n\n".join([*turns, f"[assistant]\n{prompt.OPENING}"])
     return "\n".join(
@@ -50,11 +50,11 @@ def _format(built: Prompt, number: int, builder: PromptBuilder) -> str:
 
 def describe_job(job: Job) -> str:
     """Return what a run would have to do, and which prompts do not fit the context. Leaves nothing behind."""
-    new = [folder for folder in (job.out, *job.out.parents) if not folder.exists()]
+    missing = [folder for folder in (job.out, *job.out.parents) if not folder.exists()]
     try:
         with run.open_plan(job, job.open_sources()) as (plan, history):
             return "\n".join(describe_plan(plan.counts, history.builder))
     finally:
-        for folder in [job.out / "ledger", *new]:
+        for folder in [job.out / "ledger", *missing]:
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()

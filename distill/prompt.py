@@ -1,7 +1,7 @@
 """The teacher's prompt: reason from an admission note to a given diagnosis, as if it were not given.
 
 The content is the paper's (note, true first code, the code's description, the guidelines of its chapter); the words are
-ours. A change of them is a change of `VERSION`, because traces made with other words are other traces.
+ours. Change `VERSION` with them: other words make other traces.
 
 Two layouts of the same parts. `paper` has them in the paper's order, the note first. `prefix` puts first what many rows
 share (guidelines of the chapter, then the description of the category, then the code) and the note last: a server
@@ -18,7 +18,7 @@ from distill.recipe import Layout
 
 VERSION = "oracle-2"
 OPENING = f"{THINK}\n"
-"""How the assistant's turn begins, so that no teacher starts with a word of its own."""
+"""How the assistant's turn begins, so that a teacher cannot put words before the tag."""
 
 NOTE_HEADING = "Admission note"
 CODE_HEADING = "Diagnosis to arrive at"

@@ -43,7 +43,7 @@ class Recipe(ModelRecipe):
     """For a prompt over the context: relevant guidelines as far as they fit, or no trace. A note is never cut."""
 
     attempts: Annotated[int, Field(ge=1, le=100)] = 3
-    """Most completions per row, each with another seed, until one passes the checks."""
+    """Completions per row at most, each with another seed, until one passes the checks."""
 
     # Checks
     min_words: Words = MIMIC_REASON.words_min

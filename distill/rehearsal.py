@@ -1,9 +1,9 @@
 """The engine `rehearsal`: no model, for trying the pipeline. It argues with the note's own sentences.
 
-What it writes is evidence of nothing: a dozen turns of phrase around quotations, and the code that stands in the
-prompt. A few completions in a hundred are spoiled on purpose, the way a model spoils them (cut off, another code, no
-diagnosis), so that rejected rows are rehearsed too. Asked by a JSON schema it fills the fields in by chance; a prompt
-without a code (that of `evaluate`) gets `NO_CODE`.
+Its traces are a dozen stock phrases around quotations, and the code from the prompt; they are evidence of nothing. A
+few completions in a hundred are spoiled on purpose, as a model would spoil them (cut off, another code, no diagnosis),
+so that rejections are rehearsed too. A JSON schema is filled in at random; a prompt without a code (that of `evaluate`)
+gets `NO_CODE`.
 """
 
 import json
@@ -67,7 +67,7 @@ def open_engine(recipe: ModelRecipe) -> "RehearsalEngine":
 
 
 class RehearsalEngine:
-    """An Engine that gives the same completion for the same request, whenever it comes."""
+    """An Engine that returns the same completion for the same request."""
 
     name, version, capacity = "rehearsal", __version__, 64
 
@@ -136,7 +136,7 @@ def _complete(request: Request) -> Completion:
 
 
 def _fill_in(schema: Mapping[str, object], chance: random.Random) -> str:
-    """Return a flat JSON object that meets a schema of integers and texts, drawn by chance."""
+    """Return a random flat JSON object that meets a schema of integers and texts."""
     properties = cast(Mapping[str, Mapping[str, Any]], schema["properties"])
     values = {
         name: chance.randint(field["minimum"], field["maximum"])

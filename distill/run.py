@@ -1,4 +1,4 @@
-"""The distillation run: a trace for each row of a cohort, checked, kept or rejected, and never paid for twice.
+"""The distillation run: a trace for each row of a cohort, checked, kept or rejected, and never generated twice.
 
     OUT/ledger/…                       every completion, as it comes (deepicd.engines.ledger)
     OUT/<recipe digest>/kept/…         rows that passed every check; derived from the ledger (distill.writer)
@@ -6,9 +6,9 @@
     OUT/<recipe digest>/run.json
     OUT/progress/<recipe digest>.…     throughput over time, as numbers and as a figure
 
-The folder of a recipe appears, whole, when every row is settled. A run that is killed before has its ledger, and the
-same command then asks for nothing that is there. Another recipe, engine or cohort reuses every completion whose request
-is unchanged.
+The folder of a recipe appears, whole, when every row is settled. A run that is killed before leaves its ledger, and
+the same command then requests only what is missing. Another recipe, engine or cohort reuses every completion whose
+request is unchanged.
 """
 
 import logging
@@ -39,7 +39,7 @@ logger = logging.getLogger(__name__)
 
 
 class JobOptions(TypedDict, total=False):
-    """What may be left out of a job."""
+    """The optional fields of a job."""
 
     guidelines: Path | None
     descriptions: Path | None
@@ -190,7 +190,7 @@ def build_tasks(plan: Plan, places: Sequence[Place], history: History) -> Iterat
     for row, first_attempt in plan.read_rows(places):
         built = history.builder.build(row)
         if isinstance(built, str):
-            raise RuntimeError(f"A planned row has no prompt: {built}.")  # planning leaves these out
+            raise RuntimeError(f"A planned row has no prompt: {built}.")  # planning has left such rows out
         yield _Task(built, first_attempt, history)
 
 
@@ -213,6 +213,6 @@ def _describe_damage(history: History) -> list[str]:
     return [sentence]
 
 
-def _covers(finished: int | None, wanted: int | None) -> bool:
-    """Return whether a run with one limit holds all that a run with another asks for; None is no limit."""
-    return finished is None or (wanted is not None and wanted <= finished)
+def _covers(finished: int | None, requested: int | None) -> bool:
+    """Return whether a run with the limit `finished` holds all rows of one with `requested`; None is no limit."""
+    return finished is None or (requested is not None and requested <= finished)

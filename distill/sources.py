@@ -44,7 +44,7 @@ class Sources:
 
 
 def open_sources(cohort: Path, guidelines: Path | None, descriptions: Path | None) -> Sources:
-    """Open a cohort and what is known of its codes. Raises DeepicdError for what is absent or of another kind."""
+    """Open a cohort and what is known of its codes. Raises DeepicdError for missing or unexpected files."""
     records.require(cohort, "build")
     files = {split: cohort / f"{split}.parquet" for split in SPLITS}
     opened = {split: storage.open_parquet(path, COHORT) for split, path in files.items()}

@@ -76,7 +76,7 @@ class Tally:
     @property
     def grounded(self) -> dict[str, float | None]:
         """Share of numbers, drugs and quotations that stand in the note; None where there is none."""
-        return {kind: round(found / of, 4) if of else None for kind, (found, of) in self.shares.items()}
+        return {kind: round(known / total, 4) if total else None for kind, (known, total) in self.shares.items()}
 
 
 def write_traces(
@@ -103,7 +103,7 @@ def write_traces(
 
 @contextmanager
 def open_row_file(path: Path, schema: "pa.Schema", origin: Origin) -> Iterator[Callable[[Row], None]]:
-    """Write a parquet file row by row, with few rows in memory. Yields `add(row)`; the file appears at the end."""
+    """Yield `add(row)`, which writes a parquet file with few rows in memory. The file appears when the block ends."""
     import pyarrow as pa
 
     rows: list[Row] = []
@@ -131,7 +131,7 @@ def _number_shards(rows: Iterator[tuple[str, Row]]) -> Iterator[tuple[str, int, 
 
 
 def _list_attempts(split: str, row: Row, history: History, unanswered: Mapping[str, str], tally: Tally) -> list[Row]:
-    """Return a row's attempts as the files have them; for a row without any completion one that says why."""
+    """Return a row's attempts as the files have them; a row without any completion gets one that says why."""
     builder = history.builder
     prompt = builder.build(row)
     if isinstance(prompt, str):
@@ -176,8 +176,8 @@ def _build_row(split: str, prompt: Prompt, attempt: Attempt, builder: PromptBuil
         **{name: entry[name] for name in ("prompt_tokens", "completion_tokens", "cached_tokens", "seconds")},
         "checks": checks.VERSION,
         **{name: getattr(findings, name) for name in ("named_at", "giveaways", "repeated", "english", "other_script")},
-        **{kind: getattr(findings, kind).of for kind in ("numbers", "drugs", "quotes")},
-        **{f"{kind}_in_note": getattr(findings, kind).found for kind in ("numbers", "drugs", "quotes")},
+        **{kind: getattr(findings, kind).total for kind in ("numbers", "drugs", "quotes")},
+        **{f"{kind}_in_note": getattr(findings, kind).in_note for kind in ("numbers", "drugs", "quotes")},
         "verbatim": findings.verbatim,
     }
 

@@ -1,4 +1,4 @@
-"""The model that training starts from, before its weights are loaded: is it there, is it big enough, how does it chat?
+"""Check the model that training starts from before its weights are loaded: does it exist, fit and chat?
 
     base = find_base_model(recipe)     # PretrainedModel(path=…, revision=…, commit='…', chat=…, context=32768)
     check_hardware(recipe)             # refuses a recipe for GPUs on a machine that lacks them
@@ -53,7 +53,7 @@ class ChatTemplate:
 
     @classmethod
     def from_tokenizer(cls, tokenizer: Tokenizer, model: str) -> "ChatTemplate":
-        """Raises DeepicdError for a model without a chat template, or with one that does not mark an answer's end."""
+        """Probe a chat template. Raises DeepicdError if there is none, or if it does not mark the end of an answer."""
         from jinja2 import TemplateError
 
         if not tokenizer.chat_template:

@@ -72,7 +72,7 @@ def open_training_folder(
 
 
 def check_training_folder(out: Path, plan: records.Plan[R], *, overwrite: bool) -> None:
-    """Raise unless `out` is free or holds a run of this very plan, finished or not."""
+    """Raise unless `out` is free or holds a run of this plan, finished or not."""
     if not (out / PLAN).is_file():
         records.refuse_other_content(out, plan, overwrite=overwrite)
         return
@@ -87,10 +87,7 @@ def check_training_folder(out: Path, plan: records.Plan[R], *, overwrite: bool) 
 
 
 def read_model_origin(model: str) -> Origin:
-    """Return the origin of the rows that a model was trained on, by the record next to it: OUT/model, or a copy of OUT.
-
-    Without a record it is public.
-    """
+    """Return the origin of a model's training rows by the record in its folder or above; 'public' without one."""
     for folder in (Path(model), Path(model).parent):
         if Path(model).is_dir() and (record := records.read(folder)):
             return records.inherit_origin(record.origin, record.lineage)

@@ -130,7 +130,7 @@ class NonfiniteGradientGuard:
 def _has_finite_gradients(model: "torch.nn.Module") -> bool:
     """Return whether all gradients on all devices are finite; one number is synchronized.
 
-    DeepSpeed keeps its gradients to itself.
+    DeepSpeed hides its gradients, so with it this is always True.
     """
     import torch
     from torch import distributed

@@ -92,8 +92,8 @@ def main(cohort: Path, out: Path, descriptions: Path | None, threads: int, recip
     for step in train_model(model, short, whole, settings):
         recent.append(step)
         if step["step"] % LOG_EVERY == 0 or step["step"] == step["of"]:
-            loss, accuracy = (sum(one[key] for one in recent) / len(recent) for key in ("loss", "accuracy"))
-            rate = sum(one["tokens"] for one in recent) / sum(one["seconds"] for one in recent)
+            loss, accuracy = (sum(entry[key] for entry in recent) / len(recent) for key in ("loss", "accuracy"))
+            rate = sum(entry["tokens"] for entry in recent) / sum(entry["seconds"] for entry in recent)
             progress = f"step {step['step']:.0f} of {step['of']:.0f}"
             logger.info("%s: loss %.3f, %.1f %% of tokens right, %.0f tokens/s", progress, loss, 100 * accuracy, rate)
             recent.clear()
@@ -124,8 +124,12 @@ def build_curriculum(cohort: Path, descriptions: Path | None, settings: Settings
 
     def draw_pairs(number: int, name: str, lines: int | None) -> list[Pair]:
         drawn = [chance.choice(materials) for _ in range(number)]
-        drawn = [lessons.shorten(one, lines) if lines else one for one in drawn]
-        drawn = [lessons.scramble(one, words, chance) if chance.random() < settings.scrambled else one for one in drawn]
+        if lines:
+            drawn = [lessons.shorten(material, lines) for material in drawn]
+        drawn = [
+            lessons.scramble(material, words, chance) if chance.random() < settings.scrambled else material
+            for material in drawn
+        ]
         seed = f"{settings.seed}:{name}"
         return lessons.build_pairs(tokenizer, drawn, settings.answers, settings.shape.context, seed)
 

@@ -86,9 +86,9 @@ def test_findings_come_back_from_the_ledger_as_they_went() -> None:
 def test_grounding_counts_what_the_note_has() -> None:
     trace = "“Chest pain for 2 hours” and “fever”; BP 95/60, HR 100; lisinopril and heparin; Zantac 150 mg."
     shares = measure_grounding(trace, NOTE)
-    assert (shares.quotes.found, shares.quotes.of) == (1, 2)
-    assert (shares.numbers.found, shares.numbers.of) == (4, 5)
-    assert (shares.drugs.found, shares.drugs.of) == (2, 3)
+    assert (shares.quotes.in_note, shares.quotes.total) == (1, 2)
+    assert (shares.numbers.in_note, shares.numbers.total) == (4, 5)
+    assert (shares.drugs.in_note, shares.drugs.total) == (2, 3)
     assert shares.verbatim == 5  # chest pain for 2 hours
     assert measure_grounding("nothing", NOTE).numbers.share is None
 

@@ -1,4 +1,4 @@
-"""All figures of an evaluation as one vector: of the rows themselves, or of bootstrap samples of them.
+"""Compute all figures of an evaluation as one vector, for the rows or for bootstrap samples of them.
 
     vector = MetricVector(truths, predicted, vocabulary=…, train=…)
     vector.compute()                 # one number per name in vector.names
@@ -27,9 +27,9 @@ from train.evaluation.metrics import (
     Mask,
     Numbers,
     average_classes,
+    compute_mean,
     count_classes,
     get_class,
-    mean,
     score_classes,
     select_classes,
 )
@@ -70,7 +70,7 @@ class MetricVector:
                 yield f"{name}.{metric}", value
             for group, members in self.groups.get(name, {}).items():
                 true = counts.true[members].sum()
-                yield f"{name}.{group}.macro_f1", mean(scores.f1, members & over)
+                yield f"{name}.{group}.macro_f1", compute_mean(scores.f1, members & over)
                 yield f"{name}.{group}.accuracy", float(counts.right[members].sum() / true) if true else 0.0
             if name == "chapter":
                 yield from zip(CHAPTER_NAMES, scores.f1.tolist(), strict=False)  # NIL, the last class, has no name
@@ -117,7 +117,7 @@ def compute_intervals(samples: Numbers, confidence: float = 0.95) -> list[Interv
 
 
 def compute_p_values(differences: Numbers) -> Numbers:
-    """Return, by column, the share of samples that contradict its sign, both tails; at least what samples can show."""
+    """Return a two-sided p-value per column: twice the share of samples with the other sign, never 0 (add-one)."""
     below = (differences <= 0).sum(axis=0) + 1
     above = (differences >= 0).sum(axis=0) + 1
     return np.asarray(np.minimum(1.0, 2 * np.minimum(below, above) / (len(differences) + 1)))

@@ -2,8 +2,7 @@
 
     rows = LevelRows.build("full", truths, predicted, vocabulary)    # list[Code], list[Code | None], set[Code] or None
     counts = count_classes(rows)                   # what was right, predicted and true, by class
-    average_classes(score_classes(counts), select_classes(rows, counts, "truth"))     # means over a convention's
-    classes
+    average_classes(score_classes(counts), select_classes(rows, counts, "truth"))     # means over the classes
 
 A prediction is NIL, which is wrong whatever the truth, if it is not a code or, below chapter level, outside the
 vocabulary (the codes of all splits; without a dataset, those of the truth). The convention says which classes the mean
@@ -130,6 +129,7 @@ class ClassScores(NamedTuple):
 
 
 def score_classes(counts: ClassCounts) -> ClassScores:
+    """Return precision, recall and F1 by class; 0 where the denominator is 0."""
     return ClassScores(
         _divide(counts.right, counts.predicted),
         _divide(counts.right, counts.true),
@@ -141,7 +141,7 @@ def _divide(part: Numbers, whole: Numbers) -> Numbers:
     return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
 
 
-def mean(values: Numbers, over: Mask) -> float:
+def compute_mean(values: Numbers, over: Mask) -> float:
     """Return the mean over some classes; 0 over none."""
     selected = values[over]
     return float(selected.sum() / len(selected)) if len(selected) else 0.0
@@ -150,7 +150,7 @@ def mean(values: Numbers, over: Mask) -> float:
 def average_classes(scores: ClassScores, over: Mask) -> dict[str, float]:
     """Return the means over some classes, as metrics.json names them."""
     return {
-        "macro_precision": mean(scores.precision, over),
-        "macro_recall": mean(scores.recall, over),
-        "macro_f1": mean(scores.f1, over),
+        "macro_precision": compute_mean(scores.precision, over),
+        "macro_recall": compute_mean(scores.recall, over),
+        "macro_f1": compute_mean(scores.f1, over),
     }

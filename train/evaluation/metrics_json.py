@@ -1,7 +1,7 @@
-"""From answers to metrics.json: what an evaluation says about a run, in numbers (deepicd.evaluation_metrics).
+"""Compute metrics.json from answers: all figures of an evaluation (deepicd.evaluation_metrics).
 
-For credentialed rows, no count under ten is shown, nor one that others would reveal, nor a score that rests on so few
-(null instead). The scores of the three levels are exact: a card that shows them withholds what they would reveal.
+For credentialed rows, counts under ten, counts that would reveal one, and scores of so few rows are null. The scores of
+the three levels are exact: a card that shows them withholds what they would reveal.
 """
 
 from collections.abc import Mapping, Sequence
@@ -76,7 +76,7 @@ class MetricSettings:
 def compute_metrics(
     notes: Sequence[EvaluatedNote], settings: MetricSettings, other: Sequence[EvaluatedNote] = ()
 ) -> Metrics:
-    """Return all that metrics.json says. `other`: the same notes as another run answered them, to compare with."""
+    """Return the content of metrics.json. `other`: the same notes as answered by another run, to compare with."""
     vectors = [settings.build_vector(notes), *([settings.build_vector(other)] if other else [])]
     vector = vectors[0]
     samples = draw_samples(vectors, settings.resamples, settings.seed)
@@ -194,7 +194,7 @@ def _build_terciles(
 def _count_answers(
     notes: Sequence[EvaluatedNote], vector: MetricVector, settings: MetricSettings
 ) -> tuple[PrefixDepth, AnswerCounts]:
-    """Return how many characters predictions share with the truth, and what became of the answers."""
+    """Return how many characters predictions share with the truth, and why other answers predict nothing."""
     is_nil = [vector.levels[level].predicted == len(vector.levels[level].classes) for level in LEVELS]
     known_levels = (~np.logical_or.accumulate(is_nil)).sum(axis=0).tolist()
     outcomes = [

@@ -186,12 +186,12 @@ def _write_outputs(
         seed=settings.bootstrap_seed,
         origin=inputs.origin,
     )
-    results = compute_metrics(notes, metric_settings, other)
-    storage.write_json(run.folder / METRICS_FILE, results.dump())
+    figures = compute_metrics(notes, metric_settings, other)
+    storage.write_json(run.folder / METRICS_FILE, figures.dump())
     _warn_about_opening(notes)
-    storage.write_text(run.folder / REPORT_FILE, render_report(settings.name, results))
+    storage.write_text(run.folder / REPORT_FILE, render_report(settings.name, figures))
     theirs = build_chapters(metric_settings.build_vector(other), {}, metric_settings) if other else ()
-    draw_chapters(run.folder / FIGURE_FILE, results.chapters, theirs)
+    draw_chapters(run.folder / FIGURE_FILE, figures.chapters, theirs)
     rows = [
         {
             "note_id": note.note_id,
@@ -225,10 +225,10 @@ def _warn_about_opening(notes: Sequence[EvaluatedNote]) -> None:
 
 def format_summary(folder: Path) -> str:
     """Return the figures of the three levels as lines for a terminal."""
-    results: Metrics = read_metrics(folder / METRICS_FILE)
+    figures: Metrics = read_metrics(folder / METRICS_FILE)
     lines = [f"{'':10}{'classes':>9}{'precision':>11}{'recall':>9}{'F1':>9}{'accuracy':>10}   (macro, in %)"]
     for name in LEVELS:
-        level = results.level(name)
+        level = figures.level(name)
         shares = (level.macro_precision, level.macro_recall, level.macro_f1, level.accuracy)
         cells = [f"{100 * share:.1f}" for share in shares]
         lines.append(f"{name:10}{level.classes:>9,}{cells[0]:>11}{cells[1]:>9}{cells[2]:>9}{cells[3]:>10}")

@@ -4,9 +4,8 @@
     guard = GuardRails(recipe); guard.check(report)      # raises HopelessRunError if a share was too high for too long
     StepLog(out).write(report)                           # one line per step in OUT/steps.jsonl
 
-A group whose answers all earn the same teaches nothing; an answer that reached the token limit is truncated; a text
-that repeats itself earns, in the paper's ablations, as much as one that does not, and reads worse. All three are
-counted.
+A group whose answers all earn the same teaches nothing; an answer that reached the token limit is truncated; text
+that repeats itself earns as much as other text in the paper's ablations, and reads worse. All three are counted.
 """
 
 import json
@@ -29,7 +28,7 @@ STEPS_FILE = "steps.jsonl"
 
 @dataclass(frozen=True, slots=True)
 class AnswerStatistics:
-    """What is kept of one answer, which is never its text."""
+    """What is kept of one answer: never its text."""
 
     group: str  # identifies the prompt
     reward: float
@@ -109,7 +108,7 @@ def _measure_ends(values: Sequence[float]) -> EndValues:
 
 
 class StepLog:
-    """OUT/steps.jsonl: one report per step, appended as steps end. A step that a kill caused twice counts once."""
+    """OUT/steps.jsonl: one report per step, appended as steps end. A step repeated after a kill counts once."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / STEPS_FILE

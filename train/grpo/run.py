@@ -27,7 +27,7 @@ def describe_plan(setup: GrpoSetup) -> str:
 
 
 def train(dataset: str, recipe: GrpoRecipe, out: Path, *, overwrite: bool = False) -> GrpoRecord:
-    """Train a model into OUT/model. Does nothing if OUT holds this very run."""
+    """Train a model into OUT/model. Does nothing if OUT holds this run already."""
     setup = prepare_grpo(dataset, recipe)
     plan = setup.plan
     if not overwrite and (finished := records.find_finished(out, plan)):

@@ -1,4 +1,4 @@
-"""A recipe in verl's terms. verl's own Hydra composes the configuration from these overrides, and verl checks it.
+"""Translate a recipe into overrides, from which Hydra composes verl's configuration, and have verl check it.
 
     build_overrides(setup, out)         # {'data.train_batch_size': 64, 'actor_rollout_ref.rollout.n': 8, …}
     print(compose_config(setup, out))   # the whole configuration, as main_ppo will see it; raises DeepicdError

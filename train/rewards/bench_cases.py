@@ -1,6 +1,7 @@
 """Answers to test rewards on: good, partly right, broken and hostile. Each is a way in which training could go wrong.
 
-for case in build_cases(Code("I5021"), Code("J189")): case.name, case.text, case.truth
+for case in build_cases(Code("I5021"), Code("J189")):
+    case.name, case.text, case.truth
 """
 
 from collections.abc import Iterator

@@ -10,7 +10,7 @@ score is not sent again, and an answer that is not well-formed is not sent at al
 
 Training continues without its judge: a timeout, a broken connection or a reply without a score give None. `missed`
 counts them by reason, and a warning follows the first one and each doubling of their number. After `FAILURES` failures
-in a row the judge is left alone for `PAUSE` seconds, so that a dead judge costs one timeout and not one per answer.
+in a row no request is sent for `PAUSE` seconds, so that a dead judge costs one timeout and not one per answer.
 """
 
 import asyncio
@@ -154,7 +154,7 @@ class Judge:
             try:
                 score = await self._ask(note, answer)
             except _NoScoreError as error:
-                self._count(error)
+                self._count_missed(error)
                 return None
             self._failures_in_a_row = 0
             return score
@@ -177,7 +177,7 @@ class Judge:
             raise _NoScoreError("no score in the answer")
         return score.value
 
-    def _count(self, error: "_NoScoreError") -> None:
+    def _count_missed(self, error: "_NoScoreError") -> None:
         self.missed[error.reason] += 1
         if error.is_failure:
             self._failures_in_a_row += 1

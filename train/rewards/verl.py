@@ -6,8 +6,8 @@
 
 `reward_kwargs` are the fields of a scheme (train.rewards.score.RewardScheme) and, prefixed with `judge_`, of a judge
 (train.rewards.judge.JudgeRecipe). With `record=FOLDER` each answer also leaves a line there, so that guard rails can
-check every step. verl's manager `naive` calls from several threads; each process builds scheme and judge once. The
-parts are always numbers, as verl's metrics require.
+check every step. verl's manager `naive` calls from several threads; each process builds scheme and judge once. All
+parts are numbers, as verl's metrics require.
 """
 
 import json

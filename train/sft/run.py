@@ -159,7 +159,7 @@ def tokenize_row(chat: ChatTemplate, row: SftRow, target: str) -> TokenizedRow:
 def train(
     dataset: str, recipe: SftRecipe, out: Path, *, accelerate: Path | None = None, overwrite: bool = False
 ) -> SftRecord:
-    """Fine-tune a model into OUT/model. Does nothing if OUT holds this very run."""
+    """Fine-tune a model into OUT/model. Does nothing if OUT holds this run already."""
     setup = prepare_sft(dataset, recipe)
     plan = setup.plan
     if not overwrite and (finished := records.find_finished(out, plan)):

@@ -28,7 +28,7 @@ class Job(TypedDict):
 
 
 def work(job: Path) -> None:
-    """Train, save the weights to the job's folder, and write to outcome.json how it went."""
+    """Train, and write the weights and outcome.json to the job's folder."""
     import pyarrow.parquet as pq
     from datasets import Dataset
     from transformers import AutoTokenizer, PrinterCallback, set_seed
@@ -121,9 +121,8 @@ def _build_arguments(recipe: SftRecipe, values: Job, *, steps: int) -> "SFTConfi
         max_length=recipe.max_length,
         packing=recipe.packing,
         eval_packing=False,
-        dataset_kwargs={
-            "skip_prepare_dataset": not recipe.packing
-        },  # rows are tokens already, and all are short enough
+        # rows are tokenized already, and all are short enough
+        dataset_kwargs={"skip_prepare_dataset": not recipe.packing},
         gradient_checkpointing=recipe.gradient_checkpointing,
         save_strategy="steps" if recipe.save_steps else "no",
         save_steps=recipe.save_steps or 500,
