@@ -52,8 +52,9 @@ MAX_PROMPT_TOKENS = 2048  # longer prompts are filtered out
 CODE_PATTERN = r"[A-Z][0-9]{2}[A-Z0-9]{0,4}"  # of the format reward; for the whole text
 OUTCOME_SCALE = 15.0  # authors, as all below: on the exact code's length, and on O/|g| + max(0, O - 2)
 NO_MATCH = -1.0
-EXTRA_TRACE = -1.0  # per match after the first
-NOTHING_GENERATED = -5.0
+EXTRA_MATCH = -1.0  # per match after the first
+NOTHING_GENERATED = -5.0  # in addition to NO_MATCH
+MALFORMED_JUDGE_SCORE = -1.0  # in place of the judge's 1 to 5, for an answer without the form (read in their code)
 JUDGE_WEIGHT = 0.8  # per point of 1 to 5; belongs to outcomes of up to 105
 
 # Supervised fine-tuning, with AdamW

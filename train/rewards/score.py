@@ -12,26 +12,28 @@ text, however long or odd, makes one raise. There are three variants:
   diagnosis block counts, well-formed or not.
 * `paper`: equation 1 and the pattern `^[A-Z][0-9]{2}[A-Z0-9]{0,4}$`, taken literally, for comparison (see the docs: it
   pays a wrong code more than a half-right one, and categories such as C7A can never earn the form).
-* `authors`: what their job files pay: 15 times the outcome, −1 for no match and for each additional trace, +1 for the
-  form (by the paper's pattern), −5 for an empty completion.
+* `authors`: what their code pays at the values of their job files: 15 times the outcome, −1 for no match and for each
+  further match, +1 for a trace in the first match, −5 for an empty completion (see `_score_authors`).
 
 `judge` is what one point of a judge's score is worth; the score itself comes from outside (train.rewards.judge).
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
 from deepicd import answer_form
-from deepicd.answer_form import TAGS, THINK, Answer, measure_repetition
+from deepicd.answer_form import DIAGNOSIS, DIAGNOSIS_END, TAGS, THINK_END, Answer, measure_repetition
 from deepicd.config import Config, ConfigError, Number
 from deepicd.icd10cm import Code
-from deepicd.paper import CODE_PATTERN, EXTRA_TRACE, MIMIC_REASON, NOTHING_GENERATED
+from deepicd.paper import CODE_PATTERN, EXTRA_MATCH, MALFORMED_JUDGE_SCORE, MIMIC_REASON, NO_MATCH, NOTHING_GENERATED
 from train.rewards.outcome import OUTCOMES, Variant, score_several
 
 PAPER_PATTERN = re.compile(CODE_PATTERN)  # used with fullmatch
+AUTHORS_MATCH_START = re.compile(r"^(?:<think>|<diagnosis>)", re.MULTILINE)
+NO_SPACE = re.compile(r"\S")
 NEUTRAL = 3  # the middle score, which counts where the judge gave none: neither gain nor loss
 
 Truth = str | Sequence[str]
@@ -94,7 +96,7 @@ class Reward(NamedTuple):
     repetition: float
     """0 or less."""
     judge: float | None
-    """None if the scheme has no judge, or the answer no trace to judge."""
+    """None without a judge or a trace to judge; negative for an answer without the form in `authors`."""
 
     @property
     def total(self) -> float:
@@ -120,12 +122,15 @@ def _score_answer(text: str, truth: Truth, scheme: RewardScheme, judge_score: in
     parts = _score_pairs(text, truth, scheme) if scheme.several else _SCORERS[scheme.variant](text, truth, scheme)
     length, repetition = _penalize(text, scheme)
     is_judged = bool(scheme.judge) and _has_trace(text, scheme)
+    points: float | None = (NEUTRAL if judge_score is None else judge_score) if is_judged else None
+    if scheme.judge and scheme.variant == "authors" and not parts.form:
+        points = MALFORMED_JUDGE_SCORE
     return Reward(
         form=scheme.form * parts.form,
         outcome=scheme.outcome * parts.outcome,
         length=length,
         repetition=repetition,
-        judge=scheme.judge * (NEUTRAL if judge_score is None else judge_score) if is_judged else None,
+        judge=None if points is None else scheme.judge * points,
     )
 
 
@@ -166,16 +171,62 @@ def _score_default(text: str, truth: Truth, scheme: RewardScheme) -> _Parts:
 
 def _score_paper(text: str, truth: Truth, scheme: RewardScheme) -> _Parts:
     form, diagnosis = _match_paper_form(scheme.opening + text)
-    return _Parts(form, OUTCOMES["paper"](diagnosis, _get_first_truth(truth)))
+    predicted = diagnosis if diagnosis and Code.find(diagnosis) else None  # a list or a sentence is no prediction
+    return _Parts(form, OUTCOMES["paper"](predicted, _get_first_truth(truth)))
 
 
 def _score_authors(text: str, truth: Truth, scheme: RewardScheme) -> _Parts:
-    if not text.strip():
-        return _Parts(False, NOTHING_GENERATED)
-    text = scheme.opening + text
-    form, diagnosis = _match_paper_form(text)
-    extra_traces = max(0, text.count(THINK) - 1)
-    return _Parts(form, OUTCOMES["authors"](diagnosis, _get_first_truth(truth)) + EXTRA_TRACE * extra_traces)
+    """Return what the authors' code pays, compared with it answer by answer.
+
+    A match is a diagnosis block that opens a line, or one that follows a think block which opens a line. The first one
+    decides: its code, dots stripped, earns only where the paper's pattern accepts it (so never C7A, M1A, Z3A, lower
+    case, a list or a sentence), and its trace, if there is one, earns the form whatever the code is.
+
+    >>> trace = "<think>Crackles.</think>"
+    >>> texts = [f"{trace}<diagnosis>{code}</diagnosis>" for code in ("I50.21", "Z3A39")] + ["<diagnosis>J18", ""]
+    >>> [reward.total for reward in score(texts, ["I5021"] * 4, parse_scheme("authors"))]
+    [76.0, 0.0, -1.0, -6.0]
+    """
+    if not text:
+        return _Parts(False, NOTHING_GENERATED + NO_MATCH)
+    matches = list(_find_authors_matches(scheme.opening + text))
+    if not matches:
+        return _Parts(False, NO_MATCH)
+    trace, diagnosis = matches[0]
+    code = diagnosis.replace(".", "").strip()
+    outcome = OUTCOMES["authors"](code if PAPER_PATTERN.fullmatch(code) else None, _get_first_truth(truth))
+    return _Parts(bool(trace.strip()), outcome + EXTRA_MATCH * (len(matches) - 1))
+
+
+def _find_authors_matches(text: str) -> Iterator[tuple[str, str]]:
+    """Yield trace ('' for none) and diagnosis of each match, in linear time: each end tag is looked for once.
+
+    A trace ends at the first </think> after it and must be followed by a diagnosis block, spaces and line breaks aside.
+    """
+    last_closing = text.rfind(DIAGNOSIS_END)
+    think_end = block = end = -1  # of the trace that is under way: its end tag, and where its diagnosis block begins
+    for start in AUTHORS_MATCH_START.finditer(text):
+        if start.start() < end:  # inside the match before
+            continue
+        trace = ""
+        if start[0] == DIAGNOSIS:
+            begin = start.start()
+        else:
+            if think_end < start.end():
+                if (think_end := text.find(THINK_END, start.end())) < 0:
+                    think_end = block = len(text)
+                elif following := NO_SPACE.search(text, think_end + len(THINK_END)):
+                    block = following.start() if text.startswith(DIAGNOSIS, following.start()) else -1
+                else:
+                    block = -1
+            if block < 0 or block == len(text):
+                continue
+            begin, trace = block, text[start.end() : think_end]
+        if begin > last_closing:
+            continue
+        closing = text.find(DIAGNOSIS_END, begin)
+        end = closing + len(DIAGNOSIS_END)
+        yield trace, text[begin + len(DIAGNOSIS) : closing]
 
 
 _SCORERS = {"default": _score_default, "paper": _score_paper, "authors": _score_authors}

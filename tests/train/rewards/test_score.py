@@ -35,17 +35,25 @@ def answer(code: str) -> str:
     ("text", "default", "paper", "authors"),
     [
         (answer("I5021"), 6.0, 5.0, 76.0),
-        (answer("I50.21"), 6.0, 4.0, 60.0),  # no dot in the paper's pattern; its outcome compares texts
+        (answer("I50.21"), 6.0, 4.0, 76.0),  # no dot in the paper's pattern; the authors' code strips dots
         (answer("I5023"), 3.8, 3.8, 43.0),
         (answer("I10"), 1.2, 2.2, 4.0),
         (answer("J189"), 1.0, 3.0, 0.0),  # equation 1 pays no overlap 2
         (answer("I5021XX"), 5.0, 5.0, 61.0),  # longer than the true code
-        ("", 0.0, 0.0, -5.0),
+        ("", 0.0, 0.0, -6.0),
+        ("\n", 0.0, 0.0, -1.0),
         ("I5021", 0.0, 0.0, -1.0),
         ("<think>Crackles.</think>", 0.0, 0.0, -1.0),
-        (answer("I5021") * 2, 0.0, 4.0, 74.0),
-        ("<think>a</think>" + answer("I5021"), 0.0, 4.0, 74.0),
-        ("<diagnosis>I5021</diagnosis><think>a</think>", 0.0, 5.0, 76.0),  # nobody's letter forbids the order
+        (answer("I5021") * 2, 0.0, 4.0, 76.0),  # the authors' code looks for matches where lines begin
+        (f"{answer('I5021')}\n" * 3, 0.0, 4.0, 74.0),
+        ("<think>a</think>" + answer("I5021"), 0.0, 4.0, -1.0),
+        (f"Well.\n{answer('I5021')} So.", 0.0, 5.0, 76.0),
+        (f"Well. {answer('I5021')}", 0.0, 5.0, -1.0),
+        (answer("I5021, J189"), 0.0, 0.0, 0.0),  # a list is no code; the authors' code pays the trace
+        (answer("I5021 - acute heart failure"), 0.0, 0.0, 0.0),
+        (answer("i5021"), 6.0, 2.0, 0.0),
+        ("<think>Crackles.</think>\nSo:\n<diagnosis>I5021</diagnosis>", 0.0, 5.0, 75.0),
+        ("<diagnosis>I5021</diagnosis><think>a</think>", 0.0, 5.0, 75.0),  # nobody's letter forbids the order
         ("<think></think><diagnosis>I5021</diagnosis>", 0.0, 4.0, 75.0),
     ],
 )
@@ -57,7 +65,8 @@ def test_each_variant_pays_what_its_source_says(text: str, default: float, paper
 def test_a_third_character_that_is_a_letter_costs_nothing_by_default(code: str) -> None:
     paid = {variant: score.score([answer(code)], [code], score.parse_scheme(variant))[0] for variant in VARIANTS}
     assert paid["default"].form == 1.0
-    assert paid["paper"].form == paid["authors"].form == 0.0
+    assert paid["paper"].form == 0.0
+    assert (paid["authors"].form, paid["authors"].outcome) == (1.0, -1.0)  # the pattern decides their outcome
 
 
 @given(CODES, st.data())
@@ -75,6 +84,8 @@ def test_a_longer_correct_prefix_never_pays_less(truth: str, data: st.DataObject
 @given(CODES, CODES)
 def test_nothing_earns_more_than_the_true_code(truth: str, other: str) -> None:
     for variant in ("default", "authors"):
+        if variant == "authors" and not score.PAPER_PATTERN.fullmatch(truth):
+            continue  # C7A, M1A, Z3A and others are no match for the authors' code, whatever is predicted
         gold, guess = (earns(answer(code), truth, variant) for code in (truth, other))
         assert guess < gold or other == truth
 
@@ -98,7 +109,7 @@ def test_what_opened_the_turn_is_put_back() -> None:
     rest = answer("I5021").removeprefix("<think>")
     assert earns(rest) == 0.0
     assert earns(rest, opening="<think>") == 6.0
-    assert earns("", variant="authors", opening="<think>") == -5.0
+    assert earns("", variant="authors", opening="<think>") == -6.0
 
 
 def test_an_ablation_leaves_its_part_out() -> None:
@@ -133,8 +144,7 @@ def test_a_judge_without_a_score_is_neutral_and_one_without_a_trace_is_not_asked
     scheme = score.parse_scheme("authors", judge=0.8)
     texts = [answer("I5021"), answer("I5021"), answer("C7A8"), "I5021", f"{answer('I5021')} I am certain."]
     paid = score.score(texts, ["I5021"] * 5, scheme, judged=[5, None, 4, None, None])
-    assert [reward.judge for reward in paid] == [4.0, pytest.approx(2.4), pytest.approx(3.2), None, None]
-    assert paid[2].form == 0.0  # by the pattern of the paper; its trace is judged all the same
+    assert [reward.judge for reward in paid] == [4.0, pytest.approx(2.4), pytest.approx(3.2), -0.8, None]
     assert paid[4].form == 1.0
 
 
@@ -188,7 +198,15 @@ def test_verl_leaves_a_line_per_answer_without_its_text(tmp_path: Path) -> None:
 def test_a_hostile_megabyte_is_scored_in_passing(variant: str) -> None:
     scheme = score.parse_scheme(variant, repetition=1, length=1)
     pair = "<think>a</think><diagnosis>I10</diagnosis>"
-    for text in ("<" * 2**20, "<think>" * 2**17, pair * 2**14, "<diagnosis>" * 2**16, "I10 " * 2**18):
+    for text in (
+        "<" * 2**20,
+        "<think>" * 2**17,
+        pair * 2**14,
+        "<diagnosis>" * 2**16,
+        "<think>\n" * 2**17,
+        "<diagnosis>\n" * 2**16,
+        "I10 " * 2**18,
+    ):
         assert score.score([text], ["I5021"], scheme)[0].total < 2 or variant != "default"
     assert score.score([pair * 2**14], ["I5021"], score.parse_scheme(several=True))[0].total < 1.1
 
