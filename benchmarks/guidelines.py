@@ -1,8 +1,8 @@
-"""`deepicd guidelines` against pdfplumber's extract_text over the same pages; and how much shorter prompts become.
+"""Compare `deepicd guidelines` with pdfplumber's extract_text; measure how much shorter prompts become.
 
-pdfplumber reads the text of every page, serially, and nothing else; ours also finds structure, marks and references,
-and writes the files. The second figure is about the prompt: a code's whole chapter against the sections that apply to
-it, over the codes of a made-up cohort.
+pdfplumber only reads the text of every page, serially; ours also finds structure, marks and references, and writes the
+files. The second figure compares a code's whole chapter with the sections that apply to it, over the codes of a made-up
+cohort.
 
 Run: python -m benchmarks.guidelines PDF [ADMISSIONS]
 """

@@ -1,4 +1,4 @@
-"""A distillation that is killed again and again, in a process of its own."""
+"""Kill a distillation again and again, in a process of its own."""
 
 import random
 import subprocess
@@ -11,35 +11,39 @@ from deepicd import records
 RECIPE = "{engine: rehearsal, model: none}"
 
 
-def command(cohort: Path, out: Path) -> list[str | Path]:
+def build_command(cohort: Path, out: Path) -> list[str | Path]:
+    """Return the command line of a distillation; its recipe is written beside `out`."""
     recipe = out.parent / "killed.yaml"
     recipe.write_text(RECIPE)
     return [sys.executable, "-m", "deepicd", "distill", cohort, out, "--recipe", recipe]
 
 
 def kill_until_done(cohort: Path, out: Path, kills: int, longest: float, seed: int = 0) -> int:
-    """Start the run over and over, killing it (SIGKILL) at random moments after it has begun to write; the times that a
-    kill struck a run at work. The last run is left to end."""
-    moments, struck = random.Random(seed), 0
+    """Kill the run `kills` times (SIGKILL), each time at a random moment after it has begun to write; then let it end.
+
+    Return how many kills hit a run that was still working.
+    """
+    rng, hits = random.Random(seed), 0
+    command = build_command(cohort, out)
     for _ in range(kills):
-        before = _lines(out)
-        with subprocess.Popen(command(cohort, out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-            while process.poll() is None and _lines(out) == before:
+        before = _measure_ledger(out)
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            while process.poll() is None and _measure_ledger(out) == before:
                 time.sleep(0.01)
-            time.sleep(moments.uniform(0, longest))
-            struck += process.poll() is None
+            time.sleep(rng.uniform(0, longest))
+            hits += process.poll() is None
             process.kill()
-    subprocess.run(command(cohort, out), check=True, capture_output=True)
-    return struck
+    subprocess.run(command, check=True, capture_output=True)
+    return hits
 
 
-def _lines(out: Path) -> int:
-    """Bytes of the ledger, as a sign of life."""
+def _measure_ledger(out: Path) -> int:
+    """Return the bytes of the ledger, which grow while a run is working."""
     return sum(path.stat().st_size for path in (out / "ledger").glob("*.jsonl"))
 
 
-def outputs(out: Path) -> dict[str, str]:
-    """Digests of what the one recipe of a folder has left."""
+def digest_outputs(out: Path) -> dict[str, str]:
+    """Return name → SHA-256 of the outputs of the only recipe in a folder."""
     [folder] = [path.parent for path in out.glob("*/run.json")]
     record = records.read(folder)
     if record is None:

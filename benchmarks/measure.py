@@ -1,7 +1,7 @@
-"""Timing a command in a process of its own: wall seconds and peak memory, beside a floor measured in the same run.
+"""Measure wall time and peak memory of a command in a process of its own, against a floor in the same run.
 
-Shared machines are noisy, so each figure is the median of several rounds in which command and floor take turns, and
-what counts is their ratio.
+Shared machines are noisy, so each figure is the median of several rounds in which command and floor take turns; what
+counts is their ratio.
 """
 
 import json
@@ -23,8 +23,8 @@ from statistics import median
 RESULTS = Path(__file__).parent / "results"
 HEAD = """# What was measured
 
-Written by the benchmarks themselves; versions stand in the JSON files. The ratio is the one figure to look at: our time
-over that of what it is held against, both measured in turns on one machine.
+Written by the benchmarks themselves; package versions are in the JSON files. Look at the ratio first: our time divided
+by the other's, both measured in turns on one machine.
 
 | ours | against | ratio | ours, s | the other, s | ours, MiB at most | when and where |
 |---|---|---|---|---|---|---|
@@ -33,7 +33,7 @@ over that of what it is held against, both measured in turns on one machine.
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Wall seconds, and the most memory that the process held (MiB)."""
+    """Wall time in seconds and peak memory in MiB."""
 
     seconds: float
     peak_mib: float
@@ -41,7 +41,7 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A command against its floor: medians, and the ratio that a reader should look at."""
+    """A command against its floor: median times and their ratio."""
 
     what: str
     against: str
@@ -75,77 +75,79 @@ def run(command: Sequence[str | Path]) -> Cost:
 
 
 def python(code: str, *args: str | Path) -> list[str | Path]:
-    """The command line that runs a piece of Python in this environment."""
+    """Return the command line that runs Python code in this environment."""
     return [sys.executable, "-c", code, *args]
 
 
 def deepicd(*args: str | Path) -> list[str | Path]:
-    """The command line of one of our own commands, in this environment."""
+    """Return the command line of a deepicd command in this environment."""
     return python("import sys; from deepicd.cli import main; main(sys.argv[1:])", *args)
 
 
 def settings(fields: Mapping[str, object]) -> list[str]:
-    """The flags of a command that give a recipe these fields."""
+    """Return the options that set these fields of a recipe."""
     return [part for name, value in fields.items() for part in ("--set", f"{name}={value}")]
 
 
 def compare(
-    what: str, mine: Callable[[], Cost], against: str, floor: Callable[[], Cost], rounds: int = 3
+    what: str, ours: Callable[[], Cost], against: str, floor: Callable[[], Cost], rounds: int = 3
 ) -> Comparison:
+    """Run both in turns; return the median times and our peak memory."""
     costs, floors = [], []
     for _ in range(rounds):
         floors.append(floor().seconds)
-        costs.append(mine())
+        costs.append(ours())
     return Comparison(
         what, against, median(cost.seconds for cost in costs), median(floors), max(cost.peak_mib for cost in costs)
     )
 
 
 def record(name: str, comparisons: Sequence[Comparison], packages: Sequence[str]) -> None:
-    """Print the comparisons and keep them, with versions and machine, in benchmarks/results/<name>.json."""
+    """Print the comparisons and write them, with versions and machine, to benchmarks/results/<name>.json."""
     for comparison in comparisons:
         print(comparison, flush=True)
     RESULTS.mkdir(exist_ok=True)
-    found = {
+    result = {
         "date": datetime.now(UTC).date().isoformat(),
-        "machine": machine(),
+        "machine": describe_machine(),
         "python": platform.python_version(),
-        "packages": dict(versions(packages)),
+        "packages": dict(list_versions(packages)),
         "comparisons": [asdict(comparison) | {"ratio": round(comparison.ratio, 3)} for comparison in comparisons],
     }
-    (RESULTS / f"{name}.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-    (RESULTS / "README.md").write_text(table(), encoding="utf-8")
+    (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    (RESULTS / "README.md").write_text(format_table(), encoding="utf-8")
 
 
-def versions(packages: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Of those that are installed: vLLM for a CPU has another name than vLLM for a GPU."""
+def list_versions(packages: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield name and version of the packages that are installed: vLLM for CPUs has another name than vLLM for GPUs."""
     for package in packages:
         with suppress(PackageNotFoundError):
             yield package, version(package)
 
 
-def machine() -> str:
-    card = gpu()
+def describe_machine() -> str:
+    """Return system, architecture, cores and GPU."""
+    card = find_gpu()
     return f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores" + (f", {card}" if card else "")
 
 
-def gpu() -> str | None:
-    """The first GPU's name, as its driver gives it; None without one."""
+def find_gpu() -> str | None:
+    """Return the driver's name of the first GPU; None if there is none."""
     if not (tool := shutil.which("nvidia-smi")):
         return None
-    asked = [tool, "--query-gpu=name", "--format=csv,noheader"]
-    names = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.split("\n")
+    command = [tool, "--query-gpu=name", "--format=csv,noheader"]
+    names = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split("\n")
     return names[0].strip() or None
 
 
-def table() -> str:
-    """All comparisons that were kept, as Markdown."""
+def format_table() -> str:
+    """Return all recorded comparisons as a Markdown table."""
     lines = [HEAD]
     for path in sorted(RESULTS.glob("*.json")):
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        where = f"{kept.get('date')}, {kept.get('machine')}"
-        for one in kept.get("comparisons", []):
-            seconds = f"{one['seconds']:.2f} | {one['floor_seconds']:.2f}"
-            peak = f"{one['peak_mib']:,.0f}"
-            lines.append(f"| {one['what']} | {one['against']} | {one['ratio']:.2f} | {seconds} | {peak} | {where} |\n")
+        result = json.loads(path.read_text(encoding="utf-8"))
+        where = f"{result.get('date')}, {result.get('machine')}"
+        for row in result.get("comparisons", []):
+            seconds = f"{row['seconds']:.2f} | {row['floor_seconds']:.2f}"
+            peak = f"{row['peak_mib']:,.0f}"
+            lines.append(f"| {row['what']} | {row['against']} | {row['ratio']:.2f} | {seconds} | {peak} | {where} |\n")
     return "".join(lines)

@@ -1,20 +1,17 @@
-"""`deepicd publish --what rows` against a bare `upload_folder` of the same files, and the firewall's throughput.
+"""Compare `deepicd publish --what rows` with a bare `upload_folder` of the same files; measure the firewall.
 
-Both run as whole processes, as a user starts them, from the interpreter's start to its end. Both send to the stand-in
-server of tests/hub_server.py, a process of its own on this machine, each to a new repository. Ours also computes every
-digest before anything is sent, runs the firewall, reads the repository before and after, and has a fresh process read
-back what arrived. "By hand" is the bare upload followed by `load_dataset` of each config in a fresh process, which
-reads one row per config and compares nothing.
+Both run as whole processes, as a user starts them, and send to the stand-in server of tests/hub_server.py, a process of
+its own on this machine, each to a new repository. Ours also computes every digest before anything is sent, runs the
+firewall, reads the repository before and after, and has a fresh process read back what arrived. "By hand" is the bare
+upload followed by `load_dataset` of each config in a fresh process, which reads one row per config without comparing.
 
 The rows are those of a made-up dataset, repeated: once as short notes (1,000 random characters each, which compress as
 badly as notes do), and once at the length of the notes in MIMIC-IV-Note.
 
-What to expect: ours costs one second of processor time more than the bare upload's 1.2 s (short notes, including the
-server's share), whatever the size. Most of it, 0.85 s, is the fresh process: 0.5 s for `import datasets`, 0.15 s for
-what `datasets` imports on first use, 0.2 s for reading. It starts first, but over loopback on two cores client and
-server keep both busy, so it adds half a second: ours takes at least 1.1 s there, about 1.5 times the bare upload,
-as long as a fresh process imports `datasets`. A gigabit line, which the stand-in can imitate, leaves the cores idle, as
-every real line does; what remains is computing digests before instead of during the upload, and the reading back.
+Expect one second of processor time more than the bare upload's 1.2 s (short notes, including the server's share),
+whatever the size: 0.85 s of it is the fresh process, mostly `import datasets`. Over loopback on two cores client and
+server keep both busy, so ours takes about 1.5 times the bare upload. A gigabit line, which the stand-in can imitate,
+leaves the cores idle, as every real line does; what remains is computing digests before the upload and reading back.
 
 Run: python -m benchmarks.publish [ROWS]
 """
@@ -124,10 +121,10 @@ def compare_uploads(dataset: Path, hub: Path, what: str) -> list[Comparison]:
 
 @contextmanager
 def server(folder: Path, line: float = float("inf")) -> Iterator[None]:
-    """Run the stand-in behind a line of so many bytes per second, and point the environment there."""
-    words = [sys.executable, str(SERVER), str(folder), str(line)]
+    """Run the stand-in behind a line of `line` bytes per second, and point the environment there."""
+    command = [sys.executable, str(SERVER), str(folder), str(line)]
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # users have our modules compiled, like those of libraries
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     address = process.stdout.readline().strip() if process.stdout else ""
     if not address:
         raise RuntimeError("The stand-in server did not start.")
@@ -146,7 +143,7 @@ def server(folder: Path, line: float = float("inf")) -> Iterator[None]:
 
 
 def write_dataset(rows: int, folder: Path, seeds: Path, filler: Filler) -> Path:
-    """Write a dataset folder with so many rows per config, repeated from another and lengthened, and its card."""
+    """Write a dataset folder and its card, with `rows` rows per config, repeated from `seeds` and lengthened."""
     import pyarrow.parquet as pq
 
     from cards.dataset_card import write_card
@@ -154,11 +151,11 @@ def write_dataset(rows: int, folder: Path, seeds: Path, filler: Filler) -> Path:
     from deepicd.schema import DATASET
     from deepicd.stage_records import AssembleCounts, AssembleRecord
 
-    told = records.require(seeds, AssembleRecord)
+    seeds_record = records.require(seeds, AssembleRecord)
     plan = replace(
-        records.plan_run(AssembleRecord, options={**told.options, "rows": rows}, inputs={}),
-        inputs=told.inputs,
-        lineage=told.lineage,
+        records.plan_run(AssembleRecord, options={**seeds_record.options, "rows": rows}, inputs={}),
+        inputs=seeds_record.inputs,
+        lineage=seeds_record.lineage,
     )
     with records.open_fresh_folder(folder / "dataset", plan, "synthetic") as made:
         made.counts = AssembleCounts(rows={config: {"train": rows} for config in DATASET})
@@ -177,18 +174,18 @@ def write_dataset(rows: int, folder: Path, seeds: Path, filler: Filler) -> Path:
 
 def incompressible() -> Filler:
     """Yield a thousand random characters each time."""
-    drawn = random.Random(42)
+    rng = random.Random(42)
     while True:
-        yield base64.b64encode(drawn.randbytes(750)).decode()
+        yield base64.b64encode(rng.randbytes(750)).decode()
 
 
 def prose() -> Filler:
-    """Yield what a made-up note lacks in length, in made-up words that are as frequent as those of a language."""
-    drawn = random.Random(42)
-    letters = ["".join(drawn.choices("etaoinshrdlucmfwypvbgk", k=drawn.randint(2, 11))) for _ in range(20_000)]
-    text = " ".join(drawn.choices(letters, [1 / (place + 10) for place in range(len(letters))], k=5_000_000))
+    """Yield the text that a made-up note lacks: made-up words with the frequencies of a natural language."""
+    rng = random.Random(42)
+    words = ["".join(rng.choices("etaoinshrdlucmfwypvbgk", k=rng.randint(2, 11))) for _ in range(20_000)]
+    text = " ".join(rng.choices(words, [1 / (place + 10) for place in range(len(words))], k=5_000_000))
     while True:
-        start = drawn.randrange(len(text) - LONG)
+        start = rng.randrange(len(text) - LONG)
         yield text[start : start + LONG]
 
 

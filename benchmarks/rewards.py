@@ -1,7 +1,7 @@
-"""What the rewards cost a training step, and an evaluation its user; each against the plain way of doing it.
+"""Measure the rewards of a training step and an evaluation, each against the plain way of computing it.
 
-  rewards      completions/s on one core, against a pattern and a loop that pay the same (without hostile inputs, on
-               which the pattern would not return); and the milliseconds for 512 completions, one step of verl
+  rewards      completions/s on one core, against a pattern and a loop with the same rewards (without hostile inputs, on
+               which the pattern would not return); and milliseconds for 512 completions, one step of verl
   evaluation   18,654 predictions at three levels, against scikit-learn computing the same means; and with 1,000
                bootstrap samples, against scikit-learn's time for one sample times 1,000
 
@@ -34,17 +34,17 @@ def main() -> None:
 
 
 def make_answers(rows: int, words: int = WORDS, seed: int = 1) -> tuple[list[str], list[str]]:
-    """Return answers and their true codes: a fifth are right, a few are not well-formed."""
+    """Return answers and their true codes: a fifth of the answers are right, a few are malformed."""
     from deepicd.answer_form import write_answer
     from deepicd.icd10cm import Code, load_release
 
-    chance = random.Random(seed)
-    codes = chance.sample([code.value for code in load_release().list_codes()], MIMIC_REASON.codes)
+    rng = random.Random(seed)
+    codes = rng.sample([code.value for code in load_release().list_codes()], MIMIC_REASON.codes)
     weights = [1 / (place + 1) for place in range(len(codes))]
-    truths = chance.choices(codes, weights, k=rows)
-    guesses = [truth if chance.random() < 0.2 else chance.choices(codes, weights)[0] for truth in truths]
+    truths = rng.choices(codes, weights, k=rows)
+    guesses = [truth if rng.random() < 0.2 else rng.choices(codes, weights)[0] for truth in truths]
     trace = "finding " * words
-    texts = [write_answer(trace, Code(guess)) if chance.random() < 0.97 else trace for guess in guesses]
+    texts = [write_answer(trace, Code(guess)) if rng.random() < 0.97 else trace for guess in guesses]
     return texts, truths
 
 
@@ -53,7 +53,7 @@ def compare_rewards(texts: Sequence[str], truths: Sequence[str]) -> Comparison:
 
     ours = [reward.total for reward in score.score(texts, truths)]
     if ours != [score_plainly(text, truth) for text, truth in zip(texts, truths, strict=True)]:
-        raise RuntimeError("The two ways do not pay the same.")
+        raise RuntimeError("The two rewards differ.")
     return compare(
         f"rewards of {len(texts)} completions",
         lambda: time_call(lambda: score.score(texts, truths)),
@@ -95,22 +95,22 @@ def compare_evaluation(texts: Sequence[str], truths: Sequence[str]) -> list[Comp
     given = [code if isinstance(code := extract_code(text, "form"), Code) else None for text in texts]
 
     def theirs() -> list[float]:
-        found = []
+        means = []
         for name in LEVELS:
             y_true = [get_class(name, code) for code in true]
             y_pred = ["NIL" if code is None else get_class(name, code) for code in given]
             macro = precision_recall_fscore_support(
                 y_true, y_pred, labels=sorted(set(y_true)), average="macro", zero_division=0
             )
-            found += [*map(float, macro[:3]), float(accuracy_score(y_true, y_pred))]
-        return found
+            means += [*map(float, macro[:3]), float(accuracy_score(y_true, y_pred))]
+        return means
 
     vector = MetricVector(true, given)
     ours = dict(zip(vector.names, vector.compute(), strict=True))
     shared = [ours[f"{name}.{metric}"] for name in LEVELS for metric in ("macro_precision", "macro_recall", "macro_f1",
                                                                         "accuracy")]  # fmt: skip
-    if not max(abs(one - other) for one, other in zip(shared, theirs(), strict=True)) < 1e-12:
-        raise RuntimeError("The means are not those of scikit-learn.")
+    if not max(abs(mean - other) for mean, other in zip(shared, theirs(), strict=True)) < 1e-12:
+        raise RuntimeError("The means differ from those of scikit-learn.")
     once = compare(
         f"metrics of {len(true):,} predictions", lambda: time_call(lambda: MetricVector(true, given).compute()),
         "scikit-learn, the same means", lambda: time_call(theirs),

@@ -1,6 +1,6 @@
-"""All benchmarks that need no file of others, one after the other. Run: make benchmarks
+"""Run every benchmark that needs no input file. Run: make benchmarks
 
-`benchmarks.guidelines` wants the guideline PDF: python -m benchmarks.guidelines PDF
+`benchmarks.guidelines` needs the guideline PDF: python -m benchmarks.guidelines PDF
 """
 
 from benchmarks import build, distill, publish, rewards, scrape, startup

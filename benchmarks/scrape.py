@@ -1,9 +1,9 @@
-"""`deepicd scrape` against a bare Scrapy spider on a site of 12,000 pages with faults; then killed twenty times.
+"""Compare `deepicd scrape` with a bare Scrapy spider on a site of 12,000 pages with faults; then kill it twenty times.
 
 Both request one page at a time, wait half a second for a page that hangs, and retry at once. The bare spider downloads
 and keeps nothing; ours stores, reads, counts and writes the table. They take turns. The time that both wait for hanging
-pages says nothing about either and is subtracted. Also checked: each text is exact, no page was sent twice, memory does
-not grow with the number of pages, and a crawl that was killed ends in the same table.
+pages is subtracted. Also checked: each text is exact, no page is sent twice, memory does not grow with the number of
+pages, and a crawl that was killed ends in the same table.
 
 Run: python -m benchmarks.scrape [PAGES]
 """
@@ -117,12 +117,12 @@ def check_kills(codes: list[Code], folder: Path, site: RunningSite, faulty: Faul
     """Kill a crawl at random moments, let it finish, and compare: same rows, at most one page sent again per kill."""
     faulty.reset()
     command = _build_command(codes, folder / "killed", site)
-    generator = random.Random(0)
+    rng = random.Random(0)
     kills = 0
     for _ in range(KILLS):
         with subprocess.Popen([str(part) for part in command], stderr=subprocess.DEVNULL) as process:
             try:
-                process.wait(generator.uniform(SHORTEST, LONGEST))
+                process.wait(rng.uniform(SHORTEST, LONGEST))
             except subprocess.TimeoutExpired:
                 process.kill()
                 kills += 1
@@ -133,7 +133,7 @@ def check_kills(codes: list[Code], folder: Path, site: RunningSite, faulty: Faul
 
 
 def check_texts(out: Path, codes: Iterable[Code]) -> None:
-    """Compare the texts in a table with those that the site was given."""
+    """Compare the texts in a table with those of the site."""
     table = {row["code"]: row["text"] for row in _read_rows(out)}
     expected = {str(code): text for code in codes if (text := find_expected_text(code))}
     exact = sum(table[code] == text for code, text in expected.items())

@@ -1,8 +1,8 @@
-"""The sections that `deepicd build` keeps, scored against gold.parquet of a copy that `deepicd synthesize` made.
+"""Score the sections that `deepicd build` keeps against gold.parquet of a copy made by `deepicd synthesize`.
 
-Prints lines known at admission, the share of them that is kept, the share of what is kept that is right, and lines that
-leak. Counted are lines with a word in them, as often as they occur, since a normal finding may stand in both exams and
-be known once. "Right" is below one where a heading over admission labs or exam is kept too: gold has no such lines.
+Prints per section the number of lines known at admission, recall, precision, and the number of lines that leak. Only
+lines with a word in them count, as often as they occur: a normal finding may be in both exams but known only once.
+Precision is below one where a heading over admission labs or exam is kept too, since gold has no such lines.
 Run: python -m benchmarks.sections COPY
 """
 
@@ -115,8 +115,8 @@ def main(copy: Path) -> None:
     known, right = sum(s.known for s in scores.values()), sum(s.right for s in scores.values())
     leaked = sum(score.leaked for score in scores.values())
     print(f"{'all':<30}{known:>12,}{right / known:>9.3%}{'':>9}{leaked:>9,}")
-    found = {section: asdict(score) for section, score in sorted(scores.items())}
-    (RESULTS / "sections.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    result = {section: asdict(score) for section, score in sorted(scores.items())}
+    (RESULTS / "sections.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""The simplest program that does the work of `deepicd build`: its peer in benchmarks/build.py.
+"""Do the work of `deepicd build` in the simplest way, as its peer in benchmarks/build.py.
 
-DuckDB reads, joins and writes, a ProcessPoolExecutor with a bounded queue runs the same section code. It hashes and
-checks nothing, balances no split and leaves no record of the notes that it drops.
+DuckDB reads, joins and writes; a ProcessPoolExecutor with a bounded queue runs the same section code. It does not hash
+or check anything, balance the splits, or record the notes that it drops.
 Run: python -m benchmarks.simplest_build COPY OUT.parquet
 """
 

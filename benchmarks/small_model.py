@@ -1,7 +1,6 @@
-"""A model of 117 million random weights for machines with a GPU, and what share of a GPU a training of it uses.
+"""Write a model of 117 million random weights for machines with a GPU; compute the utilization of its training.
 
-It is a Qwen2 with the tokenizer of the shipped model, which was learned from made-up records. Before its training it
-knows nothing.
+It is a Qwen2 with the tokenizer of the shipped model, which was learned from made-up records.
 """
 
 from collections.abc import Mapping
@@ -13,7 +12,7 @@ from distill.tiny_teacher.initial_model import Shape, build_model
 
 SHAPE = Shape(vocabulary=5000, layers=12, width=768, heads=12, feed_forward=3072, context=2048)
 
-# Dense bf16 operations per second by the makers' data sheets, by a part of the name that the driver gives
+# Part of the driver's name of a GPU → dense bf16 operations per second, by the makers' data sheets
 PEAK = {"A100": 312e12, "H100": 989e12, "H200": 989e12, "L40S": 362e12, "B200": 2250e12}
 
 
@@ -30,7 +29,7 @@ def write_model(folder: Path, shape: Shape = SHAPE) -> Path:
 
 
 def count_operations(shape: Shape, length: float) -> float:
-    """Return the operations of training on one token in a row of this length.
+    """Return the operations to train on one token in a row of this length.
 
     One forward and two backward passes, two operations per multiplication. Every weight is used once per token (the
     embedding at the output alone), and a token attends to half of the row on average.
@@ -41,7 +40,7 @@ def count_operations(shape: Shape, length: float) -> float:
     return 6 * (weights + attention)
 
 
-def mean_length(counts: Mapping[str, Any]) -> float:
+def compute_mean_length(counts: Mapping[str, Any]) -> float:
     """Return the mean tokens per row, from the record of a fine-tuning."""
     lengths = counts["lengths"]["train"]
     return float(lengths["tokens"] / lengths["kept"])

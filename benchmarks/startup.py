@@ -1,4 +1,4 @@
-"""`deepicd --help` against an empty Python: what a user waits for before anything happens.
+"""Compare the time of `deepicd --help` with that of an empty Python program.
 
 Run: python -m benchmarks.startup
 """

@@ -1,10 +1,10 @@
-"""Tokens per second of `deepicd train sft`, against TRL's own SFTTrainer with the same settings on the same rows.
+"""Compare the tokens per second of `deepicd train sft` with TRL's own SFTTrainer, same settings, same rows.
 
-Both train the same model on made-up notes for the same number of steps, in separate processes, in turns; what counts is
-the time from the first step to the last, without start-up. The peer gets prompt and completion as messages, as TRL's
-own script reads them. They must start and end with the same loss, or the figure is void. Without a GPU the model is the
-shipped one in float32; with one, 117 million random weights in bf16 (small_model.py), and the result includes the share
-of the GPU's operations.
+Both train the same model on made-up notes for the same number of steps, in separate processes, in turns; only the time
+from the first step to the last counts. The peer gets prompt and completion as messages, as TRL's own script reads them.
+Unless both start and end with the same loss, the benchmark fails. Without a GPU the model is the shipped one in
+float32; with one, 117 million random weights in bf16 (small_model.py), and the result includes the share of the GPU's
+operations.
 
 Run: python -m benchmarks.train_sft [STEPS] [ROUNDS] [DATASET]    (in the environment of `make setup-full`)
 """
@@ -18,7 +18,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks import small_model
-from benchmarks.measure import Comparison, deepicd, gpu, python, record, run, settings
+from benchmarks.measure import Comparison, deepicd, find_gpu, python, record, run, settings
 from distill.tiny_teacher import WEIGHTS
 
 PEER = """
@@ -67,7 +67,7 @@ class TrainingSettings:
 
 
 def main(steps: int, rounds: int, dataset: Path | None) -> None:
-    card = gpu()
+    card = find_gpu()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if card:
@@ -95,7 +95,7 @@ def main(steps: int, rounds: int, dataset: Path | None) -> None:
         raise SystemExit(f"The two losses differ by {difference:.2%}, so the speeds cannot be compared.")
     rate = median(counts["tokens_per_second"] for counts in ours)
     description = f"{steps} steps of {training.batch} rows, {rate:,.0f} tokens/s"
-    if card and (share := small_model.measure_utilization(rate, small_model.mean_length(ours[0]), card)):
+    if card and (share := small_model.measure_utilization(rate, small_model.compute_mean_length(ours[0]), card)):
         description += f", {share:.0%} of the GPU's operations"
     comparison = Comparison(
         f"deepicd train sft ({description})",

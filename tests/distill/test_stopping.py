@@ -33,13 +33,13 @@ def test_killed_at_random_moments_it_ends_as_an_undisturbed_run(tmp_path: Path) 
     cohort, out = write_cohort(tmp_path / "cohort", 2_000), tmp_path / "out"
     assert kills.kill_until_done(cohort, out, kills=5, longest=0.3) >= 3
     run.distill(cohort, tmp_path / "undisturbed", RECIPE)
-    assert kills.outputs(out) == kills.outputs(tmp_path / "undisturbed")
+    assert kills.digest_outputs(out) == kills.digest_outputs(tmp_path / "undisturbed")
     assert answered(out) == answered(tmp_path / "undisturbed")  # none lost, and none paid for twice
 
 
 def test_ctrl_c_waits_for_what_is_under_way_and_the_same_command_goes_on(tmp_path: Path) -> None:
     cohort, out = write_cohort(tmp_path / "cohort", 6_000), tmp_path / "out"
-    with subprocess.Popen(kills.command(cohort, out), stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(kills.build_command(cohort, out), stderr=subprocess.PIPE, text=True) as process:
         while not answered(out):
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
