@@ -45,7 +45,7 @@ class Step:
 )
 @click.option("--seed", type=int, default=42, show_default=True)
 @click.option("--engine", type=click.Choice(list(_TEACHERS)), default="rehearsal", show_default=True,
-              help="Who writes the traces: no model (rehearsal), or one of two million parameters.")  # fmt: skip
+              help="What writes the traces: no model (rehearsal), or one of two million parameters.")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace the output of another demo in OUT.")
 def demo(out: Path, admissions: int, seed: int, engine: str, overwrite: bool) -> None:
     """Run every stage on made-up records into OUT (default out/demo). Needs no data, no network and no GPU.

@@ -134,11 +134,6 @@ class Counts:
         withheld = frozenset() if everything else self.find_withheld()
         return PublishedCounts({key: None if key in withheld else c.value for key, c in self.counts.items() if c.shown})
 
-    def find_bounds(self, groups: Iterable[Key], withheld: Iterable[Key] = ()) -> tuple[float, float]:
-        """Return the least and the most that a sum of groups can be, given the shown counts except those `withheld`."""
-        names = frozenset(groups)
-        return self._solve(names, frozenset(withheld), 1)[0], -self._solve(names, frozenset(withheld), -1)[0]
-
     def _find_tight(self, groups: frozenset[Key], withheld: set[Key]) -> list[Key]:
         """Return the shown counts that bound a sum of groups too tightly; none if it is safe."""
         least, below = self._solve(groups, frozenset(withheld), 1)

@@ -27,11 +27,11 @@ _SHARED = [
     click.option("--model", help="The model, by name or path."),
     click.option("--base-url", help="Server of the engine openai_server: http://127.0.0.1:8000/v1; chooses that engine"
                                     " unless --engine names another one that asks a server."),
-    click.option("--seed", type=int, help="Of the first attempt; further attempts derive theirs."),
+    click.option("--seed", type=int, help="Seed of the first attempt; further attempts derive theirs."),
     click.option("--set", "fields", multiple=True, metavar="FIELD=VALUE",
                  help="Any other field of the recipe, for instance temperature=0.7; may be repeated."),
     click.option("--responsible", metavar="SENTENCE",
-                 help="For credentialed notes and a server elsewhere; the error that asks for it has the words."),
+                 help="Allow credentialed notes to go to a server elsewhere; the error gives the sentence."),
     click.option("--rehearse", is_flag=True,
                  help="Allow an engine without a language model (rehearsal) on credentialed rows."),
 ]  # fmt: skip
@@ -44,7 +44,7 @@ def _add_shared_options(command: Command) -> Command:
 
 
 def _load_recipe(options: dict[str, Any], *, example: str, needs_file: bool) -> "Recipe":
-    """Take what concerns the recipe out of a command's options, and return the recipe. Raises UsageError for none.
+    """Remove the recipe's options from a command's options, and return the recipe. Raises UsageError if none is given.
 
     An engine and a model make a recipe with the defaults of all other fields, unless `needs_file`.
     """
@@ -90,7 +90,7 @@ def _load_recipe(options: dict[str, Any], *, example: str, needs_file: bool) -> 
 )
 @click.option("--pilot", metavar="1%", help="Only complete this share (or number) of rows and forecast the rest.")
 @click.option("--finish", is_flag=True,
-              help="Ask nothing more: write what is answered, and the other rows as unanswered.")  # fmt: skip
+              help="Request nothing more: write the answered rows, and mark the others as unanswered.")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace what OUT holds for this recipe and other inputs.")
 def distill(cohort: Path, out: Path, dry_run: bool, preview: int | None, pilot: str | None, **options: Any) -> None:
     """Write a reasoning trace for each row of COHORT into OUT/<recipe digest>.

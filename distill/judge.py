@@ -19,7 +19,7 @@ from typing import TypedDict, Unpack
 from deepicd import disclosure, records, storage
 from deepicd.engines import metrics, registry
 from deepicd.engines.ledger import Entry, Ledger, open_ledger
-from deepicd.engines.runner import complete_tasks, no_answers
+from deepicd.engines.runner import complete_tasks, explain_no_answers
 from deepicd.errors import DeepicdError
 from deepicd.knowledge import rubric
 from deepicd.schema import SCORES
@@ -113,7 +113,7 @@ def run_judge(job: JudgeJob) -> JudgeRecord:
         scores, unscored = _write_scores(run.folder, reader, ledger, unanswered)
         total = scores.total()
         if unscored and not total:
-            raise no_answers(unscored)
+            raise explain_no_answers(unscored)
         run.counts = JudgeCounts(
             scored=total,
             scores={str(score): scores[score] for score in sorted(scores)},

@@ -24,7 +24,7 @@ from deepicd.engines.base import Request
 from deepicd.engines.ledger import FOLDER as LEDGER_FOLDER
 from deepicd.engines.ledger import Entry, open_ledger
 from deepicd.engines.recipe import RUNNING
-from deepicd.engines.runner import complete_tasks, no_answers
+from deepicd.engines.runner import complete_tasks, explain_no_answers
 from deepicd.errors import DeepicdError
 from deepicd.log import track_progress
 from deepicd.stage_records import DistillCounts, DistillRecord, PromptText
@@ -71,7 +71,7 @@ class Job:
     rehearse: bool = False
     """Allow an engine without a language model to write traces of credentialed notes."""
     finish: bool = False
-    """Ask nothing more: write what the ledger has, and the other rows as unanswered."""
+    """Request nothing more: write what the ledger has, and the other rows as unanswered."""
 
     def open_sources(self) -> Sources:
         """Open the inputs, as far as prompts need them. Raises DeepicdError; no engine is needed for that."""
@@ -131,7 +131,7 @@ def run_job(job: Job) -> DistillRecord:
             unanswered = history.ledger.read_failures() if job.finish else _complete(out, plan, history)
             tally = writer.write_traces(run.folder, sources, history, limit=limit, unanswered=unanswered)
             if tally.unanswered and not tally.attempts:
-                raise no_answers(tally.unanswered)
+                raise explain_no_answers(tally.unanswered)
             with_guidelines = recipe.guideline_text != "none"
             run.counts = DistillCounts(
                 kept=dict(tally.kept),

@@ -64,11 +64,11 @@ class Failure:
 
 Result = Completion | Failure
 
-MAX_COUNT = 2**40  # tokens of one request; more is an error of the server's
+MAX_COUNT = 2**40  # tokens of one request; more is a server's error
 
 
 def parse_count(value: object) -> int | None:
-    """Return a count of tokens that came from outside; None for anything that is none.
+    """Return a token count from an untrusted source; None for anything else.
 
     >>> parse_count(900), parse_count("many"), parse_count(float("nan")), parse_count(-1), parse_count(True)
     (900, None, None, None, None)

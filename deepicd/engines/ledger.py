@@ -79,9 +79,8 @@ def build_key(
 def build_former_key(recipe: ModelRecipe, note_id: str, prompt_sha256: str, attempt: int = 0) -> str:
     """Return the key that `distill` and `judge` used up to version 0.1.0, without context and schema."""
     model = [recipe.uses_model, recipe.model, recipe.revision, recipe.dtype]
-    return storage.digest_json([note_id, prompt_sha256, model, recipe.sampling, recipe.derive_seed(attempt), attempt])[
-        :32
-    ]
+    deciding = [note_id, prompt_sha256, model, recipe.sampling, recipe.derive_seed(attempt), attempt]
+    return storage.digest_json(deciding)[:32]
 
 
 class Ledger:
@@ -117,7 +116,7 @@ class Ledger:
         if number is None:
             return None
         entry = self._read(self._completions[number])
-        # version 0.1.0 wrote down whatever a server counted, also "many" and NaN
+        # version 0.1.0 recorded whatever a server counted, even "many" and NaN
         return entry | {name: parse_count(entry[name]) for name in TOKEN_COUNTS if name in entry}
 
     def read_findings(self, key: str) -> Entry | None:
@@ -135,7 +134,7 @@ class Ledger:
         self._record("findings", key, self._append("findings", key, entry))
 
     def add_failure(self, key: str, reason: str) -> None:
-        """Write down that a request got no answer, in a file of its own: earlier versions read the others too."""
+        """Write that a request got no answer, to a file that earlier versions do not read."""
         path = self._folder / FAILURES
         lines = [{"key": key, "reason": reason}]
         if not path.exists():

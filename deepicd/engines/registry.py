@@ -119,15 +119,15 @@ def rename_engine(name: str) -> str:
     return current
 
 
-def choose_engine(engine: str, given: str | None, base_url: str | None) -> str:
-    """Return the engine of a run: the one given, else `openai_server` where a server is given, else the recipe's own.
+def choose_engine(engine: str, requested: str | None, base_url: str | None) -> str:
+    """Return the engine of a run: the requested one, else `openai_server` for a server, else the recipe's.
 
-    Raises DeepicdError where a server is given to an engine that asks none: it would be ignored.
+    Raises DeepicdError for a server with a requested engine that contacts none: the server would be ignored.
     """
-    chosen = rename_engine(given or engine)
+    chosen = rename_engine(requested or engine)
     if not base_url or asks_server(chosen):
         return chosen
-    if not given:
+    if not requested:
         return "openai_server"
     raise DeepicdError(
         f"The engine {chosen!r} asks no server, and --base-url names one: {base_url}.",

@@ -166,7 +166,7 @@ def complete_tasks(
     return runner.unanswered
 
 
-def no_answers(reasons: Mapping[str, int]) -> DeepicdError:
+def explain_no_answers(reasons: Mapping[str, int]) -> DeepicdError:
     """Return the error for a run in which no row was answered: it has no result. `reasons`: reason → rows."""
     counts = ", ".join(f"{reason} ({rows:,})" for reason, rows in reasons.items())
     return DeepicdError(f"No row was answered: {counts}.", "Fix this, then run the same command again.")

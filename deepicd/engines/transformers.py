@@ -105,7 +105,7 @@ class TransformersEngine:
         ]
 
     def _read(self, request: Request, ids: list[int], tokens: list[int], started: float) -> Completion:
-        ends = [place for place, token in enumerate(tokens) if token in self._end_tokens]
+        ends = [index for index, token in enumerate(tokens) if token in self._end_tokens]
         completion = tokens[: ends[0]] if ends else tokens
         reason: FinishReason = "stop" if ends else "length"
         return Completion(

@@ -16,7 +16,7 @@ from deepicd.engines import ledger, metrics, registry
 from deepicd.engines.base import Request
 from deepicd.engines.ledger import Entry, Ledger
 from deepicd.engines.recipe import ModelRecipe
-from deepicd.engines.runner import complete_tasks, no_answers
+from deepicd.engines.runner import complete_tasks, explain_no_answers
 from deepicd.errors import DeepicdError
 from deepicd.stage_records import Generation
 from train.data import EvaluationSplit, Question
@@ -101,7 +101,7 @@ def generate_answers(
             if (entry := answers.read_completion(model.find_key(answers, question))) is not None
         }
     if unanswered and not entries:
-        raise no_answers(Counter(unanswered.values()))
+        raise explain_no_answers(Counter(unanswered.values()))
     engines = Counter(f"{entry['engine']} {entry['engine_version']}".strip() for entry in entries.values())
     return [Prediction(note_id, None, entry["text"]) for note_id, entry in entries.items()], Generation(
         unanswered=dict(Counter(unanswered.values())),

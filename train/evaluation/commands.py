@@ -59,7 +59,8 @@ class EvaluateOptions(TypedDict):
 @click.option("--base-url", help="Server of the engine openai_server: http://127.0.0.1:8000/v1")
 @click.option("--set", "assignments", multiple=True, metavar="FIELD=VALUE",
               help="With --model: temperature, max_tokens, seed, context, …; may be repeated.")  # fmt: skip
-@click.option("--responsible", metavar="SENTENCE", help="For credentialed notes and a server elsewhere.")
+@click.option("--responsible", metavar="SENTENCE",
+              help="Allow credentialed notes to go to a server elsewhere.")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace another evaluation in OUT.")
 def evaluate(**options: Unpack[EvaluateOptions]) -> None:
     """Measure answers at chapter, category and full code: macro precision, recall, F1, accuracy, with intervals.

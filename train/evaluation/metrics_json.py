@@ -137,7 +137,7 @@ def build_chapters(vector: MetricVector, intervals: Intervals, settings: MetricS
     truth = vector.levels["chapter"].truth  # the classes of this level are the chapters, in their order
     counts = count_classes(vector.levels["chapter"])
     scores = score_classes(counts)
-    samples = {chapter.number: int(counts.true[place]) for place, chapter in enumerate(CHAPTERS)}
+    samples = {chapter.number: int(counts.true[index]) for index, chapter in enumerate(CHAPTERS)}
     shown: dict[int, int | None] = dict(samples) if settings.shows_all else suppress_small(samples)
     right = {name: np.bincount(truth[level.is_right], minlength=len(CHAPTERS)) for name, level in vector.levels.items()}
     shares = {
@@ -147,7 +147,7 @@ def build_chapters(vector: MetricVector, intervals: Intervals, settings: MetricS
         for name, level_right in right.items()
     }
     rows = []
-    for place, chapter in enumerate(CHAPTERS):
+    for index, chapter in enumerate(CHAPTERS):
         recall = shares["chapter"][chapter.number]
         is_shown = recall is not None
         rows.append(
@@ -156,9 +156,9 @@ def build_chapters(vector: MetricVector, intervals: Intervals, settings: MetricS
                 roman=chapter.roman,
                 title=chapter.title,
                 samples=shown[chapter.number],
-                precision=float(scores.precision[place]) if is_shown else None,
+                precision=float(scores.precision[index]) if is_shown else None,
                 recall=recall,
-                f1=float(scores.f1[place]) if is_shown else None,
+                f1=float(scores.f1[index]) if is_shown else None,
                 f1_interval=intervals.get(f"chapter.{chapter.number:02d}.f1") if is_shown else None,
                 category_accuracy=shares["category"][chapter.number],
                 full_accuracy=shares["full"][chapter.number],
@@ -225,9 +225,9 @@ def _compare(
             ours=ours[name],
             theirs=theirs[name],
             difference=ours[name] - theirs[name],
-            interval=intervals[place] if intervals else None,
-            p=p_values[place] if p_values else None,
+            interval=intervals[index] if intervals else None,
+            p=p_values[index] if p_values else None,
         )
-        for place, name in enumerate(names)
+        for index, name in enumerate(names)
         if name.split(".")[1] in METRICS
     }

@@ -47,10 +47,10 @@ def suppress_counts(
     counts.guard(no_code)
     for name, groups in without_code.items():
         counts.show(("problem", name), groups)
-    for place, level in enumerate(levels):
-        unknown = [group for (known_levels, _), group in with_code.items() if known_levels <= place]
+    for index, level in enumerate(levels):
+        unknown = [group for (known_levels, _), group in with_code.items() if known_levels <= index]
         counts.show(("nil", level), [*no_code, *unknown], cost=1e3)
-        counts.guard([group for (known_levels, _), group in with_code.items() if known_levels == place])
+        counts.guard([group for (known_levels, _), group in with_code.items() if known_levels == index])
     for depth in DEPTHS:
         sharing = [group for (_, shared), group in with_code.items() if shared == depth]
         counts.show(("depth", depth), [*sharing, *(no_code if depth == 0 else [])])

@@ -1,8 +1,4 @@
-"""What a GRPO run needs, checked before any weight is loaded: recipe, dataset, model, and how long the prompts are.
-
-setup = prepare_grpo("out/dataset", recipe)
-setup.steps, setup.prompts.over      # rounds of answers; prompts that are too long
-"""
+"""What a GRPO run needs, checked before any weight is loaded: recipe, dataset, model, and how long the prompts are."""
 
 from dataclasses import dataclass
 from math import ceil

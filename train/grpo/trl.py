@@ -93,11 +93,11 @@ class MonitoredRewards:
     def _report(self, texts: Sequence[str], ids: Sequence[Sequence[int]], updates: int) -> None:
         recipe = self._recipe
         answers = []
-        for place, text in enumerate(texts):
-            parts = {name: rewards[place] or 0.0 for name, rewards in self._rewards.items()}
+        for index, text in enumerate(texts):
+            parts = {name: rewards[index] or 0.0 for name, rewards in self._rewards.items()}
             words = text.split()
-            is_truncated = len(ids[place]) >= recipe.max_response and self._end_token not in ids[place][-1:]
-            group = str(place // recipe.rollouts)  # TRL puts the answers to one prompt next to each other
+            is_truncated = len(ids[index]) >= recipe.max_response and self._end_token not in ids[index][-1:]
+            group = str(index // recipe.rollouts)  # TRL puts the answers to one prompt next to each other
             repeated = measure_repetition(words)
             answers.append(AnswerStatistics(group, sum(parts.values()), parts, len(words), repeated, is_truncated))
         report = summarize_step(updates * recipe.mini_batch // recipe.batch + 1, answers)

@@ -1,8 +1,4 @@
-"""Answers to test rewards on: good, partly right, broken and hostile. Each is a way in which training could go wrong.
-
-for case in build_cases(Code("I5021"), Code("J189")):
-    case.name, case.text, case.truth
-"""
+"""Answers to test rewards on, good, partly right, broken and hostile: each a way in which training could go wrong."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
