@@ -14,6 +14,7 @@ class ScrapeOptions(TypedDict):
     """The options of `deepicd scrape`."""
 
     codes_file: Path | None
+    cohort: Path | None
     mimic: Path | None
     follow: bool
     limit: int | None
@@ -26,6 +27,7 @@ class ScrapeOptions(TypedDict):
 @click.command()
 @click.argument("out", type=PATH)
 @click.option("--codes", "codes_file", type=PATH, help="File of codes to request, one per line.")
+@click.option("--cohort", type=PATH, metavar="DIR", help="Output of `deepicd build`: request the codes of its stays.")
 @click.option("--mimic", type=PATH, help="A MIMIC-IV copy: request the codes of its dictionary.")
 @click.option("--follow", is_flag=True, help="Request every page that the site's ICD section links to.")
 @click.option("--language", type=click.Choice(["de", "en"]), default="de", show_default=True)
@@ -37,18 +39,20 @@ class ScrapeOptions(TypedDict):
 def scrape(out: Path, **options: Unpack[ScrapeOptions]) -> None:
     """Fetch the explanations of ICD-10-GM codes from gesund.bund.de into OUT/descriptions.parquet.
 
-    Codes come from a file, from a MIMIC copy's dictionary, or from links; each is requested with its parents of three,
-    four and five characters. The crawl obeys robots.txt, requests one page at a time and keeps every page: after an
-    interruption the same command continues, and once finished it sends no more requests.
+    Codes come from a cohort, from a file, from a MIMIC copy's dictionary, or from links; each is requested with its
+    parents of three, four and five characters. A cohort needs far fewer pages than the dictionary. The crawl obeys
+    robots.txt, requests one page at a time and keeps every page: after an interruption the same command continues, and
+    once finished it sends no more requests, except for pages that had no answer or none about ICD codes.
 
     \b
-    deepicd scrape out/scrape --mimic ~/mimiciv/3.1 --contact you@example.org --dry-run
+    deepicd scrape out/scrape --cohort out/cohort --contact you@example.org --dry-run
     """
-    from scrapers.crawl_plan import CrawlPlan, estimate_crawl, read_codes, read_dictionary
+    from scrapers.crawl_plan import CrawlPlan, estimate_crawl, read_codes, read_cohort, read_dictionary
 
-    if not (options["codes_file"] or options["mimic"] or options["follow"]):
-        raise click.UsageError("Name what to request: --codes FILE, --mimic DIR or --follow.")
+    if not (options["cohort"] or options["codes_file"] or options["mimic"] or options["follow"]):
+        raise click.UsageError("Name what to request: --cohort DIR, --codes FILE, --mimic DIR or --follow.")
     codes = read_codes(options["codes_file"]) if options["codes_file"] else []
+    codes += read_cohort(options["cohort"]) if options["cohort"] else []
     codes += read_dictionary(options["mimic"]) if options["mimic"] else []
     plan = CrawlPlan(tuple(codes), follow=options["follow"], limit=options["limit"])
     base_url, language = options["base_url"], options["language"]

@@ -148,7 +148,7 @@ def _refuse_without_text(outcomes: dict[str, int], store: PageStore, codes: list
         )
     if not outcomes:
         raise DeepicdError(
-            f"{site.section_url} links to no code's page.", "Name the codes: --codes FILE or --mimic DIR"
+            f"{site.section_url} links to no code's page.", "Name the codes: --cohort DIR, --codes FILE or --mimic DIR"
         )
     counted = ", ".join(f"{number:,} × {outcome}" for outcome, number in outcomes.items())
     raise DeepicdError(

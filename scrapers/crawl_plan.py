@@ -1,4 +1,4 @@
-"""Which pages a crawl requests: codes from a file or a MIMIC copy, their parents, and pages that the site links to.
+"""Which pages a crawl requests: codes of a cohort, a file or a MIMIC copy, their parents, and pages linked to.
 
     plan = CrawlPlan(tuple(read_codes(path)), limit=500)
     print(estimate_crawl(plan, out))     # https://gesund.bund.de (de): 500 pages, 0 of them stored; …
@@ -20,9 +20,11 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from deepicd import storage
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
 from deepicd.log import format_duration
+from deepicd.schema import COHORT, SPLITS
 from scrapers.page_store import PageStore, open_store
 from scrapers.site import GESUND_URL, Language, Pace, Site
 
@@ -183,6 +185,17 @@ def _parse_code(entry: str, path: Path, number: int, line: str) -> Code:
         f"{path}, line {number}, column {column}: {excerpt!r} is not an ICD-10 code.",
         "Expected one code per line, with or without its dot: I10, I50.21, E10.-; text after # is ignored.",
     )
+
+
+def read_cohort(cohort: Path) -> list[Code]:
+    """Return the distinct codes of a cohort's stays, over all splits, sorted. Raises DeepicdError if there are none."""
+    codes: set[Code] = set()
+    for split in SPLITS:
+        column = storage.open_parquet(cohort / f"{split}.parquet", COHORT).read(["icd_code"])["icd_code"]
+        codes.update(Code.parse(value) for value in column.unique().to_pylist())
+    if not codes:
+        raise DeepicdError(f"The cohort in {cohort} has no stay.", "Name the output folder of `deepicd build`.")
+    return sorted(codes)
 
 
 def read_dictionary(mimic: Path) -> list[Code]:

@@ -24,6 +24,7 @@ from pydantic import TypeAdapter
 
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
+from scrapers.decoding import decode_page
 from scrapers.parser import EXTRACTOR, Reading, read_page
 from scrapers.site import Site, is_in_section
 
@@ -80,13 +81,8 @@ class Page:
 
     @property
     def html(self) -> str:
-        """The page as text. Bytes that are valid UTF-8 are read as UTF-8, whatever the header says."""
-        if b"\0" not in self.body:  # UTF-16
-            try:
-                return self.body.decode("utf-8-sig")
-            except UnicodeDecodeError:
-                pass
-        return self.body.decode(self.encoding, errors="replace")
+        """The page as text."""
+        return decode_page(self.body, self.encoding)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Read what a page of gesund.bund.de says about an ICD-10-GM code: a pure function from HTML to one of five outcomes.
+"""Read what a page of gesund.bund.de says about an ICD-10-GM code: a pure function from HTML to one of six outcomes.
 
     >>> html = '''<title>ICD-10-Code: A00.0</title><h1>ICD-Code A00.0: Cholera</h1>
     ... <article><div data-text-key="A00.0"><p>Sie haben Cholera.</p></div></article>'''
@@ -22,9 +22,11 @@ from unicodedata import normalize
 
 from bs4 import BeautifulSoup, Tag, UnusualUsageWarning
 from bs4.builder import LXMLTreeBuilder  # type: ignore[attr-defined]  # there where lxml is installed
+from bs4.element import PageElement
 from bs4.filter import SoupStrainer
 
 from deepicd.icd10cm import Code
+from scrapers.decoding import is_garbled
 
 EXTRACTOR = "4"
 """Version of this reader. Raise it when the same page would give another row; stored pages are then read again."""
@@ -32,6 +34,7 @@ EXTRACTOR = "4"
 Outcome = Literal[
     "described",
     "no text",  # a page of this code, without an explanation
+    "garbled text",  # a page of this code whose charset could not be made out
     "another code",  # the explanation belongs to a parent or a child: see `text_code`
     "unknown code",  # the site's search page, or one that says that the code is not found
     "not an ICD page",  # an error page, a consent form, a login, a captcha, something that is not HTML
@@ -52,6 +55,7 @@ NOT_FOUND = re.compile(
 STRAINER = SoupStrainer(re.compile(r"(?!(?:html|head|meta|link|base|script|style)$)"))  # of <head>, keep the title
 TEXT_KEY = "data-text-key"
 HEADINGS = ["h1", "h2", "h3", "h4", "h5", "h6"]
+HEADING_NODES = 50  # in the heading of a part of the page, at most
 WITHOUT_TEXT = {"nav", "header", "footer", "aside", "form", "button", "noscript", "svg", *HEADINGS}
 PARAGRAPH_BREAK, LINE_BREAK = "\x1d", "\x1e"  # control characters, which `_collapse` removes from the page's own text
 # tag → what to put before its text and after it
@@ -93,6 +97,19 @@ class Reading:
     """Whether the page has the element that holds texts; many of these without a text suggest a new layout."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Extent:
+    """Where a tag begins in its document, and how many nodes, strings other than blanks, and headings it contains."""
+
+    start: int
+    nodes: int
+    strings: int
+    headings: int
+
+
+Extents = dict[int, _Extent]  # by the id of the tag
+
+
 class _PageBuilder(LXMLTreeBuilder):  # type: ignore[misc]  # see the import
     """bs4's lxml builder, which leaves out comments so that they do not split the text around them."""
 
@@ -114,21 +131,63 @@ def read_page(html: str, code: Code) -> Reading:
         return Reading("unknown code")
     if not headline and not KNOWN_CODE.match(title):
         return Reading("unknown code" if _is_search_page(title, h1) else "not an ICD page")
-    headings = soup.find_all(HEADINGS)
+    headings, extents = soup.find_all(HEADINGS), _measure_tags(soup)
     reading = Reading(
         "no text",
         title=headline["title"] if headline else None,
-        marks=tuple(mark[0] for entry in _read_under(MARKS, headings) if (mark := MARK.match(entry))),
-        hints=tuple(_read_under(HINTS, headings)),
+        marks=tuple(mark[0] for entry in _read_under(MARKS, headings, extents) if (mark := MARK.match(entry))),
+        hints=tuple(_read_under(HINTS, headings, extents)),
         has_article=soup.article is not None,
     )
-    blocks = soup.find_all(True, {TEXT_KEY: True})
-    texts = {key: text for block in blocks if (key := _read_key(block)) and (text := _read_description(block))}
-    if own := texts.get(code):
-        return replace(reading, outcome="described", text=own, text_code=str(code))
-    if texts:
-        return replace(reading, outcome="another code", text_code=str(next(iter(texts))))
+    reading = _add_text(reading, soup, code, extents)
+    if any(is_garbled(part) for part in (reading.title or "", reading.text or "", *reading.hints)):
+        return Reading("garbled text", has_article=reading.has_article)
     return reading
+
+
+def _add_text(reading: Reading, soup: BeautifulSoup, code: Code, extents: Extents) -> Reading:
+    """Return the reading with the text of the page's block for the code, or with the code that its text belongs to."""
+    blocks = [(block, key) for block in soup.find_all(True, {TEXT_KEY: True}) if (key := _read_key(block))]
+    own = _list_outermost([block for block, key in blocks if key == code], extents)
+    for block in reversed(own):
+        if text := _read_description(block, extents):
+            return replace(reading, outcome="described", text=text, text_code=str(code))
+    for block in _list_outermost([block for block, key in blocks if key != code], extents):
+        if _read_description(block, extents):
+            return replace(reading, outcome="another code", text_code=str(_read_key(block)))
+    return reading
+
+
+def _measure_tags(soup: BeautifulSoup) -> Extents:
+    """Return the extent of every tag, in one pass: asking each tag for its text takes quadratic time."""
+    extents: Extents = {}
+    nodes = strings = headings = 0
+    stack: list[tuple[Tag, Iterator[PageElement], tuple[int, int, int]]] = [(soup, iter(soup.contents), (0, 0, 0))]
+    while stack:
+        tag, children, (start, strings_before, headings_before) = stack[-1]
+        if (child := next(children, None)) is None:
+            extents[id(tag)] = _Extent(start, nodes - start, strings - strings_before, headings - headings_before)
+            stack.pop()
+            continue
+        nodes += 1
+        if isinstance(child, Tag):
+            stack.append((child, iter(child.contents), (nodes, strings, headings)))
+            headings += child.name in HEADINGS
+        else:
+            strings += not str(child).isspace()
+    return extents
+
+
+def _list_outermost(tags: list[Tag], extents: Extents) -> list[Tag]:
+    """Return the tags, given in the order of the document, that no other one of them contains."""
+    outermost: list[Tag] = []
+    end = 0
+    for tag in tags:
+        extent = extents[id(tag)]
+        if extent.start >= end:
+            outermost.append(tag)
+            end = extent.start + extent.nodes + 1
+    return outermost
 
 
 def _is_search_page(title: str, h1: str) -> bool:
@@ -161,10 +220,10 @@ def _read_key(block: Tag) -> Code | None:
     return Code.find(str(block[TEXT_KEY]).strip().rstrip("!*+†-."))
 
 
-def _read_description(block: Tag) -> str:
+def _read_description(block: Tag, extents: Extents) -> str:
     """Return the paragraphs of the explanation in a block; '' if it holds only headings, indicators and sources."""
-    headings = _find_named(MARKS | HINTS | SOURCES | LINKS, block.find_all(HEADINGS))
-    left_out = {id(part) for heading in headings for part in _list_section(heading, block)}
+    headings = _find_named(MARKS | HINTS | SOURCES | LINKS, block.find_all(HEADINGS), extents)
+    left_out = {id(part) for heading in headings for part in _list_section(heading, extents, block)}
     text = "".join(_read_text(block, left_out)).replace("\xad", "")
     paragraphs = filter(None, map(_join_lines, text.split(PARAGRAPH_BREAK)))
     # NFC: an umlaut may be sent as a letter and a combining mark
@@ -196,25 +255,30 @@ def _join_lines(paragraph: str) -> str:
     return "\n".join(line for line in lines if line not in ("", "-"))
 
 
-def _find_named(names: set[str], headings: list[Tag]) -> list[Tag]:
-    return [heading for heading in headings if _line(heading).rstrip(":").casefold() in names]
+def _find_named(names: set[str], headings: list[Tag], extents: Extents) -> list[Tag]:
+    short = (heading for heading in headings if extents[id(heading)].nodes <= HEADING_NODES)
+    return [heading for heading in short if _line(heading).rstrip(":").casefold() in names]
 
 
-def _read_under(names: set[str], headings: list[Tag]) -> Iterator[str]:
+def _read_under(names: set[str], headings: list[Tag], extents: Extents) -> Iterator[str]:
     """Yield what is under headings of these names, one line per paragraph or list item."""
-    for heading in _find_named(names, headings):
-        _, *parts = _list_section(heading)
+    for heading in _find_named(names, headings, extents):
+        _, *parts = _list_section(heading, extents)
         for part in parts:
-            yield from filter(None, map(_line, part.find_all("li") or [part]))
+            yield from filter(None, map(_line, _list_outermost(part.find_all("li"), extents) or [part]))
 
 
-def _list_section(heading: Tag, block: Tag | None = None) -> Iterator[Tag]:
+def _list_section(heading: Tag, extents: Extents, block: Tag | None = None) -> Iterator[Tag]:
     """Yield a heading and what follows it up to the next one; a box that holds only the heading stands for it."""
-    start = heading
-    while (box := start.parent) is not None and box is not block and _line(box) == _line(heading):
+    start, strings = heading, extents[id(heading)].strings
+    while (box := start.parent) is not None and box is not block and box.name not in HEADINGS:
+        if extents[id(box)].strings != strings:
+            break
         start = box
     yield start
-    for sibling in start.find_next_siblings():
-        if sibling.name in HEADINGS or sibling.find(HEADINGS):
+    for sibling in start.next_siblings:
+        if not isinstance(sibling, Tag):
+            continue
+        if sibling.name in HEADINGS or extents[id(sibling)].headings:
             return
         yield sibling

@@ -3,7 +3,9 @@
 import gzip
 
 import pytest
+from cohorts import write_cohort
 
+from deepicd.cli import main
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
 from scrapers import crawl_plan
@@ -95,3 +97,19 @@ def test_a_copy_without_a_usable_dictionary_is_refused(tmp_path, name, content, 
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DeepicdError, match=message):
         crawl_plan.read_dictionary(tmp_path)
+
+
+def test_a_cohort_gives_its_distinct_codes(tmp_path):
+    cohort = write_cohort(tmp_path, rows=120, codes=("I214", "E1165", "C7A8", "I10"))
+    assert values(crawl_plan.read_cohort(cohort)) == ["C7A8", "E1165", "I10", "I214"]
+
+
+def test_the_codes_of_a_cohort_are_requested_with_their_parents_only(tmp_path, capsys):
+    cohort = write_cohort(tmp_path / "cohort", rows=120, codes=("I214", "E1165"))
+    main(["scrape", f"{tmp_path}/out", "--cohort", f"{cohort}", "--dry-run"])
+    assert "(de): 5 pages, 0 of them stored; 5 to request" in capsys.readouterr().out  # E11 E11.6 E11.65 I21 I21.4
+
+
+def test_a_folder_that_is_no_cohort_is_refused(tmp_path):
+    with pytest.raises(DeepicdError, match=r"train\.parquet"):
+        crawl_plan.read_cohort(tmp_path)

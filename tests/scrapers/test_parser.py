@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
+from time import process_time
 
 import pytest
 from hypothesis import given, settings
@@ -26,7 +27,7 @@ def test_a_saved_page_reads_as_written_beside_it(saved: Path):
 
 def test_every_outcome_has_a_saved_page():
     outcomes = {json.loads(page.with_suffix(".json").read_text(encoding="utf-8"))["outcome"] for page in PAGES}
-    assert outcomes == {"described", "no text", "another code", "unknown code", "not an ICD page"}
+    assert outcomes == {"described", "no text", "garbled text", "another code", "unknown code", "not an ICD page"}
 
 
 @pytest.mark.parametrize("language", ["de", "en"])
@@ -63,6 +64,44 @@ def test_an_umlaut_sent_as_a_letter_and_a_combining_mark_reads_as_one_character(
 def test_two_thousand_nested_elements_are_read():
     html = KEYED.format("<div>" * 2_000 + "deep" + "</div>" * 2_000)
     assert read_page(html, Code("I10")).text == "deep"
+
+
+QUADRATIC = {
+    "headings without a break": "<h2>Hinweis</h2>",
+    "headings in boxes": "<div><h2>Hinweis</h2></div>\n",
+    "nested blocks of the code": '<div data-text-key="I10">x',
+    "nested blocks of another code": '<div data-text-key="I11">x',
+    "nested headings": "<div><h2>Hinweis</h2>",
+    "headings in headings": "<h2><div>Hinweis",
+    "nested lists": "<h2>Hinweis</h2><ul><li>x",
+}
+
+
+@pytest.mark.parametrize("part", QUADRATIC.values(), ids=QUADRATIC)
+def test_the_time_to_read_a_page_grows_with_its_size(part):
+    def measure(size: int) -> float:
+        html = KEYED.format(part * (size // len(part)))
+        start = process_time()
+        read_page(html, Code("I10"))
+        return process_time() - start
+
+    assert measure(240_000) < 8 * max(measure(60_000), 0.02), "four times the size, and 16 times the time if quadratic"
+
+
+@pytest.mark.parametrize("title", ["Einwilligung", "Anmeldung", "Willkommen", "Seite nicht gefunden", "E404: Fehler"])
+@pytest.mark.parametrize("page_title", ["", "ICD-Code-Suche"])
+def test_a_page_with_the_sites_menu_is_no_answer(title, page_title):
+    menu = '<nav><a href="/icd-code-suche/">ICD-Code-Suche</a></nav>'
+    html = f"<title>{page_title or title}</title>{menu}<h1>{title}</h1>"
+    expected = "unknown code" if page_title and "nicht gefunden" in title else "not an ICD page"
+    assert read_page(html, Code("I10")).outcome == expected
+
+
+@pytest.mark.parametrize("html", ["<title>ICD-Code-Suche</title>", "<h1>ICD code search</h1>",
+                                  "<h1>ICD-Code Z99: nicht gefunden</h1>",
+                                  "<title>ICD-Code-Suche</title><h1>Keine Treffer</h1>"])  # fmt: skip
+def test_a_search_page_that_says_so_means_an_unknown_code(html):
+    assert read_page(html, Code("Z99")).outcome == "unknown code"
 
 
 def test_a_comment_splits_no_word():
