@@ -8,7 +8,7 @@ file, line and reason; it never shows the text.
 """
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,7 @@ import numpy as np
 
 from cards.firewall import passages, patterns
 from cards.firewall.content_origin import INTERNAL, OutgoingFile, extract_png_texts, list_outgoing
+from cards.firewall.normalize import blank_tags, join_wraps, normalize, split_columns
 from deepicd.errors import DeepicdError
 
 PASSAGE = f"{passages.LENGTH} words in a row that also occur in a note or trace"
@@ -98,8 +99,14 @@ def check_files(files: Sequence[OutgoingFile], *, notes_from: Sequence[Path]) ->
         report.origins[file.origin or "unknown"] += 1
         if file.origin in ("synthetic", "public"):
             continue
-        for _, pattern in patterns.find_patterns(file.name.encode()):
+        name = normalize(file.name.encode(errors="replace"))
+        for _, pattern in patterns.find_patterns(name):
             report.findings.append(Finding(re.sub(r"\d", "#", file.name), 0, f"its name has {pattern}"))
+        if notes_from:
+            for hashes, places in passages.WordRuns().feed(name):
+                words.hashes.append(hashes)
+                words.lines.append(np.zeros_like(places))
+                words.names.append(f"{re.sub(r'[^/._ -]', '#', file.name)} (its name)")
         if reason := _refuse_by_kind(file):
             report.findings.append(Finding(file.name, 0, reason))
             continue
@@ -136,11 +143,13 @@ def _refuse_by_kind(file: OutgoingFile) -> str | None:
 
 def _scan(file: OutgoingFile, report: Report, words: _TextRuns | None) -> Iterator[Finding]:
     """Yield the findings in a text or in the texts of an image; its runs of words are added to `words`."""
-    number, line, runs = 0, 1, passages.WordRuns()
+    number, line = 0, 1
+    views = _open_views()
     for block in extract_png_texts(file.path) if file.kind == "picture" else _read_blocks(file.path):
         if file.kind != "picture":
             _require_utf8(block)
         report.scanned += len(block)
+        block = normalize(block)
         ends = np.flatnonzero(np.frombuffer(block, np.uint8) == 10)
         for place, reason in patterns.find_patterns(block, markdown=file.path.suffix == ".md"):
             number += 1
@@ -149,15 +158,37 @@ def _scan(file: OutgoingFile, report: Report, words: _TextRuns | None) -> Iterat
             yield Finding(file.name, 0, f"{MAX_FINDINGS:,} or more findings; the rest was not read")
             return
         if words is not None:
-            start = runs.at
-            for hashes, places in runs.feed(
-                _blank_escapes(block) if file.path.suffix in (".json", ".ipynb") else block
-            ):
-                words.hashes.append(hashes)
-                # a run that began in the previous block gets the first line of this one
-                words.lines.append(line + np.searchsorted(ends, np.maximum(places - start, 0)).astype(np.int64))
-                words.names += [file.name]
+            for name, text in _derive_views(block):
+                runs = views[name]
+                start = runs.at
+                for hashes, places in runs.feed(text):
+                    words.hashes.append(hashes)
+                    # a run that began in the previous block gets the first line of this one
+                    words.lines.append(line + np.searchsorted(ends, np.maximum(places - start, 0)).astype(np.int64))
+                    words.names += [file.name]
         line += len(ends)
+
+
+def _open_views() -> defaultdict[str, passages.WordRuns]:
+    """Return the runs of words of each reading of a text, by its name."""
+    views = defaultdict(passages.WordRuns)
+    for name in ("rare", "untagged rare"):
+        views[name] = passages.WordRuns(omit_frequent=True)
+    return views
+
+
+def _derive_views(block: bytes) -> Iterator[tuple[str, bytes]]:
+    """Yield the text as each reader may take it: as it stands, without what recurs, tags, hyphens or other columns."""
+    yield "plain", block
+    yield "rare", block
+    if b"<" in block and b">" in block:
+        untagged = blank_tags(block)
+        yield "untagged", untagged
+        yield "untagged rare", untagged
+    if b"-\n" in block or b"-\r\n" in block:
+        yield "joined", join_wraps(block)
+    for place, column in enumerate(split_columns(block)):
+        yield f"column {place}", column
 
 
 def _read_blocks(path: Path) -> Iterator[bytes]:
@@ -175,13 +206,6 @@ def _require_utf8(block: bytes) -> None:
         raise DeepicdError(NOT_TEXT) from error
     if b"\0" in block:
         raise DeepicdError(NOT_TEXT)
-
-
-def _blank_escapes(block: bytes) -> bytes:
-    """Return JSON with blanks for its escapes, so that `Past` in `\\nPast` is a word; offsets do not change."""
-    for escape in (rb"\n", rb"\t", rb"\r", rb"\""):
-        block = block.replace(escape, b"  ")
-    return block
 
 
 def _find_passages(words: _TextRuns, notes_from: Sequence[Path]) -> Iterator[Finding]:

@@ -2,9 +2,10 @@
 
 The texts are small and the notes are many: the runs of eight words of the texts are kept, as 64-bit hashes in a sorted
 array, and the notes are read once. Words are letters and digits, regardless of case, so a passage with other line
-breaks or punctuation is found as well. Five of the eight words must carry meaning: numbers do not count, since
-`1 2 3 4 5 6 7 8` occurs anywhere, nor do the headings of a discharge note, which recipes list in a row. Titles of
-ICD-10-CM do not count as passages, however often notes contain them.
+breaks or punctuation is found as well. Numbers and single letters are passed over, in texts and notes alike: the lines
+of a passage may be numbered, its words labelled. Five of the eight words must carry meaning, which the headings of a
+discharge note do not: recipes list them in a row. Titles of ICD-10-CM do not count as passages, however often notes
+contain them.
 
 A word's hash is a difference of running sums, so words are never copied.
 
@@ -20,11 +21,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from cards.firewall.normalize import normalize
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import CHAPTERS, load_release
 
 LENGTH = 8  # words
 MEANINGFUL = 5  # words among them that carry meaning
+SURROUNDINGS = 512  # words among which a word is frequent or rare
 HEADINGS = """
     admission allergies attending birth brief chief complaint condition course date diagnosis discharge disposition exam
     facility family followup history hospital illness instructions invasive major medical medications of on or past
@@ -68,11 +71,16 @@ class WordRuns:
     is_meaningful: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
     places: Places = field(default_factory=lambda: np.zeros(0, np.int64))
     at: int = 0
+    omit_frequent: bool = False
+    """Whether to pass over words that make up a tenth of their surroundings: tags, keys, labels, names of files."""
 
     def feed(self, text: bytes) -> Iterator[tuple[Hashes, Places]]:
         """Yield hash and position of the runs that end in this piece. A piece must not end inside a word."""
         for piece in _split_pieces(text):
             hashes, is_meaningful, places = _hash_words(piece)
+            if self.omit_frequent:
+                is_rare = _find_rare(hashes)
+                hashes, is_meaningful, places = hashes[is_rare], is_meaningful[is_rare], places[is_rare]
             self.hashes = np.concatenate((self.hashes, hashes))
             self.is_meaningful = np.concatenate((self.is_meaningful, is_meaningful))
             self.places = np.concatenate((self.places, places + self.at))
@@ -111,9 +119,19 @@ def _hash_words(text: bytes) -> tuple[Hashes, npt.NDArray[np.bool_], Places]:
     np.cumsum(_VALUE.take(codes) * _UP[: len(codes)], out=sums[1:])
     hashes = _mix_bits((sums[ends] - sums[starts]) * _DOWN[starts])
     first = codes[starts]
-    is_meaningful = ((first < 48) | (first > 57)) & (ends - starts > 1)
-    is_meaningful &= ~_in_headings[hashes & _LOW]
-    return hashes, is_meaningful, starts.astype(np.int64)
+    is_word = ((first < 48) | (first > 57)) & (ends - starts > 1)
+    hashes, starts = hashes[is_word], starts[is_word]
+    return hashes, ~_in_headings[hashes & _LOW], starts.astype(np.int64)
+
+
+def _find_rare(hashes: Hashes) -> npt.NDArray[np.bool_]:
+    """Return which words make up less than a tenth of the words around them."""
+    is_rare = np.ones(len(hashes), np.bool_)
+    for start in range(0, len(hashes), SURROUNDINGS):
+        part = hashes[start : start + SURROUNDINGS]
+        _, inverse, counts = np.unique(part, return_inverse=True, return_counts=True)
+        is_rare[start : start + SURROUNDINGS] = counts[inverse] < max(2, len(part) / 10)
+    return is_rare
 
 
 def _mix_bits(hashes: Hashes) -> Hashes:
@@ -133,7 +151,7 @@ def find_shared(candidates: Hashes, notes: Iterable[bytes]) -> Hashes:
     is_shared = np.zeros(len(candidates), np.bool_)
     runs = WordRuns()
     for text in notes:
-        for hashes, _ in runs.feed(text):
+        for hashes, _ in runs.feed(normalize(text)):
             hashes = hashes[is_possible[hashes & _LOW]]
             places = np.minimum(np.searchsorted(candidates, hashes), len(candidates) - 1)
             is_shared[places[candidates[places] == hashes]] = True

@@ -1,11 +1,13 @@
 """Find MIMIC ids, blanked spans and filled-in prompts in a text without splitting it into words.
 
-What counts as an id: eight digits on their own that begin with 1 (subject_id, 10,000,000 to 19,999,999) or 2 (hadm_id,
-20,000,000 to 29,999,999); `p10000032`, as MIMIC names folders; `10000032.0`, as pandas writes a column with gaps; and
-note ids, `10000032-DS-21`. What does not count, so that harmless files pass:
+The text is normalized before (cards.firewall.normalize). What counts as an id: eight digits that begin with 1
+(subject_id), 2 (hadm_id) or 3 (stay_id of the ICU), on their own or behind or before a word (`subject10103827`,
+`p10103827`); with leading zeros, with thousands separated (`10,103,827`), with a fraction (`10103827.0`), as a float
+(`1.0103827e+07`), over the end of a line of prose; and note ids, `10103827-DS-21`. What does not count, so that
+harmless files pass:
 
-  digests, UUIDs     a letter touches the digits, or they begin a UUID
-  decimals           0.12345678, 12345678.25
+  digests, UUIDs     letters on both sides, ten or more hexadecimal digits with a letter among them, or a UUID
+  decimals           0.12345678
   sizes and counts   the preceding key ends in bytes, size, tokens, …, or such a unit follows
   references         PMID, DOI, arXiv
   dates              YYYYMMDD from 1990 to 2049, unless a word for an id precedes; one hadm_id in 450 looks like a date,
@@ -23,13 +25,18 @@ import numpy.typing as npt
 
 SUBJECT = "a number in MIMIC's range of subject_id"
 STAY = "a number in MIMIC's range of hadm_id"
+ICU = "a number in MIMIC's range of stay_id"
 NOTE = "a note id as MIMIC writes them"
 BLANK = "`___`, MIMIC's mark for removed words"
 PROMPT = "a prompt with an admission note"
 
 _NOTE_ID = re.compile(rb"-[A-Z]{2}-\d{1,4}(?![\w])")
-_UUID = re.compile(rb"-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-")
-_WHOLE = re.compile(rb"\.0+(?!\d)")
+_UUID = re.compile(rb"(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}(?![0-9a-fA-F])")
+_HEX = re.compile(rb"(?=[0-9]*[a-fA-F])[0-9a-fA-F]{10,}")
+_TOKEN_BEFORE, _TOKEN_AFTER = re.compile(rb"[0-9A-Za-z]*$"), re.compile(rb"[0-9A-Za-z]*")
+_FRACTION = re.compile(rb"\.\d+")
+_EXPONENT = re.compile(rb"[eE]\+?0*7(?!\d)")
+_YEARS = re.compile(rb"(?:19|20)\d\d")
 _MEASURED = r"bytes|size|seconds|tokens|words|characters|chars|length|offset|count|rows|examples|steps|nanos|ns|ms|us"
 _KEY = re.compile(rf"(?:{_MEASURED})[\"'`]?\s*[:=|]\s*$".encode(), re.IGNORECASE)
 _UNIT = re.compile(rf"\s?(?:{_MEASURED}|b|kb|kib)\b".encode(), re.IGNORECASE)
@@ -38,17 +45,15 @@ _OF_PEOPLE = re.compile(rb"subject|hadm|note|patient|stay|admission|\bids?\b", r
 # Our prompts' heading above the note (distill.prompt), not followed by a template's placeholder.
 _PROMPT = re.compile(rb"# Admission note(?:\n|\\n)(?!\{)")
 
-_BEFORE, _AFTER = 48, 24  # bytes around a number that are considered
+_BEFORE, _AFTER = 48, 40  # bytes around a number that are considered
 
 
 def find_patterns(text: bytes, *, markdown: bool = False) -> Iterator[tuple[int, str]]:
     """Yield position and reason of everything that may not leave: numbers, then blanks, then prompts."""
     codes = np.frombuffer(text, np.uint8)
     starts, ends = _find_stretches((codes - np.uint8(48)) < 10)
-    first = codes[starts]
-    eight = (ends - starts == 8) & ((first == 49) | (first == 50))
-    for start in starts[eight].tolist():
-        if reason := _classify_number(text, start):
+    for start, end in _find_long_numbers(text, codes, starts, ends):
+        if reason := _classify_number(text, start, end):
             yield start, reason
     if b"___" in text:
         starts, ends = _find_stretches(codes == 95)
@@ -67,29 +72,69 @@ def _find_stretches(mask: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.intp], 
     return edges[::2], edges[1::2]
 
 
-def _classify_number(text: bytes, start: int) -> str | None:
-    """Return why eight digits count as an id; None where they are something else."""
-    number, before, after = (
-        text[start : start + 8],
-        text[max(0, start - _BEFORE) : start],
-        text[start + 8 : start + 8 + _AFTER],
-    )
-    if before[-1:] in (b"p", b"P"):  # p10000032
-        before = before[:-1]
-    if before[-1:].isalnum() or after[:1].isalnum() or _UUID.match(after):
+def _find_long_numbers(
+    text: bytes, codes: npt.NDArray[np.uint8], starts: npt.NDArray[np.intp], ends: npt.NDArray[np.intp]
+) -> Iterator[tuple[int, int]]:
+    """Yield where numbers of eight digits, from 10,000,000 to 39,999,999, begin and end, however they are written."""
+    if not len(starts):
+        return
+    lengths, first = ends - starts, codes[starts]
+    is_high = (first >= 49) & (first <= 51)
+    plain = np.flatnonzero((lengths == 8) & is_high)
+    padded = np.flatnonzero((lengths > 8) & (lengths <= 20) & (first == 48))
+    for place in np.concatenate((plain, padded)).tolist():
+        number = text[starts[place] : ends[place]].lstrip(b"0")
+        if len(number) == 8 and number[:1] in b"123":
+            yield int(starts[place]), int(ends[place])
+    gaps = starts[1:] - ends[:-1]
+    between = codes[np.minimum(ends, len(codes) - 1)]
+    is_next = np.append(gaps == 1, False)
+    groups = np.flatnonzero(is_high & (lengths == 2) & is_next)
+    for place in groups[groups + 2 < len(starts)].tolist():  # 10,103,827
+        if lengths[place + 1] == lengths[place + 2] == 3 and gaps[place + 1] == 1:
+            separator = text[ends[place] : ends[place] + 1]
+            goes_on = place + 3 < len(starts) and gaps[place + 2] == 1 and between[place + 2] == between[place]
+            follows = place > 0 and gaps[place - 1] == 1 and between[place - 1] == between[place]
+            if separator in b",. '_" and between[place + 1] == between[place] and not goes_on and not follows:
+                yield int(starts[place]), int(ends[place + 2])
+    floats = np.flatnonzero(is_high & (lengths == 1) & is_next & (between == 46))
+    for place in floats.tolist():  # 1.0103827e+07
+        if lengths[place + 1] >= 5 and (match := _EXPONENT.match(text, int(ends[place + 1]))):
+            yield int(starts[place]), match.end()
+    breaks = np.flatnonzero(is_high[:-1] & (lengths[:-1] + lengths[1:] == 8) & (gaps <= 4) & (between[:-1] == 10))
+    for place in breaks.tolist():
+        if _is_wrapped(text, *(int(edge) for edge in (starts[place], ends[place], starts[place + 1], ends[place + 1]))):
+            yield int(starts[place]), int(ends[place + 1])
+
+
+def _is_wrapped(text: bytes, start: int, end: int, resumed: int, stop: int) -> bool:
+    """Return whether two stretches of digits are one number in prose that goes over a line's end."""
+    parts = (text[start:end], text[resumed:stop])
+    is_prose = text[max(0, start - 1) : start] in (b" ", b"") and text[stop : stop + 1] in (b" ", b".", b",", b"", b")")
+    is_alone = not text[end:resumed].strip(b"\n >") and not all(_YEARS.fullmatch(part) for part in parts)
+    return is_prose and is_alone and (start > 0 or stop < len(text))
+
+
+def _classify_number(text: bytes, start: int, end: int) -> str | None:
+    """Return why digits count as an id; None where they are something else."""
+    written, before, after = text[start:end], text[max(0, start - _BEFORE) : start], text[end : end + _AFTER]
+    digits = bytes(code for code in written if 48 <= code <= 57).lstrip(b"0")
+    left, right = _TOKEN_BEFORE.search(before), _TOKEN_AFTER.match(after)
+    letters = (left[0] if left else b"", right[0] if right else b"")
+    if any(letters) and (all(letters) or _HEX.fullmatch(letters[0] + written + letters[1])):
         return None
-    if number[:1] == b"1" and _NOTE_ID.match(after):
+    if _UUID.match(after) or (before[-1:] == b"." and before[-2:-1].isdigit()):
+        return None
+    if digits[:1] == b"1" and _NOTE_ID.match(after):
         return NOTE
-    if before[-1:] == b"." and before[-2:-1].isdigit():
-        return None
-    if after[:1] == b"." and after[1:2].isdigit() and not _WHOLE.match(after):
-        return None
+    fraction = _FRACTION.match(after)
+    rest = after[fraction.end() :] if fraction else after
     line = before.rpartition(b"\n")[2]
-    if _KEY.search(line) or _UNIT.match(after) or _REFERENCE.search(line):
+    if _KEY.search(line) or _UNIT.match(rest) or _REFERENCE.search(line):
         return None
-    if _is_date(number) and not _OF_PEOPLE.search(line):
+    if len(written) == 8 and _is_date(written) and not _OF_PEOPLE.search(line):
         return None
-    return SUBJECT if number[:1] == b"1" else STAY
+    return {b"1": SUBJECT, b"2": STAY}.get(digits[:1], ICU)
 
 
 def _is_date(number: bytes) -> bool:
