@@ -1,12 +1,13 @@
 """Which servers may receive which rows: credentialed ones stay on this machine or in its private network.
 
+A server is judged by each of its addresses (deepicd.addresses) and is then connected to at the address that was judged.
+
 The user may take responsibility for another server, in a sentence that names it and that the record keeps.
 """
 
-import ipaddress
-import socket
 from urllib.parse import urlsplit
 
+from deepicd.addresses import is_private
 from deepicd.engines import registry
 from deepicd.engines.recipe import ModelRecipe
 from deepicd.errors import DeepicdError
@@ -32,17 +33,3 @@ def check_server(recipe: ModelRecipe, *, origin: Origin, sentence: str | None) -
             f'Serve the model here, or, if your agreement allows it, add: --responsible "{required}"',
         )
     return required
-
-
-def is_private(host: str) -> bool:
-    """Return whether all addresses of a host are of this machine or a private network; False if it has none.
-
-    >>> is_private("127.0.0.1"), is_private("10.1.2.3"), is_private("8.8.8.8")
-    (True, True, False)
-    """
-    try:
-        addresses = {str(entry[4][0]) for entry in socket.getaddrinfo(host, None)} if host else set()
-    except OSError:
-        return False
-    parsed = [ipaddress.ip_address(address.split("%")[0]) for address in addresses]
-    return bool(parsed) and all(address.is_loopback or address.is_private for address in parsed)

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from cards.firewall import passages, patterns
-from cards.firewall.content_origin import INTERNAL, OutgoingFile, extract_png_texts, list_outgoing
+from cards.firewall.content_origin import INTERNAL, OutgoingFile, extract_png_texts, find_obstacle, list_outgoing
 from cards.firewall.normalize import blank_tags, join_wraps, normalize, split_columns
 from deepicd.errors import DeepicdError
 
@@ -95,9 +95,10 @@ def check_files(files: Sequence[OutgoingFile], *, notes_from: Sequence[Path]) ->
     """Return a report on these files. `notes_from`: where the notes are that texts must not repeat; empty for none."""
     report, words = Report(len(files)), _TextRuns()
     for file in files:
-        report.size += file.path.stat().st_size
+        obstacle = find_obstacle(file.path)
+        report.size += 0 if obstacle else file.path.stat().st_size
         report.origins[file.origin or "unknown"] += 1
-        if file.origin in ("synthetic", "public"):
+        if file.origin in ("synthetic", "public") and not obstacle:
             continue
         name = normalize(file.name.encode(errors="replace"))
         for _, pattern in patterns.find_patterns(name):
@@ -107,7 +108,7 @@ def check_files(files: Sequence[OutgoingFile], *, notes_from: Sequence[Path]) ->
                 words.hashes.append(hashes)
                 words.lines.append(np.zeros_like(places))
                 words.names.append(f"{re.sub(r'[^/._ -]', '#', file.name)} (its name)")
-        if reason := _refuse_by_kind(file):
+        if reason := obstacle or _refuse_by_kind(file):
             report.findings.append(Finding(file.name, 0, reason))
             continue
         try:

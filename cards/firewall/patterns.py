@@ -28,6 +28,7 @@ STAY = "a number in MIMIC's range of hadm_id"
 ICU = "a number in MIMIC's range of stay_id"
 NOTE = "a note id as MIMIC writes them"
 BLANK = "`___`, MIMIC's mark for removed words"
+EMBEDDED = "embedded data, which cannot be read"
 PROMPT = "a prompt with an admission note"
 
 _NOTE_ID = re.compile(rb"-[A-Z]{2}-\d{1,4}(?![\w])")
@@ -45,6 +46,11 @@ _OF_PEOPLE = re.compile(rb"subject|hadm|note|patient|stay|admission|\bids?\b", r
 # Our prompts' heading above the note (distill.prompt), not followed by a template's placeholder.
 _PROMPT = re.compile(rb"# Admission note(?:\n|\\n)(?!\{)")
 
+# In SVG, HTML and Markdown; and the pictures of a notebook.
+_EMBEDDED = re.compile(
+    rb"data:[^,\s\"']{0,100};\s*base64\s*,|\"image/[\w.+-]{1,30}\"\s*:\s*(?:\[\s*)?\"[A-Za-z0-9+/]{16}"
+)
+
 _BEFORE, _AFTER = 48, 40  # bytes around a number that are considered
 
 
@@ -60,6 +66,9 @@ def find_patterns(text: bytes, *, markdown: bool = False) -> Iterator[tuple[int,
         for start in starts[ends - starts == 3].tolist():
             if not (markdown and _is_alone_on_line(text, start)):
                 yield start, BLANK
+    if b"base64" in text or b'"image/' in text:
+        for match in _EMBEDDED.finditer(text):
+            yield match.start(), EMBEDDED
     for match in _PROMPT.finditer(text):
         yield match.start(), PROMPT
 

@@ -26,6 +26,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from deepicd import addresses
 from deepicd.engines import replies
 from deepicd.engines.base import Completion, Failure, Message, Request, Result, parse_count
 from deepicd.engines.recipe import ModelRecipe
@@ -51,6 +52,14 @@ CONTINUES = ("vllm", "sglang")  # servers that continue an unfinished assistant 
 PROBE = "Write the word yes."  # what is asked to learn whether anything is answered; no note is in it
 
 
+async def _use_judged_address(request: "httpx.Request") -> None:
+    """Connect to the address by which a name was found private: resolved again, it could be another one."""
+    host = request.url.host
+    if address := addresses.find_judged(host):
+        request.url = request.url.copy_with(host=address)
+        request.extensions = {**request.extensions, "sni_hostname": host}  # certificates are for the name
+
+
 class OpenAIClient:
     """A client of one server, used inside one event loop."""
 
@@ -71,6 +80,7 @@ class OpenAIClient:
             timeout=httpx.Timeout(timeout, connect=CONNECT_TIMEOUT, pool=None),
             limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
             trust_env=False,  # a proxy of the environment would be another place that notes go to
+            event_hooks={"request": [_use_judged_address]},
         )
 
     async def list_models(self) -> list[Json]:
