@@ -37,6 +37,8 @@ from deepicd.http import USER_AGENT, RetryPolicy, TransientError, describe_failu
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
+    import httpx
+
 Json = dict[str, Any]
 
 REQUIRES = ("httpx", "tenacity", "anyio")
