@@ -30,7 +30,7 @@ from deepicd import addresses
 from deepicd.engines import replies
 from deepicd.engines.base import Completion, Failure, Message, Request, Result, parse_count
 from deepicd.engines.recipe import ModelRecipe
-from deepicd.engines.replies import Answer, RefusedError
+from deepicd.engines.replies import Answer, MalformedError, RefusedError
 from deepicd.errors import DeepicdError
 from deepicd.http import USER_AGENT, RetryPolicy, TransientError, describe_failure, is_transient, retry_async
 
@@ -132,7 +132,7 @@ class OpenAIClient:
                 async for chunk in response.aiter_bytes():
                     content += chunk
                     if len(content) > replies.MAX_BODY:
-                        raise TransientError(f"the server's answer is over {replies.MAX_BODY // 2**20} MiB")
+                        raise MalformedError(f"the server's answer is over {replies.MAX_BODY // 2**20} MiB")
         except (TimeoutError, httpx.TimeoutException) as error:
             raise LateError(f"no answer within {self._policy.timeout:g} seconds") from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -144,11 +144,11 @@ class OpenAIClient:
 
 
 class LateError(TransientError):
-    """No answer in time: asked once more by the run, and not several times in a row by the client."""
+    """No answer in time. Asked once more, not as often as a failure that costs no time."""
 
 
 def _may_be_asked_again(error: BaseException) -> bool:
-    return is_transient(error) and not isinstance(error, LateError)
+    return is_transient(error) and not isinstance(error, LateError | MalformedError)
 
 
 def open_engine(recipe: ModelRecipe) -> "OpenAIServerEngine":
@@ -254,13 +254,13 @@ class OpenAIServerEngine:
         body = self._build_body(request)
         self._latest_body = body
         try:
-            answer = await self._client.ask(body)
+            answer = await self._ask(body)
         except RefusedError as error:
             if not error.is_certain and not self._has_answered:
                 await self._find_out_whether_any_is_answered(body)
             return Failure(request.key, str(error), is_final=True)
         except TransientError as error:
-            return Failure(request.key, str(error), is_final=False)
+            return Failure(request.key, str(error), is_final=isinstance(error, LateError))
         self._has_answered = True
         opening = request.opening if self._continues else ""
         return Completion(
@@ -272,6 +272,13 @@ class OpenAIServerEngine:
             cached_tokens=answer.cached_tokens,
             seconds=time.monotonic() - started,
         )
+
+    async def _ask(self, body: Json) -> Answer:
+        """Return the answer; a request that hangs is sent twice, so that it costs two timeouts and no more."""
+        try:
+            return await self._client.ask(body)
+        except LateError:
+            return await self._client.ask(body)
 
     async def _find_out_whether_any_is_answered(self, body: Json) -> None:
         """Return if a prompt without a note is answered; raise DeepicdError that names what is refused if none is."""

@@ -54,6 +54,10 @@ QUOTA = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active
 _NAME = re.compile(r"[A-Za-z][\w.-]{0,47}", re.ASCII)
 
 
+class MalformedError(TransientError):
+    """A reply that is none of OpenAI's API. Waiting does not help, so the run asks again at once, twice."""
+
+
 class RefusedError(Exception):
     """The server refuses a request. `is_certain` if that says nothing about other requests."""
 
@@ -100,9 +104,9 @@ def parse_body(body: bytes) -> Json:
     try:
         reply = json.loads(body, parse_int=_parse_int, parse_constant=lambda _: None)
     except (ValueError, RecursionError) as error:
-        raise TransientError("the server's answer is not JSON") from error
+        raise MalformedError("the server's answer is not JSON") from error
     if not isinstance(reply, dict):
-        raise TransientError("the server's answer is not one of OpenAI's API")
+        raise MalformedError("the server's answer is not one of OpenAI's API")
     return reply
 
 
@@ -147,20 +151,21 @@ def read_answer(reply: Json, url: str) -> Answer:
         check_status(status, json.dumps({"error": error}).encode(), {}, url)
     message = choice.get("message") if isinstance(choice, dict) else None
     if not isinstance(choice, dict) or not isinstance(message, dict):
-        raise TransientError("the server's answer is not one of OpenAI's chat API")
+        raise MalformedError("the server's answer is not one of OpenAI's chat API")
     finish_reason = choice.get("finish_reason")
     if finish_reason == FILTERED:
         raise RefusedError(REFUSALS[FILTERED], is_certain=True)
     known = FINISH_REASONS.get(finish_reason) if isinstance(finish_reason, str) else None
     if known is None:
-        raise TransientError(f"an answer ended with {_shorten(finish_reason) or 'no reason that is known'}")
+        reason = f"an answer ended with {_shorten(finish_reason) or 'no reason that is known'}"
+        raise TransientError(reason) if finish_reason in ("abort", "error") else MalformedError(reason)
     content, thoughts = _read_content(message.get("content"))
     reasoning = thoughts or _clean(message.get("reasoning")) or _clean(message.get("reasoning_content"))
     if content is None and not reasoning:
         if message.get("refusal"):
             raise RefusedError("the model refused to answer", is_certain=True)
         if known == "stop":
-            raise TransientError("the server's answer has no text")
+            raise MalformedError("the server's answer has no text")
     usage = reply.get("usage")
     usage = usage if isinstance(usage, dict) else {}
     details = usage.get("prompt_tokens_details")

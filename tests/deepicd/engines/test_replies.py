@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from cohorts import rows_in, write_cohort
 from conftest import Deepicd
-from openai_server import MODEL, TRACE, Fault, StandIn, openai_server, status
+from openai_server import MODEL, TRACE, Fault, StandIn, hang, openai_server, status
 
 from deepicd import records
 from deepicd.engines import ledger, replies
@@ -30,7 +30,7 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def recipe(server: StandIn, **fields: object) -> Recipe:
-    return Recipe(name="test", engine="openai_server", model=MODEL, base_url=server.url, timeout=5.0).but(**fields)
+    return Recipe(name="test", engine="openai_server", model=MODEL, base_url=server.url, timeout=5.0).replace(**fields)
 
 
 def distilled(server: StandIn, folder: Path, rows: int = 20, **fields: object) -> records.Record:
@@ -274,3 +274,19 @@ def test_a_run_in_which_no_row_was_answered_is_an_error(tmp_path: Path) -> None:
     ):
         distilled(server, tmp_path, 10)
     assert not list((tmp_path / "out").glob("*/run.json"))
+
+
+def test_a_row_that_hangs_costs_two_timeouts_and_the_others_are_answered(tmp_path: Path) -> None:
+    cohort = write_cohort(tmp_path / "cohort", 20, notes=["Chief Complaint:\nREFUSE\n" + "It hurts. " * 40])
+    with openai_server() as server:
+        server.always_chat = when(lambda body: "REFUSE" in str(body["messages"]), hang(3.0), server)
+        record = run.distill(cohort, tmp_path / "out", recipe(server, in_flight=1, timeout=0.5))
+        assert record.counts.unanswered == {"no answer within 0.5 seconds": 1}
+        assert sum("REFUSE" in str(body["messages"]) for body in server.asked) == 2
+
+
+def test_a_server_that_restarts_is_waited_for(tmp_path: Path) -> None:
+    with openai_server(faults=[status(503)] * 60) as server:
+        record = distilled(server, tmp_path, 20, in_flight=4)
+    assert sum(record.counts.kept.values()) + sum(record.counts.unanswered.values()) == 20
+    assert sum(record.counts.kept.values()) >= 14
