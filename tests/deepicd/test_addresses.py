@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import pytest
 
 from deepicd import addresses
-from deepicd.engines.openai_server import OpenAIClient
+from deepicd.engines.openai_client import OpenAIClient
 
 
 @pytest.fixture(autouse=True)

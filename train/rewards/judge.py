@@ -31,7 +31,8 @@ from pydantic import Field
 from deepicd import disclosure, storage
 from deepicd.answer_form import Answer, parse_answer
 from deepicd.config import Number, PositiveCount
-from deepicd.engines.openai_server import OpenAIClient, build_response_format
+from deepicd.engines.openai_client import OpenAIClient
+from deepicd.engines.openai_server import build_response_format
 from deepicd.engines.recipe import ModelRecipe
 from deepicd.engines.replies import RefusedError
 from deepicd.errors import DeepicdError

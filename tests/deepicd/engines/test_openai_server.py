@@ -8,7 +8,7 @@ from cohorts import rows_in, write_cohort
 from openai_server import MODEL, Fault, StandIn, answer, break_off, hang, openai_server, status
 
 from deepicd import records
-from deepicd.engines import openai_server as openai_server_engine
+from deepicd.engines import openai_client
 from deepicd.errors import DeepicdError
 from distill import run
 from distill.recipe import Recipe
@@ -16,7 +16,7 @@ from distill.recipe import Recipe
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(openai_server_engine, "POLICY", replace(openai_server_engine.POLICY, first_wait=0.01))
+    monkeypatch.setattr(openai_client, "POLICY", replace(openai_client.POLICY, first_wait=0.01))
 
 
 def recipe(stand_in: StandIn, **fields: object) -> Recipe:

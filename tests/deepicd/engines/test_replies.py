@@ -15,8 +15,7 @@ from conftest import Deepicd
 from openai_server import MODEL, TRACE, Fault, StandIn, hang, openai_server, status
 
 from deepicd import records
-from deepicd.engines import ledger, replies
-from deepicd.engines import openai_server as engine_module
+from deepicd.engines import ledger, openai_client, replies
 from deepicd.errors import DeepicdError
 from distill import run
 from distill.recipe import Recipe
@@ -26,7 +25,7 @@ CODE = "<diagnosis>I214</diagnosis>"
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_module, "POLICY", replace(engine_module.POLICY, first_wait=0.01))
+    monkeypatch.setattr(openai_client, "POLICY", replace(openai_client.POLICY, first_wait=0.01))
 
 
 def recipe(server: StandIn, **fields: object) -> Recipe:
