@@ -81,7 +81,8 @@ def bundle(
 @click.command()
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--notes-from", type=click.Path(path_type=Path, exists=True),
-              help="Cohort, dataset or copy of MIMIC-IV-Note whose passages must not occur in a text.")  # fmt: skip
+              help="Cohort, dataset or copy of MIMIC-IV-Note whose passages must not occur in a text; by default the"
+              " notes of the run that PATH belongs to.")  # fmt: skip
 def check_disclosure(path: Path, notes_from: Path | None) -> None:
     """Check whether a file, or every file of a folder, may leave this machine; exit code 1 if one may not.
 

@@ -16,8 +16,17 @@ from pathlib import Path
 import numpy as np
 
 from cards.firewall import passages, patterns
-from cards.firewall.content_origin import INTERNAL, OutgoingFile, extract_png_texts, find_obstacle, list_outgoing
+from cards.firewall.content_origin import (
+    INTERNAL,
+    OutgoingFile,
+    extract_png_texts,
+    find_obstacle,
+    list_outgoing,
+    read_record,
+)
+from cards.firewall.made_up import NEAR
 from cards.firewall.normalize import blank_tags, join_wraps, normalize, split_columns
+from deepicd import records
 from deepicd.errors import DeepicdError
 
 PASSAGE = f"{passages.LENGTH} words in a row that also occur in a note or trace"
@@ -84,11 +93,25 @@ class _TextRuns:
 
 
 def check_path(path: Path, *, notes_from: Path | None = None) -> Report:
-    """Return a report on a file or a folder. A dataset folder is compared with its own notes unless given others."""
+    """Return a report on a file or a folder. Without `notes_from`, it is compared with the notes of its own run."""
     files = list_outgoing(path)
+    notes_from = notes_from or _find_notes(path)
     if notes_from is None and any(file.kind == "rows" and file.origin == "mimic" for file in files):
         notes_from = path
     return check_files(files, notes_from=[notes_from] if notes_from else [])
+
+
+def _find_notes(path: Path) -> Path | None:
+    """Return where the notes are that a file or folder may repeat: with its credentialed run, or what that has read."""
+    path = path.resolve()
+    for folder in (path, *path.parents)[: NEAR + 1]:
+        record = read_record(folder)
+        if record is None or record.origin != "mimic":
+            continue
+        inputs = [Path(given.path) for given in record.inputs.values() if given.path]
+        inputs = [given.parent if (given.parent / records.RECORD).is_file() else given for given in inputs]
+        return next((place for place in (folder, *inputs) if passages.has_notes(place)), None)
+    return None
 
 
 def check_files(files: Sequence[OutgoingFile], *, notes_from: Sequence[Path]) -> Report:

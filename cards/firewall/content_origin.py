@@ -115,7 +115,7 @@ def describe_outgoing(path: Path, name: str, prover: Prover | None = None) -> Ou
     if is_labelled:
         return OutgoingFile(name, path, "mimic" if label == "mimic" else None)
     folder = find_run_folder(path.resolve())
-    record = _read_record(folder) if folder else None
+    record = read_record(folder) if folder else None
     if folder is None or record is None or record.origin != "mimic":
         return OutgoingFile(name, path, None)
     inside = path.resolve().relative_to(folder).as_posix()
@@ -139,7 +139,7 @@ def find_obstacle(path: Path) -> str | None:
         return "could not be opened"
 
 
-def _read_record(folder: Path) -> records.Record | None:
+def read_record(folder: Path) -> records.Record | None:
     """Return the record in a folder; None for another program's run.json."""
     try:
         return records.read(folder)

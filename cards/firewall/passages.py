@@ -14,6 +14,7 @@ from a copy of MIMIC-IV-Note or its discharge.csv.gz.
 """
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -167,6 +168,19 @@ def hash_titles() -> Hashes:
     terms = [term for of_code in tables.inclusion_terms.values() for term in of_code]
     runs = WordRuns()
     return np.unique(np.concatenate([hashes for hashes, _ in runs.feed("\n".join(titles + terms).encode())]))
+
+
+def has_notes(folder: Path) -> bool:
+    """Return whether a folder has a parquet file with admission notes, directly or at any depth."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for path in folder.rglob("*.parquet") if folder.is_dir() else ():
+        with suppress(pa.ArrowInvalid, OSError):
+            names = pq.read_schema(path).names
+            if "admission_note" in names or any(name in names for name in NESTED):
+                return True
+    return False
 
 
 def read_notes(source: Path) -> Iterator[bytes]:

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from cohorts import write_cohort, write_dataset
+from cohorts import NOTE, write_cohort, write_dataset
 from conftest import Deepicd
 
 from cards.dataset_card import write_card
@@ -179,3 +179,17 @@ def test_without_notes_a_text_that_is_not_proven_is_not_checked(deepicd: Deepicd
     assert outcome.code == 1
     assert "Not checked: 1 files" in outcome.out and "--notes-from DIR" in outcome.out
     assert deepicd("check-disclosure", tmp_path, "--notes-from", real).code == 0
+
+
+def test_the_notes_of_the_run_that_a_file_belongs_to_are_found(tmp_path: Path) -> None:
+    out = write_dataset(tmp_path, 30, "mimic")
+    card = write_card(out)
+    assert card.origin == "mimic" and check_path(out / "README.md").may_leave
+    for place in (out / "README.md", out / "card" / "more.md"):
+        place.write_text(NOTE)
+        assert {finding.reason for finding in check_path(place).findings} == {PASSAGE}
+    plan = records.plan_run("evaluate", options={}, inputs={"dataset": out / "sft"})
+    with records.open_fresh_folder(tmp_path / "evaluation", plan, "mimic") as run:
+        storage.write_text(run.folder / "fine.txt", "fine")
+    storage.write_text(tmp_path / "evaluation" / "mail.md", NOTE)
+    assert {finding.reason for finding in check_path(tmp_path / "evaluation" / "mail.md").findings} == {PASSAGE}
