@@ -87,9 +87,7 @@ def scrape(
         described = counts.outcomes.get("described", 0)
         logger.info("Fetched %s pages; wrote %s rows, %s of them with a text.", downloaded, counts.asked, described)
         run.notes = [MADE_UP if run.origin == "synthetic" else TERMS]
-        if unanswered := _count_unanswered(counts):
-            reasons = "".join(f", {number:,} × {reason}" for reason, number in store.count_failures().items())
-            run.notes.append(f"Pages without an answer: {unanswered:,}{reasons}. The same command requests them again.")
+        run.notes += _list_unanswered(counts, store)
     return run.record
 
 
@@ -104,6 +102,17 @@ def _list_options(site: Site, plan: CrawlPlan) -> dict[str, object]:
         "limit": plan.limit,
         "extractor": parser.EXTRACTOR,
     }
+
+
+def _list_unanswered(counts: ScrapeCounts, store: PageStore) -> list[str]:
+    """Return a note on the pages that the next run requests again, with the reasons; none if there are none."""
+    notes = []
+    if unfetched := _count_unanswered(counts) - counts.doubtful:
+        reasons = ", ".join(f"{number:,} × {reason}" for reason, number in store.count_failures().items())
+        notes.append(f"Pages without an answer: {unfetched:,} ({reasons}). The same command requests them again.")
+    if counts.doubtful:
+        notes.append(f"Answers that are no ICD pages: {counts.doubtful:,}. The same command requests them again.")
+    return notes
 
 
 def _count_unanswered(counts: ScrapeCounts) -> int:

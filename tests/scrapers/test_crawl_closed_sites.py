@@ -1,5 +1,8 @@
 """Sites that stop being themselves during a crawl: consent forms, logins, redirects, 404 for everything."""
 
+import sqlite3
+from contextlib import closing
+
 import pytest
 
 from deepicd import records
@@ -174,3 +177,42 @@ def test_a_list_of_codes_that_leads_out_of_the_section_is_asked_for_again(tmp_pa
         record = crawl.scrape(CrawlPlan(tuple(CODES[:2]), follow=True), tmp_path, base_url=site.url)
     assert record.counts.lists_missing == 1
     assert "it leads to /einwilligung" in record.notes[-1]
+
+
+def test_answers_that_an_earlier_version_stored_without_evidence_are_asked_for_again(tmp_path, rows):
+    closed = True
+
+    def respond(path: str) -> Answer:
+        if path == "/robots.txt":
+            return Answer(404, "")
+        if path == "/einwilligung":
+            return foreign("Einwilligung")
+        return redirect("/einwilligung") if closed and path.endswith(("c03", "c04")) else described(path)
+
+    with serve(respond) as site:
+        crawl.scrape(CODES[:6], tmp_path, base_url=site.url)
+        with closing(sqlite3.connect(tmp_path / ".crawl" / "pages.sqlite")) as pages:  # as version 3 read them
+            pages.execute("update read_page set outcome = 'unknown code' where outcome = 'not an ICD page'")
+            pages.execute("update read_page set extractor = '3'")
+            pages.commit()
+        (tmp_path / "run.json").unlink()
+        closed, requests = False, len(site.pages)
+        crawl.scrape(CODES[:6], tmp_path, base_url=site.url)
+        assert site.pages[requests:] == ["/icd-code-suche/c03", "/icd-code-suche/c04"]
+    assert {row["outcome"] for row in rows(tmp_path).values()} == {"described"}
+
+
+def test_a_site_that_is_closed_when_a_crawl_continues_stops_it(tmp_path):
+    is_open = True
+
+    def respond(path: str) -> Answer:
+        if path == "/robots.txt":
+            return Answer(404, "")
+        return described(path) if is_open else foreign("Wartung")
+
+    with serve(respond) as site:
+        crawl.scrape(CODES[:3], tmp_path, base_url=site.url)
+        is_open = False
+        with pytest.raises(DeepicdError, match="the page of C00, which had a text, now is none"):
+            crawl.scrape(CODES[:8], tmp_path, base_url=site.url)
+    assert len(site.pages) == 3 + 5 + 1
