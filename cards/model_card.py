@@ -98,7 +98,7 @@ def suppress_accuracies(metrics: Metrics) -> dict[str, object]:
     """Return metrics of credentialed notes without accuracies (None) that would reveal one to nine of them."""
     shown = metrics.dump()
     for name in LEVELS:
-        level = metrics.level(name)
+        level = metrics.get_level(name)
         right = round(level.accuracy * metrics.rows)
         if not metrics.rows or is_small(right) or is_small(metrics.rows - right):
             shown[name] = level.dump() | {"accuracy": None}

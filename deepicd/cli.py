@@ -115,7 +115,7 @@ def cli() -> None:
 
 
 def explain_missing_library(error: ModuleNotFoundError) -> DeepicdError:
-    """Return the error to show for a package that is not installed. Raises `error` if the module is one of ours."""
+    """Return the error to show for a package that is not installed. Raises `error` if the module is part of deepicd."""
     if error.name is None or error.name.split(".")[0] in PACKAGES:
         raise error
     return DeepicdError(

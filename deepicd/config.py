@@ -112,8 +112,8 @@ def read_values(path: Path, checked_in: Path) -> tuple[dict[str, object], str]:
     if not path.is_file() and (checked_in / f"{path}.yaml").is_file():
         path = checked_in / f"{path}.yaml"
     if not path.is_file():
-        ours = ", ".join(sorted(file.stem for file in checked_in.glob("*.yaml")))
-        raise DeepicdError(f"There is no recipe {path}.", f"Give a YAML file, or one of ours: {ours}.")
+        names = ", ".join(sorted(file.stem for file in checked_in.glob("*.yaml")))
+        raise DeepicdError(f"There is no recipe {path}.", f"Give a YAML file, or one of these names: {names}.")
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:

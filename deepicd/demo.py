@@ -84,7 +84,7 @@ def list_steps(out: Path, admissions: int, seed: int, *, engine: str, overwrite:
     teacher = recipe.load_recipe(Path("rehearsal" if engine == "rehearsal" else "tiny")).replace(engine=engine)
     recipe_options = ["--recipe", "rehearsal"] if engine == "rehearsal" else ["--recipe", "tiny", "--engine", engine]
 
-    def guidelines() -> "Record":
+    def parse_sample_guidelines() -> "Record":
         if overwrite or not pdf.is_file():
             with storage.atomic_write(pdf) as tmp:
                 write_sample(tmp)
@@ -95,7 +95,7 @@ def list_steps(out: Path, admissions: int, seed: int, *, engine: str, overwrite:
             ["synthesize", mimic, "--admissions", admissions, "--seed", seed],
             lambda: synthesize(mimic, admissions, seed, overwrite=overwrite),
         ),
-        Step(["guidelines", pdf, chapters], guidelines),
+        Step(["guidelines", pdf, chapters], parse_sample_guidelines),
         Step(["scrape", scraped, "--codes", out / "codes.txt", "--base-url", "http://127.0.0.1"], lambda: _scrape(out)),
         Step(
             ["build", "--mimic", mimic, "--notes", mimic, cohort, "--seed", seed],

@@ -119,7 +119,7 @@ class Metrics(Model):
     comparison: dict[str, Difference] | None = None
     """'LEVEL.METRIC' → difference; absent unless two runs are compared."""
 
-    def level(self, name: LevelName) -> LevelMetrics:
+    def get_level(self, name: LevelName) -> LevelMetrics:
         """Return the figures at one level."""
         return {"chapter": self.chapter, "category": self.category, "full": self.full}[name]
 

@@ -54,7 +54,7 @@ class RetryPolicy:
     def next_wait(self, failures: int, retry_after: float | None = None) -> float | None:
         """Return the seconds to wait after `failures` failures in a row; None to give up.
 
-        `retry_after` is what the server asked for with the last of them (`parse_retry_after`).
+        `retry_after`: the seconds that the server requested with the last failure (`parse_retry_after`).
 
         >>> RetryPolicy(attempts=3).next_wait(3), RetryPolicy().next_wait(1, 7.0), RetryPolicy().next_wait(1, 3600.0)
         (None, 7.0, None)

@@ -84,7 +84,7 @@ def plan_run(
 
 
 def read(folder: Path) -> Record | None:
-    """Return the record in a folder, or None where there is none. Raises DeepicdError for a file that is no record."""
+    """Return the record in a folder, or None where there is none. Raises DeepicdError for any other file."""
     path = folder / RECORD
     if not path.is_file():
         return None

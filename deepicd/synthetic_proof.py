@@ -21,24 +21,24 @@ STATEMENT = (
 
 
 def write_mark(root: Path, files: Iterable[Path], *, generator: str, seed: int) -> None:
-    """Record files below root as made up."""
+    """Write the proof that files below root are made up."""
     digests = {path.relative_to(root).as_posix(): storage.digest_path(path) for path in sorted(files)}
     storage.write_json(root / MARK, {"statement": STATEMENT, "generator": generator, "seed": seed, "files": digests})
 
 
 def read_mark(root: Path) -> dict[str, str]:
-    """Return name → digest of the files that the mark in root declares made up; empty for no mark or any doubt."""
+    """Return name → digest of the files that the mark in root declares made up; empty without a valid mark."""
     try:
         mark = json.loads((root / MARK).read_text(encoding="utf-8"))
         files = mark["files"] if mark["statement"] == STATEMENT and set(mark) == KEYS else {}
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):  # no mark, or not one of ours
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):  # no mark, or not one that deepicd wrote
         return {}
-    is_ours = isinstance(files, dict) and all(isinstance(digest, str) for digest in files.values())
-    return dict(files) if is_ours else {}
+    is_valid = isinstance(files, dict) and all(isinstance(digest, str) for digest in files.values())
+    return dict(files) if is_valid else {}
 
 
 def is_synthetic(root: Path, files: Iterable[Path]) -> bool:
-    """Return whether the mark in root proves every file made up, byte for byte; False for no files or any doubt."""
+    """Return whether the mark in root proves every file made up, byte for byte; False without files."""
     claimed = read_mark(root)
     try:
         digests = {path.resolve().relative_to(root.resolve()).as_posix(): storage.digest_path(path) for path in files}

@@ -62,10 +62,10 @@ def _load_recipe(options: dict[str, Any], *, example: str, needs_file: bool) -> 
         values = {"name": "options", "engine": engine or "openai_server", "model": model}
         recipe = Recipe.parse(values, "the options given")
     else:
-        ours = ", ".join(f"{name} ({engine})" for name, engine in list_recipes().items())
+        names = ", ".join(f"{name} ({engine})" for name, engine in list_recipes().items())
         raise click.UsageError(
             "No recipe is given. A recipe names the model, and none is assumed. Add --recipe with a YAML file or with"
-            f" one of ours, whose engines are in brackets: {ours}.\nFor instance: {example}"
+            f" the name of one of this package (engines in brackets): {names}.\nFor instance: {example}"
         )
     overrides["engine"] = choose_engine(recipe.engine, engine, base_url)
     return recipe.replace(**overrides).replace(**fields)
@@ -75,7 +75,7 @@ def _load_recipe(options: dict[str, Any], *, example: str, needs_file: bool) -> 
 @click.argument("cohort", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--recipe", "recipe_path", type=click.Path(path_type=Path),
-              help="A YAML file, or the bare name of one of ours; or name both --engine and --model.")  # fmt: skip
+              help="A YAML file, or the name of a recipe of this package; or give --engine and --model.")  # fmt: skip
 @click.option("--guidelines", type=click.Path(path_type=Path), help="Folder of `deepicd guidelines`.")
 @click.option("--descriptions", type=click.Path(path_type=Path), help="descriptions.parquet of `deepicd scrape`.")
 @click.option("--guideline-text", type=click.Choice(["full", "relevant", "none"]),
@@ -155,7 +155,7 @@ def format_summary(record: "DistillRecord", out: Path) -> str:
 @click.argument("traces", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--recipe", "recipe_path", type=click.Path(path_type=Path),
-              help="A YAML file, or the bare name of one of ours.")  # fmt: skip
+              help="A YAML file, or the name of a recipe of this package.")  # fmt: skip
 @click.option("--cohort", type=click.Path(path_type=Path), help="Cohort with the notes; by default that of the traces.")
 @click.option("--guidelines", type=click.Path(path_type=Path), help="By default those of the traces.")
 @click.option("--descriptions", type=click.Path(path_type=Path), help="By default those of the traces.")

@@ -77,12 +77,12 @@ class Recipe(ModelRecipe):
 
 
 def load_recipe(path: Path) -> Recipe:
-    """Return the recipe in a YAML file, or one of ours by its bare name. Raises DeepicdError."""
+    """Load a YAML file, or a recipe of this package by its name. Raises DeepicdError."""
     return Recipe.load(path, CHECKED_IN)
 
 
 def refuse_rehearsal(recipe: ModelRecipe, *, origin: Origin, is_allowed: bool) -> None:
-    """Raise DeepicdError where an engine without a language model would answer for credentialed rows unnoticed."""
+    """Raise DeepicdError if an engine without a language model would answer credentialed rows unnoticed."""
     if origin != "mimic" or recipe.uses_model or is_allowed:
         return
     raise DeepicdError(
@@ -92,5 +92,5 @@ def refuse_rehearsal(recipe: ModelRecipe, *, origin: Origin, is_allowed: bool) -
 
 
 def list_recipes() -> dict[str, str]:
-    """Return the name of each recipe of ours and its engine."""
+    """Return name → engine of the recipes of this package."""
     return {path.stem: load_recipe(path).engine for path in sorted(CHECKED_IN.glob("*.yaml"))}

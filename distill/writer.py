@@ -75,7 +75,7 @@ class Tally:
 
     @property
     def grounded(self) -> dict[str, float | None]:
-        """Share of numbers, drugs and quotations that stand in the note; None where there is none."""
+        """Share of numbers, drugs and quotations that the note has; None without any."""
         return {kind: round(known / total, 4) if total else None for kind, (known, total) in self.shares.items()}
 
 

@@ -163,7 +163,7 @@ class Ledger:
         self._files.append(file)
         for line in file:
             body = line[_BODY:-1]
-            if not line.endswith(b"\n") or line[:_BODY] != _checksum(body):
+            if not line.endswith(b"\n") or line[:_BODY] != _format_checksum(body):
                 self.damaged += 1
             else:
                 kind, key = _parse_head(body)
@@ -249,10 +249,10 @@ def _list_segments(folder: Path) -> list[Path]:
 def _format_line(kind: Kind, key: str, entry: Mapping[str, object]) -> bytes:
     body = json.dumps({"kind": kind, "key": key} | dict(entry), ensure_ascii=False, separators=(",", ":"))[1:]
     encoded = body.encode(errors="surrogatepass")
-    return _checksum(encoded) + encoded + b"\n"
+    return _format_checksum(encoded) + encoded + b"\n"
 
 
-def _checksum(body: bytes) -> bytes:
+def _format_checksum(body: bytes) -> bytes:
     return b'{"crc":"%08x",' % zlib.crc32(body)
 
 

@@ -18,7 +18,7 @@ from deepicd.errors import DeepicdError
 
 CHARACTERS_PER_TOKEN = 3
 """Fewer than the four of English prose, since clinical shorthand and German take more tokens. Errs on the long side."""
-CHAT_TOKENS = 32  # that a chat template adds, where the template is not at hand
+CHAT_TOKENS = 32  # that a chat template adds, if the template is not available
 
 
 def estimate_tokens(text: str) -> int:

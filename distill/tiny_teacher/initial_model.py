@@ -152,7 +152,7 @@ def add_copying_heads(model: Any, spaced: Sequence[tuple[int, int]], alike: Sequ
 
 
 def _set_previous_word_head(attention: Any, head: int, size: int, words: int, projection: Any, into: slice) -> None:
-    """Set a head that keeps, at each position, the word that stands so many words before it."""
+    """Set a head that keeps, at each position, the word that stands `words` words before it."""
     import torch
 
     rows = slice(head * size, (head + 1) * size)

@@ -153,7 +153,7 @@ def shorten(material: Material, lines: int) -> Material:
 
 
 def build_pairs(tokenizer: Any, materials: Sequence[Material], answers: int, context: int, seed: str) -> list[Pair]:
-    """Return prompts with so many lessons each, in tokens; those over the context are left out."""
+    """Return prompts with `answers` lessons each, in tokens; those over the context are left out."""
     pairs = []
     for number, material in enumerate(materials):
         chat = prompt.build_messages(material, LAYOUT)

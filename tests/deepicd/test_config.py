@@ -38,7 +38,7 @@ def test_a_file_is_read_by_its_path_or_by_its_bare_name(tmp_path: Path) -> None:
     sampling = Sampling.load(path, tmp_path)
     assert (sampling.name, sampling.model, sampling.temperature) == ("warm", "m", 0.2)
     assert Sampling.load(Path("warm"), tmp_path) == sampling
-    with pytest.raises(DeepicdError, match="one of ours: warm"):
+    with pytest.raises(DeepicdError, match="one of these names: warm"):
         Sampling.load(Path("cold"), tmp_path)
 
 

@@ -58,7 +58,7 @@ def test_a_bad_recipe_is_refused_with_what_to_mend(tmp_path: Path, text: str, me
 
 
 def test_an_unknown_name_lists_ours(tmp_path: Path) -> None:
-    with pytest.raises(DeepicdError, match=r"one of ours: .*rehearsal"):
+    with pytest.raises(DeepicdError, match=r"one of these names: .*rehearsal"):
         load_recipe(tmp_path / "absent")
 
 

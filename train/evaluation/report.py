@@ -34,7 +34,7 @@ def _render_lines(name: str, metrics: Metrics) -> Iterator[str]:
     yield "| level | classes | macro precision | macro recall | macro F1 | accuracy |"
     yield "|---|---:|---:|---:|---:|---:|"
     for level in LEVELS:
-        figures = metrics.level(level)
+        figures = metrics.get_level(level)
         cells = [
             format_percent(figures.macro_precision, figures.interval["macro_precision"]),
             format_percent(figures.macro_recall, figures.interval["macro_recall"]),

@@ -228,7 +228,7 @@ def format_summary(folder: Path) -> str:
     figures: Metrics = read_metrics(folder / METRICS_FILE)
     lines = [f"{'':10}{'classes':>9}{'precision':>11}{'recall':>9}{'F1':>9}{'accuracy':>10}   (macro, in %)"]
     for name in LEVELS:
-        level = figures.level(name)
+        level = figures.get_level(name)
         shares = (level.macro_precision, level.macro_recall, level.macro_f1, level.accuracy)
         cells = [f"{100 * share:.1f}" for share in shares]
         lines.append(f"{name:10}{level.classes:>9,}{cells[0]:>11}{cells[1]:>9}{cells[2]:>9}{cells[3]:>10}")
