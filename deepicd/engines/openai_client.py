@@ -8,6 +8,7 @@ Transient failures are retried by the policy of deepicd.http; deepicd.engines.re
 
 import asyncio
 import os
+import zlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -34,6 +35,24 @@ async def _use_judged_address(request: "httpx.Request") -> None:
         request.extensions = {**request.extensions, "sni_hostname": host}  # certificates are for the name
 
 
+async def _read_body(response: "httpx.Response") -> bytes:
+    """Return the body, decompressed here: httpx unpacks what arrives whole, however much it becomes."""
+    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding not in ("identity", "gzip", "deflate", ""):
+        raise MalformedError("the server's answer is compressed in a way that was not asked for")
+    unpacker = zlib.decompressobj(47) if encoding in ("gzip", "deflate") else None  # 47: finds out which of the two
+    content = bytearray()
+    try:
+        async for chunk in response.aiter_raw():
+            room = replies.MAX_BODY + 1 - len(content)
+            content += unpacker.decompress(chunk, room) if unpacker else chunk
+            if len(content) > replies.MAX_BODY:
+                raise MalformedError(f"the server's answer is over {replies.MAX_BODY // 2**20} MiB")
+    except zlib.error as error:
+        raise MalformedError("the server's answer cannot be decompressed") from error
+    return bytes(content)
+
+
 class OpenAIClient:
     """A client of one server, used inside one event loop."""
 
@@ -50,7 +69,8 @@ class OpenAIClient:
         api_key = os.environ.get("DEEPICD_API_KEY")
         self._client = httpx.AsyncClient(
             base_url=self.url,
-            headers={"User-Agent": USER_AGENT} | ({"Authorization": f"Bearer {api_key}"} if api_key else {}),
+            headers={"User-Agent": USER_AGENT, "Accept-Encoding": "gzip"}
+            | ({"Authorization": f"Bearer {api_key}"} if api_key else {}),
             timeout=httpx.Timeout(timeout, connect=CONNECT_TIMEOUT, pool=None),
             limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
             trust_env=False,  # a proxy of the environment would be another place that notes go to
@@ -100,19 +120,15 @@ class OpenAIClient:
 
         try:
             async with asyncio.timeout(self._policy.timeout), self._client.stream(method, path, json=body) as response:
-                content = bytearray()
-                async for chunk in response.aiter_bytes():
-                    content += chunk
-                    if len(content) > replies.MAX_BODY:
-                        raise MalformedError(f"the server's answer is over {replies.MAX_BODY // 2**20} MiB")
+                content = await _read_body(response)
         except (TimeoutError, httpx.TimeoutException) as error:
             raise LateError(f"no answer within {self._policy.timeout:g} seconds") from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             if not is_transient(error):
                 raise DeepicdError(f"{self.url}: {describe_failure(error)}.", "Check --base-url.") from error
             raise TransientError(describe_failure(error)) from error
-        replies.check_status(response.status_code, bytes(content), response.headers, self.url)
-        return replies.parse_body(bytes(content))
+        replies.check_status(response.status_code, content, response.headers, self.url)
+        return replies.parse_body(content)
 
 
 class LateError(TransientError):

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from deepicd.errors import DeepicdError
+from deepicd.stage_records import REHEARSED
 
 from .conftest import Loopback, Send, dataset
 
@@ -21,6 +22,7 @@ def test_a_card_with_one_stay_more_is_named_and_not_made_public(
     first, second = loopback.new(), loopback.new()
     send(credentialed, first)
     plan = send(one_more, second, dry_run=True)
+    assert plan.splitlines()[0] == REHEARSED
     assert "beware" in plan
     assert first in plan
     assert "differ from this one's by one to nine" in plan

@@ -15,7 +15,7 @@ from conftest import Deepicd
 from openai_server import MODEL, TRACE, Fault, StandIn, hang, openai_server, status
 
 from deepicd import records
-from deepicd.engines import ledger, openai_client, replies
+from deepicd.engines import ledger, openai_client
 from deepicd.errors import DeepicdError
 from distill import run
 from distill.recipe import Recipe
@@ -182,13 +182,20 @@ def test_a_ledger_that_holds_such_a_count_is_read(count: str, tmp_path: Path) ->
     assert [row["prompt_tokens"] for row in rows] == [None] * 10
 
 
-def _bomb(handler: BaseHTTPRequestHandler) -> None:
-    data = gzip.compress(b"a" * (replies.MAX_BODY + 1))
+def _send_gzip(handler: BaseHTTPRequestHandler, data: bytes) -> None:
     handler.send_response(200)
     handler.send_header("Content-Encoding", "gzip")
     handler.send_header("Content-Length", str(len(data)))
     handler.end_headers()
     handler.wfile.write(data)
+
+
+def test_a_compressed_reply_is_read(tmp_path: Path) -> None:
+    text = {"content": f"{TRACE}\n</think>\n{CODE}"}
+    body = {"choices": [{"message": text, "finish_reason": "stop"}]}
+    data = gzip.compress(json.dumps(body).encode())
+    with openai_server(always_chat=lambda handler: _send_gzip(handler, data)) as server:
+        assert sum(distilled(server, tmp_path, 10).counts.kept.values()) == 10
 
 
 def _drip(handler: BaseHTTPRequestHandler) -> None:
@@ -210,13 +217,14 @@ def _drip(handler: BaseHTTPRequestHandler) -> None:
     "fault",
     [
         status(200, '{"choices":' + "[" * 100_000 + "]" * 100_000 + "}"),
-        _bomb,
+        lambda handler: _send_gzip(handler, gzip.compress(b"a" * 2**27)),  # 128 MiB
+        lambda handler: _send_gzip(handler, b"no gzip"),
         _drip,
         status(200, '{"choices": {"0": 1}}'),
         status(429, headers={"Retry-After": "\xb2"}),
         reply("x"),
     ],
-    ids=["deep", "bomb", "drip", "choices", "header", "message"],
+    ids=["deep", "bomb", "no gzip", "drip", "choices", "header", "message"],
 )
 def test_what_no_server_should_send_is_asked_for_again(fault: Fault, tmp_path: Path) -> None:
     with openai_server(faults=[fault]) as server:
