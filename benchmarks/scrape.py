@@ -44,7 +44,7 @@ from pathlib import Path
 from scrapy import Spider
 from scrapy.crawler import AsyncCrawlerProcess
 from scrapers.crawl_plan import CrawlJob
-from scrapers.spider import build_settings
+from scrapers.crawl_settings import build_settings
 
 class Bare(Spider):
     name = "bare"
