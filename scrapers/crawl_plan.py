@@ -14,10 +14,12 @@ import csv
 import gzip
 import re
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
 from deepicd import storage
@@ -31,7 +33,8 @@ from scrapers.site import GESUND_URL, Language, Pace, Site
 CRAWL_FOLDER, STORE_FILE = ".crawl", "pages.sqlite"  # below OUT
 GM_CODES = 16_817  # ICD-10-GM 2025
 
-DICTIONARY = "d_icd_diagnoses.csv"
+DICTIONARY = "d_icd_diagnoses"
+DICTIONARY_FORMS = [f"{DICTIONARY}{suffix}" for suffix in (".csv.gz", ".csv", ".parquet")]
 LONGEST = 5  # characters of an ICD-10-GM code, without its dot
 MARKS = "!*+†-."  # secondary code, manifestation, aetiology, 'has subdivisions' (E10.-): not part of the code
 
@@ -199,28 +202,57 @@ def read_cohort(cohort: Path) -> list[Code]:
 
 
 def read_dictionary(mimic: Path) -> list[Code]:
-    """Return the ICD-10 codes of a MIMIC-IV copy's own dictionary, hosp/d_icd_diagnoses.csv(.gz), in its order.
+    """Return the ICD-10 codes of a MIMIC-IV copy's own dictionary, in its order.
 
-    Raises DeepicdError if the folder has none, or one with other columns or without its end.
+    It is hosp/d_icd_diagnoses as .csv, .csv.gz or .parquet. Raises DeepicdError if the folder has none, or one with
+    other columns or without its end.
     """
-    files = sorted(mimic.rglob(f"{DICTIONARY}*"), key=lambda path: len(path.parts)) if mimic.is_dir() else []
-    file = next((path for path in files if path.name in (DICTIONARY, f"{DICTIONARY}.gz")), None)
-    if file is None:
-        raise DeepicdError(
-            f"{mimic} holds no {DICTIONARY}(.gz).", "Point at the version folder, for instance --mimic ~/mimiciv/3.1"
-        )
+    file = _find_dictionary(mimic)
     try:
-        with gzip.open(file, "rt", encoding="utf-8") if file.suffix == ".gz" else file.open(encoding="utf-8") as text:
-            rows = csv.DictReader(text)
-            if missing := {"icd_code", "icd_version"}.difference(rows.fieldnames or ()):
-                raise DeepicdError(
-                    f"{file} has no column {' and '.join(sorted(missing))}.", "Point at a copy of MIMIC-IV itself."
-                )
-            codes = [code for row in rows if row["icd_version"] == "10" and (code := Code.find(row["icd_code"]))]
-    except (EOFError, zlib.error, gzip.BadGzipFile, UnicodeDecodeError, csv.Error) as error:
+        rows = _read_parquet(file) if file.suffix == ".parquet" else _read_csv(file)
+        codes = [code for value, version in rows if str(version) == "10" and (code := Code.find(str(value)))]
+    except (EOFError, zlib.error, gzip.BadGzipFile, UnicodeDecodeError, csv.Error, pa.ArrowInvalid) as error:
         raise DeepicdError(f"{file} cannot be read to its end: {error}.", "Fetch it again.") from error
     if not codes:
         raise DeepicdError(
             f"{file} names no ICD-10 code.", "Point at a copy of MIMIC-IV; MIMIC-III has ICD-9 codes only."
         )
     return codes
+
+
+def _find_dictionary(mimic: Path) -> Path:
+    """Return the dictionary of a copy: in its hosp/, which may be a link, or the one nearest to the folder."""
+    files = [folder / name for folder in (mimic / "hosp", mimic) for name in DICTIONARY_FORMS]
+    if mimic.is_dir():
+        files += sorted(mimic.rglob(f"{DICTIONARY}.*"), key=lambda path: len(path.parts))
+    for file in files:
+        if file.name in DICTIONARY_FORMS and file.is_file():
+            return file
+    raise DeepicdError(
+        f"{mimic} holds no {DICTIONARY}.csv(.gz) or .parquet.",
+        "Point at the version folder, for instance --mimic ~/mimiciv/3.1",
+    )
+
+
+def _read_csv(file: Path) -> Iterator[tuple[str, str]]:
+    """Yield code and version of each row."""
+    is_packed, encoding = file.suffix == ".gz", "utf-8-sig"
+    with gzip.open(file, "rt", encoding=encoding) if is_packed else file.open(encoding=encoding) as text:
+        rows = csv.DictReader(text)
+        _require_columns(file, rows.fieldnames or ())
+        for row in rows:
+            yield row["icd_code"], row["icd_version"]
+
+
+def _read_parquet(file: Path) -> Iterator[tuple[object, object]]:
+    """Yield code and version of each row."""
+    _require_columns(file, pq.read_schema(file).names)
+    table = pq.read_table(file, columns=["icd_code", "icd_version"])
+    yield from zip(table["icd_code"].to_pylist(), table["icd_version"].to_pylist(), strict=True)
+
+
+def _require_columns(file: Path, names: Iterable[str]) -> None:
+    if missing := {"icd_code", "icd_version"}.difference(names):
+        raise DeepicdError(
+            f"{file} has no column {' and '.join(sorted(missing))}.", "Point at a copy of MIMIC-IV itself."
+        )

@@ -2,6 +2,8 @@
 
 import gzip
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from cohorts import write_cohort
 
@@ -113,3 +115,15 @@ def test_the_codes_of_a_cohort_are_requested_with_their_parents_only(tmp_path, c
 def test_a_folder_that_is_no_cohort_is_refused(tmp_path):
     with pytest.raises(DeepicdError, match=r"train\.parquet"):
         crawl_plan.read_cohort(tmp_path)
+
+
+def test_a_dictionary_may_be_parquet_behind_a_link_or_begin_with_a_byte_order_mark(tmp_path):
+    table = pa.table({"icd_code": ["I214", "0010"], "icd_version": ["10", "9"]})
+    parquet, marked = tmp_path / "parquet" / "hosp", tmp_path / "marked" / "hosp"
+    for folder in (parquet, marked, tmp_path / "linked"):
+        folder.mkdir(parents=True)
+    pq.write_table(table, parquet / "d_icd_diagnoses.parquet")
+    (tmp_path / "linked" / "hosp").symlink_to(parquet)
+    (marked / "d_icd_diagnoses.csv").write_text("\ufefficd_code,icd_version,long_title\nI214,10,x\n", encoding="utf-8")
+    for copy in ("parquet", "linked", "marked"):
+        assert values(crawl_plan.read_dictionary(tmp_path / copy)) == ["I214"]
