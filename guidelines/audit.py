@@ -1,8 +1,8 @@
-"""Prove that a parsed year holds every word of its PDF once and in order, and every bookmark on its page.
+"""Check that a parsed year has every word of its PDF once and in order, and every bookmark on its page.
 
-pdfplumber reads the pages again. It shares no code with pypdfium2, which parses, and it knows nothing of headings or
-paragraphs: its text, without footers and contents, must equal the text of the files from beginning to end. Words are
-compared in the pieces between hyphens, so that 'ICD-' at a line end and 'ICD-10-CM' in a file agree.
+pdfplumber reads the pages again. It shares no code with pypdfium2, on which the parser is built, and knows nothing of
+headings or paragraphs: its text, without footers and contents, must equal the text of the files from beginning to end.
+Words are compared in pieces between hyphens, so that 'ICD-' at a line end and 'ICD-10-CM' in a file agree.
 """
 
 import os
@@ -29,7 +29,7 @@ _WITHOUT_BULLETS = str.maketrans(dict.fromkeys(BULLETS, " "))
 
 
 class Word(NamedTuple):
-    """A piece of a word and where it is: 'page 17' or 'I.C.4.a'."""
+    """A piece of a word and its place: 'page 17' or 'I.C.4.a'."""
 
     text: str
     where: str
@@ -37,19 +37,19 @@ class Word(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """What differs between pages and files."""
+    """The differences between pages and files."""
 
     page_words: int
     file_words: int
     lost: list[Word] = field(default_factory=list)
     """On a page but in no file."""
     doubled: list[Word] = field(default_factory=list)
-    """In the files once more than on the pages."""
+    """More often in the files than on the pages."""
     moved: list[Word] = field(default_factory=list)
-    """At another place in the files than on the pages."""
+    """In another place in the files than on the pages."""
     bookmarks: int = 0
     missing_bookmarks: list[Bookmark] = field(default_factory=list)
-    """No section with this heading begins on this page."""
+    """Bookmarks without a section that has this heading and begins on this page."""
 
     @property
     def is_clean(self) -> bool:
@@ -67,7 +67,7 @@ class Audit:
 
 
 def audit(pdf: Path, folder: Path) -> Audit:
-    """Compare a year's folder with the PDF it was made from. Takes a few seconds per hundred pages."""
+    """Compare a year's folder with its PDF. Takes a few seconds per hundred pages."""
     year = read_year(folder)
     with open_pdf(pdf) as opened:
         bookmarks = list(list_bookmarks(opened))
@@ -159,7 +159,7 @@ def _compare_words(pages: Sequence[Word], files: Sequence[Word]) -> tuple[list[W
 
 
 def _split_counted(words: Sequence[Word], counts: Counter[str]) -> tuple[list[Word], list[Word]]:
-    """Return as many of each word as counted, and all others."""
+    """Return as many of each word as `counts` says, and all others."""
     remaining = counts.copy()
     counted, others = list[Word](), list[Word]()
     for word in words:

@@ -1,4 +1,4 @@
-"""Find what a guideline text refers to: codes, categories and ranges of them, and other sections.
+"""Find the references in a guideline text: to codes, categories and ranges of them, and to other sections.
 
 >>> [reference["text"] for reference in find_codes("Z79.4, E11.- or T38.3X6-; codes A00.0 through T88.9 (I10–I1A)")]
 ['Z79.4', 'E11.-', 'T38.3X6-', 'A00.0 through T88.9', 'I10–I1A']
@@ -25,7 +25,7 @@ SECTIONS = re.compile(
 )
 SECTION_LISTS = re.compile(r"\bSections (?:(?:IV|I{1,3})(?:, and |, | and )?){2,}")
 APPENDIX = re.compile(r"\bAppendix ([IVX]+)\b")
-SAME_TITLE = 12  # letters in which a quoted title and a section's title must agree, unless one of them ends earlier
+SAME_TITLE = 12  # letters that a quoted title and a section's title must share, unless one of them is shorter
 SHORTEST_TITLE = 4  # letters
 
 
@@ -41,7 +41,7 @@ def find_sections(text: str, titles: Mapping[str, str], own: str) -> list[str]:
     """Return the ids of the sections that a text of section `own` refers to. `titles`: id → title, of all sections.
 
     A reference that names a chapter and quotes a title below it ('See Section I.C.19. Coding of traumatic fractures')
-    resolves to the section with that title; one to a section that does not exist, to the nearest section above.
+    resolves to the section with that title; a reference to a missing section resolves to the nearest one above.
     """
     appendices = ((match.start(), f"Appendix-{match[1]}") for match in APPENDIX.finditer(text))
     references = sorted([*_find_lists(text), *_find_single(text, titles), *appendices])
@@ -66,7 +66,7 @@ def _find_single(text: str, titles: Mapping[str, str]) -> Iterator[tuple[int, st
 
 
 def _resolve(target: str, titles: Collection[str]) -> str:
-    """Return the section of an id or the nearest one above it, '' if there is none."""
+    """Return the section with an id or the nearest one above it; '' if there is none."""
     while target and target not in titles:
         target = target.rpartition(".")[0]
     return target
@@ -98,6 +98,6 @@ def _keep_letters(text: str) -> str:
 
 
 def _count_common(first: str, second: str) -> int:
-    """Return the length of the common beginning."""
+    """Return the length of the common prefix."""
     pairs = enumerate(zip(first, second, strict=False))
     return next((at for at, (a, b) in pairs if a != b), min(len(first), len(second)))

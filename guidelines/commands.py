@@ -36,10 +36,10 @@ def guidelines() -> None:
 @guidelines.command()
 @click.argument("pdf", type=PATH, required=False)
 @click.argument("out", type=PATH, required=False)
-@click.option("--audit", is_flag=True, help="Prove against the page text that no word is lost, doubled or moved.")
+@click.option("--audit", is_flag=True, help="Check against the page text that no word is lost, doubled or moved.")
 @click.option("--fetch", "year", type=int, metavar="YEAR", help="Download the PDF of a fiscal year from the CMS first.")
-@click.option("--base-url", metavar="URL", help="Where --fetch looks instead of the CMS.")
-@click.option("--overwrite", is_flag=True, help="Replace what another PDF or version left in OUT/fy<year>.")
+@click.option("--base-url", metavar="URL", help="Download from here instead of the CMS.")
+@click.option("--overwrite", is_flag=True, help="Replace the output of another PDF or version in OUT/fy<year>.")
 def parse(
     pdf: Path | None, out: Path | None, audit: bool, year: int | None, base_url: str | None, overwrite: bool
 ) -> None:
@@ -108,7 +108,7 @@ def diff(before: Path, after: Path, form: str) -> None:
 @guidelines.command()
 @click.argument("years", type=PATH, nargs=-1, required=True, metavar="YEAR_FOLDER...")
 @click.argument("out", type=PATH)
-@click.option("--overwrite", is_flag=True, help="Replace what another run of this step left in OUT.")
+@click.option("--overwrite", is_flag=True, help="Replace the output of another run of this step in OUT.")
 def dataset(years: tuple[Path, ...], out: Path, overwrite: bool) -> None:
     """Parsed years → OUT, a dataset folder for the Hub: one table of sections per year, and a card.
 

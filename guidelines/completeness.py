@@ -1,7 +1,7 @@
-"""Check that a guideline is complete: its pages by their own numbers, its parts and chapters, its numbering.
+"""Check that a guideline is complete: its pages by their printed numbers, its parts and chapters, its numbering.
 
 A page that is missing from a PDF leaves no trace in the words that remain, so the audit of words cannot find it. Three
-things can: the footers ('Page 17 of 120'), the parts that every year has, and labels that skip from 2. to 4.
+things can: the footers ('Page 17 of 120'), the parts that every year has, and gaps in the labels (2., 4.).
 """
 
 from collections import Counter
@@ -24,7 +24,7 @@ PARTS = {
 
 
 def refuse_incomplete(pdf: Path, document: Document, sections: list[Section]) -> None:
-    """Raise DeepicdError, with everything that is missing, unless pages, parts, chapters and labels have no gap."""
+    """Raise DeepicdError, with everything that is missing, if pages, parts, chapters or labels have a gap."""
     faults = [
         *find_page_faults(document.numbers),
         *find_part_faults(sections),
@@ -63,7 +63,7 @@ def find_page_faults(numbers: Sequence[PageNumber | None]) -> Iterator[str]:
 
 
 def _fill_numbers(numbers: Sequence[PageNumber | None]) -> list[int]:
-    """Return a number for each page: the next after the page before it; the first is 1 or, if not counted, dropped."""
+    """Return each page's number, missing ones filled in; an unnumbered front page before page 1 is dropped."""
     filled: list[int] = []
     for number in numbers:
         filled.append(number.number if number else filled[-1] + 1 if filled else 1)
@@ -72,7 +72,7 @@ def _fill_numbers(numbers: Sequence[PageNumber | None]) -> list[int]:
 
 
 def find_part_faults(sections: list[Section]) -> Iterator[str]:
-    """Yield missing parts, and anything below Section I.C but the 22 chapters in order."""
+    """Yield missing parts, and the content of Section I.C unless it is the 22 chapters in order."""
     by_id = {section["id"]: section for section in walk(sections)}
     missing = [name for part, name in PARTS.items() if part not in by_id]
     titles = [section["title"] for section in by_id[CHAPTERS_ID]["children"]] if CHAPTERS_ID in by_id else []
@@ -85,9 +85,9 @@ def find_part_faults(sections: list[Section]) -> Iterator[str]:
 
 
 def find_label_faults(sections: list[Section], contents: Sequence[Line]) -> Iterator[str]:
-    """Yield where labels below a section skip some, unless the document's contents skip the same ones.
+    """Yield gaps in the labels below each section, unless the document's contents have the same gap.
 
-    `find_part_faults` checks the chapters.
+    The chapters are left to `find_part_faults`.
     """
     for parent in walk(sections):
         labelled = [section for section in parent["children"] if section["label"]]
@@ -121,7 +121,7 @@ def _find_level(labelled: Sequence[Section]) -> int:
 def _is_skipped_in_contents(
     contents: Sequence[Line], before: Section, after: Section, level: int, skipped: Sequence[int]
 ) -> bool:
-    """Return whether the contents list both headings, each once, and none of the skipped ones between them."""
+    """Return whether the contents list both headings, each once, and no skipped one between them."""
     starts, ends = (find_contents_entries(contents, format_heading(section)) for section in (before, after))
     if len(starts) != 1 or len(ends) != 1 or not skipped:
         return False

@@ -1,7 +1,7 @@
-"""What changed between two parsed years, as Markdown for readers and JSON for programs.
+"""Compare two parsed years, as Markdown for readers and JSON for programs.
 
-Sections are paired in three passes: by id and title; then by title or wording, for those with a new number; then by
-id, for those with a new title. The sections that remain were removed or added.
+Sections are paired in three passes: by id and title; then by title or wording, for sections with a new number; then by
+id, for sections with a new title. The remaining sections were removed or added.
 """
 
 import json
@@ -14,7 +14,7 @@ from pathlib import Path
 from deepicd.schema import Section
 from guidelines.parse import read_year
 
-SIMILAR = 0.6  # share of common words from which two texts count as versions of one
+SIMILAR = 0.6  # minimum share of common words in two versions of a text
 LONG_TEXT = 80  # characters; shorter texts may resemble each other by chance
 
 
@@ -57,9 +57,9 @@ class YearDiff:
     added: list[UnmatchedSection] = field(default_factory=list)
     removed: list[UnmatchedSection] = field(default_factory=list)
     moved: list[SectionChange] = field(default_factory=list)
-    """With another id, reworded or not."""
+    """Sections with another id, reworded or not."""
     changed: list[SectionChange] = field(default_factory=list)
-    """With the same id, reworded."""
+    """Reworded sections with the same id."""
     unchanged: int = 0
     """Number of all other sections."""
 

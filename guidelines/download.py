@@ -1,7 +1,7 @@
 """Download the guideline PDF of a fiscal year from the CMS.
 
-The address is the one under which FY2025 and FY2026 were published. A year that was updated in April may have another;
-the error then says where to look. A file gets its name only after it has been recognised.
+The address is that of FY2025 and FY2026. A year that was updated in April may have another; the error then says where
+to look. A file gets its name only after it has been recognised.
 """
 
 from pathlib import Path
@@ -13,20 +13,20 @@ from guidelines.pdf_document import SOURCE_ADVICE, open_pdf, read_front_page
 
 CMS = "https://www.cms.gov"
 ADDRESS = "/files/document/fy-{year}-icd-10-cm-coding-guidelines.pdf"
-AGAIN = f"Run the same command again, or download it by hand. {SOURCE_ADVICE}"
+AGAIN = f"Rerun the command, or download it by hand. {SOURCE_ADVICE}"
 
 
 def download_guidelines(year: int, to: Path, base_url: str = CMS, *, policy: RetryPolicy | None = None) -> Path:
-    """Download the guideline of a year to a file, unless the file is that guideline already, and return the file.
+    """Download the guideline of a year to a file, unless the file is that guideline already; return the file.
 
-    Raises DeepicdError if there is no answer, or another one than the guideline of that year.
+    Raises DeepicdError if the download fails or is not the guideline of that year.
     """
     if to.exists():
         _refuse_other_year(to, year, str(to))
         return to
     url = base_url.rstrip("/") + ADDRESS.format(year=year)
     if not url.startswith(("https://", "http://")) or " " in url:
-        raise DeepicdError(f"{base_url} is not a web address.", f"Name one with its scheme, for instance {CMS}")
+        raise DeepicdError(f"{base_url} is not a web address.", f"Give one with its scheme, for instance {CMS}")
     with storage.atomic_write(to) as tmp:
         _download(url, tmp, policy or RetryPolicy())
         _refuse_other_year(tmp, year, url)
@@ -53,7 +53,7 @@ def _download(url: str, to: Path, policy: RetryPolicy) -> None:
             ) from error
         except (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError) as error:  # UnicodeError: 'http://a..b'
             raise DeepicdError(
-                f"{url} is not a web address: {error}.", f"Name one as --base-url, for instance {CMS}"
+                f"{url} is not a web address: {error}.", f"Give one as --base-url, for instance {CMS}"
             ) from error
         except (httpx.ProtocolError, httpx.DecodingError, httpx.TooManyRedirects) as error:
             raise DeepicdError(f"The answer of {url} is broken: {error}.", AGAIN) from error
@@ -64,14 +64,14 @@ def _download(url: str, to: Path, policy: RetryPolicy) -> None:
 
 
 def _refuse_other_year(path: Path, year: int, source: str) -> None:
-    """Raise DeepicdError, which names `source`, unless a file is the guideline of a year."""
+    """Raise DeepicdError unless a file is the guideline of a year. `source`: its name in the message."""
     try:
         with open_pdf(path) as pdf:
-            found_year = read_front_page(pdf, path).fiscal_year
+            actual_year = read_front_page(pdf, path).fiscal_year
     except DeepicdError as error:
         raise DeepicdError(error.what.replace(str(path), source), error.advice) from error
-    if found_year != year:
+    if actual_year != year:
         raise DeepicdError(
-            f"{source} is the guideline of fiscal year {found_year}, not of {year}.",
-            f"Ask for another year, or download it by hand. {SOURCE_ADVICE}",
+            f"{source} is the guideline of fiscal year {actual_year}, not of {year}.",
+            f"Choose another year, or download it by hand. {SOURCE_ADVICE}",
         )

@@ -1,10 +1,10 @@
-"""Find where each section begins: from the bookmarks, and from fonts and numbering.
+"""Find where each section begins, from the bookmarks, and from fonts and numbering.
 
 Bookmarks are more reliable: a deep heading may look like text (the seventh level of FY2025 is not bold). Fonts and
 numbering find the headings that bookmarks lack (FY2025: I.C.4.a.1.(a)), and all of them in a PDF without bookmarks.
 
-Levels as printed: 0 Section I. > 1 A. > 2 1. > 3 a. > 4 1) > 5 (a) > 6 (i). The level follows from the label rather
-than from the bookmark, one of which is a level too deep (FY2025: I.C.5.d).
+Levels as printed: 0 Section I. > 1 A. > 2 1. > 3 a. > 4 1) > 5 (a) > 6 (i). The level is taken from the label, not from
+the bookmark: one bookmark is a level too deep (FY2025: I.C.5.d).
 """
 
 import re
@@ -19,7 +19,7 @@ from guidelines.styled_text import StyledText
 LONGEST = 5  # lines of a heading; FY2025 needs two
 BOLD = 0.9  # share of a heading's characters; its label may be plain
 LARGE = 1.2  # times the usual type size: a title without a number
-NEXT_LINE = 1.3  # times the type size: the largest distance between lines of a heading; text is further below it
+NEXT_LINE = 1.3  # times the type size: the largest distance between lines of a heading; text is further below
 
 LABELS = (  # by level
     re.compile(r"Section [IVX]+\.|Appendix [IVX]+"),
@@ -59,7 +59,7 @@ class Headings(NamedTuple):
 
 
 def find_headings(document: Document) -> Headings:
-    """Return all headings of a document; line numbers count through front and body."""
+    """Return all headings of a document. Line numbers run through front and body."""
     lines = [*document.front, *document.body]
     bookmarked, unplaced = locate_bookmarks(lines, document.bookmarks)
     used = {line for heading in bookmarked for line in range(heading.first, heading.end)}
@@ -73,7 +73,7 @@ def find_headings(document: Document) -> Headings:
 
 
 def locate_bookmarks(lines: Sequence[Line], bookmarks: Sequence[Bookmark]) -> tuple[list[Heading], list[Bookmark]]:
-    """Return each bookmark's title as a heading on its page, after the one before it, and bookmarks not located."""
+    """Return the headings of bookmarks whose titles are on their pages, in order, and the other bookmarks."""
     headings, unplaced, cursor = list[Heading](), list[Bookmark](), 0
     for bookmark in bookmarks:
         if place := _locate(bookmark, lines, cursor):
@@ -85,7 +85,7 @@ def locate_bookmarks(lines: Sequence[Line], bookmarks: Sequence[Bookmark]) -> tu
 
 
 def _locate(bookmark: Bookmark, lines: Sequence[Line], start: int) -> tuple[int, int] | None:
-    """Return first line and end of a bookmark's title on its page, in whole lines; None if it is not there."""
+    """Return the first line and the end of a bookmark's title on its page; None if no whole lines match it."""
     title = remove_spaces(bookmark.title)
     for first in range(start, len(lines)):
         if lines[first].page > bookmark.page:
@@ -103,15 +103,15 @@ def _locate(bookmark: Bookmark, lines: Sequence[Line], start: int) -> tuple[int,
 
 
 def remove_spaces(text: str) -> str:
-    """Return a text without any white space, for comparison."""
+    """Return a text without white space, for comparison."""
     return "".join(text.split())
 
 
 def detect_headings(lines: Sequence[Line], front: int, contents: Sequence[Line] = ()) -> list[Heading]:
     """Return headings recognised by their font and by a label that continues the numbering.
 
-    `front`: number of lines before the body. Where the numbering skips a label, the line is a heading only if the
-    contents list it: 'C. difficile' is not one.
+    `front`: number of lines before the body. If the numbering skips a label, the line is a heading only if the contents
+    list it: 'C. difficile' is not a heading.
     """
     headings: list[Heading] = []
     usual = sorted(line.size for line in lines)[len(lines) // 2] if lines else 0.0
@@ -138,7 +138,7 @@ def detect_headings(lines: Sequence[Line], front: int, contents: Sequence[Line] 
 
 
 def _detect_level(line: Line, open_labels: Sequence[str], contents: Sequence[Line]) -> int | None:
-    """Return the level of the heading that a line may be, None if it is not a heading."""
+    """Return the level of the heading on a line; None if it is not a heading."""
     for level, pattern in enumerate(LABELS):
         if not (label := pattern.match(line.text)):
             continue
@@ -152,7 +152,7 @@ def _detect_level(line: Line, open_labels: Sequence[str], contents: Sequence[Lin
 
 
 def _measure_step(label: str, level: int, open_labels: Sequence[str]) -> int:
-    """Return how far a label is from the one before it: 1 for the next or the first, 0 if it is not possible here."""
+    """Return the distance of a label from the one before it: 1 for the next or the first, 0 if it cannot be here."""
     if len(open_labels) < level:
         return 0
     before = parse_ordinal(open_labels[level], level) if len(open_labels) > level else 0
@@ -160,7 +160,7 @@ def _measure_step(label: str, level: int, open_labels: Sequence[str]) -> int:
 
 
 def find_contents_entries(contents: Sequence[Line], heading: str) -> list[int]:
-    """Return where the contents list a heading: entries with the same beginning, since both may continue below."""
+    """Return the indices of a heading in the contents: entries with the same beginning, since both may be wrapped."""
     title = remove_spaces(heading)
     entries = (remove_spaces(LEADERS.split(line.text)[0]) for line in contents)
     return [at for at, entry in enumerate(entries) if entry and (title.startswith(entry) or entry.startswith(title))]

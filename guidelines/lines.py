@@ -1,7 +1,8 @@
 """Read the pages of a PDF as lines of styled text, top to bottom, left to right.
 
-pdfium reads the characters (through pypdfium2), with fonts and positions in a fifth of the time that pdfplumber takes,
-so one process suffices. Its own text output is not used: it loses fonts and guesses spaces and hyphens.
+pypdfium2 reads the characters with fonts and positions in a fifth of the time that pdfplumber takes, so one process
+suffices. Its text output is not used: it loses fonts and guesses spaces and hyphens.
+
 A space is inserted where one is printed or where two characters are more than a twentieth of the type size apart. In
 the FY2025 file the gaps within words end at 0.02 of the type size and those between words begin at 0.06.
 
@@ -25,8 +26,8 @@ WORD_GAP = 0.05  # of the type size
 SAME_LINE = 0.45  # of the type size: the raised 'th' of '7th' is 0.36 above its line
 UNDERLINE_DEPTH = 0.3  # of the type size below the baseline
 UNDERLINE_HEIGHT = 3.0  # points; pdfium counts the width of a stroke twice
-PROBES = 50  # characters of a page whose direction is looked up
-TILT = 0.1  # radians that type may lean and still run from left to right
+PROBES = 50  # characters per page whose direction is checked
+TILT = 0.1  # radians by which horizontal text may lean
 
 BULLETS = "•●▪◦‣\uf0a7\uf0b7"  # the last two are those of Wingdings and Symbol, which have no Unicode name
 LIGATURES = str.maketrans({"ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl", "\u00a0": " ", "\u00ad": "-"})
@@ -44,9 +45,9 @@ class Line:
     left: float
     right: float
     top: float
-    """Of the baseline."""
+    """Position of the baseline."""
     size: float
-    """Of most of its type."""
+    """Median type size."""
     content: StyledText
     first_word: float
     """Width of its first word."""
@@ -92,7 +93,7 @@ def read_lines(page: pdfium.PdfPage, number: int) -> list[Line]:
 
 
 def is_rotated(page: pdfium.PdfPage) -> bool:
-    """Return whether a page, or most of its text, is rotated, so that its lines would be read out of order."""
+    """Return whether a page, or most of its text, is rotated: its lines would be read out of order."""
     text_page = page.get_textpage()
     count = text_page.count_chars()
     probes = range(0, count, max(1, count // PROBES))
@@ -156,7 +157,7 @@ def _find_underlines(page: pdfium.PdfPage) -> list[Stroke]:
 
 
 def _build_line(page: int, row: list[_Character], underlines: list[Stroke]) -> Line | None:
-    """Return the line of characters that are sorted from left to right; None if they are blank."""
+    """Return the line of these characters, which are sorted from left to right; None if it is blank."""
     inked = [character for character in row if not character.text.isspace()]
     if not inked:
         return None

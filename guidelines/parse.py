@@ -1,4 +1,4 @@
-"""A guideline PDF → OUT/fy2025/, and the folder back into sections.
+"""Parse a guideline PDF into OUT/fy2025/, and read such a folder back.
 
     chapter_01.json … chapter_22.json             Section I.C, one file per chapter (schema.ChapterGuidelines)
     front.json, section_I.json, section_I_A.json, section_I_B.json, section_I_C.json, section_II.json … section_IV.json,
@@ -7,7 +7,7 @@
     run.json
 
 Every word from the front page to the end of the appendix is in one JSON file and in one row; footers and contents are
-in none. The folder appears whole or not at all, and a second run on the same PDF does nothing.
+left out. The folder appears whole or not at all, and a second run on the same PDF does nothing.
 """
 
 from collections.abc import Iterator
@@ -36,7 +36,7 @@ class ParsedYear:
     fiscal_year: int
     sections: list[Section]
     record: GuidelinesRecord
-    """Of the run that parsed them."""
+    """The record of the run that parsed them."""
 
     def walk(self) -> Iterator[Section]:
         """Yield every section in reading order."""
@@ -44,7 +44,7 @@ class ParsedYear:
 
 
 def parse_pdf(pdf: Path, out: Path, *, overwrite: bool = False) -> GuidelinesRecord:
-    """Parse a PDF into OUT/fy<year> and return the run's record. Raises DeepicdError unless it is a whole guideline."""
+    """Parse a PDF into OUT/fy<year>; return the run's record. Raises DeepicdError unless it is a complete guideline."""
     folder, plan = plan_parse(pdf, out)
     if done := records.find_finished(folder, plan):
         return done
@@ -66,7 +66,7 @@ def parse_pdf(pdf: Path, out: Path, *, overwrite: bool = False) -> GuidelinesRec
 
 
 def plan_parse(pdf: Path, out: Path) -> tuple[Path, records.Plan[GuidelinesRecord]]:
-    """Return the folder that a PDF is parsed into, and the plan; reads only the front page."""
+    """Return the output folder of a PDF, and the plan. Reads only the front page."""
     with open_pdf(pdf) as opened:
         year = read_front_page(opened, pdf).fiscal_year
     return out / f"fy{year}", records.plan_run(GuidelinesRecord, options={"fiscal_year": year}, inputs={"pdf": pdf})
@@ -90,7 +90,8 @@ def build_files(document: Document, sections: list[Section]) -> Iterator[tuple[s
 
 
 def _name_file(section_id: str) -> str:
-    """
+    """Return the name of a section's file.
+
     >>> _name_file("I.A"), _name_file("Appendix-I"), _name_file("front")
     ('section_I_A.json', 'appendix_I.json', 'front.json')
     """
@@ -164,7 +165,7 @@ def read_year(folder: Path) -> ParsedYear:
     record = records.read(folder)
     if record is None or record.command not in GuidelinesRecord.COMMANDS:
         raise DeepicdError(
-            f"{folder} holds no parsed guidelines.", "Name a year's folder, or create it: deepicd guidelines PDF OUT"
+            f"{folder} holds no parsed guidelines.", "Give a year's folder, or create it: deepicd guidelines PDF OUT"
         )
     parsed = record.parse_as(GuidelinesRecord, str(folder / records.RECORD))
     (section_i,) = _read_parts(folder, "section_I")
@@ -188,7 +189,7 @@ def _read_parts(folder: Path, *names: str) -> list[Section]:
 
 
 def _read_file(path: Path, kind: type, below: str) -> dict[str, Any]:
-    """Return the value in a file. Raises DeepicdError unless it, and the sections `below`, have all fields."""
+    """Return the value in a file. Raises DeepicdError unless it, and the sections in `below`, have all fields."""
     value = storage.read_json(path)
     if _has_fields(value, kind) and isinstance(value[below], list) and all(map(_is_section, value[below])):
         return value

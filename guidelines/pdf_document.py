@@ -1,7 +1,7 @@
 """Open a guideline PDF and recognise its year, its lines (front, contents, body) and its bookmarks.
 
-Everything is read from the pages, never from the file's name. Any other file (a web page saved as .pdf, a scan, half a
-download, another CMS document) raises a DeepicdError that says what it is.
+Everything is read from the pages, nothing from the file's name. Any other file (a web page saved as .pdf, a scan, half
+a download, another CMS document) raises a DeepicdError that says what it is.
 """
 
 import re
@@ -32,8 +32,9 @@ EFFECTIVE = re.compile(rf"\(({DAY}) ?[-–—] ?({DAY})\)")
 NUMBER = re.compile(r"Page ?(\d+) ?of ?(\d+)")
 FOOTER = re.compile(rf"{GUIDELINE_TITLE}|FY ?\d{{4}}|{NUMBER.pattern}")
 FOOTER_BAND = 0.1  # of the page's height, at its foot
+# the dots between title and page number in the contents
 LEADERS = re.compile(r"(?:\. ?){6,}|…{2,}|…\.{2,}")
-CONTENTS_LINES = 3  # lines with leaders that make a page one of contents
+CONTENTS_LINES = 3  # a page with at least this many lines with leaders belongs to the contents
 
 
 class PageNumber(NamedTuple):
@@ -76,7 +77,7 @@ class FrontPage(NamedTuple):
 
 
 def read_document(path: Path) -> Document:
-    """Return a whole guideline. Raises DeepicdError for any other file, and for pages that cannot be read in order."""
+    """Read a guideline. Raises DeepicdError for any other file, and for pages that cannot be read in order."""
     with open_pdf(path) as pdf, track_progress("pages read", total=len(pdf)) as advance:
         front_page = read_front_page(pdf, path)
         bookmarks = list(list_bookmarks(pdf))
@@ -137,11 +138,11 @@ def _read_page_number(footer: list[Line]) -> PageNumber | None:
 
 @contextmanager
 def open_pdf(path: Path) -> Iterator[pdfium.PdfDocument]:
-    """Open the PDF at a path. Raises DeepicdError unless it is a whole PDF that opens without a password."""
+    """Yield the PDF at a path. Raises DeepicdError unless it is a complete PDF that opens without a password."""
     if path.is_dir():
         raise DeepicdError(
-            f"{path} is a folder, and a PDF file is expected here.",
-            f"Name the file: {path / 'icd-10-cm-guidelines.pdf'}",
+            f"{path} is a folder, not a PDF file.",
+            f"Give the file: {path / 'icd-10-cm-guidelines.pdf'}",
         )
     if not path.is_file():
         raise DeepicdError(f"There is no file {path}.", f"Check the path. {SOURCE_ADVICE}")
@@ -172,7 +173,7 @@ def open_pdf(path: Path) -> Iterator[pdfium.PdfDocument]:
 
 
 def read_front_page(pdf: pdfium.PdfDocument, path: Path) -> FrontPage:
-    """Return year, effective dates and kind of a guideline. Raises DeepicdError for any other PDF."""
+    """Return the year and effective dates of a guideline, and whether it is official. Raises DeepicdError otherwise."""
     text = " ".join(line.text for line in read_lines(pdf[0], 1))
     if not text and not any(pdf[number].get_textpage().count_chars() for number in range(len(pdf))):
         raise DeepicdError(
@@ -180,15 +181,15 @@ def read_front_page(pdf: pdfium.PdfDocument, path: Path) -> FrontPage:
             f"Use the PDF with text, or run it through OCR first. {SOURCE_ADVICE}",
         )
     if GUIDELINE_TITLE not in text:
-        raise _describe_other_document(pdf, path, text, f"the title “{GUIDELINE_TITLE}”")
+        raise _other_document_error(pdf, path, text, f"the title “{GUIDELINE_TITLE}”")
     if (year := FISCAL_YEAR.search(text)) is None:
-        raise _describe_other_document(pdf, path, text, "a fiscal year (“FY 2025”)")
+        raise _other_document_error(pdf, path, text, "a fiscal year (“FY 2025”)")
     days = EFFECTIVE.search(text)
     effective = (_parse_day(days[1]), _parse_day(days[2])) if days else None
     return FrontPage(int(year[1]), effective, DEMONSTRATION in text.lower())
 
 
-def _describe_other_document(pdf: pdfium.PdfDocument, path: Path, text: str, missing: str) -> DeepicdError:
+def _other_document_error(pdf: pdfium.PdfDocument, path: Path, text: str, missing: str) -> DeepicdError:
     what = f"{path} is a PDF of {len(pdf)} pages but not an ICD-10-CM guideline: its first page lacks {missing}."
     return DeepicdError(f"{what} It begins: “{text[:80]}…”", SOURCE_ADVICE)
 
@@ -210,7 +211,7 @@ def _is_footer(line: Line, height: float) -> bool:
 
 
 def _split_contents(pages: list[list[Line]]) -> tuple[list[Line], list[Line], list[Line]]:
-    """Return the lines before, of and after the contents, which end with the last entry that has leaders."""
+    """Return the lines before, in and after the contents, which end with the last line that has leaders."""
     contents = [
         number
         for number, page in enumerate(pages)

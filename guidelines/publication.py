@@ -1,4 +1,4 @@
-"""Parsed years → a dataset folder for the Hub: OUT/sections/fy2025.parquet, one file per year, and OUT/README.md.
+"""Write parsed years as a dataset folder for the Hub: OUT/sections/fy2025.parquet, one per year, and OUT/README.md.
 
     load_dataset("out/guideline-dataset", split="fy2025")
 
@@ -44,7 +44,7 @@ DEMONSTRATION = """
 
 
 class TableCounts(NamedTuple):
-    """What the card says about a year's table."""
+    """The counts of a year's table that the card shows."""
 
     sections: int
     words: int
@@ -53,12 +53,12 @@ class TableCounts(NamedTuple):
 
 
 def build_dataset(years: list[Path], out: Path, *, overwrite: bool = False) -> GuidelinesDatasetRecord:
-    """Write years' tables and a card into a folder, and return the run's record."""
+    """Write the tables of years and a card into a folder; return the run's record."""
     by_year = sorted((read_year(folder).fiscal_year, folder) for folder in years)
     sources = {f"fy{year}": folder / "sections.parquet" for year, folder in by_year}
     if len(sources) < len(by_year):
         names = ", ".join(f"fy{year}" for year, _ in by_year)
-        raise DeepicdError(f"A year is named twice: {names}.", "Name each year's folder once.")
+        raise DeepicdError(f"A year is given twice: {names}.", "Give each year's folder once.")
     plan = records.plan_run(GuidelinesDatasetRecord, options={}, inputs=sources)
     if done := records.find_finished(out, plan):
         return done

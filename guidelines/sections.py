@@ -1,12 +1,12 @@
-"""Headings and lines → sections within sections, with the ids by which the guidelines cite them; as a tree or as rows.
+"""Build nested sections from headings and lines, with the ids by which the guidelines cite them; as a tree or as rows.
 
 'I.C.4.a.3.b' is Section I, C, chapter 4, a, 3), (b). The front page has the id 'front'. Any other title without a
 number ('Present on Admission Reporting Guidelines') is below the section before it, with its position as its label.
 
-A paragraph ends where the next line is further away than lines of a paragraph are, where a bullet follows, or where a
-line breaks off although the next word would have fitted. The last rule separates lists that are set line by line
-('Z59.1, Inadequate housing') without any mark. It does not apply in the middle of a sentence, since words tied by a
-no-break space or hyphen move to the next line together. A paragraph that continues over a page end stays whole.
+A paragraph ends before a larger gap, before a bullet, or where a line breaks off although the next word would have
+fitted. The last rule separates lists that are set line by line ('Z59.1, Inadequate housing') without bullets. It does
+not apply in the middle of a sentence, since words tied by a no-break space or hyphen move to the next line together. A
+paragraph that continues over a page end stays whole.
 """
 
 import re
@@ -28,10 +28,10 @@ CHAPTER = re.compile(r"Chapter (\d{1,2}):\s*(.*?)\s*(?:\(?[A-Z]\d[\dA-Z].*)?", r
 NEXT_LINE = 1.35  # times the type size; FY2025: 1.15 within a paragraph, 1.22 between items, 2.3 between paragraphs
 SAME_SIZE = 1.0  # points
 WORD_SPACE = 0.25  # times the type size, as in Times
-MARGIN_LINES = 3  # lines of a page that must end there to make it the right margin
-MARGIN_WIDTH = 8.0  # points within which they may end
+MARGIN_LINES = 3  # lines of a page that must end at the right margin
+MARGIN_WIDTH = 8.0  # points by which their ends may differ
 
-# In the middle of a sentence: how the line before ends, how the next begins.
+# How a line ends, and how the next begins, in the middle of a sentence.
 _OPEN_END = re.compile(r"\b(?:an?|the|of|to|in|by|for|with)\Z|\([^)]*\Z")
 _LOWER_CASE = re.compile(r"[a-z]")
 _CLOSED_END = re.compile(r"[.:;!?)”\"]\Z|; (?:or|and)\Z")  # 'therapeutic treatment; or': the next list entry follows
@@ -88,7 +88,7 @@ def _build_tree(document: Document, headings: Sequence[Heading]) -> list[_Node]:
 
 
 def _build_id(heading: Heading, parent: str, siblings: Sequence[_Node]) -> str:
-    """Return an id that is unique among siblings: a label that the document repeats gets a number after it."""
+    """Return an id that is unique among siblings: a label that the document repeats gets a suffix."""
     label = heading.label.removeprefix("Section ").strip("().").replace(" ", "-")
     own = label or (str(len(siblings) + 1) if parent else FRONT)
     full = f"{parent}.{own}" if parent else own
@@ -112,7 +112,7 @@ def _build_section(node: _Node, titles: Mapping[str, str]) -> Section:
 
 
 def measure_right_margins(lines: Sequence[Line]) -> dict[int, float]:
-    """Return page → right margin of its text in points: where several lines end, not one that is too long."""
+    """Return page → right margin of its text in points, where several lines end; a single longer line is ignored."""
     pages: dict[int, list[float]] = {}
     for line in lines:
         pages.setdefault(line.page, []).append(line.right)
@@ -127,7 +127,7 @@ def _find_margin(ends: list[float]) -> float:
 
 
 def build_blocks(lines: Sequence[Line], margins: Mapping[int, float]) -> list[Block]:
-    """Return the text of one section as paragraphs and list items, its words in the printed order."""
+    """Return the text of one section as paragraphs and list items, in the printed order."""
     groups: list[list[Line]] = []
     for line in lines:
         if groups and not _begins_block(line, groups[-1], margins):

@@ -1,7 +1,7 @@
-"""Text with its printed styles: bold, underlined, in italics.
+"""Text with its printed styles: bold, underlined, italic.
 
-The guidelines mark a year's changes by print alone, which plain text loses. FY2025, front page: bold is changed text,
-underlined text has moved, italics in a heading mean a revised heading.
+The guidelines mark a year's changes only by style, which plain text loses. FY2025, front page: bold text has changed,
+underlined text has moved, italics mark a revised heading.
 
 >>> StyledText.join([StyledText("the ICD-"), StyledText("10-CM", (Span(0, 5, "bold"),)), StyledText("codes")])
 StyledText(text='the ICD-10-CM codes', spans=(Span(start=8, end=13, style='bold'),))
@@ -25,7 +25,7 @@ _CODE_START = re.compile(r"[A-Z][0-9][0-9A-Z]")
 
 
 class Span(NamedTuple):
-    """Characters `start` up to `end` of a text are printed in `style`."""
+    """A range of characters, `start` up to `end`, printed in `style`."""
 
     start: int
     end: int
@@ -41,7 +41,7 @@ class StyledText:
 
     @classmethod
     def from_characters(cls, characters: Sequence[tuple[str, frozenset[Style]]]) -> "StyledText":
-        """Return the text of characters with styles; a space between two words in a style belongs to the span."""
+        """Return the text of characters with styles. A space between two words of a style belongs to the span."""
         text = "".join(character for character, _ in characters)
         spans = []
         for style in STYLES:
@@ -56,7 +56,7 @@ class StyledText:
 
     @classmethod
     def join(cls, lines: Iterable["StyledText"]) -> "StyledText":
-        """Return the lines of a paragraph as one text; a span that continues over a line end stays one span."""
+        """Join the lines of a paragraph. A span that continues over a line end stays one span."""
         text, spans = "", list[Span]()
         for line in lines:
             gap = " " if text and not _continues_word(text, line.text) else ""
@@ -78,18 +78,18 @@ class StyledText:
         return StyledText(rest, tuple(spans))
 
     def measure_share(self, style: Style) -> float:
-        """Return how much of the text, without spaces, is printed in a style: 0 to 1."""
+        """Return the share of the text, without spaces, that is printed in a style: 0 to 1."""
         inked = [not character.isspace() for character in self.text]
         styled = sum(sum(inked[span.start : span.end]) for span in self.spans if span.style == style)
         return styled / total if (total := sum(inked)) else 0.0
 
     def list_marks(self, styles: Iterable[Style] = STYLES) -> list[Mark]:
-        """Return the spans in the form in which they are stored."""
+        """Return the spans as they are stored."""
         return [Mark(start=start, end=end, style=style) for start, end, style in self.spans if style in styles]
 
 
 def _continues_word(text: str, following: str) -> bool:
-    """Return whether the next line follows without a space."""
+    """Return whether the next line is joined without a space."""
     if not _HYPHEN_END.search(text):
         return False
     return not _CATEGORY_DASH.search(text) or bool(_CODE_START.match(following))

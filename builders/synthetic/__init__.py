@@ -1,4 +1,4 @@
-"""A MIMIC-IV 3.1 + Note 2.2 copy of made-up records, for anyone without the credentialed one.
+"""Make up a copy of MIMIC-IV 3.1 and Note 2.2, for anyone without access to the credentialed one.
 
     phrases, generator_knowledge, unlisted_codes    what the generator knows of diseases: hand-written YAML, and what
                                                     stands in for a code that the YAML does not list

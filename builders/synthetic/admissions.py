@@ -1,4 +1,4 @@
-"""Rows of patients and admissions: ids in MIMIC's form, shifted dates, categories as MIMIC writes them."""
+"""Draw rows of patients and admissions: ids in MIMIC's form, shifted dates, categories as MIMIC writes them."""
 
 import random
 from bisect import bisect
@@ -19,9 +19,9 @@ MOST_ADMISSIONS = 4_000_000
 WITHOUT_STAY = 0.39
 """Share of patients seen in the emergency department only (3.1: 364,627 patients, 223,452 with a stay)."""
 DUPLICATED = 0.001
-"""Share of admissions with two rows. hadm_id is unique in MIMIC-IV 3.1, but not in copies loaded twice or in pieces."""
+"""Share of admissions with two rows. hadm_id is unique in MIMIC-IV 3.1, but not in a copy that was loaded twice."""
 DEATH = 0.022
-"""Share of stays that end in death, always a patient's last; more likely the more stays the patient had."""
+"""Share of stays that end in death, always a patient's last stay; patients with more stays are more likely to die."""
 DEATH_AFTER_STAY = 0.08
 """Share of patients with a known death within a year after the last stay."""
 ORGAN_DONOR = 0.05
@@ -33,7 +33,7 @@ FIRST_YEAR, LAST_ANCHOR = 2110, 2195
 
 
 class WeightedChoice:
-    """Draws values by weight."""
+    """Draw values by weight."""
 
     def __init__(self, weights: Mapping[str, float]) -> None:
         self.values, self.cumulative = tuple(weights), tuple(accumulate(weights.values()))
@@ -42,7 +42,7 @@ class WeightedChoice:
         return self.values[bisect(self.cumulative, rng.random() * self.cumulative[-1])]
 
 
-# Weights follow MIMIC-IV 3.1's published aggregate counts roughly. '' is a missing value.
+# Weights roughly follow the published aggregate counts of MIMIC-IV 3.1. '' is a missing value.
 EMERGENCY_TYPES = WeightedChoice({
     "EW EMER.": 60, "EU OBSERVATION": 14, "OBSERVATION ADMIT": 18, "DIRECT EMER.": 5, "URGENT": 6,
 })  # fmt: skip
@@ -108,7 +108,7 @@ def build_records(
     drawn: Sequence[DrawnStay],
     diagnoses: Sequence[tuple[Diagnosis, ...]],
 ) -> PatientRecords:
-    """Build a patient's row, stays and admission rows in order of time; stays never overlap."""
+    """Build a patient's row, stays and admission rows, in order of time. Stays never overlap."""
     first = drawn[0]
     year = rng.randint(FIRST_YEAR, LAST_ANCHOR)
     admitted = datetime(year, 1, 1) + timedelta(days=rng.randrange(360), minutes=rng.randrange(1440))
@@ -157,7 +157,7 @@ def build_patient_without_stay(rng: random.Random, subject_id: int) -> Row:
 
 
 def duplicate_admission(rng: random.Random, admission: Row) -> Row:
-    """Return the same admission as entered a second time by another provider."""
+    """Return a second row for an admission, entered by another provider."""
     place = COLUMNS["hosp/admissions"].index("admit_provider_id")
     return (*admission[:place], _draw_provider(rng), *admission[place + 1 :])
 

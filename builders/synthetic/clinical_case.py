@@ -1,4 +1,4 @@
-"""A hospital stay, and the case made of it: everything that the sentences of its note are drawn from."""
+"""A hospital stay, and the clinical case from which the sentences of its note are drawn."""
 
 import random
 import re
@@ -29,7 +29,7 @@ class Stay:
     """'2150-03-01 14:05:00', as in the tables."""
     discharged: str
     days: int
-    """Whole days between the two; negative in some odd copies."""
+    """Whole days between the two; may be negative (organ donors)."""
     destination: str
     """discharge_location; '' where unknown, 'DIED' for a death in hospital."""
     diagnoses: tuple[Diagnosis, ...]
@@ -51,9 +51,9 @@ class Case:
     title: str
     """Of the first diagnosis."""
     comorbidities: tuple[Comorbidity, ...]
-    """Those of the other diagnoses that can be named without naming the first."""
+    """Other diagnoses that can be named without naming the first."""
     known_conditions: tuple[str, ...]
-    """The comorbidities as a history calls them, in the same words throughout the note."""
+    """The comorbidities in the words of a history, the same throughout the note."""
     facts: Mapping[str, str]
     rng: random.Random
 
@@ -64,11 +64,11 @@ class Case:
         return self.say(self.rng.choice(phrases))
 
     def say_quiet_one_of(self, phrases: tuple[Phrase, ...]) -> str:
-        """Say one that does not name the first diagnosis."""
+        """Say a phrase that does not name the first diagnosis."""
         return self.say_one_of(_select_quiet(self.condition.revealing, phrases))
 
     def chance(self, share: float) -> bool:
-        """Return true in this share of draws."""
+        """Return True with this probability."""
         return self.rng.random() < share
 
     @property
@@ -77,7 +77,7 @@ class Case:
 
 
 def build_case(stay: Stay, titles: Mapping[Diagnosis, str], seed: int) -> Case:
-    """Build the case of a stay. The same stay and seed give the same note, in whatever order notes are written."""
+    """Build the case of a stay. The same stay and seed give the same note, whatever the order of notes."""
     first = stay.first
     title = find_title(first, titles)
     listed = load_knowledge().by_code.get((first.code, first.version))
@@ -109,7 +109,7 @@ def build_case(stay: Stay, titles: Mapping[Diagnosis, str], seed: int) -> Case:
 
 
 def find_title(diagnosis: Diagnosis, titles: Mapping[Diagnosis, str]) -> str:
-    """Return the title from the copy's own dictionary, the release or the knowledge files, else the code in words."""
+    """Return the title from the copy's dictionary, the release or the knowledge files, or else words with the code."""
     if title := titles.get(diagnosis):
         return title
     known = load_knowledge()

@@ -1,4 +1,4 @@
-"""Draws diagnoses: the first one of each stay, then the others, and how the table numbers them.
+"""Draw diagnoses: the first one of each stay, then the others, and their numbers in the table.
 
 First codes are drawn so that chapters come out even over the stays of one kind (with a note or without, ICD-9 or
 ICD-10): even a copy of some 600 stays has all 22.
@@ -16,14 +16,14 @@ from builders.synthetic.unlisted_codes import find_relative, find_sex, group_bil
 from deepicd.icd10cm import load_release
 
 UNLISTED = 0.2
-"""Share of ICD-10 stays whose first code is any other billable one of its chapter: a copy of real size then has
-thousands of distinct first codes, most of them rare (MIMIC-Reason: 6,368)."""
+"""Share of ICD-10 stays whose first code is an unlisted billable one: a copy of real size then has thousands of
+distinct first codes, most of them rare (MIMIC-Reason: 6,368)."""
 STEEPNESS = 1.25
-"""The n-th most common of a chapter's other codes weighs 1 / (10 + n) to this power."""
+"""The n-th most common unlisted code of a chapter has the weight 1 / (10 + n) to this power."""
 RELATED = 5.0
-"""Weight of codes that take the text of a listed relative, which fits them better than the chapter's general one."""
+"""Factor for codes with a listed relative, whose text fits them better than the chapter's general one."""
 AFTER_THE_FACT = 0.1
-"""Weight of codes for later encounters and late effects, which are seldom a reason for admission."""
+"""Factor for codes of subsequent encounters and sequelae, which are seldom a reason for admission."""
 RETIRED = 0.1
 """Share of stays with a retired code, among conditions that have one."""
 
@@ -61,7 +61,7 @@ class DrawnStay:
 
 
 class FirstDiagnosisSampler:
-    """Draws a chapter by its weight, then a listed condition by its own, then a code, the most common ones first."""
+    """Draw a chapter by its weight, then a listed condition by its weight, then a code, common ones more often."""
 
     def __init__(self) -> None:
         chapters = load_knowledge().chapters
@@ -73,7 +73,7 @@ class FirstDiagnosisSampler:
         self.unlisted: dict[int, list[str]] = {}
         self.unlisted_until: dict[int, np.ndarray] = {}
         for number, values in group_billable_codes().items():
-            # no source says which are common; ordering by a checksum is arbitrary but the same everywhere
+            # no source says which are common; the order of a checksum is arbitrary but reproducible
             others = sorted((value for value in values if (value, 10) not in listed), key=lambda v: crc32(v.encode()))
             weights = 1 / (10.0 + np.arange(len(others))) ** STEEPNESS
             weights *= np.where([find_relative(Diagnosis(value, 10)) is not None for value in others], RELATED, 1.0)
@@ -83,7 +83,7 @@ class FirstDiagnosisSampler:
 
     def draw(self, rng: Generator, version: int, n: int) -> list[tuple[Diagnosis, Condition | None]]:
         """Draw n first diagnoses of an ICD version, with the condition of each that is listed."""
-        # one draw from each n-th of the weights, in random order: shares come out even, whatever n
+        # one draw per n-th of the cumulative weights, in random order (stratified), so that shares are even for any n
         even = (rng.permutation(n) + rng.random(n)) / n
         places = np.searchsorted(np.cumsum(self.shares[version]), even, side="right").clip(max=len(self.numbers) - 1)
         chosen: list[tuple[Diagnosis, Condition | None]] = [(Diagnosis("", 0), None)] * n
@@ -126,10 +126,9 @@ def _draw_by_rank(rng: Generator, codes: Sequence[str]) -> str:
 
 
 class OtherDiagnosisSampler:
-    """Draws the other diagnoses of many stays at once.
+    """Draw the other diagnoses of many stays at once.
 
-    They come from the pool of comorbidities, far more often those that go with the first diagnosis; a few are any
-    billable code of the release.
+    They come from the pool of comorbidities, mostly those that go with the first diagnosis; a few are any other code.
     """
 
     def __init__(self) -> None:
@@ -159,12 +158,12 @@ class OtherDiagnosisSampler:
                         codes.append(Diagnosis(value, 10))
 
     def draw(self, rng: Generator, stays: Sequence[DrawnStay]) -> Iterator[tuple[Diagnosis, ...]]:
-        """Yield all diagnoses of each stay, the first one first, none twice."""
+        """Yield all diagnoses of each stay, the first one first, without duplicates."""
         totals = np.rint(rng.lognormal(np.log(CODES_MEDIAN), CODES_SPREAD, len(stays))).clip(1, MOST_CODES).astype(int)
         # exponential times divided by weights: the k earliest are a weighted draw without replacement
         times = rng.exponential(size=(len(stays), len(self.base)))
         for stay, total, time in zip(stays, totals, times, strict=True):
-            weights = self._weights(stay.condition) * ((self.youngest <= stay.age) & (stay.age <= self.oldest))
+            weights = self._compute_weights(stay.condition) * ((self.youngest <= stay.age) & (stay.age <= self.oldest))
             weights[self.not_for[stay.sex]] = 0
             possible = np.flatnonzero(weights)
             ranked = possible[np.argsort(time[possible] / weights[possible])].tolist()
@@ -184,8 +183,8 @@ class OtherDiagnosisSampler:
             same = {stay.first.code, stay.first.code[:3]}
             yield tuple(dict.fromkeys([stay.first, *(code for code in others if code.code[:3] not in same)]))
 
-    def _weights(self, condition: Condition | None) -> np.ndarray:
-        """Return a new array of weights, with GOES_WITH added where the condition names a comorbidity."""
+    def _compute_weights(self, condition: Condition | None) -> np.ndarray:
+        """Return a new array of weights, with GOES_WITH added for comorbidities that the condition names."""
         if condition is None:
             return self.base.copy()
         if condition.name not in self.weights:

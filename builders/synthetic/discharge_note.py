@@ -3,18 +3,19 @@
     parts = build_note_parts(case)     # [Part('Name', '', False), …, Part('Physical Exam', 'VS: …', True), …]
     text = join_parts(parts, rng)      # ' \\nName:  ___ …'
 
-gold.parquet says what of a note was known at admission, so that an extraction can be scored (benchmarks/sections.py):
+gold.parquet says which parts of a note were known at admission, so that an extraction can be scored
+(benchmarks/sections.py):
 
     note_id           place  section           text             known_at_admission
     10000019-DS-3     8      Chief Complaint   Chest pain       true
     10000019-DS-3     14     Physical Exam     T 98.4 BP 132/…  true
     10000019-DS-3     15     Discharge Exam    DISCHARGE EXAM…  false
 
-One row per part of the note, in the note's order. `text` stands in the note verbatim (line ends apart) and is what a
-perfect extraction returns: the present illness without a hospital course that somebody wrote into it, the exam without
-its discharge part. Sections are named as in builders.cohort.headers, plus 'Addendum'. Parts without a sentence are left
-out: the form's own lines, headings over an admission exam or its results, `___` alone. Results count as known where
-they are marked as those of admission.
+One row per part of the note, in the note's order. `text` occurs in the note verbatim (except for line ends) and is what
+a perfect extraction returns: the present illness without a hospital course written into it, the exam without its
+discharge part. Sections are named as in builders.cohort.headers. Parts without a sentence are left out: fixed lines of
+the form, headings over an admission exam or its results, a lone `___`. Results count as known if they are marked as
+those of admission.
 """
 
 import re
@@ -73,9 +74,9 @@ ADMISSION_EXAM_HEADED = 0.5
 DISCHARGE_EXAM = 0.7
 """Share of notes whose Physical Exam continues with the exam at discharge."""
 TIGHT_EXAMS = 0.3
-"""Share of those without a blank line between the two exams."""
+"""Share of those notes without a blank line between the two exams."""
 ADMISSION_LABS_MARKED = 0.8
-"""Share of notes that mark the results of admission; in the others nobody can tell them apart."""
+"""Share of notes that mark the results of admission; in the others they cannot be told apart."""
 
 GOLD = pa.schema(
     [
@@ -99,7 +100,7 @@ def build_gold_rows(note_id: str, parts: Iterable[Part]) -> list[GoldRow]:
 
 
 def _name_section(section: str) -> str:
-    """Name a section as an extraction does: 'Discharge' for all that begin so, the exam excepted."""
+    """Return the name that an extraction gives a section: 'Discharge' for 'Discharge Medications' and the like."""
     return "Discharge" if section.startswith("Discharge ") and section != "Discharge Exam" else section
 
 
@@ -113,7 +114,7 @@ Titles = Mapping[Diagnosis, str]
 
 @dataclass(frozen=True, slots=True)
 class BatchTables:
-    """What one process makes at a time: lines for each table, without headers, and rows of gold."""
+    """The output of one batch: lines for each table, without headers, and rows of gold."""
 
     tables: Mapping[str, bytes]
     gold: pa.Table
@@ -129,7 +130,7 @@ class NoteBatch:
     stays: Sequence[tuple[int, Stay]]
     """(note_seq, stay)"""
     titles: Titles
-    """The copy's own, for the first diagnoses of these stays."""
+    """From the copy's dictionary, for the first diagnoses of these stays."""
     seed: int
     length: int
 
@@ -159,13 +160,11 @@ def write_discharge_note(stay: Stay, titles: Titles, seq: int, seed: int, length
 
 
 def build_note_parts(case: Case, length: int = USUAL_LENGTH) -> list[Part]:
-    """Build the parts in template order; over many notes the text has `length` characters on average."""
+    """Build the parts in template order. `length`: mean characters over many notes."""
     condition, chance = case.condition, case.chance
     filler = draw_filler(case, length)
-    past, home_medications = (
-        list_past_conditions(case),
-        list_home_medications(case, filler.home_medicines),
-    )
+    past = list_past_conditions(case)
+    home_medications = list_home_medications(case, filler.home_medicines)
     complaint = case.say(condition.complaint)
     vitals = write_vital_signs(case, condition.vitals)
     reflow: Callable[[str], str] = wrap_lines if chance(WRAPPED) else str
@@ -236,7 +235,7 @@ def build_note_parts(case: Case, length: int = USUAL_LENGTH) -> list[Part]:
 def _withhold_title(case: Case, text: str) -> str:
     """Blank the first diagnosis's title, as de-identification blanks a name.
 
-    Only titles of a common word or two occur, such as R11.0 'Nausea' in a review of systems.
+    This only happens for titles that are common words, such as R11.0 'Nausea' in a review of systems.
     """
     if case.title.lower() not in text.lower():
         return text

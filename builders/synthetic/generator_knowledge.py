@@ -1,8 +1,8 @@
-"""What the generator knows of diseases: the YAML files in knowledge/, read once and validated while reading.
+"""What the generator knows of diseases, read from the YAML files in knowledge/ and validated.
 
     chapter_09.yaml      a chapter's weight, its listed conditions, and `otherwise`: the text for any other code in it
     comorbidities.yaml   the pool of diagnoses that accompany others
-    common.yaml          what every note has, whatever the disease
+    common.yaml          texts of every note, whatever the disease
 
 Texts are phrases (see phrases.py), written for this project from general medical knowledge.
 """
@@ -30,16 +30,16 @@ class Diagnosis(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Condition:
-    """How a disease looks on admission and what becomes of it. Texts up to `labs` never name it; later ones do."""
+    """How a disease presents at admission and how it develops. Texts up to `labs` never name it; later ones do."""
 
     name: str
-    """As the hospital course calls it."""
+    """The name that the hospital course uses."""
     also: tuple[str, ...] = ()
     """Other words that would give it away."""
     other_names: tuple[str, ...] = ()
-    """What a clinician may write as a diagnosis; empty means `name`."""
+    """What a clinician may write as the diagnosis; () means `name`."""
     codes: Mapping[str, Phrase | None]
-    """Billable code → a sentence of the present illness that sets it apart from its neighbors; most common first."""
+    """Billable code → a sentence of the present illness that distinguishes it from its neighbors; most common first."""
     icd9: Mapping[str, str] = field(default_factory=dict)
     """ICD-9-CM code → title."""
     retired: Mapping[str, str] = field(default_factory=dict)
@@ -100,7 +100,7 @@ class Comorbidity:
 class ChapterKnowledge:
     number: int
     weight: float
-    """Share of first diagnoses relative to the other chapters; all weights sum to little more than 100."""
+    """Relative share of first diagnoses; the weights of all chapters add up to about 100."""
     conditions: tuple[Condition, ...]
     otherwise: Condition
     """For any other code; its name and codes are placeholders: see unlisted_codes.py."""
@@ -108,7 +108,7 @@ class ChapterKnowledge:
     """(first category, last category, text) for parts of the chapter that `otherwise` does not fit."""
 
     def get_general_condition(self, category: str) -> Condition:
-        """Return the text for a category that has none of its own."""
+        """Return the text for a category without a listed condition."""
         return next((text for first, last, text in self.within if first <= category <= last), self.otherwise)
 
 
@@ -126,7 +126,7 @@ class Knowledge:
 
 @cache
 def load_knowledge() -> Knowledge:
-    """Read all chapters and the comorbidity pool (0.1 s). Raises ValueError for a mistake, naming where it stands."""
+    """Read all chapters and the comorbidity pool (0.1 s). Raises ValueError that names the file or entry at fault."""
     chapters = {number: _read_chapter(KNOWLEDGE / f"chapter_{number:02d}.yaml") for number in range(1, 23)}
     pool = {
         key: Comorbidity(key=key, **_parse_fields(entry))
@@ -214,10 +214,10 @@ def _parse_fields(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class CommonTexts:
-    """What every note has, whatever the disease: common.yaml."""
+    """Texts of every note, whatever the disease: common.yaml."""
 
     lines: Mapping[str, tuple[Phrase, ...]]
-    """Sentences by their place: opening, emergency, family, …"""
+    """Place in the note (opening, emergency, family, …) → sentences."""
     systems: Mapping[str, str]
     short_systems: Mapping[str, str]
     normal: Mapping[str, Phrase]

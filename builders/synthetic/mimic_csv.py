@@ -1,10 +1,10 @@
-"""MIMIC-IV's tables as CSV: write those of a copy, read the stays of an existing one.
+"""Write MIMIC-IV's tables as CSV, and read the stays of an existing copy.
 
-Written as PhysioNet writes them: columns in the order of the header, fields quoted only where necessary, quotes
-doubled, lines ending in a line feed, one gzip member per file whose header holds neither time nor name.
+The format is PhysioNet's: columns in the order of the header, fields quoted only where necessary, quotes doubled, lines
+ending in a line feed, one gzip member per file without time or name in its header.
 
-Read with DuckDB, which joins the tables in bounded memory, and as text: codes have leading zeros. No message quotes
-DuckDB's own, which may contain a row.
+DuckDB reads all columns as text, since codes have leading zeros, and joins the tables in bounded memory. Errors never
+quote its messages, which may contain a row.
 """
 
 import csv
@@ -41,7 +41,7 @@ COLUMNS = {  # MIMIC-IV 3.1 and MIMIC-IV-Note 2.2, in header order
 }  # fmt: skip
 
 LEVEL = 4
-"""Of gzip: 3 % larger than level 6 on these notes, twice as fast."""
+"""gzip level: files are 3 % larger than at level 6, and written twice as fast."""
 
 
 def get_table_path(root: Path, table: str) -> Path:
@@ -55,7 +55,7 @@ def format_csv(rows: Iterable[Row]) -> bytes:
 
 @contextmanager
 def open_table(root: Path, table: str) -> Iterator[gzip.GzipFile]:
-    """Open a table to which CSV lines are written below its header; it appears, whole, when the block ends well."""
+    """Yield a file with the table's header, for CSV lines. The table appears only if the block succeeds."""
     with (
         storage.atomic_write(get_table_path(root, table)) as tmp,
         tmp.open("wb") as raw,
@@ -65,7 +65,7 @@ def open_table(root: Path, table: str) -> Iterator[gzip.GzipFile]:
         yield file
 
 
-# What is read of an existing copy; d_icd_diagnoses may be missing.
+# The columns read from an existing copy; d_icd_diagnoses may be missing.
 REQUIRED = {
     "admissions": ("subject_id", "hadm_id", "admittime", "dischtime", "discharge_location", "hospital_expire_flag"),
     "patients": ("subject_id", "gender", "anchor_age", "anchor_year"),
@@ -110,7 +110,7 @@ class HospCopy:
 
     @classmethod
     def find(cls, path: Path) -> "HospCopy":
-        """Find the copy at a root or at its hosp/ folder. Raises DeepicdError naming the tables that are missing."""
+        """Find the copy at a root or at its hosp/ folder. Raises DeepicdError if tables are missing."""
         path = path.expanduser()
         folder = path / "hosp" if (path / "hosp").is_dir() else path
         if not folder.is_dir():
@@ -122,7 +122,7 @@ class HospCopy:
             for table in (*REQUIRED, *OPTIONAL)
             for suffix in (".csv", ".csv.gz")
             if (folder / f"{table}{suffix}").is_file()
-        }  # the packed one where there are both
+        }  # the gzipped file if both exist
         if missing := [table for table in REQUIRED if table not in files]:
             raise DeepicdError(
                 f"{folder} lacks {', '.join(f'{table}.csv.gz' for table in missing)}.",
@@ -131,7 +131,7 @@ class HospCopy:
         return cls(folder.parent if folder.name == "hosp" else folder, files)
 
     def read_titles(self) -> dict[Diagnosis, str]:
-        """Read the copy's own dictionary; empty where it has none."""
+        """Read the copy's dictionary of codes; {} if it has none."""
         if "d_icd_diagnoses" not in self.files:
             return {}
         rows = self._query("select trim(icd_code), cast(icd_version as int), long_title from d_icd_diagnoses")

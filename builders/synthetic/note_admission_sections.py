@@ -1,4 +1,4 @@
-"""The sections of a note that were known at admission. They fit the first diagnosis and never name it."""
+"""Write the sections of a note that were known at admission. They fit the first diagnosis and never name it."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -13,7 +13,7 @@ STORY_KEPT = 0.85
 COLON_PARAGRAPH = 0.15
 """Share of present illnesses with a paragraph that opens like a header: 'She reports the following:'."""
 HEADER_IN_PROSE = 0.03
-"""Share of present illnesses with a header's words inside a sentence: 'Further past medical history: …'."""
+"""Share of present illnesses with a header's words inside the text: 'Further past medical history: …'."""
 LIST_WITH_BLANK_LINES = 0.1
 """Share of problem lists with blank lines between items."""
 MEDICATION_KEPT = 0.85
@@ -45,21 +45,21 @@ def wrap_lines(text: str) -> str:
 
 
 def list_past_conditions(case: Case) -> list[str]:
-    """List what the patient had before, precursors of this disease first."""
+    """List earlier conditions, precursors of this disease first."""
     own = [case.say(phrase) for phrase in case.condition.history]
     case.rng.shuffle(own)
     return [*own[:3], *case.known_conditions]
 
 
 def list_home_medications(case: Case, more: list[str]) -> list[str]:
-    """List what the patient took at home, each drug once: for the disease, for comorbidities, and `more`."""
+    """List the drugs taken at home, each once: for the disease, for comorbidities, and `more`."""
     drugs = [case.say(phrase) for phrase in case.condition.medications if case.chance(MEDICATION_KEPT)]
     drugs += [case.say(entry.medication) for entry in case.comorbidities if entry.medication is not None]
     return list({line.split()[0]: line for line in [*drugs, *more]}.values())
 
 
 def write_present_illness(case: Case, complaint: str, past: list[str], vitals: str, filler: Filler) -> str:
-    """Write the opening, the story, the sentence that sets the code apart, background and arrival."""
+    """Write the opening, the story, the sentence specific to the code, background and arrival."""
     lines, story = load_common_texts().lines, case.condition.story
     opening = case.say_one_of(lines["opening"])
     if case.is_newborn:
@@ -149,7 +149,7 @@ def write_vital_signs(case: Case, own: Mapping[str, Phrase]) -> str:
 
 
 def write_exam(case: Case, own: Mapping[str, Phrase], vitals: str) -> str:
-    """Write the exam head to toe, one system per line: the condition's own findings, normal ones elsewhere."""
+    """Write the exam from head to toe, one system per line: the condition's findings, or else normal ones."""
     labels = load_common_texts().systems if case.chance(0.6) else load_common_texts().short_systems
     lines = [f"{case.rng.choice(('VS', 'Vitals', 'VITALS'))}: {vitals}"]
     for system, label in labels.items():

@@ -1,4 +1,4 @@
-"""The sections of a note that were known only later. They name the first diagnosis, so a model must not see them."""
+"""Write the sections of a note that were known only later. They name the diagnosis, so a model must not see them."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ from builders.synthetic.phrases import Phrase
 PROBLEM_HEADINGS = 0.7
 """Share of hospital courses written problem by problem under '#'."""
 TITLE_AS_DIAGNOSIS = 0.5
-"""Share of discharge diagnoses in the words of the code's title; the others use a clinician's."""
+"""Share of discharge diagnoses in the words of the code's title; the others use a clinician's words."""
 DISCHARGE_LABS = 0.4
 """Share of notes with laboratory results of the discharge."""
 
@@ -23,7 +23,7 @@ def write_procedure(case: Case) -> str:
 
 
 def write_findings(case: Case, studies: list[str]) -> str:
-    """Write imaging and microbiology: the disease's own, which name what they show, then other studies."""
+    """Write imaging and microbiology: the disease's findings, then other studies."""
     texts = [case.say(phrase) for phrase in case.condition.findings]
     if not texts and not studies:
         return ""
@@ -75,13 +75,13 @@ def write_discharge_exam(case: Case, vitals: str) -> str:
 
 
 def write_short_course(case: Case) -> str:
-    """Write what it was, what was done and how it ended, in one paragraph."""
+    """Write diagnosis, treatment and outcome in one paragraph."""
     course = " ".join([case.say(sentence) for sentence in case.condition.course])
     return f"{_write_summary(case)} {course} {_write_ending(case)}"
 
 
 def write_hospital_course(case: Case, filler: Filler) -> str:
-    """Write what it was, what was done, and the other problems in paragraphs or under '#'."""
+    """Write diagnosis, treatment and the other problems, in paragraphs or under '#'."""
     condition = case.condition
     if not case.chance(PROBLEM_HEADINGS):
         others = [f"{heading}: {text}" for heading, text in filler.problems]
@@ -109,7 +109,7 @@ def _write_summary(case: Case) -> str:
 
 
 def _list_transitional_issues(case: Case, filler: Filler) -> list[str]:
-    """List what is left to do after discharge; nothing after a death."""
+    """List what remains to be done after discharge; [] after a death."""
     if case.stay.has_died:
         return []
     visit = f"- Follow up with PCP within {case.rng.choice((2, 3))} weeks"
@@ -130,7 +130,7 @@ def _write_ending(case: Case) -> str:
 
 
 def write_discharge_medications(case: Case, home_medications: list[str], prescriptions: int = 0) -> str:
-    """Write the new medications, then those from home; the first `prescriptions` of them with their prescription."""
+    """Write the new medications, then those from home, the first `prescriptions` lines with a prescription."""
     if case.stay.has_died:
         return "None; patient expired."
     new = [case.say(phrase) for phrase in case.condition.treatment]
@@ -205,7 +205,7 @@ def write_instructions(case: Case, advice: list[str]) -> str:
 
 
 def write_addendum(case: Case) -> str:
-    """Write what was added after the note was signed."""
+    """Write text that was added after the note was signed."""
     name = lowercase_first(case.condition.name)
     return case.rng.choice(
         (

@@ -1,7 +1,7 @@
-"""Filler that makes a note long: background, usual care, daily results, reports, advice. None of it names the disease.
+"""Draw the filler of long notes: background, usual care, daily results, reports, advice. It never names the disease.
 
 A note of `USUAL_LENGTH` has none. A longer one divides its surplus by `SHARES`, drawn without repetition from
-knowledge/longer.yaml; what the pools cannot fill goes to daily laboratory results, of which a real long note has pages.
+knowledge/longer.yaml; what the pools cannot fill goes to daily laboratory results, as in real long notes.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,7 +19,7 @@ LONGEST = 60_000  # characters; MIMIC-IV-Note 2.2: 60,381
 SPREAD = 0.5
 """Standard deviation of the logarithm of the filler's length: some notes are several times as long as most."""
 
-# Share of the filler by where it goes. The first five are known at admission.
+# Part of the note → share of the filler. The first five are known at admission.
 SHARES: Mapping[str, float] = {
     "background": 0.09,
     "emergency_detail": 0.03,
@@ -65,14 +65,14 @@ PANELS: tuple[Panel, ...] = (
 )  # fmt: skip
 COVERED_BY_LAB = {"Kidney function": "Creat", "Glucose": "Glucose", "Blood counts": "Hgb", "Electrolytes": "K"}
 COVERED_BY_VITAL = {"Oxygen": "spo2", "Low grade fever": "t", "Blood pressure": "sbp"}
-"""Problems left out where the disease has its own value for the same measurement."""
+"""Problems that are left out if the disease has its own value for the same measurement."""
 DAILY = (0, 0, 1, 1, 2, 2, 0, 1, 3, 4, 5, 6, 7)
-"""Panels in the frequency in which they recur: blood count and chemistry most often."""
+"""Indices of PANELS, repeated by frequency: blood count and chemistry recur most often."""
 
 
 @dataclass(slots=True)
 class Filler:
-    """Texts by where they go; empty in a note of usual length."""
+    """Texts by part of the note; empty in a note of usual length."""
 
     background: list[str] = field(default_factory=list)
     emergency_detail: list[str] = field(default_factory=list)
@@ -91,7 +91,7 @@ class Filler:
 
 
 def draw_filler(case: Case, length: int) -> Filler:
-    """Draw what this note has beyond the usual, so that notes have `length` characters on average."""
+    """Draw the filler of a note, so that notes have `length` characters on average."""
     filler = Filler()
     if length <= USUAL_LENGTH:
         return filler
@@ -147,7 +147,7 @@ def load_filler_pools() -> FillerPools:
 
 @lru_cache(maxsize=4096)
 def _select_quiet(revealing: Pattern[str]) -> Mapping[str, tuple[Phrase, ...]]:
-    """Return the pools of what is known at admission, without phrases that would name the disease."""
+    """Return the pools for the admission sections, without phrases that would name the disease."""
     return {
         name: tuple(phrase for phrase in load_filler_pools().lines[name] if not revealing.search(phrase.source))
         for name in ("background", "emergency_detail", "history", "home_medicines")
@@ -156,25 +156,25 @@ def _select_quiet(revealing: Pattern[str]) -> Mapping[str, tuple[Phrase, ...]]:
 
 @lru_cache(maxsize=4096)
 def _select_other_studies(findings: tuple[Phrase, ...]) -> tuple[Phrase, ...]:
-    """Return reports of studies that the disease's own findings do not mention."""
+    """Return reports of studies other than those in the disease's findings."""
     mentioned = " ".join(phrase.source for phrase in findings).replace("CXR", "CHEST")
     return tuple(study for study in load_filler_pools().lines["studies"] if study.source.split()[0] not in mentioned)
 
 
 def _shuffle(case: Case, n: int) -> Iterator[int]:
-    """Yield 0 … n - 1, mixed well enough and much faster than by random.shuffle."""
+    """Yield 0 … n - 1 in a mixed order; much faster than random.shuffle, and random enough here."""
     start, step = int(case.rng.random() * n), (5, 7, 11, 13, 17, 19, 23, 29)[int(case.rng.random() * 8)]
     step = step if n % step else 1
     return ((start + place * step) % n for place in range(n))
 
 
 def _is_room_for(case: Case, text_length: int, left: float) -> bool:
-    """Return whether one more fits. The last one is decided by chance, so that the mean comes out right."""
+    """Return whether another text fits. The last one is decided at random, so that the mean length is right."""
     return text_length <= left or case.rng.random() * text_length < left
 
 
 def _draw_phrases(case: Case, pool: Sequence[Phrase], budget: float) -> list[str]:
-    """Draw phrases of the pool, none twice, with about `budget` characters in total."""
+    """Draw distinct phrases of the pool with about `budget` characters in total."""
     texts: list[str] = []
     for place in _shuffle(case, len(pool)) if pool else ():
         if budget <= 0:
@@ -204,7 +204,7 @@ def _draw_problems(case: Case, budget: float) -> list[tuple[str, str]]:
 
 
 def _draw_admission_labs(case: Case, budget: float) -> list[str]:
-    """Draw panels that the results of admission lack, each once."""
+    """Draw panels that the admission results lack, each once."""
     random, own = case.rng.random, {*load_common_texts().labs, *case.condition.labs}
     lines: list[str] = []
     for panel in PANELS:
@@ -222,7 +222,7 @@ def _format_lab_line(random: Callable[[], float], panel: Panel) -> str:
 
 
 def _draw_later_labs(case: Case, budget: float) -> list[str]:
-    """Draw lines of results of the following days."""
+    """Draw result lines of the following days."""
     lines: list[str] = []
     random = case.rng.random
     while budget > 0:

@@ -1,7 +1,7 @@
-"""How real notes depart from the template in ways that mislead a reader who goes by headers.
+"""Depart from the template as real notes do, in ways that mislead a parser of headers.
 
-Rates are shares of notes, higher than in reality so that a copy of a few thousand shows each. Variants of a single
-header are in note_template.py, those of a section's own text in the note_*_sections modules.
+Rates are shares of notes, higher than in reality so that a copy of a few thousand shows each oddity. Variants of a
+single header are in note_template.py, those of a section's text in the note_*_sections modules.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,9 +13,9 @@ from builders.synthetic.note_template import Part
 COURSE_INSIDE = 0.01
 """A hospital course appears inside the present illness, the exam or the results."""
 ONLY_DISCHARGE_EXAM = 0.015
-"""Only the discharge exam is there, as a share of notes that have one."""
+"""The admission exam is missing, as a share of notes with a discharge exam."""
 SECTION_TWICE = 0.01
-"""A section is split in two, each half under its header."""
+"""A section is split in two, each half under its own header."""
 DISCHARGE_AS_FINDING = 0.02
 """The admission exam mentions a discharge that is a finding."""
 ENDS_EARLY = 0.005
@@ -46,7 +46,7 @@ Change = Callable[[Case, list[Part]], list[Part]]
 
 
 def add_oddities(case: Case, parts: Sequence[Part]) -> list[Part]:
-    """Change the parts as a writer in a hurry might have."""
+    """Apply each oddity with its rate."""
     changed = list(parts)
     for change, rate in _CHANGES:
         if case.chance(rate):
@@ -73,7 +73,7 @@ def _drop_admission_exam(case: Case, parts: list[Part]) -> list[Part]:
 
 
 def _split_section(case: Case, parts: list[Part]) -> list[Part]:
-    """Split a list or some paragraphs between two lines."""
+    """Split a section between two lines or paragraphs."""
     section = case.rng.choice(("History of Present Illness", "Past Medical History", "Medications on Admission"))
     gap = "\n\n" if section == "History of Present Illness" else "\n"
     place = next((place for place, part in enumerate(parts) if part.section == section and gap in part.text), None)
@@ -98,9 +98,7 @@ def _break_off(case: Case, parts: list[Part]) -> list[Part]:
 
 
 def _move_medications_last(case: Case, parts: list[Part]) -> list[Part]:
-    return sorted(
-        parts, key=lambda part: part.section == "Medications on Admission"
-    )  # stable: the others keep their order
+    return sorted(parts, key=lambda part: part.section == "Medications on Admission")  # stable
 
 
 def _append_addendum(case: Case, parts: list[Part]) -> list[Part]:

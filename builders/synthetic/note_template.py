@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 HEADER_CHANGED = 0.1
-"""Share of headers written in another of their forms."""
+"""Share of headers written in one of their other forms."""
 COLON_LOST = 0.01
 """Share of headers without their colon."""
 SECTION_MISSING = 0.015
@@ -17,9 +17,9 @@ REVIEW_SECTION = 0.15
 SURGICAL_SECTION = 0.2
 """Shares of notes with a separate Review of Systems and a separate Past Surgical History."""
 SEPARATOR_LOST = 0.004
-"""Share of sections not separated by the line of one space."""
+"""Share of sections that the line of one space does not separate."""
 HEADER_TWICE = 0.005
-"""Share of optional sections with the plain header repeated above their own."""
+"""Share of optional sections with the plain header repeated above the section's header."""
 VALUE_ON_HEADER_LINE = 0.01
 """Share of sections whose text begins on the header's line."""
 CRLF_LINES = 0.01
@@ -104,7 +104,7 @@ SAME_LINE = {
     "Service": "Service: ",
     "Attending": "Attending: ",
 }
-"""Headers whose value stands on their own line."""
+"""Headers whose value is on the same line."""
 
 
 def format_header(section: str, rng: random.Random) -> str:
@@ -120,7 +120,7 @@ def format_header(section: str, rng: random.Random) -> str:
 
 
 class Part(NamedTuple):
-    """A piece of a note. It knows its section and whether it was known at admission, so an extraction can be scored."""
+    """A piece of a note, with what an extraction is scored by: its section and whether it was known at admission."""
 
     section: str
     """One of TEMPLATE: the header it stands under. Neighbors of one section share a header."""
@@ -129,7 +129,7 @@ class Part(NamedTuple):
     is_tight: bool = False
     """Whether it follows its neighbor in the section without a blank line."""
     is_of: str | None = None
-    """The section it belongs to, where it stands under another's header."""
+    """The section it belongs to if it stands under another section's header."""
     has_own_header: bool = False
     """Whether its section's header is repeated above it."""
     heading: str = ""
@@ -142,7 +142,7 @@ class Part(NamedTuple):
 
 
 def join_parts(parts: Sequence[Part], rng: random.Random) -> str:
-    """Join the parts to one text, each verbatim. A line of one space separates sections, save for Family History."""
+    """Join the parts, each verbatim. A line of one space separates sections, except before Family History."""
     text = [" \n"]
     before = ""
     for part in parts:

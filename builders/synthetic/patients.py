@@ -1,8 +1,8 @@
-"""Patients with their stays and notes: every table's rows, in batches that any process can make.
+"""Draw patients with their stays and notes: the rows of every table, in independent batches.
 
 A stay is drawn first: its disease, then a sex and an age that fit it. Stays are then sorted by sex and age and cut into
-patients, so that every stay of a patient fits that patient. Batches do not depend on one another, so a copy of any size
-needs the same memory.
+patients, so that every stay fits its patient. Batches do not depend on one another, so a copy of any size needs the
+same memory.
 """
 
 import random
@@ -114,7 +114,7 @@ def make_patient_tables(batch: Batch) -> BatchTables:
 
 
 def draw_people(batch: Batch) -> Iterator[Person]:
-    """Draw the patients of a batch: those with its admissions and, in between, those without any."""
+    """Draw the patients of a batch, with and without admissions, in random order."""
     first, others = _load_samplers()
     start, seed = batch.start, batch.seed
     rng, plain = np.random.default_rng([seed, start]), random.Random(f"{seed}/{start}")
@@ -173,7 +173,7 @@ def _order_rows(
 
 @cache
 def _load_samplers() -> tuple[FirstDiagnosisSampler, OtherDiagnosisSampler]:
-    """Set up the samplers, which takes half a second and is the same for every copy."""
+    """Return the samplers, which are the same for every copy and take half a second to set up."""
     return FirstDiagnosisSampler(), OtherDiagnosisSampler()
 
 
@@ -184,7 +184,7 @@ def _draw_subject_ids(rng: np.random.Generator, batch: Batch, n: int) -> list[in
 
 
 def draw_stays(rng: Generator, first: FirstDiagnosisSampler, n: int, icd9_share: float) -> list[DrawnStay]:
-    """Draw n stays with disease, sex and age, in no order."""
+    """Draw n stays with disease, sex and age, in random order."""
     with_note, is_icd9 = rng.random(n) < HAS_NOTE, rng.random(n) < icd9_share
     diagnoses: list[tuple[Diagnosis, Condition | None]] = [(Diagnosis("", 0), None)] * n
     for has_note in (False, True):
@@ -211,7 +211,7 @@ def draw_stays(rng: Generator, first: FirstDiagnosisSampler, n: int, icd9_share:
 
 
 def group_into_patients(rng: Generator, stays: list[DrawnStay]) -> list[list[DrawnStay]]:
-    """Group stays of one sex and nearly one age, ICD-9 stays first; patients come in random order."""
+    """Group stays of the same sex and similar age into patients, ICD-9 stays first; patients come in random order."""
     stays = sorted(stays, key=lambda stay: (stay.sex, stay.age))
     sizes = rng.geometric(1 / STAYS_PER_PATIENT, len(stays)).clip(max=MOST_STAYS)
     patients: list[list[DrawnStay]] = []

@@ -1,4 +1,4 @@
-"""Sentences with variants, as the knowledge files write them.
+"""Parse and render sentences with variants, the notation of the knowledge files.
 
     'Woke [twice|often] at night {3-9} days ago; {he} now sleeps upright. // Sleeps in a chair.'
 
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 Facts = Mapping[str, str]
 
 FACTS = frozenset({"age", "man", "title", "he", "He", "his", "His", "him", "side", "site"})
-"""What a sentence may use about its patient: age '67' or '___', man 'woman', title 'Ms.', side 'left', site 'shin'."""
+"""Facts about the patient, for instance: age '67' or '___', man 'woman', title 'Ms.', side 'left', site 'shin'."""
 
 _TOKEN = re.compile(r"\[([^\[\]]*)\]|\{([^{}]*)\}")
 _ONE_OF_MANY = re.compile(r"\b1 (day|week|month|year|hour|minute|block|beer|drink|time|teaspoon|unit|round)s\b")
@@ -26,13 +26,13 @@ _Slot = Callable[[_Random, Facts], str]
 
 @dataclass(frozen=True, slots=True)
 class _Text:
-    """Words with slots, such as '%s has been ill for %s days', and what fills them. Most have none."""
+    """Words with slots, such as '%s has been ill for %s days', and what fills them. Most have no slots."""
 
     words: str
     slots: tuple[_Slot, ...]
 
     def say(self, random: _Random, facts: Facts) -> str:
-        # one format operation is a third faster than joining pieces, and this runs about a hundred times per note
+        # one format operation is a third faster than joining pieces; this runs about a hundred times per note
         return self.words % tuple([slot(random, facts) for slot in self.slots]) if self.slots else self.words
 
 
@@ -59,7 +59,7 @@ class Phrase:
 
     @classmethod
     def literal(cls, words: str) -> "Phrase":
-        """Make a phrase that is said as it is, brackets included."""
+        """Return a phrase that is rendered as it is, brackets included."""
         return cls(words, (_Text(words, ()),), False)
 
     def say(self, rng: random.Random, facts: Facts) -> str:

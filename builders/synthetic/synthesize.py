@@ -1,12 +1,12 @@
-"""`deepicd synthesize`: a whole copy of made-up records, or notes for the stays of an existing hosp copy.
+"""Make up a whole copy of MIMIC, or notes for the stays of an existing hosp copy: `deepicd synthesize`.
 
     OUT/hosp/{patients,admissions,diagnoses_icd,d_icd_diagnoses}.csv.gz
     OUT/note/discharge.csv.gz
-    OUT/gold.parquet              what each note says, part by part (see discharge_note.py)
+    OUT/gold.parquet              each note, part by part (see discharge_note.py)
     OUT/SYNTHETIC.json, OUT/run.json
 
-Generated batch by batch in one process per core, so memory does not grow with the copy. The same seed gives the same
-bytes, however many processes.
+Copies are generated batch by batch in one process per core, so memory does not grow with their size. The same seed
+gives the same bytes for any number of processes.
 Run: deepicd synthesize out/mimic --admissions 1000 --seed 42
 """
 
@@ -36,12 +36,12 @@ from deepicd.synthetic_proof import is_synthetic, write_mark
 logger = logging.getLogger(__name__)
 
 GENERATOR = "2"
-"""Increase it with every change that makes other rows from the same seed."""
+"""Increase it with every change that makes different rows from the same seed."""
 
 STAYS_AT_ONCE = 512
 """Stays of an existing copy whose notes one process writes at a time."""
 ALONE = 8
-"""Batches up to which one process is faster than starting others, each of which reads the release first."""
+"""Up to this many batches one process is faster than several, each of which has to read the release first."""
 
 
 def synthesize(
@@ -54,10 +54,10 @@ def synthesize(
     processes: int | None = None,
     overwrite: bool = False,
 ) -> SynthesizeRecord:
-    """Generate a whole copy, or do nothing where `out` already holds this very one. Return its record.
+    """Generate a whole copy and return its record. Does nothing if `out` already holds the same copy.
 
-    Notes have `length` characters on average (10,500 in MIMIC-IV-Note), `icd9_share` of the stays have ICD-9 codes.
-    `processes` (default: one per core) changes no byte.
+    Notes have `length` characters on average (10,500 in MIMIC-IV-Note); `icd9_share` of the stays have ICD-9 codes.
+    `processes` (default: one per core) does not change the output.
     """
     _check_options(length, processes)
     if not 1 <= admissions <= MOST_ADMISSIONS:
@@ -100,9 +100,9 @@ def synthesize_notes(
     processes: int | None = None,
     overwrite: bool = False,
 ) -> SynthesizeRecord:
-    """Generate a note for each stay with a diagnosis of an existing copy (its root or its hosp/ folder).
+    """Generate a note for each stay with a diagnosis in an existing copy; `hosp` is its root or its hosp/ folder.
 
-    The notes count as made up only if that copy proves to be. Options and result are those of `synthesize`.
+    The notes count as made up only if the copy is proven to be. Options and result are those of `synthesize`.
     """
     _check_options(length, processes)
     copy = HospCopy.find(hosp)
@@ -125,8 +125,8 @@ def synthesize_notes(
             track_progress("notes written", stays) as advance,
         ):
             batches = (
-                NoteBatch(stays=some, titles=_select_titles(some, titles), seed=seed, length=length)
-                for some in _batch_stays(copy.read_stays())
+                NoteBatch(stays=batch, titles=_select_titles(batch, titles), seed=seed, length=length)
+                for batch in _batch_stays(copy.read_stays())
             )
             tables = in_order(make_note_table, batches)
             run.counts = _write_tables(run, ("note/discharge",), tables, advance, "notes")
@@ -158,19 +158,19 @@ def _check_options(length: int, processes: int | None) -> None:
 
 
 def _list_codes() -> Iterator[tuple[str, int, str]]:
-    """List d_icd_diagnoses: the ICD-9 codes used here, then the whole release with its categories, as in MIMIC."""
+    """Yield the rows of d_icd_diagnoses: the ICD-9 codes used here, then the whole release with its categories."""
     yield from ((code, 9, title) for code, title in sorted(load_knowledge().icd9_titles.items()))
     titles = {**load_release().titles, **load_knowledge().retired_titles}
     yield from ((code, 10, title) for code, title in sorted(titles.items()))
 
 
 def _batch_stays(stays: Iterable[Stay]) -> Iterator[list[tuple[int, Stay]]]:
-    """Batch stays, ordered by patient and time, each with its note_seq."""
-    before, seq = -1, 0
+    """Yield batches of (note_seq, stay) from stays that are ordered by patient and time."""
+    previous, seq = -1, 0
     batch: list[tuple[int, Stay]] = []
     for stay in stays:
-        seq = seq + 1 if stay.subject_id == before else 1
-        before = stay.subject_id
+        seq = seq + 1 if stay.subject_id == previous else 1
+        previous = stay.subject_id
         batch.append((seq, stay))
         if len(batch) == STAYS_AT_ONCE:
             yield batch
@@ -180,7 +180,7 @@ def _batch_stays(stays: Iterable[Stay]) -> Iterator[list[tuple[int, Stay]]]:
 
 
 def _select_titles(stays: Iterable[tuple[int, Stay]], titles: Titles) -> Titles:
-    """Select the titles these notes need; the whole dictionary is too large to pass to a process with each batch."""
+    """Select the titles these notes need: the whole dictionary is too large to send with each batch."""
     return {stay.first: titles[stay.first] for _, stay in stays if stay.first in titles}
 
 
@@ -191,7 +191,7 @@ def _write_tables(
     advance: Advance,
     progress_count: str,
 ) -> SynthesizeCounts:
-    """Write every batch to the tables and to the gold."""
+    """Write every batch to the tables and to gold.parquet; return the counts."""
     counts, chapters = Counter[str](), Counter[int]()
     with ExitStack() as stack:
         files = {name: stack.enter_context(open_table(run.folder, name)) for name in names}

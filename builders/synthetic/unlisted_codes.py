@@ -1,7 +1,7 @@
-"""The condition of a code without a text of its own: that of its nearest relative, or its chapter's general text.
+"""Build the condition of an unlisted code from its nearest relative, or else from its chapter's general text.
 
-The code hierarchy gives the relative: K57.80 looks like the listed diverticulitis of K57. Words of the title, and of
-the titles above it, give body site, side, onset and behavior: 'Displaced fracture of left femur, initial encounter' is
+The code hierarchy gives the relative: K57.80 resembles the listed diverticulitis of K57. Words of the title, and of the
+titles above it, give body site, side, onset and behavior: 'Displaced fracture of left femur, initial encounter' is
 about the left thigh, which looked out of line. The title and its inclusion terms stay out of the admission part; the
 rest of the note may use both.
 """
@@ -15,14 +15,14 @@ from builders.synthetic.phrases import Phrase
 from deepicd.icd10cm import CHAPTERS, Code, find_chapter, load_release
 
 SHARED = 3
-"""Minimum number of first characters a code shares with a relative's: the category."""
+"""Minimum number of leading characters that a code shares with a relative's code: the category."""
 SHARED_WHERE_SITES_DIFFER = 4
 SITES_DIFFER = frozenset({2, 13, 15, 19, 20, 21})
 """Chapters whose categories span several body sites or occasions, which the fourth character distinguishes."""
 MANNERS = 3
 """Maximum number of sentences taken from a title."""
 SHORTEST_TERM = 8
-"""Minimum characters of an inclusion term that is used; shorter ones are words of any note ('Chills')."""
+"""Minimum characters of an inclusion term that is used; shorter ones occur in any note ('Chills')."""
 
 # First category of each ICD-9-CM chapter → chapter of ICD-10-CM; E and V codes are recognized by their letter.
 _ICD9_STARTS = (
@@ -55,7 +55,7 @@ def load_hints() -> Hints:
 
 
 def find_chapter_number(diagnosis: Diagnosis) -> int:
-    """Return the ICD-10-CM chapter, for an ICD-9 code the one on the same subject.
+    """Return the ICD-10-CM chapter; for an ICD-9 code, the chapter on the same subject.
 
     >>> [find_chapter_number(Diagnosis(*code)) for code in (("0389", 9), ("V5811", 9), ("U071", 10))]
     [1, 21, 22]
@@ -81,7 +81,7 @@ def group_billable_codes() -> dict[int, list[str]]:
 
 @lru_cache(maxsize=4096)
 def find_site(diagnosis: Diagnosis, title: str) -> str:
-    """Return in everyday words the body site that a title, or a title above it, mentions."""
+    """Return, in everyday words, the body site that a title or a title above it mentions."""
     for words in (title, *_list_parent_titles(diagnosis)):
         if site := next((site for pattern, site in load_hints().sites if pattern.search(words.lower())), None):
             return site
@@ -109,7 +109,7 @@ def find_sex(title: str, chapter: int) -> Sex | None:
 
 @cache
 def _index_by_prefix() -> dict[str, Condition]:
-    """Return first characters of listed codes → the condition with the greatest weight that has such a code."""
+    """Return prefix → the condition with the greatest weight among those that list a code with it."""
     by_prefix: dict[str, Condition] = {}
     for condition in sorted(load_knowledge().conditions, key=lambda condition: -condition.weight):
         for code in condition.codes:
@@ -119,7 +119,7 @@ def _index_by_prefix() -> dict[str, Condition]:
 
 
 def find_relative(diagnosis: Diagnosis) -> Condition | None:
-    """Return the listed condition whose codes share most characters with this one; None if too few.
+    """Return the listed condition whose codes share the most leading characters; None if they share too few.
 
     >>> find_relative(Diagnosis("K5780", 10)).name, find_relative(Diagnosis("S72352A", 10))
     ('diverticulitis of the colon', None)
@@ -141,14 +141,14 @@ def list_inclusion_terms(diagnosis: Diagnosis) -> tuple[str, ...]:
 
 @lru_cache(maxsize=4096)
 def build_unlisted_condition(diagnosis: Diagnosis, title: str) -> Condition:
-    """Build the condition for a code that no knowledge file lists."""
+    """Build the condition of a code that no knowledge file lists."""
     chapter = find_chapter_number(diagnosis)
     described = load_knowledge().chapters[chapter].get_general_condition(diagnosis.code[:3])
     sex = find_sex(title, chapter)
     also: tuple[str, ...] = ()
-    kin = find_relative(diagnosis)
-    if kin is not None and sex in (None, kin.sex):
-        described, also = kin, (kin.name, *kin.also)
+    relative = find_relative(diagnosis)
+    if relative is not None and sex in (None, relative.sex):
+        described, also = relative, (relative.name, *relative.also)
     words = title.lower()
     manners = [sentence for pattern, sentence in load_hints().manners if pattern.search(words)][:MANNERS]
     return replace(

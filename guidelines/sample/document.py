@@ -34,7 +34,7 @@ LEADING = 1.15  # times the type size
 
 
 class Piece(NamedTuple):
-    """A paragraph of the text; `level` is that of the heading, or of the heading above a text."""
+    """A paragraph of the sample; `level` is its level if it is a heading, or else that of the heading above."""
 
     kind: Literal["front", "heading", "paragraph", "item"]
     level: int
@@ -47,7 +47,7 @@ def read_sample_text() -> str:
 
 
 def write_sample(path: Path, text: str | None = None) -> Path:
-    """Draw the sample, or another text in its notation, and return its path. An existing file is replaced."""
+    """Draw the sample, or another text in its notation; return the path. An existing file is replaced."""
     with storage.atomic_write(path) as tmp:
         _draw(list(parse_pieces(read_sample_text() if text is None else text)), tmp)
     return path
@@ -77,7 +77,7 @@ def _draw(text: list[Piece], path: Path) -> None:
     from reportlab.platypus.tableofcontents import TableOfContents
 
     class Guideline(BaseDocTemplate):  # type: ignore[misc]  # reportlab has no types
-        """Adds every heading to bookmarks and contents; counts pages for the footers of the next pass."""
+        """Add every heading to bookmarks and contents; count pages for the footers of the next pass."""
 
         pages = 0
 

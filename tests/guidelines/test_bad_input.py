@@ -135,7 +135,7 @@ INCOMPLETE = [
         *INCOMPLETE,
         *((without_bookmarks(spoil), message) for spoil, message in INCOMPLETE),
         (absent, "There is no file"),
-        (a_folder, "bad.pdf is a folder, and a PDF file is expected"),
+        (a_folder, "bad.pdf is a folder, not a PDF file"),
         (web_page, "is not a PDF but a web page"),
         (half_a_download, "is cut off: after 10,000 bytes"),
         (damaged, "is a damaged PDF"),

@@ -139,7 +139,7 @@ def test_an_invalid_address_is_an_error(tmp_path, base):
 
 
 def test_a_folder_is_not_a_place_to_save_to(tmp_path):
-    with pytest.raises(DeepicdError, match="is a folder, and a PDF file is expected") as error:
+    with pytest.raises(DeepicdError, match="is a folder, not a PDF file") as error:
         download_guidelines(2025, tmp_path)
     assert str(tmp_path / "icd-10-cm-guidelines.pdf") in error.value.advice
 
