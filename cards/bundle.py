@@ -1,14 +1,14 @@
 """Turn a dataset into a submission to PhysioNet, where data derived from MIMIC is shared; with notes or without.
 
-    DIR/README.md           the sections that PhysioNet asks for
-    DIR/metadata.json       title, abstract, keywords, parents, as its forms ask for them
+    DIR/README.md           the sections that PhysioNet requires
+    DIR/metadata.json       title, abstract, keywords, parents, for its forms
     DIR/LICENSE.txt         the terms
     DIR/RECORDS             one data file per line
     DIR/SHA256SUMS.txt      for `sha256sum -c`
     DIR/card/…              the figures of the README
     DIR/traces/… sft/… grpo/…  or  DIR/rows/…  and  DIR/bundle.json, DIR/run.json: see deepicd.bundle_manifest
 
-Without notes a bundle has ids, codes, traces and a digest of each note; `deepicd rehydrate` puts the notes back in.
+Without notes a bundle has ids, codes, traces and a digest of each note; `deepicd rehydrate` restores the notes.
 """
 
 import re
@@ -158,7 +158,7 @@ def _list_sizes(folder: Path, names: list[str]) -> list[dict[str, object]]:
 
 
 def _build_metadata(fields: dict[str, Any]) -> dict[str, object]:
-    """Return what PhysioNet's forms ask for. Authors enter themselves there."""
+    """Return the fields of PhysioNet's forms. Authors are entered there."""
     return {
         "title": fields["title"],
         "abstract": fields["abstract"],

@@ -1,10 +1,10 @@
-"""Collect every count of rows that a dataset's card shows, under the name by which card, figures and YAML find it.
+"""Collect every count of rows that a dataset's card shows, under the key that card, figures and YAML use.
 
     shown = collect_counts(statistics, record).select_published(everything=False)
     shown["rows", "traces", "train"], shown["chapter", 9, "all"], shown["lost", 2, "not ICD-10"]
 
-All tables form one system: the cohort's rows are divided by chapter, split and whether a trace was kept, and funnel,
-reasons, flags and scores are tied to the same rows, since a reader sees them together (see deepicd.small_counts).
+All tables form one system, since a reader sees them together: the cohort's rows are divided by chapter, split and
+whether a trace was kept, and funnel, reasons, flags and scores are tied to the same rows (see deepicd.small_counts).
 """
 
 from collections import Counter
@@ -18,7 +18,7 @@ from deepicd.stage_records import BuildCounts, BuildRecord, DistillCounts, Disti
 
 BUCKETS = (("1", 1), ("2–9", 9), ("10–99", 99), ("100 and more", None))  # name, largest number of rows of a code
 CHAPTER_OF_FLAG = {"symptom first": 18, "Z code first": 21}  # flags that mean a chapter
-# What withholding a count costs the reader; a cell of a table costs its own count.
+# Cost of withholding a count; a cell of a table costs its own count.
 WHOLE, SPLIT, STEP, CHAPTER, TRACES = 1e9, 1e8, 1e6, 30, 3
 
 
@@ -38,7 +38,7 @@ def collect_counts(statistics: Statistics, record: Record) -> Counts:
 
 
 def _add_rows(counts: Counts, statistics: Statistics) -> None:
-    """Add the rows of each split: of `grpo`, which is the cohort, and of `traces`, which has the rows of `sft`."""
+    """Add the rows of each split in `grpo`, which is the cohort, and in `traces`, which has the same rows as `sft`."""
     cohort, kept = list(statistics.cells), [cell for cell in statistics.cells if cell[2]]
     for config, cells, weight in (("grpo", cohort, 2), ("traces", kept, 1)):
         counts.show(("rows", config, "all"), cells, people=_count_patients(statistics, cells), cost=WHOLE * weight)

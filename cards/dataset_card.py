@@ -1,4 +1,4 @@
-"""README.md of a dataset folder or of a trained model, rendered from run.json and parquet footers, never typed.
+"""Write README.md of a dataset folder or a trained model, rendered from run.json and parquet footers.
 
 OUT/README.md                 what the Hub shows: YAML for programs, then the card
 OUT/card/chapters.png, …      its figures
@@ -117,7 +117,7 @@ def _require_recorded_files(folder: Path, record: AssembleRecord) -> None:
 
 
 def read_facts(folder: Path, record: AssembleRecord) -> DatasetFacts:
-    """Count the files of a dataset folder, and withhold what credentialed data must not reveal."""
+    """Count the rows of a dataset folder, and withhold what must not be revealed about credentialed data."""
     statistics = read_statistics(folder)
     is_free = record.origin != "mimic"
     shown = collect_counts(statistics, record).select_published(everything=is_free)
@@ -128,7 +128,7 @@ def read_facts(folder: Path, record: AssembleRecord) -> DatasetFacts:
 
 
 def build_fields(facts: DatasetFacts) -> dict[str, Any]:
-    """Return what a template may name, whoever wrote it. Of exact counts of rows it has only those in `shown`."""
+    """Return the fields for templates, ours or a user's. `shown` has the only exact counts of rows."""
     record, shown, statistics, is_free = facts.record, facts.shown, facts.statistics, facts.origin != "mimic"
     lineage = record.lineage
     stages = {

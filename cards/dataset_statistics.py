@@ -1,4 +1,4 @@
-"""Count what a dataset folder holds, from its parquet files: exact, for the card's own use (see cards.counts)."""
+"""Count the rows of a dataset folder exactly; cards.counts decides which counts may be shown."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -49,7 +49,7 @@ def read_statistics(folder: Path) -> Statistics:
     if lacking := [config for config, by_split in files.items() if not by_split]:
         raise DeepicdError(
             f"{folder} is not a dataset folder: it lacks {', '.join(lacking)}.",
-            "Make it first: deepicd assemble --cohort DIR --traces DIR OUT",
+            "Create it first: deepicd assemble --cohort DIR --traces DIR OUT",
         )
     statistics = Statistics(
         files={
@@ -111,7 +111,7 @@ def _mismatch_error(folder: Path, what: str) -> DeepicdError:
 
 
 def summarize_lengths(words: list[int], *, exact: bool) -> dict[str, float | None]:
-    """Return mean, median and range of sorted lengths; the range only if `exact`, since its ends are single rows."""
+    """Return mean, median and range of sorted lengths. The range, whose ends are single rows, only if `exact`."""
     if not words:
         return {}
     middle: dict[str, float | None] = {"mean": sum(words) / len(words), "median": words[len(words) // 2]}
@@ -120,7 +120,7 @@ def summarize_lengths(words: list[int], *, exact: bool) -> dict[str, float | Non
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """Lengths from `low` to below `high`; an `open` one also holds all that lie beyond it."""
+    """Lengths from `low` to below `high`; an `open` bin also holds all lengths beyond it."""
 
     low: int
     high: int
@@ -129,7 +129,7 @@ class Bin:
 
 
 def build_histogram(lengths: list[int], smallest: int) -> list[Bin]:
-    """Return sorted lengths in bins of one round width, none of which holds 1 to `smallest` - 1; none for too few.
+    """Return a histogram of sorted lengths whose bins hold 0 or at least `smallest`; [] if there are too few lengths.
 
     >>> build_histogram([5, 11, 12, 13, 25], 1)
     [Bin(low=5, high=10, count=1, open=False), Bin(low=10, high=15, count=3, open=False), Bin(low=15, high=20, \
@@ -145,7 +145,7 @@ count=0, open=False), Bin(low=20, high=25, count=0, open=False), Bin(low=25, hig
             Bin(place * width, (place + 1) * width, counted[place]) for place in range(min(counted), max(counted) + 1)
         ]
         bins = _pool_first_bins(_pool_first_bins(bins, smallest)[::-1], smallest)[::-1]
-        if all(each.count == 0 or each.count >= smallest for each in bins):
+        if all(entry.count == 0 or entry.count >= smallest for entry in bins):
             return bins
     return []
 

@@ -1,7 +1,7 @@
-"""The figures of cards, drawn from the values that the card shows and nothing else; same values, same bytes.
+"""Draw the figures of cards from nothing but the values that the card shows. The same values give the same bytes.
 
-The palette of Okabe and Ito, which every kind of colour vision distinguishes, with a hatch or a word beside each colour
-so that the figures stay legible in grey. A withheld count has the word in place of a bar.
+Colours are the palette of Okabe and Ito, safe for colour-blind readers, with a hatch or a word beside each so that the
+figures stay legible in grey. A withheld count has the word instead of a bar.
 """
 
 from collections.abc import Mapping, Sequence
@@ -41,8 +41,7 @@ def draw_chapter_distribution(path: Path, chapters: Rows, total: int | None) -> 
 def draw_chapter_spread(path: Path, chapters: Rows) -> list[list[int]]:
     """Draw the chapters from the most frequent down, coloured by the third of the samples in which each begins.
 
-    Returns the chapters of each third. The order is that of DeepICD-R1, Figure 4. Withheld chapters come last: together
-    they are rarer than the others.
+    Returns the chapters of each third. The order is that of DeepICD-R1, Figure 4. Withheld chapters come last.
     """
     known = sorted((number for number, rows in chapters.items() if rows), key=lambda number: -(chapters[number] or 0))
     hidden = [number for number, rows in chapters.items() if rows is None]
@@ -182,7 +181,7 @@ def _shorten(title: str) -> str:
 
 
 def format_thousands(axis: Axis) -> None:
-    """Give an axis a few whole numbers as ticks."""
+    """Label an axis with a few whole numbers."""
     axis.set_major_locator(MaxNLocator(integer=True, nbins=7, steps=[1, 2, 5, 10]))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axis.set_tick_params(labelsize=9)
@@ -195,7 +194,7 @@ def new_figure(height: float) -> tuple[Figure, Axes]:
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure without anything that differs between two runs."""
+    """Write a figure without metadata that differs between runs."""
     for axes in figure.axes:
         axes.spines[["top", "right"]].set_visible(False)
     with storage.atomic_write(path) as tmp:

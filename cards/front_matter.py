@@ -1,7 +1,7 @@
-"""The YAML at the top of a dataset's README.md: what `datasets` loads by, and what the Hub shows and asks.
+"""Build the YAML at the top of a dataset's README.md, which `datasets` loads by and the Hub displays.
 
 Features and row counts come from the parquet footers. If any count has to be withheld, those of all configs are left
-out, since the loader expects all counts of a config or none; it then checks none.
+out: the loader expects all counts of a config or none.
 """
 
 from pathlib import Path
@@ -23,7 +23,7 @@ AGREEMENT = "PhysioNet Credentialed Health Data Use Agreement 1.5.0"
 
 TAGS: dict[Origin, str] = {"mimic": "credentialed", "synthetic": "synthetic", "public": "public"}
 
-# What the Hub asks of those who request access. This is only the form: the gate itself is a setting of the repository.
+# The form for access requests on the Hub. The gate itself is a setting of the repository.
 GATE: dict[str, Any] = {
     "viewer": False,
     "extra_gated_heading": "For holders of a PhysioNet credential only",
@@ -92,13 +92,13 @@ def _build_info(folder: Path, config: str, statistics: Statistics, *, exact: boo
 
 
 def _list_data_files(config: str, statistics: Statistics) -> dict[str, object]:
-    """Return a config's files by split. `traces` is loaded when no config is named."""
+    """Return a config's files by split. `traces` is the default config."""
     files = [{"split": split, "path": f"{config}/{split}-*.parquet"} for split in statistics.files[config]]
     return {"data_files": files, **({"default": True} if config == "traces" else {})}
 
 
 def build_license_fields(origin: Origin) -> dict[str, Any]:
-    """Return the terms of the rows, as the Hub's YAML names them."""
+    """Return the license fields of the Hub's YAML."""
     if origin == "synthetic":
         return {"license": "mit"}
     return {

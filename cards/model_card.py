@@ -1,10 +1,10 @@
-"""README.md of a trained model, rendered from the run.json of `deepicd train` and from metrics.json if there is one.
+"""Write README.md of a trained model, rendered from the run.json of `deepicd train` and metrics.json if there is one.
 
 RUN/README.md                 YAML for the Hub, then the card
 RUN/card/…                    its figures and record
 
-What the record lacks is left out. For a model trained on credentialed rows the card rounds the numbers of rows: exact
-ones would have to be consistent with what the dataset's card withholds. The card has no paths of this machine.
+What the record lacks is left out, and so are local paths. For a model trained on credentialed rows the card rounds the
+numbers of rows: exact ones would have to be consistent with what the dataset's card withholds.
 """
 
 import json
@@ -31,7 +31,7 @@ LEVELS: dict[LevelName, str] = {"chapter": "chapter", "category": "category (thr
 METRICS = ("macro_precision", "macro_recall", "macro_f1", "accuracy")
 TINY = 100_000_000  # parameters below which a model only serves to test the pipeline
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-# Options that say nothing about the model, or where something is on this machine.
+# Options that say nothing about the model, or name something on this machine.
 PRIVATE_OPTIONS = {"name", "model", "revision", "judge_url", "judge_guidelines", "judge_descriptions"}
 # Counts of a run that reveal nothing about rows.
 PUBLIC_COUNTS = {
@@ -56,7 +56,7 @@ PAPER = {
 
 
 def write_card(run: Path, record: TrainingRecord, *, template: Path | None) -> CardRecord:
-    """Write the card of a training's folder; return the card's record."""
+    """Write the card of a training run; return the card's record."""
     evaluation = find_metrics(run)
     inputs = {"record": run / records.RECORD, "templates": TEMPLATES} | ({"template": template} if template else {})
     plan = records.plan_run(CardRecord, options={}, inputs=inputs | ({"metrics": evaluation[0]} if evaluation else {}))
@@ -75,27 +75,27 @@ def write_card(run: Path, record: TrainingRecord, *, template: Path | None) -> C
 
 
 def find_metrics(run: Path) -> tuple[Path, Metrics] | None:
-    """Return path and values of RUN/metrics.json, or of the only one in a folder of RUN; None where there is none."""
+    """Return path and values of RUN/metrics.json, or of the only one in a folder of RUN; None if there is none."""
     advice = f"Copy the {METRICS_FILE} of the one to show to {run / METRICS_FILE}."
     folder = storage.find_only_folder(run, METRICS_FILE, "evaluations", advice)
     return (folder / METRICS_FILE, read_metrics(folder / METRICS_FILE)) if folder else None
 
 
 def resolve_origin(run: Path, record: records.Record) -> Origin:
-    """Return the combined origin of everything that was trained on and of the evaluation that the card shows."""
+    """Return the combined origin of the training data and of the evaluation that the card shows."""
     origin, evaluation = records.inherit_origin(record.origin, record.lineage), find_metrics(run)
     return storage.combine_origins([origin, resolve_evaluation_origin(*evaluation)]) if evaluation else origin
 
 
 def resolve_evaluation_origin(path: Path, metrics: Metrics) -> Origin:
-    """Return the origin of the notes of an evaluation, from its file and from the record beside it if there is one."""
+    """Return the origin of an evaluation's notes, from its file and from the record beside it if there is one."""
     record = records.read(path.parent)
     recorded: list[Origin] = [record.origin] if record and record.command == "evaluate" else []
     return storage.combine_origins([metrics.origin, *recorded])
 
 
 def suppress_accuracies(metrics: Metrics) -> dict[str, object]:
-    """Return metrics of credentialed notes without accuracies (None) that would reveal one to nine of them."""
+    """Return metrics of credentialed notes; accuracies that would reveal one to nine of them are None."""
     shown = metrics.dump()
     for name in LEVELS:
         level = metrics.get_level(name)
@@ -106,7 +106,7 @@ def suppress_accuracies(metrics: Metrics) -> dict[str, object]:
 
 
 def build_fields(run: Path, record: TrainingRecord, metrics: Metrics | None, *, careful: bool) -> dict[str, Any]:
-    """Return what the template of a model may name. `careful`: training or evaluation used credentialed notes."""
+    """Return the fields for a model's template. `careful`: training or evaluation used credentialed notes."""
     measured = (suppress_accuracies(metrics) if careful else metrics.dump()) if metrics else None
     chapters = [chapter for chapter in (metrics.chapters if metrics else []) if chapter.f1 is not None]
     options, lineage = record.options, record.lineage
@@ -180,7 +180,7 @@ def build_front_matter(fields: Mapping[str, Any]) -> "ModelCardData":
 
 
 def count_parameters(folder: Path) -> int | None:
-    """Return the number of parameters from the headers of a folder's safetensors files; None without any."""
+    """Return the number of parameters from the headers of a folder's safetensors files; None if it has none."""
     total = 0
     for path in sorted(folder.glob("*.safetensors")):
         try:
@@ -209,7 +209,7 @@ def _format_rows(rows: int, *, credentialed: bool) -> str:
 
 
 def _strip_folders(value: object) -> object:
-    """Return a value as a card may show it: of a path only the last part."""
+    """Return a value as a card may show it: paths are reduced to their last part."""
     if isinstance(value, str) and "/" in value and not (HUB_NAME.fullmatch(value) and not Path(value).exists()):
         return Path(value).name
     return value

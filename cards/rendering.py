@@ -1,4 +1,4 @@
-"""Fill in templates from records and counts. A field that a template names and that does not exist is an error."""
+"""Render templates from records and counts. A template that names an unknown field is an error."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,9 +11,9 @@ WITHHELD = "withheld"
 
 
 def render_template(template: Path | str, fields: Mapping[str, Any]) -> str:
-    """Return a template, one of ours by name or a user's file, filled in. Raises DeepicdError for an unknown field.
+    """Render one of our templates by name, or a user's file. Raises DeepicdError for an unknown field.
 
-    Not huggingface_hub's `from_template`: it renders an unknown field as nothing.
+    huggingface_hub's `from_template` would render an unknown field as nothing.
     """
     import jinja2
 
@@ -54,7 +54,7 @@ def render_template(template: Path | str, fields: Mapping[str, Any]) -> str:
 
 
 def _locate_error(error: BaseException, name: str) -> str:
-    """Return file and line of the template where an error occurred: Jinja writes them into the traceback."""
+    """Return file and line of the template where an error occurred, from the traceback."""
     import traceback
 
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.endswith(".j2")]
@@ -89,5 +89,5 @@ def format_share(part: int | None, whole: int | None) -> str:
 
 
 def format_decimal(value: float | None, places: int = 1) -> str:
-    """Return a number with so many decimal places."""
+    """Return a number with `places` decimal places."""
     return WITHHELD if value is None else f"{value:.{places}f}"

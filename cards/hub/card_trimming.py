@@ -1,4 +1,4 @@
-"""README.md of a repository: the card of the folder, without what the repository does not hold.
+"""Trim a folder's card to README.md of a repository, which may lack the rows or weights.
 
 huggingface_hub's RepoCard splits a card into YAML and text and joins them again in the same order and bytes.
 """
@@ -38,14 +38,14 @@ NOT_PUBLISHED_HERE = "They were not published here."
 
 
 def parse_card(readme: str) -> "RepoCard":
-    """Return the YAML (`.data`) and the text (`.text`) of a card. Raises DeepicdError where there is no YAML."""
+    """Return the YAML (`.data`) and the text (`.text`) of a card. Raises DeepicdError if there is no YAML."""
     from huggingface_hub import RepoCard
     from huggingface_hub.repocard import REGEX_YAML_BLOCK
     from yaml import YAMLError
 
     try:
         card = RepoCard(readme) if REGEX_YAML_BLOCK.search(readme) else None
-    except (ValueError, TypeError, YAMLError):  # a list, or keys that are no strings
+    except (ValueError, TypeError, YAMLError):  # a list, or keys that are not strings
         card = None
     if card is None or not card.data.__dict__:
         raise DeepicdError("README.md does not begin with YAML.", "Write it again: deepicd card OUT")
@@ -53,7 +53,7 @@ def parse_card(readme: str) -> "RepoCard":
 
 
 def list_figures(readme: str, folder: Path) -> dict[str, Path]:
-    """Return the figures that a card shows, by name. Other files beside them may be of an earlier card, or anything."""
+    """Return name → file of the figures that a card shows. Other files beside them may not belong to it."""
     return {name: folder / name for name in sorted(set(FIGURE.findall(readme))) if (folder / name).is_file()}
 
 
@@ -63,13 +63,13 @@ def insert_repository(readme: str, repo: str) -> str:
 
 
 def remove_rows(readme: str, *, holds: str, credentialed: bool, version: str) -> str:
-    """Return the card of a repository without rows: nothing for a loader in its YAML, and a notice that says why."""
+    """Return the card of a repository without rows: no loader fields in its YAML, and a notice that says why."""
     why = ROWS_ARE_CREDENTIALED if credentialed else NOT_PUBLISHED_HERE
     return _trim(readme, ROW_KEYS, NO_ROWS.format(holds=holds, why=why, version=version))
 
 
 def remove_weights(readme: str, *, credentialed: bool, version: str) -> str:
-    """Return the card of a repository without weights: no offer to load a model, and a notice that says why."""
+    """Return the card of a repository without weights: no loader fields, and a notice that says why."""
     why = MODEL_READ_NOTES if credentialed else NOT_PUBLISHED_HERE
     return _trim(readme, WEIGHT_KEYS, NO_WEIGHTS.format(why=why, version=version))
 

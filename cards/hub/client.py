@@ -1,4 +1,4 @@
-"""One repository on the Hub, asked with retries; every state is read back after a change, never assumed.
+"""Access one repository on the Hub, with retries; after a change its state is read back, never assumed.
 
 `huggingface_hub` retries uploads of files, but not the creation of a repository, its settings, queries or the commit
 itself, and it waits for an answer without limit. A commit whose answer was lost is recognised by what the repository
@@ -53,13 +53,13 @@ class RepositoryState:
 
 @dataclass(frozen=True)
 class Account:
-    """Whose token it is."""
+    """The account of a token."""
 
     name: str
     role: str
     """read, write or fineGrained."""
     writes_to: frozenset[str]
-    """Its own name and the organisations in which it may write."""
+    """The user's own name and the organisations in which they may write."""
 
 
 class HubRepository:
@@ -94,7 +94,7 @@ class HubRepository:
         return f"{self.endpoint}/{'datasets/' if self.kind == 'dataset' else ''}{self.repo}"
 
     def fetch_account(self) -> Account:
-        """Return whose token it is."""
+        """Return the account of the token."""
         answer = self.call("Looking up whose token this is", lambda: self.api.whoami())
         organisations = answer.get("orgs") or []
         writes_to = {entry["name"] for entry in organisations if entry.get("roleInOrg") not in ("read", "no_access")}
@@ -102,7 +102,7 @@ class HubRepository:
         return Account(answer["name"], role, frozenset({answer["name"], *writes_to}))
 
     def fetch_state(self) -> RepositoryState | None:
-        """Return the repository as it is now; None where there is none that this token may see."""
+        """Return the repository as it is now; None if there is none that this token may see."""
         from huggingface_hub.errors import RepositoryNotFoundError
 
         def request() -> RepositoryState | None:
@@ -172,7 +172,7 @@ class HubRepository:
             return Path(path).read_text(encoding="utf-8", errors="replace")
 
     def call(self, doing: str, request: Callable[[], T]) -> T:
-        """Return what `request` returns, with retries. Raises DeepicdError with what the user can do."""
+        """Call `request` with retries. Raises DeepicdError that says what the user can do."""
         try:
             return http.retry(request, self.retry, doing=doing, is_transient=errors.is_transient)
         except DeepicdError:

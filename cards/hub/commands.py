@@ -11,16 +11,16 @@ Command = TypeVar("Command", bound=Callable[..., None])
 
 
 def connection_options(command: Command) -> Command:
-    """Add the options that say where the Hub is and how patiently to ask it."""
+    """Add the options for the Hub's address, timeout and retries."""
     options = [
-        click.option("--endpoint", help="Address of the Hub; HF_ENDPOINT or https://huggingface.co unless given."),
+        click.option("--endpoint", help="Address of the Hub. Default: HF_ENDPOINT or https://huggingface.co."),
         click.option("--records", "journals", type=FOLDER,
-                     help="Where the journal is kept; `publications` beside OUT unless given."),
+                     help="Folder of the journal. Default: `publications` beside OUT."),
         click.option("--timeout", type=click.FloatRange(min=0.1), default=120.0, show_default=True,
                      help="Seconds without a byte after which a request has failed."),
         click.option("--tries", type=click.IntRange(min=1), default=5, show_default=True, help="Attempts per request."),
         click.option("--wait", type=click.FloatRange(min=0), default=1.0, show_default=True,
-                     help="Seconds before the second attempt; doubled before each further one."),
+                     help="Seconds before the second attempt; doubled for each further one."),
     ]  # fmt: skip
     for option in reversed(options):
         command = option(command)
@@ -33,10 +33,10 @@ def connection_options(command: Command) -> Command:
 @click.option("--what", type=click.Choice(["card", "recipe", "rows", "resources"]), default="card", show_default=True,
               help="recipe: card, prompts, split, statistics. rows: the dataset. resources: guidelines.")  # fmt: skip
 @click.option(
-    "--public/--private", default=False, help="Who may see it; private unless given, and always until verified."
+    "--public/--private", default=False, help="Who may see it. Default: private, as it is in any case until verified."
 )
 @click.option("--gated", is_flag=True, help="Let the owner admit each reader by hand.")
-@click.option("--responsible", metavar="SENTENCE", help="For credentialed rows: the sentence that the refusal names.")
+@click.option("--responsible", metavar="SENTENCE", help="For credentialed rows: the sentence quoted by the refusal.")
 @click.option("--permission", metavar="SENTENCE",
               help="For descriptions: who permitted passing them on, and when.")  # fmt: skip
 @click.option("--notes-from", type=click.Path(path_type=Path, exists=True),
@@ -45,7 +45,7 @@ def connection_options(command: Command) -> Command:
     "--overwrite", is_flag=True, help="Also replace a card that was edited on the Hub, and files of another --what."
 )
 @click.option("--despite-differences", is_flag=True,
-              help="Also publish openly what reveals small counts next to an earlier card.")  # fmt: skip
+              help="Also publish a card that reveals small counts together with an earlier one.")  # fmt: skip
 @click.option(
     "--full-reload", is_flag=True, help="Verify by downloading everything, not by counts, digests and samples."
 )
@@ -70,8 +70,7 @@ def publish(endpoint: str | None, timeout: float, tries: int, wait: float, **opt
     from deepicd.http import RetryPolicy
 
     retry = RetryPolicy(attempts=tries, timeout=timeout, first_wait=wait)
-    given = {**options, "endpoint": prepare_environment(endpoint), "retry": retry}
-    settings = PublicationOptions.model_validate(given)
+    settings = PublicationOptions.model_validate({**options, "endpoint": prepare_environment(endpoint), "retry": retry})
 
     from cards.hub.verify import start_verifier
     from deepicd import storage

@@ -1,4 +1,4 @@
-"""What a publication consists of: names in the repository, and the files here that they stand for.
+"""Gather the contents of a publication: names in the repository, and the local files behind them.
 
     card        README.md without configs, card/*.png; the same for a trained model
     recipe      the same and recipe/… (cards.hub.recipe_files)
@@ -36,18 +36,18 @@ FOLDERS: Mapping[What, tuple[str, ...]] = {
     "rows": tuple(f"{config}/" for config in DATASET),
     "resources": ("guidelines/", "descriptions/"),
 }
-"""Folders of each publication, besides README.md, card/ and run.json; what it no longer has is removed from them."""
+"""Folders of each publication, besides README.md, card/ and run.json; files that it no longer has are removed."""
 SHARED = ("card/",)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Contents:
-    """All that the repository should hold, and whether it may be public."""
+    """Everything that the repository should hold, and whether it may be public."""
 
     what: What
     files: Mapping[str, Path]
     configs: Mapping[str, Mapping[str, Sequence[Path]]] = field(default_factory=dict)
-    """Config → split → files here that `datasets` is to load."""
+    """Config → split → local files that `datasets` should load."""
     origin: Origin = "mimic"
     notes_from: Sequence[Path] = ()
     """Where the notes are that no text may repeat."""
@@ -68,14 +68,14 @@ class Contents:
         return sum(path.stat().st_size for path in self.files.values())
 
     def owns(self, name: str) -> bool:
-        """Return whether a file of the repository belongs to publications: it is removed once none has it."""
+        """Return whether a file of the repository belongs to publications, which remove it once it is obsolete."""
         if self.kind == "model":
             return name == README or name.startswith(SHARED)
         folders = (folder for folders in FOLDERS.values() for folder in folders)
         return name in (README, RECORD) or name.startswith((*SHARED, *folders))
 
     def check_disclosure(self) -> None:
-        """Raise DeepicdError for anything that the firewall does not let out.
+        """Raise DeepicdError for anything that the firewall refuses.
 
         Protected rows are not read here: cards.hub.policy decides on them.
         """
@@ -106,7 +106,7 @@ def gather_contents(options: PublicationOptions, staging: Path) -> Contents:
 
 
 def _gather_dataset(options: PublicationOptions, staging: Path) -> Contents:
-    """Return the card of a dataset, with its recipe or its rows if they are asked for."""
+    """Return the card of a dataset, with its recipe or its rows if requested."""
     folder, what = options.folder, options.what
     record = require_dataset(folder)
     if record.origin != "mimic":
@@ -196,7 +196,7 @@ def _gather_model_card(options: PublicationOptions, record: records.Record, stag
 
 
 def _find_notes(folder: Path, record: records.Record, notes_from: Path | None) -> tuple[Path, ...]:
-    """Return where the credentialed notes are that a model was trained and evaluated on. Raises DeepicdError."""
+    """Return the folders of the credentialed notes that a model was trained and evaluated on. Raises DeepicdError."""
     if notes_from:
         return (notes_from,)
     metrics = model_card.find_metrics(folder)
@@ -214,7 +214,7 @@ def _find_notes(folder: Path, record: records.Record, notes_from: Path | None) -
 
 
 def _find_dataset(record: records.Record) -> Path | None:
-    """Return the dataset folder that a record names if it holds credentialed rows: others are not what it used."""
+    """Return the dataset folder that a record names; None unless it still holds credentialed rows."""
     source = record.inputs.get("dataset")
     if source is None or not source.path:
         return None

@@ -1,4 +1,4 @@
-"""What can go wrong between this machine and the Hub: which errors pass by themselves, and what to tell the user."""
+"""Classify errors between this machine and the Hub: which are transient, and what the user can do."""
 
 import json
 import re
@@ -25,7 +25,7 @@ def is_transient(error: BaseException) -> bool:
 
 
 def explain_error(error: BaseException, doing: str, repo: str, endpoint: str) -> DeepicdError:
-    """Return the error with what the user can do about it. `doing` opens the sentence: "Creating sam/set"."""
+    """Return a DeepicdError that says what the user can do. `doing` begins its sentence: "Creating sam/set"."""
     cause, host = http.unwrap_error(error), urlsplit(endpoint).netloc or endpoint
     if isinstance(cause, DeepicdError):
         return cause

@@ -1,7 +1,7 @@
-"""What was done to a repository, kept here: who took responsibility, in which words; what was committed or opened.
+"""Keep a local journal of each repository: who took responsibility, in which words; what was committed or opened.
 
-publications/<owner>--<name>/journal.jsonl, or models--<owner>--<name>/journal.jsonl for a model, beside the folder that
-was published; lines are only ever appended.
+publications/<owner>--<name>/journal.jsonl, or models--<owner>--<name>/journal.jsonl for a model, beside the published
+folder; lines are only ever appended.
 """
 
 import json

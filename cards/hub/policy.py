@@ -1,8 +1,8 @@
-"""Who may read what is published: decided from the contents, the user's options and the state of the repository.
+"""Decide who may read a publication, from its contents, the user's options and the state of the repository.
 
-Each rule is a function that raises DeepicdError, before anything is sent. Credentialed rows go nowhere by default. The
-user may take responsibility in one exact sentence that names server and repository; then they go where only readers
-whom the owner has admitted can read them: to a private repository, or behind a gate opened by hand.
+Each rule is a function that raises DeepicdError before anything is sent. Credentialed rows are not published by
+default. The user may take responsibility in one exact sentence that names server and repository; even then only readers
+admitted by the owner may see them: in a private repository, or behind a gate opened by hand.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,7 +35,7 @@ def build_sentence(repo: str, endpoint: str) -> str:
 
 
 def require_valid_name(repo: str) -> None:
-    """Raise unless a repository's name is OWNER/NAME as the Hub wants it."""
+    """Raise unless a repository's name is a valid OWNER/NAME."""
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # exists, though not in __all__
 
@@ -50,7 +50,7 @@ def require_valid_name(repo: str) -> None:
 
 
 def require_responsibility(*, contents: Contents, options: PublicationOptions) -> None:
-    """Raise where the contents may not go to this repository whatever its state."""
+    """Raise if the contents may not go to this repository, whatever its state."""
     if not contents.is_protected:
         return
     sentence = build_sentence(options.repo, options.endpoint)
@@ -69,7 +69,7 @@ def require_responsibility(*, contents: Contents, options: PublicationOptions) -
 
 
 def require_write_access(*, account: Account, repo: str) -> None:
-    """Raise where the token cannot write to the owner of the repository."""
+    """Raise if the token cannot write to the owner of the repository."""
     owner = repo.split("/")[0]
     if account.role == "read":
         raise DeepicdError(
@@ -84,7 +84,7 @@ def require_write_access(*, account: Account, repo: str) -> None:
 
 
 def require_suitable_repository(*, contents: Contents, options: PublicationOptions, state: RepositoryState) -> None:
-    """Raise where an existing repository may not receive the contents."""
+    """Raise if an existing repository may not receive the contents."""
     repo = options.repo
     if contents.is_protected and not state.is_guarded:
         raise DeepicdError(
@@ -126,7 +126,7 @@ def require_guarded(*, contents: Contents, state: RepositoryState, repo: str) ->
 
 
 def require_unedited_card(*, hub: HubRepository, contents: Contents, state: RepositoryState, journal: Journal) -> None:
-    """Raise where the card on the Hub is not the one that was last published from here."""
+    """Raise if the card on the Hub is not the one last published from here."""
     last, remote = journal.find_last_readme(), state.files.get(README)
     if remote is None or upload.is_same(contents.files[README], remote):
         return
@@ -140,7 +140,7 @@ def require_unedited_card(*, hub: HubRepository, contents: Contents, state: Repo
 
 
 def require_open_history(*, hub: HubRepository, journal: Journal) -> None:
-    """Raise where the history of a private repository may hold what is not for the public."""
+    """Raise if the history of a private repository may hold what must not become public."""
     if unknown := set(hub.list_commits()) - journal.list_open_commits():
         raise DeepicdError(
             f"{hub.repo} is private and has {len(unknown):,} commits that were not published from here as open:"
@@ -150,11 +150,11 @@ def require_open_history(*, hub: HubRepository, journal: Journal) -> None:
 
 
 def describe_small_differences(journals: Path, shown: ShownCounts) -> list[str]:
-    """Return a line for each earlier publication next to which these counts reveal one to nine rows.
+    """Return a line for each earlier publication that, together with these counts, reveals one to nine rows.
 
     A cohort with one more stay gives a card on which every total, and the chapter of that stay, is one higher: together
-    the two cards reveal what neither does alone. The counts of cards that were published from here, to whatever
-    repository, are in the journals; what others have published is not known.
+    the two cards reveal what neither does alone. The journals have the counts of all cards published from here; what
+    others have published is unknown.
     """
     return list(dict.fromkeys(_describe_small_differences(journals, shown)))
 
@@ -171,7 +171,7 @@ def _describe_small_differences(journals: Path, shown: ShownCounts) -> Iterator[
 
 
 def find_small_differences(before: ShownCounts, now: ShownCounts) -> list[str]:
-    """Return the names of counts that both show and that differ by a small cell.
+    """Return the names of counts that both show and that differ by less than a smallest cell.
 
     >>> find_small_differences({"a": 100, "b": 20, "c": None}, {"a": 101, "b": 40, "c": 7})
     ['a']
@@ -184,7 +184,7 @@ def find_small_differences(before: ShownCounts, now: ShownCounts) -> list[str]:
 
 
 def refuse_small_differences(lines: Sequence[str]) -> None:
-    """Raise where a card that everybody can read reveals small counts next to an earlier one."""
+    """Raise if a public card reveals small counts together with an earlier one."""
     if lines:
         raise DeepicdError(
             "Together with an earlier card this one reveals groups of fewer than ten rows: nothing was sent.\n"

@@ -1,13 +1,13 @@
-"""A publication from beginning to end: contents, firewall, rules, repository, one commit, verification.
+"""Run a publication: contents, firewall, rules, repository, one commit, verification.
 
-    1  here       gather the contents, let the firewall read them, check whether they may leave at all
-    2  look       whose token it is, what the repository is like; here a dry run ends, with the plan
+    1  gather     gather the contents, run the firewall on them, check whether they may be published at all
+    2  inspect    look up the token's account and the state of the repository; a dry run ends here, with the plan
     3  prepare    create a missing repository, private; set the gate; read both back before anything is sent
     4  send       one commit, or nothing
-    5  verify     compare the list of files; a fresh process loads that revision and compares it with the files here
-    6  open       only now, and only with --public and a history that holds nothing else
+    5  verify     compare the list of files; a fresh process loads that revision and compares it with the local files
+    6  open       last, and only with --public and a history that holds nothing else
 
-Whatever fails, the repository is as it was, or private and empty; the same command continues from there.
+After a failure before step 4 the repository is as it was, or private and empty; the same command continues from there.
 
     with open_publication(options) as publication:  # steps 1 and 2
         print("\\n".join(publication.describe_plan()))
@@ -56,7 +56,7 @@ class Outcome:
 
 
 def publish(options: PublicationOptions, *, verifier: Verifier | None = None) -> Outcome | None:
-    """Publish a folder; None for a dry run. Raises DeepicdError; then nothing is public that was not public before."""
+    """Publish a folder; return None for a dry run. After a DeepicdError nothing is public that was not before."""
     with open_publication(options, verifier=verifier) as publication:
         return None if options.dry_run else publication.send()
 
@@ -65,7 +65,7 @@ def publish(options: PublicationOptions, *, verifier: Verifier | None = None) ->
 def open_publication(options: PublicationOptions, *, verifier: Verifier | None = None) -> Iterator["Publication"]:
     """Yield a publication that every rule permits and of which nothing is sent yet. Raises DeepicdError.
 
-    `verifier`: how to verify what was sent, if not in a fresh process of its own.
+    `verifier` replaces the verification in a fresh process.
     """
     policy.require_valid_name(options.repo)
     verification = nullcontext(verifier) if verifier else verify.start_verifier(options)
@@ -105,7 +105,7 @@ def open_publication(options: PublicationOptions, *, verifier: Verifier | None =
 
 @dataclass(frozen=True, kw_only=True)
 class Publication:
-    """Contents that may go to a repository, and the repository as it was found."""
+    """Contents that may go to a repository, and the state of the repository."""
 
     options: PublicationOptions
     contents: Contents
@@ -119,7 +119,7 @@ class Publication:
     verifier: Verifier
 
     def describe_plan(self) -> list[str]:
-        """Return what would be done, in lines: files, sizes, visibility, gate.
+        """Return the plan as lines: files, sizes, visibility, gate.
 
         out/dataset → clinic/mimic-reason at huggingface.co
           what        card (synthetic)
@@ -206,7 +206,7 @@ class Publication:
         return state
 
     def _check_committed(self, commit: str) -> RepositoryState:
-        """Return the repository after the commit; close it at once if it is open and must not be."""
+        """Return the repository after the commit; make it private at once if it must not be public."""
         hub, contents = self.hub, self.contents
         state = hub.fetch_state()
         if state is None:
@@ -223,14 +223,14 @@ class Publication:
 
     def _write_record(self, outcome: Outcome) -> None:
         """Write run.json of the publication, beside the journal."""
-        contents, wanted = self.contents, self.options
+        contents = self.contents
         options = {
             "what": contents.what,
             "repo": self.hub.repo,
             "endpoint": self.hub.endpoint,
-            "public": wanted.public,
-            "gated": wanted.gated,
-            "responsible": wanted.responsible if contents.is_protected else None,
+            "public": self.options.public,
+            "gated": self.options.gated,
+            "responsible": self.options.responsible if contents.is_protected else None,
         }
         plan = records.plan_run(PublishRecord, options=options, inputs={})
         with records.open_resumable_folder(self.journal.folder, plan, contents.origin) as run:

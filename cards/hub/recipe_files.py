@@ -1,17 +1,16 @@
-"""What another credentialed reader needs to make the same rows: recipe, prompts, versions, split, aggregate statistics.
+"""Write what a credentialed reader needs to make the same rows: recipe, prompts, versions, split, statistics.
 
     recipe/stages.json       version, options and digests of inputs of each stage; no paths, no command lines
     recipe/recipe.yaml       the settings of the distillation
-    recipe/prompts.md        the teacher's prompt, with names in braces where each row has its own text
+    recipe/prompts.md        the teacher's prompt, with placeholders in braces for the text of each row
     recipe/split.csv         which row is in which split, by fingerprint
     recipe/statistics.json   the counts that the card shows
 
-The fingerprint of a row is HMAC-SHA256 of its note_id with its own admission note as the key. A plain digest of an id
-would be as good as the id: a note_id is one of ten million patients and a small number, all tried in a minute. A salt
-published beside it changes nothing, and a secret one helps nobody to compare. The note is the key that exactly those
-have who may see the row, and that nobody else can guess. Short notes can be guessed, though, so rows with fewer than
-fifty words are left out. Of credentialed rows at least ten are left out, and so are splits whose size the card
-withholds: the length of the list reveals nothing that the card does not.
+The fingerprint of a row is HMAC-SHA256 of its note_id with its admission note as the key. A plain digest would reveal
+the id: a note_id is one of ten million patients and a small number, all of which can be tried in a minute. A published
+salt does not change that, and a secret one prevents comparison. The note is a key that only those have who may see the
+row. Short notes can be guessed, so rows with fewer than fifty words are left out. At least ten credentialed rows are
+left out, and so are splits whose size the card withholds: the length of the list reveals no more than the card.
 """
 
 import hashlib
@@ -73,7 +72,7 @@ def write_recipe(dataset: Path, record: records.Record, out: Path) -> None:
 
 
 def format_prompts(prompt: PromptText) -> str:
-    """Return the chat as Markdown, each turn in a fence that its own text does not contain."""
+    """Return the chat as Markdown, each turn in a code fence."""
     turns = [(turn["role"], turn["content"]) for turn in prompt.messages] + [("assistant begins with", prompt.opening)]
     parts = [f"## {role}\n\n~~~~text\n{text.rstrip()}\n~~~~\n" for role, text in turns]
     return f"# Prompt `{prompt.version}`\n\n" + "\n".join(parts)

@@ -1,4 +1,4 @@
-"""Guidelines and descriptions as a publication of their own: public sources, each with its terms.
+"""Publish guidelines and descriptions on their own: public sources, each with its terms.
 
 The guidelines are a work of the US government. The descriptions are texts of gesund.bund.de, whose terms do not license
 redistribution: they are published only with a permission that the user states and the card repeats.
@@ -40,7 +40,7 @@ here with this permission, in the words of the person who published them:
 
 
 def gather_resources(out: Path, staging: Path, *, permission: str | None) -> tuple[Files, Configs, Origin]:
-    """Return files, configs and origin of what `deepicd guidelines` and `deepicd scrape` left in or below a folder."""
+    """Return files, configs and origin of the outputs of `guidelines` and `scrape` in or below a folder."""
     runs = {
         folder: record
         for folder in [out, *sorted(path for path in out.glob("*") if path.is_dir()), *sorted(out.glob("*/fy[0-9]*"))]
@@ -69,7 +69,7 @@ def gather_resources(out: Path, staging: Path, *, permission: str | None) -> tup
         if changes := records.compare_files(folder, record.outputs, content=True):
             raise DeepicdError(
                 f"The files of {folder} are not as `deepicd {record.command}` wrote them; {changes}.",
-                "Make them again.",
+                "Create them again.",
             )
         files |= {f"{below}/{name}": folder / name for name in record.outputs}
     origin = storage.combine_origins(record.origin for record in runs.values())

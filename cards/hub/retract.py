@@ -19,7 +19,7 @@ REMAINS = (
 def find_repository(
     repo: str, endpoint: str, *, retry: RetryPolicy, kind: RepositoryKind | None = None
 ) -> HubRepository:
-    """Return the repository of this name. Raises DeepicdError if a dataset and a model have it and none is chosen."""
+    """Return the repository with this name. Raises DeepicdError if a dataset and a model have it and `kind` is None."""
     hubs = [
         HubRepository(repo, endpoint, retry=retry, kind=each) for each in ([kind] if kind else get_args(RepositoryKind))
     ]
@@ -30,7 +30,7 @@ def find_repository(
 
 
 def retract(hub: HubRepository, *, journals: Path | None = None) -> tuple[RepositoryState, RepositoryState]:
-    """Make a repository private; return its state before and after. Raises DeepicdError where it stays open."""
+    """Make a repository private; return its state before and after. Raises DeepicdError if it stays public."""
     before = hub.fetch_state()
     if before is None:
         raise DeepicdError(

@@ -1,6 +1,6 @@
-"""What a publication is asked to do, and what must stand in the environment before `huggingface_hub` is imported.
+"""The options of a publication, and the environment variables to set before `huggingface_hub` is imported.
 
-Imports nothing heavy: the process that reads a publication back is started from here, before everything else.
+Imports nothing heavy: the process that reads a publication back is started with it, before everything else.
 """
 
 import os
@@ -39,7 +39,7 @@ class PublicationOptions(BaseModel):
     endpoint: str = DEFAULT_ENDPOINT
     what: What = "card"
     public: bool = False
-    """Private otherwise, and in any case until the upload is verified."""
+    """Make the repository public, but only after the upload is verified."""
     gated: bool = False
     """The owner admits each reader by hand."""
     responsible: str | None = None
@@ -47,25 +47,25 @@ class PublicationOptions(BaseModel):
     permission: str | None = None
     """Who permitted passing on the descriptions, and when."""
     notes_from: Path | None = None
-    """The credentialed notes that a model has read, where they are no longer where its record says."""
+    """The credentialed notes that a model was trained on, if they are no longer where its record says."""
     overwrite: bool = False
     """Also replace a card that was edited on the Hub, and files of another `what`."""
     despite_differences: bool = False
-    """Also publish openly what reveals small counts next to an earlier card."""
+    """Also publish a card that reveals small counts together with an earlier one."""
     full_reload: bool = False
     """Verify by downloading everything, not by counts, digests and samples."""
     dry_run: bool = False
     journals: Path | None = None
-    """`publications` beside the folder unless given."""
+    """Default: `publications` beside the folder."""
     retry: RetryPolicy = RetryPolicy(timeout=120.0)
     token: str | None = Field(default=None, repr=False)
-    """That of HF_TOKEN or of `hf auth login` unless given."""
+    """Default: that of HF_TOKEN or `hf auth login`."""
 
 
 def prepare_environment(endpoint: str | None) -> str:
     """Set the environment variables that are not set yet; return the Hub's address.
 
-    It is the one given, that of HF_ENDPOINT, or the public one.
+    It is `endpoint`, or else HF_ENDPOINT, or else the public Hub.
     """
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)

@@ -1,7 +1,7 @@
-"""Bring a repository from what it holds to what it should hold, in one commit or none.
+"""Bring a repository to the contents that it should have, in one commit or none.
 
-The commit names its parent: if somebody else commits in between, the Hub refuses ours (412) and nothing is lost. After
-a commit whose answer was lost, the repository is read before anything is sent again: it may already hold everything.
+The commit names its parent: if somebody else commits in between, the Hub refuses ours (412). If the answer to a commit
+was lost, the repository is read before anything is sent again: it may already hold everything.
 """
 
 import hashlib
@@ -43,7 +43,7 @@ class Changes:
 
 
 def find_changes(contents: Contents, remote: Mapping[str, RemoteFile]) -> Changes:
-    """Return what distinguishes the repository from the contents. Files that no publication owns are left alone."""
+    """Return the differences between the repository and the contents. Files of other tools are left alone."""
     changes = Changes()
     for name, path in contents.files.items():
         if name not in remote:
@@ -57,7 +57,7 @@ def find_changes(contents: Contents, remote: Mapping[str, RemoteFile]) -> Change
 
 
 def is_same(path: Path, file: RemoteFile) -> bool:
-    """Return whether a file here has the bytes that the Hub lists."""
+    """Return whether a local file has the size and digest that the Hub lists."""
     if path.stat().st_size != file.size:
         return False
     return storage.digest_path(path) == file.sha256 if file.sha256 else hash_as_git(path) == file.sha1
@@ -70,7 +70,7 @@ def hash_as_git(path: Path) -> str:
 
 
 def commit(hub: HubRepository, contents: Contents, before: RepositoryState, message: str) -> str:
-    """Make the repository hold the contents; return the commit's id. Raises DeepicdError; then nothing has changed."""
+    """Commit the contents; return the commit's id. After a DeepicdError nothing has changed."""
     changes = find_changes(contents, before.files)
     if not changes:
         return before.commit
@@ -105,7 +105,7 @@ def _build_operations(contents: Contents, changes: Changes) -> list["CommitOpera
 
 
 def _fetch_state_after_failure(hub: HubRepository) -> RepositoryState | None:
-    """Return the repository after a failed commit. Raises DeepicdError where the server does not answer either."""
+    """Return the repository after a failed commit. Raises DeepicdError if the server still does not answer."""
     try:
         return hub.fetch_state()
     except DeepicdError as error:
@@ -126,7 +126,7 @@ def build_conflict_error(hub: HubRepository, contents: Contents, now: Repository
 
 
 def describe_card_difference(hub: HubRepository, contents: Contents, now: RepositoryState) -> str:
-    """Return a diff of the card there and the card here; withheld where it holds what may not be shown."""
+    """Return a diff of the card on the Hub and the local one, unless the former holds what may not be shown."""
     if README not in now.files or is_same(contents.files[README], now.files[README]):
         return "README.md is the same there and here; other files differ."
     with tempfile.TemporaryDirectory() as folder:

@@ -1,6 +1,6 @@
 """Verify a publication in a fresh process (cards.hub.verify_process): start it, send it the order, read its answer.
 
-Before a large upload the process is started first of all, so that its imports run beside ours and beside the upload.
+Before a large upload the process is started first, so that its imports run in parallel with ours and with the upload.
 """
 
 import json
@@ -23,9 +23,9 @@ if TYPE_CHECKING:  # the process is started before these are imported
     from cards.hub.contents import Contents
 
 Verifier: TypeAlias = Callable[["HubRepository", "Contents", str], str]
-"""Given a commit: returns what was compared, in words. Raises DeepicdError with every difference."""
+"""Takes a commit and returns what was compared, in words. Raises DeepicdError with every difference."""
 
-EARLY_START = 2**24  # bytes of rows from which on a process is started before it is needed
+EARLY_START = 2**24  # bytes of rows; for more, a process is started before it is needed
 TIMEOUT = 3600.0  # seconds for a process to answer
 
 
@@ -71,7 +71,7 @@ def verify_revision(
 
 
 def build_error(hub: "HubRepository", revision: str, differences: list[str]) -> DeepicdError:
-    """Return the error for a publication that is not what was sent."""
+    """Return the error for a publication that differs from what was sent."""
     return DeepicdError(
         f"Everything was sent to {hub.repo} (commit {revision[:12]}), but what comes back could not be verified:\n"
         + "\n".join(f"  {line}" for line in differences[:20]),
@@ -80,7 +80,7 @@ def build_error(hub: "HubRepository", revision: str, differences: list[str]) -> 
 
 
 class Answer(NamedTuple):
-    """What a process reports."""
+    """The report of a process."""
 
     differences: list[str]
     compared: str
@@ -95,7 +95,7 @@ class ReaderProcesses:
         self._idle: list[subprocess.Popen[str]] = []
 
     def start(self, sample: Path | None) -> None:
-        """Start one, which imports at once and, given a file of rows, prepares for reading such files."""
+        """Start a process that imports at once and, given a file of rows, prepares to read such files."""
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "cards.hub.verify_process", *([str(sample.resolve())] if sample else [])],
             stdin=subprocess.PIPE,
@@ -108,7 +108,7 @@ class ReaderProcesses:
         self._idle.append(process)
 
     def ask(self, order: str) -> Answer:
-        """Return a process's answer to an order. Raises TransientError where it could not read."""
+        """Return a process's answer to an order. Raises TransientError if it could not read."""
         if not self._idle:
             self.start(None)
         process = self._idle.pop()

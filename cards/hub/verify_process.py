@@ -1,16 +1,15 @@
-"""What somebody gets who loads the publication: run as a fresh process, without a cache, at one revision.
+"""Load a publication as a user would: in a fresh process, without a cache, at one revision.
 
-Reads one line from stdin, the order, and answers with one line, {"differences": […], "compared": "…"}, or with
+Reads an order from stdin, one line, and answers with one line, {"differences": […], "compared": "…"}, or with
 {"failed": "KeyError"}, the name of the exception that kept it from reading:
 
-    {"repo": …, "kind": "dataset", "revision": …, "token": …, "files": {name: [path here, its SHA-256]},
-     "configs": {config: {split: [paths here]}}, "full": false}
+    {"repo": …, "kind": "dataset", "revision": …, "token": …, "files": {name: [local path, its SHA-256]},
+     "configs": {config: {split: [local paths]}}, "full": false}
 
-For each large file it asks the Hub for the digest, which the Hub computed at the upload; small files are read again.
-Configs, splits, features and promised counts are those that `datasets` finds when called as usual. Rows are counted in
-the remote footers, and one row of each config is read. `full` downloads everything, counts what `load_dataset` loads
-and computes the digest of each file.
-Run: python -m cards.hub.verify_process [SAMPLE.parquet], a file to warm the libraries up with before the order comes.
+The digests of large files are those that the Hub computed at the upload; small files are read again. Configs, splits,
+features and promised counts are those that `datasets` finds. Rows are counted in the remote footers, and one row of
+each config is read. `full` downloads everything, counts what `load_dataset` loads and computes the digest of each file.
+Run: python -m cards.hub.verify_process [SAMPLE.parquet], a file to warm up the libraries with before the order comes.
 """
 
 import gc
@@ -44,7 +43,7 @@ def main(*samples: str) -> None:
 
 
 def _respond(samples: Sequence[str]) -> dict[str, object]:
-    """Return what was compared, or the names of the exceptions after a failure."""
+    """Return the result of the comparison, or the names of the exceptions after a failure."""
     try:
         for path in samples:
             _warm_up(path)
@@ -56,7 +55,7 @@ def _respond(samples: Sequence[str]) -> dict[str, object]:
 
 
 def _warm_up(path: str) -> None:
-    """Import what will be needed, including what `datasets` imports only when it is first used."""
+    """Import everything needed, including what `datasets` imports only on first use."""
     import datasets
     import fsspec.implementations.http  # noqa: F401 - to have it imported
     import pyarrow.parquet  # noqa: F401 - to have it imported
@@ -109,7 +108,7 @@ def compare_repository(
 
 
 def _list_digests(repo: str, kind: str, revision: str, names: list[str]) -> dict[str, str | None]:
-    """Return the SHA-256 that the Hub lists for each file that is there; None for files that it keeps in git."""
+    """Return the SHA-256 that the Hub lists for each existing file; None for files that it keeps in git."""
     from huggingface_hub import HfApi
 
     entries = HfApi().get_paths_info(repo, names, repo_type=kind, revision=revision)
