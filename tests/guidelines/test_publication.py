@@ -39,5 +39,5 @@ def test_a_made_up_year_says_so_on_the_card(published):
 
 
 def test_a_year_named_twice_is_refused(sample_folder, tmp_path):
-    with pytest.raises(DeepicdError, match="named twice"):
+    with pytest.raises(DeepicdError, match="given twice"):
         publication.build_dataset([sample_folder, sample_folder], tmp_path / "out")
