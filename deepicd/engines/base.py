@@ -81,6 +81,9 @@ class Engine(Protocol):
     """`submit` and `collect` are called from one thread. Errors that hold for every request are DeepicdError.
 
     The run handles Ctrl-C (it waits for what is in flight), so processes that an engine starts must not end on it.
+
+    An engine may also have `is_answering() -> bool`: after many failures in a row the run asks whether any prompt is
+    answered, and ends only where none is. Without it the engine counts as broken.
     """
 
     @property
