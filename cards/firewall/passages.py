@@ -72,30 +72,40 @@ class WordRuns:
     is_meaningful: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
     places: Places = field(default_factory=lambda: np.zeros(0, np.int64))
     at: int = 0
+    has_gaps: bool = False
+    """Whether words of the last piece were passed over."""
     omit_frequent: bool = False
     """Whether to pass over words that make up a tenth of their surroundings: tags, keys, labels, names of files."""
 
     def feed(self, text: bytes) -> Iterator[tuple[Hashes, Places]]:
         """Yield hash and position of the runs that end in this piece. A piece must not end inside a word."""
         for piece in _split_pieces(text):
+            had_gaps = self.has_gaps
             hashes, is_meaningful, places = _hash_words(piece)
             if self.omit_frequent:
                 is_rare = _find_rare(hashes)
                 hashes, is_meaningful, places = hashes[is_rare], is_meaningful[is_rare], places[is_rare]
+                self.has_gaps = not is_rare.all() or (had_gaps and len(hashes) < LENGTH)
             self.hashes = np.concatenate((self.hashes, hashes))
             self.is_meaningful = np.concatenate((self.is_meaningful, is_meaningful))
             self.places = np.concatenate((self.places, places + self.at))
             self.at += len(piece)
             number = len(self.hashes) - LENGTH + 1
-            if number > 0:
+            if number > 0 and self.omit_frequent and not had_gaps and not self.has_gaps:
+                self._drop(number)  # nothing was passed over: the same runs as in the text as it stands
+            elif number > 0:
                 total, words = self.hashes, self.is_meaningful.astype(np.int8)
                 for n in (1, 2, 4):  # a run of eight is two runs of four, and so on
                     total = total[:-n] * np.uint64(pow(_STEP, n, 2**64)) + total[n:]
                     words = words[:-n] + words[n:]
                 of_words = words >= MEANINGFUL
                 yield total[of_words], self.places[:number][of_words]
-                self.hashes, self.is_meaningful = self.hashes[number:], self.is_meaningful[number:]
-                self.places = self.places[number:]
+                self._drop(number)
+
+    def _drop(self, number: int) -> None:
+        """Forget the first words: every run that begins with them has been seen."""
+        self.hashes, self.is_meaningful = self.hashes[number:], self.is_meaningful[number:]
+        self.places = self.places[number:]
 
 
 def _split_pieces(text: bytes) -> Iterator[bytes]:
