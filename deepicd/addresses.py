@@ -17,7 +17,7 @@ _judged: dict[str, str] = {}  # name → the private address that it had when it
 
 
 def is_private(host: str) -> bool:
-    """Return whether all addresses of a host are private; False if it has none. Its first one is then used for it.
+    """Return whether all addresses of a host are private; False if it has none. One of them is then used for it.
 
     >>> is_private("127.0.0.1"), is_private("10.1.2.3"), is_private("169.254.169.254"), is_private("0.0.0.0")
     (True, True, False, False)
@@ -31,7 +31,7 @@ def is_private(host: str) -> bool:
         return False
     if not addresses or not all(_is_private_address(address) for address in addresses):
         return False
-    _judged[host] = addresses[0]
+    _judged[host] = min(addresses, key=lambda address: ":" in address)  # servers listen on IPv4, if not on both
     return True
 
 

@@ -77,6 +77,12 @@ def test_a_name_with_several_addresses_is_judged_by_each(monkeypatch: pytest.Mon
     assert addresses.is_private("model.ward.example")
 
 
+def test_a_server_on_ipv4_is_reached_where_its_name_has_both_kinds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", resolve_to("::1", "127.0.0.1"))
+    assert addresses.is_private("localhost")
+    assert addresses.find_judged("localhost") == "127.0.0.1"
+
+
 class Models(BaseHTTPRequestHandler):
     hosts: ClassVar[list[str]] = []
 
