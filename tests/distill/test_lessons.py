@@ -24,7 +24,7 @@ def test_every_lesson_passes_the_checks_of_the_recipe_that_it_is_for(tmp_path: P
     for number, material in enumerate(materials(tmp_path)):
         found = measure(write_lesson(material, str(number)), "stop", material)
         assert find_reasons(found, load_recipe(Path("tiny"))) == []
-        assert found.quotes.of == found.quotes.found > 0
+        assert found.quotes.total == found.quotes.in_note > 0
 
 
 def test_a_shortened_note_has_the_sections_that_lessons_quote_and_little_of_them(tmp_path: Path) -> None:

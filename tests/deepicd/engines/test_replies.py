@@ -174,7 +174,7 @@ def test_a_ledger_that_holds_such_a_count_is_read(count: str, tmp_path: Path) ->
         lines = []
         for line in file.read_bytes().splitlines(keepends=True):
             body = line[18:-1].replace(b'"prompt_tokens":900', f'"prompt_tokens":{count}'.encode())
-            lines.append(ledger._checksum(body) + body + b"\n")
+            lines.append(ledger._format_checksum(body) + body + b"\n")
         file.write_bytes(b"".join(lines))
         record = distilled(server, tmp_path, 10, min_words=32)  # another folder, from the same ledger
         assert len(server.asked) == 10

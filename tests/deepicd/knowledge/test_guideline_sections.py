@@ -24,7 +24,7 @@ TEXTS = [  # id, parent, level, heading, text
 ]
 SECTIONS = {
     row[0]: SectionText(
-        place=place,
+        position=position,
         id=row[0],
         parent=row[1],
         level=row[2],
@@ -33,7 +33,7 @@ SECTIONS = {
         text=row[4],
         codes=tuple(find_codes(f"{row[3]} {row[4]}")),
     )
-    for place, row in enumerate(TEXTS)
+    for position, row in enumerate(TEXTS)
 }
 
 
