@@ -103,7 +103,7 @@ def test_half_a_text_is_no_answer_and_is_asked_for_again(finish_reason: object, 
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
-        (reply({"content": "half a te"}, "content_filter"), "the server's content filter refused the prompt"),
+        (reply({"content": "half a sen"}, "content_filter"), "the server's content filter refused the prompt"),
         (reply({"content": None}, "content_filter"), "the server's content filter refused the prompt"),
         (refusal(400, code="content_filter", param="prompt"), "the server's content filter refused the prompt"),
         (refusal(400, code="context_length_exceeded"), "the prompt is longer than the server's context"),
