@@ -83,9 +83,11 @@ def verify(folders: tuple[Path, ...]) -> None:
     deepicd physionet verify ~/mimiciv/3.1 ~/mimic-iv-note/2.2
     """
     from builders.mimic.physionet.copy_parts import find_parts
-    from builders.mimic.physionet.verify import check_parts, print_report
+    from builders.mimic.physionet.verify import check_parts, format_report, require_no_difference
 
-    print_report(check_parts(find_parts(folders)))
+    sections = check_parts(find_parts(folders))
+    click.echo(format_report(sections))
+    require_no_difference(sections)
 
 
 class CriteriaOptions(TypedDict):

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import click
 
-from builders.mimic.physionet.verify import Check, Section, check_parts, print_report
+from builders.mimic.physionet.verify import Check, Section, check_parts, format_report, require_no_difference
 from deepicd import __version__
 
 FOLDER = click.Path(path_type=Path)
@@ -50,7 +50,8 @@ def doctor(mimic: Path | None, notes: Path | None) -> None:
 
         targets = ((mimic, MIMIC, "--mimic"), (notes, NOTE, "--notes"))
         sections += check_parts([find_only_part(path, project, option) for path, project, option in targets if path])
-    print_report(sections)
+    click.echo(format_report(sections))
+    require_no_difference(sections)
 
 
 def check_machine() -> Iterator[Check]:

@@ -36,7 +36,7 @@ def write_cohort(
 ) -> Path:
     """A folder as `deepicd build` leaves it; the codes take turns. `notes`: those of the first rows of train."""
     options = {"seed": 42, "split": "patient", "rows": rows, "codes": codes, "notes": storage.digest_json(list(notes))}
-    plan = records.plan_run("build", options=options, inputs=made_up_inputs(origin))
+    plan = records.plan_run("build", options=options, inputs=list_made_up_inputs(origin))
     with records.open_fresh_folder(folder, plan, origin, overwrite=True) as run:
         for place, split in enumerate(SPLITS):
             table = [_row(1_000_000 * place + n, codes[n % len(codes)]) for n in range(round(rows * SHARES[split]))]
@@ -58,13 +58,13 @@ def write_cohort(
     return folder
 
 
-def made_up_inputs(origin: Origin) -> dict[str, Path]:
+def list_made_up_inputs(origin: Origin) -> dict[str, Path]:
     """The notes of a copy that proves to be made up, as what a synthetic run has read; nothing for other origins."""
-    return {"discharge": _made_up_copy() / "note" / "discharge.csv.gz"} if origin == "synthetic" else {}
+    return {"discharge": _write_made_up_copy() / "note" / "discharge.csv.gz"} if origin == "synthetic" else {}
 
 
 @cache
-def _made_up_copy() -> Path:
+def _write_made_up_copy() -> Path:
     copy = Path(mkdtemp(prefix="deepicd-made-up-"))
     atexit.register(shutil.rmtree, copy, ignore_errors=True)
     notes = copy / "note" / "discharge.csv.gz"

@@ -4,7 +4,7 @@ import random
 from pathlib import Path
 from typing import Any
 
-from cohorts import made_up_inputs
+from cohorts import list_made_up_inputs
 
 from deepicd import records, storage
 from deepicd.answer_form import build_messages, write_answer
@@ -20,7 +20,7 @@ def small_dataset(
 ) -> Path:
     """OUT of `deepicd assemble` in small; its rows are made up, whatever `origin` says."""
     chance = random.Random(7)
-    plan = records.plan_run("assemble", options={}, inputs=made_up_inputs(origin))
+    plan = records.plan_run("assemble", options={}, inputs=list_made_up_inputs(origin))
     numbers = {"train": rows, "validation": 8, "test": 8}
     with records.open_fresh_folder(folder, plan, origin) as run:
         for split, number in numbers.items():

@@ -214,12 +214,12 @@ def _find_authors_matches(text: str) -> Iterator[tuple[str, str]]:
         else:
             if think_end < start.end():
                 if (think_end := text.find(THINK_END, start.end())) < 0:
-                    think_end = block = len(text)
+                    think_end, block = len(text), -1
                 elif following := NO_SPACE.search(text, think_end + len(THINK_END)):
                     block = following.start() if text.startswith(DIAGNOSIS, following.start()) else -1
                 else:
                     block = -1
-            if block < 0 or block == len(text):
+            if block < 0:
                 continue
             begin, trace = block, text[start.end() : think_end]
         if begin > last_closing:

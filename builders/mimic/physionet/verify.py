@@ -213,18 +213,23 @@ def _check_orphans(orphans: int, notes: int, expected: int | None) -> Check:
     return Check("unknown", "orphans", finding, "The cohort leaves them out.")
 
 
-def print_report(sections: Sequence[Section]) -> None:
-    """Print findings to stdout, a blank line between sections. Raises DeepicdError at the end if one differs."""
+def format_report(sections: Sequence[Section]) -> str:
+    """Return findings as styled lines, a blank line between sections."""
     width = max(len(check.what) for section in sections for check in section.checks)
+    lines: list[str] = []
     for number, section in enumerate(sections):
-        if number:
-            click.echo()
-        click.secho(section.title, bold=True)
+        lines += [""] * (number > 0)
+        lines.append(click.style(section.title, bold=True))
         for check in section.checks:
-            click.echo(f"  {click.style(f'{check.status:<7}', fg=COLOURS[check.status])}  ", nl=False)
-            click.echo(f"{check.what:<{width}}  {check.finding}")
-            for line in textwrap.wrap(check.meaning, WIDTH - width - 13, break_long_words=False):
-                click.echo(f"{'':<{width + 13}}{line}")
+            status = click.style(f"{check.status:<7}", fg=COLOURS[check.status])
+            lines.append(f"  {status}  {check.what:<{width}}  {check.finding}")
+            meaning = textwrap.wrap(check.meaning, WIDTH - width - 13, break_long_words=False)
+            lines += [f"{'':<{width + 13}}{line}" for line in meaning]
+    return "\n".join(lines)
+
+
+def require_no_difference(sections: Sequence[Section]) -> None:
+    """Raise DeepicdError if a finding differs from what is expected."""
     wrong = [check.what for section in sections for check in section.checks if check.status == "differs"]
     if wrong:
         raise DeepicdError(f"These checks failed: {', '.join(wrong)}.", "See the explanation below each of them above.")
