@@ -27,7 +27,8 @@ def preview_prompts(job: Job, count: int) -> str:
     builder = PromptBuilder(job.recipe, sources.knowledge, tokens.find_counter(job.recipe))
     built = (builder.build(row) for _, row in sources.read_rows())
     prompts = islice((row_prompt for row_prompt in built if isinstance(row_prompt, Prompt)), count)
-    return "\n".join(_format(row_prompt, number, builder) for number, row_prompt in enumerate(prompts, start=1))
+    shown = [_format(row_prompt, number, builder) for number, row_prompt in enumerate(prompts, start=1)]
+    return "\n".join([*shown, RULE, *builder.tokens.describe_template(job.recipe)])
 
 
 def _format(built: Prompt, number: int, builder: PromptBuilder) -> str:

@@ -161,6 +161,7 @@ def run_job(job: Job) -> DistillRecord:
             )
             run.notes += [f"Said by who ran it: {sentence}"] if sentence else []
             run.notes += _describe_damage(history)
+            run.notes += history.builder.tokens.describe_template(recipe)
     throughput_figure.draw_throughput(out, recipe.digest)
     return run.record
 
@@ -181,7 +182,8 @@ def open_plan(job: Job, sources: Sources) -> Iterator[tuple[Plan, History]]:
 
 
 def log_plan(plan: Plan, history: History) -> None:
-    for line in describe_plan(plan.counts, history.builder):
+    builder = history.builder
+    for line in [*describe_plan(plan.counts, builder), *builder.tokens.describe_template(builder.recipe)]:
         logger.info(line)
 
 

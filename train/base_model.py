@@ -5,96 +5,24 @@
     base.chat.render_prompt(row["prompt"])          # the text that the model continues, as in generation
     base.chat.render_answer("<think>\\n…")          # the text that it should continue with
 
-Prompt and answer are rendered and tokenized separately, as in generation, never passed through the template together:
-several templates drop the reasoning of a finished answer (everything up to `</think>`) or write `<think>` themselves,
-so that a model would learn to leave the tag out, or to open it twice.
+Prompt and answer are rendered and tokenized separately, as in generation, never passed through the template together
+(see deepicd.engines.chat_template): a model would learn to leave the tag out, or to open it twice.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from deepicd import storage
 from deepicd.answer_form import DIAGNOSIS, THINK, THINK_END
+from deepicd.engines.chat_template import ChatTemplate
 from deepicd.engines.model import read_model
 from deepicd.errors import DeepicdError
 from train.config import GrpoRecipe, Recipe, SftRecipe
 
-PROBE_PROMPT = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Fever?"}]
-PROBE_ANSWER = "Yes, and a cough."
-
 Messages = Sequence[dict[str, str]]
-
-
-class Tokenizer(Protocol):
-    """What training uses of transformers.PreTrainedTokenizer, which has no types."""
-
-    chat_template: str | None
-
-    def apply_chat_template(
-        self, conversation: Messages, *, tokenize: bool, add_generation_prompt: bool = False
-    ) -> str: ...
-    def encode(self, text: str, *, add_special_tokens: bool) -> list[int]: ...
-    def decode(self, token_ids: Sequence[int]) -> str: ...
-    def save_pretrained(self, save_directory: Path) -> object: ...
-
-
-@dataclass(frozen=True, slots=True)
-class ChatTemplate:
-    """A tokenizer, and what its chat template writes around an answer."""
-
-    tokenizer: Tokenizer
-    opening: str
-    """What the template opens an answer with: '' or '<think>\\n'."""
-    closing: str
-    """What ends an answer: '<|im_end|>\\n'."""
-
-    @classmethod
-    def from_tokenizer(cls, tokenizer: Tokenizer, model: str) -> "ChatTemplate":
-        """Probe a chat template. Raises DeepicdError if there is none, or if it does not mark the end of an answer."""
-        from jinja2 import TemplateError
-
-        if not tokenizer.chat_template:
-            raise DeepicdError(
-                f"{model} has no chat template, which is needed to write prompts for it.",
-                "Take its instruct version, or put a chat_template.jinja into its folder.",
-            )
-        try:
-            prompt = tokenizer.apply_chat_template(PROBE_PROMPT, tokenize=False, add_generation_prompt=True)
-            chat = [*PROBE_PROMPT, {"role": "assistant", "content": PROBE_ANSWER}]
-            answered = tokenizer.apply_chat_template(chat, tokenize=False)
-        except TemplateError as error:
-            raise DeepicdError(
-                f"The chat template of {model} rejects a system message and a question: {error}.",
-                "Take a model whose template knows the roles system, user and assistant.",
-            ) from error
-        _, has_answer, closing = answered.rpartition(PROBE_ANSWER)
-        if not has_answer or not closing.strip() or PROBE_PROMPT[1]["content"] not in prompt:
-            raise DeepicdError(
-                f"The chat template of {model} leaves out the question, or writes nothing after an answer.",
-                "A model trained with it would never stop. Use another template.",
-            )
-        opening = prompt[prompt.rindex(THINK) :] if prompt.rstrip().endswith(THINK) else ""
-        return cls(tokenizer, opening, closing)
-
-    def render_prompt(self, messages: Messages) -> str:
-        return self.tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
-
-    def render_answer(self, text: str) -> str:
-        """Return the answer as the model has to write it: without what the template has written, and with its end."""
-        if self.opening:
-            text = text.removeprefix(THINK).lstrip("\n")
-        return text + self.closing
-
-    def encode(self, text: str) -> list[int]:
-        return self.tokenizer.encode(text, add_special_tokens=False)
-
-    @property
-    def end_token(self) -> int:
-        """The token that ends an answer."""
-        return self.encode(self.closing)[0]
 
 
 def keep_diagnosis(completion: str) -> str:
@@ -146,7 +74,7 @@ def find_base_model(recipe: Recipe) -> PretrainedModel:
             f"{recipe.model} reads {model.context:,} tokens at most, the recipe asks for {recipe.sequence_length:,}.",
             f"Lower {' and '.join(recipe.LENGTH_FIELDS)}, for instance with --set.",
         )
-    chat = ChatTemplate.from_tokenizer(model.load_tokenizer(), recipe.model)
+    chat = ChatTemplate.from_tokenizer(model.load_tokenizer(recipe.template_date), recipe.model).check_training()
     return PretrainedModel(model.path, model.revision, model.commit, chat, model.context)
 
 
@@ -192,7 +120,7 @@ def export_model(base: PretrainedModel, recipe: Recipe, weights: Path, out: Path
         model = AutoModelForCausalLM.from_pretrained(weights, dtype=dtype)
     own_ends = model.generation_config.eos_token_id
     ends = own_ends if isinstance(own_ends, list) else [] if own_ends is None else [own_ends]
-    model.generation_config.eos_token_id = sorted({*ends, base.chat.end_token})
+    model.generation_config.eos_token_id = sorted({*ends, base.chat.end_token} - {None})
     partial = out.with_name(f".{out.name}.partial")
     model.save_pretrained(partial)
     base.chat.tokenizer.save_pretrained(partial)

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from deepicd import paper
 from deepicd.config import Config, Count, Number, PositiveCount, Share, read_values
+from deepicd.engines.recipe import TEMPLATE_DATE, TemplateDate
 from deepicd.errors import DeepicdError
 from train.rewards import score
 from train.rewards.outcome import Variant
@@ -43,6 +44,7 @@ class TrainingRecipe(Config):
     hardware: Literal["gpu", "any"] = "gpu"
     """gpu: refused on a machine without one; any: for models that are small enough for a CPU."""
     dtype: Literal["bfloat16", "float32"] = "bfloat16"
+    template_date: TemplateDate = TEMPLATE_DATE
     seed: int = paper.SEED
 
     @property

@@ -35,7 +35,7 @@ from typing import Any, BinaryIO, Literal, cast
 
 from deepicd import __version__, storage
 from deepicd.engines.base import Message, parse_count
-from deepicd.engines.recipe import ModelRecipe
+from deepicd.engines.recipe import TEMPLATE_DATE, ModelRecipe
 from deepicd.errors import DeepicdError
 from deepicd.storage import Origin
 
@@ -72,6 +72,8 @@ def build_key(
     model: list[object] = [recipe.uses_model, recipe.model, recipe.revision, recipe.dtype]
     if recipe.uses_model:
         model.append(recipe.context)
+    if recipe.template_date != TEMPLATE_DATE:
+        model.append(recipe.template_date)
     deciding = [note_id, prompt_sha256, model, recipe.sampling, recipe.derive_seed(attempt), attempt]
     return storage.digest_json(deciding if schema is None else [*deciding, schema])[:32]
 

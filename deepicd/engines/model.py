@@ -12,6 +12,7 @@ from typing import Any
 
 from deepicd.engines import registry
 from deepicd.engines.recipe import ModelRecipe
+from deepicd.engines.tokenizer import load_tokenizer
 from deepicd.errors import DeepicdError
 
 
@@ -37,12 +38,10 @@ class Model:
         """Of the files on the Hub; '' for a folder."""
         return str(getattr(self.config, "_commit_hash", None) or "")
 
-    def load_tokenizer(self) -> Any:
-        """Return its transformers.PreTrainedTokenizer. Raises DeepicdError where there is none."""
-        from transformers import AutoTokenizer
-
+    def load_tokenizer(self, template_date: str = "") -> Any:
+        """Return its transformers.PreTrainedTokenizer. Raises DeepicdError where there is none, or it loses text."""
         try:
-            return AutoTokenizer.from_pretrained(self.path, revision=self.revision)
+            return load_tokenizer(self.path, self.revision, template_date=template_date)
         except (OSError, ValueError) as error:
             raise _explain_missing_model(self.name, self.revision) from error
 

@@ -46,6 +46,7 @@ class RayEngine:
         self.capacity: int = recipe.in_flight or WAVE * recipe.data_parallel
         self._recipe = recipe
         self._tokenizer = PromptTokenizer(recipe)
+        self._tokenizer.refuse_replaced()
         self._model = find_model(recipe)
         self._started_here = not ray.is_initialized()
         with tempfile.TemporaryFile() as log, capture_output(log):
@@ -69,7 +70,9 @@ class RayEngine:
                 self._refused.append(ids)
                 continue
             schema = {} if request.schema is None else {"structured_outputs": {"json": json.dumps(request.schema)}}
-            sampling = self._recipe.sampling | {"seed": request.seed} | schema
+            sampling = (
+                self._recipe.sampling | {"seed": request.seed, "stop_token_ids": self._tokenizer.end_tokens} | schema
+            )
             self._waiting[request.key] = {"key": request.key, "ids": ids, "sampling": json.dumps(sampling)}
             self._in_flight[request.key] = (request, time.perf_counter())
 
@@ -125,7 +128,7 @@ class RayEngine:
         is_cut = row["completion_tokens"] >= room and row["last_token"] not in self._end_tokens
         return Completion(
             request.key,
-            request.opening + row["text"],
+            self._tokenizer.join(request, row["text"]),
             "length" if is_cut else "stop",
             prompt_tokens=row["prompt_tokens"],
             completion_tokens=row["completion_tokens"],
@@ -136,7 +139,8 @@ class RayEngine:
     def _end_tokens(self) -> set[int]:
         """Tokens that end a completion."""
         ends = self._model.config.eos_token_id
-        return {self._tokenizer.tokenizer.eos_token_id} | ({ends} if isinstance(ends, int) else set(ends or []))
+        own = {ends} if isinstance(ends, int) else set(ends or [])
+        return {self._tokenizer.tokenizer.eos_token_id, *self._tokenizer.end_tokens} | own
 
 
 def _connect(recipe: ModelRecipe) -> int:

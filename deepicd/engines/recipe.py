@@ -15,6 +15,10 @@ from deepicd.engines import registry
 # Fields that decide no text: a run may move from vllm to a server, or to more GPUs, and keep what is written.
 RUNNING = ("engine", "base_url", "in_flight", "tensor_parallel", "data_parallel", "gpu_memory", "timeout")
 
+TEMPLATE_DATE = "2024-07-26"  # the default of Llama 3.1's template
+TemplateDate = Annotated[str, Field(pattern=r"^(19|20)\d\d-(0[1-9]|1[0-2])-(0[1-9]|1\d|2[0-8])$")]
+"""A day of any month up to the 28th."""
+
 
 class ModelRecipe(Config):
     """Sampling is that of the authors' script (deepicd.paper)."""
@@ -27,6 +31,9 @@ class ModelRecipe(Config):
     dtype: str = "auto"  # 'auto' (as the weights are stored), 'bfloat16', 'float16', 'float32'
     context: PositiveCount = 32_768
     """Tokens of prompt and completion together that the model is run with; Qwen2.5's own."""
+
+    template_date: TemplateDate = TEMPLATE_DATE
+    """What a chat template that writes today's date takes for it, so that a prompt is the same every day."""
 
     # Sampling
     temperature: Annotated[Number, Field(ge=0, le=10)] = paper.TEMPERATURE

@@ -4,16 +4,19 @@ A tokenizer needs the library transformers and the model's files. For an engine 
 is downloaded if need be; for a server's model only files that this machine already has are used.
 """
 
-import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from deepicd.engines import registry
 from deepicd.engines.base import Failure, Message, Request
+from deepicd.engines.chat_template import ChatTemplate, join
 from deepicd.engines.model import resolve_path
 from deepicd.engines.recipe import ModelRecipe
+from deepicd.engines.tokenizer import is_replaced, load_tokenizer
 from deepicd.errors import DeepicdError
 
 CHARACTERS_PER_TOKEN = 3
@@ -31,6 +34,8 @@ class TokenCounter:
     """Counts by transformers' `tokenizer`; by the estimate without one."""
 
     tokenizer: Any = None
+    template: ChatTemplate | None = None
+    """None where the chat template is not available."""
 
     @property
     def method(self) -> str:
@@ -48,56 +53,93 @@ class TokenCounter:
         """Return a cheap upper bound: no token is shorter than a byte."""
         return len(text.encode()) if self.tokenizer else self.count(text)
 
+    def describe_template(self, recipe: ModelRecipe) -> list[str]:
+        """Return in sentences what the chat template does to prompts; nothing where a server renders them."""
+        is_used = self.template is not None and not registry.asks_server(recipe.engine)
+        return self.template.describe(recipe.template_date) if self.template and is_used else []
+
     def render_chat(self, messages: Sequence[Message], opening: str) -> str | None:
         """Return the prompt as the model reads it, its opening included; None without the model's chat template."""
-        if self.tokenizer is None or not self.tokenizer.chat_template:
-            return None
-        text: str = self.tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
-        return text + opening
+        return self.template.render(messages, opening) if self.template else None
 
 
 @lru_cache(maxsize=1)
 def find_counter(recipe: ModelRecipe) -> TokenCounter:
-    """Return the most accurate counter that is available for a recipe's model."""
-    if not recipe.uses_model:
+    """Return the most accurate counter that is available for a recipe's model.
+
+    Raises DeepicdError where an engine of this process would read a tokenizer that loses text, or a chat template that
+    no answer fits.
+    """
+    if not recipe.uses_model or find_spec("transformers") is None:
         return TokenCounter()
+    is_remote = registry.asks_server(recipe.engine)
     try:
-        from transformers import AutoTokenizer
-    except ImportError:
-        return TokenCounter()
-    # a model folder or the Hub may raise anything, and the estimate always works
-    with contextlib.suppress(Exception):
-        return TokenCounter(
-            AutoTokenizer.from_pretrained(
-                resolve_path(recipe.model),
-                revision=recipe.revision or None,
-                local_files_only=registry.asks_server(recipe.engine),
-            )
+        tokenizer = load_tokenizer(
+            resolve_path(recipe.model),
+            recipe.revision or None,
+            template_date=recipe.template_date,
+            local_files_only=is_remote,
         )
+        return TokenCounter(tokenizer, ChatTemplate.from_tokenizer(tokenizer, recipe.model))
+    except DeepicdError:
+        if not is_remote:
+            raise
+    except Exception:  # noqa: BLE001, S110 - a folder or the Hub may raise anything, and the estimate always works
+        pass
     return TokenCounter()
 
 
 class PromptTokenizer:
-    """Turns requests into tokens for engines that run the model themselves."""
+    """Turns requests into tokens for engines that run the model themselves, and what they write into completions."""
 
     def __init__(self, recipe: ModelRecipe) -> None:
-        self._recipe, self._counter = recipe, find_counter(recipe)
+        counter = find_counter(recipe)
+        self._recipe, self.tokenizer = recipe, counter.tokenizer
+        self._template = counter.template
 
     @property
-    def tokenizer(self) -> Any:
-        """The tokenizer of transformers."""
-        return self._counter.tokenizer
+    def template(self) -> ChatTemplate:
+        """Raises DeepicdError for a model without a tokenizer."""
+        if self._template is None:
+            raise DeepicdError(
+                f"The tokenizer of {self._recipe.model} could not be loaded.",
+                "Check the model's name, and its tokenizer.json and tokenizer_config.json.",
+            )
+        return self._template
+
+    @property
+    def end_tokens(self) -> list[int]:
+        """The token with which the template ends an answer, beside the model's own."""
+        end = self.template.end_token
+        return [] if end is None else [end]
+
+    def save_replaced(self, folder: Path) -> dict[str, Any]:
+        """Return vLLM's arguments for the tokenizer: none, or a copy in `folder` where vLLM would load it wrongly."""
+        if not is_replaced(self.tokenizer):
+            return {}
+        self.tokenizer.save_pretrained(folder)
+        return {"tokenizer": str(folder), "tokenizer_revision": None}
+
+    def refuse_replaced(self) -> None:
+        """Raise DeepicdError where other machines, which load the model's tokenizer by its class, would misread it."""
+        if is_replaced(self.tokenizer):
+            raise DeepicdError(
+                f"The replicas would load the tokenizer of {self._recipe.model} with a class that loses text.",
+                "Use --engine vllm, or save the model with its tokenizer.json as class PreTrainedTokenizerFast.",
+            )
 
     def tokenize(self, request: Request) -> list[int] | Failure:
         """Return the prompt in tokens, its opening included; a Failure where it leaves no room to write.
 
-        Raises DeepicdError for a model without a chat template.
+        Raises DeepicdError for a chat template that no answer fits.
         """
-        prompt = self._counter.render_chat(request.messages, request.opening)
-        if prompt is None:
-            raise DeepicdError(f"{self._recipe.model} has no chat template.", "Choose an instruction-tuned model.")
+        prompt = self.template.render(request.messages, request.opening, is_free=request.schema is None)
         ids: list[int] = self.tokenizer(prompt, add_special_tokens=False, verbose=False).input_ids
         if len(ids) >= self._recipe.context:
             reason = f"a prompt of {len(ids):,} tokens in a context of {self._recipe.context:,}"
             return Failure(request.key, reason, is_final=True)
         return ids
+
+    def join(self, request: Request, text: str) -> str:
+        """Return the whole assistant turn: what the model wrote, after what the prompt has of it."""
+        return text if request.schema is not None else join(self.template.find_start(request.opening), text)

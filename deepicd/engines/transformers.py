@@ -110,7 +110,7 @@ class TransformersEngine:
         reason: FinishReason = "stop" if ends else "length"
         return Completion(
             request.key,
-            request.opening + self._tokenizer.decode(completion, skip_special_tokens=True),
+            self._prompts.join(request, self._tokenizer.decode(completion, skip_special_tokens=True)),
             reason,
             prompt_tokens=len(ids),
             completion_tokens=len(completion) + len(ends[:1]),
@@ -120,6 +120,7 @@ class TransformersEngine:
     def _build_sampling(self) -> dict[str, Any]:
         recipe = self._recipe
         fixed: dict[str, Any] = {"pad_token_id": self._pad, "repetition_penalty": 1.0, "use_cache": True}
+        fixed["eos_token_id"] = sorted(self._end_tokens)
         if recipe.temperature == 0:
             return fixed | {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
         return fixed | {
@@ -131,9 +132,10 @@ class TransformersEngine:
 
     @property
     def _end_tokens(self) -> set[int]:
-        """Tokens that end a completion: the model's own list, which generate uses too."""
+        """Tokens that end a completion: the model's own list, and what the chat template ends an answer with."""
         ends = self._model.generation_config.eos_token_id
-        return {ends} if isinstance(ends, int) else set(ends or [self._tokenizer.eos_token_id])
+        own = {ends} if isinstance(ends, int) else set(ends or [self._tokenizer.eos_token_id])
+        return {end for end in own if end is not None} | set(self._prompts.end_tokens)
 
     @property
     def _pad(self) -> int:

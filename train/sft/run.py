@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 from deepicd import records, storage
+from deepicd.engines.chat_template import ChatTemplate
+from deepicd.engines.tokenizer import Tokenizer
 from deepicd.errors import DeepicdError
 from deepicd.stage_records import SftCounts, SftRecord
 from deepicd.storage import Origin
 from train import base_model, launch
-from train.base_model import ChatTemplate, Messages, PretrainedModel, Tokenizer, keep_diagnosis, opens_think_once
+from train.base_model import Messages, PretrainedModel, keep_diagnosis, opens_think_once
 from train.config import SftRecipe
 from train.data import DatasetConfig, LengthSummary, open_dataset
 from train.run_folder import open_training_folder

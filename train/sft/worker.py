@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 from deepicd import storage
+from deepicd.engines.tokenizer import load_tokenizer
 from train.config import SftRecipe
 from train.launch import silence_libraries
 from train.run_folder import find_last_checkpoint, parse_step
@@ -31,7 +32,7 @@ def work(job: Path) -> None:
     """Train, and write the weights and outcome.json to the job's folder."""
     import pyarrow.parquet as pq
     from datasets import Dataset
-    from transformers import AutoTokenizer, PrinterCallback, set_seed
+    from transformers import PrinterCallback, set_seed
     from trl import SFTTrainer
 
     silence_libraries()
@@ -51,7 +52,7 @@ def work(job: Path) -> None:
         args=_build_arguments(recipe, values, steps=steps),
         train_dataset=splits["train"],
         eval_dataset=splits.get("validation"),
-        processing_class=AutoTokenizer.from_pretrained(values["base"], revision=values["revision"]),
+        processing_class=load_tokenizer(values["base"], values["revision"], template_date=recipe.template_date),
         peft_config=_build_lora(recipe),
         callbacks=[progress.build_callback(), guard.build_callback()],
     )
