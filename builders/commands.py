@@ -106,6 +106,7 @@ class CriteriaOptions(TypedDict):
 class SynthesizeOptions(TypedDict):
     admissions: int
     seed: int
+    style: Literal["mimic", "foreign", "mixed"]
     note_length: int
     icd9_share: float
     processes: int | None
@@ -125,6 +126,8 @@ class SynthesizeOptions(TypedDict):
               help="Mean characters per note; 10,500 in MIMIC.")  # fmt: skip
 @click.option("--icd9-share", type=click.FloatRange(0, 1, max_open=True), default=0.45, show_default=True,
               help="Share of stays with ICD-9 codes; 0.63 of those with a note in MIMIC.")  # fmt: skip
+@click.option("--style", type=click.Choice(["mimic", "foreign", "mixed"]), default="mimic", show_default=True,
+              help="Whose notes they look like: MIMIC's template, other hospitals', or half of each.")  # fmt: skip
 @click.option(
     "--processes", type=click.IntRange(min=1), help="Default: one per core for large copies. Changes no byte."
 )
@@ -149,6 +152,7 @@ def synthesize(out: Path, hosp: Path | None, **options: Unpack[SynthesizeOptions
             options["seed"],
             length=options["note_length"],
             icd9_share=options["icd9_share"],
+            style=options["style"],
             processes=options["processes"],
             overwrite=options["overwrite"],
         )
@@ -158,6 +162,7 @@ def synthesize(out: Path, hosp: Path | None, **options: Unpack[SynthesizeOptions
             hosp,
             options["seed"],
             length=options["note_length"],
+            style=options["style"],
             processes=options["processes"],
             overwrite=options["overwrite"],
         )

@@ -15,18 +15,20 @@ One row per part of the note, in the note's order. `text` occurs in the note ver
 a perfect extraction returns: the present illness without a hospital course written into it, the exam without its
 discharge part. Sections are named as in builders.cohort.headers. Parts without a sentence are left out: fixed lines of
 the form, headings over an admission exam or its results, a lone `___`. Results count as known if they are marked as
-those of admission.
+those of admission. What gold holds of a note in another hospital's style stands in foreign_note.py.
 """
 
-import re
+import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Literal
 
 import pyarrow as pa
 
 from builders.synthetic.clinical_case import Case, Stay, build_case
+from builders.synthetic.foreign_note import write_foreign_note
 from builders.synthetic.generator_knowledge import Diagnosis, load_common_texts
 from builders.synthetic.mimic_csv import Row, format_csv
 from builders.synthetic.note_admission_sections import (
@@ -35,6 +37,7 @@ from builders.synthetic.note_admission_sections import (
     draw_labs_heading,
     list_home_medications,
     list_past_conditions,
+    withhold_title,
     wrap_lines,
     write_exam,
     write_family_history,
@@ -66,6 +69,9 @@ from builders.synthetic.note_template import (
     Part,
     join_parts,
 )
+
+Style = Literal["mimic", "foreign", "mixed"]
+"""Whose notes they look like: MIMIC's template, other hospitals' notes (foreign_note.py), or half of each."""
 
 GOLD_FILE = "gold.parquet"
 STORETIME_EMPTY = 0.02
@@ -133,12 +139,13 @@ class NoteBatch:
     """From the copy's dictionary, for the first diagnoses of these stays."""
     seed: int
     length: int
+    style: Style = "mimic"
 
 
 def make_note_table(batch: NoteBatch) -> BatchTables:
     rows, gold, counts = list[Row](), list[GoldRow](), Counter[str]()
     for seq, stay in batch.stays:
-        row, gold_rows = write_discharge_note(stay, batch.titles, seq, batch.seed, batch.length)
+        row, gold_rows = write_discharge_note(stay, batch.titles, seq, batch.seed, batch.length, batch.style)
         rows.append(row)
         gold += gold_rows
         counts["notes"] += 1
@@ -146,17 +153,29 @@ def make_note_table(batch: NoteBatch) -> BatchTables:
     return BatchTables({"note/discharge": format_csv(rows)}, build_gold_table(gold), counts)
 
 
-def write_discharge_note(stay: Stay, titles: Titles, seq: int, seed: int, length: int) -> tuple[Row, list[GoldRow]]:
+def write_discharge_note(
+    stay: Stay, titles: Titles, seq: int, seed: int, length: int, style: Style = "mimic"
+) -> tuple[Row, list[GoldRow]]:
     """Write a row of discharge, charted at midnight of the discharge day and stored days later, and its gold rows."""
     case = build_case(stay, titles, seed)
-    parts = add_oddities(case, build_note_parts(case, length))
-    text = join_parts(parts, case.rng)
+    if is_foreign(style, stay, seed):
+        text, parts = write_foreign_note(case, length)
+    else:
+        parts = add_oddities(case, build_note_parts(case, length))
+        text = join_parts(parts, case.rng)
     day = stay.discharged[:10]
     stored = datetime.fromisoformat(day) + timedelta(days=case.rng.randint(0, 9), minutes=case.rng.randrange(1440))
     note_id = f"{stay.subject_id}-DS-{seq}"
     storetime = "" if case.chance(STORETIME_EMPTY) else str(stored)
     row = (note_id, stay.subject_id, stay.hadm_id, "DS", seq, f"{day} 00:00:00", storetime, text)
     return row, build_gold_rows(note_id, parts)
+
+
+def is_foreign(style: Style, stay: Stay, seed: int) -> bool:
+    """Return whether a stay's note has another hospital's style; of `mixed` ones, half have."""
+    if style == "mixed":
+        return random.Random(f"{seed}/{stay.hadm_id}/style").random() < 0.5
+    return style == "foreign"
 
 
 def build_note_parts(case: Case, length: int = USUAL_LENGTH) -> list[Part]:
@@ -170,7 +189,7 @@ def build_note_parts(case: Case, length: int = USUAL_LENGTH) -> list[Part]:
     reflow: Callable[[str], str] = wrap_lines if chance(WRAPPED) else str
 
     def known_part(section: str, text: str) -> Part:
-        return Part(section, reflow(_withhold_title(case, text)), True)
+        return Part(section, reflow(withhold_title(case, text)), True)
 
     def later_part(section: str, text: str) -> Part:
         return Part(section, reflow(text), False)
@@ -230,13 +249,3 @@ def build_note_parts(case: Case, length: int = USUAL_LENGTH) -> list[Part]:
     ]
     missing = {name for name in sorted(OPTIONAL) if chance(SECTION_MISSING)}
     return [part for part in parts if part.section not in missing]
-
-
-def _withhold_title(case: Case, text: str) -> str:
-    """Blank the first diagnosis's title, as de-identification blanks a name.
-
-    This only happens for titles that are common words, such as R11.0 'Nausea' in a review of systems.
-    """
-    if case.title.lower() not in text.lower():
-        return text
-    return re.sub(re.escape(case.title), "___", text, flags=re.IGNORECASE)

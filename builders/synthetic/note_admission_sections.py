@@ -44,6 +44,16 @@ def wrap_lines(text: str) -> str:
     return "\n".join(lines)
 
 
+def withhold_title(case: Case, text: str) -> str:
+    """Blank the first diagnosis's title, as de-identification blanks a name.
+
+    This only happens for titles that are common words, such as R11.0 'Nausea' in a review of systems.
+    """
+    if case.title.lower() not in text.lower():
+        return text
+    return re.sub(re.escape(case.title), "___", text, flags=re.IGNORECASE)
+
+
 def list_past_conditions(case: Case) -> list[str]:
     """List earlier conditions, precursors of this disease first."""
     own = [case.say(phrase) for phrase in case.condition.history]

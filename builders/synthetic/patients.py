@@ -33,7 +33,7 @@ from builders.synthetic.diagnosis_sampling import (
     OtherDiagnosisSampler,
     number_diagnoses,
 )
-from builders.synthetic.discharge_note import BatchTables, GoldRow, build_gold_table, write_discharge_note
+from builders.synthetic.discharge_note import BatchTables, GoldRow, Style, build_gold_table, write_discharge_note
 from builders.synthetic.generator_knowledge import Condition, Diagnosis
 from builders.synthetic.mimic_csv import Row, format_csv
 from builders.synthetic.note_filler import USUAL_LENGTH
@@ -81,11 +81,20 @@ class Batch:
     icd9_share: float
     length: int
     """Mean characters per note."""
+    style: Style = "mimic"
 
 
-def plan_batches(admissions: int, seed: int, icd9_share: float = ICD9_SHARE, length: int = USUAL_LENGTH) -> list[Batch]:
+def plan_batches(
+    admissions: int,
+    seed: int,
+    icd9_share: float = ICD9_SHARE,
+    length: int = USUAL_LENGTH,
+    style: Style = "mimic",
+) -> list[Batch]:
     starts = range(0, admissions, BATCH)
-    return [Batch(start, min(BATCH, admissions - start), admissions, seed, icd9_share, length) for start in starts]
+    return [
+        Batch(start, min(BATCH, admissions - start), admissions, seed, icd9_share, length, style) for start in starts
+    ]
 
 
 def make_patient_tables(batch: Batch) -> BatchTables:
@@ -96,7 +105,7 @@ def make_patient_tables(batch: Batch) -> BatchTables:
         rows["hosp/admissions"] += person.admissions
         rows["hosp/diagnoses_icd"] += person.diagnoses
         for seq, stay in person.notes:
-            row, gold_rows = write_discharge_note(stay, {}, seq, batch.seed, batch.length)
+            row, gold_rows = write_discharge_note(stay, {}, seq, batch.seed, batch.length, batch.style)
             rows["note/discharge"].append(row)
             gold += gold_rows
             counts[f"notes_icd{stay.first.version}"] += 1

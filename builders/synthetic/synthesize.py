@@ -12,16 +12,18 @@ Run: deepicd synthesize out/mimic --admissions 1000 --seed 42
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 from builders.cohort.parallel import count_cores, open_workers
 from builders.mimic import local_copy
 from builders.mimic.tables import Table
 from builders.synthetic.admissions import MOST_ADMISSIONS
 from builders.synthetic.clinical_case import Stay
-from builders.synthetic.discharge_note import GOLD, GOLD_FILE, BatchTables, NoteBatch, Titles, make_note_table
+from builders.synthetic.discharge_note import GOLD, GOLD_FILE, BatchTables, NoteBatch, Style, Titles, make_note_table
+from builders.synthetic.foreign_lexicon import FOREIGN
 from builders.synthetic.generator_knowledge import KNOWLEDGE, load_knowledge
 from builders.synthetic.mimic_csv import COLUMNS, HospCopy, format_csv, get_table_path, open_table
 from builders.synthetic.note_filler import LONGEST, USUAL_LENGTH
@@ -44,6 +46,13 @@ ALONE = 8
 """Up to this many batches one process is faster than several, each of which has to read the release first."""
 
 
+class RunOptions(TypedDict, total=False):
+    """What does not change the output."""
+
+    processes: int | None
+    overwrite: bool
+
+
 def synthesize(
     out: Path,
     admissions: int = 1000,
@@ -51,14 +60,16 @@ def synthesize(
     *,
     length: int = USUAL_LENGTH,
     icd9_share: float = ICD9_SHARE,
-    processes: int | None = None,
-    overwrite: bool = False,
+    style: Style = "mimic",
+    **run_options: Unpack[RunOptions],
 ) -> SynthesizeRecord:
     """Generate a whole copy and return its record. Does nothing if `out` already holds the same copy.
 
     Notes have `length` characters on average (10,500 in MIMIC-IV-Note); `icd9_share` of the stays have ICD-9 codes.
+    `style` decides whose template and wordings the notes have; tables and codes are the same for each.
     `processes` (default: one per core) does not change the output.
     """
+    processes, overwrite = run_options.get("processes"), run_options.get("overwrite", False)
     _check_options(length, processes)
     if not 1 <= admissions <= MOST_ADMISSIONS:
         raise DeepicdError(
@@ -67,13 +78,11 @@ def synthesize(
     if seed < 0:
         raise DeepicdError(f"The seed {seed} is negative.", "Give a whole number from 0: --seed 42")
     options = {"admissions": admissions, "seed": seed, "length": length, "icd9_share": icd9_share}
-    plan = records.plan_run(
-        SynthesizeRecord, options={**options, "generator": GENERATOR}, inputs={"knowledge": KNOWLEDGE}
-    )
+    plan = _plan_run(options, style, {})
     if done := records.find_finished(out, plan):
         logger.debug("%s already holds this copy.", out)
         return done
-    batches = plan_batches(admissions, seed, icd9_share, length)
+    batches = plan_batches(admissions, seed, icd9_share, length, style)
     with records.open_fresh_folder(out, plan, "synthetic", overwrite=overwrite) as run:
         with open_table(run.folder, "hosp/d_icd_diagnoses") as dictionary:
             dictionary.write(format_csv(_list_codes()))
@@ -97,6 +106,7 @@ def synthesize_notes(
     seed: int = 42,
     *,
     length: int = USUAL_LENGTH,
+    style: Style = "mimic",
     processes: int | None = None,
     overwrite: bool = False,
 ) -> SynthesizeRecord:
@@ -108,11 +118,7 @@ def synthesize_notes(
     copy = HospCopy.find(hosp)
     local_copy.check_codes(Table.at(copy.files["diagnoses_icd"], "diagnoses_icd"))
     is_made_up = is_synthetic(copy.root, copy.files.values())
-    plan = records.plan_run(
-        SynthesizeRecord,
-        options={"hosp": True, "seed": seed, "length": length, "generator": GENERATOR},
-        inputs={"knowledge": KNOWLEDGE, **copy.files},
-    )
+    plan = _plan_run({"hosp": True, "seed": seed, "length": length}, style, copy.files)
     if done := records.find_finished(out, plan):
         logger.debug("%s already holds these notes.", out)
         return done
@@ -125,7 +131,7 @@ def synthesize_notes(
             track_progress("notes written", stays) as advance,
         ):
             batches = (
-                NoteBatch(stays=batch, titles=_select_titles(batch, titles), seed=seed, length=length)
+                NoteBatch(stays=batch, titles=_select_titles(batch, titles), seed=seed, length=length, style=style)
                 for batch in _batch_stays(copy.read_stays())
             )
             tables = in_order(make_note_table, batches)
@@ -143,6 +149,16 @@ def synthesize_notes(
                 "there is no SYNTHETIC.json, and all output is treated as credentialed."
             )
     return run.record
+
+
+def _plan_run(options: Mapping[str, object], style: Style, files: Mapping[str, Path]) -> records.Plan[SynthesizeRecord]:
+    """Plan a run; the style counts only where it is not the default, so that copies made without it stay valid."""
+    foreign = style != "mimic"
+    return records.plan_run(
+        SynthesizeRecord,
+        options={**options, **({"style": style} if foreign else {}), "generator": GENERATOR},
+        inputs={"knowledge": KNOWLEDGE, **({"foreign": FOREIGN} if foreign else {}), **files},
+    )
 
 
 def _check_options(length: int, processes: int | None) -> None:
