@@ -2,8 +2,8 @@
 
   rewards      completions/s on one core, against a pattern and a loop with the same rewards (without hostile inputs, on
                which the pattern would not return); and milliseconds for 512 completions, one step of verl
-  evaluation   18,654 predictions at three levels, against scikit-learn computing the same means; and with 1,000
-               bootstrap samples, against scikit-learn's time for one sample times 1,000
+  evaluation   18,654 predictions at three levels, against scikit-learn computing the same means; and their intervals,
+               against these means once more
 
 Run: python -m benchmarks.rewards
 """
@@ -20,7 +20,6 @@ from deepicd.paper import GRPO_BATCH, GRPO_ROLLOUTS, MIMIC_REASON
 STEP = GRPO_BATCH * GRPO_ROLLOUTS
 ROWS = MIMIC_REASON.rows["test"]
 WORDS = int(MIMIC_REASON.words_mean)
-SAMPLES = 1000
 PATTERN = re.compile(r"^\s*<think>(.+?)</think>\s*<diagnosis>(.+?)</diagnosis>\s*$", re.DOTALL)
 CODE = re.compile(r"^[A-Z][0-9][0-9AB](\.?[0-9A-Z]{1,4})?$")
 
@@ -87,7 +86,8 @@ def compare_evaluation(texts: Sequence[str], truths: Sequence[str]) -> list[Comp
     from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 
     from deepicd.icd10cm import Code
-    from train.evaluation.bootstrap import MetricVector, draw_samples
+    from train.evaluation.intervals import measure_spread
+    from train.evaluation.metric_vector import MetricVector
     from train.evaluation.metrics import LEVELS, get_class
     from train.evaluation.predictions import extract_code
 
@@ -105,21 +105,23 @@ def compare_evaluation(texts: Sequence[str], truths: Sequence[str]) -> list[Comp
             means += [*map(float, macro[:3]), float(accuracy_score(y_true, y_pred))]
         return means
 
-    vector = MetricVector(true, given)
-    ours = dict(zip(vector.names, vector.compute(), strict=True))
+    vector = MetricVector.build(true, given)
+    ours = dict(zip(vector.names, vector.values, strict=True))
     shared = [ours[f"{name}.{metric}"] for name in LEVELS for metric in ("macro_precision", "macro_recall", "macro_f1",
                                                                         "accuracy")]  # fmt: skip
     if not max(abs(mean - other) for mean, other in zip(shared, theirs(), strict=True)) < 1e-12:
         raise RuntimeError("The means differ from those of scikit-learn.")
-    once = compare(
-        f"metrics of {len(true):,} predictions", lambda: time_call(lambda: MetricVector(true, given).compute()),
-        "scikit-learn, the same means", lambda: time_call(theirs),
-    )  # fmt: skip
-    many = compare(
-        f"the same with {SAMPLES:,} bootstrap samples", lambda: time_call(lambda: draw_samples([vector], SAMPLES, 42)),
-        f"scikit-learn once, times {SAMPLES:,}", lambda: Cost(time_call(theirs).seconds * SAMPLES, 0.0), rounds=1,
-    )  # fmt: skip
-    return [once, many]
+    rows = f"{len(true):,} predictions"
+    return [
+        compare(
+            f"metrics of {rows}", lambda: time_call(lambda: MetricVector.build(true, given)),
+            "scikit-learn, the same means", lambda: time_call(theirs),
+        ),
+        compare(
+            f"intervals of {rows}", lambda: time_call(lambda: measure_spread(vector.compute_without_each()).freedom),
+            "scikit-learn, the means once", lambda: time_call(theirs),
+        ),
+    ]  # fmt: skip
 
 
 def time_call(work: Callable[[], object]) -> Cost:

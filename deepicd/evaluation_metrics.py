@@ -40,13 +40,16 @@ class LevelMetrics(MacroAverages):
     accuracy: float
     classes: int
     interval: dict[str, Interval | None]
-    """Metric → bootstrap interval; None without samples."""
+    """Metric → interval; None where none covers."""
 
 
-class BootstrapSettings(Model):
-    resamples: int
-    seed: int
+class IntervalMethod(Model):
+    """How the intervals were made: by leaving out one patient at a time (the delete-one jackknife)."""
+
+    patients: int
     confidence: float
+    missing: dict[str, str]
+    """'LEVEL.METRIC' → why it has no interval."""
 
 
 class ChapterMetrics(Model):
@@ -109,7 +112,7 @@ class Metrics(Model):
     rows: int
     origin: Origin
     averaging: Averaging
-    bootstrap: BootstrapSettings
+    intervals: IntervalMethod
     conventions: dict[Averaging, dict[LevelName, ConventionMetrics]]
     chapters: list[ChapterMetrics]
     terciles: dict[LevelName, dict[str, GroupMetrics]] | None

@@ -31,7 +31,7 @@ def build_metrics(origin: Origin, **changes: Any) -> dict[str, Any]:
     """Return a complete metrics.json."""
     return {
         "chapter": LEVEL, "category": LEVEL, "full": LEVEL, "rows": 246, "origin": origin, "averaging": "truth",
-        "bootstrap": {"resamples": 100, "seed": 42, "confidence": 0.95}, "conventions": {}, "chapters": [],
+        "intervals": {"patients": 246, "confidence": 0.95, "missing": {}}, "conventions": {}, "chapters": [],
         "terciles": None, "prefix_depth": {"mean": None, "mean_share": None, "rows": {}},
         "answers": {"predict_a_code": None, "problems": {}, "nil": {}}, **changes,
     }  # fmt: skip

@@ -114,7 +114,7 @@ def _render_table(out: Path, stages: Sequence[Stage]) -> str:
         cells = [_render_cell(level) for level in (metrics.chapter, metrics.category, metrics.full)]
         accuracy = f"{100 * metrics.chapter.accuracy:.1f}"
         lines.append(f"| {stage.name} | {' | '.join(cells)} | {accuracy} |")
-    return "\n".join(["Macro F1 in %, with 95 % bootstrap intervals, on made-up notes:", "", *lines])
+    return "\n".join(["Macro F1 in %, with 95 % intervals, on made-up notes:", "", *lines])
 
 
 def _render_cell(level: LevelMetrics) -> str:

@@ -28,8 +28,7 @@ class EvaluateOptions(TypedDict):
     averaging: "Averaging"
     reading: "Reading"
     opening: str
-    resamples: int
-    bootstrap_seed: int
+    resamples: int | None
     against: Path | None
     limit: int | None
     engine: str | None
@@ -51,8 +50,7 @@ class EvaluateOptions(TypedDict):
 @click.option("--answers", "reading", type=click.Choice(["form", "diagnosis"]), default="form", show_default=True,
               help="Whether an answer needs the whole form or only its diagnosis block.")  # fmt: skip
 @click.option("--opening", default="", help="Start of the assistant's turn that is missing from answers ('<think>').")
-@click.option("--resamples", type=click.IntRange(min=0), default=1000, show_default=True, help="Bootstrap samples.")
-@click.option("--bootstrap-seed", type=int, default=42, show_default=True)
+@click.option("--resamples", type=int, hidden=True, help="Of the bootstrap of versions up to 0.1.0.")
 @click.option("--against", type=click.Path(path_type=Path), help="The --out of another run, to compare with.")
 @click.option("--limit", type=click.IntRange(min=1), help="Only the first N notes of the split.")
 @click.option("--engine", type=EngineName(), help="Which engine generates, with --model.")
@@ -85,10 +83,10 @@ def evaluate(**options: Unpack[EvaluateOptions]) -> None:
         averaging=options["averaging"],
         reading=options["reading"],
         opening="" if model else options["opening"],  # an engine returns it with the answers
-        resamples=options["resamples"],
-        bootstrap_seed=options["bootstrap_seed"],
         against=options["against"],
     )
+    if options["resamples"] is not None:
+        logger.warning("--resamples has no effect: intervals are computed in closed form, without resampling.")
     record = run.evaluate(settings, overwrite=options["overwrite"])
     click.echo(run.format_summary(out))
     if record.origin == "mimic":

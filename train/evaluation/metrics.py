@@ -2,7 +2,7 @@
 
     rows = LevelRows.build("full", truths, predicted, vocabulary)    # list[Code], list[Code | None], set[Code] or None
     counts = count_classes(rows)                   # what was right, predicted and true, by class
-    average_classes(score_classes(counts), select_classes(rows, counts, "truth"))     # means over the classes
+    average_classes(score_classes(counts), select_classes(rows.known, counts, "truth"))     # means over the classes
 
 A prediction is NIL, which is wrong whatever the truth, if it is not a code or, below chapter level, outside the
 vocabulary (the codes of all splits; without a dataset, those of the truth). The convention says which classes the mean
@@ -13,8 +13,7 @@ covers:
   not given the labels. A class that was only ever predicted counts 0.
 * `vocabulary`: every class of the dataset and, below chapter level, NIL, whether it occurs in this split or not.
 
-A class without predictions has precision 0, one without truths recall 0, one with neither F1 0. The same functions take
-weights, so that a bootstrap sample (train.evaluation.bootstrap) is measured by the code that measures the rows.
+A class without predictions has precision 0, one without truths recall 0, one with neither F1 0.
 """
 
 from collections.abc import Iterable, Sequence
@@ -97,27 +96,27 @@ class ClassCounts(NamedTuple):
         return float(self.right.sum() / self.true.sum()) if len(self.true) and self.true.sum() else 0.0
 
 
-def count_classes(level: LevelRows, weights: Numbers | None = None) -> ClassCounts:
-    """Count the rows by class, each as often as its weight says (once without weights)."""
-    size, is_right = len(level.classes) + 1, level.is_right
+def count_classes(level: LevelRows) -> ClassCounts:
+    """Count the rows by class."""
+    size = len(level.classes) + 1
     return ClassCounts(
-        right=_count(level.truth[is_right], None if weights is None else weights[is_right], size),
-        predicted=_count(level.predicted, weights, size),
-        true=_count(level.truth, weights, size),
+        right=_count(level.truth[level.is_right], size),
+        predicted=_count(level.predicted, size),
+        true=_count(level.truth, size),
     )
 
 
-def _count(indices: Indices, weights: Numbers | None, size: int) -> Numbers:
-    return np.bincount(indices, weights=weights, minlength=size).astype(np.float64)
+def _count(indices: Indices, size: int) -> Numbers:
+    return np.bincount(indices, minlength=size).astype(np.float64)
 
 
-def select_classes(level: LevelRows, counts: ClassCounts, averaging: Averaging) -> Mask:
-    """Return the classes that the mean of a convention covers."""
+def select_classes(known: Mask, counts: ClassCounts, averaging: Averaging) -> Mask:
+    """Return the classes that the mean of a convention covers; `known`: those that the vocabulary has."""
     if averaging == "truth":
         return np.asarray(counts.true > 0)
     if averaging == "union":
         return np.asarray((counts.true > 0) | (counts.predicted > 0))
-    return level.known
+    return known
 
 
 class ClassScores(NamedTuple):
@@ -131,14 +130,15 @@ class ClassScores(NamedTuple):
 def score_classes(counts: ClassCounts) -> ClassScores:
     """Return precision, recall and F1 by class; 0 where the denominator is 0."""
     return ClassScores(
-        _divide(counts.right, counts.predicted),
-        _divide(counts.right, counts.true),
-        _divide(2 * counts.right, counts.predicted + counts.true),
+        divide(counts.right, counts.predicted),
+        divide(counts.right, counts.true),
+        divide(2 * counts.right, counts.predicted + counts.true),
     )
 
 
-def _divide(part: Numbers, whole: Numbers) -> Numbers:
-    return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
+def divide(part: Numbers, whole: Numbers) -> Numbers:
+    """Return the quotients; 0 where the divisor is 0."""
+    return np.divide(part, whole, out=np.zeros_like(whole), where=whole > 0)
 
 
 def compute_mean(values: Numbers, over: Mask) -> float:

@@ -12,12 +12,12 @@ import numpy as np
 from deepicd.evaluation_metrics import (
     AnswerCounts,
     Averaging,
-    BootstrapSettings,
     ChapterMetrics,
     ConventionMetrics,
     Difference,
     GroupMetrics,
     Interval,
+    IntervalMethod,
     LevelMetrics,
     LevelName,
     Metrics,
@@ -26,11 +26,20 @@ from deepicd.evaluation_metrics import (
 from deepicd.icd10cm import CHAPTERS, Code
 from deepicd.small_counts import suppress_small
 from deepicd.storage import Origin
-from train.evaluation.bootstrap import GROUPS, METRICS, MetricVector, compute_intervals, compute_p_values, draw_samples
+from train.evaluation.intervals import (
+    CONFIDENCE,
+    FEWEST_DIFFERING,
+    Spread,
+    estimate_difference,
+    estimate_interval,
+    explain_no_interval,
+    measure_spread,
+    number_patients,
+)
+from train.evaluation.metric_vector import GROUPS, METRICS, MetricVector
 from train.evaluation.metrics import (
     AVERAGINGS,
     LEVELS,
-    Numbers,
     average_classes,
     count_classes,
     score_classes,
@@ -39,10 +48,8 @@ from train.evaluation.metrics import (
 from train.evaluation.predictions import NO_ANSWER, EvaluatedNote
 from train.evaluation.suppression import AnswerOutcome, suppress_counts, suppress_shares
 
-CONFIDENCE = 0.95
-
 Intervals = Mapping[str, Interval]
-"""Name of a figure → its interval; empty without samples."""
+"""Name of a figure → its interval; absent where none covers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +61,6 @@ class MetricSettings:
     """The codes of the dataset; None without one."""
     train: Sequence[Code] = ()
     """The codes of its training rows."""
-    resamples: int = 1000
-    seed: int = 42
     origin: Origin = "mimic"
 
     @property
@@ -64,7 +69,7 @@ class MetricSettings:
         return self.origin != "mimic"
 
     def build_vector(self, notes: Sequence[EvaluatedNote]) -> MetricVector:
-        return MetricVector(
+        return MetricVector.build(
             [note.truth for note in notes],
             [note.predicted for note in notes],
             averaging=self.averaging,
@@ -77,11 +82,10 @@ def compute_metrics(
     notes: Sequence[EvaluatedNote], settings: MetricSettings, other: Sequence[EvaluatedNote] = ()
 ) -> Metrics:
     """Return the content of metrics.json. `other`: the same notes as answered by another run, to compare with."""
-    vectors = [settings.build_vector(notes), *([settings.build_vector(other)] if other else [])]
-    vector = vectors[0]
-    samples = draw_samples(vectors, settings.resamples, settings.seed)
-    values = dict(zip(vector.names, vector.compute().tolist(), strict=True))
-    intervals = dict(zip(vector.names, compute_intervals(samples[0], CONFIDENCE), strict=False))  # {} without samples
+    vector, patients = settings.build_vector(notes), number_patients([note.note_id for note in notes])
+    spread = measure_spread(vector.compute_without_each(), patients)
+    values = dict(zip(vector.names, vector.values.tolist(), strict=True))
+    intervals, missing = _estimate_intervals(vector, spread)
     depth, answers = _count_answers(notes, vector, settings)
     metrics = Metrics(
         chapter=_build_level("chapter", vector, values, intervals),
@@ -90,7 +94,7 @@ def compute_metrics(
         rows=len(notes),
         origin=settings.origin,
         averaging=settings.averaging,
-        bootstrap=BootstrapSettings(resamples=settings.resamples, seed=settings.seed, confidence=CONFIDENCE),
+        intervals=IntervalMethod(patients=len(spread.changes), confidence=CONFIDENCE, missing=missing),
         conventions=_build_conventions(vector, with_vocabulary=settings.vocabulary is not None),
         chapters=build_chapters(vector, intervals, settings),
         terciles=_build_terciles(vector, values, intervals, settings) if settings.train else None,
@@ -99,8 +103,24 @@ def compute_metrics(
     )
     if not other:
         return metrics
-    theirs = dict(zip(vector.names, vectors[1].compute().tolist(), strict=True))
-    return metrics.model_copy(update={"comparison": _compare(values, theirs, samples[0] - samples[1], vector.names)})
+    theirs = settings.build_vector(other)
+    difference = spread - measure_spread(theirs.compute_without_each(), patients)
+    return metrics.model_copy(update={"comparison": _compare(vector, theirs, difference)})
+
+
+def _estimate_intervals(vector: MetricVector, spread: Spread) -> tuple[dict[str, Interval], dict[str, str]]:
+    """Return the intervals that cover, and why the figures of the three levels lack one."""
+    intervals: dict[str, Interval] = {}
+    missing: dict[str, str] = {}
+    errors, freedom = spread.standard_errors.tolist(), spread.freedom.tolist()
+    for figure, error, degrees in zip(vector.figures, errors, freedom, strict=True):
+        reason = explain_no_interval(figure.right, figure.wrong)
+        interval = None if reason else estimate_interval(figure.value, error, degrees)
+        if interval:
+            intervals[figure.name] = interval
+        elif figure.name.split(".")[1] in METRICS:
+            missing[figure.name] = reason or "every note leaves the score as it is"
+    return intervals, missing
 
 
 def _build_level(
@@ -109,7 +129,7 @@ def _build_level(
     rows = vector.levels[level]
     return LevelMetrics(
         **{metric: values[f"{level}.{metric}"] for metric in METRICS},
-        classes=int(select_classes(rows, count_classes(rows), vector.averaging).sum()),
+        classes=int(select_classes(rows.known, count_classes(rows), vector.averaging).sum()),
         interval={metric: intervals.get(f"{level}.{metric}") for metric in METRICS},
     )
 
@@ -126,7 +146,7 @@ def _build_conventions(
             continue
         conventions[averaging] = {}
         for name, level in vector.levels.items():
-            over = select_classes(level, counts[name], averaging)
+            over = select_classes(level.known, counts[name], averaging)
             means = average_classes(scores[name], over)
             conventions[averaging][name] = ConventionMetrics(**means, classes=int(over.sum()))
     return conventions
@@ -215,19 +235,25 @@ def _count_answers(
     return depth, answers
 
 
-def _compare(
-    ours: Mapping[str, float], theirs: Mapping[str, float], differences: Numbers, names: Sequence[str]
-) -> dict[str, Difference]:
-    intervals = compute_intervals(differences, CONFIDENCE)
-    p_values = compute_p_values(differences).tolist() if len(differences) else []
-    return {
-        name: Difference(
-            ours=ours[name],
-            theirs=theirs[name],
-            difference=ours[name] - theirs[name],
-            interval=intervals[index] if intervals else None,
-            p=p_values[index] if p_values else None,
-        )
-        for index, name in enumerate(names)
-        if name.split(".")[1] in METRICS
+def _compare(ours: MetricVector, theirs: MetricVector, spread: Spread) -> dict[str, Difference]:
+    differing = {
+        name: int((level.is_right != theirs.levels[name].is_right).sum()) for name, level in ours.levels.items()
     }
+    differences: dict[str, Difference] = {}
+    for name, our_value, their_value, error in zip(
+        ours.names, ours.values.tolist(), theirs.values.tolist(), spread.standard_errors.tolist(), strict=True
+    ):
+        level, metric = name.split(".")[:2]
+        if metric not in METRICS:
+            continue
+        estimate = None
+        if differing[LEVELS[LEVELS.index(level)]] >= FEWEST_DIFFERING:
+            estimate = estimate_difference(our_value - their_value, error, len(spread.changes))
+        differences[name] = Difference(
+            ours=our_value,
+            theirs=their_value,
+            difference=our_value - their_value,
+            interval=estimate[0] if estimate else None,
+            p=estimate[1] if estimate else None,
+        )
+    return differences

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from deepicd.evaluation_metrics import Interval, Metrics
-from train.evaluation.bootstrap import GROUPS
+from train.evaluation.intervals import FEWEST_DIFFERING, FEWEST_NOTES
+from train.evaluation.metric_vector import GROUPS
 from train.evaluation.metrics import LEVELS
 
 CONVENTIONS = {
@@ -24,12 +25,11 @@ def _render_lines(name: str, metrics: Metrics) -> Iterator[str]:
     yield f"# {name}"
     yield ""
     yield f"{metrics.rows:,} notes. Means are over {CONVENTIONS[metrics.averaging]}."
-    bootstrap = metrics.bootstrap
-    if bootstrap.resamples:
-        yield (
-            f"In brackets: {bootstrap.confidence:.0%} intervals of {bootstrap.resamples:,} bootstrap samples of the"
-            f" notes (seed {bootstrap.seed})."
-        )
+    yield (
+        f"In brackets: {metrics.intervals.confidence:.0%} intervals of the mean score over test sets of this size (the"
+        f" delete-one jackknife over {metrics.intervals.patients:,} patients). There is none where fewer than"
+        f" {FEWEST_NOTES} notes are right, or fewer than {FEWEST_NOTES} wrong: there no interval covers."
+    )
     yield ""
     yield "| level | classes | macro precision | macro recall | macro F1 | accuracy |"
     yield "|---|---:|---:|---:|---:|---:|"
@@ -42,6 +42,9 @@ def _render_lines(name: str, metrics: Metrics) -> Iterator[str]:
             format_percent(figures.accuracy, figures.interval["accuracy"]),
         ]
         yield f"| {LEVEL_NAMES[level]} | {figures.classes:,} | {' | '.join(cells)} |"
+    for reason in dict.fromkeys(metrics.intervals.missing.values()):
+        names = [name.replace(".", " ") for name, why in metrics.intervals.missing.items() if why == reason]
+        yield from ("", f"No interval ({reason}): {', '.join(names).replace('_', ' ')}.")
     yield from _render_conventions(metrics)
     yield from _render_answers(metrics)
     yield from _render_depth(metrics)
@@ -137,8 +140,8 @@ def _render_comparison(metrics: Metrics) -> Iterator[str]:
         return
     yield from ("", "## Compared with another run on the same notes", "")
     yield (
-        "Difference in percentage points, with the interval of the paired bootstrap; p: how often its samples"
-        " contradict the sign, both tails."
+        "Difference in percentage points, with its interval and two-sided p (delete-one jackknife, paired by note)."
+        f" Where the runs disagree on fewer than {FEWEST_DIFFERING} notes there is none."
     )
     yield from ("", "| measure | this run | the other | difference | p |", "|---|---:|---:|---:|---:|")
     for name, figures in metrics.comparison.items():

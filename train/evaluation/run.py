@@ -65,14 +65,12 @@ class EvaluationSettings:
     averaging: Averaging = "truth"
     reading: Reading = "form"
     opening: str = ""
-    resamples: int = 1000
-    bootstrap_seed: int = 42
     against: Path | None = None
 
     @property
     def options(self) -> dict[str, object]:
         """The options of the run's plan."""
-        shared = ("name", "split", "limit", "averaging", "reading", "opening", "resamples", "bootstrap_seed")
+        shared = ("name", "split", "limit", "averaging", "reading", "opening")
         return {name: getattr(self, name) for name in shared} | (self.model.options if self.model else {})
 
     def match_answers(self, answers: Iterable[Prediction], split: EvaluationSplit | None) -> list[EvaluatedNote]:
@@ -182,8 +180,6 @@ def _write_outputs(
         averaging=settings.averaging,
         vocabulary=inputs.split.vocabulary if inputs.split else None,
         train=inputs.split.train if inputs.split else (),
-        resamples=settings.resamples,
-        seed=settings.bootstrap_seed,
         origin=inputs.origin,
     )
     figures = compute_metrics(notes, metric_settings, other)

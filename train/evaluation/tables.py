@@ -106,7 +106,7 @@ def render_markdown(rows: Sequence[Row]) -> str:
     ours = f"Ours: macro means over the classes of the convention {' and '.join(conventions)}" if conventions else ""
     notes = [
         "Macro averages in per cent. The paper does not say which classes its means are over"
-        + (f". {ours}; in brackets 95 % bootstrap intervals." if ours else ".")
+        + (f". {ours}; in brackets 95 % intervals." if ours else ".")
     ]
     if any(row["source"] == MADE_UP for row in rows):
         notes.append("Runs on made-up records say nothing about medicine and are not comparable with the paper's.")

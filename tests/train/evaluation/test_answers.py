@@ -25,7 +25,7 @@ def dataset_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def command(dataset_folder: Path, out: Path, url: str, *options: object) -> list[Any]:
-    where = ["--dataset", dataset_folder, "--out", out, "--resamples", 20]
+    where = ["--dataset", dataset_folder, "--out", out]
     return ["evaluate", "--model", MODEL, "--engine", "openai_server", "--base-url", url, *where, *options]
 
 
@@ -120,7 +120,7 @@ def test_a_real_model_answers_and_is_asked_once(
     pytest.importorskip("vllm", reason="needs vLLM and transformers: make test-full")
     os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
     options = ["--engine", engine, "--set", "context=2048", "--set", "max_tokens=128", "--opening", "<think>\n"]
-    where = ["--dataset", dataset_folder, "--out", tmp_path / "out", "--resamples", 20]
+    where = ["--dataset", dataset_folder, "--out", tmp_path / "out"]
     outcome = deepicd("evaluate", "--model", tiny_teacher.NAME, *where, *options)
     assert outcome.code == 0, outcome.err
     record = json.loads((tmp_path / "out" / "run.json").read_text())

@@ -12,8 +12,6 @@ from evaluations import dataset, metrics
 from deepicd.answer_form import write_answer
 from deepicd.icd10cm import Code
 
-QUICK = ("--resamples", "50")
-
 
 @pytest.fixture(scope="module")
 def dataset_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -42,7 +40,7 @@ def write_lines(path: Path, rows: list[Any]) -> Path:
 
 def test_answers_are_measured_at_three_levels(tmp_path: Path, deepicd: Deepicd, dataset_folder: Path) -> None:
     file, _ = answers(tmp_path, dataset_folder)
-    outcome = deepicd("evaluate", *QUICK, "--predictions", file, "--dataset", dataset_folder, "--out", tmp_path / "out")
+    outcome = deepicd("evaluate", "--predictions", file, "--dataset", dataset_folder, "--out", tmp_path / "out")
     assert outcome.code == 0, outcome.err
     results = metrics(tmp_path / "out")
     # of 20 notes five each of I214, I2510, J189, E1165, all answered I214
@@ -73,8 +71,8 @@ def test_a_file_alone_is_enough_and_its_order_does_not_matter(
 ) -> None:
     file, rows = answers(tmp_path, dataset_folder)
     turned = write_lines(tmp_path / "turned.jsonl", rows[::-1])
-    assert deepicd("evaluate", *QUICK, "--predictions", file, "--out", tmp_path / "one").code == 0
-    assert deepicd("evaluate", *QUICK, "--predictions", turned, "--out", tmp_path / "other").code == 0
+    assert deepicd("evaluate", "--predictions", file, "--out", tmp_path / "one").code == 0
+    assert deepicd("evaluate", "--predictions", turned, "--out", tmp_path / "other").code == 0
     assert metrics(tmp_path / "one") == metrics(tmp_path / "other")
     assert metrics(tmp_path / "one")["terciles"] is None
 
@@ -83,7 +81,7 @@ def test_a_second_run_does_nothing_and_another_is_not_written_over(
     tmp_path: Path, deepicd: Deepicd, dataset_folder: Path
 ) -> None:
     file, _ = answers(tmp_path, dataset_folder)
-    command = ["evaluate", *QUICK, "--predictions", file, "--dataset", dataset_folder, "--out", tmp_path / "out"]
+    command = ["evaluate", "--predictions", file, "--dataset", dataset_folder, "--out", tmp_path / "out"]
     deepicd(*command)
     before = (tmp_path / "out" / "run.json").read_bytes()
     assert deepicd(*command).code == 0
@@ -106,7 +104,7 @@ def test_an_answer_without_the_form_predicts_nothing_unless_asked_for(tmp_path: 
 
     def accuracy(*options: str) -> float:
         out = tmp_path / f"out{len(options)}{options[-1] if options else ''}".replace("<", "").replace(">", "")
-        assert deepicd("evaluate", *QUICK, "--predictions", file, "--out", out, *options).code == 0
+        assert deepicd("evaluate", "--predictions", file, "--out", out, *options).code == 0
         return float(metrics(out)["full"]["accuracy"])
 
     assert accuracy() == 0.25
@@ -118,9 +116,9 @@ def test_an_answer_without_the_form_predicts_nothing_unless_asked_for(tmp_path: 
 def test_answers_that_the_prompt_has_opened_are_noticed(tmp_path: Path, deepicd: Deepicd) -> None:
     rest = write_answer("Reasons.", Code("I214")).removeprefix("<think>")
     file = write_lines(tmp_path / "answers.jsonl", [{"note_id": "a", "icd_code": "I214", "completion": rest}])
-    outcome = deepicd("evaluate", *QUICK, "--predictions", file, "--out", tmp_path / "out")
+    outcome = deepicd("evaluate", "--predictions", file, "--out", tmp_path / "out")
     assert "add: --opening '<think>'" in outcome.err
-    command = ["evaluate", *QUICK, "--predictions", file, "--out", tmp_path / "opened", "--opening", "<think>"]
+    command = ["evaluate", "--predictions", file, "--out", tmp_path / "opened", "--opening", "<think>"]
     assert "add: --opening" not in deepicd(*command).err
     assert metrics(tmp_path / "opened")["full"]["accuracy"] == 1.0
 
@@ -129,7 +127,7 @@ def test_notes_without_an_answer_count_as_wrong_and_are_said(
     tmp_path: Path, deepicd: Deepicd, dataset_folder: Path
 ) -> None:
     file, _ = answers(tmp_path, dataset_folder, every=2)
-    outcome = deepicd("evaluate", *QUICK, "--predictions", file, "--dataset", dataset_folder, "--out", tmp_path / "out")
+    outcome = deepicd("evaluate", "--predictions", file, "--dataset", dataset_folder, "--out", tmp_path / "out")
     assert "10 of 20 notes have no answer: they count as wrong." in outcome.err
     results = metrics(tmp_path / "out")
     assert (results["rows"], results["answers"]["problems"]["no answer"]) == (20, 10)
@@ -155,7 +153,7 @@ def test_what_is_wrong_with_a_line_is_said_without_its_text(
     tmp_path: Path, deepicd: Deepicd, rows: list[Any], said: str
 ) -> None:
     file = write_lines(tmp_path / "answers.jsonl", rows)
-    outcome = deepicd("evaluate", *QUICK, "--predictions", file, "--out", tmp_path / "out")
+    outcome = deepicd("evaluate", "--predictions", file, "--out", tmp_path / "out")
     assert outcome.code == 1
     assert said in outcome.err
     assert "SECRET" not in outcome.err
@@ -166,7 +164,7 @@ def test_answers_that_belong_to_another_split_or_dataset_are_refused(
     tmp_path: Path, deepicd: Deepicd, dataset_folder: Path
 ) -> None:
     file, rows = answers(tmp_path, dataset_folder)
-    command = ["evaluate", "--dataset", dataset_folder, *QUICK, "--out", tmp_path / "out", "--predictions"]
+    command = ["evaluate", "--dataset", dataset_folder, "--out", tmp_path / "out", "--predictions"]
     outcome = deepicd(*command, file, "--split", "validation")
     assert "20 of 20 predictions answer notes that are not in the split 'validation'" in outcome.err
     other = write_lines(tmp_path / "other.jsonl", [rows[0] | {"icd_code": "K219"}, *rows[1:]])
@@ -181,7 +179,7 @@ def test_answers_that_belong_to_another_split_or_dataset_are_refused(
 
 def test_of_credentialed_rows_no_cell_under_ten_is_shown(tmp_path: Path, deepicd: Deepicd) -> None:
     file, _ = answers(tmp_path, dataset_folder := dataset(tmp_path, "mimic", 150))
-    outcome = deepicd("evaluate", *QUICK, "--predictions", file, "--dataset", dataset_folder, "--out", tmp_path / "out")
+    outcome = deepicd("evaluate", "--predictions", file, "--dataset", dataset_folder, "--out", tmp_path / "out")
     assert "cells under ten are withheld" in outcome.err
     results = metrics(tmp_path / "out")
     assert [row["samples"] for row in results["chapters"] if row["samples"] != 0] == [
@@ -201,7 +199,7 @@ def test_a_run_is_compared_with_another_on_the_same_notes(
     file, rows = answers(tmp_path, dataset_folder)
     right = [row | {"completion": write_answer("Reasons.", Code(row["icd_code"]))} for row in rows]
     better = write_lines(tmp_path / "better.jsonl", right)
-    command = ["evaluate", "--dataset", dataset_folder, "--resamples", 200]
+    command = ["evaluate", "--dataset", dataset_folder]
     deepicd(*command, "--predictions", file, "--out", tmp_path / "one")
     outcome = deepicd(*command, "--predictions", better, "--out", tmp_path / "two", "--against", tmp_path / "one")
     assert outcome.code == 0, outcome.err
@@ -209,12 +207,12 @@ def test_a_run_is_compared_with_another_on_the_same_notes(
     assert (full["ours"], full["theirs"], full["difference"]) == (1.0, 0.25, 0.75)
     assert full["interval"][0] > 0.5 and full["p"] < 0.02
     assert "| full accuracy | 100.0 | 25.0 | 75.0 [" in (tmp_path / "two" / "report.md").read_text()
-    unsaid = ["evaluate", *QUICK, "--predictions", better, "--out", tmp_path / "unsaid", "--against", tmp_path / "one"]
+    unsaid = ["evaluate", "--predictions", better, "--out", tmp_path / "unsaid", "--against", tmp_path / "one"]
     assert "cells under ten are withheld" in deepicd(*unsaid).err  # one of the two may be credentialed
     assert {row["samples"] for row in metrics(tmp_path / "unsaid")["chapters"]} == {0, 10, None}
     some = write_lines(tmp_path / "some.jsonl", [{**rows[0], "origin": "synthetic"}])
-    outcome = deepicd("evaluate", *QUICK, "--predictions", some, "--out", tmp_path / "3", "--against", tmp_path / "one")
+    outcome = deepicd("evaluate", "--predictions", some, "--out", tmp_path / "3", "--against", tmp_path / "one")
     assert "1 notes are in both, of 1 here and 20 there" in outcome.err
     assert "holds no predictions.parquet" in deepicd(
-        "evaluate", *QUICK, "--predictions", some, "--out", tmp_path / "3", "--against", tmp_path
+        "evaluate", "--predictions", some, "--out", tmp_path / "3", "--against", tmp_path
     ).err  # fmt: skip
