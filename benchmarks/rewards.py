@@ -89,7 +89,7 @@ def compare_evaluation(texts: Sequence[str], truths: Sequence[str]) -> list[Comp
     from train.evaluation.intervals import measure_spread
     from train.evaluation.metric_vector import MetricVector
     from train.evaluation.metrics import LEVELS, get_class
-    from train.evaluation.predictions import extract_code
+    from train.evaluation.reading import extract_code
 
     true = [Code(code) for code in truths]
     given = [code if isinstance(code := extract_code(text, "form"), Code) else None for text in texts]

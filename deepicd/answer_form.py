@@ -130,6 +130,30 @@ def find_diagnosis(text: str) -> str | None:
     return text[start + len(DIAGNOSIS) : end] if end >= 0 else None
 
 
+_LABELLED = re.compile(
+    r"[\s*_`\"'(\[#>-]{0,20}(?:icd[- ]?10(?:[- ]?cm)?\s?)?(?:code\s?)?[:=]?[\s*_`\"'(\[]{0,20}"
+    r"(?P<code>[a-z][0-9][0-9a-z](?:\.?[0-9a-z]{1,4})?)(?!\.?[0-9a-z])(?P<rest>.*)",
+    re.IGNORECASE | re.DOTALL,
+)
+_OTHER_CODE = re.compile(r"\b[a-z][0-9][0-9ab](?:\.[0-9a-z]{1,4}|[0-9a-z]{0,4})\b", re.IGNORECASE)
+
+
+def read_code(diagnosis: str) -> Code | None:
+    """Return the code that a diagnosis begins with, whatever markup, label or title surrounds it.
+
+    None for a sentence that only mentions a code, and for two different codes.
+
+    >>> texts = ["**I50.21**", "I50.21 - Acute systolic heart failure", "I50.21.", "ICD-10: I50.21", "I50.21 or I10"]
+    >>> [str(read_code(text)) for text in texts]
+    ['I50.21', 'I50.21', 'I50.21', 'I50.21', 'None']
+    """
+    match = _LABELLED.match(diagnosis)
+    if match is None or (code := Code.find(match["code"])) is None:
+        return None
+    others = (Code.find(other.group()) for other in _OTHER_CODE.finditer(match["rest"]))
+    return None if any(other not in (None, code) for other in others) else code
+
+
 def measure_overlap(predicted: str, truth: str) -> int:
     """Return the length of the common prefix of two codes, ignoring dots (O in equation 1 of DeepICD-R1)."""
     shared = 0

@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 if TYPE_CHECKING:
     from deepicd.evaluation_metrics import Averaging
     from train.evaluation.answers import EvaluatedModel
-    from train.evaluation.predictions import Reading
+    from train.evaluation.reading import Reading
 
 
 class EvaluateOptions(TypedDict):
@@ -39,7 +39,8 @@ class EvaluateOptions(TypedDict):
 
 
 @click.command()
-@click.option("--predictions", type=click.Path(path_type=Path), help="JSON lines: note_id, icd_code, completion.")
+@click.option("--predictions", type=click.Path(path_type=Path),
+              help="JSON lines or CSV: note_id, icd_code, completion or code; or the word example.")  # fmt: skip
 @click.option("--model", help="Or a model to generate answers with, by name or path.")
 @click.option("--dataset", metavar="DIR_OR_REPO", help="Folder of `deepicd assemble`, or NAME/REPOSITORY@REVISION.")
 @click.option("--split", default="test", show_default=True)
@@ -48,7 +49,7 @@ class EvaluateOptions(TypedDict):
 @click.option("--averaging", type=click.Choice(["truth", "union", "vocabulary"]), default="truth", show_default=True,
               help="The classes that the means cover: see docs/evaluation.md.")  # fmt: skip
 @click.option("--answers", "reading", type=click.Choice(["form", "diagnosis"]), default="form", show_default=True,
-              help="Whether an answer needs the whole form or only its diagnosis block.")  # fmt: skip
+              help="Whether an answer needs the whole form, or a diagnosis block or a code alone.")  # fmt: skip
 @click.option("--opening", default="", help="Start of the assistant's turn that is missing from answers ('<think>').")
 @click.option("--resamples", type=int, hidden=True, help="Of the bootstrap of versions up to 0.1.0.")
 @click.option("--against", type=click.Path(path_type=Path), help="The --out of another run, to compare with.")

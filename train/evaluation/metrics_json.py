@@ -45,7 +45,8 @@ from train.evaluation.metrics import (
     score_classes,
     select_classes,
 )
-from train.evaluation.predictions import NO_ANSWER, EvaluatedNote
+from train.evaluation.predictions import EvaluatedNote
+from train.evaluation.reading import NO_ANSWER
 from train.evaluation.suppression import AnswerOutcome, suppress_counts, suppress_shares
 
 Intervals = Mapping[str, Interval]

@@ -1,36 +1,40 @@
-"""Predictions from any source: one JSON object per line.
+"""Predictions from any source: one JSON object per line, or a CSV file with a header.
 
     {"note_id": "10000001-DS-1", "icd_code": "I5021", "completion": "<think>…</think><diagnosis>I5023</diagnosis>"}
+    {"note_id": "10000001-DS-1", "icd_code": "I5021", "code": "I50.23"}
 
-`icd_code` is the true code, with or without its dot. With a dataset it may be left out; if present, it must agree. A
-`completion` of null means no answer. Other keys are ignored. An error names the line and never quotes its text, which
-may come from a credentialed record.
+`icd_code` is the true code, with or without its dot. With a dataset it may be left out; if present, it must agree.
+`completion` is the whole answer of a model; where there is only a code, it stands under `code`. A null, in CSV an empty
+cell, means no answer. Other keys are ignored. An error names the line and never quotes its text, which may come from a
+credentialed record. `--predictions example` is a file of this package, made up.
 
 Answers are then matched with the notes of a split (`match_answers`), or with those of another run.
 """
 
+import csv
 import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-from deepicd import answer_form, storage
-from deepicd.answer_form import Answer, measure_overlap
+from deepicd import storage
+from deepicd.answer_form import measure_overlap, read_code
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
 from deepicd.schema import PREDICTIONS
 from deepicd.storage import Origin
 from train.data import EvaluationSplit
-
-Reading = Literal["form", "diagnosis"]
-"""form: only a well-formed answer predicts a code. diagnosis: the first diagnosis block is enough."""
+from train.evaluation.reading import NO_CODE, Reading, extract_code
 
 PREDICTIONS_FILE = "predictions.parquet"
-NO_ANSWER = "no answer"
-NO_DIAGNOSIS = "no diagnosis block"
-EXPECTED = 'Each line is one JSON object: {"note_id": "…", "icd_code": "…", "completion": "…"}'
+EXAMPLE = Path(__file__).parent / "example_predictions.jsonl"
+EXPECTED = (
+    'Each line is one JSON object: {"note_id": "…", "icd_code": "…", "completion": "…"}, or has "code" for completion;'
+    " a .csv file has these columns. For an example: --predictions example"
+)
+MAX_CELL = 2**27
+"""Characters; the csv module's own limit is 131,072."""
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +47,8 @@ class Prediction:
     truth: Code | None
     """As the line states it."""
     text: str | None
+    code: str | None = None
+    """The predicted code, where there is no text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +67,21 @@ class EvaluatedNote:
         return measure_overlap(self.predicted.value, self.truth.value) if self.predicted else 0
 
 
-def read_predictions(path: Path) -> list[Prediction]:
-    """Return all predictions of a file in its order. Raises DeepicdError with the number of the wrong line."""
+def find_predictions(path: Path) -> Path:
+    """Return the file of this name, or the package's own for 'example'. Raises DeepicdError."""
+    if not path.is_file() and path == Path("example"):
+        return EXAMPLE
     if not path.is_file():
         raise DeepicdError(f"There is no file {path}.", EXPECTED)
+    return path
+
+
+def read_predictions(path: Path) -> list[Prediction]:
+    """Return all predictions of a file in its order. Raises DeepicdError with the number of the wrong line."""
     predictions: list[Prediction] = []
     first_line: dict[str, int] = {}
-    for number, line in _read_lines(path):
-        prediction = _parse_line(line, f"{path}, line {number:,}")
+    for number, row in (_read_csv if path.suffix.lower() == ".csv" else _read_json_lines)(path):
+        prediction = _parse_row(row, f"{path}, line {number:,}")
         if prediction.note_id in first_line:
             raise DeepicdError(
                 f"{path}, line {number:,} answers the same note as line {first_line[prediction.note_id]:,}.",
@@ -81,26 +94,46 @@ def read_predictions(path: Path) -> list[Prediction]:
     return predictions
 
 
-def _read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+def _read_json_lines(path: Path) -> Iterator[tuple[int, Mapping[str, object]]]:
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
-            if line.strip():
-                yield number, line
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line.removeprefix(b"\xef\xbb\xbf"))
+            except (ValueError, RecursionError) as error:
+                raise DeepicdError(f"{path}, line {number:,} is not JSON.", EXPECTED) from error
+            if not isinstance(row, dict):
+                raise DeepicdError(f"{path}, line {number:,} is not a JSON object.", EXPECTED)
+            yield number, row
 
 
-def _parse_line(line: bytes, where: str) -> Prediction:
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise DeepicdError(f"{where} is not JSON.", EXPECTED) from error
-    if not isinstance(row, dict):
-        raise DeepicdError(f"{where} is not a JSON object.", EXPECTED)
-    note_id, text = row.get("note_id"), row.get("completion")
+def _read_csv(path: Path) -> Iterator[tuple[int, Mapping[str, object]]]:
+    """Yield the rows of a CSV file with the last line of each; an empty cell is None."""
+    csv.field_size_limit(MAX_CELL)
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.DictReader(file, strict=True)
+        try:
+            for row in reader:
+                if None in row or None in row.values():
+                    raise DeepicdError(
+                        f"{path}, line {reader.line_num:,} has not as many cells as the header.", EXPECTED
+                    )
+                yield reader.line_num, {name.strip(): cell or None for name, cell in row.items()}
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise DeepicdError(f"{path}, after line {reader.line_num:,}, is not CSV in UTF-8.", EXPECTED) from error
+
+
+def _parse_row(row: Mapping[str, object], where: str) -> Prediction:
+    note_id = row.get("note_id")
     if not isinstance(note_id, (str, int)) or isinstance(note_id, bool) or not str(note_id).strip():
         raise DeepicdError(f"{where} has no note_id.", EXPECTED)
-    if "completion" not in row or not isinstance(text, str | None):
-        raise DeepicdError(f"{where} has no completion, or one that is not a text.", EXPECTED)
-    return Prediction(str(note_id), _parse_truth(row.get("icd_code"), where), text)
+    kinds = [name for name in ("completion", "code") if name in row]
+    if len(kinds) != 1 or not isinstance(answer := row[kinds[0]], str | None):
+        problem = "both a completion and a code" if len(kinds) > 1 else "no completion and no code, or not as a text"
+        raise DeepicdError(f"{where} has {problem}.", EXPECTED)
+    text, code = (answer, None) if kinds == ["completion"] else (None, answer)
+    return Prediction(str(note_id), _parse_truth(row.get("icd_code"), where), text, code)
 
 
 def _parse_truth(value: object, where: str) -> Code | None:
@@ -117,23 +150,6 @@ def _parse_truth(value: object, where: str) -> Code | None:
 def read_predictions_origin(path: Path) -> Origin:
     """Return what the first line states under `origin`; a file that states nothing counts as credentialed."""
     return storage.read_origin(path) if path.suffix == ".jsonl" else "mimic"
-
-
-def extract_code(text: str | None, reading: Reading, opening: str = "") -> Code | str:
-    """Return the code that an answer predicts, or why it predicts none.
-
-    >>> [extract_code("<diagnosis>I50.21</diagnosis>", reading) for reading in ("diagnosis", "form")]
-    [Code(value='I5021'), 'missing tag']
-    """
-    if text is None:
-        return NO_ANSWER
-    if reading == "form":
-        answer = answer_form.parse_answer(opening + text)
-        return answer.code if isinstance(answer, Answer) else answer.problem
-    diagnosis = answer_form.find_diagnosis(text)
-    if diagnosis is None:
-        return NO_DIAGNOSIS
-    return Code.find(diagnosis) or "no code in the diagnosis"
 
 
 def match_answers(
@@ -159,10 +175,13 @@ def match_answers(
                 " supplies the true codes.",
                 "Put the true code under icd_code, or name the dataset: --dataset DIR_OR_REPOSITORY",
             )
-        text = answers[note_id].text if note_id in answers else None
-        result = extract_code(text, reading, opening)
+        answer = answers.get(note_id) or Prediction(note_id, None, None)
+        if answer.code is not None:
+            result: Code | str = read_code(answer.code) or NO_CODE
+        else:
+            result = extract_code(answer.text, reading, opening)
         code, problem = (result, None) if isinstance(result, Code) else (None, result)
-        notes.append(EvaluatedNote(note_id, truth, code, problem, text))
+        notes.append(EvaluatedNote(note_id, truth, code, problem, answer.text))
     return notes
 
 

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deepicd import records, storage
-from deepicd.answer_form import THINK, THINK_END
 from deepicd.engines import ledger, metrics
 from deepicd.errors import DeepicdError
 from deepicd.evaluation_metrics import METRICS_FILE, Averaging, Metrics, read_metrics
@@ -30,16 +29,16 @@ from train.evaluation.answers import EvaluatedModel, generate_answers
 from train.evaluation.metrics import LEVELS
 from train.evaluation.metrics_json import MetricSettings, build_chapters, compute_metrics
 from train.evaluation.predictions import (
-    NO_ANSWER,
     PREDICTIONS_FILE,
     EvaluatedNote,
     Prediction,
-    Reading,
+    find_predictions,
     match_answers,
     read_other_run,
     read_predictions,
     read_predictions_origin,
 )
+from train.evaluation.reading import NO_ANSWER, Reading, explain_problems, find_advice
 from train.evaluation.report import render_report
 from train.run_folder import read_model_origin
 
@@ -136,16 +135,17 @@ def _check_settings(settings: EvaluationSettings) -> None:
 
 
 def _read_inputs(settings: EvaluationSettings) -> Inputs:
-    predictions = read_predictions(settings.predictions) if settings.predictions else []
+    path = find_predictions(settings.predictions) if settings.predictions else None
+    predictions = read_predictions(path) if path else []
     split, paths, origins = None, {}, []
-    if settings.predictions:
-        paths["predictions"] = settings.predictions
+    if path:
+        paths["predictions"] = path
     if settings.dataset:
         split = load_evaluation_split(settings.dataset, settings.split, with_messages=settings.model is not None)
         paths["dataset"] = split.config_folder
         origins.append(split.origin)
-    elif settings.predictions:
-        origins.append(read_predictions_origin(settings.predictions))
+    elif path:
+        origins.append(read_predictions_origin(path))
     if settings.against:
         paths["against"] = settings.against / PREDICTIONS_FILE
         origins.append(storage.read_origin(paths["against"]))
@@ -184,7 +184,8 @@ def _write_outputs(
     )
     figures = compute_metrics(notes, metric_settings, other)
     storage.write_json(run.folder / METRICS_FILE, figures.dump())
-    _warn_about_opening(notes)
+    for line in _explain_unread(settings, notes, figures):
+        logger.warning("%s", line)
     storage.write_text(run.folder / REPORT_FILE, render_report(settings.name, figures))
     theirs = build_chapters(metric_settings.build_vector(other), {}, metric_settings) if other else ()
     draw_chapters(run.folder / FIGURE_FILE, figures.chapters, theirs)
@@ -206,17 +207,14 @@ def _write_outputs(
     return EvaluateCounts(rows=len(notes), answered=len(notes) - missing)
 
 
-def _warn_about_opening(notes: Sequence[EvaluatedNote]) -> None:
-    """Warn if most answers look as if the prompt had opened their think block."""
-    unopened = sum(
-        bool(note.problem and note.text and THINK_END in note.text and THINK not in note.text) for note in notes
-    )
-    if 2 * unopened > len(notes):
-        logger.warning(
-            "Most answers (%s) close a think block that they do not open. If the prompt opened it, add: --opening '%s'",
-            f"{unopened:,}",
-            THINK,
-        )
+def _explain_unread(settings: EvaluationSettings, notes: Sequence[EvaluatedNote], figures: Metrics) -> Iterator[str]:
+    """Yield why answers predict no code, and what would read more of them."""
+    if line := explain_problems(figures.answers.problems, len(notes)):
+        yield line
+    opening = settings.model.opening if settings.model else settings.opening
+    texts = [note.text for note in notes]
+    if advice := find_advice(texts, reading=settings.reading, opening=opening, is_model=settings.model is not None):
+        yield advice
 
 
 def format_summary(folder: Path) -> str:

@@ -171,5 +171,5 @@ def test_an_answer_whose_block_the_template_opened_is_read(
         with openai_server(owned_by="somebody", always_chat=status(200, json.dumps(message))) as server:
             outcome = deepicd(*command(dataset_folder, tmp_path / str(number), server.url), *opening)
         assert outcome.code == 0
-        assert "add: --opening" not in outcome.err
+        assert "--opening" not in outcome.err
         assert {row["problem"] for row in rows_in(tmp_path / str(number))} == {None}

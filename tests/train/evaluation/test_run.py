@@ -117,9 +117,10 @@ def test_answers_that_the_prompt_has_opened_are_noticed(tmp_path: Path, deepicd:
     rest = write_answer("Reasons.", Code("I214")).removeprefix("<think>")
     file = write_lines(tmp_path / "answers.jsonl", [{"note_id": "a", "icd_code": "I214", "completion": rest}])
     outcome = deepicd("evaluate", "--predictions", file, "--out", tmp_path / "out")
-    assert "add: --opening '<think>'" in outcome.err
+    assert "Answers of 1 that predict no code: missing tag withheld." in outcome.err
+    assert "Most are read with --opening '<think>'" in outcome.err
     command = ["evaluate", "--predictions", file, "--out", tmp_path / "opened", "--opening", "<think>"]
-    assert "add: --opening" not in deepicd(*command).err
+    assert "--opening" not in deepicd(*command).err
     assert metrics(tmp_path / "opened")["full"]["accuracy"] == 1.0
 
 
@@ -142,7 +143,8 @@ def test_notes_without_an_answer_count_as_wrong_and_are_said(
         (["[1, 2]"], "line 1 is not a JSON object"),
         ([{"icd_code": "I10", "completion": "SECRET"}], "line 1 has no note_id"),
         ([{"note_id": "a", "icd_code": "SECRET", "completion": "x"}], "line 1 has an icd_code that is not"),
-        ([{"note_id": "a", "icd_code": "I10"}], "line 1 has no completion"),
+        ([{"note_id": "a", "icd_code": "I10"}], "line 1 has no completion and no code"),
+        ([{"note_id": "a", "icd_code": "I10", "completion": "x", "code": "I10"}], "line 1 has both a completion and a"),
         ([{"note_id": "a", "icd_code": "I10", "completion": ["SECRET"]}], "line 1 has no completion"),
         ([{"note_id": "SECRET", "icd_code": "I10", "completion": "x"}] * 2, "line 2 answers the same note as line 1"),
         ([{"note_id": "SECRET", "completion": "x"}], "1 predictions have no icd_code"),
@@ -216,3 +218,46 @@ def test_a_run_is_compared_with_another_on_the_same_notes(
     assert "holds no predictions.parquet" in deepicd(
         "evaluate", "--predictions", some, "--out", tmp_path / "3", "--against", tmp_path
     ).err  # fmt: skip
+
+
+def test_codes_alone_and_csv_are_read(tmp_path: Path, deepicd: Deepicd) -> None:
+    lines = [
+        {"note_id": 1, "icd_code": "I50.21", "code": "**I50.21**"},
+        {"note_id": 2, "icd_code": "J189", "code": None},
+    ]
+    file = write_lines(tmp_path / "codes.jsonl", lines)
+    (tmp_path / "codes.csv").write_text(
+        '\ufeffnote_id,icd_code,code,by\r\n1,I50.21,"I50.21 - Acute systolic\nheart failure",x\r\n2,J189,,\r\n', "utf-8"
+    )
+    for number, path in enumerate((file, tmp_path / "codes.csv")):
+        outcome = deepicd("evaluate", "--predictions", path, "--out", tmp_path / str(number))
+        assert outcome.code == 0, outcome.err
+        assert metrics(tmp_path / str(number))["full"]["accuracy"] == 0.5
+        assert "no answer" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("note_id,icd_code,code\n1,I10,I10,SECRET\n", "line 2 has not as many cells"),
+        ("note_id,icd_code,code\n1,I10\n", "line 2 has not as many cells"),
+        ('note_id,icd_code,code\n1,"I10,SECRET\n', "is not CSV in UTF-8"),
+        ("note_id,icd_code\n1,I10\n", "line 2 has no completion and no code"),
+        ("note_id,icd_code,code\n", "holds no predictions"),
+        ("", "holds no predictions"),
+    ],
+)
+def test_what_is_wrong_with_a_csv_file_is_said_without_its_text(
+    tmp_path: Path, deepicd: Deepicd, text: str, said: str
+) -> None:
+    (tmp_path / "a.csv").write_text(text)
+    outcome = deepicd("evaluate", "--predictions", tmp_path / "a.csv", "--out", tmp_path / "out")
+    assert (outcome.code, said in outcome.err, "SECRET" in outcome.err) == (1, True, False), outcome.err
+
+
+def test_an_example_ships(tmp_path: Path, deepicd: Deepicd) -> None:
+    outcome = deepicd("evaluate", "--predictions", "example", "--out", tmp_path / "out")
+    assert outcome.code == 0, outcome.err
+    assert "Answers of 12 that predict no code: missing tag 1, no answer 1." in outcome.err
+    assert metrics(tmp_path / "out")["full"]["accuracy"] == 0.5
+    assert metrics(tmp_path / "out")["origin"] == "synthetic"
