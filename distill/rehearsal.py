@@ -1,9 +1,9 @@
 """The engine `rehearsal`: no model, for trying the pipeline. It argues with the note's own sentences.
 
-Its traces are a dozen stock phrases around quotations, and the code from the prompt; they are evidence of nothing. A
-few completions in a hundred are spoiled on purpose, as a model would spoil them (cut off, another code, no diagnosis),
-so that rejections are rehearsed too. A JSON schema is filled in at random; a prompt without a code (that of `evaluate`)
-gets `NO_CODE`.
+Its traces are stock phrases around quotations (rehearsal_trace.py), and the code from the prompt; they are evidence of
+nothing. A few completions in a hundred are spoiled on purpose, as a model would spoil them (cut off, another code, no
+diagnosis), so that rejections are rehearsed too. A JSON schema is filled in at random; a prompt without a code (that of
+`evaluate`) gets `NO_CODE`.
 """
 
 import json
@@ -19,6 +19,7 @@ from deepicd.engines.base import Completion, Message, Request, Result
 from deepicd.engines.recipe import ModelRecipe
 from deepicd.icd10cm import Code
 from distill import prompt
+from distill.rehearsal_trace import find_sentences, rehearse
 
 USES_MODEL = False
 ASKS_SERVER = False
@@ -28,38 +29,6 @@ NO_CODE = Code("R69")  # illness, unspecified
 CUT_OFF = 0.02
 OTHER_CODE = 0.02
 NO_DIAGNOSIS = 0.01
-
-QUOTED_WORDS = 14  # of a quotation, at most
-
-_OPENINGS = (
-    "The complaint that brought the patient in is “{}”.",
-    "I start from the chief complaint, “{}”.",
-    "The note opens with “{}”, and everything else has to fit that.",
-)
-_STORY = (
-    "The present illness adds “{}”, which I take as stated.",
-    "It goes on: “{}”.",
-    "Of weight here is “{}”.",
-    "I also read “{}”.",
-)
-_HISTORY = (
-    "The history lists “{}”, which shifts the odds without deciding them.",
-    "Known beforehand is “{}”; it may be background only.",
-)
-_EXAM = (
-    "On examination I find “{}”, and this weighs more than the history.",
-    "The examination at admission records “{}”.",
-)
-_MEDICATION = ("Among the medications stands “{}”, in keeping with that history.",)
-_DOUBT = (
-    "Other explanations remain possible at this point; none accounts for all of these findings at once.",
-    "I considered a less specific reading, but it would leave the findings just quoted unexplained.",
-    "One finding alone would not settle it. Taken together they point one way, though this is my inference.",
-)
-_CLOSINGS = (
-    "Together this belongs to the field of {chapter}. The most specific diagnosis that the findings carry is {title}.",
-    "The field is therefore {chapter}, and within it the findings fit best with {title}.",
-)
 
 
 def open_engine(recipe: ModelRecipe) -> "RehearsalEngine":
@@ -123,7 +92,8 @@ def _complete(request: Request) -> Completion:
     if request.schema is not None:
         return Completion(request.key, _fill_in(request.schema, chance), "stop")
     case = read_case(request.messages)
-    trace, code = _write_trace(case, chance), case.code
+    code = case.code
+    trace = rehearse(case.note, code, case.title, f"{request.key}:{request.seed}").text
     luck = chance.random()
     if luck < CUT_OFF:
         words = trace.split()
@@ -147,48 +117,9 @@ def _fill_in(schema: Mapping[str, object], chance: random.Random) -> str:
     return json.dumps(values)
 
 
-def _write_trace(case: Case, chance: random.Random) -> str:
-    """Return quotations of the note section by section, a doubt, and the diagnosis last."""
-    parts = _find_quotations(case.note)
-
-    def argue(phrases: tuple[str, ...], section: str, most: int) -> list[str]:
-        quotes = parts.get(section, [])[: 2 * most]  # a section's beginning tells more than its end
-        chosen = sorted(chance.sample(range(len(quotes)), min(most, len(quotes))))
-        turns = chance.sample(phrases, len(phrases))
-        return [turns[place % len(turns)].format(quotes[index]) for place, index in enumerate(chosen)]
-
-    closing = chance.choice(_CLOSINGS).format(
-        chapter=case.code.chapter.title.lower(), title=case.title or str(case.code)
-    )
-    paragraphs = [
-        argue(_OPENINGS, "Chief Complaint", 1) + argue(_STORY, "History of Present Illness", 4),
-        argue(_HISTORY, "Past Medical History", 2) + argue(_MEDICATION, "Medications on Admission", 1),
-        argue(_EXAM, "Physical Exam", 3),
-        [chance.choice(_DOUBT), closing],
-    ]
-    return "\n\n".join(" ".join(sentences) for sentences in paragraphs if sentences)
-
-
-# The end of a sentence: its full stop, an empty line, or a line that opens a list entry or has a label of its own
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z])|\n\s*\n|\n(?=\s*(?:[-#•*]|\d+[.)])|[A-Z][A-Za-z/ ]{0,24}:)")
-
-
-def _find_quotations(note: str) -> dict[str, list[str]]:
-    """Return section → its sentences and list entries, wrapped lines joined, each cut to a few words."""
-    return {
-        header: [" ".join(sentence.split()[:QUOTED_WORDS]) for sentence in sentences]
-        for header, sentences in split_sentences(note).items()
-    }
-
-
 def split_sentences(note: str) -> dict[str, list[str]]:
     """Return section → its sentences and list entries as they stand in the note, without bullets and full stops."""
-    parts: dict[str, list[str]] = {}
-    for block in re.split(r"\n\n(?=[A-Z][A-Za-z ]+:\n)", note):
-        header, _, text = block.partition(":\n")
-        pieces = (piece.strip('-#•*"“” .\n') for piece in _SENTENCE_END.split(text))
-        parts[header] = [piece for piece in pieces if len(piece) > 2]
-    return parts
+    return {section: [passage.text for passage in passages] for section, passages in find_sentences(note).items()}
 
 
 def _pick_next_code(code: Code) -> Code:
