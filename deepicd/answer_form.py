@@ -102,27 +102,6 @@ def _find_tag_problem(text: str) -> Malformed:
     return Malformed("tags out of order" if counts == [1, 1, 1, 1] else "repeated tag")
 
 
-def parse_answers(text: str) -> tuple[Answer, ...] | Malformed:
-    """Parse a text of one or more answers in a row, each with both blocks. If one is malformed, so is the text.
-
-    >>> text = write_answer("Cough.", Code("J189")) + write_answer("Thirst.", Code("E119"))
-    >>> [answer.code.value for answer in parse_answers(text)]
-    ['J189', 'E119']
-    """
-    answers: list[Answer] = []
-    start = 0
-    while (end := text.find(DIAGNOSIS_END, start)) >= 0:
-        end += len(DIAGNOSIS_END)
-        answer = parse_answer(text[start:end])
-        if isinstance(answer, Malformed):
-            return answer
-        answers.append(answer)
-        start = end
-    if text[start:].strip():
-        return Malformed("text outside the blocks" if answers else "missing tag")
-    return tuple(answers) or Malformed("missing tag")
-
-
 def find_diagnosis(text: str) -> str | None:
     """Return the content of the first diagnosis block, whatever surrounds it; None without a complete block."""
     start = text.find(DIAGNOSIS)

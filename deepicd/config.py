@@ -14,7 +14,7 @@ import re
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Literal, Self, get_args, get_origin
+from typing import Annotated, ClassVar, Literal, Self, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -50,6 +50,9 @@ class Config(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
+    LATER: ClassVar[frozenset[str]] = frozenset()
+    """Fields that came after the first runs: not among the options at their default, so that these are still found."""
+
     @classmethod
     def parse(cls, values: Mapping[str, object], source: str) -> Self:
         """Validate plain values. Raises DeepicdError that names the source and the wrong field."""
@@ -70,8 +73,12 @@ class Config(BaseModel):
 
     @property
     def options(self) -> dict[str, object]:
-        """The part of a run's options that these settings decide: every field and its value."""
-        return dict(self)
+        """The part of a run's options that these settings decide: every field and its value, less `LATER` defaults."""
+        return {
+            name: value
+            for name, value in self
+            if name not in self.LATER or value != type(self).model_fields[name].default
+        }
 
     @classmethod
     def _explain(cls, errors: Sequence[ErrorDetails], source: str) -> DeepicdError:

@@ -227,6 +227,8 @@ class JudgeCounts(Counts):
     mean: float | None
     unscored: ByName
     """Reason → traces."""
+    shortened: int = 0
+    """Prompts with fewer guidelines than the recipe's, to fit the judge's context."""
     recipe_digest: str
     series: list[dict[str, Number]] = Field(default_factory=list)
 
@@ -324,6 +326,16 @@ class EndValues(Model):
     last: float | None
 
 
+class SkippedUpdate(Model):
+    """An update of the weights that was left out since a gradient was not finite."""
+
+    step: int
+    batches: list[list[int]]
+    """Rows and length in tokens of its longest backward passes."""
+    weight: str
+    """The first weight whose gradient was not finite."""
+
+
 class SftCounts(Counts):
     rows: ByName
     left_out: dict[str, ByName]
@@ -333,6 +345,7 @@ class SftCounts(Counts):
     losses: list[StepLoss]
     validation_loss: ValidationLoss
     skipped_updates: int
+    skipped: list[SkippedUpdate] = Field(default_factory=list)
     training_seconds: float
     tokens_per_second: Number | None
     resumed_at: int | None
@@ -352,6 +365,7 @@ class GrpoCounts(Counts):
     words: EndValues
     parts: dict[str, EndValues]
     skipped_updates: int | None = None
+    skipped: list[SkippedUpdate] = Field(default_factory=list)
     training_seconds: float
     resumed_at: int | None
     device: str

@@ -181,5 +181,7 @@ def judge(traces: Path, out: Path, **options: Any) -> None:
     counts = run_judge(JudgeJob(traces, out, recipe, **options)).counts
     shares = ", ".join(f"{score}: {number:,}" for score, number in counts.scores.items())
     click.echo(f"{counts.scored:,} traces scored, mean {counts.mean} ({shares}) → {out / counts.recipe_digest}")
+    if counts.shortened:
+        click.echo(f"  {counts.shortened:>7,} prompts with fewer guidelines, to fit the judge's context")
     for reason, number in counts.unscored.items():
         click.echo(f"  {number:>7,} without a score: {reason}")

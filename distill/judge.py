@@ -18,6 +18,7 @@ from typing import TypedDict, Unpack
 
 from deepicd import disclosure, records, storage
 from deepicd.engines import metrics, registry
+from deepicd.engines.judge_prompt import TOO_LONG
 from deepicd.engines.ledger import Entry, Ledger, open_ledger
 from deepicd.engines.runner import complete_tasks, explain_no_answers
 from deepicd.errors import DeepicdError
@@ -110,7 +111,7 @@ def run_judge(job: JudgeJob) -> JudgeRecord:
         records.open_fresh_folder(folder, plan, sources.origin, overwrite=job.overwrite) as run,
     ):
         unanswered = _complete(reader, ledger, out)
-        scores, unscored = _write_scores(run.folder, reader, ledger, unanswered)
+        scores, unscored, shortened = _write_scores(run.folder, reader, ledger, unanswered)
         total = scores.total()
         if unscored and not total:
             raise explain_no_answers(unscored)
@@ -119,6 +120,7 @@ def run_judge(job: JudgeJob) -> JudgeRecord:
             scores={str(score): scores[score] for score in sorted(scores)},
             mean=round(sum(score * rows for score, rows in scores.items()) / total, 2) if total else None,
             unscored=dict(unscored),
+            shortened=shortened,
             recipe_digest=recipe.digest,
             series=metrics.read_series(out, recipe.digest),
         )
@@ -158,26 +160,31 @@ def _complete(reader: CaseReader, ledger: Ledger, out: Path) -> dict[str, str]:
 
 def _write_scores(
     folder: Path, reader: CaseReader, ledger: Ledger, unanswered: dict[str, str]
-) -> tuple[Counter[int], Counter[str]]:
-    """Write the scores of each split. Return score → traces, and reason → traces without a score."""
+) -> tuple[Counter[int], Counter[str], int]:
+    """Write the scores of each split. Return score → traces, reason → traces without a score, and shortened prompts."""
     scores: Counter[int] = Counter()
     unscored: Counter[str] = Counter()
+    shortened = 0
     for split, cases in groupby(reader.read_cases(), key=lambda case: case.split):
         with open_row_file(folder / "scores" / f"{split}-00000.parquet", SCORES, reader.sources.origin) as add:
             for case in cases:
+                shortened += case.is_shortened
                 add(row := _build_row(case, ledger, unanswered))
                 if row["score"] is None:
                     unscored[row["unscored_for"]] += 1
                 else:
                     scores[row["score"]] += 1
-    return scores, unscored
+    return scores, unscored, shortened
 
 
 def _build_row(case: Case, ledger: Ledger, unanswered: dict[str, str]) -> Row:
     answers = case.read_answers(ledger)
     last: Entry = answers[-1] if answers else {}
     score = rubric.parse_score(last["text"]) if last else None
-    reason = unanswered.get(case.find_key(ledger, len(answers)), NO_SCORE if answers else "not asked")
+    if not case.messages:
+        reason = TOO_LONG
+    else:
+        reason = unanswered.get(case.find_key(ledger, len(answers)), NO_SCORE if answers else "not asked")
     return {
         "note_id": case.note_id,
         "split": case.split,

@@ -3,12 +3,15 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from deepicd import storage
+from deepicd.engines import judge_prompt
 from deepicd.engines.base import Message, Request
+from deepicd.engines.judge_prompt import JudgedTrace
 from deepicd.engines.ledger import Entry, Ledger, build_former_key, build_key, digest_prompt
+from deepicd.engines.tokens import TokenCounter, find_counter
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
 from deepicd.knowledge import rubric
@@ -30,7 +33,10 @@ class Case:
     code: Code
     trace: str
     messages: list[Message]
+    """Empty where they would not fit the judge's context."""
     prompt_sha256: str
+    is_shortened: bool = False
+    """Whether guidelines were left out to fit."""
     first_attempt: int = 0
 
     def build_request(self, attempt: int) -> Request:
@@ -48,6 +54,8 @@ class Case:
     def read_answers(self, ledger: Ledger) -> list[Entry]:
         """Return what the ledger has, up to the first answer with a score."""
         answers: list[Entry] = []
+        if not self.messages:
+            return answers
         for attempt in range(self.recipe.attempts):
             if (entry := ledger.read_completion(self.find_key(ledger, attempt))) is None:
                 break
@@ -58,6 +66,8 @@ class Case:
 
     def find_next_attempt(self, ledger: Ledger) -> int | None:
         """Return the number of the attempt to make next; None where there is a score, or no attempt left."""
+        if not self.messages:
+            return None
         answers = self.read_answers(ledger)
         is_scored = bool(answers) and rubric.parse_score(answers[-1]["text"]) is not None
         return None if is_scored or len(answers) >= self.recipe.attempts else len(answers)
@@ -71,6 +81,10 @@ class CaseReader:
     traces: Path
     sources: Sources
     limit: int | None
+
+    @cached_property
+    def tokens(self) -> TokenCounter:
+        return find_counter(self.recipe)
 
     def read_cases(self) -> Iterator[Case]:
         """Yield cases in the cohort's order. Raises DeepicdError where a trace has no note in the cohort."""
@@ -100,13 +114,11 @@ class CaseReader:
 
     def _build_case(self, split: str, row: Row, trace: Row, guidelines: str | None) -> Case:
         code = Code(trace["icd_code"])  # a kept trace predicts the code of its row
-        messages = rubric.build_messages(
-            row["admission_note"],
-            trace["trace"],
-            code,
-            code.title or row["icd_title"],
-            description=self.sources.knowledge.find_description(code),
-            guidelines=guidelines,
+        judged = JudgedTrace(row["admission_note"], trace["trace"], code, code.title or row["icd_title"])
+        messages, is_shortened = judge_prompt.fit_messages(
+            judged, self.sources.knowledge, self.recipe, self.tokens, guidelines
         )
-        prompt_sha256 = digest_prompt(messages, "")
-        return Case(self.recipe, row["note_id"], split, code, trace["trace"], messages, prompt_sha256)
+        prompt_sha256 = digest_prompt(messages or [], "")
+        return Case(
+            self.recipe, row["note_id"], split, code, trace["trace"], messages or [], prompt_sha256, is_shortened
+        )

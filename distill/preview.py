@@ -28,7 +28,7 @@ def preview_prompts(job: Job, count: int) -> str:
     built = (builder.build(row) for _, row in sources.read_rows())
     prompts = islice((row_prompt for row_prompt in built if isinstance(row_prompt, Prompt)), count)
     shown = [_format(row_prompt, number, builder) for number, row_prompt in enumerate(prompts, start=1)]
-    return "\n".join([*shown, RULE, *builder.tokens.describe_template(job.recipe)])
+    return "\n".join([*builder.tokens.describe_template(job.recipe), *shown])
 
 
 def _format(built: Prompt, number: int, builder: PromptBuilder) -> str:

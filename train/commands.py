@@ -112,12 +112,11 @@ def grpo(**options: Unpack[GrpoOptions]) -> None:
     from deepicd.config import parse_assignments
     from train.config import load_grpo_recipe
     from train.grpo import run
-    from train.grpo.setup import prepare_grpo
 
     changes = {"model": options["model"], "seed": options["seed"], "backend": options["backend"]}
     recipe = load_grpo_recipe(options["recipe"], **{**changes, **parse_assignments(options["assignments"])})
     if options["dry_run"]:
-        click.echo(run.describe_plan(prepare_grpo(options["dataset"], recipe)))
+        click.echo(run.describe_plan(options["dataset"], recipe))
         return
     out = _require_out(options["out"])
     record = run.train(options["dataset"], recipe, out, overwrite=options["overwrite"])

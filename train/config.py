@@ -33,6 +33,7 @@ LearningRate = Annotated[Number, Field(ge=1e-9, le=1)]
 class TrainingRecipe(Config):
     """The settings that every training has."""
 
+    LATER = frozenset({"template_date", "pad_to_multiple_of"})
     LENGTH_FIELDS: ClassVar[tuple[str, ...]]
     """The fields that together limit the tokens of a row."""
 
@@ -45,6 +46,8 @@ class TrainingRecipe(Config):
     """gpu: refused on a machine without one; any: for models that are small enough for a CPU."""
     dtype: Literal["bfloat16", "float32"] = "bfloat16"
     template_date: TemplateDate = TEMPLATE_DATE
+    pad_to_multiple_of: Count = 0
+    """TRL pads a batch to a multiple of this many tokens; 0 for its longest row. 128 avoids cuDNN's faulty lengths."""
     seed: int = paper.SEED
 
     @property
@@ -222,6 +225,11 @@ def load_grpo_recipe(path: Path, **changes: object) -> GrpoRecipe:
     if recipe.backend == "verl" and recipe.rollout != "vllm":
         raise DeepicdError(
             f"{name}: verl writes answers with vLLM, not with {recipe.rollout}.", "Use --backend trl, or vllm."
+        )
+    if recipe.backend == "verl" and recipe.pad_to_multiple_of:
+        raise DeepicdError(
+            f"{name}: verl pads prompts to max_prompt and answers to max_response, not to a multiple.",
+            "Leave out pad_to_multiple_of, and choose these two.",
         )
     if recipe.backend == "trl" and recipe.gpus > 1:
         raise DeepicdError(

@@ -12,6 +12,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
+from deepicd.engines.attention import switch_off_cudnn_attention
 from deepicd.engines.registry import TELEMETRY_OFF
 from deepicd.errors import DeepicdError
 
@@ -42,7 +43,7 @@ FSDP = [
 
 def run_workers(module: str, job: Path, *, devices: int, sharding: str, config: Path | None) -> None:
     """Run `module.work(job)` to its end on every device. Raises DeepicdError if a process fails."""
-    silence_libraries()
+    prepare_libraries()
     if devices == 1 and config is None:
         import_module(module).work(job)
         return
@@ -65,13 +66,17 @@ def check_installed(*packages: str) -> None:
             )
 
 
-def silence_libraries() -> None:
-    """Turn off the libraries' progress bars and every kind of reporting to others."""
+def prepare_libraries() -> None:
+    """Turn off the libraries' progress bars, every kind of reporting to others, and cuDNN's attention.
+
+    Called by every process that trains with TRL, before it loads a model.
+    """
     for name, value in SILENT.items():
         os.environ.setdefault(name, value)
     from transformers.utils import logging
 
     logging.disable_progress_bar()
+    switch_off_cudnn_attention()
 
 
 def build_command(module: str, job: Path, *, devices: int, sharding: str, config: Path | None) -> list[str]:

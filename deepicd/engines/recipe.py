@@ -23,6 +23,8 @@ TemplateDate = Annotated[str, Field(pattern=r"^(19|20)\d\d-(0[1-9]|1[0-2])-(0[1-
 class ModelRecipe(Config):
     """Sampling is that of the authors' script (deepicd.paper)."""
 
+    LATER = frozenset({"template_date"})
+
     engine: str  # one of deepicd.engines.registry.list_engines()
     model: str  # name or path; for engines without a model, their own name for what they do
 
@@ -63,7 +65,7 @@ class ModelRecipe(Config):
     @property
     def options(self) -> dict[str, object]:
         """The fields that a run's plan contains: all but those about where and how fast it runs."""
-        return {name: value for name, value in self if name not in RUNNING}
+        return {name: value for name, value in super().options.items() if name not in RUNNING}
 
     @property
     def sampling(self) -> dict[str, int | float]:

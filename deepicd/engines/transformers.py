@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from deepicd.engines.attention import switch_off_cudnn_attention
 from deepicd.engines.base import Completion, Failure, FinishReason, Request, Result
 from deepicd.engines.model import check_gpus, find_model
 from deepicd.engines.recipe import ModelRecipe
@@ -36,6 +37,7 @@ class TransformersEngine:
         import torch
         import transformers
 
+        switch_off_cudnn_attention()
         self.version: str = transformers.__version__
         self._recipe = recipe
         self._prompts = PromptTokenizer(recipe)

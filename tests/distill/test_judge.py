@@ -205,3 +205,10 @@ def test_a_judgement_without_any_score_is_an_error(tmp_path: Path) -> None:
     ):
         judge(made, tmp_path / "scores", by_server(stand_in))
     assert not list((tmp_path / "scores").glob("*/run.json"))
+
+
+def test_a_prompt_over_the_judges_context_gets_no_score_and_is_counted(tmp_path: Path) -> None:
+    _, made = written(tmp_path, rows=8)
+    with openai_server() as stand_in, pytest.raises(DeepicdError, match=r"too long for the context \(9\)"):
+        judge(made, tmp_path / "none", by_server(stand_in).replace(context=300, max_tokens=256))
+    assert not stand_in.asked

@@ -10,20 +10,28 @@ Run: deepicd train grpo --dataset out/dataset --recipe grpo-7b --model out/sft-7
 from pathlib import Path
 
 from deepicd import records
+from deepicd.errors import DeepicdError
 from deepicd.stage_records import GrpoCounts, GrpoRecord
+from train import base_model
 from train.config import GrpoRecipe
 from train.grpo import monitor, trl, verl, verl_config
 from train.grpo.monitor import StepLog
-from train.grpo.setup import GrpoSetup, prepare_grpo
+from train.grpo.setup import prepare_grpo
 from train.rewards.judge import open_judge
 from train.run_folder import open_training_folder
 
 
-def describe_plan(setup: GrpoSetup) -> str:
-    """Return the plan, and with verl its whole configuration, composed and checked by verl."""
-    if setup.recipe.backend == "trl":
-        return str(setup)
-    return f"{setup}\n\n{verl_config.compose_config(setup, Path('OUT').absolute())}"
+def describe_plan(dataset: str, recipe: GrpoRecipe) -> str:
+    """Return the plan, and with verl its whole configuration, composed and checked by verl; no GPU is needed."""
+    setup = prepare_grpo(dataset, recipe, with_hardware=False)
+    lines = [str(setup)]
+    try:
+        base_model.check_hardware(recipe)
+    except DeepicdError as error:
+        lines.append(f"not on this machine: {error.what}")
+    if recipe.backend == "verl":
+        lines += ["", verl_config.compose_config(setup, Path("OUT").absolute())]
+    return "\n".join(lines)
 
 
 def train(dataset: str, recipe: GrpoRecipe, out: Path, *, overwrite: bool = False) -> GrpoRecord:
@@ -47,4 +55,5 @@ def train(dataset: str, recipe: GrpoRecipe, out: Path, *, overwrite: bool = Fals
             **monitor.summarize_run(StepLog(folder.run.folder).read()),
             **outcome,
         )
+        folder.run.notes += setup.base.chat.describe(recipe.template_date)
     return folder.run.record

@@ -6,7 +6,7 @@ from typing import Required, TypedDict
 
 from deepicd import records
 from deepicd.errors import DeepicdError
-from deepicd.stage_records import GrpoRecord
+from deepicd.stage_records import GrpoRecord, SkippedUpdate
 from train import base_model, launch
 from train.base_model import PretrainedModel
 from train.config import GrpoRecipe
@@ -17,6 +17,7 @@ class FitOutcome(TypedDict, total=False):
     """What the record says about the training itself; verl leaves out what only TRL knows."""
 
     skipped_updates: int
+    skipped: list[SkippedUpdate]
     training_seconds: Required[float]
     resumed_at: Required[int | None]
     device: Required[str]
@@ -66,12 +67,31 @@ class GrpoSetup:
         return "\n".join(lines)
 
 
-def prepare_grpo(dataset: str, recipe: GrpoRecipe) -> GrpoSetup:
+def check_judge(recipe: GrpoRecipe) -> None:
+    """Raise DeepicdError for a judge that would be shown nothing of the codes that it judges."""
+    if missing := [name for name in ("judge_guidelines", "judge_descriptions") if not recipe.judge.get(name[6:], True)]:
+        raise DeepicdError(
+            f"{recipe.name} pays for a judge's score, and the judge would be shown nothing of the codes: the recipe has"
+            f" no {' and no '.join(missing)}.",
+            "Name the output of `deepicd guidelines` and `deepicd scrape`: --set judge_guidelines=out/guidelines/fy2025"
+            " --set judge_descriptions=out/descriptions/descriptions.parquet; or leave the judge out: --set"
+            " judge_weight=0",
+        )
+
+
+def prepare_grpo(dataset: str, recipe: GrpoRecipe, *, with_hardware: bool = True) -> GrpoSetup:
     """Check everything, and count the prompts that are too long. Raises DeepicdError for what would fail later."""
+    check_judge(recipe)
     launch.check_installed("torch", "transformers", recipe.backend, *(["vllm"] if recipe.rollout == "vllm" else []))
-    base_model.check_hardware(recipe)
+    if with_hardware:
+        base_model.check_hardware(recipe)
     rows = open_dataset(dataset, "grpo")
     base = base_model.find_base_model(recipe)
+    if recipe.backend == "verl" and base.chat.merges_system:
+        raise DeepicdError(
+            f"The chat template of {recipe.model} has no system turn, and verl renders chats as the dataset has them.",
+            "Use --backend trl, or a model whose template has a system turn.",
+        )
     lengths = [len(base.chat.encode(base.chat.render_prompt(prompt))) for prompt in rows.read_rows("train")["prompt"]]
     prompts = LengthSummary.from_lengths(lengths, recipe.max_prompt)
     if prompts.kept < recipe.batch:

@@ -12,21 +12,23 @@ from deepicd import storage
 from deepicd.answer_form import measure_repetition
 from deepicd.stage_records import GrpoRecord
 from train import base_model, launch
+from train.gradient_guard import NonfiniteGradientGuard
 from train.grpo.monitor import AnswerStatistics, GuardRails, StepLog, summarize_step
 from train.grpo.setup import FitOutcome, GrpoSetup
 from train.rewards import trl
 from train.rewards.judge import open_judge
 from train.rewards.trl import Completion, RewardFunction, extract_texts
 from train.run_folder import TrainingFolder, find_last_checkpoint, parse_step
-from train.trainer_callbacks import NonfiniteGradientGuard, TrainerState, TrainingProgress
+from train.trainer_callbacks import TrainerState, TrainingProgress
 
 if TYPE_CHECKING:
+    from datasets import Dataset
     from trl import GRPOConfig
 
 
 def fit(setup: GrpoSetup, folder: TrainingFolder[GrpoRecord]) -> FitOutcome:
     """Train into folder.model; return what the record says in addition to the step reports."""
-    launch.silence_libraries()
+    launch.prepare_libraries()
     from transformers import PrinterCallback
     from trl import GRPOTrainer
 
@@ -38,12 +40,13 @@ def fit(setup: GrpoSetup, folder: TrainingFolder[GrpoRecord]) -> FitOutcome:
     trainer = GRPOTrainer(
         model=setup.base.path,
         args=_build_arguments(setup, folder.checkpoints),
-        train_dataset=setup.dataset.read_rows("train").select(setup.kept_rows),
+        train_dataset=_read_prompts(setup),
         processing_class=setup.base.chat.tokenizer,
         reward_funcs=monitored.functions,
-        callbacks=[progress.build_callback(), guard.build_callback()],
+        callbacks=[progress.build_callback()],
     )
     trainer.remove_callback(PrinterCallback)
+    guard.watch(trainer)
     last = find_last_checkpoint(folder.checkpoints)
     trainer.train(resume_from_checkpoint=str(last) if last else None)
     weights = folder.run.folder / ".weights"
@@ -53,13 +56,23 @@ def fit(setup: GrpoSetup, folder: TrainingFolder[GrpoRecord]) -> FitOutcome:
     if judge:
         judge.close()
     return {
-        "skipped_updates": guard.skipped_updates,
+        "skipped_updates": len(guard.skipped),
+        "skipped": guard.skipped[:100],
         "training_seconds": round(progress.seconds, 2),
         "resumed_at": parse_step(last) if last else None,
         "device": trainer.args.device.type,
         "devices": 1,
         "judge_missed": dict(judge.missed) if judge else {},
     }
+
+
+def _read_prompts(setup: GrpoSetup) -> "Dataset":
+    """Return the rows with prompts that are short enough, as the chat template accepts them."""
+    rows, chat = setup.dataset.read_rows("train").select(setup.kept_rows), setup.base.chat
+    if not chat.merges_system:
+        return rows
+    prompts = [chat.adapt(prompt) for prompt in rows["prompt"]]
+    return rows.remove_columns("prompt").add_column("prompt", prompts)
 
 
 class MonitoredRewards:
@@ -69,6 +82,7 @@ class MonitoredRewards:
         self, setup: GrpoSetup, functions: Sequence[RewardFunction], log: StepLog, progress: TrainingProgress
     ) -> None:
         self._recipe, self._end_token = setup.recipe, setup.base.chat.end_token
+        self._opening = setup.base.chat.opening
         self._log, self._progress, self._guard = log, progress, GuardRails(setup.recipe)
         self._rewards: dict[str, list[float | None]] = {}
         self._names = [function.__name__ for function in functions]
@@ -84,7 +98,7 @@ class MonitoredRewards:
         ) -> list[float | None]:
             self._rewards[function.__name__] = rewards = function(completions=completions, **columns)
             if function.__name__ == self._names[-1]:
-                self._report(extract_texts(completions), completion_ids, trainer_state.global_step)
+                self._report(extract_texts(completions, self._opening), completion_ids, trainer_state.global_step)
             return rewards
 
         reward.__name__ = function.__name__
@@ -146,6 +160,8 @@ def _build_arguments(setup: GrpoSetup, checkpoints: Path) -> "GRPOConfig":
         save_steps=max(1, recipe.save_steps * recipe.batch // recipe.mini_batch),
         save_total_limit=recipe.keep_checkpoints or None,
         logging_steps=1,
+        logging_nan_inf_filter=False,  # a NaN loss is not a NaN gradient, and the log tells
+        pad_to_multiple_of=recipe.pad_to_multiple_of or None,
         disable_tqdm=True,  # train.trainer_callbacks shows progress
         report_to="none",
         **(vllm if recipe.rollout == "vllm" else {}),

@@ -23,7 +23,7 @@ from deepicd.stage_records import GrpoRecord
 from train import base_model
 from train.grpo.monitor import AnswerStatistics, GuardRails, StepLog, StepReport, summarize_step
 from train.grpo.setup import FitOutcome, GrpoSetup
-from train.grpo.verl_config import build_environment, build_overrides, compose_config, format_overrides
+from train.grpo.verl_config import TOKENIZER, build_environment, build_overrides, compose_config, format_overrides
 from train.rewards.verl import PROMPT
 from train.run_folder import TrainingFolder
 
@@ -38,6 +38,7 @@ def fit(setup: GrpoSetup, folder: TrainingFolder[GrpoRecord]) -> FitOutcome:
     compose_config(setup, out)  # raises before anything starts
     for hidden in (out / ".verl", out / ".rewards"):
         hidden.mkdir(exist_ok=True)
+    setup.base.chat.tokenizer.save_pretrained(out / TOKENIZER)
     for old in (out / ".rewards").iterdir():  # from an earlier start, whose last step was incomplete
         old.unlink()
     resumed_at = _read_last_step(folder.checkpoints)

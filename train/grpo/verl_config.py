@@ -24,6 +24,7 @@ from train.launch import SILENT
 
 Overrides = dict[str, object]
 REWARD = "pkg://train.rewards.verl"
+TOKENIZER = Path(".verl") / "tokenizer"  # within OUT
 _DASHBOARD = "+ray_kwargs.ray_init.include_dashboard"
 
 
@@ -47,6 +48,7 @@ def build_overrides(setup: GrpoSetup, out: Path) -> Overrides:
         "data.shuffle": True,
         "data.seed": recipe.seed,
         "actor_rollout_ref.model.path": model,
+        "actor_rollout_ref.model.tokenizer_path": str(out / TOKENIZER),  # checked, and with its date pinned
         "actor_rollout_ref.model.enable_gradient_checkpointing": recipe.gradient_checkpointing,
         "actor_rollout_ref.model.use_remove_padding": recipe.attention == "flash_attention_2",
         "+actor_rollout_ref.model.override_config.attn_implementation": recipe.attention,
@@ -134,7 +136,7 @@ def build_environment() -> dict[str, str]:
     """Return the environment variables that verl's processes need on every node."""
     import torch
 
-    modules = ["train.grpo.verl_without_trl"]
+    modules = ["train.grpo.verl_without_trl", "train.grpo.verl_attention"]
     if not torch.cuda.is_available():
         modules.append("train.grpo.verl_on_cpu")
         return SILENT | {

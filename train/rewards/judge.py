@@ -31,6 +31,8 @@ from pydantic import Field
 from deepicd import disclosure, storage
 from deepicd.answer_form import Answer, parse_answer
 from deepicd.config import Number, PositiveCount
+from deepicd.engines import judge_prompt, tokens
+from deepicd.engines.judge_prompt import JudgedTrace
 from deepicd.engines.openai_client import OpenAIClient
 from deepicd.engines.openai_server import build_response_format
 from deepicd.engines.recipe import ModelRecipe
@@ -94,7 +96,9 @@ class Judge:
             Path(recipe.guidelines) if recipe.guidelines else None,
             Path(recipe.descriptions) if recipe.descriptions else None,
         ).read()
+        self._given = Counter[int]()  # score → answers
         self._scores: dict[str, Future[int | None]] = {}
+        self._tokens = tokens.find_counter(recipe)
         self._lock = threading.Lock()
         self._failures_in_a_row, self._paused_until, self._missed_when_logged = 0, 0.0, 0
         self._guidelines = lru_cache(maxsize=None)(self._read_guidelines)
@@ -129,6 +133,12 @@ class Judge:
         futures = [self._request(note or "", text) for note, text in zip(notes, texts, strict=True)]
         return [None if future is None else future.result() for future in futures]
 
+    @property
+    def mean(self) -> float | None:
+        """The mean of the scores that were given so far; None before the first."""
+        total = self._given.total()
+        return sum(score * answers for score, answers in self._given.items()) / total if total else None
+
     def close(self) -> None:
         """Cancel what is in flight and close the connections."""
         for future in self._scores.values():
@@ -158,6 +168,7 @@ class Judge:
                 self._count_missed(error)
                 return None
             self._failures_in_a_row = 0
+            self._given[score] += 1
             return score
 
     async def _ask(self, note: str, answer: Answer) -> int:
@@ -192,14 +203,15 @@ class Judge:
 
     def _build_body(self, note: str, answer: Answer) -> dict[str, object]:
         code, recipe = answer.code, self.recipe
-        messages = rubric.build_messages(
-            note,
-            answer.trace,
-            code,
-            code.title or "(not a code of this release)",
-            description=self._knowledge.find_description(code),
-            guidelines=self._guidelines(code),
+        messages, _ = judge_prompt.fit_messages(
+            JudgedTrace(note, answer.trace, code, code.title or "(not a code of this release)"),
+            self._knowledge,
+            recipe,
+            self._tokens,
+            self._guidelines(code),
         )
+        if messages is None:
+            raise _NoScoreError("the prompt is too long for the judge's context")
         return {
             "model": recipe.model,
             "seed": recipe.seed,

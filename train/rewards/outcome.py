@@ -16,7 +16,7 @@ their code for the exact match: it pays one more than the same prefix followed b
 longer than the true one (I10 answered as I10ABCD) never earns as much as the true one.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Literal
 
 from deepicd.answer_form import measure_overlap
@@ -66,32 +66,3 @@ OUTCOMES: dict[Variant, Callable[[str | None, str], float]] = {
     "paper": score_paper,
     "authors": score_authors,
 }
-
-
-def score_several(predicted: Sequence[str], truths: Sequence[str]) -> float:
-    """Return the reward of several codes for several true ones, in any order: the mean over the longer list.
-
-    Each true code pays for at most one prediction, the closest first, so neither repeating a code nor listing guesses
-    earns more than the best part alone. For one code of each this is `score_default`.
-
-    >>> score_several(["E119", "I5021"], ["I5021", "E119"]), score_several(["I5021"] * 10, ["I5021"])
-    (4.5, 0.5)
-    """
-    if not predicted or not truths:
-        return 0.0
-    # (negative reward, index of the prediction, index of the truth), best pair first; lists are short, so this is cheap
-    pairs = sorted(
-        (-reward, prediction_index, truth_index)
-        for prediction_index, code in enumerate(predicted)
-        for truth_index, truth in enumerate(truths)
-        if (reward := score_default(code, truth))
-    )
-    matched_predictions: set[int] = set()
-    matched_truths: set[int] = set()
-    total = 0.0
-    for negative_reward, prediction_index, truth_index in pairs:
-        if prediction_index not in matched_predictions and truth_index not in matched_truths:
-            matched_predictions.add(prediction_index)
-            matched_truths.add(truth_index)
-            total -= negative_reward
-    return total / max(len(predicted), len(truths))

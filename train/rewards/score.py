@@ -29,15 +29,14 @@ from deepicd.answer_form import DIAGNOSIS, DIAGNOSIS_END, TAGS, THINK_END, Answe
 from deepicd.config import Config, ConfigError, Number
 from deepicd.icd10cm import Code
 from deepicd.paper import CODE_PATTERN, EXTRA_MATCH, MALFORMED_JUDGE_SCORE, MIMIC_REASON, NO_MATCH, NOTHING_GENERATED
-from train.rewards.outcome import OUTCOMES, Variant, score_several
+from train.rewards.outcome import OUTCOMES, Variant
 
 PAPER_PATTERN = re.compile(CODE_PATTERN)  # used with fullmatch
 AUTHORS_MATCH_START = re.compile(r"^(?:<think>|<diagnosis>)", re.MULTILINE)
 NO_SPACE = re.compile(r"\S")
-NEUTRAL = 3  # the middle score, which counts where the judge gave none: neither gain nor loss
 
 Truth = str | Sequence[str]
-"""The true code of a note, or several."""
+"""The true code of a note, as a text or as a list of one."""
 
 Weight = Annotated[Number, Field(ge=0, le=1000)]
 Words = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -60,8 +59,6 @@ class RewardScheme(Config):
     """The penalty for a text that only repeats itself, in proportion to the repeated share (deepicd.answer_form)."""
     opening: str = ""
     """The start of the assistant's turn, if it stood in the prompt ('<think>\\n'); put back before parsing."""
-    several: bool = False
-    """Whether an answer may have several pairs of trace and code, for several true codes."""
 
     @model_validator(mode="after")
     def _check_fields(self) -> Self:
@@ -69,11 +66,6 @@ class RewardScheme(Config):
             raise ConfigError(
                 f"length_from {self.length_from} is not below length_to {self.length_to}.",
                 "Lower length_from or raise length_to.",
-            )
-        if self.several and (self.variant != "default" or self.judge):
-            raise ConfigError(
-                "several codes are supported only by the variant 'default' and without a judge.",
-                "Set variant: default and judge: 0, or several: false.",
             )
         return self
 
@@ -96,7 +88,7 @@ class Reward(NamedTuple):
     repetition: float
     """0 or less."""
     judge: float | None
-    """None without a judge or a trace to judge; negative for an answer without the form in `authors`."""
+    """None without a judge, a trace to judge or a score; negative for an answer without the form in `authors`."""
 
     @property
     def total(self) -> float:
@@ -108,7 +100,7 @@ def score(
     truths: Sequence[Truth],
     scheme: RewardScheme = DEFAULT,
     *,
-    judged: Sequence[int | None] | None = None,
+    judged: Sequence[float | None] | None = None,
 ) -> list[Reward]:
     """Return what each text earns against its true code (dotted or not). `judged`: scores of 1 to 5 or None."""
     judge_scores = [None] * len(texts) if judged is None else judged
@@ -118,11 +110,10 @@ def score(
     ]
 
 
-def _score_answer(text: str, truth: Truth, scheme: RewardScheme, judge_score: int | None) -> Reward:
-    parts = _score_pairs(text, truth, scheme) if scheme.several else _SCORERS[scheme.variant](text, truth, scheme)
+def _score_answer(text: str, truth: Truth, scheme: RewardScheme, judge_score: float | None) -> Reward:
+    parts = _SCORERS[scheme.variant](text, truth, scheme)
     length, repetition = _penalize(text, scheme)
-    is_judged = bool(scheme.judge) and _has_trace(text, scheme)
-    points: float | None = (NEUTRAL if judge_score is None else judge_score) if is_judged else None
+    points: float | None = judge_score if scheme.judge and has_trace(text, scheme) else None
     if scheme.judge and scheme.variant == "authors" and not parts.form:
         points = MALFORMED_JUDGE_SCORE
     return Reward(
@@ -134,7 +125,7 @@ def _score_answer(text: str, truth: Truth, scheme: RewardScheme, judge_score: in
     )
 
 
-def _has_trace(text: str, scheme: RewardScheme) -> bool:
+def has_trace(text: str, scheme: RewardScheme) -> bool:
     """Return whether there is a trace to judge: in every variant by the dataset's form, as in train.rewards.judge."""
     return isinstance(answer_form.parse_answer(scheme.opening + text), Answer)
 
@@ -246,13 +237,6 @@ def _match_paper_form(text: str) -> tuple[bool, str | None]:
         return False, diagnosis
     start, end = text.index(TAGS[0]) + len(TAGS[0]), text.index(TAGS[1])
     return bool(start < end and text[start:end].strip() and PAPER_PATTERN.fullmatch(diagnosis)), diagnosis
-
-
-def _score_pairs(text: str, truth: Truth, scheme: RewardScheme) -> _Parts:
-    answers = answer_form.parse_answers(scheme.opening + text)
-    if not isinstance(answers, tuple):
-        return _Parts(False, 0.0)
-    return _Parts(True, score_several([answer.code.value for answer in answers], parse_truths(truth)))
 
 
 def _penalize(text: str, scheme: RewardScheme) -> tuple[float, float]:

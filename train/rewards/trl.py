@@ -10,6 +10,7 @@ functions apply the scheme's weights themselves; TRL's `reward_weights` stay at 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypedDict
 
+from deepicd.answer_form import THINK, THINK_END
 from deepicd.errors import DeepicdError
 from train.rewards import score
 from train.rewards.score import RewardScheme
@@ -17,8 +18,10 @@ from train.rewards.score import RewardScheme
 JudgeFunction = Callable[[Sequence[str], Sequence[str]], list[int | None]]
 """Notes and answers to a judge's scores of 1 to 5; train.rewards.judge.Judge is one."""
 RewardFunction = Callable[..., list[float | None]]
-Completion = str | Sequence[Mapping[str, str]]
-"""A plain text, or a list of messages."""
+Completion = str | Sequence[Mapping[str, object]]
+"""A plain text, or a list of messages; TRL parses what a tokenizer's response schema describes."""
+REASONING = ("reasoning_content", "reasoning", "thinking")
+"""Where a parsed message has its reasoning: the names that TRL's schemas use."""
 
 
 class RewardModel(TypedDict):
@@ -47,21 +50,44 @@ def build_reward_functions(scheme: RewardScheme, judge: JudgeFunction | None = N
     return functions
 
 
-def extract_texts(completions: Sequence[Completion]) -> list[str]:
-    """Return the texts of completions as TRL passes them: each a list of messages, or plain text.
+def extract_texts(completions: Sequence[Completion], opening: str = "") -> list[str]:
+    """Return the whole texts of completions as TRL passes them: plain, as messages, or parsed into their parts.
+
+    `opening` is what stood in the prompt: it is left out of a text that was put together here, as of any other.
 
     >>> extract_texts([[{"role": "assistant", "content": "a"}], "b", []])
     ['a', 'b', '']
+    >>> extract_texts([[{"reasoning_content": "Fever.", "content": [{"type": "text", "text": "<diagnosis>A00"}]}]])
+    ['<think>\\nFever.\\n</think>\\n<diagnosis>A00']
     """
-    return [_extract_text(completion) for completion in completions]
+    texts = [_extract_text(completion) for completion in completions]
+    if not opening:
+        return texts
+    return [text.removeprefix(opening) if text.startswith(opening) else text.removeprefix(THINK) for text in texts]
 
 
 def _extract_text(completion: Completion) -> str:
     if isinstance(completion, str):
         return completion
     last = completion[-1] if isinstance(completion, Sequence) and completion else completion
-    content = last.get("content") if isinstance(last, Mapping) else None
-    return content if isinstance(content, str) else ""
+    if not isinstance(last, Mapping):
+        return ""
+    parts = last.get("content")
+    content = _join_parts(parts, "text")
+    reasoning = next((text for name in REASONING if (text := _join_parts(last.get(name), "text"))), "")
+    reasoning = reasoning or "".join(_join_parts(parts, name) for name in REASONING if not isinstance(parts, str))
+    if not reasoning or THINK in content:
+        return content
+    return f"{THINK}\n{reasoning.strip()}" + (f"\n{THINK_END}\n{content.lstrip()}" if content.strip() else "")
+
+
+def _join_parts(value: object, name: str) -> str:
+    """Return a text, or the texts under a name in a list of parts; '' for anything else."""
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, Sequence):
+        return ""
+    return "".join(_join_parts(part.get(name), "text") for part in value if isinstance(part, Mapping))
 
 
 def _build_part(name: str, scheme: RewardScheme) -> RewardFunction:
@@ -69,14 +95,15 @@ def _build_part(name: str, scheme: RewardScheme) -> RewardFunction:
         completions: Sequence[Completion], reward_model: Sequence[RewardModel], **_: object
     ) -> list[float | None]:
         truths = [entry["ground_truth"] for entry in reward_model]
-        return [getattr(reward, name) for reward in score.score(extract_texts(completions), truths, scheme)]
+        answers = extract_texts(completions, scheme.opening)
+        return [getattr(reward, name) for reward in score.score(answers, truths, scheme)]
 
     score_part.__name__ = name
     return score_part
 
 
 def _build_judge_part(scheme: RewardScheme, judge: JudgeFunction) -> RewardFunction:
-    """Build the judge's part: None, which TRL leaves out, without a trace, and the neutral score without a judgment."""
+    """Build the judge's part: None, which TRL leaves out, where there is no trace to judge."""
 
     def score_judge(
         completions: Sequence[Completion],
@@ -84,9 +111,29 @@ def _build_judge_part(scheme: RewardScheme, judge: JudgeFunction) -> RewardFunct
         extra_info: Sequence[ExtraInfo],
         **_: object,
     ) -> list[float | None]:
-        answers, truths = extract_texts(completions), [entry["ground_truth"] for entry in reward_model]
+        answers, truths = extract_texts(completions, scheme.opening), [entry["ground_truth"] for entry in reward_model]
         judged = judge([entry["note"] for entry in extra_info], [scheme.opening + text for text in answers])
-        return [reward.judge for reward in score.score(answers, truths, scheme, judged=judged)]
+        paid = [reward.judge for reward in score.score(answers, truths, scheme, judged=judged)]
+        return _leave_out_unjudged_groups(paid, answers, judged, [entry["note"] for entry in extra_info], scheme)
 
     score_judge.__name__ = "judge"
     return score_judge
+
+
+def _leave_out_unjudged_groups(
+    paid: list[float | None],
+    answers: Sequence[str],
+    judged: Sequence[int | None],
+    notes: Sequence[str],
+    scheme: RewardScheme,
+) -> list[float | None]:
+    """Leave the judge out for all answers to a note of which one has a trace and got no score.
+
+    Answers to one note are compared with each other: one that the judge missed would neither earn nor lose by it.
+    """
+    missed = {
+        note
+        for note, answer, judge_score in zip(notes, answers, judged, strict=True)
+        if judge_score is None and score.has_trace(answer, scheme)
+    }
+    return [None if note in missed else reward for note, reward in zip(notes, paid, strict=True)]

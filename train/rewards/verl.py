@@ -43,9 +43,13 @@ def compute_score(
     """Return `score` and the parts that it is the sum of. Raises DeepicdError for unknown fields only."""
     scheme, judge = _build(tuple(sorted((name, value) for name, value in fields.items() if name not in VERL_FIELDS)))
     judged: list[int | None] = [None]
+    paid_for: list[float | None] = [None]
     if judge is not None:
         judged = judge.score([(extra_info or {}).get("note")], [scheme.opening + (solution_str or "")])
-    (reward,) = score.score([solution_str], [ground_truth], scheme, judged=judged)
+        # verl shows one answer at a time: one that the judge missed earns what the judged ones have earned on average,
+        # so that it neither gains nor loses against the others of its group; `judged` counts it
+        paid_for = [judge.mean if judged[0] is None else judged[0]]
+    (reward,) = score.score([solution_str], [ground_truth], scheme, judged=paid_for)
     parts = {"score": reward.total, "form": reward.form, "outcome": reward.outcome}
     parts |= {name: getattr(reward, name) for name in ("length", "repetition") if getattr(scheme, name)}
     if scheme.judge:

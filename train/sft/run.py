@@ -178,6 +178,7 @@ def train(
             trained_tokens=setup.trained_tokens,
             **storage.read_json(job / "outcome.json"),
         )
+        folder.run.notes += setup.base.chat.describe(recipe.template_date)
         storage.remove(job)
     return folder.run.record
 

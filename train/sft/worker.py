@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, TypedDict
 from deepicd import storage
 from deepicd.engines.tokenizer import load_tokenizer
 from train.config import SftRecipe
-from train.launch import silence_libraries
+from train.gradient_guard import NonfiniteGradientGuard
+from train.launch import prepare_libraries
 from train.run_folder import find_last_checkpoint, parse_step
-from train.trainer_callbacks import NonfiniteGradientGuard, TrainingProgress
+from train.trainer_callbacks import TrainingProgress
 
 if TYPE_CHECKING:
     from peft import LoraConfig
@@ -35,7 +36,7 @@ def work(job: Path) -> None:
     from transformers import PrinterCallback, set_seed
     from trl import SFTTrainer
 
-    silence_libraries()
+    prepare_libraries()
     values: Job = storage.read_json(job / "job.json")
     checkpoints = Path(values["checkpoints"])
     recipe = SftRecipe.parse(values["recipe"], "the job")
@@ -54,9 +55,10 @@ def work(job: Path) -> None:
         eval_dataset=splits.get("validation"),
         processing_class=load_tokenizer(values["base"], values["revision"], template_date=recipe.template_date),
         peft_config=_build_lora(recipe),
-        callbacks=[progress.build_callback(), guard.build_callback()],
+        callbacks=[progress.build_callback()],
     )
     trainer.remove_callback(PrinterCallback)
+    guard.watch(trainer)
     last = find_last_checkpoint(checkpoints)
     before = _measure_loss_once(trainer, checkpoints)
     trainer.train(resume_from_checkpoint=str(last) if last else None)
@@ -68,7 +70,8 @@ def work(job: Path) -> None:
             "steps": trainer.state.global_step,
             "losses": [{"step": line["step"], "loss": round(line["loss"], 5)} for line in history],
             "validation_loss": {"before": before, "after": after},
-            "skipped_updates": guard.skipped_updates,
+            "skipped_updates": len(guard.skipped),
+        "skipped": [update.dump() for update in guard.skipped[:100]],
             "training_seconds": round(progress.seconds, 2),
             "tokens_per_second": progress.tokens_per_second,
             "resumed_at": parse_step(last) if last else None,
@@ -128,6 +131,8 @@ def _build_arguments(recipe: SftRecipe, values: Job, *, steps: int) -> "SFTConfi
         save_strategy="steps" if recipe.save_steps else "no",
         save_steps=recipe.save_steps or 500,
         save_total_limit=recipe.keep_checkpoints or None,
+        logging_nan_inf_filter=False,  # a NaN loss is not a NaN gradient, and the log tells
+        pad_to_multiple_of=recipe.pad_to_multiple_of or None,
         logging_steps=max(1, steps // 200),
         include_num_input_tokens_seen="non_padding",
         disable_tqdm=True,  # train.trainer_callbacks shows progress

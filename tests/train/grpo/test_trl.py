@@ -8,7 +8,8 @@ from conftest import Deepicd
 from openai_server import MODEL, hang, openai_server
 from small_dataset import small_model
 
-from deepicd import records
+from deepicd import records, storage
+from deepicd.schema import DESCRIPTIONS
 from train.grpo.monitor import StepLog
 
 pytestmark = pytest.mark.engines
@@ -76,17 +77,35 @@ def test_bad_input_is_refused_before_a_minute_is_spent(
     assert "Traceback" not in done.err and not out.exists()
 
 
-def test_a_judge_that_is_down_stops_a_run_before_it_starts(
-    dataset: Path, model: Path, tmp_path: Path, deepicd: Deepicd
+@pytest.fixture(scope="module")
+def knowledge(sample_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """What a judge is shown of the codes."""
+    descriptions = tmp_path_factory.mktemp("judge") / "descriptions.parquet"
+    storage.write_parquet(descriptions, [], DESCRIPTIONS, "public")
+    return {"judge_guidelines": sample_folder, "judge_descriptions": descriptions}
+
+
+def test_a_judge_that_would_be_shown_nothing_of_the_codes_is_refused(
+    dataset: Path, model: Path, tmp_path: Path, deepicd: Deepicd, knowledge: dict[str, Path]
 ) -> None:
     fields = {"judge_weight": 0.2, "judge_model": "m", "judge_url": "http://127.0.0.1:9/v1"}
+    for shown, missing in (({}, "judge_guidelines and no judge_descriptions"), (knowledge, "")):
+        fields |= {name: path for name, path in shown.items() if name == "judge_guidelines"}
+        done = deepicd(*command(dataset, tmp_path / "out", **fields), "--model", model, "--dry-run")
+        assert done.code == 1 and f"the recipe has no {missing or 'judge_descriptions'}." in done.err
+
+
+def test_a_judge_that_is_down_stops_a_run_before_it_starts(
+    dataset: Path, model: Path, tmp_path: Path, deepicd: Deepicd, knowledge: dict[str, Path]
+) -> None:
+    fields = {"judge_weight": 0.2, "judge_model": "m", "judge_url": "http://127.0.0.1:9/v1", **knowledge}
     done = deepicd(*command(dataset, tmp_path / "out", **fields), "--model", model)
     assert done.code == 1 and "The judge at http://127.0.0.1:9/v1" in done.err
     assert not (tmp_path / "out").exists()
 
 
 def test_a_judge_pays_while_it_lives_and_stops_nothing_when_it_dies(
-    dataset: Path, tuned: Path, tmp_path: Path, deepicd: Deepicd
+    dataset: Path, tuned: Path, tmp_path: Path, deepicd: Deepicd, knowledge: dict[str, Path]
 ) -> None:
     out = tmp_path / "out"
     with openai_server() as server:
@@ -99,6 +118,7 @@ def test_a_judge_pays_while_it_lives_and_stops_nothing_when_it_dies(
 
         server.completion = dies_after_six  # type: ignore[method-assign]
         judged = {"judge_weight": 0.2, "judge_model": MODEL, "judge_url": server.url, "judge_timeout": 1.0}
+        judged |= knowledge
         longer = {"batch": 8, "mini_batch": 8, "max_response": 128, "max_steps": 3, "learning_rate": 1e-3}
         done = deepicd(*command(dataset, out, **longer, **judged), "--model", tuned)
     assert done.code == 0, done.err

@@ -45,6 +45,21 @@ def test_verl_composes_and_checks_the_recipe_without_starting_anything(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_recipe_for_gpus_is_composed_on_a_machine_without_one(
+    dataset: Path, tmp_path: Path, deepicd: Deepicd
+) -> None:
+    fields = {"hardware": "gpu", "dtype": "bfloat16", "attention": "flash_attention_2", "devices": 4, "batch": 16}
+    fields |= {"mini_batch": 16, "rollouts": 8, "micro_batch": 16}
+    done = deepicd(*command(dataset, tmp_path / "out", **fields), "--dry-run")
+    assert done.code == 0, done.err
+    assert "not on this machine: The recipe" in done.out and "is for 4 GPUs; this machine shows none." in done.out
+    config = yaml.safe_load(done.out[done.out.index("actor_rollout_ref:") :])
+    assert config["trainer"]["n_gpus_per_node"] == 4 and config["trainer"]["device"] == "cuda"
+    assert config["actor_rollout_ref"]["model"]["use_remove_padding"] is True
+    assert config["actor_rollout_ref"]["model"]["tokenizer_path"].endswith("OUT/.verl/tokenizer")
+    assert not (tmp_path / "out").exists()
+
+
 def test_rewards_under_the_keys_of_an_older_verl_are_noticed(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

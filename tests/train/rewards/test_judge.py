@@ -95,3 +95,22 @@ def test_verl_gets_the_judges_part_of_the_score(server: StandIn) -> None:
     found = compute_score("mimic-reason", answers(1)[0], "I5021", {"note": NOTE}, **fields)
     assert found == {"score": 6 + 3.2, "form": 1.0, "outcome": 5.0, "judge": 3.2, "judged": 1.0}
     assert compute_score("mimic-reason", "no", "I5021", {"note": NOTE}, **fields)["judge"] == 0.0
+
+
+def test_an_answer_that_the_judge_missed_earns_in_verl_what_judged_ones_earned(server: StandIn) -> None:
+    fields = {"judge": 0.2, "judge_model": MODEL, "judge_base_url": server.url, "judge_in_flight": 3}
+    first, second, third = answers(3)
+    server.faults = [status(400)]
+    missed = compute_score("mimic-reason", first, "I5021", {"note": NOTE}, **fields)
+    assert (missed["judge"], missed["judged"]) == (0.0, 0.0)  # before the first score there is nothing to go by
+    assert compute_score("mimic-reason", second, "I5021", {"note": NOTE}, **fields)["judge"] == pytest.approx(0.8)
+    server.faults = [status(400)]
+    missed = compute_score("mimic-reason", third, "I5021", {"note": NOTE}, **fields)
+    assert (missed["judge"], missed["judged"]) == (pytest.approx(0.8), 0.0)
+
+
+def test_a_prompt_over_the_judges_context_is_not_sent(server: StandIn) -> None:
+    judge = open_test_judge(server, context=1000)
+    assert judge.score([NOTE, "cough " * 2000], [answers(2)[0], answers(2)[1]]) == [4, None]
+    assert judge.missed == {"the prompt is too long for the judge's context": 1}
+    assert len(server.asked) == 1

@@ -10,9 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepicd.answer_form import write_answer
 from deepicd.errors import DeepicdError
-from deepicd.icd10cm import Code
 from train.rewards import score, trl
 from train.rewards.outcome import OUTCOMES
 from train.rewards.verl import compute_score
@@ -101,8 +99,6 @@ def test_no_text_makes_a_reward_raise(text: str, truth: str, variant: str) -> No
     paid = score.score([text], [truth], scheme)[0]
     assert paid.total == paid.total and abs(paid.total) < 120
     assert compute_score("mimic-reason", text, truth, None, variant=variant)["score"] == earns(text, truth, variant)
-    several = score.score([text], [[truth, "I10"]], score.parse_scheme(several=True))[0]
-    assert 0 <= several.total <= 8
 
 
 def test_what_opened_the_turn_is_put_back() -> None:
@@ -118,20 +114,6 @@ def test_an_ablation_leaves_its_part_out() -> None:
     assert earns("So: <diagnosis>I5021</diagnosis>", form=0) == 5.0  # without a form to keep, a code is a code
 
 
-def test_several_codes_are_paid_in_any_order_and_lists_of_guesses_are_not() -> None:
-    scheme = score.parse_scheme(several=True)
-
-    def paid(*codes: str) -> float:
-        text = "".join(write_answer("Reasons.", Code(code)) for code in codes)
-        return score.score([text], [["I5021", "E119"]], scheme)[0].total
-
-    assert paid("E119", "I5021") == paid("I5021", "E119") == 5.5
-    assert paid("I5021") == 3.5
-    assert paid("I5021", "I5021") == 3.5
-    assert paid("I5021", "E119", *["J189", "N390", "K219", "R079"] * 10) < 1.3
-    assert score.score([write_answer("Reasons.", Code("I5021"))], ["I50.21"], scheme)[0].total == 6.0
-
-
 def test_length_and_loops_cost_only_when_asked_to() -> None:
     long = answer("I5021").replace("Crackles", "one two three four five six " * 200)
     assert earns(long) == 6.0
@@ -140,11 +122,11 @@ def test_length_and_loops_cost_only_when_asked_to() -> None:
     assert earns(long, length=1, length_from=1000, length_to=2000) == pytest.approx(6 - 0.2, abs=0.01)
 
 
-def test_a_judge_without_a_score_is_neutral_and_one_without_a_trace_is_not_asked() -> None:
+def test_no_score_pays_nothing_and_an_answer_without_a_trace_is_not_judged() -> None:
     scheme = score.parse_scheme("authors", judge=0.8)
     texts = [answer("I5021"), answer("I5021"), answer("C7A8"), "I5021", f"{answer('I5021')} I am certain."]
     paid = score.score(texts, ["I5021"] * 5, scheme, judged=[5, None, 4, None, None])
-    assert [reward.judge for reward in paid] == [4.0, pytest.approx(2.4), pytest.approx(3.2), -0.8, None]
+    assert [reward.judge for reward in paid] == [4.0, None, pytest.approx(3.2), -0.8, None]
     assert paid[4].form == 1.0
 
 
@@ -154,8 +136,8 @@ def test_a_misspelt_weight_is_named_with_its_nearest() -> None:
     assert "Did you mean repetition?" in error.value.advice
     with pytest.raises(DeepicdError, match="variant is 'authers'"):
         score.parse_scheme("authers")
-    with pytest.raises(DeepicdError, match="without a judge"):
-        score.parse_scheme(several=True, judge=1)
+    with pytest.raises(DeepicdError, match="no field 'several'"):
+        score.parse_scheme(several=True)
 
 
 def test_trl_gets_a_function_for_each_part_and_their_sum_is_the_reward() -> None:
@@ -177,6 +159,44 @@ def test_trl_gets_a_function_for_each_part_and_their_sum_is_the_reward() -> None
     paid = [function(prompts=["p"] * 2, completions=completions, **columns) for function in functions]
     assert [sum(part or 0 for part in parts) for parts in zip(*paid, strict=True)] == [8.0, 0.0]
     assert asked == [(["Dyspnea."] * 2, [answer("I5021"), "no"])]
+
+
+def test_trl_leaves_the_judge_out_for_a_note_of_which_an_answer_got_no_score() -> None:
+    texts = [answer("I5021"), answer("I5021"), answer("I10"), "no form"]
+    columns = {
+        "completions": texts,
+        "reward_model": [{"ground_truth": "I5021"}] * 4,
+        "extra_info": [{"note": note} for note in ("first", "first", "second", "second")],
+    }
+    [paid] = trl.build_reward_functions(
+        score.parse_scheme(form=0, outcome=0, judge=0.2), lambda notes, texts: [5, None, 4, None]
+    )
+    assert paid(**columns) == [None, None, pytest.approx(0.8), None]
+
+
+PARSED = {"role": "assistant", "reasoning_content": "Crackles.\n", "content": "<diagnosis>I5021</diagnosis>"}
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        PARSED,
+        PARSED | {"reasoning_content": None, "thinking": "Crackles."},
+        PARSED | {"content": [{"type": "text", "text": "<diagnosis>I5021"}, {"type": "text", "text": "</diagnosis>"}]},
+        {"content": [{"type": "thinking", "thinking": "Crackles."}, {"type": "text", "text": PARSED["content"]}]},
+        {"content": answer("I5021")},
+        {"content": [{"type": "text", "text": answer("I5021")}], "reasoning_content": ""},
+    ],
+)
+@pytest.mark.parametrize("opening", ["", "<think>\n"])
+def test_an_answer_that_trl_has_parsed_is_paid_as_a_whole(message: dict[str, Any], opening: str) -> None:
+    columns = {"reward_model": [{"ground_truth": "I5021"}]}
+    functions = trl.build_reward_functions(score.parse_scheme(opening=opening))
+    assert [function(completions=[[message]], **columns)[0] for function in functions] == [1.0, 5.0]
+
+
+def test_reasoning_that_was_cut_is_no_trace() -> None:
+    assert trl.extract_texts([[{"reasoning_content": "Crackles and", "content": ""}]]) == ["<think>\nCrackles and"]
 
 
 def test_verl_gets_the_score_and_numbers_only() -> None:
@@ -208,7 +228,6 @@ def test_a_hostile_megabyte_is_scored_in_passing(variant: str) -> None:
         "I10 " * 2**18,
     ):
         assert score.score([text], ["I5021"], scheme)[0].total < 2 or variant != "default"
-    assert score.score([pair * 2**14], ["I5021"], score.parse_scheme(several=True))[0].total < 1.1
 
 
 def test_rewards_load_no_table_and_no_heavy_library() -> None:

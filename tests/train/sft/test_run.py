@@ -123,6 +123,9 @@ def test_an_update_whose_gradient_is_no_number_is_left_out(
         return
     counts = run.train(str(dataset), recipe, tmp_path / "out").counts
     assert (counts.steps, counts.skipped_updates) == (20, 1)
+    [skipped] = counts.skipped
+    assert (skipped.step, skipped.weight) == (3, "model.embed_tokens.weight")
+    assert skipped.batches == [[4, 44], [4, 43]]
     assert counts.validation_loss.after < counts.validation_loss.before
     trained = AutoModelForCausalLM.from_pretrained(tmp_path / "out" / "model")
     assert all(torch.isfinite(weight).all() for weight in trained.parameters())
