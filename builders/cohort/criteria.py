@@ -53,6 +53,8 @@ class Criteria:
     """Name or folder of a model."""
     strict: bool = False
     """Remove every sentence with a signal of builders.cohort.leakage: it names the diagnosis or tells the outcome."""
+    headers: tuple[tuple[str, str], ...] = ()
+    """Headers of the user's: (header, section), as builders.cohort.headers.read_headers returns them."""
     split: Rule = "patient"
     seed: int = 42
 

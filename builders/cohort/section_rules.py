@@ -7,10 +7,11 @@ The last ambiguous header of each example is the one that its rule decides: test
 runs every row.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from builders.cohort.headers import ADMISSION_WORDS, DISCHARGE_WORDS, ORDER
+from builders.cohort.exam_parts import ADMISSION_WORDS, DISCHARGE_WORDS, contains_any
+from builders.cohort.headers import ORDER
 
 COURSE, MEDICATIONS, EXAM, DISCHARGE_EXAM = (
     "Brief Hospital Course", "Medications on Admission", "Physical Exam", "Discharge Exam",
@@ -24,10 +25,9 @@ HISTORIES = frozenset(
 AMBIGUOUS = frozenset({EXAM, "Pertinent Results", "Diagnosis", "Redacted", "Social History", MEDICATIONS})
 LONGEST_VITALS = 200  # characters between two exam headers; if they are further apart, the second opens another exam
 LIST_AT_ADMISSION = "The Preadmission Medication list"  # how the medication list made at admission begins
-
-
-Header = tuple[str, int, int, str]
-"""The section that its words name, where it starts, where its text begins, and its words."""
+_OPENINGS = HISTORIES | {"Chief Complaint", "Allergies"}
+_TAKEN_BEFORE = ("admi", "home", "prior", "before", "outpatient", "pre", "___", "chronic", "usual", "baseline", "hosp",
+                 "regular", "ambulatory", "maintenance", "pta", "long", "arriv", "entry", "intake")  # fmt: skip
 
 
 @dataclass(slots=True)  # a frozen one takes three times as long to create
@@ -47,13 +47,15 @@ class Place:
     """The section it stands under."""
     seen: Mapping[str, int]
     """Section → where its text begins, for the sections before it."""
-    later: Sequence[Header]
-    """The headers after it, as their words name them."""
+    find_latest: Callable[[], int]
+    """Returns the last place in the template, up to the hospital course, of the headers after it; -1 for none."""
+    is_strong: bool
+    """Whether it is set off from the text above in the way of this note's headers."""
 
     @property
     def starts_block(self) -> bool:
         """Whether it follows a line of one space, as the template's sections do."""
-        return self.note.endswith("\n ", 0, self.start)
+        return follows_separator(self.note, self.start)
 
     @property
     def is_in_history(self) -> bool:
@@ -97,8 +99,16 @@ class Place:
     @property
     def history_continues(self) -> bool:
         """Whether, within a history, sections known at admission are still to come."""
-        places = (ORDER[header[0]] for header in self.later)
-        return self.is_in_history and any(ORDER[self.under] < place <= ORDER[COURSE] for place in places)
+        return self.is_in_history and ORDER[self.under] < self.find_latest()
+
+    @property
+    def is_bare_list(self) -> bool:
+        """Whether it names medications without saying when they were taken."""
+        return not contains_any(self.words, _TAKEN_BEFORE)
+
+    @property
+    def follows_history(self) -> bool:
+        return not self.seen.keys().isdisjoint(_OPENINGS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +130,9 @@ RULES: tuple[Rule, ...] = (
     # Results
     Rule(
         _RESULTS,
-        lambda place: place.is_in_history and "lab" in place.words and not place.is_about_leaving,
+        lambda place: place.is_in_history and not place.is_strong and not place.is_about_leaving,
         None,  # results from the emergency room
-        "HPI:\nShe fell.\nLabs: Na 128\nNow she is weak.\n",
+        "HPI:\nShe fell.\nBlood cultures: drawn\nNow she is weak.\n",
     ),
     # Headers that name the discharge
     Rule(_EXAM, lambda place: place.is_about_leaving, DISCHARGE_EXAM, "Physical Exam (discharge):\nHR 70\n"),
@@ -135,9 +145,15 @@ RULES: tuple[Rule, ...] = (
     # Exams
     Rule(
         _EXAM,
+        lambda place: place.is_in_history and not place.is_strong and " " not in place.words,
+        None,  # that of the emergency room
+        "HPI:\nShe fell.\nExam: pale\nNow she is weak.\n",
+    ),
+    Rule(
+        _EXAM,
         lambda place: place.words == "pe" and place.is_followed_by_text and not place.starts_block,
         None,  # pulmonary embolism
-        "PMH:\nGout\nPE: on warfarin\n",
+        "Physical Exam:\nHR 110\nPE: on warfarin\n",
     ),
     Rule(
         _EXAM,
@@ -159,6 +175,24 @@ RULES: tuple[Rule, ...] = (
         "Physical Exam:\n" + "No focal findings.\n" * 12 + " \nPhysical Exam:\nHR 70\n",
     ),
     # Medication lists
+    Rule(
+        _MEDICATIONS,
+        lambda place: place.is_in_history and place.is_bare_list and not place.is_strong,
+        None,  # given by the ambulance
+        "HPI:\nShe fell.\nMedicines: 1 l of saline\nNow she is weak.\n",
+    ),
+    Rule(
+        _MEDICATIONS,
+        lambda place: place.is_bare_list and ("Diagnosis" in place.seen and not place.follows_history),
+        "Discharge",  # it stands among the lists made at discharge
+        "Discharge Diagnosis:\nGout\n\nMedications:\n1. Aspirin\n",
+    ),
+    Rule(
+        _MEDICATIONS,
+        lambda place: place.is_bare_list and place.is_about_the_stay and not place.is_followed_by_text,
+        "Discharge",
+        "Hospital Course:\nStented.\n\nCurrent Medications:\n1. Aspirin\n",
+    ),
     Rule(
         (MEDICATIONS, "Redacted"),
         lambda place: place.is_about_the_stay and place.note.startswith(LIST_AT_ADMISSION, place.begin + 1),
@@ -232,8 +266,6 @@ def follows_empty_line(note: str, line_break: int) -> bool:
     return not note[note.rfind("\n", 0, line_break) + 1 : line_break].strip()
 
 
-def contains_any(text: str, words: tuple[str, ...]) -> bool:
-    for word in words:  # noqa: SIM110 - any() takes three times as long, and this runs for every header
-        if word in text:
-            return True
-    return False
+def follows_separator(note: str, line_break: int) -> bool:
+    """Return whether the line that ends at a line break holds one space, as between the template's sections."""
+    return note.endswith("\n ", 0, line_break)

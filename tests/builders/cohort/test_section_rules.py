@@ -2,7 +2,7 @@
 
 import pytest
 
-from builders.cohort import section_rules, sections
+from builders.cohort import note_headers, section_rules, sections
 from builders.cohort.headers import ORDER, load_template
 from builders.cohort.section_rules import RULES, Place, Rule, find_rule
 from deepicd.errors import DeepicdError
@@ -17,7 +17,7 @@ def decide(note: str, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Rule |
         decisions.append((place.words, rule))
         return rule
 
-    monkeypatch.setattr(sections, "find_rule", record)
+    monkeypatch.setattr(note_headers, "find_rule", record)
     sections.split_sections(note)
     return decisions
 

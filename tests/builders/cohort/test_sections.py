@@ -109,12 +109,17 @@ def test_a_header_in_capitals_needs_neither_colon_nor_empty_line(header: str) ->
     )
 
 
-def test_nothing_but_admission_medications_is_taken_after_the_hospital_course() -> None:
+def test_behind_the_hospital_course_a_section_is_taken_once_and_an_exam_or_a_paragraph_of_the_course_not() -> None:
     text = (
-        "Chief Complaint:\nCough\n \nBrief Hospital Course:\nLEAK\n \nPast Medical History:\nLEAK\n"
+        "Chief Complaint:\nCough\n \nBrief Hospital Course:\nLEAK\nPast Surgical History: LEAK\n\nSocial History: LEAK\n"
+        " \nPast Medical History:\nGout\n \nChief Complaint:\nLEAK\n \nPhysical Exam:\nLEAK\n"
         " \nMedications on Admission:\n1. Aspirin\n \nDischarge Diagnosis:\nLEAK\n"
     )
-    assert extract_admission_note(text) == "Chief Complaint:\nCough\n\nMedications on Admission:\n1. Aspirin"
+    assert extract_admission_sections(text) == {
+        "Chief Complaint": "Cough",
+        "Past Medical History": "Gout",
+        "Medications on Admission": "1. Aspirin",
+    }
 
 
 def test_a_redacted_header_early_in_the_note_does_not_end_it() -> None:
@@ -204,7 +209,7 @@ def test_a_course_quoted_in_the_present_illness_is_cut_and_what_follows_in_order
     quoted = f"{header}\nLEAK\n\nDischarge Medications:\nLEAK\n"
     text = (
         f"HPI:\nShe fell.\n\n{quoted} \nPMH:\nGout\n \nPhysical Exam:\nHR 110\n \nBrief Hospital Course:\nLEAK\n"
-        " \nPast Surgical History:\nLEAK\n \nMedications on Admission:\n1. Aspirin\n"
+        " \nPast Medical History:\nLEAK\n \nMedications on Admission:\n1. Aspirin\n"
     )
     assert extract_admission_sections(text) == {
         "History of Present Illness": "She fell.",

@@ -1,0 +1,122 @@
+"""Find sentences of a history that tell of the stay itself, and sections that only point elsewhere.
+
+    >>> remove_stay("Fever for two weeks. Bronchoscopy on hospital day 3 grew CMV.")
+    'Fever for two weeks.'
+
+Some cues can hardly be about anything but this stay: such sentences are always cut. Others, such as 'was started on',
+are as often about the emergency room: `deepicd audit` counts them, `deepicd build --strict` cuts them.
+"""
+
+import re
+from collections.abc import Iterator
+
+from builders.cohort.exam_parts import contains_any
+
+_DAY = r"(?:#\s*)?(?:\d{1,2}|one|two|three|four|five|six|seven|eight|nine|ten)\b"
+# 'on day 3 of antibiotics' counts from elsewhere.
+_NOT_OF = r"(?!\s+of\s+(?!(?:admission|hospitali[sz]ation|(?:the|this|his|her)\s+(?:hospital|admission|stay))))"
+_STAY = re.compile(
+    rf"\b(?:on|by|until)\s+(?:hospital|post-?\s?op(?:erative)?)\s+day\s+{_DAY}"
+    rf"|\b(?:underwent|received|(?:was|were)\s+(?:\w+\s+)?(?:taken|\w+ed|given|put|done|begun))\b[^.]*?\b(?:on|by|until)\s+day\s+{_DAY}{_NOT_OF}"
+    rf"|\b(?:on|by|until)\s+day\s+{_DAY}{_NOT_OF}[^.]*?\b(?:underwent|(?:was|were)\s+(?:\w+\s+)?(?:taken|started|given|transferred|extubated|intubated))\b"
+    rf"|\bhospital\s+day\b|\b(?:HD|POD)\s*#?\s*\d"
+    r"|\b(?:prior\s+to|before|until|at|on|upon|by)\s+(?:the\s+)?(?:(?:time|day|date)\s+of\s+)?(?:(?:his|her|their)\s+)?discharge\b"
+    r"(?!\s+(?:from|of)\b)"
+    r"|\b(?:day|time)\s+of\s+(?:discharge|death)\b"
+    r"|\b(?:during|throughout)\s+(?:(?:this|his|her|their|the(?:\s+(?:remainder|rest|course)\s+of)?)\s+)(?:(?:this|his|her|the)\s+)?"
+    r"(?:(?:current|present|entire|initial|inpatient)\s+)?(?:hospital\s+(?:stay|course)|hospitali[sz]ation|stay|admission)\b"
+    r"|\bhospital\s+course\b|\b(?:patient|pt|he|she)\s+expired\b",
+    re.IGNORECASE,
+)
+# A sentence with one of these is about an earlier stay or another hospital.
+_EARLIER = re.compile(
+    r"\b(?:last|previous(?:ly)?|prior(?!\s+to)|recent(?:ly)?|ago|earlier|outside|OSH|another\s+hospital|readmi\w+|since|history\s+of|h/o"
+    r"|(?:after|following)\s+(?:his|her|the)?\s*discharge|(?:19|20)\d\d|in\s+(?:january|february|march|april|may|june|july|august"
+    r"|september|october|november|december)|rehab|elsewhere|at\s+(?:birth|home)|born|(?:days?|weeks?|months?)[\s-]+old|that\s+(?:admission|hospitali[sz]ation|stay))\b",
+    re.IGNORECASE,
+)
+_LATER = re.compile(
+    r"\b(?:over\s+the\s+(?:next|following|ensuing|subsequent)\s+(?:\w+\s+)?(?:hours|days?|weeks?)|the\s+(?:next|following)\s+(?:day|morning)"
+    r"|(?:was|were)\s+(?:then\s+|subsequently\s+|later\s+|eventually\s+|successfully\s+)?(?:extubated|weaned|diuresed|discontinued|stented"
+    r"|discharged|continued\s+on|transitioned|advanced|tapered|monitored|repleted|held|switched|maintained|restarted)"
+    r"|(?:was|were)\s+(?:subsequently|eventually|successfully|ultimately|finally)\s+\w+ed"
+    r"|taken\s+(?:to\s+the\s+(?:OR|operating\s+room|cath\w*)|for\s+\w+)|post-?operatively|intraoperatively"
+    r"|tolerated\s+(?:the\s+procedure|\w+)\s+well|(?:pathology|cultures?|biopsy|cytology)\s+(?:\w+\s+)?(?:returned|grew|showed|revealed)"
+    r"|at\s+the\s+time\s+of\s+(?:this\s+)?(?:dictation|summary)|final\s+(?:pathology|cultures?|read)"
+    r"|remained\s+(?:\w+\s+)?(?:stable|afebrile|asymptomatic)|(?:gradually|slowly|clinically|markedly)\s+(?:improved|resolved)"
+    r"|(?:improved|resolved)\s+(?:with|on|after|over|by)\b|course\s+was\s+(?:complicated|notable|uneventful|unremarkable)"
+    r"|follow(?:ing|ed)\s+by\s+\w+\s+(?:service|team)|consult(?:ed|ation)|was\s+found\s+to\s+be\s+growing)\b",
+    re.IGNORECASE,
+)
+_SENTENCE_END = re.compile(r"(?<=[.!?])[ \t]+(?=[A-Z_\"'(])|(?<=[.!?])\n|\n[ \t]*\n")
+# Each such sentence contains one of these; they are searched first, because that is fast.
+_CUES = (
+    "discharge", "hospital day", "hospital course", "during th", "during hi", "during he", "throughout", "expired",
+    "of death", "pod #", "pod#", "hd #", "hd#", "e day #",
+)  # fmt: skip
+_DAY_NUMBER = re.compile(rf"\b(?:day {_DAY}|(?:pod|hd) ?#? ?\d)")
+_REFERENCE = re.compile(
+    r"(?:(?:please|for\s+(?:full|further|complete|more)?\s*details?,?|kindly)\s+)*(?:(?:is|are|was|has\s+been)\s+)?"
+    r"(?:(?:as\s+)?(?:previously\s+|already\s+)?(?:dictated|documented|noted|described|detailed|outlined|recorded|stated|given|above|per|listed)"
+    r"|(?:please\s+)?(?:see|refer\s+to|consult)|(?:the\s+)?(?:patient's|full|complete)?\s*(?:history|HPI|H\s?&\s?P)\s+(?:is|was|has\s+been|can\s+be)"
+    r"|unchanged\s+from|on\s+(?:the\s+)?chart|same\s+as|refer)\b",
+    re.IGNORECASE,
+)
+LONGEST_REFERENCE = 30  # words; a longer text says something itself
+
+
+def remove_stay(text: str) -> str:
+    """Return a history without the sentences that are about this stay beyond doubt."""
+    if not _has_cue(text):
+        return text
+    kept, is_earlier, is_cut = list[str](), False, False
+    for sentence, end in _split_sentences(text):
+        is_about_stay = _has_cue(sentence) and _STAY.search(sentence) is not None
+        is_earlier = (is_earlier and is_about_stay) or _EARLIER.search(sentence) is not None
+        if is_about_stay and not is_earlier:
+            is_cut = True
+        else:
+            kept.append(sentence + end)
+        is_earlier = is_earlier and "\n\n" not in end
+    return "".join(kept).strip("\n \t") if is_cut else text
+
+
+def _has_cue(text: str) -> bool:
+    folded = text.casefold()
+    if contains_any(folded, _CUES):
+        return True
+    has_number = "day " in folded or "pod" in folded or "hd" in folded
+    return has_number and _DAY_NUMBER.search(folded) is not None
+
+
+def tells_later_events(sentence: str) -> bool:
+    """Return whether a sentence of a history has a cue of events after the admission."""
+    return bool((_STAY.search(sentence) and not _EARLIER.search(sentence)) or _LATER.search(sentence))
+
+
+def is_reference(text: str) -> bool:
+    """Return whether a section only says where its content stands.
+
+    >>> is_reference("As dictated by Dr. ___."), is_reference("See below; he fell from a ladder on his left hip.")
+    (True, False)
+    """
+    words = text.split()
+    if len(words) > LONGEST_REFERENCE or _REFERENCE.match(text.lstrip("*-( \t")) is None:
+        return False
+    return len(words) <= 3 or _POINTS_TO.search(text) is not None
+
+
+_POINTS_TO = re.compile(
+    r"\b(?:dictat\w+|note|H\s?&\s?P|history\s+and\s+physical|admission|chart|record|report|summary|above|Dr|previous|elsewhere"
+    r"|documentation|consult\w*|EMR|OMR|details?)\b(?![^.]*\b(?:he|she|fell|pain|fever|present\w*|complain\w*)\b)",
+    re.IGNORECASE,
+)
+
+
+def _split_sentences(text: str) -> Iterator[tuple[str, str]]:
+    """Yield sentences, each with the white space behind it."""
+    begin = 0
+    for end in _SENTENCE_END.finditer(text):
+        yield text[begin : end.start()], end[0]
+        begin = end.end()
+    yield text[begin:], ""

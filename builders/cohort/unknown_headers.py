@@ -1,0 +1,137 @@
+"""Decide whether a label that the template does not know opens a section, which is then cut, or belongs to the text.
+
+Evidence is what its words say, how it is set off from the text above (MIMIC's separator, an empty line), the form of
+its line, and how the note writes the headers that are known. In doubt it opens a section: losing a paragraph costs
+less than leaking a diagnosis.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+from typing import NamedTuple
+
+from builders.cohort.headers import TEMPLATE, Label
+
+CLOSED = frozenset({"Physical Exam", "Review of Systems"})
+"""Sections whose labels are all in a list. Others hold names of diseases and drugs."""
+_LEAVING = ("discharge", "transfer", "post-op", "postop", "death", "hospital", "course", "pod ", "d/c")
+_FINDING = "discharge"  # of an ear or a wound
+
+
+class UnknownHeader(NamedTuple):
+    """A header that the template does not know, for OUT/headers.parquet."""
+
+    header: str
+    """Casefolded, without colon."""
+    place: str
+    """The section that it stands under."""
+    is_kept: bool
+
+
+class Opens(Enum):
+    """What a label opens."""
+
+    NOTHING = "part of the text"
+    LINE = "a line to cut, up to the next label of the exam"
+    SECTION = "a section to cut"
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How a note writes the headers that the template knows."""
+
+    uses_separators: bool
+    uses_caps: bool
+    uses_lines: bool
+    """Whether text follows on the header's line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """The line of a label."""
+
+    has_colon: bool
+    is_block: bool
+    """After MIMIC's separator."""
+    follows_empty: bool
+    """After an empty line."""
+    is_alone: bool
+    """Without text behind the label."""
+    is_item: bool
+    """With a bullet."""
+    is_first: bool
+    """Right below a header, without text between."""
+    is_underlined: bool
+
+
+def measure_style(lines: Iterable[tuple[Label, Line]]) -> Style:
+    """Return the style of a note's known headers."""
+    total = separated = caps = text = 0
+    for label, line in lines:
+        total += 1
+        separated += line.is_block
+        caps += label.is_caps
+        text += not line.is_alone
+    return Style(separated >= 2 and 2 * separated >= total, caps >= 2 and 2 * caps > total, 2 * text > total)
+
+
+def is_strong(label: Label, line: Line, style: Style) -> bool:
+    """Return whether a label is set off from the text above as the note's headers are."""
+    if line.is_block:
+        return True
+    if style.uses_separators:
+        return line.is_underlined
+    if style.uses_caps:
+        return label.is_caps and (line.follows_empty or len(label.text) > 3)
+    return line.follows_empty or line.is_underlined
+
+
+def is_sub_header(label: Label, under: str) -> bool:
+    """Return whether all words of a label are among those of labels inside a section."""
+    lists = TEMPLATE.labels_of.get(under)
+    return lists is not None and not label.lists.isdisjoint(lists)
+
+
+def decide_unknown(label: Label, line: Line, style: Style, under: str) -> Opens:
+    """Return what a label opens that no form matches, `under` a section that may be from the admission."""
+    if label.is_prose or is_sub_header(label, under) or (line.is_item and not label.is_about_the_stay):
+        return Opens.NOTHING
+    if not line.has_colon:
+        is_set_off = line.is_underlined or ((line.is_block or line.follows_empty) and not line.is_first)
+        is_header = label.is_caps or label.is_title or (line.is_block and style.uses_separators)
+        is_named = label.is_about_the_stay or line.is_underlined or (line.is_block and style.uses_separators)
+        return Opens.SECTION if is_set_off and is_header and is_named else Opens.NOTHING
+    if label.is_about_the_stay:
+        return _decide_about_stay(label, line, under)
+    if line.is_block or line.is_underlined or (line.is_alone and _is_short(label)):
+        return Opens.SECTION
+    if line.follows_empty:
+        return _decide_paragraph(label, style, under)
+    if under == "Physical Exam":
+        return Opens.LINE
+    if style.uses_caps:
+        return Opens.SECTION if label.is_caps and len(label.text) > 5 else Opens.NOTHING
+    return Opens.SECTION if label.is_title and style.uses_lines and not style.uses_separators else Opens.NOTHING
+
+
+def _decide_about_stay(label: Label, line: Line, under: str) -> Opens:
+    if under in CLOSED and _FINDING in label.words and not label.is_caps and not line.is_alone:
+        words = label.words.split()
+        if words == [_FINDING] or words[-1] == _FINDING:
+            return Opens.NOTHING
+    is_leaving = any(word in label.words for word in _LEAVING)
+    is_set_off = line.is_block or line.follows_empty or line.is_alone or label.is_title or label.is_caps
+    return Opens.SECTION if is_leaving or is_set_off or under in CLOSED else Opens.NOTHING
+
+
+def _decide_paragraph(label: Label, style: Style, under: str) -> Opens:
+    """Decide about a label with text behind it, after an empty line."""
+    if style.uses_separators:
+        return Opens.SECTION if label.is_caps or under in CLOSED else Opens.NOTHING
+    if style.uses_caps and not label.is_caps:
+        return Opens.LINE if under == "Physical Exam" else Opens.NOTHING
+    return Opens.SECTION if label.is_caps or label.is_title or under in CLOSED or _is_short(label) else Opens.NOTHING
+
+
+def _is_short(label: Label) -> bool:
+    return label.is_caps or label.is_title or len(label.text.split()) <= 4
