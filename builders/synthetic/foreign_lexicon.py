@@ -1,7 +1,7 @@
 """The wordings of other hospitals' notes, read from the YAML files in foreign/.
 
     headers.yaml            what sections are called, and the orders in which they come
-    unknown_headers.yaml    headers of the stay that no template knows, with their text
+    unknown_headers.yaml    headers of the stay that no template knows; histories that run on into the stay
     phrases.yaml, words.yaml  sentences of histories and stays; labels and shorthand
 
 The files share nothing with builders.cohort, so that the sectioner is measured on words it was not written from.
@@ -20,6 +20,14 @@ FOREIGN = Path(__file__).parent / "foreign"
 
 
 @dataclass(frozen=True, slots=True)
+class UnknownEntry:
+    header: str
+    chapters: frozenset[int]
+    """Of the first diagnoses that it makes sense for; empty for all."""
+    sentences: tuple[Phrase, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Lexicon:
     admission: Mapping[str, Sequence[str]]
     """Section → wordings of its header."""
@@ -35,8 +43,8 @@ class Lexicon:
     """(label, value) of the form's lines, which are neither history nor stay."""
     orders: Sequence[Sequence[str]]
     """Sections and kinds of text of the stay, in order."""
-    unknown: Mapping[str, Sequence[tuple[str, tuple[Phrase, ...]]]]
-    """Where it may stand (anywhere, late) → (header, sentences)."""
+    unknown: Mapping[str, Sequence[UnknownEntry]]
+    """Where it may stand (anywhere, late; runs_on: inside a history, without a header) → entries."""
     lines: Mapping[str, tuple[Phrase, ...]]
     exam_labels: Mapping[str, Sequence[str]]
     """System → label, one per hospital."""
@@ -64,6 +72,8 @@ def load_lexicon() -> Lexicon:
     )
 
 
-def _parse_entry(line: str) -> tuple[str, tuple[Phrase, ...]]:
-    header, *sentences = line.split(" | ")
-    return header, tuple(map(Phrase.parse, sentences))
+def _parse_entry(line: str) -> UnknownEntry:
+    start, *sentences = line.split("| ")
+    header, _, chapters = start.partition("@")
+    numbers = frozenset(map(int, chapters.split(","))) if chapters else frozenset[int]()
+    return UnknownEntry(header.strip(), numbers, tuple(Phrase.parse(sentence.strip()) for sentence in sentences))

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from builders.synthetic.clinical_case import Case
 from builders.synthetic.foreign_layout import Layout, draw_layout
-from builders.synthetic.foreign_lexicon import load_lexicon
+from builders.synthetic.foreign_lexicon import UnknownEntry, load_lexicon
 from builders.synthetic.foreign_sections import (
     fill_name,
     format_medications,
@@ -254,24 +254,31 @@ def _run_on(writer: _Writer, sections: list[Section]) -> None:
     story = next((section for section in sections if section.kind == "History of Present Illness"), None)
     if story is None or case.stay.has_died or case.is_newborn or not case.chance(RUNS_ON):
         return
-    sentences = [say_stay(case, "runs_on")]
-    if case.chance(0.3) and (second := say_stay(case, "runs_on")) not in sentences:
-        sentences.append(second)
+    entries = case.rng.sample(_list_fitting(case, "runs_on"), 2 if case.chance(0.3) else 1)
+    sentences = [case.say(entry.sentences[0]) for entry in entries]
     story.parts.append(Part("Later History", writer.reflow(" ".join(sentences)), False))
+
+
+def _list_fitting(case: Case, place: str) -> list[UnknownEntry]:
+    """List the entries that make sense for the first diagnosis."""
+    chapter = find_chapter_number(case.stay.first)
+    return [entry for entry in load_lexicon().unknown[place] if not entry.chapters or chapter in entry.chapters]
 
 
 def _add_unknown(writer: _Writer, sections: list[Section]) -> list[Section]:
     """Add sections of the stay under headers that no template knows, some of them among those of the admission."""
-    case, lexicon = writer.case, load_lexicon()
+    case = writer.case
     course = next(n for n, section in enumerate(sections) if section.kind in ("course", "newborn", "mixed"))
     if case.is_newborn:
         return sections
     added = list(sections)
     for place, counts, first in (("late", LATE_UNKNOWN_HEADERS, course + 1), ("anywhere", UNKNOWN_HEADERS, 1)):
-        for header, phrases in case.rng.sample(lexicon.unknown[place], case.rng.choice(counts)):
-            text = fill_name(case, " ".join(case.say(phrase) for phrase in phrases))
+        if place == "late" and case.stay.has_died:
+            continue
+        for entry in case.rng.sample(_list_fitting(case, place), case.rng.choice(counts)):
+            text = fill_name(case, " ".join(case.say(phrase) for phrase in entry.sentences))
             part = Part("Unknown", writer.reflow(text), False)
-            added.insert(case.rng.randint(first, len(added)), Section("unknown", header, [part]))
+            added.insert(case.rng.randint(first, len(added)), Section("unknown", entry.header, [part]))
     return added
 
 

@@ -125,7 +125,7 @@ def format_medications(case: Case, layout: Layout, drugs: list[str]) -> str:
         drugs = [f"{drug} ".replace(f"{short.rstrip()} ", f"{words[layout.hospital % len(words)].rstrip()} ").rstrip()
                  for drug in drugs]  # fmt: skip
     if layout.is_prose:
-        return f"{'; '.join(drugs)}."
+        return f"{'; '.join(drugs).rstrip('.')}."
     as_needed = [drug for drug in drugs if "PRN" in drug]
     if 0 < len(as_needed) < len(drugs) and case.chance(0.3):
         regular = [drug for drug in drugs if drug not in as_needed]

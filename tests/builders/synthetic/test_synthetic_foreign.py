@@ -95,7 +95,7 @@ def test_forms_of_headers_that_mimic_does_not_have_all_occur(notes):
         r"\nAs needed:\n",
         r"\nOn discharge:",
         r"incorporated by reference",
-        r"(?i)\nDialysis Run Sheet",
+        r"(?i)\nTelemetry Review",
         r"(?i)\nPostpartum Course",
         r"(?i)\nNursery Course by System",
     )
@@ -122,9 +122,22 @@ def test_unknown_headers_and_sentences_that_run_on_into_the_stay_are_of_the_stay
 def test_unknown_headers_are_in_no_list_of_known_ones():
     lexicon = load_lexicon()
     known = {word.lower() for words in (*lexicon.admission.values(), *lexicon.stay.values()) for word in words}
-    unknown = [header.lower() for entries in lexicon.unknown.values() for header, _ in entries]
+    unknown = [entry.header.lower() for place in ("anywhere", "late") for entry in lexicon.unknown[place]]
     assert len(unknown) == len(set(unknown)) > 45
     assert known.isdisjoint(unknown)
+
+
+def test_what_only_some_diseases_bring_about_stands_in_their_notes_only(copy, notes):
+    with gzip.open(get_table_path(copy, "hosp/diagnoses_icd"), "rt", encoding="utf-8", newline="") as file:
+        first = {}
+        for row in sorted(csv.DictReader(file), key=lambda row: int(row["seq_num"])):
+            first.setdefault(row["hadm_id"], row)
+    with gzip.open(get_table_path(copy, "note/discharge"), "rt", encoding="utf-8", newline="") as file:
+        stays = {row["note_id"]: row["hadm_id"] for row in csv.DictReader(file)}
+    monitored = [note_id for note_id, text in notes.items() if "TELEMETRY REVIEW" in text.upper()]
+    codes = [first[stays[note_id]] for note_id in monitored if stays[note_id] in first]
+    assert codes
+    assert all(row["icd_code"][0] in "GI" for row in codes if row["icd_version"] == "10")
 
 
 def test_a_wording_belongs_to_one_section_only():
