@@ -7,6 +7,7 @@ easier, and half of the wrong answers stay in the right chapter. The value to co
   coverage     share of 95 % intervals that hold it: macro precision, recall and F1, accuracy, at each level
   pairs        share of p < 0.05 between two models of equal strength, with independent and with similar answers
   patients     coverage where a patient has up to four notes, of one category, and one answer suits all or none
+  gap          share of test sets in which the largest gap between five groups that do not differ excludes 0
 
 Results stand in benchmarks/results/intervals.json and, as tables, in docs/evaluation.md.
 Run: python -m benchmarks.intervals      (two minutes)
@@ -33,12 +34,14 @@ from train.evaluation.intervals import (
 )
 from train.evaluation.metric_vector import METRICS, MetricVector
 from train.evaluation.metrics import LEVELS, Indices, LevelRows, Numbers, get_class
+from train.evaluation.subgroups import find_largest_gap
 
 TRIALS = {61: 2000, 332: 1200, 1865: 800, 18_654: 300}
 SKILLS = {"weak": (0.03, 0.3), "middling": (0.3, 0.2), "strong": (0.9, 0.15)}
 """Chance to be right on the commonest code, and the power of a code's frequency that others fall off with."""
 SIMILAR = 0.6  # of the answers are the same in both runs
 RESULT = RESULTS / "intervals.json"
+GROUP_SHARES = (0.5, 0.2, 0.15, 0.1, 0.05)
 DOC = Path(__file__).parents[1] / "docs" / "evaluation.md"
 START, END = "<!-- coverage: written by benchmarks.intervals -->", "<!-- end of coverage -->"
 
@@ -199,6 +202,22 @@ def measure_patients(population: Population, rows: int = 1865, trials: int = 400
     }
 
 
+def measure_gaps(trials: int = 2000) -> dict[str, float]:
+    """Return how often five groups of equal accuracy seem to differ, by size of the test set."""
+    rng = np.random.default_rng(4)
+    found: dict[str, float] = {}
+    for rows in TRIALS:
+        sizes = [round(rows * share) for share in GROUP_SHARES]
+        excluding = 0
+        for trial in range(trials):
+            accuracy = (0.05, 0.3, 0.8)[trial % 3]
+            groups = {str(n): (float(rng.binomial(size, accuracy) / size), size) for n, size in enumerate(sizes)}
+            gap = find_largest_gap(groups)
+            excluding += gap is not None and gap.interval[0] > 0
+        found[str(rows)] = round(excluding / trials, 3)
+    return found
+
+
 def main() -> None:
     population = make_population()
     rows = []
@@ -210,8 +229,12 @@ def main() -> None:
                 if result["figure"].endswith("macro_f1"):
                     print(result, flush=True)
     patients = measure_patients(population)
-    print(patients)
-    document = {"trials": {str(size): number for size, number in TRIALS.items()}, "patients": patients, "rows": rows}
+    document = {
+        "trials": {str(size): number for size, number in TRIALS.items()},
+        "patients": patients,
+        "gaps": measure_gaps(),
+        "rows": rows,
+    }
     RESULT.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     write_tables()
 
@@ -237,7 +260,16 @@ def format_tables() -> str:
             ]
             lines.append(f"| {size:,} | {level} | {' | '.join(cells)} |")
     patients = ", ".join(f"{name.split('.')[0]} {100 * share:.1f} %" for name, share in document["patients"].items())
-    return "\n".join([*lines, "", f"With patients of one to four notes: {patients}.", ""])
+    gaps = ", ".join(f"{100 * share:.1f} % of {int(size):,}" for size, share in document["gaps"].items())
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"Coverage of macro F1 with patients of one to four notes that stand or fall together: {patients}.",
+            f"Largest gap between five equal subgroups excludes 0 (at most 5 % wanted): {gaps} notes.",
+            "",
+        ]
+    )
 
 
 def _format_range(shares: Sequence[float | None]) -> str:

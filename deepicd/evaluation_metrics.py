@@ -95,6 +95,33 @@ class AnswerCounts(Model):
     """Level → answers without a code, or with one outside the vocabulary."""
 
 
+class SubgroupMetrics(Model):
+    """The scores of a group of notes; what would reveal a small group is None or absent."""
+
+    samples: int | None
+    accuracy: dict[LevelName, float | None]
+    accuracy_interval: dict[LevelName, Interval | None]
+    macro_f1: dict[LevelName, float]
+    """Over the classes of this group: not comparable between groups of different size."""
+    f1_interval: dict[LevelName, Interval | None]
+
+
+class SubgroupGap(Model):
+    """The largest gap in accuracy between two groups; the interval is simultaneous over all pairs."""
+
+    higher: str
+    lower: str
+    difference: float
+    interval: Interval
+
+
+class Subgroups(Model):
+    """The groups of one column."""
+
+    groups: dict[str, SubgroupMetrics]
+    gaps: dict[LevelName, SubgroupGap | None]
+
+
 class Difference(Model):
     """A figure of this run and of another one on the same notes."""
 
@@ -119,6 +146,8 @@ class Metrics(Model):
     """Level → 'head', 'middle', 'tail'; None without training rows."""
     prefix_depth: PrefixDepth
     answers: AnswerCounts
+    subgroups: dict[str, Subgroups] | None = None
+    """'sex', 'age_band', 'race', 'admission_type', 'icu', 'frequency'; absent unless a cohort is named."""
     comparison: dict[str, Difference] | None = None
     """'LEVEL.METRIC' → difference; absent unless two runs are compared."""
 

@@ -15,7 +15,7 @@ in the files' footers, is therefore known either way.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from deepicd import records, storage
 from deepicd.errors import DeepicdError
@@ -150,6 +150,27 @@ def load_evaluation_split(source: str, split: str, *, with_messages: bool = Fals
         train=codes["train"],
         vocabulary={code for split_codes in codes.values() for code in split_codes},
     )
+
+
+class LabelledNote(NamedTuple):
+    """An admission note and its true code."""
+
+    note_id: str
+    note: str
+    code: Code
+
+
+def read_notes(source: str, split: str) -> list[LabelledNote]:
+    """Return a split's notes with their codes, sorted by id. Raises DeepicdError."""
+    dataset = open_dataset(source, EVALUATION_CONFIG, split)
+    notes = []
+    for path in dataset.list_files(split):
+        columns = ["extra_info.note_id", "extra_info.note"]
+        rows = storage.open_parquet(path, DATASET[EVALUATION_CONFIG]).read(columns)["extra_info"].to_pylist()
+        notes += [
+            LabelledNote(row["note_id"], row["note"], code) for row, code in zip(rows, _read_codes(path), strict=True)
+        ]
+    return sorted(notes)
 
 
 def _read_codes(path: Path) -> list[Code]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deepicd import paper, storage
-from deepicd.config import PositiveCount
+from deepicd.config import PositiveCount, read_values
 from deepicd.engines import ledger, metrics, registry
 from deepicd.engines.base import Request
 from deepicd.engines.ledger import Entry, Ledger
@@ -23,6 +23,7 @@ from train.data import EvaluationSplit, Question
 from train.evaluation.predictions import Prediction
 
 DEFAULT_ENGINE = "vllm"
+CHECKED_IN = Path(__file__).parent / "recipes"
 
 
 class AnswerRecipe(ModelRecipe):
@@ -58,6 +59,12 @@ class EvaluatedModel:
         model = [recipe.model, recipe.revision, recipe.dtype, recipe.context]
         deciding = [question.note_id, question.messages, self.opening, model, recipe.sampling, recipe.seed]
         return answers.resolve_key(self.build_request(question).key, storage.digest_json(deciding)[:32])
+
+
+def read_answer_recipe(path: Path) -> dict[str, object]:
+    """Return the values of a YAML file, or of a recipe of this package by its name. Raises DeepicdError."""
+    values, _ = read_values(path, CHECKED_IN)
+    return {name: value for name, value in values.items() if name != "name"}
 
 
 def parse_answer_recipe(fields: Mapping[str, object]) -> AnswerRecipe:

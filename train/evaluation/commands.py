@@ -13,6 +13,7 @@ logger = logging.getLogger(__name__)
 if TYPE_CHECKING:
     from deepicd.evaluation_metrics import Averaging
     from train.evaluation.answers import EvaluatedModel
+    from train.evaluation.baselines import Baseline
     from train.evaluation.reading import Reading
 
 
@@ -21,6 +22,8 @@ class EvaluateOptions(TypedDict):
 
     predictions: Path | None
     model: str | None
+    recipe: Path | None
+    baseline: "Baseline | None"
     dataset: str | None
     split: str
     out: Path
@@ -30,6 +33,7 @@ class EvaluateOptions(TypedDict):
     opening: str
     resamples: int | None
     against: Path | None
+    subgroups: Path | None
     limit: int | None
     engine: str | None
     base_url: str | None
@@ -42,6 +46,10 @@ class EvaluateOptions(TypedDict):
 @click.option("--predictions", type=click.Path(path_type=Path),
               help="JSON lines or CSV: note_id, icd_code, completion or code; or the word example.")  # fmt: skip
 @click.option("--model", help="Or a model to generate answers with, by name or path.")
+@click.option("--recipe", type=click.Path(path_type=Path),
+              help="Settings of a model: a YAML file, or huatuogpt-o1-7b or medreason-8b of this package.")  # fmt: skip
+@click.option("--baseline", type=click.Choice(["majority", "tfidf", "neighbors", "encoder"]),
+              help="Or a baseline that learns from the training notes; encoder: fine-tunes --model.")  # fmt: skip
 @click.option("--dataset", metavar="DIR_OR_REPO", help="Folder of `deepicd assemble`, or NAME/REPOSITORY@REVISION.")
 @click.option("--split", default="test", show_default=True)
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for metrics.json and the rest.")
@@ -53,6 +61,8 @@ class EvaluateOptions(TypedDict):
 @click.option("--opening", default="", help="Start of the assistant's turn that is missing from answers ('<think>').")
 @click.option("--resamples", type=int, hidden=True, help="Of the bootstrap of versions up to 0.1.0.")
 @click.option("--against", type=click.Path(path_type=Path), help="The --out of another run, to compare with.")
+@click.option("--subgroups", metavar="COHORT", type=click.Path(path_type=Path),
+              help="Scores by sex, age, race, admission type: the cohort of `deepicd build`.")  # fmt: skip
 @click.option("--limit", type=click.IntRange(min=1), help="Only the first N notes of the split.")
 @click.option("--engine", type=EngineName(), help="Which engine generates, with --model.")
 @click.option("--base-url", help="Server of the engine openai_server: http://127.0.0.1:8000/v1")
@@ -69,15 +79,20 @@ def evaluate(**options: Unpack[EvaluateOptions]) -> None:
 
     \b
     deepicd evaluate --predictions answers.jsonl --dataset out/dataset --split test --out out/evaluation
+    deepicd evaluate --baseline tfidf --dataset out/dataset --out out/tfidf
     """
     from train.evaluation import run
 
-    predictions, out, model = options["predictions"], options["out"], _build_model(options)
+    predictions, out, baseline = options["predictions"], options["out"], options["baseline"]
+    model = None if baseline else _build_model(options)
+    source = options["recipe"] or predictions
     settings = run.EvaluationSettings(
         out=out,
-        name=options["name"] or options["model"] or (predictions.stem if predictions else ""),
+        name=options["name"] or " ".join(filter(None, (baseline, options["model"]))) or (source.stem if source else ""),
         predictions=predictions,
         model=model,
+        baseline=baseline,
+        encoder=options["model"] if baseline else None,
         dataset=options["dataset"],
         split=options["split"],
         limit=options["limit"],
@@ -85,6 +100,7 @@ def evaluate(**options: Unpack[EvaluateOptions]) -> None:
         reading=options["reading"],
         opening="" if model else options["opening"],  # an engine returns it with the answers
         against=options["against"],
+        subgroups=options["subgroups"],
     )
     if options["resamples"] is not None:
         logger.warning("--resamples has no effect: intervals are computed in closed form, without resampling.")
@@ -97,7 +113,7 @@ def evaluate(**options: Unpack[EvaluateOptions]) -> None:
 
 def _build_model(options: EvaluateOptions) -> "EvaluatedModel | None":
     """Return the model to evaluate, checked as far as possible before anything starts. Raises DeepicdError."""
-    if not options["model"]:
+    if not (options["model"] or options["recipe"]):
         return None
     from deepicd import disclosure
     from deepicd.config import parse_assignments
@@ -106,10 +122,12 @@ def _build_model(options: EvaluateOptions) -> "EvaluatedModel | None":
     from train.data import EVALUATION_CONFIG, open_dataset
     from train.evaluation import answers
 
-    engine = registry.choose_engine(answers.DEFAULT_ENGINE, options["engine"], options["base_url"])
-    fields: dict[str, object] = {"model": options["model"], "engine": engine, "base_url": options["base_url"]}
-    fields |= parse_assignments(options["assignments"])
-    recipe = answers.parse_answer_recipe({name: value for name, value in fields.items() if value is not None})
+    fields = answers.read_answer_recipe(options["recipe"]) if options["recipe"] else {}
+    default = str(fields.get("engine", answers.DEFAULT_ENGINE))
+    engine = registry.choose_engine(default, options["engine"], options["base_url"])
+    given: dict[str, object] = {"model": options["model"], "engine": engine, "base_url": options["base_url"]}
+    given |= parse_assignments(options["assignments"])
+    recipe = answers.parse_answer_recipe(fields | {name: value for name, value in given.items() if value is not None})
     if options["dataset"] is None:
         raise DeepicdError("A model needs notes to answer.", "Name the dataset: --dataset DIR_OR_REPOSITORY")
     origin = open_dataset(options["dataset"], EVALUATION_CONFIG, options["split"]).origin

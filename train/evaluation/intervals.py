@@ -20,13 +20,14 @@ set would score; and chance in training and decoding is not in it.
 `python -m benchmarks.intervals` measures how often the intervals cover, and docs/evaluation.md has its figures.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import t as student
 
 from deepicd.evaluation_metrics import Interval
+from train.evaluation.metric_vector import METRICS, MetricVector
 from train.evaluation.metrics import Indices, Numbers
 
 CONFIDENCE = 0.95
@@ -34,6 +35,9 @@ FEWEST_NOTES = 3
 """Right ones, and wrong ones, for an interval of a score."""
 FEWEST_DIFFERING = 6
 """Notes that only one of two runs gets right, for an interval of their difference: five cannot tell them apart."""
+
+Intervals = Mapping[str, Interval]
+"""Name of a figure → its interval; absent where none covers."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,3 +121,18 @@ def estimate_difference(difference: float, error: float, patients: int) -> tuple
     reach = float(student.ppf((1 + CONFIDENCE) / 2, patients - 1)) * error
     p_value = float(2 * student.sf(abs(difference) / error, patients - 1))
     return [max(-1.0, difference - reach), min(1.0, difference + reach)], p_value
+
+
+def estimate_intervals(vector: MetricVector, spread: Spread) -> tuple[dict[str, Interval], dict[str, str]]:
+    """Return the intervals that cover, and why the figures of the three levels lack one."""
+    intervals: dict[str, Interval] = {}
+    missing: dict[str, str] = {}
+    errors, freedom = spread.standard_errors.tolist(), spread.freedom.tolist()
+    for figure, error, degrees in zip(vector.figures, errors, freedom, strict=True):
+        reason = explain_no_interval(figure.right, figure.wrong)
+        interval = None if reason else estimate_interval(figure.value, error, degrees)
+        if interval:
+            intervals[figure.name] = interval
+        elif figure.name.split(".")[1] in METRICS:
+            missing[figure.name] = reason or "every note leaves the score as it is"
+    return intervals, missing

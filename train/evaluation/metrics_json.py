@@ -16,7 +16,6 @@ from deepicd.evaluation_metrics import (
     ConventionMetrics,
     Difference,
     GroupMetrics,
-    Interval,
     IntervalMethod,
     LevelMetrics,
     LevelName,
@@ -29,10 +28,10 @@ from deepicd.storage import Origin
 from train.evaluation.intervals import (
     CONFIDENCE,
     FEWEST_DIFFERING,
+    Intervals,
     Spread,
     estimate_difference,
-    estimate_interval,
-    explain_no_interval,
+    estimate_intervals,
     measure_spread,
     number_patients,
 )
@@ -48,9 +47,6 @@ from train.evaluation.metrics import (
 from train.evaluation.predictions import EvaluatedNote
 from train.evaluation.reading import NO_ANSWER
 from train.evaluation.suppression import AnswerOutcome, suppress_counts, suppress_shares
-
-Intervals = Mapping[str, Interval]
-"""Name of a figure → its interval; absent where none covers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +82,7 @@ def compute_metrics(
     vector, patients = settings.build_vector(notes), number_patients([note.note_id for note in notes])
     spread = measure_spread(vector.compute_without_each(), patients)
     values = dict(zip(vector.names, vector.values.tolist(), strict=True))
-    intervals, missing = _estimate_intervals(vector, spread)
+    intervals, missing = estimate_intervals(vector, spread)
     depth, answers = _count_answers(notes, vector, settings)
     metrics = Metrics(
         chapter=_build_level("chapter", vector, values, intervals),
@@ -107,21 +103,6 @@ def compute_metrics(
     theirs = settings.build_vector(other)
     difference = spread - measure_spread(theirs.compute_without_each(), patients)
     return metrics.model_copy(update={"comparison": _compare(vector, theirs, difference)})
-
-
-def _estimate_intervals(vector: MetricVector, spread: Spread) -> tuple[dict[str, Interval], dict[str, str]]:
-    """Return the intervals that cover, and why the figures of the three levels lack one."""
-    intervals: dict[str, Interval] = {}
-    missing: dict[str, str] = {}
-    errors, freedom = spread.standard_errors.tolist(), spread.freedom.tolist()
-    for figure, error, degrees in zip(vector.figures, errors, freedom, strict=True):
-        reason = explain_no_interval(figure.right, figure.wrong)
-        interval = None if reason else estimate_interval(figure.value, error, degrees)
-        if interval:
-            intervals[figure.name] = interval
-        elif figure.name.split(".")[1] in METRICS:
-            missing[figure.name] = reason or "every note leaves the score as it is"
-    return intervals, missing
 
 
 def _build_level(

@@ -50,6 +50,7 @@ def _render_lines(name: str, metrics: Metrics) -> Iterator[str]:
     yield from _render_depth(metrics)
     yield from _render_chapters(metrics)
     yield from _render_terciles(metrics)
+    yield from _render_subgroups(metrics)
     yield from _render_comparison(metrics)
 
 
@@ -133,6 +134,31 @@ def _render_terciles(metrics: Metrics) -> Iterator[str]:
             group = groups[name]
             cells = [format_percent(group.macro_f1, group.f1_interval), format_percent(group.accuracy)]
             yield f"| {level} | {name} | {group.classes:,} | {_format_count(group.samples)} | {' | '.join(cells)} |"
+
+
+def _render_subgroups(metrics: Metrics) -> Iterator[str]:
+    if metrics.subgroups is None:
+        return
+    yield from ("", "## By group of patients", "")
+    yield (
+        "Compare accuracies: macro F1 falls with the number of notes. The interval of the largest gap is simultaneous"
+        " over all pairs of groups in its column; columns and levels are several looks at the same notes."
+    )
+    for column, table in metrics.subgroups.items():
+        accuracies = " | ".join(f"accuracy, {level}" for level in LEVELS)
+        means = " | ".join(f"macro F1, {level}" for level in LEVELS)
+        yield from ("", f"| {column.replace('_', ' ')} | samples | {accuracies} | {means} |", f"|---|{'---:|' * 7}")
+        for name, group in table.groups.items():
+            shares = [format_percent(group.accuracy[level], group.accuracy_interval.get(level)) for level in LEVELS]
+            shares += [format_percent(group.macro_f1.get(level), group.f1_interval.get(level)) for level in LEVELS]
+            yield f"| {name.replace('|', '/')} | {_format_count(group.samples)} | {' | '.join(shares)} |"
+        gaps = {level: gap for level, gap in table.gaps.items() if gap}
+        if gaps:
+            texts = [
+                f"{level} {format_percent(gap.difference, gap.interval)} ({gap.higher} over {gap.lower})"
+                for level, gap in gaps.items()
+            ]
+            yield from ("", f"Largest gaps in percentage points: {'; '.join(texts)}.")
 
 
 def _render_comparison(metrics: Metrics) -> Iterator[str]:

@@ -19,13 +19,15 @@ from pathlib import Path
 from deepicd import records, storage
 from deepicd.engines import ledger, metrics
 from deepicd.errors import DeepicdError
-from deepicd.evaluation_metrics import METRICS_FILE, Averaging, Metrics, read_metrics
+from deepicd.evaluation_metrics import METRICS_FILE, Averaging, Metrics, Subgroups, read_metrics
 from deepicd.log import RUN_LOG
 from deepicd.schema import PREDICTIONS
 from deepicd.stage_records import EvaluateCounts, EvaluateRecord
 from deepicd.storage import Origin
-from train.data import EvaluationSplit, load_evaluation_split
+from train.data import EvaluationSplit, load_evaluation_split, read_notes
 from train.evaluation.answers import EvaluatedModel, generate_answers
+from train.evaluation.baselines import Baseline
+from train.evaluation.intervals import number_patients
 from train.evaluation.metrics import LEVELS
 from train.evaluation.metrics_json import MetricSettings, build_chapters, compute_metrics
 from train.evaluation.predictions import (
@@ -40,6 +42,7 @@ from train.evaluation.predictions import (
 )
 from train.evaluation.reading import NO_ANSWER, Reading, explain_problems, find_advice
 from train.evaluation.report import render_report
+from train.evaluation.subgroups import list_cohort_files, measure_subgroups, name_terciles, read_columns
 from train.run_folder import read_model_origin
 
 REPORT_FILE, FIGURE_FILE = "report.md", "chapters.png"
@@ -58,6 +61,9 @@ class EvaluationSettings:
     predictions: Path | None = None
     model: EvaluatedModel | None = None
     """The model that answers, if there is no file of predictions."""
+    baseline: Baseline | None = None
+    """Or the baseline that predicts, and the encoder that it fine-tunes."""
+    encoder: str | None = None
     dataset: str | None = None
     split: str = "test"
     limit: int | None = None
@@ -65,12 +71,15 @@ class EvaluationSettings:
     reading: Reading = "form"
     opening: str = ""
     against: Path | None = None
+    subgroups: Path | None = None
+    """The cohort whose columns say to which groups a note belongs."""
 
     @property
     def options(self) -> dict[str, object]:
         """The options of the run's plan."""
         shared = ("name", "split", "limit", "averaging", "reading", "opening")
-        return {name: getattr(self, name) for name in shared} | (self.model.options if self.model else {})
+        options = {name: getattr(self, name) for name in shared} | (self.model.options if self.model else {})
+        return options | ({"baseline": self.baseline, "encoder": self.encoder} if self.baseline else {})
 
     def match_answers(self, answers: Iterable[Prediction], split: EvaluationSplit | None) -> list[EvaluatedNote]:
         return match_answers(answers, split, limit=self.limit, reading=self.reading, opening=self.opening)
@@ -97,7 +106,8 @@ def evaluate(settings: EvaluationSettings, *, overwrite: bool = False) -> Evalua
     if finished and not (finished.counts.generation and finished.counts.generation.unanswered):
         return finished
     if settings.model is None:
-        notes = settings.match_answers(inputs.predictions, inputs.split)
+        predictions = _predict(settings, inputs) if settings.baseline else inputs.predictions
+        notes = settings.match_answers(predictions, inputs.split)
         other = read_other_run(settings.against, notes) if settings.against else []
         with records.open_fresh_folder(settings.out, plan, inputs.origin, overwrite=overwrite) as run:
             run.counts = _write_outputs(run, settings, inputs, notes, other)
@@ -105,6 +115,8 @@ def evaluate(settings: EvaluationSettings, *, overwrite: bool = False) -> Evalua
     if inputs.split is None:
         raise DeepicdError("A model needs notes to answer.", "Name the dataset: --dataset DIR_OR_REPOSITORY")
     questions = inputs.split.questions[: settings.limit]
+    if settings.subgroups:
+        read_columns(settings.subgroups, [question.note_id for question in questions])
     unanswered = [EvaluatedNote(question.note_id, question.code, None, NO_ANSWER, None) for question in questions]
     other = read_other_run(settings.against, unanswered) if settings.against else []  # before anything is generated
     with _open_ledger_folder(settings.out, plan, inputs.origin, overwrite=overwrite) as run:
@@ -118,12 +130,15 @@ def evaluate(settings: EvaluationSettings, *, overwrite: bool = False) -> Evalua
 
 
 def _check_settings(settings: EvaluationSettings) -> None:
-    if (settings.predictions is None) == (settings.model is None):
+    if [settings.predictions, settings.model, settings.baseline].count(None) != 2:
         raise DeepicdError(
-            "An evaluation needs either a file of predictions or a model.", "Give --predictions FILE or --model NAME."
+            "An evaluation needs a file of predictions, a model or a baseline, and only one of them.",
+            "Give --predictions FILE or --model NAME.",
         )
-    if settings.dataset is None and (settings.model or settings.averaging == "vocabulary"):
+    if settings.dataset is None and (settings.model or settings.baseline or settings.averaging == "vocabulary"):
         raise DeepicdError("This needs the dataset.", "Name it: --dataset DIR_OR_REPOSITORY")
+    if settings.encoder and settings.baseline != "encoder":
+        raise DeepicdError(f"{settings.baseline} learns from the notes alone.", "Leave --model out.")
     if settings.predictions and settings.limit:
         raise DeepicdError(
             "A file of predictions is always evaluated as a whole.", "Leave --limit out, or shorten the file."
@@ -149,9 +164,25 @@ def _read_inputs(settings: EvaluationSettings) -> Inputs:
     if settings.against:
         paths["against"] = settings.against / PREDICTIONS_FILE
         origins.append(storage.read_origin(paths["against"]))
-    if settings.model:
-        origins.append(read_model_origin(settings.model.recipe.model))
+    if settings.subgroups:
+        for file in list_cohort_files(settings.subgroups):
+            paths[f"subgroups_{file.stem}"] = file
+            origins.append(storage.read_origin(file))
+    models = (settings.model.recipe.model if settings.model else None, settings.encoder)
+    origins += [read_model_origin(model) for model in models if model]
     return Inputs(split, predictions, paths, storage.combine_origins(origins))
+
+
+def _predict(settings: EvaluationSettings, inputs: Inputs) -> list[Prediction]:
+    """Train the baseline on the training split and return its predictions for the split."""
+    if settings.dataset is None or settings.baseline is None:
+        return []
+    from train.evaluation.baselines import train_baseline
+
+    predict = train_baseline(settings.baseline, read_notes(settings.dataset, "train"), model=settings.encoder)
+    notes = read_notes(settings.dataset, settings.split)[: settings.limit]
+    codes = predict([note.note for note in notes])
+    return [Prediction(note.note_id, None, None, code.value) for note, code in zip(notes, codes, strict=True)]
 
 
 @contextmanager
@@ -183,6 +214,10 @@ def _write_outputs(
         origin=inputs.origin,
     )
     figures = compute_metrics(notes, metric_settings, other)
+    if settings.subgroups:
+        figures = figures.model_copy(
+            update={"subgroups": _measure_subgroups(settings.subgroups, notes, metric_settings)}
+        )
     storage.write_json(run.folder / METRICS_FILE, figures.dump())
     for line in _explain_unread(settings, notes, figures):
         logger.warning("%s", line)
@@ -205,6 +240,14 @@ def _write_outputs(
     if missing:
         run.notes.append(f"{missing:,} notes without an answer count as wrong.")
     return EvaluateCounts(rows=len(notes), answered=len(notes) - missing)
+
+
+def _measure_subgroups(cohort: Path, notes: Sequence[EvaluatedNote], settings: MetricSettings) -> dict[str, Subgroups]:
+    note_ids = [note.note_id for note in notes]
+    columns, vector = read_columns(cohort, note_ids), settings.build_vector(notes)
+    if terciles := name_terciles(vector):
+        columns["frequency"] = terciles
+    return measure_subgroups(vector, number_patients(note_ids), columns, show_all=settings.shows_all)
 
 
 def _explain_unread(settings: EvaluationSettings, notes: Sequence[EvaluatedNote], figures: Metrics) -> Iterator[str]:

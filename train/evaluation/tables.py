@@ -1,7 +1,8 @@
 """`deepicd train table`: the paper's Tables 3 and 4 with your own runs beside them, from their metrics.json.
 
-A run whose answers need no reasoning (`evaluate --answers diagnosis`, for models tuned on the outcome alone) goes into
-Table 4, any other into Table 3. The figures are those in the files; the notes name the conventions that were used.
+A baseline without a language model stands in a table of its own. A run whose answers need no reasoning (`evaluate
+--answers diagnosis`, for models tuned on the outcome alone) goes into Table 4, any other into Table 3. The figures are
+those in the files; the notes name the conventions that were used.
 """
 
 from collections.abc import Sequence
@@ -14,7 +15,12 @@ from deepicd.paper import MIMIC_REASON, REPORTED_SCORES, ReportedScores
 from deepicd.stage_records import EvaluateRecord
 from train.evaluation.metrics import LEVELS
 
-TITLES = {3: "Table 3: reasoning and diagnosis", 4: "Table 4: diagnosis alone, without a trace"}
+BASELINES = 0
+TITLES = {
+    3: "Table 3: reasoning and diagnosis",
+    4: "Table 4: diagnosis alone, without a trace",
+    BASELINES: "Baselines without a language model",
+}
 MADE_UP = "made-up records"
 
 
@@ -31,6 +37,7 @@ class Row(TypedDict):
     """A row of a table."""
 
     table: int
+    """3 or 4, as in the paper; 0 for a baseline."""
     source: str
     model: str
     rows: int
@@ -69,7 +76,11 @@ def _read_run(run: str) -> Row:
     record = records.require(Path(folder), EvaluateRecord)
     metrics = read_metrics(Path(folder) / METRICS_FILE)
     return {
-        "table": 4 if record.options.get("reading") == "diagnosis" else 3,
+        "table": BASELINES
+        if record.options.get("baseline")
+        else 4
+        if record.options.get("reading") == "diagnosis"
+        else 3,
         "source": MADE_UP if record.origin == "synthetic" else "ours",
         "model": name or str(record.options.get("name") or Path(folder).name),
         "rows": metrics.rows,
@@ -78,6 +89,12 @@ def _read_run(run: str) -> Row:
         "category": _to_percent(metrics.category),
         "full": _to_percent(metrics.full),
     }
+
+
+def _choose_table(record: EvaluateRecord) -> int:
+    if record.options.get("baseline"):
+        return BASELINES
+    return 4 if record.options.get("reading") == "diagnosis" else 3
 
 
 def _to_percent(level: LevelMetrics) -> Cells:
@@ -94,6 +111,8 @@ def render_markdown(rows: Sequence[Row]) -> str:
     """Return both tables: recall, precision and F1 at each level in percent."""
     parts = []
     for number, title in TITLES.items():
+        if all(row["table"] != number for row in rows):
+            continue
         lines = [
             f"### {title}",
             "",

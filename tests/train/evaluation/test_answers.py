@@ -15,7 +15,7 @@ from deepicd.engines import ledger
 from deepicd.icd10cm import Code
 from distill import tiny_teacher
 from train.data import Question
-from train.evaluation.answers import EvaluatedModel, parse_answer_recipe
+from train.evaluation.answers import CHECKED_IN, AnswerRecipe, EvaluatedModel, parse_answer_recipe, read_answer_recipe
 
 
 @pytest.fixture(scope="module")
@@ -25,8 +25,12 @@ def dataset_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def command(dataset_folder: Path, out: Path, url: str, *options: object) -> list[Any]:
+    return [*command_without_model(dataset_folder, out, url), "--model", MODEL, *options]
+
+
+def command_without_model(dataset_folder: Path, out: Path, url: str, *options: object) -> list[Any]:
     where = ["--dataset", dataset_folder, "--out", out]
-    return ["evaluate", "--model", MODEL, "--engine", "openai_server", "--base-url", url, *where, *options]
+    return ["evaluate", "--engine", "openai_server", "--base-url", url, *where, *options]
 
 
 def test_a_model_answers_the_notes_with_the_decoding_of_training(
@@ -132,6 +136,23 @@ def test_a_real_model_answers_and_is_asked_once(
     elsewhere = ("--engine", "openai_server", "--base-url", "http://127.0.0.1:9/v1")
     again = deepicd("evaluate", "--model", tiny_teacher.NAME, *where, *options, *elsewhere)
     assert again.code == 0, again.err  # another engine, nobody there: everything is in the ledger
+
+
+@pytest.mark.parametrize("path", sorted(CHECKED_IN.glob("*.yaml")), ids=lambda path: path.stem)
+def test_recipes_of_published_baselines_decode_as_the_paper(path: Path) -> None:
+    recipe = AnswerRecipe.parse(read_answer_recipe(Path(path.stem)), path.stem)
+    assert recipe.model in ("FreedomIntelligence/HuatuoGPT-o1-7B", "UCSC-VLAA/MedReason-8B")
+    assert (recipe.temperature, recipe.max_tokens, recipe.context, recipe.engine) == (0.9, 1024, 3072, "vllm")
+
+
+def test_a_recipe_names_the_model_and_options_change_it(tmp_path: Path, deepicd: Deepicd, dataset_folder: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(f"model: {MODEL}\ntemperature: 0.2\nmax_tokens: 64\n")
+    with openai_server() as server:
+        command = command_without_model(dataset_folder, tmp_path / "out", server.url, "--set", "max_tokens=32")
+        assert deepicd(*command, "--recipe", tmp_path / "mine.yaml", "--limit", 2).code == 0
+    assert (server.asked[0]["model"], server.asked[0]["temperature"], server.asked[0]["max_tokens"]) == (MODEL, 0.2, 32)
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["options"]["name"] == "mine"
+    assert "There is no recipe other" in deepicd(*command, "--recipe", "other").err
 
 
 def test_an_answer_of_an_earlier_version_is_found_again(tmp_path: Path) -> None:
