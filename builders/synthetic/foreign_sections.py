@@ -141,7 +141,8 @@ def write_labs(case: Case, layout: Layout, own: bool) -> str:
     words = load_lexicon().lab_words
     if layout.is_prose:
         return f"{', '.join(f'{words.get(name, name)} {case.say(value)}' for name, value in values.items())}."
-    return "\n".join(f"{name} {case.say(value)}" for name, value in values.items())
+    results = [f"{name} {case.say(value)}" for name, value in values.items()]
+    return "\n".join("  ".join(results[start : start + 4]) for start in range(0, len(results), 4))
 
 
 def write_course(case: Case, filler: Filler) -> str:
