@@ -64,7 +64,7 @@ Header = tuple[str, int, int, bool, bool, bool]
 """A header, decided: its section, where it starts, where its text begins, whether it is set off as the note's headers
 are, whether it begins the part about the stay, and whether it continues its section after a line that was cut.
 
-A plain tuple, and so is the next: with some thirty headers per note, creating named ones would cost a quarter of the time.
+A plain tuple, as the next: with some thirty headers per note, creating named ones would cost a quarter of the time.
 """
 _Found = tuple[str | None, int, int, Label, bool]
 """A label that may be a header: its section by its words, where it starts, where its text begins, its words, whether it
@@ -123,7 +123,7 @@ def _is_accepted(note: str, start: int, has_colon: bool, label: Label) -> bool:
     """Return whether a known label stands as a header does."""
     if has_colon:
         return label.is_title or label.has_capital or follows_empty_line(note, start)
-    return label.is_own and label.is_title or label.is_caps or follows_empty_line(note, start)
+    return (label.is_own and label.is_title) or label.is_caps or follows_empty_line(note, start)
 
 
 def _add_others(found: list[_Found], note: str, headers: Headers) -> list[_Found]:
@@ -160,13 +160,14 @@ class _Decisions:
                 continue
             if name == TEXT or (label.lists and self._is_label_inside(entry)):
                 continue
-            if name in AMBIGUOUS and (
-                name != label.text or name in seen or name == MEDICATIONS or DISCHARGE_EXAM in seen
+            if (
+                name in AMBIGUOUS
+                and (name != label.text or name in seen or name == MEDICATIONS or DISCHARGE_EXAM in seen)
+                and (rule := find_rule(self._describe_place(entry, index)))
             ):
-                if rule := find_rule(self._describe_place(entry, index)):
-                    if rule.opens is None:
-                        continue
-                    name = rule.opens
+                if rule.opens is None:
+                    continue
+                name = rule.opens
             self.under = name
             begins_stay = name in ABOUT_THE_STAY
             if name == "Discharge" and ("diagnos" in label.words or label.words.endswith("dx")):

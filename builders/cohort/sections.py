@@ -120,10 +120,9 @@ def _find_known_spans(spans: list[_Span]) -> Iterator[tuple[str, int, int, bool,
             or (is_continued and name in kept)
             or (index < own_course and name == before)
             or (is_strong and name not in kept and not has_addendum)
-        ):
-            if name in ORDER:
-                yield name, begin, end, is_about_the_stay, is_continued
-                kept.add(name)
+        ) and name in ORDER:
+            yield name, begin, end, is_about_the_stay, is_continued
+            kept.add(name)
         before = name
 
 
