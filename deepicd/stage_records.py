@@ -103,6 +103,11 @@ class GuidelinesCounts(Counts):
     cross_references: int
     marks: int
     sections: int
+    running_lines: ByName = Field(default_factory=dict)
+    """Text that was taken out, '#' for its numbers → pages."""
+    doubled_letters: int = 0  # printed twice; one of each pair was taken out
+    audited_words: int | None = None
+    """Pieces of words that a second library reads alike; None if it was not audited."""
 
 
 class GuidelinesRecord(Record):

@@ -2,7 +2,8 @@
 
     deepicd guidelines icd-10-cm-guidelines.pdf out/guidelines
 
-A document passes through `lines` (characters of a page → lines with their styles), `pdf_document` (front matter,
-contents, body), `headings` (from bookmarks, or from fonts and numbering), `sections` (paragraphs and list items in
-nested sections with ids), `completeness` (nothing is missing) and `parse` (files).
+A document passes through `characters` (what is printed where), `running_lines` (headers, footers and stamps are taken
+out), `text_layer` (nothing is illegible or added), `lines` (with their styles), `pdf_document` (front matter, contents,
+body), `headings` (from bookmarks, or from fonts and numbering), `sections` (paragraphs and list items, nested, with
+ids), `completeness` (nothing is missing), `audit` (a second library reads the same words) and `parse` (files).
 """

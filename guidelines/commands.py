@@ -1,11 +1,16 @@
 """The command `deepicd guidelines` and its subcommands."""
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from deepicd.errors import DeepicdError
+
+if TYPE_CHECKING:
+    from deepicd.stage_records import GuidelinesCounts
 
 PATH = click.Path(path_type=Path)
 
@@ -36,7 +41,9 @@ def guidelines() -> None:
 @guidelines.command()
 @click.argument("pdf", type=PATH, required=False)
 @click.argument("out", type=PATH, required=False)
-@click.option("--audit", is_flag=True, help="Check against the page text that no word is lost, doubled or moved.")
+@click.option(
+    "--audit", is_flag=True, help="Print how the files compare with the pages, also for files that were already made."
+)
 @click.option("--fetch", "year", type=int, metavar="YEAR", help="Download the PDF of a fiscal year from the CMS first.")
 @click.option("--base-url", metavar="URL", help="Download from here instead of the CMS.")
 @click.option("--overwrite", is_flag=True, help="Replace the output of another PDF or version in OUT/fy<year>.")
@@ -49,7 +56,7 @@ def parse(
 
     \b
     deepicd guidelines --fetch 2025
-    deepicd guidelines icd-10-cm-guidelines-FY2025.pdf out/guidelines --audit
+    deepicd guidelines icd-10-cm-guidelines-FY2025.pdf out/guidelines
     """
     if year is not None:
         from guidelines.download import CMS, download_guidelines
@@ -59,7 +66,10 @@ def parse(
         if out is None:
             return
     if pdf is None or out is None:
-        raise click.UsageError("PDF and OUT are needed: deepicd guidelines icd-10-cm-guidelines.pdf out/guidelines")
+        raise click.UsageError(
+            "PDF and OUT are needed: deepicd guidelines icd-10-cm-guidelines-FY2025.pdf out/guidelines. "
+            "To download the PDF first: deepicd guidelines --fetch 2025"
+        )
 
     from deepicd import records
     from guidelines.parse import parse_pdf, plan_parse
@@ -71,15 +81,29 @@ def parse(
         record = parse_pdf(pdf, out, overwrite=overwrite)
     for note in record.notes:
         logger.info("Note: %s", note)
+    for line in _summarize(record.counts):
+        click.echo(line)
     click.echo(f"{record.counts.sections} sections from {record.counts.pages} pages → {folder}")
     if audit:
         _audit(pdf, folder)
 
 
+def _summarize(counts: "GuidelinesCounts") -> Iterator[str]:
+    """Yield what was taken out, and whether the words were audited."""
+    if counts.running_lines:
+        lines = ", ".join(f"“{text}” × {pages}" for text, pages in counts.running_lines.items())
+        yield f"{sum(counts.running_lines.values()):,} running lines taken out: {lines}"
+    if counts.doubled_letters:
+        yield f"{counts.doubled_letters:,} letters taken out that were printed twice"
+    words = counts.audited_words
+    yield "not audited" if words is None else f"{words:,} pieces of words read alike by a second library"
+
+
 def _audit(pdf: Path, folder: Path) -> None:
     from guidelines.audit import audit
+    from guidelines.parse import read_year
 
-    result = audit(pdf, folder)
+    result = audit(pdf, list(read_year(folder).walk()))
     for line in result.format_lines():
         click.echo(line)
     if not result.is_clean:

@@ -4,6 +4,7 @@ A page that is missing from a PDF leaves no trace in the words that remain, so t
 things can: the footers ('Page 17 of 120'), the parts that every year has, and gaps in the labels (2., 4.).
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
@@ -11,10 +12,15 @@ from pathlib import Path
 
 from deepicd.errors import DeepicdError
 from deepicd.schema import Section
-from guidelines.headings import LABELS, TOP, find_contents_entries, parse_ordinal
+from guidelines.headings import LABELS, TOP, find_contents_entries, parse_ordinal, remove_spaces
 from guidelines.lines import Line
-from guidelines.pdf_document import SOURCE_ADVICE, Document, PageNumber, format_pages
+from guidelines.pdf_document import LEADERS, SOURCE_ADVICE, Document, format_pages
+from guidelines.running_lines import PageNumber
 from guidelines.sections import CHAPTER, CHAPTERS_ID, FRONT, format_heading, walk
+
+PRINTED_SHARE = 0.9  # of the pages after the first, which must have a number
+FEWEST_SHIFTED = 3  # entries of the contents that are wrong by as many pages
+ENTRY_NUMBER = re.compile(r"(\d+)\s*\Z")
 
 PARTS = {
     FRONT: "the front page",
@@ -26,7 +32,7 @@ PARTS = {
 def refuse_incomplete(pdf: Path, document: Document, sections: list[Section]) -> None:
     """Raise DeepicdError, with everything that is missing, if pages, parts, chapters or labels have a gap."""
     faults = [
-        *find_page_faults(document.numbers),
+        *find_number_faults(document, sections),
         *find_part_faults(sections),
         *find_label_faults(sections, document.contents),
     ]
@@ -37,6 +43,37 @@ def refuse_incomplete(pdf: Path, document: Document, sections: list[Section]) ->
             f"{pdf} was recognised as {year}, but it is not complete; {'; '.join(faults)}.",
             f"Use the whole document; nothing was written. {SOURCE_ADVICE}",
         )
+
+
+def find_number_faults(document: Document, sections: list[Section]) -> Iterator[str]:
+    """Yield where the printed page numbers show that pages are missing, repeated or swapped.
+
+    Without printed numbers the contents decide, which say on which page each section begins.
+    """
+    numbers = document.running.numbers
+    if double := [page for page, own in enumerate(numbers, start=1) if len(set(own)) > 1]:
+        yield f"more than one page number stands on {format_pages(double)} of the file"
+    elif sum(map(bool, numbers)) >= PRINTED_SHARE * (len(numbers) - 1):
+        yield from find_page_faults([own[0] if own else None for own in numbers])
+    else:
+        yield from find_contents_faults(document.contents, sections)
+
+
+def find_contents_faults(contents: Sequence[Line], sections: list[Section]) -> Iterator[str]:
+    """Yield a fault unless most sections begin on the page that the contents state; the front page may not count."""
+    pages: dict[str, list[int]] = {}
+    for section in walk(sections):
+        pages.setdefault(remove_spaces(format_heading(section)), []).append(section["pages"][0])
+    distances = Counter[int]()
+    for line in contents:
+        title, number = LEADERS.split(line.text)[0], ENTRY_NUMBER.search(line.text)
+        starts = pages.get(remove_spaces(title), [])
+        if number and len(starts) == 1:
+            distances[starts[0] - int(number[1])] += 1
+    if not distances:
+        yield "no page has a printed number, and the contents give none, so that missing pages would not show"
+    elif len(near := [(distance, times) for distance, times in distances.items() if times >= FEWEST_SHIFTED]) > 1:
+        yield f"the contents disagree with the pages by {' and '.join(str(distance) for distance, _ in near)} pages"
 
 
 def find_page_faults(numbers: Sequence[PageNumber | None]) -> Iterator[str]:

@@ -19,6 +19,7 @@ from guidelines.styled_text import StyledText
 LONGEST = 5  # lines of a heading; FY2025 needs two
 BOLD = 0.9  # share of a heading's characters; its label may be plain
 LARGE = 1.2  # times the usual type size: a title without a number
+SAME_SIZE = 0.04  # of the type size
 NEXT_LINE = 1.3  # times the type size: the largest distance between lines of a heading; text is further below
 
 LABELS = (  # by level
@@ -188,7 +189,7 @@ def _continues_heading(first: Line, before: Line, line: Line) -> bool:
     return (
         line.page == before.page
         and line.top - before.top <= NEXT_LINE * line.size
-        and abs(line.size - first.size) < 0.5
+        and abs(line.size - first.size) < SAME_SIZE * first.size
         and line.left > first.left
         and (line.content.measure_share("bold") >= BOLD) == (before.content.measure_share("bold") >= 0.5)
     )

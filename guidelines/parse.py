@@ -6,12 +6,14 @@
     sections.parquet                              one row per section (schema.SECTIONS)
     run.json
 
-Every word from the front page to the end of the appendix is in one JSON file and in one row; footers and contents are
-left out. The folder appears whole or not at all, and a second run on the same PDF does nothing.
+Every word from the front page to the end of the appendix is in one JSON file and in one row; running lines (named in
+run.json) and contents are left out. Nothing is written unless a second library reads the same words (see audit). The
+folder appears whole or not at all, and a second run on the same PDF does nothing.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeGuard, cast
 
@@ -20,12 +22,14 @@ from deepicd.errors import DeepicdError
 from deepicd.icd10cm import CHAPTERS
 from deepicd.schema import SECTIONS, ChapterGuidelines, GuidelinePart, Section
 from deepicd.stage_records import GuidelinesCounts, GuidelinesRecord
+from guidelines.audit import audit
 from guidelines.code_references import find_codes
 from guidelines.completeness import refuse_incomplete
 from guidelines.headings import Headings, find_headings
-from guidelines.pdf_document import Document, open_pdf, read_document, read_front_page
-from guidelines.sections import CHAPTER, CHAPTERS_ID, FRONT, build_rows, build_sections, format_heading, walk
+from guidelines.pdf_document import SOURCE_ADVICE, Document, open_pdf, read_document, read_front_page
+from guidelines.sections import CHAPTER, CHAPTERS_ID, FRONT, build_rows, build_sections, walk
 
+SHOWN = 5  # differences in a message
 RESERVED = "Reserved for future guideline expansion"
 
 
@@ -53,6 +57,7 @@ def parse_pdf(pdf: Path, out: Path, *, overwrite: bool = False) -> GuidelinesRec
         headings = find_headings(document)
         sections = build_sections(document, headings.headings)
         refuse_incomplete(pdf, document, sections)
+        words = _audit(pdf, sections)
         if document.is_demonstration:
             run.origin = "synthetic"
         for name, value in build_files(document, sections):
@@ -60,9 +65,21 @@ def parse_pdf(pdf: Path, out: Path, *, overwrite: bool = False) -> GuidelinesRec
         rows = storage.write_parquet(
             run.folder / "sections.parquet", build_rows(document.fiscal_year, sections), SECTIONS, run.origin
         )
-        run.counts = _count(document, headings, sections, rows)
+        run.counts = _count(document, headings, sections, rows, words)
         run.notes += _write_notes(document, headings)
     return run.record
+
+
+def _audit(pdf: Path, sections: list[Section]) -> int:
+    """Return how many pieces of words a second library reads on the pages, all of them as in the sections."""
+    result = audit(pdf, list(walk(sections)))
+    if not result.is_clean:
+        differences = "; ".join(islice(result.list_differences(), SHOWN))
+        raise DeepicdError(
+            f"Two libraries read {pdf} differently, {result.count_differences():,} times: {differences}.",
+            f"Use the document as it was published; nothing was written. {SOURCE_ADVICE}",
+        )
+    return result.page_words
 
 
 def plan_parse(pdf: Path, out: Path) -> tuple[Path, records.Plan[GuidelinesRecord]]:
@@ -136,7 +153,7 @@ def _add_dot(code: str) -> str:
     return code if len(code) == 3 else f"{code[:3]}.{code[3:]}"
 
 
-def _count(document: Document, headings: Headings, sections: list[Section], rows: int) -> GuidelinesCounts:
+def _count(document: Document, headings: Headings, sections: list[Section], rows: int, words: int) -> GuidelinesCounts:
     everything = list(walk(sections))
     return GuidelinesCounts(
         pages=document.pages,
@@ -147,6 +164,9 @@ def _count(document: Document, headings: Headings, sections: list[Section], rows
         cross_references=sum(len(section["see"]) for section in everything),
         marks=sum(len(block["marks"]) for section in everything for block in section["blocks"]),
         sections=rows,
+        running_lines=document.running.pages,
+        doubled_letters=document.doubled,
+        audited_words=words,
     )
 
 
@@ -175,13 +195,6 @@ def read_year(folder: Path) -> ParsedYear:
     appendices = sorted(path.stem for path in folder.glob("appendix_*.json"))
     rest = _read_parts(folder, "section_II", "section_III", "section_IV", *appendices)
     return ParsedYear(parsed.fiscal_year, [*_read_parts(folder, "front"), section_i, *rest], parsed)
-
-
-def list_texts(section: Section) -> Iterator[str]:
-    """Yield a section's heading and its own blocks."""
-    yield format_heading(section)
-    for block in section["blocks"]:
-        yield block["text"]
 
 
 def _read_parts(folder: Path, *names: str) -> list[Section]:

@@ -17,7 +17,10 @@ import pypdfium2.raw as raw  # type: ignore[import-untyped]
 
 from deepicd.errors import DeepicdError
 from deepicd.log import track_progress
-from guidelines.lines import Line, is_rotated, read_lines
+from guidelines.characters import PageText, Run, read_page
+from guidelines.lines import Line, build_lines
+from guidelines.running_lines import RunningText, take_out_running
+from guidelines.text_layer import list_faults, list_foreign, refuse_illegible
 
 GUIDELINE_TITLE = "ICD-10-CM Official Guidelines for Coding and Reporting"
 SOURCE_ADVICE = (
@@ -29,19 +32,9 @@ DEMONSTRATION = "made up for demonstration"
 FISCAL_YEAR = re.compile(r"\bFY\s*(20\d\d)\b")
 DAY = r"[A-Z][a-z]+ \d{1,2}, 20\d\d"
 EFFECTIVE = re.compile(rf"\(({DAY}) ?[-–—] ?({DAY})\)")
-NUMBER = re.compile(r"Page ?(\d+) ?of ?(\d+)")
-FOOTER = re.compile(rf"{GUIDELINE_TITLE}|FY ?\d{{4}}|{NUMBER.pattern}")
-FOOTER_BAND = 0.1  # of the page's height, at its foot
 # the dots between title and page number in the contents
 LEADERS = re.compile(r"(?:\. ?){6,}|…{2,}|…\.{2,}")
 CONTENTS_LINES = 3  # a page with at least this many lines with leaders belongs to the contents
-
-
-class PageNumber(NamedTuple):
-    """'Page 17 of 120' in a footer."""
-
-    number: int
-    total: int
 
 
 class Bookmark(NamedTuple):
@@ -58,8 +51,10 @@ class Document:
     fiscal_year: int
     effective: tuple[date, date] | None
     is_demonstration: bool
-    numbers: list[PageNumber | None]
-    """The number in each page's footer; None for a page without one, such as the first."""
+    running: RunningText
+    """What stood at one height on most pages, with the page numbers."""
+    doubled: int
+    """Letters that were printed twice."""
     front: list[Line]
     contents: list[Line]
     body: list[Line]
@@ -67,7 +62,7 @@ class Document:
 
     @property
     def pages(self) -> int:
-        return len(self.numbers)
+        return len(self.running.numbers)
 
 
 class FrontPage(NamedTuple):
@@ -78,38 +73,48 @@ class FrontPage(NamedTuple):
 
 def read_document(path: Path) -> Document:
     """Read a guideline. Raises DeepicdError for any other file, and for pages that cannot be read in order."""
-    with open_pdf(path) as pdf, track_progress("pages read", total=len(pdf)) as advance:
+    with open_pdf(path) as pdf:
         front_page = read_front_page(pdf, path)
         bookmarks = list(list_bookmarks(pdf))
-        pages, numbers = list[list[Line]](), list[PageNumber | None]()
-        rotated, pictures = list[int](), list[int]()
+        pages = list(read_pages(pdf))
+    runs, running = take_out_running(pages)
+    _refuse_unreadable(path, pages, runs)
+    lines = [build_lines(own, page.underlines) for own, page in zip(runs, pages, strict=True)]
+    refuse_illegible(path, runs, SOURCE_ADVICE)
+    _refuse_foreign(path, lines, runs)
+    front, contents, body = _split_contents(lines)
+    doubled = sum(page.doubled for page in pages)
+    return Document(*front_page, running, doubled, front, contents, body, bookmarks)
+
+
+def read_pages(pdf: pdfium.PdfDocument) -> Iterator[PageText]:
+    """Yield the text of each page."""
+    with track_progress("pages read", total=len(pdf)) as advance:
         for number in range(1, len(pdf) + 1):
             page = pdf[number - 1]
-            lines = read_lines(page, number)
-            footer = [line for line in lines if _is_footer(line, page.get_height())]
-            numbers.append(_read_page_number(footer))
-            pages.append([line for line in lines if line not in footer])
-            if is_rotated(page):
-                rotated.append(number)
-            elif not lines and any(page.get_objects()):
-                pictures.append(number)
+            yield read_page(page, number)
             page.close()
             advance(1)
-    _refuse_unreadable(path, rotated, pictures)
-    front, contents, body = _split_contents(pages)
-    return Document(*front_page, numbers, front, contents, body, bookmarks)
 
 
-def _refuse_unreadable(path: Path, rotated: list[int], pictures: list[int]) -> None:
-    kinds = ((rotated, "rotated"), (pictures, "without text, only a picture"))
+def _refuse_unreadable(path: Path, pages: list[PageText], runs: list[list[Run]]) -> None:
     faults = [
-        f"{format_pages(pages)} of the file {'is' if len(pages) == 1 else 'are'} {kind}"
-        for pages, kind in kinds
-        if pages
+        f"{format_pages(numbers)} of the file {'is' if len(numbers) == 1 else 'are'} {kind}"
+        for kind, numbers in list_faults(pages, runs)
     ]
     if faults:
         raise DeepicdError(
             f"{path} cannot be read in order: {'; '.join(faults)}.",
+            f"Use the document as it was published; nothing was written. {SOURCE_ADVICE}",
+        )
+
+
+def _refuse_foreign(path: Path, lines: list[list[Line]], runs: list[list[Run]]) -> None:
+    if foreign := list(list_foreign(lines, runs)):
+        number, text = foreign[0]
+        raise DeepicdError(
+            f"{path} has text that was added to the document, on {format_pages(page for page, _ in foreign)} of the "
+            f"file; for instance on page {number}: “{text[:80]}”.",
             f"Use the document as it was published; nothing was written. {SOURCE_ADVICE}",
         )
 
@@ -131,11 +136,6 @@ def format_pages(pages: Iterable[int]) -> str:
     return f"page{'s' if is_plural else ''} {ranges}"
 
 
-def _read_page_number(footer: list[Line]) -> PageNumber | None:
-    matches = (NUMBER.fullmatch(line.text) for line in footer)
-    return next((PageNumber(int(match[1]), int(match[2])) for match in matches if match), None)
-
-
 @contextmanager
 def open_pdf(path: Path) -> Iterator[pdfium.PdfDocument]:
     """Yield the PDF at a path. Raises DeepicdError unless it is a complete PDF that opens without a password."""
@@ -145,23 +145,23 @@ def open_pdf(path: Path) -> Iterator[pdfium.PdfDocument]:
             f"Give the file: {path / 'icd-10-cm-guidelines.pdf'}",
         )
     if not path.is_file():
-        raise DeepicdError(f"There is no file {path}.", f"Check the path. {SOURCE_ADVICE}")
-    with path.open("rb") as file:
-        head = file.read(1024)
-        file.seek(max(path.stat().st_size - 2048, 0))
-        tail = file.read()
+        raise DeepicdError(
+            f"There is no file {path}.", "Check the path, or download it: deepicd guidelines --fetch 2025"
+        )
+    content = path.read_bytes()
+    head, (whole, end, behind) = content[:1024], content.rpartition(b"%%EOF")
     if b"%PDF-" not in head:
         kind = "a web page" if b"<html" in head.lower() or b"<!doctype" in head.lower() else "another kind of file"
         raise DeepicdError(
             f"{path} is not a PDF but {kind}: it begins with {head[:20]!r}.", f"Download it again. {SOURCE_ADVICE}"
         )
-    if b"%%EOF" not in tail:
+    if not end or b"endobj" in behind:  # a file made for the web has an end behind its first page, too
         raise DeepicdError(
-            f"{path} is cut off: after {path.stat().st_size:,} bytes the end of the PDF is missing.",
+            f"{path} is cut off: after {len(content):,} bytes the end of the PDF is missing.",
             "Download it again.",
         )
     try:
-        with pdfium.PdfDocument(path) as pdf:
+        with pdfium.PdfDocument(whole + end) as pdf:
             yield pdf
     except pdfium.PdfiumError as error:
         if error.err_code == raw.FPDF_ERR_PASSWORD:
@@ -174,7 +174,10 @@ def open_pdf(path: Path) -> Iterator[pdfium.PdfDocument]:
 
 def read_front_page(pdf: pdfium.PdfDocument, path: Path) -> FrontPage:
     """Return the year and effective dates of a guideline, and whether it is official. Raises DeepicdError otherwise."""
-    text = " ".join(line.text for line in read_lines(pdf[0], 1))
+    runs = read_page(pdf[0], 1).runs
+    text = " ".join(line.text for line in build_lines(runs))
+    if GUIDELINE_TITLE not in text:  # something is printed across it
+        text = " ".join(" ".join(run.text.split()) for run in runs)
     if not text and not any(pdf[number].get_textpage().count_chars() for number in range(len(pdf))):
         raise DeepicdError(
             f"{path} has {len(pdf)} pages and no text on them: it is a scan.",
@@ -204,10 +207,6 @@ def list_bookmarks(pdf: pdfium.PdfDocument) -> Iterator[Bookmark]:
         target = bookmark.get_dest()
         if target is not None and (index := target.get_index()) is not None:
             yield Bookmark(" ".join(bookmark.get_title().split()), bookmark.level, index + 1)
-
-
-def _is_footer(line: Line, height: float) -> bool:
-    return line.top > (1 - FOOTER_BAND) * height and FOOTER.fullmatch(line.text) is not None
 
 
 def _split_contents(pages: list[list[Line]]) -> tuple[list[Line], list[Line], list[Line]]:

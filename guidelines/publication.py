@@ -50,12 +50,15 @@ class TableCounts(NamedTuple):
     words: int
     codes: int
     pages: int
+    audited_words: int | None
+    """Pieces of words that a second library reads alike; None for a year that was not audited."""
 
 
 def build_dataset(years: list[Path], out: Path, *, overwrite: bool = False) -> GuidelinesDatasetRecord:
     """Write the tables of years and a card into a folder; return the run's record."""
     by_year = sorted((read_year(folder).fiscal_year, folder) for folder in years)
     sources = {f"fy{year}": folder / "sections.parquet" for year, folder in by_year}
+    audited = {f"fy{year}": read_year(folder).record.counts.audited_words for year, folder in by_year}
     if len(sources) < len(by_year):
         names = ", ".join(f"fy{year}" for year, _ in by_year)
         raise DeepicdError(f"A year is given twice: {names}.", "Give each year's folder once.")
@@ -69,7 +72,7 @@ def build_dataset(years: list[Path], out: Path, *, overwrite: bool = False) -> G
         for name, source in sources.items():
             storage.open_parquet(source, SECTIONS).close()
             copy = shutil.copyfile(source, run.folder / "sections" / f"{name}.parquet")
-            tables[name] = _count_table(copy)
+            tables[name] = _count_table(copy, audited[name])
         run.counts = GuidelinesDatasetCounts(rows={name: counts.sections for name, counts in tables.items()})
         storage.write_text(run.folder / "README.md", render_card(tables, origin))
     return run.record
@@ -92,17 +95,26 @@ def render_card(tables: dict[str, TableCounts], origin: storage.Origin) -> str:
         warning=DEMONSTRATION if origin == "synthetic" else "",
         rows="\n".join(rows),
         columns="\n".join(columns),
+        audited=" ".join(_format_audit(name, counts.audited_words) for name, counts in tables.items()),
         version=__version__,
     )
 
 
-def _count_table(path: Path) -> TableCounts:
+def _format_audit(name: str, words: int | None) -> str:
+    """Return what a card says of the audit of a year."""
+    if words is None:
+        return f"{name.upper()}: not audited."
+    return f"{name.upper()}: a second PDF library reads the same {words:,} pieces of words in the same order."
+
+
+def _count_table(path: Path, audited_words: int | None) -> TableCounts:
     table = pq.read_table(path)
     return TableCounts(
         sections=table.num_rows,
         words=sum(len(text.split()) for text in table["text"].to_pylist()),
         codes=pc.sum(pc.list_value_length(table["codes"])).as_py(),
         pages=pc.max(table["last_page"]).as_py(),
+        audited_words=audited_words,
     )
 
 

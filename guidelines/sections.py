@@ -12,6 +12,7 @@ paragraph that continues over a page end stays whole.
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import median
 
 from deepicd.schema import Block, Mark, Section
 from guidelines.code_references import find_codes, find_sections
@@ -26,10 +27,10 @@ CHAPTER = re.compile(r"Chapter (\d{1,2}):\s*(.*?)\s*(?:\(?[A-Z]\d[\dA-Z].*)?", r
 """The title of a chapter: its number, and its name without the codes it covers."""
 
 NEXT_LINE = 1.35  # times the type size; FY2025: 1.15 within a paragraph, 1.22 between items, 2.3 between paragraphs
-SAME_SIZE = 1.0  # points
+SAME_SIZE = 0.085  # of the type size: FY2025 has 12, 13, 14 and 16 points, and text may be a point from its heading
 WORD_SPACE = 0.25  # times the type size, as in Times
 MARGIN_LINES = 3  # lines of a page that must end at the right margin
-MARGIN_WIDTH = 8.0  # points by which their ends may differ
+MARGIN_WIDTH = 0.67  # of the type size, by which their ends may differ
 
 # How a line ends, and how the next begins, in the middle of a sentence.
 _OPEN_END = re.compile(r"\b(?:an?|the|of|to|in|by|for|with)\Z|\([^)]*\Z")
@@ -113,15 +114,17 @@ def _build_section(node: _Node, titles: Mapping[str, str]) -> Section:
 
 def measure_right_margins(lines: Sequence[Line]) -> dict[int, float]:
     """Return page → right margin of its text in points, where several lines end; a single longer line is ignored."""
-    pages: dict[int, list[float]] = {}
+    pages: dict[int, list[Line]] = {}
     for line in lines:
-        pages.setdefault(line.page, []).append(line.right)
-    return {page: _find_margin(sorted(ends, reverse=True)) for page, ends in pages.items()}
+        pages.setdefault(line.page, []).append(line)
+    return {page: _find_margin(own) for page, own in pages.items()}
 
 
-def _find_margin(ends: list[float]) -> float:
+def _find_margin(lines: Sequence[Line]) -> float:
+    ends = sorted((line.right for line in lines), reverse=True)
+    width = MARGIN_WIDTH * median(line.size for line in lines)
     for at, end in enumerate(ends[: -MARGIN_LINES + 1]):
-        if end - ends[at + MARGIN_LINES - 1] <= MARGIN_WIDTH:
+        if end - ends[at + MARGIN_LINES - 1] <= width:
             return end
     return ends[0]
 
@@ -143,7 +146,7 @@ def _begins_block(line: Line, group: Sequence[Line], margins: Mapping[int, float
         return True
     if line.page == before.page and line.top - before.top > NEXT_LINE * max(line.size, before.size):
         return True
-    if abs(line.size - before.size) > SAME_SIZE:
+    if abs(line.size - before.size) > SAME_SIZE * max(line.size, before.size):
         return True
     if margins[before.page] - before.right <= WORD_SPACE * before.size + line.first_word:
         return False
@@ -170,6 +173,13 @@ def walk(sections: list[Section]) -> Iterator[Section]:
 def format_heading(section: Section) -> str:
     """Return a section's heading as printed: label and title."""
     return f"{section['label']} {section['title']}".strip()
+
+
+def list_texts(section: Section, bullet: str = "") -> Iterator[str]:
+    """Yield a section's heading and its own blocks, items after a bullet."""
+    yield format_heading(section)
+    for block in section["blocks"]:
+        yield f"{bullet if block['kind'] == 'item' else ''}{block['text']}"
 
 
 def build_rows(

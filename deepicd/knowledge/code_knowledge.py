@@ -21,7 +21,7 @@ from deepicd.engines.tokens import estimate_tokens
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
 from deepicd.knowledge import guideline_sections, icd10gm_crosswalk
-from deepicd.knowledge.guideline_sections import Passage, SectionText
+from deepicd.knowledge.guideline_sections import Passage, SectionIndex
 from deepicd.knowledge.icd10gm_crosswalk import Crosswalk
 from deepicd.knowledge.icd10gm_crosswalk import Description as Description
 from deepicd.schema import Block, ChapterGuidelines, Section
@@ -76,9 +76,9 @@ class Knowledge:
         return "\n".join(texts) or None
 
     @cached_property
-    def _sections(self) -> dict[str, SectionText]:
+    def _sections(self) -> SectionIndex:
         if self.guidelines_folder is None:
-            return {}
+            return SectionIndex({})
         return guideline_sections.read_sections(self.guidelines_folder / "sections.parquet")
 
     def choose_passages(

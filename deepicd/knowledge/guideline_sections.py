@@ -3,9 +3,10 @@
     sections = read_sections(Path("out/guidelines/fy2025/sections.parquet"))
     join_passages(choose_passages(sections, Code.parse("E11.65"), max_tokens=1024))
 
-Sections that name the code come first, then those that name one of its parents (the nearest first), a range that
-contains it (the narrowest first) or another code of its category, and last the rules that a chapter states for all of
-its codes. A section includes the headings above it; the introductions under these headings follow it.
+Sections that name the code come first, then those that name one of its parents (the nearest first) or a range that
+contains it (the narrowest first); of the code's own chapter also those that name another code of its category, and
+last the rules that the chapter states for all of its codes. A section includes the headings above it; the introductions
+under these headings follow it.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -49,10 +50,50 @@ class Passage:
     reason: Reason
 
 
-def read_sections(table: Path) -> dict[str, SectionText]:
-    """Return the sections by id, in reading order."""
+class SectionIndex:
+    """What is the same for every code: which sections name codes of a category, and which state a chapter's rules."""
+
+    def __init__(self, sections: Mapping[str, SectionText]) -> None:
+        self.sections = sections
+        self.parents = {section.id: tuple(_list_parents(sections, section)) for section in sections.values()}
+        self.chapters = [section for section in sections.values() if _is_chapter(section)]
+        self._naming: dict[str, list[tuple[SectionText, CodeReference]]] = {}
+        self._rules: dict[int, list[SectionText]] = {}
+
+    def list_references(self, category: str) -> list[tuple[SectionText, CodeReference]]:
+        """Return the sections with a reference that may apply to codes of a category. Headings of chapters are none."""
+        if category not in self._naming:
+            self._naming[category] = [
+                (section, reference)
+                for section in self.sections.values()
+                for reference in section.codes
+                if reference["first"][:3] <= category <= reference["last"][:3] and not _is_chapter(section)
+            ]
+        return self._naming[category]
+
+    def list_rules(self, chapter: int) -> list[SectionText]:
+        """Return the sections with text that apply to every code of a chapter: those of topics that name none of it."""
+        if chapter not in self._rules:
+            own = [section for section in self.sections.values() if section.chapter == chapter]
+            covered = [reference for section in own if _is_chapter(section) for reference in section.codes]
+            specific = {self._find_topic(section) for section in own if _names_own_codes(section, covered)}
+            self._rules[chapter] = [
+                section
+                for section in own
+                if section.text and (_is_chapter(section) or self._find_topic(section) not in specific)
+            ]
+        return self._rules[chapter]
+
+    def _find_topic(self, section: SectionText) -> str:
+        """Return the id of the ancestor directly below the chapter; for the chapter, its own id."""
+        path = (*self.parents[section.id], section)
+        return path[min(1, len(path) - 1)].id
+
+
+def read_sections(table: Path) -> SectionIndex:
+    """Return the sections of a year."""
     rows = storage.open_parquet(table, SECTIONS).read().to_pylist()
-    return {
+    sections = {
         row["id"]: SectionText(
             position=position,
             id=row["id"],
@@ -65,10 +106,11 @@ def read_sections(table: Path) -> dict[str, SectionText]:
         )
         for position, row in enumerate(rows)
     }
+    return SectionIndex(sections)
 
 
 def choose_passages(
-    sections: Mapping[str, SectionText],
+    index: SectionIndex,
     code: Code,
     *,
     max_tokens: int,
@@ -85,17 +127,17 @@ def choose_passages(
 
     def add_if_it_fits(section: SectionText, reason: Reason) -> bool:
         nonlocal spent
-        above = _list_parents(sections, section)
+        above = index.parents[section.id]
         new = [entry for entry in (*above, section) if entry.id not in headings]
         cost = sum(count_tokens(f"{entry.heading}\n") for entry in new) + count_tokens(f"{section.text}\n")
         if section.id in chosen or spent + cost > max_tokens:
             return False
-        chosen[section.id] = Passage(section, tuple(above), reason)
+        chosen[section.id] = Passage(section, above, reason)
         headings.update(entry.id for entry in new)
         spent += cost
         return True
 
-    for section, reason in _rank_sections(sections, code):
+    for section, reason in _rank_sections(index, code):
         if add_if_it_fits(section, reason):
             for parent in reversed(chosen[section.id].above):
                 if parent.text and parent.level >= CHAPTER_LEVEL:
@@ -116,34 +158,41 @@ def join_passages(passages: Iterable[Passage]) -> str:
     return "\n".join(lines)
 
 
-def _rank_sections(sections: Mapping[str, SectionText], code: Code) -> Iterator[tuple[SectionText, Reason]]:
+def _rank_sections(index: SectionIndex, code: Code) -> Iterator[tuple[SectionText, Reason]]:
     """Yield every section that applies to a code by itself, best first."""
-    ranks = [
-        (ORDER.index(reason), breadth, section.position, section.id)
-        for section, (reason, breadth) in _find_sections(sections, code)
-    ]
-    for reason, _, _, section_id in sorted(ranks):
-        yield sections[section_id], ORDER[reason]
-
-
-def _find_sections(sections: Mapping[str, SectionText], code: Code) -> Iterator[tuple[SectionText, tuple[Reason, int]]]:
-    """Yield the sections that apply to a code by themselves, with the reason and how much else they cover."""
+    reasons: dict[str, tuple[Reason, int]] = {}
+    for section, reference in index.list_references(code.category):
+        reason = _classify_reference(reference, code)
+        if reason is None or not (_names_code(reference, code) or section.chapter == code.chapter.number):
+            continue
+        if section.id not in reasons or _rank(reason) < _rank(reasons[section.id]):
+            reasons[section.id] = reason
     # a heading may name single codes of another chapter: 'Chapter 1 … (A00-B99), U07.1, U09.9'
-    own = {code.chapter.number} | {
-        section.chapter
-        for section in sections.values()
-        if section.level == CHAPTER_LEVEL and any(_classify_reference(reference, code) for reference in section.codes)
-    }
-    chapter = [section for section in sections.values() if section.chapter in own]
-    covered = [reference for section in chapter if section.level == CHAPTER_LEVEL for reference in section.codes]
-    specific = {_find_topic(sections, section) for section in chapter if _names_own_codes(section, covered)}
-    for section in sections.values():
-        reasons = [reason for reference in section.codes if (reason := _classify_reference(reference, code))]
-        is_general = section.level == CHAPTER_LEVEL or _find_topic(sections, section) not in specific
-        if reasons and section.level != CHAPTER_LEVEL:
-            yield section, min(reasons, key=lambda reason: (ORDER.index(reason[0]), reason[1]))
-        elif section.chapter in own and section.text and is_general:
-            yield section, ("chapter rule", section.level)
+    naming = (
+        chapter
+        for chapter in index.chapters
+        if chapter.text and any(_names_code(reference, code) for reference in chapter.codes)
+    )
+    for section in (*index.list_rules(code.chapter.number), *naming):
+        reasons.setdefault(section.id, ("chapter rule", section.level))
+    ranked = sorted(
+        (*_rank(reason), index.sections[section_id].position, section_id) for section_id, reason in reasons.items()
+    )
+    for rank, _, _, section_id in ranked:
+        yield index.sections[section_id], ORDER[rank]
+
+
+def _names_code(reference: CodeReference, code: Code) -> bool:
+    reason = _classify_reference(reference, code)
+    return reason is not None and reason[0] != "names a sibling"
+
+
+def _rank(reason: tuple[Reason, int]) -> tuple[int, int]:
+    return ORDER.index(reason[0]), reason[1]
+
+
+def _is_chapter(section: SectionText) -> bool:
+    return section.level == CHAPTER_LEVEL and section.chapter is not None
 
 
 def _names_own_codes(section: SectionText, covered: list[CodeReference]) -> bool:
@@ -152,14 +201,8 @@ def _names_own_codes(section: SectionText, covered: list[CodeReference]) -> bool
         span["first"] <= reference["first"] and reference["first"][: len(span["last"])] <= span["last"]
         for reference in section.codes
         for span in covered
-        if section.level != CHAPTER_LEVEL
+        if not _is_chapter(section)  # its heading names all codes that it covers
     )
-
-
-def _find_topic(sections: Mapping[str, SectionText], section: SectionText) -> str:
-    """Return the id of the ancestor directly below the chapter; for the chapter, its own id."""
-    path = [*_list_parents(sections, section), section]
-    return path[min(1, len(path) - 1)].id
 
 
 def _classify_reference(reference: CodeReference, code: Code) -> tuple[Reason, int] | None:

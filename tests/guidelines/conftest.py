@@ -39,3 +39,12 @@ def real_pdf() -> Path:
     if not REAL.is_file():
         pytest.skip(f"the FY2025 guideline is not at {REAL}")
     return REAL
+
+
+@pytest.fixture(scope="session")
+def real_folder(real_pdf: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from guidelines.parse import parse_pdf
+
+    out = tmp_path_factory.mktemp("real")
+    parse_pdf(real_pdf, out)
+    return out / "fy2025"

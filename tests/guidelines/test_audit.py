@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from deepicd import storage
-from guidelines.audit import Word, audit
+from guidelines.audit import Audit, Word, audit
+from guidelines.parse import read_year
 
 
 @pytest.fixture
@@ -24,31 +25,35 @@ def spoiled(sample_folder: Path, tmp_path: Path):
     return replaced
 
 
+def compare(pdf: Path, folder: Path) -> Audit:
+    return audit(pdf, list(read_year(folder).walk()))
+
+
 def test_the_sample_is_word_for_word(sample_pdf, sample_folder):
-    result = audit(sample_pdf, sample_folder)
+    result = compare(sample_pdf, sample_folder)
     assert result.is_clean, list(result.format_lines())
     assert result.page_words == result.file_words > 1500
     assert (result.bookmarks, result.missing_bookmarks) == (91, [])
 
 
 def test_a_lost_word_is_found_with_its_page(sample_pdf, spoiled):
-    result = audit(sample_pdf, spoiled("serves the treatment", "serves treatment"))
+    result = compare(sample_pdf, spoiled("serves the treatment", "serves treatment"))
     assert (result.lost, result.doubled, result.moved) == ([Word("the", "page 6")], [], [])
 
 
 def test_a_doubled_word_is_found_with_its_section(sample_pdf, spoiled):
-    result = audit(sample_pdf, spoiled("is treated, it", "is treated, treated, it"))
+    result = compare(sample_pdf, spoiled("is treated, it", "is treated, treated, it"))
     assert (result.lost, result.doubled, result.moved) == ([], [Word("treated,", "I.C.2.b")], [])
 
 
 def test_words_out_of_order_are_found(sample_pdf, spoiled):
-    result = audit(sample_pdf, spoiled("primary tumor is still", "tumor primary is still"))
+    result = compare(sample_pdf, spoiled("primary tumor is still", "tumor primary is still"))
     assert (result.lost, result.doubled) == ([], [])
     assert result.moved
 
 
 def test_a_section_without_its_heading_is_found(sample_pdf, spoiled):
-    result = audit(sample_pdf, spoiled('"title": "Treatment of a metastasis"', '"title": "Metastasis"'))
+    result = compare(sample_pdf, spoiled('"title": "Treatment of a metastasis"', '"title": "Metastasis"'))
     assert [mark.title for mark in result.missing_bookmarks] == ["b. Treatment of a metastasis"]
 
 

@@ -10,7 +10,7 @@ from deepicd.errors import DeepicdError
 from guidelines import parse
 from guidelines.completeness import find_label_faults, find_page_faults
 from guidelines.lines import Line
-from guidelines.pdf_document import PageNumber
+from guidelines.running_lines import PageNumber
 from guidelines.sample import document
 from guidelines.styled_text import StyledText
 

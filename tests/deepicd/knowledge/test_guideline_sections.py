@@ -7,7 +7,7 @@ import pytest
 from deepicd.engines.tokens import TokenCounter
 from deepicd.icd10cm import Code
 from deepicd.knowledge.code_knowledge import Knowledge
-from deepicd.knowledge.guideline_sections import SectionText, choose_passages, join_passages
+from deepicd.knowledge.guideline_sections import SectionIndex, SectionText, choose_passages, join_passages
 from guidelines.code_references import find_codes
 
 TEXTS = [  # id, parent, level, heading, text
@@ -42,7 +42,9 @@ def count_words(text: str) -> int:
 
 
 def chosen(code: str, max_tokens: int = 1000) -> list[tuple[str, str]]:
-    passages = choose_passages(SECTIONS, Code.parse(code), max_tokens=max_tokens, count_tokens=count_words)
+    passages = choose_passages(
+        SectionIndex(SECTIONS), Code.parse(code), max_tokens=max_tokens, count_tokens=count_words
+    )
     return [(passage.section.id, passage.reason) for passage in passages]
 
 
@@ -68,12 +70,14 @@ def test_a_code_that_nothing_names_gets_its_chapters_rules():
 
 @pytest.mark.parametrize("budget", [0, 5, 12, 20, 30, 40])
 def test_the_excerpt_never_costs_more_than_the_budget(budget):
-    passages = choose_passages(SECTIONS, Code.parse("E11.65"), max_tokens=budget, count_tokens=count_words)
+    passages = choose_passages(
+        SectionIndex(SECTIONS), Code.parse("E11.65"), max_tokens=budget, count_tokens=count_words
+    )
     assert len(join_passages(passages).split()) <= budget
 
 
 def test_headings_above_stand_once_and_their_text_only_when_chosen():
-    passages = choose_passages(SECTIONS, Code.parse("E11.65"), max_tokens=16, count_tokens=count_words)
+    passages = choose_passages(SectionIndex(SECTIONS), Code.parse("E11.65"), max_tokens=16, count_tokens=count_words)
     assert join_passages(passages).splitlines() == [
         "4. Chapter 4: Endocrine (E00-E89)",
         "a. Diabetes",
@@ -85,9 +89,9 @@ def test_headings_above_stand_once_and_their_text_only_when_chosen():
 
 def test_an_introduction_comes_with_what_it_introduces_or_not_at_all():
     wordy = {**SECTIONS, "I.C.4.a.2": replace(SECTIONS["I.C.4.a.2"], text="Assign E11.65. " * 100)}
-    passages = choose_passages(wordy, Code.parse("E11.65"), max_tokens=15, count_tokens=count_words)
+    passages = choose_passages(SectionIndex(wordy), Code.parse("E11.65"), max_tokens=15, count_tokens=count_words)
     assert [passage.section.id for passage in passages] == ["I.C.4.a.1"]
-    passages = choose_passages(wordy, Code.parse("E11.65"), max_tokens=19, count_tokens=count_words)
+    passages = choose_passages(SectionIndex(wordy), Code.parse("E11.65"), max_tokens=19, count_tokens=count_words)
     assert [passage.section.id for passage in passages] == ["I.C.4.a.1", "I.C.4.a"]
 
 
@@ -104,11 +108,22 @@ def test_knowledge_reads_them_from_a_parsed_year(sample_folder):
 def test_a_code_that_another_chapters_heading_names_gets_that_chapters_rules():
     heading = replace(SECTIONS["I.C.9"], heading="9. Chapter 9: Heart (I00-I99), U07.0")
     named = replace(heading, codes=tuple(find_codes(heading.heading)))
-    passages = choose_passages({**SECTIONS, "I.C.9": named}, Code.parse("U07.0"), max_tokens=1000)
+    passages = choose_passages(SectionIndex({**SECTIONS, "I.C.9": named}), Code.parse("U07.0"), max_tokens=1000)
     assert [(passage.section.id, passage.reason) for passage in passages] == [("I.C.9", "chapter rule")]
 
 
 def test_an_excerpt_keeps_its_budget_by_the_estimate_of_every_other_part():
     wordy = {key: replace(section, text=section.text * 30) for key, section in SECTIONS.items()}
-    excerpt = join_passages(choose_passages(wordy, Code.parse("E11.65"), max_tokens=1024))
+    excerpt = join_passages(choose_passages(SectionIndex(wordy), Code.parse("E11.65"), max_tokens=1024))
     assert 512 < TokenCounter().count(excerpt) <= 1024
+
+
+def test_a_code_named_outside_the_chapters_gets_no_rules_from_there():
+    general = {
+        "I.A": SectionText(20, "I.A", "I", 1, None, "A. Conventions", "", ()),
+        "I.A.1": SectionText(21, "I.A.1", "I.A", 2, None, "1. Format", "Indent E66.", tuple(find_codes("Indent E66."))),
+        "I.A.2": SectionText(22, "I.A.2", "I.A", 2, None, "2. Brackets", "Use them.", ()),
+    }
+    passages = choose_passages(SectionIndex({**SECTIONS, **general}), Code.parse("E66.9"), max_tokens=1000)
+    assert ("I.A.1", "names a parent") in [(passage.section.id, passage.reason) for passage in passages]
+    assert "I.A.2" not in [passage.section.id for passage in passages]
