@@ -15,6 +15,7 @@ from deepicd.schema import Section
 from guidelines.parse import read_year
 
 SIMILAR = 0.6  # minimum share of common words in two versions of a text
+_ALIKE = str.maketrans(dict.fromkeys("“”„", '"') | dict.fromkeys("‘’‚", "'") | dict.fromkeys("–—−‐‑", "-"))
 LONG_TEXT = 80  # characters; shorter texts may resemble each other by chance
 
 
@@ -36,7 +37,9 @@ class SectionChange:
 
     @property
     def is_reworded(self) -> bool:
-        return (self.title_before, self.text_before) != (self.title_after, self.text_after)
+        """Whether the words differ: other spaces, line ends, quotes or dashes are no other words."""
+        before, after = f"{self.title_before} {self.text_before}", f"{self.title_after} {self.text_after}"
+        return _list_words(before) != _list_words(after)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +128,15 @@ def _is_same_section(old: Section, new: Section) -> bool:
 def _is_same_place(old: Section, new: Section) -> bool:
     """Return whether two sections with the same number have similar titles or texts."""
     return _is_similar(old["title"], new["title"]) or _is_similar(_join_text(old), _join_text(new))
+
+
+def _list_words(text: str) -> list[str]:
+    """Return the words and signs as they are compared.
+
+    >>> _list_words("the “man -made” code") == _list_words('the "man-made" code')
+    True
+    """
+    return re.findall(r"\w+|[^\w\s]", text.translate(_ALIKE))
 
 
 def _is_similar(old: str, new: str) -> bool:

@@ -16,6 +16,7 @@ class ScrapeOptions(TypedDict):
     codes_file: Path | None
     cohort: Path | None
     mimic: Path | None
+    gm_list: Path | None
     follow: bool
     limit: int | None
     language: Language
@@ -29,6 +30,8 @@ class ScrapeOptions(TypedDict):
 @click.option("--codes", "codes_file", type=PATH, help="File of codes to request, one per line.")
 @click.option("--cohort", type=PATH, metavar="DIR", help="Output of `deepicd build`: request the codes of its stays.")
 @click.option("--mimic", type=PATH, help="A MIMIC-IV copy: request the codes of its dictionary.")
+@click.option("--gm-list", type=PATH, metavar="FILE",
+              help="BfArM's list of GM codes: its titles are used, and what it lacks is not requested.")  # fmt: skip
 @click.option("--follow", is_flag=True, help="Request every page that the site's ICD section links to.")
 @click.option("--language", type=click.Choice(["de", "en"]), default="de", show_default=True)
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Request only the first N pages of codes.")
@@ -47,6 +50,7 @@ def scrape(out: Path, **options: Unpack[ScrapeOptions]) -> None:
     \b
     deepicd scrape out/scrape --cohort out/cohort --contact you@example.org --dry-run
     """
+    from deepicd.knowledge.gm_list import read_gm_list
     from scrapers.crawl_plan import CrawlPlan, estimate_crawl, read_codes, read_cohort, read_dictionary
 
     if not (options["cohort"] or options["codes_file"] or options["mimic"] or options["follow"]):
@@ -54,7 +58,8 @@ def scrape(out: Path, **options: Unpack[ScrapeOptions]) -> None:
     codes = read_codes(options["codes_file"]) if options["codes_file"] else []
     codes += read_cohort(options["cohort"]) if options["cohort"] else []
     codes += read_dictionary(options["mimic"]) if options["mimic"] else []
-    plan = CrawlPlan(tuple(codes), follow=options["follow"], limit=options["limit"])
+    gm_titles = read_gm_list(options["gm_list"]) if options["gm_list"] else None
+    plan = CrawlPlan(tuple(codes), follow=options["follow"], limit=options["limit"], gm_titles=gm_titles)
     base_url, language = options["base_url"], options["language"]
     if options["dry_run"]:
         click.echo(estimate_crawl(plan, out, base_url=base_url, language=language))

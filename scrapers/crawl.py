@@ -55,6 +55,10 @@ def scrape(
     """
     plan = plan if isinstance(plan, CrawlPlan) else CrawlPlan(tuple(plan))
     site = Site.parse(base_url, language, pace)
+    if plan.codes and not plan.list_named_codes() and not plan.follow:
+        raise DeepicdError(
+            "GM's official list has none of these codes.", "Check that --gm-list names the list of BfArM's index."
+        )
     if not plan.codes and not plan.follow:
         raise DeepicdError("There is no code to request.", "Pass at least one ICD-10 code.")
     run_plan = records.plan_run(ScrapeRecord, options=_list_options(site, plan), inputs={})
@@ -100,6 +104,7 @@ def _list_options(site: Site, plan: CrawlPlan) -> dict[str, object]:
         "codes_sha256": storage.digest_json([str(code) for code in codes]),
         "follow": plan.follow,
         "limit": plan.limit,
+        **({} if plan.gm_titles is None else {"gm_list_sha256": storage.digest_json(dict(plan.gm_titles))}),
         "extractor": parser.EXTRACTOR,
     }
 
@@ -126,7 +131,10 @@ def _write_table(out: Path, origin: Origin, plan: CrawlPlan, site: Site, store: 
     codes = plan.list_codes(store)
     schema = DESCRIPTIONS.with_metadata({b"deepicd.redistribution": REDISTRIBUTION.encode()})
     with storage.open_parquet_writer(out / TABLE, schema, origin) as writer:
-        counts = descriptions.count_rows(_write_rows(writer, descriptions.build_rows(store, codes, site)))
+        rows = descriptions.build_rows(store, codes, site)
+        if plan.gm_titles is not None:
+            rows = descriptions.complete_rows(rows, plan.gm_titles, plan.list_lacking(), site)
+        counts = descriptions.count_rows(_write_rows(writer, rows))
         _refuse_without_text(counts.outcomes, store, codes, site, out)
         (out / records.RECORD).unlink(missing_ok=True)  # an earlier list's record must not describe the new table
     return counts

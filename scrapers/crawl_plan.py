@@ -14,7 +14,7 @@ import csv
 import gzip
 import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 
@@ -51,10 +51,21 @@ class CrawlPlan:
     follow: bool = False
     limit: int | None = None
     """The most pages of codes to request."""
+    gm_titles: Mapping[str, str] | None = None
+    """The official list of codes: what it lacks is not requested. None without a list."""
 
     def list_named_codes(self) -> list[Code]:
         """Return the codes that are known before the site has been asked."""
-        return add_parents(self.codes)[: self.limit]
+        codes = add_parents(self.codes)
+        if self.gm_titles is not None:
+            codes = [code for code in codes if str(code) in self.gm_titles]
+        return codes[: self.limit]
+
+    def list_lacking(self) -> list[Code]:
+        """Return the codes that the official list lacks; none without a list."""
+        if self.gm_titles is None:
+            return []
+        return [code for code in add_parents(self.codes) if str(code) not in self.gm_titles]
 
     def list_codes(self, store: PageStore) -> list[Code]:
         """Return all codes to request, including those that stored pages link to."""

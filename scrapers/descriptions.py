@@ -5,7 +5,8 @@ Every requested code has a row, whatever its outcome. Nothing here uses the netw
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from heapq import merge
 from itertools import islice
 from typing import Required, TypedDict
 
@@ -20,6 +21,7 @@ from scrapers.site import Site, is_in_section
 
 NO_ANSWER, REDIRECTED = "no answer", "redirected"
 """Outcomes of a page that could not be fetched; the next run requests it again. The other such outcome: `FORBIDDEN`."""
+UNKNOWN = "unknown code"
 FOREIGN = "not an ICD page"
 GONE = {404, 410}
 
@@ -79,6 +81,19 @@ def build_rows(store: PageStore, codes: Sequence[Code], site: Site) -> Iterator[
     """Yield one row per code, in the order of the codes. Pages must have been read."""
     for code in codes:
         yield _build_row(store, code, site) or _build_unanswered_row(store, code, site)
+
+
+def complete_rows(rows: Iterator[Row], titles: Mapping[str, str], lacking: Sequence[Code], site: Site) -> Iterator[Row]:
+    """Yield the rows with the titles of GM's official list, and one for each code that it lacks, sorted by code."""
+    absent: Iterator[Row] = (
+        {"code": str(code), "language": site.language, "outcome": UNKNOWN, "words": 0, "url": "", "status": 0,
+         "extractor": parser.EXTRACTOR}
+        for code in lacking
+    )  # fmt: skip
+    for row in merge(rows, absent, key=lambda row: Code.parse(row["code"])):
+        if row["code"] in titles:
+            row["title"] = titles[row["code"]]
+        yield row
 
 
 def batch_rows(table: Iterator[Row], size: int) -> Iterator[list[Row]]:

@@ -6,26 +6,28 @@
     crosswalk.find_description(Code.parse("C7A.8"))    # None: ICD-10-GM has no such category
 
 Both classifications derive from the WHO's and share its categories and fourth characters; each country added its own
-codes below. So the warning depends on the length of the match:
+codes below. So five characters count only in chapter XIII, whose fifth character is the site in both, and in the
+categories of gm_five_characters.txt, which were compared one by one: of 124 other matches 42 meant something else. The
+warning depends on the length of the match:
 
   none    exactly a code of the WHO's classification, and the titles do not disagree
   low     the text of the WHO code above: correct for the code, but silent about what distinguishes it
   medium  the text of an "other" or "unspecified" group, of a whole category, or of a fifth character
   high    the same characters, but signs of another meaning; the text of a parent is preferred if there is one
 
-There is no text for a code that GM does not have according to the site, for categories of CM alone (their third
-character is a letter), for known differences (`DIVERGENCES`), and where CM's code is not an illness of that kind (CM
-lists adverse effects of drugs among the poisonings, the WHO does not).
+There is no text for a code that GM does not have according to the site or to GM's list of codes (`scrape --gm-list`),
+for categories of CM alone (their third character is a letter), for known differences (`DIVERGENCES`), and where CM's
+code is not an illness of that kind (CM lists adverse effects of drugs among the poisonings, the WHO does not).
 
 Limits: Meaning is not compared, as GM titles are German and CM titles English; only words with a fixed form in both are
-("nicht näher bezeichnet" and "unspecified"). The list of divergences is what we know of, and incomplete. GM's own list
-of codes is not available, so that GM lacks a code is known only of codes that were requested.
+("nicht näher bezeichnet" and "unspecified"). The list of divergences is what we know of, and incomplete.
 """
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
+from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
@@ -63,6 +65,7 @@ DIVERGENCES = (
     Divergence("D70", 3, "the WHO does not divide it; CM and GM do in their own ways"),
     Divergence("F1[0-9]9", 3, "CM: use, unspecified; GM: mental disorder, unspecified"),
     Divergence("F9[01]", 3, "CM divides by kind of inattention and age at onset, GM by conduct and company"),
+    Divergence("E1[13]00", 3, "CM: hyperosmolarity without coma; GM: with coma"),
     Divergence("H54", 3, "the grades of impairment are counted differently"),
     Divergence("I85", 3, "I85.0 in CM: varices with or without bleeding; GM: with bleeding"),
     Divergence("I251", 4, "fifth character in CM: angina; GM: vessels affected"),
@@ -73,16 +76,21 @@ DIVERGENCES = (
     Divergence("R13", 3, "the WHO does not divide it; CM: phase of swallowing; GM: care needed"),
     Divergence("R295", 3, "CM: transient paralysis; GM: neglect"),
     Divergence("R65", 3, "fourth character 1 in CM: not infectious; GM: infectious with organ failure"),
+    Divergence("Z720", 4, "CM: tobacco; GM: alcohol, tobacco, drugs"),
+    Divergence("Z922", 4, "CM: drugs in the past; GM: drugs that are still taken"),
     Divergence("S526", 3, "CM: lower end of the ulna; GM: of ulna and radius"),
 )
 _DIVERGENCES = [(re.compile(entry.pattern), entry) for entry in DIVERGENCES]
 
 # Words with a fixed form in official titles, English and German: if one title has it, so should the other.
 FORMS = {
-    "unspecified": re.compile(r"\bunspecified\b|\bnicht näher bezeichnet|\bo\.?\s?n\.?\s?A\b", re.IGNORECASE),
+    "unspecified": re.compile(
+        r"\bunspecified\b|\bnot specified\b|\bnicht näher bezeichnet|\bo\.?\s?n\.?\s?A\b", re.IGNORECASE
+    ),
     "other": re.compile(r"\bother\b|\bsonstige|\bandere[rnsm]?\b", re.IGNORECASE),
     "without": re.compile(r"\bwithout\b|\bohne\b", re.IGNORECASE),
 }
+FIVE = 5  # characters of the longest GM code
 NOT_AN_ILLNESS = ("Adverse effect of", "Underdosing of")  # titles of CM, T36–T50
 GM_SHAPE = re.compile(r"[A-Z][0-9]{2,4}", re.ASCII)  # letters after the first (C7A, G20.A, T38.3X) are CM's own
 
@@ -118,7 +126,7 @@ class Crosswalk:
         candidates = [
             self._describe(code, prefix)
             for prefix in code.prefixes
-            if len(prefix) <= shared and GM_SHAPE.fullmatch(prefix) and prefix in self.texts
+            if len(prefix) <= min(shared, _count_shared(prefix)) and GM_SHAPE.fullmatch(prefix) and prefix in self.texts
         ]
         return next((each for each in candidates if each.warning != "high"), candidates[0] if candidates else None)
 
@@ -159,6 +167,18 @@ class Crosswalk:
             if len(value) >= 5:
                 below.setdefault(value[:4], set()).add(value[:5])
         return {parent: frozenset(children) for parent, children in below.items()}
+
+
+def _count_shared(prefix: str) -> int:
+    """Return how many characters of a code mean the same in CM and GM, as far as it was checked."""
+    return FIVE if prefix.startswith(("M", *_list_checked())) else FIVE - 1
+
+
+@cache
+def _list_checked() -> tuple[str, ...]:
+    """Return the beginnings of the codes whose fifth character was compared: gm_five_characters.txt."""
+    lines = (files("deepicd.knowledge") / "gm_five_characters.txt").read_text(encoding="utf-8").splitlines()
+    return tuple(line for line in lines if line and not line.startswith("#"))
 
 
 def find_divergence(code: Code) -> Divergence | None:

@@ -44,6 +44,13 @@ def test_a_year_does_not_differ_from_itself(sample_folder):
     assert (changes.added, changes.removed, changes.moved, changes.changed, changes.unchanged) == ([], [], [], [], 91)
 
 
+@pytest.mark.parametrize("after", ["Code  it\nonce.", "Code it once.", "Code it “once”."])
+def test_a_section_with_the_same_words_is_not_reworded(after):
+    before = 'Code it "once".' if "“" in after else "Code it once."
+    assert not diff.SectionChange("I.A", "I.A", "Title", "Title", before, after).is_reworded
+    assert diff.SectionChange("I.A", "I.A", "Title", "Title", "Code it twice.", after).is_reworded
+
+
 def test_markdown_strikes_removed_words_and_bolds_new_ones(sample_folder, next_year, deepicd):
     result = deepicd("guidelines", "diff", sample_folder, next_year)
     assert result.out.startswith("# ICD-10-CM guidelines: FY2025 → FY2026\n")

@@ -14,7 +14,7 @@ from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
 from deepicd.schema import DESCRIPTIONS
 from scrapers import crawl
-from scrapers.crawl_plan import add_parents
+from scrapers.crawl_plan import CrawlPlan, add_parents
 from scrapers.sample.site import HINT, Answer, answer_path, serve
 from scrapers.sample.texts import compose_text
 
@@ -139,3 +139,25 @@ def test_a_dry_run_sends_no_request_and_writes_nothing(tmp_path, capsys):
         "3 to request, at most one every 1 s: 3 seconds or more.\n"
     )
     assert not (tmp_path / "out").exists()
+
+
+def test_with_gms_list_titles_come_from_it_and_what_it_lacks_is_not_requested(tmp_path):
+    titles = {"E11": "Diabetes mellitus, Typ 2", "E11.6": "Mit sonstigen Komplikationen"}
+    with serve(answer_path) as site:
+        plan = CrawlPlan((Code.parse("E11.65"), Code.parse("C7A.8")), gm_titles=titles)
+        crawl.scrape(plan, tmp_path / "out", base_url=site.url)
+        assert sorted(site.pages) == ["/icd-code-suche/e11", "/icd-code-suche/e11-6"]
+    table = pq.read_table(tmp_path / "out" / crawl.TABLE).to_pylist()
+    assert [(row["code"], row["outcome"], row["title"]) for row in table] == [
+        ("C7A", "unknown code", None),
+        ("C7A.8", "unknown code", None),
+        ("E11", "described", "Diabetes mellitus, Typ 2"),
+        ("E11.6", "no text", "Mit sonstigen Komplikationen"),
+        ("E11.65", "unknown code", None),
+    ]
+
+
+def test_a_list_that_has_none_of_the_codes_is_an_error(tmp_path):
+    plan = CrawlPlan((Code.parse("E11.65"),), gm_titles={"A00": "Cholera"})
+    with pytest.raises(DeepicdError, match="has none of these codes"):
+        crawl.scrape(plan, tmp_path / "out", base_url="http://127.0.0.1:1")

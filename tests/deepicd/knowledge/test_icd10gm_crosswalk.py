@@ -25,7 +25,13 @@ def crosswalk(*codes: str, unknown: tuple[str, ...] = (), **titles: str) -> Cros
         ("A0472", ("A047",), "A04.7", "4", "low"),  # C. difficile: CM divides what the WHO does not
         ("I5089", ("I508",), "I50.8", "4", "medium"),  # 'other' is a bag of many things
         ("I5021", ("I50",), "I50", "3", "medium"),  # GM has no I50.2
-        ("S72001A", ("S7200",), "S72.00", "5", "medium"),
+        ("S42001A", ("S4200", "S420"), "S42.00", "5", "medium"),  # on the checked list
+        ("M06211", ("M0621", "M062"), "M06.21", "5", "medium"),  # the fifth character is the site in both
+        ("S72001A", ("S7200", "S720"), "S72.0", "4", "low"),
+        ("J45901", ("J4590", "J459"), "J45.9", "4", "medium"),  # exacerbation in CM, well controlled in GM
+        ("K8301", ("K8301", "K830"), "K83.0", "4", "low"),  # primary in CM, secondary in GM
+        ("E1100", ("E110", "E11"), "E11", "3", "medium"),  # E11.0 is with coma in GM
+        ("Z720", ("Z720",), "Z72.0", "exact", "medium"),  # tobacco in CM; alcohol, tobacco, drugs in GM
         ("K8020", ("K8020",), "K80.20", "exact", "medium"),
         ("J9601", ("J9601", "J960"), "J96.0", "4", "low"),  # J96.01 is hypoxia in CM, hypercapnia in GM
         ("U071", ("U071",), "U07.1", "exact", "medium"),
@@ -68,11 +74,11 @@ def test_a_poisoning_has_the_text_of_its_drug():
 
 
 def test_a_fifth_character_whose_sisters_gm_lacks_gives_way_to_its_parent_and_else_is_warned_of():
-    unknown = ("E1122", "E1129")
-    assert crosswalk("E1121", "E112", unknown=unknown).find_description(Code("E1121")).code == "E11.2"
-    alone = crosswalk("E1121", unknown=unknown).find_description(Code("E1121"))
-    assert (alone.code, alone.warning) == ("E11.21", "high")
-    assert "GM lacks 2 of CM's codes beside it" in alone.reasons
+    unknown = ("K8021", "K8018")
+    assert crosswalk("K8020", "K802", unknown=unknown).find_description(Code("K8020")).code == "K80.2"
+    alone = crosswalk("K8020", unknown=unknown).find_description(Code("K8020"))
+    assert (alone.code, alone.warning) == ("K80.20", "high")
+    assert "GM lacks 1 of CM's codes beside it" in alone.reasons
 
 
 @pytest.mark.parametrize(
@@ -86,6 +92,17 @@ def test_a_fifth_character_whose_sisters_gm_lacks_gives_way_to_its_parent_and_el
 )
 def test_titles_are_compared_by_their_fixed_forms(title, warning):
     assert crosswalk(J189=title).find_description(Code("J189")).warning == warning
+
+
+@pytest.mark.parametrize(
+    ("value", "title"),
+    [
+        ("N390", "Harnwegsinfektion, Lokalisation nicht näher bezeichnet"),
+        ("C229", "Leber, nicht näher bezeichnet"),
+    ],
+)
+def test_not_specified_is_unspecified(value, title):
+    assert crosswalk(**{value: title}).find_description(Code(value)).warning == "none"
 
 
 def test_every_divergence_fits_a_code_and_none_is_hidden_by_an_earlier_one():
