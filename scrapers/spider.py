@@ -44,6 +44,7 @@ from scrapers.site import MADE_UP_HEADER, is_in_section, parse_target
 
 REQUESTS_AHEAD = 100
 """Requests in memory at once: not all of them, but more than one, for which Scrapy would wait a turn each time."""
+OK = 200
 GIVE_UP_AFTER = 5
 """Pages in a row that could not be fetched after all retries: then the host counts as down."""
 
@@ -115,6 +116,10 @@ class PageSpider(Spider):
         code = Code.find(target)
         if code is None and not is_in_section(page.url, self.job.section_url):  # a list of codes
             self._record_failure(target, FetchFailure(page.url, page.status, f"it leads to {_get_path(page.url)}"))
+            return
+        if code is None and page.status == OK and not self._lists_pages(response):  # a consent form in place of a list
+            with self._stop_on_storage_error():
+                self.pages.put_failure(target, FetchFailure(page.url, page.status, "it lists no codes"))
             return
         with self._stop_on_storage_error():
             self.pages.put_page(target, page, links=links)
@@ -192,18 +197,15 @@ class PageSpider(Spider):
             self.pages.forget_pages(self.doubtful)
         self._stop(f"its last {number} answers are no pages of codes{where}, {reason}; they are not kept")
 
+    def _lists_pages(self, response: Response) -> bool:
+        """Return whether a page links to a code or a list besides the section itself, which the site's menu names."""
+        return any(target.strip("/") for target, _ in self._list_targets(response))
+
     def _find_links(self, response: Response) -> dict[str, str]:
         """Return the targets in the site's section that a page links to and nobody has requested yet → address."""
         links: dict[str, str] = {}
-        if not isinstance(response, HtmlResponse):
-            return links
-        for href in response.css("a::attr(href)").getall():
-            try:
-                url = urldefrag(response.urljoin(href)).url
-            except ValueError:  # 'http://[' and the like
-                continue
-            target = parse_target(url, self.job.section_url)
-            if target is None or target in self.known_targets or target in links:
+        for target, url in self._list_targets(response):
+            if target in self.known_targets or target in links:
                 continue
             if Code.find(target) is not None and self.room is not None:
                 if self.room == 0:
@@ -211,6 +213,18 @@ class PageSpider(Spider):
                 self.room -= 1
             links[target] = url
         return links
+
+    def _list_targets(self, response: Response) -> Iterator[tuple[str, str]]:
+        """Yield target and address of each link of a page into the section."""
+        if not isinstance(response, HtmlResponse):
+            return
+        for href in response.css("a::attr(href)").getall():
+            try:
+                url = urldefrag(response.urljoin(href)).url
+            except ValueError:  # 'http://[' and the like
+                continue
+            if (target := parse_target(url, self.job.section_url)) is not None:
+                yield target, url
 
     def handle_failure(self, failure: Failure) -> None:
         """Record why a request has no answer."""

@@ -62,6 +62,23 @@ def test_a_list_that_did_not_come_is_asked_for_by_the_next_run(tmp_path, rows):
     assert sorted(site.pages[requests:]) == [f"/icd-code-suche/{place}" for place in ("i00-i99", "i50", "i50-1")]
 
 
+def test_a_consent_form_in_place_of_a_list_is_no_list(tmp_path, rows):
+    asks = True
+
+    def with_consent(path: str) -> Answer:
+        if asks and path.endswith("i00-i99"):
+            return Answer(200, '<html><nav><a href="/icd-code-suche">ICD</a></nav><h1>Einwilligung</h1></html>')
+        return linked(path)
+
+    with serve(with_consent) as site:
+        record = crawl.scrape(CrawlPlan(follow=True), tmp_path, base_url=site.url)
+        assert (record.counts.lists_missing, list(rows(tmp_path))) == (1, ["A18", "A18.2"])
+        assert "it lists no codes" in " ".join(record.notes)
+        asks = False
+        crawl.scrape(CrawlPlan(follow=True), tmp_path, base_url=site.url)
+    assert list(rows(tmp_path)) == ["A18", "A18.2", "I50", "I50.1"]
+
+
 def test_a_limit_holds_for_codes_found_by_links_and_codes_may_be_named_besides(tmp_path, rows):
     with serve(linked) as site:
         crawl.scrape(CrawlPlan((Code("I50"),), follow=True, limit=2), tmp_path, base_url=site.url)
