@@ -2,6 +2,7 @@
 # With a language model: `make demo ENGINE=vllm` and `make test-full`, in an environment of their own (4 GB, Linux).
 PYTHON ?= python3
 ENGINE ?= rehearsal
+SEEDS ?= 1
 VENV ?= .venv
 FULL ?= .venv-full
 OUT ?= out/demo$(if $(filter-out rehearsal,$(ENGINE)),-$(ENGINE))
@@ -35,9 +36,9 @@ help: ## what there is to make
 demo: $(DEMO)/.ready ## the whole chain on made-up records, into out/demo; ENGINE=vllm or transformers: a real model
 	$(DEMO)/bin/deepicd demo $(OUT) --engine $(ENGINE)
 
-demo-train: $(FULL_READY) ## the training recipe in small on a CPU (a quarter of an hour): made-up notes, four stages, one table
+demo-train: $(FULL_READY) ## the training recipe in small on a CPU (a quarter of an hour per seed; SEEDS=3): four stages, one table
 	$(FULL)/bin/deepicd demo out/demo-train/records --admissions 6000
-	$(FULL)/bin/deepicd train demo out/demo-train/records/dataset out/demo-train/training
+	$(FULL)/bin/deepicd train demo out/demo-train/records/dataset out/demo-train/training$(if $(filter-out 1,$(SEEDS)),-$(SEEDS) --seeds $(SEEDS))
 
 test: $(READY) ## the quick tests (no torch, about two minutes)
 	$(BIN)/python -m pytest -n auto -m "not engines and not slow"

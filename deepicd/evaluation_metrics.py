@@ -122,6 +122,33 @@ class Subgroups(Model):
     gaps: dict[LevelName, SubgroupGap | None]
 
 
+class ReasoningMetrics(Model):
+    """What is in the traces of a group of notes; None where it would reveal a small group, or nothing is known."""
+
+    traces: int | None
+    words: float | None
+    """On the average, as `weighing` and `repeated`."""
+    named: float | None
+    """Share of traces that name the predicted code, its title or its category's."""
+    named_early: float | None
+    """Share of traces that do so in their first half."""
+    weighing: float | None
+    """Sentences that weigh alternatives."""
+    without_weighing: float | None
+    repeated: float | None
+    """Share of words."""
+    grounded: dict[str, float | None]
+    """'numbers', 'drugs', 'quotations' → share that the note has; empty without the notes."""
+    invented_vitals: float | None
+    """Share of traces."""
+
+
+class Reasoning(Model):
+    overall: ReasoningMetrics
+    chapters: dict[str, ReasoningMetrics]
+    """By the number of the chapter of the true code."""
+
+
 class Difference(Model):
     """A figure of this run and of another one on the same notes."""
 
@@ -146,6 +173,10 @@ class Metrics(Model):
     """Level → 'head', 'middle', 'tail'; None without training rows."""
     prefix_depth: PrefixDepth
     answers: AnswerCounts
+    reasoning: Reasoning | None = None
+    """Absent without traces."""
+    reasoning_before: ReasoningMetrics | None = None
+    """Of the run that this one is compared with."""
     subgroups: dict[str, Subgroups] | None = None
     """'sex', 'age_band', 'race', 'admission_type', 'icu', 'frequency'; absent unless a cohort is named."""
     comparison: dict[str, Difference] | None = None

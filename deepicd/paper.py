@@ -108,6 +108,13 @@ REPORTED_SCORES = (
     ReportedScores(4, "Llama-3.1-8B-Instruct", "SFT on outcome alone", _NONE, _NONE, (23.9, 1.0, 0.1)),
 )
 
+REPORTED_ABLATIONS = (
+    "without the judge, accuracy holds but traces degenerate",
+    "a longer response limit brings repetition, not insight",
+    "without the format or the outcome reward, training does not converge",
+)
+"""What the paper says of traces without a figure."""
+
 
 def get_f1(model: str, stage: str) -> tuple[float, float, float]:
     """Return Table 3's macro F1 at chapter, category and full code, in percent.

@@ -14,8 +14,8 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from deepicd.answer_form import Answer, measure_repetition, parse_answer
-from deepicd.icd10cm import Code
-from distill.grounding import Share, measure_grounding
+from deepicd.grounding import Share, measure_grounding
+from deepicd.trace_measures import find_first_mention
 from distill.prompt import Material
 from distill.recipe import Recipe
 
@@ -86,7 +86,7 @@ def measure(text: str, finish_reason: str, material: Material) -> Findings:
         code=parsed.code.value if isinstance(parsed, Answer) else None,
         right_code=isinstance(parsed, Answer) and parsed.code == material.code,
         words=len(words),
-        named_at=find_first_mention(trace, material.code, material.title, material.note),
+        named_at=find_first_mention(trace, material.code, [material.title], material.note),
         giveaways=count_giveaways(trace),
         repeated=measure_repetition(words),
         english=measure_english(words),
@@ -168,28 +168,6 @@ def count_giveaways(trace: str) -> int:
     (2, 0)
     """
     return sum(1 for _ in _GIVEAWAY.finditer(trace))
-
-
-def find_first_mention(trace: str, code: Code, title: str, note: str) -> float | None:
-    """Return where the code or its whole title first stands, as a share of the trace (0 the start); None for nowhere.
-
-    A title that the note itself has does not count.
-
-    >>> find_first_mention("It is gout. M10.9 fits.", Code.parse("M10.9"), "Gout, unspecified", "")
-    0.52...
-    """
-    starts = [match.start() for match in [_compile_code_pattern(code).search(trace)] if match]
-    words = title.casefold().split()
-    if words and (plain := " ".join(words)) not in " ".join(note.casefold().split()):
-        folded = trace.casefold()  # a few letters longer or shorter than the trace, which moves no share
-        pattern = r"\b" + r"\s+".join(map(re.escape, plain.split())) + r"\b"
-        starts += [match.start() for match in [re.search(pattern, folded)] if match]
-    return min(starts) / len(trace) if starts else None
-
-
-def _compile_code_pattern(code: Code) -> re.Pattern[str]:
-    dotted = str(code).replace(".", r"\.?")
-    return re.compile(rf"\b{dotted}\b(?!\.\d)", re.IGNORECASE)
 
 
 def measure_english(words: Sequence[str]) -> float:

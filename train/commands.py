@@ -130,8 +130,10 @@ def grpo(**options: Unpack[GrpoOptions]) -> None:
 @click.option("--epochs", type=float, default=3.0, show_default=True, help="Of the fine-tuning.")
 @click.option("--steps", type=click.IntRange(min=1), default=14, show_default=True, help="Of GRPO.")
 @click.option("--limit", type=click.IntRange(min=1), default=400, show_default=True, help="Test notes to evaluate.")
+@click.option("--seeds", type=click.IntRange(min=1, max=20), default=1, show_default=True,
+              help="Repeat everything with so many seeds, and print the means.")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace another demo in OUT.")
-def demo(dataset: str, out: Path, epochs: float, steps: int, limit: int, overwrite: bool) -> None:
+def demo(dataset: str, out: Path, epochs: float, steps: int, limit: int, seeds: int, overwrite: bool) -> None:
     """Train the shipped tiny model on a made-up DATASET in four stages, and print the paper's Table 3 on a small scale.
 
     It first learns the form, which an instruct model would know. Notes and traces are shortened. The figures say
@@ -140,9 +142,10 @@ def demo(dataset: str, out: Path, epochs: float, steps: int, limit: int, overwri
     \b
     deepicd train demo out/demo/dataset out/demo-train
     """
-    from train.demo import run_demo
+    from train.demo import DemoSettings, run_demo
 
-    click.echo(run_demo(dataset, out, steps=steps, epochs=epochs, limit=limit, overwrite=overwrite))
+    settings = DemoSettings(steps=steps, epochs=epochs, limit=limit, overwrite=overwrite)
+    click.echo(run_demo(dataset, out, settings, seeds=seeds))
 
 
 @train.command("bench-rewards")

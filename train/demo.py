@@ -17,9 +17,10 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
-from deepicd import records, storage
+from deepicd import paper, records, storage
 from deepicd.answer_form import Answer, build_messages, parse_answer, write_answer
 from deepicd.errors import DeepicdError
 from deepicd.evaluation_metrics import METRICS_FILE, LevelMetrics, read_metrics
@@ -29,6 +30,8 @@ from train.config import load_grpo_recipe, load_sft_recipe
 from train.data import open_dataset
 from train.evaluation import answers as model_answers
 from train.evaluation import run as evaluation
+from train.evaluation.inputs import EvaluationSettings
+from train.evaluation.metrics import LEVELS
 from train.grpo import run as grpo
 from train.sft import run as sft
 
@@ -40,6 +43,7 @@ START = {"epochs": 2.0, "learning_rate": 3e-3}  # to unlearn what the shipped we
 SFT = {"learning_rate": 2e-3}
 GRPO = {"batch": 16, "mini_batch": 4, "max_response": ANSWER_TOKENS, "warmup_steps": 2}
 RATES = {"grpo": 3e-4, "sft-grpo": 1e-4}  # at the higher rate, a model that answers well loses the form
+SEED = paper.SEED
 IN_FLIGHT = 100  # answers of an evaluation
 SENTENCE = re.compile(r"(?<=[.”])\s+(?=[A-Z“])")
 
@@ -54,23 +58,52 @@ class Stage:
     model: str  # the one to evaluate
 
 
-def run_demo(dataset: str, out: Path, *, steps: int, epochs: float, limit: int | None, overwrite: bool) -> str:
-    """Shorten, train and evaluate everything; return the table. Raises DeepicdError."""
-    short = str(shorten_dataset(dataset, out / "dataset", overwrite=overwrite))
+@dataclass(frozen=True, slots=True)
+class DemoSettings:
+    """How long the demo trains, and on how many test notes it is evaluated."""
+
+    steps: int
+    epochs: float
+    limit: int | None
+    overwrite: bool
+
+
+def run_demo(dataset: str, out: Path, settings: DemoSettings, *, seeds: int = 1) -> str:
+    """Shorten, train and evaluate everything; return the table. Raises DeepicdError.
+
+    Several seeds: each in OUT/seed-N, with its own table; the table is then that of their means.
+    """
+    short = str(shorten_dataset(dataset, out / "dataset", overwrite=settings.overwrite))
+    if seeds == 1:
+        table = _render_table(out, _run_stages(short, out, settings, SEED))
+    else:
+        folders = [out / f"seed-{SEED + number}" for number in range(seeds)]
+        runs = [_run_stages(short, folder, settings, SEED + number) for number, folder in enumerate(folders)]
+        for folder, stages in zip(folders, runs, strict=True):
+            storage.write_text(folder / "table.md", _render_table(folder, stages) + "\n")
+        table = _render_means(folders, runs[0])
+    storage.write_text(out / "table.md", table + "\n")
+    return table
+
+
+def _run_stages(short: str, out: Path, settings: DemoSettings, seed: int) -> list[Stage]:
+    """Train and evaluate the four stages with one seed."""
+    overwrite = settings.overwrite
 
     def fine_tune(name: str, model: str, fields: Mapping[str, float]) -> str:
+        fields = {**fields, "seed": seed}
         _log_command("sft", short, model, fields, out / name)
         sft.train(short, load_sft_recipe(Path("tiny-sft"), model=model, **fields), out / name, overwrite=overwrite)
         return str(out / name / "model")
 
     def reinforce(name: str, model: str) -> str:
-        fields = GRPO | {"learning_rate": RATES[name], "max_steps": steps}
+        fields = GRPO | {"learning_rate": RATES[name], "max_steps": settings.steps, "seed": seed}
         _log_command("grpo", short, model, fields, out / name)
         grpo.train(short, load_grpo_recipe(Path("tiny-grpo"), model=model, **fields), out / name, overwrite=overwrite)
         return str(out / name / "model")
 
     start = fine_tune("start", TINY_TEACHER, START)
-    tuned = fine_tune("sft", start, SFT | {"epochs": epochs})
+    tuned = fine_tune("sft", start, SFT | {"epochs": settings.epochs})
     stages = [
         Stage("start", start),
         Stage("GRPO only", reinforce("grpo", start)),
@@ -78,10 +111,8 @@ def run_demo(dataset: str, out: Path, *, steps: int, epochs: float, limit: int |
         Stage("SFT + GRPO", reinforce("sft-grpo", tuned)),
     ]
     for stage in stages:
-        _evaluate(stage, short, _get_evaluation_folder(out, stage), limit, overwrite=overwrite)
-    table = _render_table(out, stages)
-    storage.write_text(out / "table.md", table + "\n")
-    return table
+        _evaluate(stage, short, _get_evaluation_folder(out, stage), settings.limit, overwrite=overwrite)
+    return stages
 
 
 def _log_command(command: str, dataset: str, model: str, fields: Mapping[str, float], out: Path) -> None:
@@ -99,7 +130,7 @@ def _evaluate(stage: Stage, dataset: str, out: Path, limit: int | None, *, overw
         {"engine": "transformers", "model": stage.model, "context": 1024, "max_tokens": ANSWER_TOKENS,
          "dtype": "float32", "in_flight": IN_FLIGHT}
     )  # fmt: skip
-    settings = evaluation.EvaluationSettings(
+    settings = EvaluationSettings(
         out=out, name=stage.name, model=model_answers.EvaluatedModel(recipe), dataset=dataset, split="test", limit=limit
     )
     logger.info("$ deepicd evaluate --model %s --engine transformers … %s", stage.model, out)
@@ -115,6 +146,20 @@ def _render_table(out: Path, stages: Sequence[Stage]) -> str:
         accuracy = f"{100 * metrics.chapter.accuracy:.1f}"
         lines.append(f"| {stage.name} | {' | '.join(cells)} | {accuracy} |")
     return "\n".join(["Macro F1 in %, with 95 % intervals, on made-up notes:", "", *lines])
+
+
+def _render_means(folders: Sequence[Path], stages: Sequence[Stage]) -> str:
+    """Return the table of several seeds: the mean of macro F1 and its lowest and highest value."""
+    lines = ["| stage | chapter | category | full code |", "|---|---|---|---|"]
+    for stage in stages:
+        runs = [read_metrics(_get_evaluation_folder(folder, stage) / METRICS_FILE) for folder in folders]
+        cells = []
+        for level in LEVELS:
+            values = [100 * run.get_level(level).macro_f1 for run in runs]
+            cells.append(f"{fmean(values):.1f} ({min(values):.1f}–{max(values):.1f})")
+        lines.append(f"| {stage.name} | {' | '.join(cells)} |")
+    title = f"Macro F1 in %, mean (lowest–highest) of {len(folders)} seeds, on the same made-up notes:"
+    return "\n".join([title, "", *lines])
 
 
 def _render_cell(level: LevelMetrics) -> str:

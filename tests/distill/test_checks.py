@@ -5,9 +5,9 @@ import time
 import pytest
 
 from deepicd.answer_form import write_answer
+from deepicd.grounding import measure_grounding
 from deepicd.icd10cm import Code
 from distill.checks import Findings, find_reasons, measure
-from distill.grounding import measure_grounding
 from distill.prompt import Material
 from distill.recipe import Recipe
 

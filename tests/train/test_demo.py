@@ -27,6 +27,18 @@ def test_four_stages_end_in_a_table_and_a_second_run_repeats_nothing(
     assert again.out == done.out and [model.stat().st_mtime_ns for model in models] == made
 
 
+def test_several_seeds_end_in_their_means(dataset: Path, tmp_path: Path, deepicd: Deepicd) -> None:
+    out = tmp_path / "out"
+    done = deepicd("train", "demo", dataset, out, *FEW, "--seeds", "2")
+    assert done.code == 0, done.err
+    assert "mean (lowest–highest) of 2 seeds" in done.out
+    assert [line.split(" | ")[0] for line in done.out.splitlines()[4:]] == [
+        "| start", "| GRPO only", "| SFT", "| SFT + GRPO",
+    ]  # fmt: skip
+    tables = [(out / f"seed-{seed}" / "table.md").read_text() for seed in (42, 43)]
+    assert all("| SFT + GRPO |" in table for table in tables)
+
+
 def test_credentialed_records_are_refused(tmp_path: Path, deepicd: Deepicd) -> None:
     dataset = small_dataset(tmp_path / "small", origin="mimic")
     done = deepicd("train", "demo", dataset, tmp_path / "out", *FEW)

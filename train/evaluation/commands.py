@@ -82,11 +82,13 @@ def evaluate(**options: Unpack[EvaluateOptions]) -> None:
     deepicd evaluate --baseline tfidf --dataset out/dataset --out out/tfidf
     """
     from train.evaluation import run
+    from train.evaluation.inputs import EvaluationSettings
+    from train.evaluation.report import format_summary
 
     predictions, out, baseline = options["predictions"], options["out"], options["baseline"]
     model = None if baseline else _build_model(options)
     source = options["recipe"] or predictions
-    settings = run.EvaluationSettings(
+    settings = EvaluationSettings(
         out=out,
         name=options["name"] or " ".join(filter(None, (baseline, options["model"]))) or (source.stem if source else ""),
         predictions=predictions,
@@ -105,7 +107,7 @@ def evaluate(**options: Unpack[EvaluateOptions]) -> None:
     if options["resamples"] is not None:
         logger.warning("--resamples has no effect: intervals are computed in closed form, without resampling.")
     record = run.evaluate(settings, overwrite=options["overwrite"])
-    click.echo(run.format_summary(out))
+    click.echo(format_summary(out))
     if record.origin == "mimic":
         logger.info("The answers count as credentialed: cells under ten are withheld.")
     logger.info("%s notes → %s", f"{record.counts.rows:,}", out / "report.md")

@@ -38,6 +38,18 @@ def extract_code(text: str | None, reading: Reading, opening: str = "") -> Code 
     return read_code(diagnosis) or NO_CODE
 
 
+def extract_trace(text: str, opening: str = "") -> str:
+    """Return the reasoning of an answer, with or without its form; '' for none.
+
+    >>> extract_trace("Cough.</think><diagnosis>J189</diagnosis>"), extract_trace("<diagnosis>J189</diagnosis>")
+    ('Cough.', '')
+    """
+    answer = answer_form.parse_answer(opening + text)
+    if isinstance(answer, Answer):
+        return answer.trace
+    return text.partition(THINK_END)[0].partition(DIAGNOSIS)[0].replace(THINK, "").strip()
+
+
 def explain_problems(problems: Mapping[str, int | None], rows: int) -> str | None:
     """Return why answers predict nothing, as one line; None if all predict something.
 

@@ -1,8 +1,10 @@
 """An evaluation in words and tables: report.md, rendered from metrics.json."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
-from deepicd.evaluation_metrics import Interval, Metrics
+from deepicd.evaluation_metrics import METRICS_FILE, Interval, Metrics, ReasoningMetrics, read_metrics
+from deepicd.icd10cm import CHAPTERS
 from train.evaluation.intervals import FEWEST_DIFFERING, FEWEST_NOTES
 from train.evaluation.metric_vector import GROUPS
 from train.evaluation.metrics import LEVELS
@@ -50,6 +52,7 @@ def _render_lines(name: str, metrics: Metrics) -> Iterator[str]:
     yield from _render_depth(metrics)
     yield from _render_chapters(metrics)
     yield from _render_terciles(metrics)
+    yield from _render_reasoning(metrics)
     yield from _render_subgroups(metrics)
     yield from _render_comparison(metrics)
 
@@ -136,6 +139,52 @@ def _render_terciles(metrics: Metrics) -> Iterator[str]:
             yield f"| {level} | {name} | {group.classes:,} | {_format_count(group.samples)} | {' | '.join(cells)} |"
 
 
+REASONING_COLUMNS = (
+    "traces", "words", "names its code", "in the first half", "sentences that weigh", "without any", "words repeated",
+    "numbers grounded", "drugs grounded", "quotations grounded", "with invented vitals",
+)  # fmt: skip
+
+
+def list_reasoning_cells(row: ReasoningMetrics) -> list[str]:
+    """Return the cells of REASONING_COLUMNS; '–' for what is not known or withheld."""
+
+    def percent(value: float | None) -> str:
+        return "–" if value is None else f"{100 * value:.1f}"
+
+    def number(value: float | None, digits: int = 1) -> str:
+        return "–" if value is None else f"{value:,.{digits}f}"
+
+    return [
+        number(row.traces, 0),
+        number(row.words),
+        percent(row.named),
+        percent(row.named_early),
+        number(row.weighing),
+        percent(row.without_weighing),
+        percent(row.repeated),
+        *(percent(row.grounded.get(name)) for name in ("numbers", "drugs", "quotations")),
+        percent(row.invented_vitals),
+    ]
+
+
+def _render_reasoning(metrics: Metrics) -> Iterator[str]:
+    if metrics.reasoning is None:
+        return
+    yield from ("", "## Reasoning", "")
+    yield (
+        "Words and weighing sentences are means per trace, the rest are per cent: of traces, of words, and of the"
+        " numbers, drugs and quotations in the traces. –: withheld, nothing to count, or no dataset with"
+        " the notes."
+    )
+    yield from ("", f"| | {' | '.join(REASONING_COLUMNS)} |", f"|---|{'---:|' * len(REASONING_COLUMNS)}")
+    rows = {"all": metrics.reasoning.overall}
+    if metrics.reasoning_before:
+        rows["the other run"] = metrics.reasoning_before
+    rows |= {CHAPTERS[int(number) - 1].roman: row for number, row in metrics.reasoning.chapters.items()}
+    for name, row in rows.items():
+        yield f"| {name} | {' | '.join(list_reasoning_cells(row))} |"
+
+
 def _render_subgroups(metrics: Metrics) -> Iterator[str]:
     if metrics.subgroups is None:
         return
@@ -175,3 +224,15 @@ def _render_comparison(metrics: Metrics) -> Iterator[str]:
         difference = format_percent(figures.difference, figures.interval)
         p_value = "" if figures.p is None else f"{figures.p:.3f}"
         yield f"| {name.replace('.', ' ')} | {ours} | {theirs} | {difference} | {p_value} |"
+
+
+def format_summary(folder: Path) -> str:
+    """Return the figures of the three levels as lines for a terminal."""
+    figures = read_metrics(folder / METRICS_FILE)
+    lines = [f"{'':10}{'classes':>9}{'precision':>11}{'recall':>9}{'F1':>9}{'accuracy':>10}   (macro, in %)"]
+    for name in LEVELS:
+        level = figures.get_level(name)
+        shares = (level.macro_precision, level.macro_recall, level.macro_f1, level.accuracy)
+        cells = [f"{100 * share:.1f}" for share in shares]
+        lines.append(f"{name:10}{level.classes:>9,}{cells[0]:>11}{cells[1]:>9}{cells[2]:>9}{cells[3]:>10}")
+    return "\n".join(lines)

@@ -11,39 +11,40 @@ them out would flatter a model that answers only the easy notes. An answer to a 
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from deepicd import records, storage
 from deepicd.engines import ledger, metrics
 from deepicd.errors import DeepicdError
-from deepicd.evaluation_metrics import METRICS_FILE, Averaging, Metrics, Subgroups, read_metrics
+from deepicd.evaluation_metrics import (
+    METRICS_FILE,
+    Metrics,
+    Reasoning,
+    ReasoningMetrics,
+    Subgroups,
+    read_metrics,
+)
 from deepicd.log import RUN_LOG
 from deepicd.schema import PREDICTIONS
 from deepicd.stage_records import EvaluateCounts, EvaluateRecord
 from deepicd.storage import Origin
-from train.data import EvaluationSplit, load_evaluation_split, read_notes
-from train.evaluation.answers import EvaluatedModel, generate_answers
-from train.evaluation.baselines import Baseline
+from train.data import read_notes
+from train.evaluation.answers import generate_answers
+from train.evaluation.inputs import EvaluationSettings, Inputs, check_settings, read_inputs
 from train.evaluation.intervals import number_patients
-from train.evaluation.metrics import LEVELS
 from train.evaluation.metrics_json import MetricSettings, build_chapters, compute_metrics
 from train.evaluation.predictions import (
     PREDICTIONS_FILE,
     EvaluatedNote,
     Prediction,
-    find_predictions,
-    match_answers,
     read_other_run,
-    read_predictions,
-    read_predictions_origin,
 )
-from train.evaluation.reading import NO_ANSWER, Reading, explain_problems, find_advice
+from train.evaluation.reading import NO_ANSWER, explain_problems, find_advice
+from train.evaluation.reasoning import measure_traces, summarize
 from train.evaluation.report import render_report
-from train.evaluation.subgroups import list_cohort_files, measure_subgroups, name_terciles, read_columns
-from train.run_folder import read_model_origin
+from train.evaluation.subgroups import measure_subgroups, name_terciles, read_columns
 
 REPORT_FILE, FIGURE_FILE = "report.md", "chapters.png"
 OWN_NAMES = {METRICS_FILE, REPORT_FILE, FIGURE_FILE, PREDICTIONS_FILE, RUN_LOG, ledger.FOLDER, metrics.FOLDER}
@@ -52,55 +53,10 @@ OWN_NAMES = {METRICS_FILE, REPORT_FILE, FIGURE_FILE, PREDICTIONS_FILE, RUN_LOG, 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EvaluationSettings:
-    """What is evaluated, and how."""
-
-    out: Path
-    name: str
-    predictions: Path | None = None
-    model: EvaluatedModel | None = None
-    """The model that answers, if there is no file of predictions."""
-    baseline: Baseline | None = None
-    """Or the baseline that predicts, and the encoder that it fine-tunes."""
-    encoder: str | None = None
-    dataset: str | None = None
-    split: str = "test"
-    limit: int | None = None
-    averaging: Averaging = "truth"
-    reading: Reading = "form"
-    opening: str = ""
-    against: Path | None = None
-    subgroups: Path | None = None
-    """The cohort whose columns say to which groups a note belongs."""
-
-    @property
-    def options(self) -> dict[str, object]:
-        """The options of the run's plan."""
-        shared = ("name", "split", "limit", "averaging", "reading", "opening")
-        options = {name: getattr(self, name) for name in shared} | (self.model.options if self.model else {})
-        return options | ({"baseline": self.baseline, "encoder": self.encoder} if self.baseline else {})
-
-    def match_answers(self, answers: Iterable[Prediction], split: EvaluationSplit | None) -> list[EvaluatedNote]:
-        return match_answers(answers, split, limit=self.limit, reading=self.reading, opening=self.opening)
-
-
-@dataclass(frozen=True, slots=True)
-class Inputs:
-    """What an evaluation reads: the split, if a dataset is given, and the predictions of a file."""
-
-    split: EvaluationSplit | None
-    predictions: list[Prediction]
-    paths: dict[str, Path]
-    """Role → file or folder."""
-    origin: Origin
-    """Of the notes, and of the rows that the model was trained on."""
-
-
 def evaluate(settings: EvaluationSettings, *, overwrite: bool = False) -> EvaluateRecord:
     """Measure and write everything; return the record. Raises DeepicdError before anything is generated or written."""
-    _check_settings(settings)
-    inputs = _read_inputs(settings)
+    check_settings(settings)
+    inputs = read_inputs(settings)
     plan = records.plan_run(EvaluateRecord, options=settings.options, inputs=inputs.paths)
     finished = records.find_finished(settings.out, plan)
     if finished and not (finished.counts.generation and finished.counts.generation.unanswered):
@@ -127,50 +83,6 @@ def evaluate(settings: EvaluationSettings, *, overwrite: bool = False) -> Evalua
         if settings.model.responsibility:
             run.notes.append(f"Said by who ran it: {settings.model.responsibility}")
     return run.record
-
-
-def _check_settings(settings: EvaluationSettings) -> None:
-    if [settings.predictions, settings.model, settings.baseline].count(None) != 2:
-        raise DeepicdError(
-            "An evaluation needs a file of predictions, a model or a baseline, and only one of them.",
-            "Give --predictions FILE or --model NAME.",
-        )
-    if settings.dataset is None and (settings.model or settings.baseline or settings.averaging == "vocabulary"):
-        raise DeepicdError("This needs the dataset.", "Name it: --dataset DIR_OR_REPOSITORY")
-    if settings.encoder and settings.baseline != "encoder":
-        raise DeepicdError(f"{settings.baseline} learns from the notes alone.", "Leave --model out.")
-    if settings.predictions and settings.limit:
-        raise DeepicdError(
-            "A file of predictions is always evaluated as a whole.", "Leave --limit out, or shorten the file."
-        )
-    if settings.against and not (settings.against / PREDICTIONS_FILE).is_file():
-        raise DeepicdError(
-            f"{settings.against} holds no {PREDICTIONS_FILE}.", "Point --against at the --out of another evaluation."
-        )
-
-
-def _read_inputs(settings: EvaluationSettings) -> Inputs:
-    path = find_predictions(settings.predictions) if settings.predictions else None
-    predictions = read_predictions(path) if path else []
-    split, paths, origins = None, {}, []
-    if path:
-        paths["predictions"] = path
-    if settings.dataset:
-        split = load_evaluation_split(settings.dataset, settings.split, with_messages=settings.model is not None)
-        paths["dataset"] = split.config_folder
-        origins.append(split.origin)
-    elif path:
-        origins.append(read_predictions_origin(path))
-    if settings.against:
-        paths["against"] = settings.against / PREDICTIONS_FILE
-        origins.append(storage.read_origin(paths["against"]))
-    if settings.subgroups:
-        for file in list_cohort_files(settings.subgroups):
-            paths[f"subgroups_{file.stem}"] = file
-            origins.append(storage.read_origin(file))
-    models = (settings.model.recipe.model if settings.model else None, settings.encoder)
-    origins += [read_model_origin(model) for model in models if model]
-    return Inputs(split, predictions, paths, storage.combine_origins(origins))
 
 
 def _predict(settings: EvaluationSettings, inputs: Inputs) -> list[Prediction]:
@@ -218,6 +130,7 @@ def _write_outputs(
         figures = figures.model_copy(
             update={"subgroups": _measure_subgroups(settings.subgroups, notes, metric_settings)}
         )
+    figures = figures.model_copy(update=_measure_reasoning(settings, notes, metric_settings))
     storage.write_json(run.folder / METRICS_FILE, figures.dump())
     for line in _explain_unread(settings, notes, figures):
         logger.warning("%s", line)
@@ -250,6 +163,18 @@ def _measure_subgroups(cohort: Path, notes: Sequence[EvaluatedNote], settings: M
     return measure_subgroups(vector, number_patients(note_ids), columns, show_all=settings.shows_all)
 
 
+def _measure_reasoning(
+    settings: EvaluationSettings, notes: Sequence[EvaluatedNote], metric_settings: MetricSettings
+) -> dict[str, Reasoning | ReasoningMetrics | None]:
+    """Return the fields of metrics.json about traces; the other run's are those in its own file."""
+    texts: dict[str, str] = {}
+    if settings.dataset and any(note.text for note in notes):
+        texts = {note.note_id: note.note for note in read_notes(settings.dataset, settings.split)}
+    reasoning = summarize(measure_traces(notes, texts, settings.opening), show_all=metric_settings.shows_all)
+    before = read_metrics(settings.against / METRICS_FILE).reasoning if settings.against else None
+    return {"reasoning": reasoning, "reasoning_before": before.overall if before else None}
+
+
 def _explain_unread(settings: EvaluationSettings, notes: Sequence[EvaluatedNote], figures: Metrics) -> Iterator[str]:
     """Yield why answers predict no code, and what would read more of them."""
     if line := explain_problems(figures.answers.problems, len(notes)):
@@ -258,15 +183,3 @@ def _explain_unread(settings: EvaluationSettings, notes: Sequence[EvaluatedNote]
     texts = [note.text for note in notes]
     if advice := find_advice(texts, reading=settings.reading, opening=opening, is_model=settings.model is not None):
         yield advice
-
-
-def format_summary(folder: Path) -> str:
-    """Return the figures of the three levels as lines for a terminal."""
-    figures: Metrics = read_metrics(folder / METRICS_FILE)
-    lines = [f"{'':10}{'classes':>9}{'precision':>11}{'recall':>9}{'F1':>9}{'accuracy':>10}   (macro, in %)"]
-    for name in LEVELS:
-        level = figures.get_level(name)
-        shares = (level.macro_precision, level.macro_recall, level.macro_f1, level.accuracy)
-        cells = [f"{100 * share:.1f}" for share in shares]
-        lines.append(f"{name:10}{level.classes:>9,}{cells[0]:>11}{cells[1]:>9}{cells[2]:>9}{cells[3]:>10}")
-    return "\n".join(lines)

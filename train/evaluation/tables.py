@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TypedDict
 
 from deepicd import records
-from deepicd.evaluation_metrics import METRICS_FILE, Averaging, Interval, LevelMetrics, read_metrics
-from deepicd.paper import MIMIC_REASON, REPORTED_SCORES, ReportedScores
+from deepicd.evaluation_metrics import METRICS_FILE, Averaging, Interval, LevelMetrics, ReasoningMetrics, read_metrics
+from deepicd.paper import MIMIC_REASON, REPORTED_ABLATIONS, REPORTED_SCORES, ReportedScores
 from deepicd.stage_records import EvaluateRecord
 from train.evaluation.metrics import LEVELS
+from train.evaluation.report import REASONING_COLUMNS, list_reasoning_cells
 
 BASELINES = 0
 TITLES = {
@@ -45,6 +46,8 @@ class Row(TypedDict):
     chapter: Cells
     category: Cells
     full: Cells
+    reasoning: dict[str, object] | None
+    """ReasoningMetrics of all traces."""
 
 
 def collect_rows(runs: Sequence[str]) -> list[Row]:
@@ -66,6 +69,7 @@ def _build_paper_row(reported: ReportedScores) -> Row:
         "chapter": cells[0],
         "category": cells[1],
         "full": cells[2],
+        "reasoning": None,
     }
 
 
@@ -88,6 +92,7 @@ def _read_run(run: str) -> Row:
         "chapter": _to_percent(metrics.chapter),
         "category": _to_percent(metrics.category),
         "full": _to_percent(metrics.full),
+        "reasoning": metrics.reasoning.overall.dump() if metrics.reasoning else None,
     }
 
 
@@ -121,6 +126,7 @@ def render_markdown(rows: Sequence[Row]) -> str:
             *(_render_row(row) for row in rows if row["table"] == number),
         ]
         parts.append("\n".join(lines))
+    parts += _render_reasoning(rows)
     conventions = sorted({row["averaging"] for row in rows if row["averaging"]})
     ours = f"Ours: macro means over the classes of the convention {' and '.join(conventions)}" if conventions else ""
     notes = [
@@ -130,6 +136,24 @@ def render_markdown(rows: Sequence[Row]) -> str:
     if any(row["source"] == MADE_UP for row in rows):
         notes.append("Runs on made-up records say nothing about medicine and are not comparable with the paper's.")
     return "\n\n".join([*parts, *notes]) + "\n"
+
+
+def _render_reasoning(rows: Sequence[Row]) -> list[str]:
+    """Return the traces of runs beside what the paper says of its own."""
+    measured = [(row["model"], ReasoningMetrics.model_validate(row["reasoning"])) for row in rows if row["reasoning"]]
+    if not measured:
+        return []
+    unknown = " | ".join(["–"] * (len(REASONING_COLUMNS) - 2))
+    lines = [
+        "### Reasoning",
+        "",
+        f"| model | {' | '.join(REASONING_COLUMNS)} |",
+        f"|---|{'---:|' * len(REASONING_COLUMNS)}",
+        f"| DeepICD-R1, traces of MIMIC-Reason | {MIMIC_REASON.samples:,} | {MIMIC_REASON.words_mean} | {unknown} |",
+        *(f"| {name.replace('|', '/')} | {' | '.join(list_reasoning_cells(row))} |" for name, row in measured),
+    ]
+    text = "The paper's ablations of traces come without figures: " + "; ".join(REPORTED_ABLATIONS) + "."
+    return ["\n".join(lines), text]
 
 
 def _render_row(row: Row) -> str:

@@ -1,0 +1,103 @@
+"""What is measured in traces: premature closure, grounding, invention, repetition, length, alternatives."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from cohorts import NOTE
+from conftest import Deepicd
+from evaluations import dataset, metrics
+
+from deepicd.answer_form import write_answer
+from deepicd.grounding import Share
+from deepicd.icd10cm import Code
+from train.data import read_notes
+from train.evaluation import reasoning
+from train.evaluation.predictions import EvaluatedNote
+from train.evaluation.reasoning import TraceMeasures, TraceToMeasure, measure_trace, measure_traces, summarize
+
+EARLY = (
+    "I21.4 it is: “pressure for two hours”, HR 110, BP 80/40, took metoprolol 25 mg. She was pale."
+    " The end of it is near."
+)
+LATE = "Pressure for two hours, HR 110 and BP 95/60. Pneumonia is less likely without fever. This is I21.4."
+
+
+def measure(trace: str, note: str | None = NOTE) -> TraceMeasures:
+    return measure_trace(TraceToMeasure(9, trace, Code("I214"), note))
+
+
+def test_a_trace_that_closes_early_and_invents_is_told_from_one_that_weighs() -> None:
+    early, late = measure(EARLY), measure(LATE)
+    assert early.named_at == 0.0 and late.named_at and late.named_at > 0.9
+    assert (early.weighing, late.weighing) == (0, 1)
+    assert early.grounded["quotations"] == Share(1, 1) and early.grounded["drugs"] == Share(0, 1)
+    assert (early.invented_vitals, late.invented_vitals) == (1, 0)
+    assert late.grounded["numbers"][0] == late.grounded["numbers"][1] > 0
+    assert early.words == 24
+
+
+def test_without_the_note_there_is_no_grounding_and_without_a_code_no_closure() -> None:
+    alone = measure_trace(TraceToMeasure(9, EARLY, None, None))
+    assert (alone.named_at, alone.grounded, alone.invented_vitals) == (None, {}, 0)
+    [row] = [summarize([alone], show_all=True)]
+    assert row and row.overall.grounded == {} and row.overall.invented_vitals is None
+    assert summarize([], show_all=True) is None
+
+
+def test_answers_without_a_trace_are_left_out_and_broken_ones_measured() -> None:
+    texts = [LATE, "<think>Cough", "Cough.</think><diagnosis>I10</diagnosis>", "<diagnosis>I10</diagnosis>", None, ""]
+    notes = [EvaluatedNote(str(n), Code("I214"), None, "missing tag", text) for n, text in enumerate(texts)]
+    assert [one.words for one in measure_traces(notes, {}, "")] == [len(LATE.split()), 1, 1]
+
+
+def test_shares_that_would_reveal_a_small_group_are_withheld() -> None:
+    one = measure(LATE)
+    rows = (
+        [one] * 30 + [replace(one, named_at=0.1)] * 3 + [replace(one, chapter=1)] * 4 + [replace(one, chapter=2)] * 20
+    )
+    shown = summarize(rows, show_all=True)
+    hidden = summarize(rows, show_all=False)
+    assert shown and hidden
+    assert shown.overall.named_early == pytest.approx(3 / 57)
+    assert hidden.overall.named_early is None
+    assert hidden.chapters["1"].traces is None and hidden.chapters["1"].words is None
+    assert hidden.chapters["1"].grounded == {}
+    assert hidden.chapters["9"].traces == 33 and hidden.chapters["9"].named_early is None
+    assert hidden.overall.traces == 57
+
+
+def test_several_processes_measure_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    notes = [EvaluatedNote(str(n), Code("I214"), Code("I214"), None, EARLY) for n in range(3)]
+    texts = {str(n): NOTE for n in range(3)}
+    alone = measure_traces(notes, texts, "")
+    monkeypatch.setattr(reasoning, "IN_PROCESS", 2)
+    assert measure_traces(notes, texts, "") == alone
+
+
+def test_reasoning_stands_in_report_and_table_before_and_after(tmp_path: Path, deepicd: Deepicd) -> None:
+    folder = dataset(tmp_path)
+    for name, trace in (("before", EARLY), ("after", LATE)):
+        lines = [
+            json.dumps({"note_id": note.note_id, "completion": write_answer(trace, Code("I214"))})
+            for note in read_notes(str(folder), "test")
+        ]
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(lines))
+        against = ["--against", tmp_path / "out-before"] if name == "after" else []
+        command = ["evaluate", "--predictions", tmp_path / f"{name}.jsonl", "--dataset", folder, *against]
+        done = deepicd(*command, "--out", tmp_path / f"out-{name}")
+        assert done.code == 0, done.err
+    found = metrics(tmp_path / "out-after")
+    assert found["reasoning"]["overall"]["named_early"] == 0.0
+    assert found["reasoning_before"]["named_early"] == 1.0
+    assert found["reasoning_before"]["invented_vitals"] == 1.0
+    assert found["reasoning"]["overall"]["invented_vitals"] == 0.0
+    assert set(found["reasoning"]["chapters"]) == {"4", "9", "10"}
+    report = (tmp_path / "out-after" / "report.md").read_text()
+    assert "| all | 20 | 18.0 | 100.0 | 0.0 | 1.0 | 0.0 | 0.0 | 100.0 | – | – | 0.0 |" in report
+    assert "| the other run | 20 | 24.0 | 100.0 | 100.0 |" in report
+    table = deepicd("train", "table", f"SFT={tmp_path / 'out-before'}", tmp_path / "out-after").out
+    section = table.split("### Reasoning")[1]
+    assert "| SFT | 20 | 24.0 |" in section and "| DeepICD-R1, traces of MIMIC-Reason | 93,142 | 477.3 |" in section
+    assert "without the judge, accuracy holds but traces degenerate" in section
