@@ -59,7 +59,8 @@ def count_weighing(trace: str) -> int:
 
 _VITAL = re.compile(
     r"\b(?:bp|blood pressure|hr|heart rate|pulse(?: rate)?|rr|resp(?:iratory|iration) rate|respirations"
-    r"|temp(?:erature)?|t(?:max)?|spo2|sao2|o2 ?sats?|sats?|(?:oxygen )?saturation)(?: was| is| of| at| to|:|=|,){0,2} ?"
+    r"|temp(?:erature)?|t(?:max)?|spo2|sao2|o2 ?sats?|sats?|(?:oxygen )?saturation)"
+    r"(?: was| is| of| at| to|:|=|,){0,2} ?"
     r"(\d{1,3}(?:\.\d)?)(?:/(\d{2,3}))?(?![\d.]*\d)",
     re.IGNORECASE,
 )
