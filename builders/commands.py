@@ -184,19 +184,31 @@ def synthesize(out: Path, hosp: Path | None, **options: Unpack[SynthesizeOptions
 )
 @click.option("--seed", type=int, help="Seed of the split. Default: 42.")
 @click.option("--admission-labs/--no-admission-labs", default=None, help="Keep results marked as admission labs.")
-@click.option("--strict", is_flag=True, default=None, help="Remove sentences that name the diagnosis or the outcome.")
+@click.option("--strict", is_flag=True, default=None,
+              help="Remove sentences that name the diagnosis, the outcome or later events.")  # fmt: skip
+@click.option("--header", "own_headers", multiple=True, metavar="HEADER=SECTION",
+              help="What an unknown header opens, or 'text' for a line of the section above. Repeatable.")  # fmt: skip
+@click.option("--headers", "headers_file", type=FOLDER, metavar="FILE", help="YAML file with lines HEADER: SECTION.")
 @click.option("--min-words", type=click.IntRange(min=0), help="Shortest admission note to keep.")
 @click.option("--max-words", type=click.IntRange(min=1), help="Longest admission note to keep.")
 @click.option("--max-tokens", type=click.IntRange(min=1), help="Longest admission note in tokens of --tokenizer.")
 @click.option("--tokenizer", metavar="MODEL", help="A folder, or a model on the Hub.")
 @overwrite
 def build(
-    mimic: Path, notes: Path, out: Path, preset: str, overwrite: bool, **options: Unpack[CriteriaOptions]
+    mimic: Path,
+    notes: Path,
+    out: Path,
+    preset: str,
+    own_headers: tuple[str, ...],
+    headers_file: Path | None,
+    overwrite: bool,
+    **options: Unpack[CriteriaOptions],
 ) -> None:
     """Join notes and first ICD-10 diagnoses into OUT/{train,validation,test}.parquet.
 
     Keeps what each note says about the time of admission. excluded.parquet lists every other note with its reason,
-    funnel.json counts them, splits.csv can be shared. DEEPICD_MIMIC and DEEPICD_NOTES may also name the folders.
+    funnel.json counts them, splits.csv can be shared. Sections under unknown headers are cut; headers.parquet lists
+    them, and --header says what they are. DEEPICD_MIMIC and DEEPICD_NOTES may also name the folders.
 
     \b
     deepicd build --mimic ~/mimiciv/3.1 --notes ~/mimic-iv-note/2.2 out/cohort
@@ -204,10 +216,18 @@ def build(
     from builders.cohort import funnel
     from builders.cohort.build import build as build_cohort
     from builders.cohort.criteria import PRESETS
+    from builders.cohort.headers import read_headers
 
-    record = build_cohort(mimic, notes, out, PRESETS[preset].replace(**options), overwrite=overwrite)
+    headers = read_headers(own_headers, headers_file and headers_file.expanduser())
+    criteria = PRESETS[preset].replace(**options, headers=headers)
+    record = build_cohort(mimic, notes, out, criteria, overwrite=overwrite)
     for line in funnel.format_funnel(record.counts.funnel):
         click.echo(line)
+    unknown = record.counts.unknown_headers
+    click.echo(
+        f"Unknown headers: {unknown.cut:,} with their text cut ({unknown.times_cut:,} times), {unknown.kept:,} kept as "
+        f"part of a section ({unknown.times_kept:,} times). They are in {out / 'headers.parquet'}; to change: --header"
+    )
     split = record.counts.split
     click.echo(f"{split.patients:,} patients, {split.patients_on_several_sides:,} of them in several splits")
     for note in record.notes:

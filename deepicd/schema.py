@@ -32,6 +32,17 @@ COHORT = pa.schema(
 # build → its user: one row per discharge note that is not in the cohort, OUT/excluded.parquet, ordered by note_id
 EXCLUDED = pa.schema([("note_id", _TEXT), ("subject_id", _COUNT), ("hadm_id", _COUNT), ("reason", _TEXT)])
 
+# build → its user: one row per header that the template does not know, and what became of the text under it,
+# OUT/headers.parquet, most frequent first
+HEADERS = pa.schema(
+    [
+        ("header", _TEXT),  # lower case, without colon
+        ("place", _TEXT),  # the section that it stands under
+        ("times_seen", _COUNT),
+        ("outcome", _TEXT),  # 'cut' or 'kept'
+    ]
+)
+
 # distill → assemble, judge: one row per attempt, kept (kept/*.parquet) or rejected (rejected/*.parquet); among the
 # rejected also one row per row of the cohort without any completion, with nulls from `trace` on
 TRACES = pa.schema(

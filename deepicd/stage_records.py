@@ -66,6 +66,17 @@ class SplitCounts(Model):
     """Split → how far its codes are from those of all rows, 0 (alike) to 1."""
 
 
+class UnknownHeaders(Model):
+    """Headers that the template does not know."""
+
+    cut: int = 0
+    """Distinct headers whose text was cut."""
+    times_cut: int = 0
+    kept: int = 0
+    """Distinct headers that were taken as part of the section they stand under."""
+    times_kept: int = 0
+
+
 class BuildCounts(Counts):
     rows: ByName
     """Split → rows."""
@@ -74,6 +85,7 @@ class BuildCounts(Counts):
     split: SplitCounts
     funnel: Funnel
     flags: ByName = Field(default_factory=dict)
+    unknown_headers: UnknownHeaders = Field(default_factory=UnknownHeaders)
 
 
 class BuildRecord(Record):

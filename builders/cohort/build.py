@@ -2,7 +2,8 @@
 
 One row: hadm_id=20000019 icd_code='I214' category='I21' chapter=9 admission_note='Sex:\\nF\\n\\nChief Complaint:\\n…'
 Source: note.discharge and builders.cohort.stays (MIMIC-IV 2.0 to 3.1, Note 2.2).
-Beside the splits: excluded.parquet (every other note and why), splits.csv (note_id, split: to share), funnel.json.
+Beside the splits: excluded.parquet (every other note and why), headers.parquet (headers that the template does not
+know), splits.csv (note_id, split: to share), funnel.json.
 Run: deepicd build --mimic ~/mimiciv/3.1 --notes ~/mimic-iv-note/2.2 out/cohort
 
 Worker processes exchange batches of notes over pipes; DuckDB holds the extracted notes and spills to disk. Shared
@@ -22,11 +23,12 @@ from builders.cohort.extraction import ROWS, extract_notes
 from builders.cohort.funnel import build_funnel
 from builders.cohort.parallel import MapInOrder, choose_processes, open_workers
 from builders.cohort.stays import read_stays
+from builders.cohort.unknown_headers import UnknownHeader, count_headers
 from builders.mimic import local_copy
 from builders.mimic.tables import quote_sql
 from deepicd import records, storage
 from deepicd.errors import DeepicdError
-from deepicd.schema import COHORT, EXCLUDED, SPLITS
+from deepicd.schema import COHORT, EXCLUDED, HEADERS, SPLITS
 from deepicd.stage_records import BuildCounts, BuildRecord, SplitCounts
 from deepicd.storage import Origin
 
@@ -101,7 +103,7 @@ def build(
         local_copy.open_copy(copy, run.folder / ".spill") as db,
     ):
         read_stays(db, copy)
-        _extract(db, copy, criteria, map_in_order)
+        headers = _extract(db, copy, criteria, map_in_order)
         lost = Counter(dict(db.execute("select reason, count(*) from excluded group by reason").fetchall()))
         rows, chapters, split = _assign_splits(db, criteria)
         if not (kept := sum(rows.values())):
@@ -109,6 +111,7 @@ def build(
         if "d_icd_diagnoses" not in copy.tables:
             run.notes.append("The copy has no d_icd_diagnoses: titles come from the ICD-10-CM release tables, FY2025.")
         _write_files(db, run.folder, copy.origin)
+        _write_headers(run.folder / "headers.parquet", headers, copy.origin)
         codes = int(db.execute(CODES).fetchall()[0][0])
         run.counts = BuildCounts(
             rows=rows,
@@ -117,6 +120,7 @@ def build(
             split=split,
             funnel=build_funnel(kept + lost.total(), lost, codes),
             flags=dict(db.execute(FLAGS).fetchall()),
+            unknown_headers=count_headers(headers),
         )
         storage.write_json(run.folder / "funnel.json", run.counts.funnel.dump())
     return run.record
@@ -124,9 +128,12 @@ def build(
 
 def _extract(
     db: "duckdb.DuckDBPyConnection", copy: local_copy.Copy, criteria: Criteria, map_in_order: MapInOrder
-) -> None:
-    """Read every note once, into the tables `extracted`, `ranked` (the same without texts) and `excluded`."""
-    dropped = list[pa.RecordBatch]()
+) -> Counter[UnknownHeader]:
+    """Read every note once, into the tables `extracted`, `ranked` (the same without texts) and `excluded`.
+
+    Returns the headers that the template does not know, with how often each was seen.
+    """
+    dropped, headers = list[pa.RecordBatch](), Counter[UnknownHeader]()
     db.register("arriving", ROWS.empty_table())
     db.execute("create table extracted as from arriving")
     waiting = list[pa.RecordBatch]()
@@ -138,12 +145,14 @@ def _extract(
 
     for part in extract_notes(db, copy, criteria, map_in_order):
         dropped.append(part.excluded)
+        headers.update(part.headers)
         waiting.append(part.rows)
         if sum(batch.num_rows for batch in waiting) >= ROWS_PER_INSERT:
             insert()
     insert()
     db.register("dropped", pa.Table.from_batches(dropped, EXCLUDED))
     db.execute(RANKED)
+    return headers
 
 
 def _assign_splits(
@@ -178,6 +187,15 @@ def _write_files(db: "duckdb.DuckDBPyConnection", folder: Path, origin: Origin) 
                 writer.write_table(pa.Table.from_batches([batch]).select(schema.names).cast(writer.schema))
     with storage.atomic_write(folder / "splits.csv") as tmp:
         db.execute(f"copy ({SHARED}) to {quote_sql(str(tmp))} (format csv, header)")
+
+
+def _write_headers(path: Path, headers: Counter[UnknownHeader], origin: Origin) -> None:
+    rows = [
+        {"header": header, "place": place, "times_seen": times, "outcome": "kept" if is_kept else "cut"}
+        for (header, place, is_kept), times in sorted(headers.items(), key=lambda item: (-item[1], item[0]))
+    ]
+    with storage.open_parquet_writer(path, HEADERS, origin) as writer:
+        writer.write_table(pa.Table.from_pylist(rows, writer.schema))
 
 
 def _nothing_left_error(lost: Counter[str]) -> DeepicdError:

@@ -3,7 +3,7 @@
 In: the notes of a copy. Out: `ROWS` for the notes that satisfy the criteria, `EXCLUDED` for all others.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -15,8 +15,14 @@ import pyarrow.compute as pc
 from builders.cohort.criteria import Criteria, exceeds_tokens
 from builders.cohort.leakage import Terms, remove_signals
 from builders.cohort.parallel import MapInOrder
-from builders.cohort.sections import extract_admission_sections, extract_hospital_course, join_sections
+from builders.cohort.sections import (
+    drop_references,
+    extract_admission_sections,
+    extract_hospital_course,
+    join_sections,
+)
 from builders.cohort.stays import join_notes, load_terms
+from builders.cohort.unknown_headers import UnknownHeader
 from builders.mimic.local_copy import Copy
 from deepicd.icd10cm import Code
 from deepicd.log import track_progress
@@ -25,6 +31,7 @@ from deepicd.schema import EXCLUDED
 if TYPE_CHECKING:
     import duckdb
 
+NO_SECTION = "no admission section"
 ROWS = pa.schema(
     [
         ("note_id", pa.string()),
@@ -46,6 +53,7 @@ class BatchResult:
 
     rows: pa.RecordBatch
     excluded: pa.RecordBatch
+    headers: Counter[UnknownHeader]
 
 
 def extract_notes(
@@ -71,7 +79,7 @@ def extract_notes(
 
         work = partial(extract_batch, criteria=criteria, terms=load_terms(db) if criteria.strict else {})
         for part in map_in_order(work, read_candidates()):
-            yield BatchResult(part.rows, pa.concat_batches([part.excluded, excluded.popleft()]))
+            yield BatchResult(part.rows, pa.concat_batches([part.excluded, excluded.popleft()]), part.headers)
 
 
 def _filter(batch: pa.RecordBatch, note_ids: "pa.Array | None") -> pa.RecordBatch:
@@ -82,17 +90,20 @@ def extract_batch(batch: pa.RecordBatch, criteria: Criteria, terms: Mapping[str,
     """Extract one batch of NoteBatch.candidates. Runs in worker processes. Only strict criteria need `terms`."""
     kept: dict[int, tuple[str, Code]] = {}  # place in the batch → admission note, code
     lost: dict[int, str] = {}  # place → reason
+    headers = Counter[UnknownHeader]()
     pairs = zip(batch["text"].to_pylist(), batch["icd_code"].to_pylist(), strict=True)
     for place, (text, icd_code) in enumerate(pairs):
         code = Code.find(icd_code)
         if code is None:
             lost[place] = "no ICD-10-CM code"
             continue
-        sections = extract_admission_sections(text or "", criteria)
+        found = extract_admission_sections(text or "", criteria, headers)
+        sections = drop_references(found)
+        is_reference = has_required(found, criteria) and not has_required(sections, criteria)
         if criteria.strict and sections:
             sections = remove_signals(sections, terms[code.value], extract_hospital_course(text))
         note = join_sections(sections)
-        if reason := _find_reason(sections, note, criteria):
+        if reason := "only a reference" if is_reference else find_reason(sections, note, criteria):
             lost[place] = reason
         else:
             kept[place] = note, code
@@ -102,7 +113,8 @@ def extract_batch(batch: pa.RecordBatch, criteria: Criteria, terms: Mapping[str,
         "category": [code.category for _, code in kept.values()],
         "chapter": [code.chapter.number for _, code in kept.values()],
     }
-    return BatchResult(_take(batch, kept, columns, ROWS), _take(batch, lost, {"reason": [*lost.values()]}, EXCLUDED))
+    excluded = _take(batch, lost, {"reason": [*lost.values()]}, EXCLUDED)
+    return BatchResult(_take(batch, kept, columns, ROWS), excluded, headers)
 
 
 def _take(
@@ -116,10 +128,15 @@ def _take(
     return result.select(schema.names)
 
 
-def _find_reason(sections: Mapping[str, str], text: str, criteria: Criteria) -> str | None:
+def has_required(sections: Mapping[str, str], criteria: Criteria) -> bool:
+    """Return whether a note has one of the sections without which it says nothing about the admission."""
+    return any(name in sections for name in criteria.required)
+
+
+def find_reason(sections: Mapping[str, str], text: str, criteria: Criteria) -> str | None:
     """Return why a note of a stay with a code is excluded; None if it is kept."""
-    if not any(name in sections for name in criteria.required):
-        return "no admission section"
+    if not has_required(sections, criteria):
+        return NO_SECTION
     words = len(text.split()) if criteria.min_words or criteria.max_words else 0
     if words < criteria.min_words:
         return "too short"

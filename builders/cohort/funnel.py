@@ -17,7 +17,7 @@ STEPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("with an admission", ("no admission",)),
     ("of an ICD-10 stay", ("no diagnosis", "two ICD versions", "not ICD-10")),
     ("with a first ICD-10-CM diagnosis", ("no ICD-10-CM code",)),
-    ("with admission sections", ("no admission section",)),
+    ("with admission sections", ("no admission section", "only a reference")),
     ("within the limits of length", ("too short", "too long", "too many tokens")),
     ("one note per stay", ("second note of a stay",)),
 )

@@ -1,25 +1,32 @@
-"""Find sentences of an admission note that give its diagnosis away, by five signals.
+"""Find sentences of an admission note that give its diagnosis away, by seven signals.
 
     title       names the first diagnosis by its title, or by the part of it before the first comma
     synonym     names it by an inclusion term of the code or of its category in the release
     code        names it by its code, with or without the dot
     outcome     tells how the stay ended: 'was discharged', 'on discharge', 'expired', 'hospital course'
     course      occurs word for word in the hospital course
+    later       is a sentence of a history with a cue of later events (builders.cohort.later_events)
+    overlap     has eight words in a row that the hospital course also has
 
 A signal is not a proof: a patient with a history of heart failure may be admitted for heart failure, and the note may
-say so at admission. The audit counts signals; the strict filter removes the sentence, history included.
+say so at admission. The audit counts signals; the strict filter removes the sentence, history included. It leaves
+`overlap` alone: a hospital course often opens with the first words of the present illness.
 """
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, get_args
 
-Signal = Literal["title", "synonym", "code", "outcome", "course"]
+from builders.cohort.later_events import tells_later_events
+from builders.cohort.section_rules import NARRATIVES
+
+Signal = Literal["title", "synonym", "code", "outcome", "course", "later", "overlap"]
 SIGNALS: tuple[Signal, ...] = get_args(Signal)
 
 SHORTEST_TERM = 4  # characters of a title or synonym worth looking for
-SAME_WORDS = 8  # a longer sentence that also occurs in the course is not a coincidence
+SAME_WORDS = 8  # in a row; more of them in the course too are no coincidence
 
 _OUTCOME = re.compile(
     r"\b(?:(?:was|were|been|be|is) (?:subsequently |then |later )?discharged|(?:on|at|upon|prior to|before) discharge"
@@ -58,8 +65,20 @@ def build_terms(code: str, title: str, synonyms: Iterable[str] = ()) -> Terms:
     return Terms(tuple(titles), tuple(text for text in others if text not in titles), (f" {code.lower()} ", dotted))
 
 
-def find_signals(sentence: str, terms: Terms, course: str) -> set[Signal]:
-    """Return the signals in one sentence. `course` is the normalized hospital course, '' if the note has none."""
+class Course:
+    """A hospital course, for comparison; empty if the note has none."""
+
+    def __init__(self, text: str = "") -> None:
+        self.words = _normalize(text) if text else ""
+
+    @cached_property
+    def runs(self) -> frozenset[tuple[str, ...]]:
+        """All runs of `SAME_WORDS` words."""
+        return frozenset(_list_runs(self.words))
+
+
+def find_signals(sentence: str, terms: Terms, course: Course, section: str = "") -> set[Signal]:
+    """Return the signals in one sentence of a section but `overlap`."""
     plain = _normalize(sentence)
     signals: set[Signal] = set()
     if any(title in plain for title in terms.titles):
@@ -70,8 +89,10 @@ def find_signals(sentence: str, terms: Terms, course: str) -> set[Signal]:
         signals.add("code")
     if _OUTCOME.search(sentence):
         signals.add("outcome")
-    if course and plain.count(" ") > SAME_WORDS and plain in course:
+    if course.words and plain.count(" ") > SAME_WORDS and plain in course.words:
         signals.add("course")
+    if section in NARRATIVES and tells_later_events(sentence):
+        signals.add("later")
     return signals
 
 
@@ -82,22 +103,26 @@ def split_sentences(text: str) -> Iterator[str]:
 
 def find_section_signals(sections: Mapping[str, str], terms: Terms, course: str) -> dict[str, set[Signal]]:
     """Return section → the signals in it."""
-    normal_course = _normalize(course) if course else ""
-    return {
-        name: set().union(*(find_signals(sentence, terms, normal_course) for sentence in split_sentences(text)))
-        for name, text in sections.items()
-    }
+    compared = Course(course)
+    found = {}
+    for name, text in sections.items():
+        found[name] = set[Signal]().union(
+            *(find_signals(part, terms, compared, name) for part in split_sentences(text))
+        )
+        if course and not compared.runs.isdisjoint(_list_runs(_normalize(text))):
+            found[name].add("overlap")
+    return found
 
 
 def remove_signals(sections: Mapping[str, str], terms: Terms, course: str) -> dict[str, str]:
     """Return the sections without sentences that have a signal, and without sections that are then empty."""
-    normal_course = _normalize(course) if course else ""
+    compared = Course(course)
     kept = {}
     for name, text in sections.items():
         at, spans = 0, []
         for sentence in split_sentences(text):
             at = text.index(sentence, at)
-            if not find_signals(sentence, terms, normal_course):
+            if not find_signals(sentence, terms, compared, name):
                 spans.append((at, at + len(sentence)))
             at += len(sentence)
         if spans:
@@ -114,6 +139,12 @@ def _join_spans(text: str, spans: list[tuple[int, int]]) -> str:
         result += between[len(between.rstrip()) :] + text[begin:end]
         end_before = end
     return result
+
+
+def _list_runs(normal: str) -> Iterator[tuple[str, ...]]:
+    """Yield all runs of `SAME_WORDS` words of a normalized text."""
+    words = normal.split()
+    return zip(*(words[start:] for start in range(SAME_WORDS)), strict=False)
 
 
 def _normalize(text: str) -> str:

@@ -1,7 +1,8 @@
 """Count how many admission notes give their diagnosis away, by section and signal: `deepicd audit`.
 
 The notes of every ICD-10 stay are extracted three ways in one scan: ours, ours with the paper's choice of sections, and
-the published extraction. Each is searched for the signals of builders.cohort.leakage. OUT/leakage.json holds only
+the published extraction. Each counts the notes that it keeps, one per stay, as `build` does; the published one those
+that ours keeps and that have a main section. They are searched for the signals of builders.cohort.leakage. OUT/leakage.json holds only
 counts (extraction → section → {"notes": n, "title": n, …}), OUT/leakage.png their shares. Section 'any' is the whole
 note.
 """
@@ -15,9 +16,10 @@ from pathlib import Path
 import pyarrow as pa
 
 from builders.cohort.criteria import PRESETS
+from builders.cohort.extraction import find_reason
 from builders.cohort.leakage import SIGNALS, Terms, find_section_signals
 from builders.cohort.parallel import choose_processes, open_workers
-from builders.cohort.sections import extract_admission_sections, extract_hospital_course
+from builders.cohort.sections import drop_references, extract_admission_sections, extract_hospital_course
 from builders.cohort.stays import join_notes, load_terms, read_stays
 from builders.mimic import local_copy
 from deepicd import records, storage
@@ -40,6 +42,8 @@ LABELS = {
     "code": "its code",
     "outcome": "words of the\nstay's end",
     "course": "a sentence of the\nhospital course",
+    "later": "cues of later\nevents",
+    "overlap": "8 words of the\nhospital course",
 }
 
 # Headers of the published extraction, rewritten from a description of what it does.
@@ -75,10 +79,14 @@ def audit_copy(mimic_root: Path, notes_root: Path, out: Path, *, overwrite: bool
     ):
         read_stays(db, copy)
         total: Counts = Counter()
+        counted = set[tuple[str, int]]()
         count = partial(count_signals, terms=load_terms(db))
-        for batch_counts in map_in_order(count, (notes.candidates for notes in join_notes(db, copy))):
-            total.update(batch_counts)
-            advance(batch_counts["default", ANY, "notes"])
+        for note_counts in map_in_order(count, (notes.candidates for notes in join_notes(db, copy))):
+            for extraction, hadm_id, counts in note_counts:
+                if (extraction, hadm_id) not in counted:  # of several notes of a stay, the first
+                    counted.add((extraction, hadm_id))
+                    total.update(counts)
+            advance(len(note_counts))
         if not total:
             raise DeepicdError(
                 "The copy holds no note of an ICD-10 stay.", "Check that --mimic and --notes belong together."
@@ -107,25 +115,38 @@ def extract_published_sections(note: str) -> dict[str, str]:
     return sections if any(name in sections for name in PRESETS["paper"].required) else {}
 
 
-def count_signals(batch: pa.RecordBatch, terms: Mapping[str, Terms]) -> Counts:
-    """Return the counts of signals in one batch of joined notes. Runs in worker processes."""
-    counts: Counts = Counter()
+def count_signals(batch: pa.RecordBatch, terms: Mapping[str, Terms]) -> list[tuple[str, int, Counts]]:
+    """Return (extraction, hadm_id, counts of signals) for the notes that each keeps of a batch. Runs in workers."""
+    result = []
     for note in batch.to_pylist():
         code = Code.find(note["icd_code"])
         if code is None or not note["text"]:
             continue
-        course = extract_hospital_course(note["text"])
-        extractions = {name: extract_admission_sections(note["text"], criteria) for name, criteria in PRESETS.items()}
-        extractions["published"] = extract_published_sections(note["text"])
-        for extraction, sections in extractions.items():
+        kept = _extract_kept(note["text"])
+        course = extract_hospital_course(note["text"]) if kept else ""
+        for extraction, sections in kept.items():
+            counts: Counts = Counter()
             by_section = find_section_signals(sections, terms[code.value], course)
-            by_section[ANY] = set().union(*by_section.values()) if by_section else set()
+            by_section[ANY] = set().union(*by_section.values())
             for section, signals in by_section.items():
                 counts[extraction, section, "notes"] += 1
                 for signal in signals:
                     counts[extraction, section, signal] += 1
                 counts[extraction, section, ANY_SIGNAL] += bool(signals)
-    return counts
+            result.append((extraction, note["hadm_id"], counts))
+    return result
+
+
+def _extract_kept(text: str) -> dict[str, dict[str, str]]:
+    """Return extraction → sections of a note, for the extractions that keep it."""
+    extractions = {}
+    for name, criteria in PRESETS.items():
+        sections = drop_references(extract_admission_sections(text, criteria))
+        if find_reason(sections, "", criteria) is None:
+            extractions[name] = sections
+    if "default" in extractions and (published := extract_published_sections(text)):
+        extractions["published"] = published
+    return extractions
 
 
 def tabulate_counts(counts: Counts) -> dict[str, dict[str, dict[str, int]]]:

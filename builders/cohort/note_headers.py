@@ -64,7 +64,7 @@ Header = tuple[str, int, int, bool, bool, bool]
 """A header, decided: its section, where it starts, where its text begins, whether it is set off as the note's headers
 are, whether it begins the part about the stay, and whether it continues its section after a line that was cut.
 
-A plain tuple, as the next: with some thirty headers per note, creating named ones would cost a quarter of the time.
+A plain tuple, and so is the next: with some thirty headers per note, named ones would cost a quarter of the time.
 """
 _Found = tuple[str | None, int, int, Label, bool]
 """A label that may be a header: its section by its words, where it starts, where its text begins, its words, whether it

@@ -22,6 +22,7 @@ ABOUT_THE_STAY = frozenset({COURSE, "Active Issues", "Transitional Issues", "Dis
 HISTORIES = frozenset(
     {"History of Present Illness", "Review of Systems", "Past Medical History", "Past Surgical History"}
 )
+NARRATIVES = HISTORIES | {"Chief Complaint"}
 AMBIGUOUS = frozenset({EXAM, "Pertinent Results", "Diagnosis", "Redacted", "Social History", MEDICATIONS})
 LONGEST_VITALS = 200  # characters between two exam headers; if they are further apart, the second opens another exam
 LIST_AT_ADMISSION = "The Preadmission Medication list"  # how the medication list made at admission begins

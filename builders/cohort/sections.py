@@ -20,11 +20,10 @@ from builders.cohort.exam_parts import extract_admission_exam, extract_admission
 from builders.cohort.headers import ORDER, load_headers
 from builders.cohort.later_events import is_reference, remove_stay
 from builders.cohort.note_headers import Header, find_headers
-from builders.cohort.section_rules import COURSE, DISCHARGE_EXAM, EXAM, HISTORIES, MEDICATIONS
+from builders.cohort.section_rules import COURSE, DISCHARGE_EXAM, EXAM, MEDICATIONS, NARRATIVES
 from builders.cohort.unknown_headers import UnknownHeader
 
 RESULTS, ADDENDUM = "Pertinent Results", "Addendum"
-NARRATIVES = HISTORIES | {"Chief Complaint"}
 _COURSE_PLACE = ORDER[COURSE]
 _LINE_ENDS = re.compile(r"\r*\n|\r")
 
@@ -113,14 +112,14 @@ def _find_known_spans(spans: list[_Span]) -> Iterator[tuple[str, int, int, bool,
         place = ORDER.get(name, -1)
         continues = index < own_course and reached < place < _COURSE_PLACE
         reached = place if continues else reached
-        if (
+        if name in ORDER and (
             not (is_about_the_stay or has_addendum)
             or name == MEDICATIONS
             or continues
             or (is_continued and name in kept)
             or (index < own_course and name == before)
             or (is_strong and name not in kept and not has_addendum)
-        ) and name in ORDER:
+        ):
             yield name, begin, end, is_about_the_stay, is_continued
             kept.add(name)
         before = name

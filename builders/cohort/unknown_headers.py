@@ -5,12 +5,13 @@ its line, and how the note writes the headers that are known. In doubt it opens 
 less than leaking a diagnosis.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
 from builders.cohort.headers import TEMPLATE, Label
+from deepicd.stage_records import UnknownHeaders
 
 CLOSED = frozenset({"Physical Exam", "Review of Systems"})
 """Sections whose labels are all in a list. Others hold names of diseases and drugs."""
@@ -135,3 +136,12 @@ def _decide_paragraph(label: Label, style: Style, under: str) -> Opens:
 
 def _is_short(label: Label) -> bool:
     return label.is_caps or label.is_title or len(label.text.split()) <= 4
+
+
+def count_headers(headers: Mapping[UnknownHeader, int]) -> UnknownHeaders:
+    """Return how many distinct headers were cut and kept, and how often."""
+    counts = UnknownHeaders()
+    for is_kept, (distinct, times) in {False: ("cut", "times_cut"), True: ("kept", "times_kept")}.items():
+        chosen = {key: number for key, number in headers.items() if key.is_kept is is_kept}
+        counts = counts.model_copy(update={distinct: len({key.header for key in chosen}), times: sum(chosen.values())})
+    return counts

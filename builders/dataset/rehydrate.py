@@ -95,6 +95,7 @@ def _read_criteria(build: BuildRecord) -> Criteria:
     options: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in build.options.items()
     }
+    options["headers"] = tuple((str(header), str(section)) for header, section in options.get("headers", ()))
     try:
         return replace(Criteria(**options), min_words=0, max_words=None, max_tokens=None, tokenizer="")
     except TypeError as error:

@@ -7,6 +7,7 @@ import pytest
 from copies import discharge, note, stay, write_copy
 
 from builders.cohort.leakage import (
+    Course,
     build_terms,
     find_section_signals,
     find_signals,
@@ -37,16 +38,16 @@ PNEUMONIA = build_terms("J189", "Pneumonia, unspecified organism")
     ],
 )
 def test_a_sentence_is_searched_for_each_signal(sentence: str, found: set[str]) -> None:
-    assert find_signals(sentence, NSTEMI, "") == found
+    assert find_signals(sentence, NSTEMI, Course()) == found
 
 
 def test_a_title_is_also_looked_for_without_its_vague_end() -> None:
-    assert find_signals("Treated for pneumonia last year.", PNEUMONIA, "") == {"title"}
-    assert find_signals("Pneumonic sounds.", PNEUMONIA, "") == set()
+    assert find_signals("Treated for pneumonia last year.", PNEUMONIA, Course()) == {"title"}
+    assert find_signals("Pneumonic sounds.", PNEUMONIA, Course()) == set()
 
 
 def test_a_sentence_of_the_course_is_found_whatever_its_line_breaks() -> None:
-    course = " she was given heparin and taken to the catheterization suite where a stent was placed "
+    course = Course("She was given heparin and taken to the catheterization suite, where a stent was placed.")
     same = "She was given heparin and taken to\nthe catheterization suite where a stent was placed."
     assert find_signals(same, NSTEMI, course) == {"course"}
     assert find_signals("She was given heparin.", NSTEMI, course) == set()  # too short to tell

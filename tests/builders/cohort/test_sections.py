@@ -111,9 +111,8 @@ def test_a_header_in_capitals_needs_neither_colon_nor_empty_line(header: str) ->
 
 def test_behind_the_hospital_course_a_section_is_taken_once_and_an_exam_or_a_paragraph_of_the_course_not() -> None:
     text = (
-        "Chief Complaint:\nCough\n \nBrief Hospital Course:\nLEAK\nPast Surgical History: LEAK\n"
-        "\nSocial History: LEAK\n"
-        " \nPast Medical History:\nGout\n \nChief Complaint:\nLEAK\n \nPhysical Exam:\nLEAK\n"
+        "Chief Complaint:\nCough\n \nBrief Hospital Course:\nLEAK\nPast Surgical History: LEAK\n\nSocial History: LEAK"
+        "\n \nPast Medical History:\nGout\n \nChief Complaint:\nLEAK\n \nPhysical Exam:\nLEAK\n"
         " \nMedications on Admission:\n1. Aspirin\n \nDischarge Diagnosis:\nLEAK\n"
     )
     assert extract_admission_sections(text) == {
