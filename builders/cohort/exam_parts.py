@@ -31,21 +31,24 @@ _LATER = re.compile(
     r"\b(?:(?:at|on|upon|prior to|before|by|until|since)\s+(?:the\s+)?(?:(?:time|day|date|morning)\s+of\s+)?"
     r"(?:(?:his|her|their)\s+)?(?:discharge|transfer|dismissal)\b(?!\s+from\s+(?:the\s+)?(?:ear|eye|nose|wound|left|right))"
     r"|(?:day|time|date|morning)\s+of\s+(?:discharge|transfer|death)\b|hospital\s+day\s*#?\s*\d|(?:pod|hd)\s*#?\s*\d"
-    r"|post-?\s?op(?:erative)?\s+day\b|time\s+of\s+death)",
+    r"|post-?\s?op(?:erative)?\s+day\b|time\s+of\s+death|\bdischarge\s*:\s*(?=(?:bp|hr|t|p|vs|tmax|temp\w*|wt|weight|blood)\b|\d))",
     re.IGNORECASE,
 )
 _LATER_WORDS = (
     "discharge", "d/c", "death", "expiration", "transfer", "dismissal", "pronounce", "post-op", "postop", "post op",
     "pod", "hd", "hospital day", "dc ",
 )  # fmt: skip
+SHORT_CLAUSE = 4  # words; a longer one before "at discharge" is from the admission
 ADMISSION_WORDS = ("admi", "arrival", "presentation", "initial")
 """Each line above contains one of these words; they are searched first, because that is fast."""
 DISCHARGE_WORDS = _LATER_WORDS[:6]
 
+_LABS = r"lab(?:s|orator\w+)?"
 _ADMISSION_LABS = re.compile(
-    rf"^[\W_]*(?:{_IN}\b[^\n:]{{0,20}}\blabs?\b|labs?\b[^\n:]{{0,20}}\b(?:at|on|upon)\s+{_IN}\b)",
+    rf"^[\W_]*(?:{_IN}\b[^\n:]{{0,20}}\b{_LABS}\b|{_LABS}\b[^\n:]{{0,40}}\b(?:at|on|upon)\s+{_IN}\b)",
     re.MULTILINE | re.IGNORECASE,
 )
+_HEADER_WITH_TEXT = re.compile(r"[^:\n]*?(?::+|[ \t]-|\])[ \t]+(?=\S)")
 _OTHER_RESULTS = re.compile(
     r"^[\W_]*(?:discharge|d/c|interval|interim|relevant|pertinent|other|micro\w*|cultures?|imaging|studies|radiology|reports?"
     r"|pathology|ekg|ecg|echo|tte|cta?|mri|cxr|ultrasound|trend\w*)\b[^\n:]{0,40}(?::|$)",
@@ -69,7 +72,8 @@ def extract_admission_exam(text: str) -> str:
             later = _LATER.search(line) if is_later else None
             if later and is_kept:
                 before = line[: later.start()]
-                if contains_any(before.casefold(), ADMISSION_WORDS):  # both on one line
+                has_clause = before.rstrip()[-1:] in (";", ",", ".") and len(before.split()) > SHORT_CLAUSE
+                if has_clause or contains_any(before.casefold(), ADMISSION_WORDS):  # both on one line
                     line = before[: max(map(before.rfind, ".;,/")) + 1].rstrip(" ;,/")
                 else:
                     is_kept, line = not (is_first or _opens_line(before)), ""
@@ -96,7 +100,9 @@ def extract_admission_labs(text: str) -> str:
     if start is None:
         return ""
     end = _OTHER_RESULTS.search(text, start.end())
-    return trim(text[start.start() : end.start() if end else len(text)])
+    inline = _HEADER_WITH_TEXT.match(text, start.start())  # the header's line holds results
+    begin = inline.end() if inline else start.start()
+    return trim(text[begin : end.start() if end else len(text)])
 
 
 def trim(text: str) -> str:

@@ -53,6 +53,7 @@ class Template:
     """List → labels in other words."""
     stay_words: frozenset[str]
     prose_words: frozenset[str]
+    prose_starts: tuple[str, ...]
 
 
 class Label(NamedTuple):
@@ -96,6 +97,7 @@ def load_template(path: Path = TEMPLATE_FILE) -> Template:
             {name: re.compile("|".join(forms), re.IGNORECASE) for name, forms in tree["phrases"].items()},
             frozenset(tree["stay_words"].split()),
             frozenset(tree["prose_words"].split()),
+            tuple(f"{word} " for word in tree["prose_starts"].split()),
         )
     except (yaml.YAMLError, re.error, AttributeError, KeyError, TypeError, ValueError) as error:
         raise DeepicdError(
@@ -125,6 +127,7 @@ def _parse_heading(entry: Mapping[str, object], fragments: Mapping[str, str]) ->
 
 TEMPLATE = load_template()
 KNOWN = tuple(heading.name for heading in TEMPLATE.sections if heading.known)
+KNOWN_NAMES = frozenset(KNOWN)
 ORDER = {heading.name: place for place, heading in enumerate(TEMPLATE.sections)}
 _OWN = {name.casefold() for name in ORDER} | {"hospital course", "physical examination"}
 _FORMS = [(name, form) for name, form in ((h.name, h.forms) for h in TEMPLATE.sections)]
@@ -158,8 +161,13 @@ class Headers(dict[str, Label]):
         is_title = len(parts) > 1 and all(part in _SMALL_WORDS or not part[0].islower() for part in parts)
         is_caps = text.isupper() and sum(map(str.isalpha, text)) > 1
         section, is_generic = _match_form(text)
-        section = self._own.get(words) or section or self._match_parts(text)
+        if section is None or is_generic:
+            joint = self._match_parts(text)
+            section, is_generic = (joint, False) if joint else (section, is_generic)
         is_sentence = bool(tokens & TEMPLATE.prose_words) or len(parts) > 9
+        if words.startswith(TEMPLATE.prose_starts) and not is_title and not is_caps:  # 'Per EMS report', 'In the ED'
+            section, is_sentence = None, True
+        section = self._own.get(words) or section
         lists = frozenset(name for name, listed in TEMPLATE.labels.items() if _consists_of(tokens, listed))
         lists |= {name for name, phrases in TEMPLATE.phrases.items() if phrases.fullmatch(text)}
         is_prose = is_sentence and not is_title and not is_caps
@@ -175,8 +183,11 @@ class Headers(dict[str, Label]):
             lists=lists,
             is_about_the_stay=bool(tokens & TEMPLATE.stay_words),
             is_prose=is_prose,
-            is_inert=section is None and bool(is_prose or lists),
-            may_be_half=section is None and not is_prose and 0 < len(text) <= 40 and text[:1].isupper(),
+            is_inert=section is None and bool(is_prose or lists) and " - " not in text,
+            may_be_half=(section is None or parts[-1].casefold() in _SMALL_WORDS)
+            and not is_prose
+            and 0 < len(text) <= 40
+            and text[:1].isupper(),
         )
 
     def _match_parts(self, text: str) -> str | None:
@@ -188,9 +199,7 @@ class Headers(dict[str, Label]):
         if len(parts) < 2:
             return None
         last = parts[-1].split()[-1]
-        sections = [
-            self._own.get(part.casefold()) or _match_form(part)[0] or _match_form(f"{part} {last}")[0] for part in parts
-        ]
+        sections = [self._own.get(part.casefold()) or _match_part(part, last) for part in parts]
         if None in sections:
             return None
         return next((name for name in sections if name not in KNOWN), sections[0])
@@ -215,6 +224,12 @@ def _match_form(text: str) -> tuple[str | None, bool]:
         return None, False
     row = int(str(match.lastgroup)[1:])
     return _FORMS[row][0], row >= len(TEMPLATE.sections)
+
+
+def _match_part(part: str, last: str) -> str | None:
+    """Return the section of 'Family' in 'Family and Social History', whose last word is 'History'."""
+    matches = _match_form(part), _match_form(f"{part} {last}")
+    return next((name for name, is_generic in matches if name and not is_generic), matches[0][0] or matches[1][0])
 
 
 def _consists_of(tokens: frozenset[str], listed: frozenset[str]) -> bool:

@@ -16,15 +16,18 @@ _DAY = r"(?:#\s*)?(?:\d{1,2}|one|two|three|four|five|six|seven|eight|nine|ten)\b
 # 'on day 3 of antibiotics' counts from elsewhere.
 _NOT_OF = r"(?!\s+of\s+(?!(?:admission|hospitali[sz]ation|(?:the|this|his|her)\s+(?:hospital|admission|stay))))"
 _STAY = re.compile(
-    rf"\b(?:on|by|until)\s+(?:hospital|post-?\s?op(?:erative)?)\s+day\s+{_DAY}"
+    r"\b(?:on|by|until)\s+the\s+(?:\w+(?:st|nd|rd|th)|first|second|third)\s+(?:hospital\s+|post-?operative\s+)?day\s+(?:of\s+(?:the|this|his|her)"
+    r"\s+(?:stay|admission|hospitali[sz]ation)|after\s+(?:admission|surgery))"
+    rf"|\b(?:on|by|until)\s+(?:hospital|post-?\s?op(?:erative)?)\s+day\s+{_DAY}"
     rf"|\b(?:underwent|received|(?:was|were)\s+(?:\w+\s+)?(?:taken|\w+ed|given|put|done|begun))\b[^.]*?\b(?:on|by|until)\s+day\s+{_DAY}{_NOT_OF}"
     rf"|\b(?:on|by|until)\s+day\s+{_DAY}{_NOT_OF}[^.]*?\b(?:underwent|(?:was|were)\s+(?:\w+\s+)?(?:taken|started|given|transferred|extubated|intubated))\b"
     rf"|\bhospital\s+day\b|\b(?:HD|POD)\s*#?\s*\d"
     r"|\b(?:prior\s+to|before|until|at|on|upon|by)\s+(?:the\s+)?(?:(?:time|day|date)\s+of\s+)?(?:(?:his|her|their)\s+)?discharge\b"
     r"(?!\s+(?:from|of)\b)"
-    r"|\b(?:day|time)\s+of\s+(?:discharge|death)\b"
+    r"|\b(?:day|time)\s+of\s+(?:discharge|death)\b|\b(?:was|were)\s+(?:then\s+|later\s+|subsequently\s+|finally\s+)?discharged\b"
     r"|\b(?:during|throughout)\s+(?:(?:this|his|her|their|the(?:\s+(?:remainder|rest|course)\s+of)?)\s+)(?:(?:this|his|her|the)\s+)?"
     r"(?:(?:current|present|entire|initial|inpatient)\s+)?(?:hospital\s+(?:stay|course)|hospitali[sz]ation|stay|admission)\b"
+    r"|\b(?:(?:morning|day|night|evening|hours?|days?|weeks?)\s+)?(?:after|following)\s+(?:(?:this|his|her|the)\s+)?admission\b"
     r"|\bhospital\s+course\b|\b(?:patient|pt|he|she)\s+expired\b",
     re.IGNORECASE,
 )
@@ -32,9 +35,10 @@ _STAY = re.compile(
 _EARLIER = re.compile(
     r"\b(?:last|previous(?:ly)?|prior(?!\s+to)|recent(?:ly)?|ago|earlier|outside|OSH|another\s+hospital|readmi\w+|since|history\s+of|h/o"
     r"|(?:after|following)\s+(?:his|her|the)?\s*discharge|(?:19|20)\d\d|in\s+(?:january|february|march|april|may|june|july|august"
-    r"|september|october|november|december)|rehab|elsewhere|at\s+(?:birth|home)|born|(?:days?|weeks?|months?)[\s-]+old|that\s+(?:admission|hospitali[sz]ation|stay))\b",
+    r"|september|october|november|december)|(?:in|on|from|to|at)\s+___|rehab|elsewhere|at\s+(?:birth|home)|born|(?:days?|weeks?|months?)[\s-]+old|that\s+(?:admission|hospitali[sz]ation|stay))\b",
     re.IGNORECASE,
 )
+_HOSPITAL = re.compile(r"\b(?:admi\w+|hospital\w*|discharged|stay)\b", re.IGNORECASE)
 _LATER = re.compile(
     r"\b(?:over\s+the\s+(?:next|following|ensuing|subsequent)\s+(?:\w+\s+)?(?:hours|days?|weeks?)|the\s+(?:next|following)\s+(?:day|morning)"
     r"|(?:was|were)\s+(?:then\s+|subsequently\s+|later\s+|eventually\s+|successfully\s+)?(?:extubated|weaned|diuresed|discontinued|stented"
@@ -48,13 +52,16 @@ _LATER = re.compile(
     r"|follow(?:ing|ed)\s+by\s+\w+\s+(?:service|team)|consult(?:ed|ation)|was\s+found\s+to\s+be\s+growing)\b",
     re.IGNORECASE,
 )
-_SENTENCE_END = re.compile(r"(?<=[.!?])[ \t]+(?=[A-Z_\"'(])|(?<=[.!?])\n|\n[ \t]*\n")
+_SENTENCE_END = re.compile(
+    r"(?<=[.!?])[ \t]+(?=[A-Z_\"'(])|(?<=[.!?])\n|\n[ \t]*\n|\n(?=[A-Z][A-Za-z/ ]{0,24}:)"
+    r"|(?<=[^.!?\n])\n(?=(?:The|On|He|She) )"
+)
 # Each such sentence contains one of these; they are searched first, because that is fast.
 _CUES = (
     "discharge", "hospital day", "hospital course", "during th", "during hi", "during he", "throughout", "expired",
-    "of death", "pod #", "pod#", "hd #", "hd#", "e day #",
+    "of death", "admission", "pod #", "pod#", "hd #", "hd#", "e day #",
 )  # fmt: skip
-_DAY_NUMBER = re.compile(rf"\b(?:day {_DAY}|(?:pod|hd) ?#? ?\d)")
+_DAY_NUMBER = re.compile(rf"\b(?:day (?:{_DAY}|of)|(?:pod|hd) ?#? ?\d)")
 _REFERENCE = re.compile(
     r"(?:(?:please|for\s+(?:full|further|complete|more)?\s*details?,?|kindly)\s+)*(?:(?:is|are|was|has\s+been)\s+)?"
     r"(?:(?:as\s+)?(?:previously\s+|already\s+)?(?:dictated|documented|noted|described|detailed|outlined|recorded|stated|given|above|per|listed)"
@@ -72,11 +79,12 @@ def remove_stay(text: str) -> str:
     kept, is_earlier, is_cut = list[str](), False, False
     for sentence, end in _split_sentences(text):
         is_about_stay = _has_cue(sentence) and _STAY.search(sentence) is not None
-        is_earlier = (is_earlier and is_about_stay) or _EARLIER.search(sentence) is not None
-        if is_about_stay and not is_earlier:
+        has_earlier = _EARLIER.search(sentence) is not None
+        if is_about_stay and not (has_earlier or is_earlier):
             is_cut = True
         else:
             kept.append(sentence + end)
+        is_earlier = (is_earlier and is_about_stay) or (has_earlier and _HOSPITAL.search(sentence) is not None)
         is_earlier = is_earlier and "\n\n" not in end
     return "".join(kept).strip("\n \t") if is_cut else text
 

@@ -2,9 +2,9 @@
 
 The notes of every ICD-10 stay are extracted three ways in one scan: ours, ours with the paper's choice of sections, and
 the published extraction. Each counts the notes that it keeps, one per stay, as `build` does; the published one those
-that ours keeps and that have a main section. They are searched for the signals of builders.cohort.leakage. OUT/leakage.json holds only
-counts (extraction → section → {"notes": n, "title": n, …}), OUT/leakage.png their shares. Section 'any' is the whole
-note.
+that ours keeps and that have a main section. They are searched for the signals of builders.cohort.leakage.
+OUT/leakage.json holds only counts (extraction → section → {"notes": n, "title": n, …}), OUT/leakage.png their shares.
+Section 'any' is the whole note.
 """
 
 import re

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from builders.cohort.exam_parts import ADMISSION_WORDS, DISCHARGE_WORDS, contains_any
 from builders.cohort.headers import ORDER
 
-COURSE, MEDICATIONS, EXAM, DISCHARGE_EXAM = (
-    "Brief Hospital Course", "Medications on Admission", "Physical Exam", "Discharge Exam",
+COURSE, MEDICATIONS, EXAM, DISCHARGE_EXAM, RESULTS = (
+    "Brief Hospital Course", "Medications on Admission", "Physical Exam", "Discharge Exam", "Pertinent Results",
 )  # fmt: skip
 # Once one of these has begun, the note is about the stay.
 ABOUT_THE_STAY = frozenset({COURSE, "Active Issues", "Transitional Issues", "Discharge", "Followup Instructions"})
@@ -71,6 +71,13 @@ class Place:
     @property
     def follows_empty_line(self) -> bool:
         return follows_empty_line(self.note, self.start)
+
+    @property
+    def is_emphatic(self) -> bool:
+        """Whether it is set off in capitals, or by naming the admission in a note without the template's separators."""
+        if not self.is_strong or self.starts_block:
+            return False
+        return self.note[self.start : self.begin].isupper() or (self.names_admission and "\n \n" not in self.note)
 
     @property
     def is_about_leaving(self) -> bool:
@@ -203,7 +210,10 @@ RULES: tuple[Rule, ...] = (
     Rule(
         _MEDICATIONS,
         lambda place: (
-            place.is_about_the_stay and place.is_followed_by_text and not (place.names_admission and place.starts_block)
+            place.is_about_the_stay
+            and place.is_followed_by_text
+            and not (place.names_admission and place.starts_block)
+            and not place.is_emphatic
         ),
         None,  # a paragraph of the hospital course
         "Hospital Course:\nStented.\n\nHome medications: held at first\n",
@@ -211,7 +221,9 @@ RULES: tuple[Rule, ...] = (
     Rule(
         _MEDICATIONS,
         lambda place: (
-            place.is_about_the_stay and not (place.names_admission or place.is_redacted or place.follows_empty_line)
+            place.is_about_the_stay
+            and not (place.names_admission or place.is_redacted or place.follows_empty_line)
+            and not place.is_emphatic
         ),
         None,
         "Hospital Course:\nStented.\nHome Medications:\nheld at first\n",
@@ -263,8 +275,8 @@ def find_rule(place: Place) -> Rule | None:
 
 
 def follows_empty_line(note: str, line_break: int) -> bool:
-    """Return whether the line that ends at a line break is blank."""
-    return not note[note.rfind("\n", 0, line_break) + 1 : line_break].strip()
+    """Return whether the line that ends at a line break is blank or a rule."""
+    return not note[note.rfind("\n", 0, line_break) + 1 : line_break].strip(" \t-=_*~")
 
 
 def follows_separator(note: str, line_break: int) -> bool:

@@ -20,10 +20,10 @@ from builders.cohort.exam_parts import extract_admission_exam, extract_admission
 from builders.cohort.headers import ORDER, load_headers
 from builders.cohort.later_events import is_reference, remove_stay
 from builders.cohort.note_headers import Header, find_headers
-from builders.cohort.section_rules import COURSE, DISCHARGE_EXAM, EXAM, MEDICATIONS, NARRATIVES
+from builders.cohort.section_rules import COURSE, DISCHARGE_EXAM, EXAM, MEDICATIONS, NARRATIVES, RESULTS
 from builders.cohort.unknown_headers import UnknownHeader
 
-RESULTS, ADDENDUM = "Pertinent Results", "Addendum"
+ADDENDUM = "Addendum"
 _COURSE_PLACE = ORDER[COURSE]
 _LINE_ENDS = re.compile(r"\r*\n|\r")
 
@@ -118,7 +118,7 @@ def _find_known_spans(spans: list[_Span]) -> Iterator[tuple[str, int, int, bool,
             or continues
             or (is_continued and name in kept)
             or (index < own_course and name == before)
-            or (is_strong and name not in kept and not has_addendum)
+            or (is_strong and (name not in kept or name in (EXAM, RESULTS)) and not has_addendum)
         ):
             yield name, begin, end, is_about_the_stay, is_continued
             kept.add(name)
@@ -132,6 +132,6 @@ def _normalize(note: str) -> str:
 
 
 def _find_spans(note: str, criteria: Criteria, unknown: Counter[UnknownHeader] | None = None) -> list[_Span]:
-    headers = find_headers(note, load_headers(criteria.headers), unknown)
+    headers = find_headers(note, load_headers(criteria.headers), unknown, with_results=criteria.admission_labs)
     ends = [start for _, start, *_ in headers[1:]] + [len(note)]
     return [(header[0], header[2], end, header) for header, end in zip(headers, ends, strict=False)]

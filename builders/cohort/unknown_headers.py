@@ -19,6 +19,10 @@ _LEAVING = ("discharge", "transfer", "post-op", "postop", "death", "hospital", "
 _FINDING = "discharge"  # of an ear or a wound
 
 
+SHORTEST = 5
+"""Letters of an abbreviation, which opens no section in a line between others."""
+
+
 class UnknownHeader(NamedTuple):
     """A header that the template does not know, for OUT/headers.parquet."""
 
@@ -45,6 +49,7 @@ class Style:
     uses_caps: bool
     uses_lines: bool
     """Whether text follows on the header's line."""
+    lacks_colons: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +68,25 @@ class Line:
     is_first: bool
     """Right below a header, without text between."""
     is_underlined: bool
+    precedes_label: bool = False
+    """Whether the next line begins with a label of an exam."""
 
 
 def measure_style(lines: Iterable[tuple[Label, Line]]) -> Style:
     """Return the style of a note's known headers."""
-    total = separated = caps = text = 0
+    total = separated = caps = text = bare = 0
     for label, line in lines:
         total += 1
         separated += line.is_block
         caps += label.is_caps
         text += not line.is_alone
-    return Style(separated >= 2 and 2 * separated >= total, caps >= 2 and 2 * caps > total, 2 * text > total)
+        bare += not line.has_colon
+    return Style(
+        uses_separators=separated >= 2 and 2 * separated >= total,
+        uses_caps=caps >= 2 and 2 * caps > total,
+        uses_lines=2 * text > total,
+        lacks_colons=bare >= 2 and 2 * bare > total,
+    )
 
 
 def is_strong(label: Label, line: Line, style: Style) -> bool:
@@ -83,7 +96,7 @@ def is_strong(label: Label, line: Line, style: Style) -> bool:
     if style.uses_separators:
         return line.is_underlined
     if style.uses_caps:
-        return label.is_caps and (line.follows_empty or len(label.text) > 3)
+        return label.is_caps or (label.is_title and line.follows_empty)
     return line.follows_empty or line.is_underlined
 
 
@@ -98,9 +111,11 @@ def decide_unknown(label: Label, line: Line, style: Style, under: str) -> Opens:
     if label.is_prose or is_sub_header(label, under) or (line.is_item and not label.is_about_the_stay):
         return Opens.NOTHING
     if not line.has_colon:
-        is_set_off = line.is_underlined or ((line.is_block or line.follows_empty) and not line.is_first)
-        is_header = label.is_caps or label.is_title or (line.is_block and style.uses_separators)
+        is_set_off = (line.is_underlined or line.is_block or line.follows_empty) and not line.is_first
+        is_header = label.is_caps or label.is_title or line.is_underlined or (line.is_block and style.uses_separators)
         is_named = label.is_about_the_stay or line.is_underlined or (line.is_block and style.uses_separators)
+        if style.lacks_colons and is_set_off and (label.is_caps or not style.uses_caps):
+            return Opens.SECTION if _is_short(label) else Opens.NOTHING
         return Opens.SECTION if is_set_off and is_header and is_named else Opens.NOTHING
     if label.is_about_the_stay:
         return _decide_about_stay(label, line, under)
@@ -109,7 +124,7 @@ def decide_unknown(label: Label, line: Line, style: Style, under: str) -> Opens:
     if line.follows_empty:
         return _decide_paragraph(label, style, under)
     if under == "Physical Exam":
-        return Opens.LINE
+        return Opens.NOTHING if line.precedes_label or len(label.text) <= SHORTEST else Opens.LINE
     if style.uses_caps:
         return Opens.SECTION if label.is_caps and len(label.text) > 5 else Opens.NOTHING
     return Opens.SECTION if label.is_title and style.uses_lines and not style.uses_separators else Opens.NOTHING

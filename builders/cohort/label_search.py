@@ -1,0 +1,149 @@
+"""Find the labels of a note that may open a section: words before a colon at the start of a line, or alone on one.
+
+Notes in capitals, or with few headers at the starts of lines, are also searched for headers inside lines, with a
+number, in brackets, with a dash or full stop instead of a colon, and for abbreviations with dots.
+"""
+
+import re
+from collections import defaultdict
+from operator import itemgetter
+
+from builders.cohort.headers import KNOWN_NAMES, Headers, Label
+from builders.cohort.section_rules import DISCHARGE_EXAM, EXAM, MEDICATIONS, RESULTS, follows_empty_line
+
+# What may be a label: words at the start of a line, followed by a colon or alone on it, perhaps with a remark in
+# brackets. The first comma or full stop gives prose away. Possessive, so that each line is scanned once.
+LABEL = re.compile(
+    r"\n[ \t#*=]*+([A-Za-z_][A-Za-z0-9_ /&'#-]{0,70}+(?:(?<=[A-Z]),[A-Z ,/&'-]{3,60}+)?+(?:[(\[][^)\]\n]{0,60}+[)\]])?+"
+    r"[ \t*=]*+)(?::++(?!\d)|(?=\n))"
+)
+# Inside a line; with a number, with a dash instead of a colon, or as an abbreviation with dots.
+_OTHERS = re.compile(
+    r"(?:(?<=[.;,)])[ \t]{0,4}|(?<=[ \t][ \t]))(?P<inside>[A-Z][A-Za-z/&' -]{1,60}+):(?!\d)"
+    r"|\n[ \t]*(?:(?:\d{1,2}|[IVX]{1,5}|[A-Z])[.)][ \t]+(?P<numbered>[A-Za-z_][A-Za-z0-9_ /&'-]{1,70}+)(?::+|(?=\n))"
+    r"|(?P<dotted>(?:[A-Z]\.){2,4}):|\[(?:\d{1,2}[.)] )?(?P<bracketed>[A-Z][A-Za-z0-9 /&'-]{1,60}+)\]:?+"
+    r"|(?P<dashed>[A-Z][A-Za-z/&'-]*+(?: [A-Za-z/&'][A-Za-z/&'-]*+){0,6}+) ?[-–—][ \t]"
+    r"|(?P<stopped>[A-Z][A-Z/&'-]*+(?: [A-Z/&'][A-Z/&'-]*+){0,6}+)\.(?:[ \t]|(?=\n)))"
+)
+FEW = 5
+"""A note with fewer headers at the starts of lines is searched for others."""
+MAIN = frozenset({"Chief Complaint", "History of Present Illness", "Past Medical History", EXAM, MEDICATIONS})
+FEW_MAIN = 3
+"""So is one with fewer of these."""
+Found = tuple[str | None, int, int, Label, bool]
+"""A label that may be a header: its section by its words, where it starts, where its text begins, its words, whether it
+is an item of a list. A plain tuple, for speed."""
+
+
+def find_labels(note: str, headers: Headers) -> list[Found]:
+    """Return the labels of a note that begins and ends with a line break, in its order."""
+    found = _find_at_lines(note, headers)
+    known = [label.is_caps for name, _, _, label, _ in found if name]
+    if len(known) < FEW or 2 * sum(known) > len(known) or len({entry[0] for entry in found} & MAIN) < FEW_MAIN:
+        return _add_others(found, note, headers)
+    return found
+
+
+def _find_at_lines(note: str, headers: Headers) -> list[Found]:
+    """Return the labels at the starts of lines.
+
+    Known ones begin with a capital or `___` and end in a colon, or have capitals throughout. Others must follow an
+    empty line: wrapped prose may begin a line with the same words.
+    """
+    found = list[Found]()
+    half: re.Match[str] | None = None  # a line that may be the first half of a header
+    for match in LABEL.finditer(note):
+        label = headers[match[1]]
+        if label.is_inert and half is None and not label.may_be_half:
+            continue
+        start, begin = match.span()
+        has_colon = note[begin - 1] == ":"
+        first, half = half, None
+        if has_colon and first is not None and (joint := _join_halves(first, match, headers)):
+            if found and found[-1][1] == first.start():
+                found.pop()
+            found.append(joint)
+            continue
+        if label.may_be_half and not has_colon:
+            half = match
+        if label.section is None:
+            if entry := _describe_unknown(note, match, label, headers):
+                found.append(entry)
+        elif _is_accepted(note, start, has_colon, label):
+            name, is_item = label.section, "#" in note[start : match.start(1)]
+            if is_item and name in KNOWN_NAMES and (len(label.text) < 5 or name == MEDICATIONS):
+                continue  # an item of a problem list, such as "# PE"
+            if name == "Date of Birth":
+                name, begin = _find_sex(note, begin)
+            elif name == RESULTS and "lab" in label.words:
+                begin = match.start(1)  # the header itself says which labs they are
+            found.append((name, start, begin, label, is_item))
+    return found
+
+
+def _find_sex(note: str, begin: int) -> tuple[str, int]:
+    """Return where the text of the sex begins, which shares its line with the date of birth."""
+    place = note.find("Sex:", begin, note.find("\n", begin))
+    return ("Sex", place + len("Sex:")) if place >= 0 else ("Date of Birth", begin)
+
+
+def _join_halves(first: re.Match[str], second: re.Match[str], headers: Headers) -> Found | None:
+    """Return the header that two lines make together; None if they make none."""
+    if first.end() != second.start():
+        return None
+    label = headers[f"{first[1]} {second[1]}"]
+    if label.section is None or label.is_generic:
+        return None
+    is_lab = label.section == RESULTS and "lab" in label.words
+    return label.section, first.start(), first.start(1) if is_lab else second.end(), label, False
+
+
+def _describe_unknown(note: str, match: re.Match[str], label: Label, headers: Headers) -> Found | None:
+    """Return a label that no form matches, if it may open a section all the same."""
+    raw, (start, begin) = match[1], match.span()
+    if " - " in raw:  # 'HOME MEDICATIONS - Daily:'
+        head = raw.partition(" - ")[0]
+        if headers[head].section:
+            is_lab = headers[head].section == RESULTS
+            return headers[head].section, start, match.start(1) + (0 if is_lab else len(head) + 2), headers[head], False
+    has_colon = note[begin - 1] == ":"
+    if label.is_inert or (has_colon and not note[begin].isspace()):  # 'Q4H:PRN'
+        return None
+    if has_colon or label.is_title or label.is_caps or follows_empty_line(note, start):
+        return None, start, begin, label, "#" in note[start : match.start(1)]
+    return None
+
+
+def _is_accepted(note: str, start: int, has_colon: bool, label: Label) -> bool:
+    """Return whether a known label stands as a header does."""
+    if has_colon:
+        return label.is_title or label.has_capital or follows_empty_line(note, start)
+    return (label.is_own and label.is_title) or label.is_caps or follows_empty_line(note, start)
+
+
+def _add_others(found: list[Found], note: str, headers: Headers) -> list[Found]:
+    """Return the labels with known ones inside lines and in other forms."""
+    starts = {start for _, start, _, _, _ in found}
+    more: list[Found] = []
+    styled = defaultdict[str, list[Found]](list)
+    for match in _OTHERS.finditer(note):
+        form = str(match.lastgroup)
+        label = headers[match[form]]
+        is_lab = label.section == RESULTS and "lab" in label.words
+        entry = (label.section, match.start(), match.start(form) if is_lab else match.end(), label, False)
+        if entry[1] in starts:
+            continue
+        if form != "inside":
+            styled[form].append(entry)
+        elif label.section and len(label.text) > 4 and _is_emphatic(label):
+            more.append(entry)
+    for form, entries in styled.items():
+        if sum(bool(entry[0]) for entry in entries) >= FEW_MAIN:  # the note's own way to write headers
+            more += [entry for entry in entries if entry[0] or follows_empty_line(note, entry[1])]
+        elif form != "numbered":  # else it is a list
+            more += [entry for entry in entries if entry[0] and _is_emphatic(entry[3])]
+    return sorted([*found, *more], key=itemgetter(1)) if more else found
+
+
+def _is_emphatic(label: Label) -> bool:
+    return label.is_caps or (label.is_title and not label.is_generic) or label.section == DISCHARGE_EXAM
