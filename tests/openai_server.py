@@ -41,11 +41,31 @@ class StandIn:
     most_at_once: int = 0
     at_once: int = 0
     delay: float = 0.0
+    template: str = ""
+    """Its chat template, in Jinja; it then renders and detokenizes chats as vLLM does."""
+    loses: str = ""
+    """A character that its tokenizer drops."""
     url: str = ""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def models(self) -> dict[str, Any]:
         return {"data": [{"id": MODEL, "owned_by": self.owned_by, "max_model_len": self.max_model_len}]}
+
+    def render(self, body: dict[str, Any]) -> dict[str, Any]:
+        """What vLLM's /tokenize answers, with characters for tokens; raises what the template raises."""
+        from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+        def raise_exception(message: str) -> None:
+            raise ValueError(message)
+
+        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+        environment.globals["raise_exception"] = raise_exception
+        names = {"messages": body["messages"], "add_generation_prompt": body["add_generation_prompt"]}
+        text = environment.from_string(self.template).render(**names, **body["chat_template_kwargs"])
+        if body["continue_final_message"]:
+            last = body["messages"][-1]["content"]
+            text = text[: text.rindex(last.strip()) + len(last.strip())] + last[len(last.rstrip()) :]
+        return {"tokens": [ord(character) for character in text if character != self.loses]}
 
     def completion(self, body: dict[str, Any]) -> dict[str, Any]:
         prompt = " ".join(message["content"] for message in body["messages"])
@@ -106,6 +126,8 @@ def openai_server(**settings: Any) -> Iterator[StandIn]:
         def do_GET(self) -> None:
             if self.path == "/v1/models" and stand_in.always is None:
                 _send(self, 200, json.dumps(stand_in.models()))
+            elif self.path == "/openapi.json" and stand_in.template:
+                _send(self, 200, '{"paths": {"/tokenize": {}, "/detokenize": {}}}')
             elif self.path == "/version":
                 _send(self, 200, '{"version": "0.27.1"}')
             else:
@@ -113,6 +135,15 @@ def openai_server(**settings: Any) -> Iterator[StandIn]:
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            if self.path == "/detokenize":
+                _send(self, 200, json.dumps({"prompt": "".join(map(chr, body["tokens"]))}))
+                return
+            if self.path == "/tokenize":
+                try:
+                    _send(self, 200, json.dumps(stand_in.render(body)))
+                except ValueError as error:
+                    _send(self, 400, json.dumps({"error": {"message": str(error), "code": 400}}))
+                return
             with stand_in.lock:
                 stand_in.asked.append(body)
                 stand_in.headers.append(dict(self.headers))

@@ -4,11 +4,12 @@ Many requests are in flight, and completions come back as they end. Transient fa
 others (no such model, no permission) end the run with what to do, and no completion that has arrived is lost.
 
 The assistant's turn is opened with `<think>` where the server can continue an unfinished turn: vLLM and SGLang can
-(`continue_final_message`). OpenAI's own API and most others cannot; there the prompt alone asks for the form, and the
-text is kept as it came, with the `<think>` that a template opened put before it. Which server it is stands in its list
-of models (`owned_by`). vLLM and SGLang are sent all of the sampling, since they would otherwise apply what the model's
-own generation_config.json recommends; others are sent what OpenAI documents. A server that takes the reasoning out of
-the text (vLLM's --reasoning-parser, DeepSeek's API) has it put back. See deepicd.engines.replies.
+(`continue_final_message`), unless their chat template spoils it (deepicd.engines.server_template). OpenAI's own API and
+most others cannot; there the prompt alone asks for the form, and the text is kept as it came, with the `<think>` that a
+template opened put before it. Which server it is stands in its list of models (`owned_by`). vLLM and SGLang are sent
+all of the sampling, since they would otherwise apply what the model's own generation_config.json recommends; others are
+sent what OpenAI documents. A server that takes the reasoning out of the text (vLLM's --reasoning-parser, DeepSeek's
+API) has it put back. See deepicd.engines.replies.
 
 A request that is refused before anything was answered may mean that all are, so a prompt without a note is tried in its
 place: if that is answered, the refusal concerns the row alone; if not, the run stops and the setting is named.
@@ -25,9 +26,11 @@ from typing import TYPE_CHECKING
 
 from deepicd.engines import replies
 from deepicd.engines.base import Completion, Failure, Message, Request, Result, parse_count
+from deepicd.engines.chat_template import merge_system
 from deepicd.engines.openai_client import LateError, OpenAIClient
 from deepicd.engines.recipe import ModelRecipe
 from deepicd.engines.replies import Answer, Json, RefusedError
+from deepicd.engines.server_template import OPENING, PromptForm, read_prompt_form
 from deepicd.errors import DeepicdError
 from deepicd.http import TransientError
 
@@ -64,6 +67,7 @@ class OpenAIServerEngine:
         self._in_flight: set[Future[Result]] = set()
         self._waiting = 0  # requests whose results have not been collected
         self._continues = False
+        self._form = PromptForm(continues=False)
         self._has_answered = False  # to any request of this session
         self._latest_body: Json = {}
         self._probing = asyncio.Lock()
@@ -140,6 +144,9 @@ class OpenAIServerEngine:
             )
         owner = replies.shorten_name(model.get("owned_by", ""))
         self._continues = owner in CONTINUES
+        if self._continues:
+            root = url.removesuffix("/v1")
+            self._form = await read_prompt_form(self._client.send, root, self.recipe.model)
         return f"{owner} {await self._client.read_version()}".strip() if self._continues else owner
 
     async def _complete(self, request: Request) -> Result:
@@ -155,7 +162,7 @@ class OpenAIServerEngine:
         except TransientError as error:
             return Failure(request.key, str(error), is_final=isinstance(error, LateError))
         self._has_answered = True
-        opening = request.opening if self._continues else ""
+        opening = request.opening if self._form.continues else OPENING["content"] if self._form.opens else ""
         return Completion(
             key=request.key,
             text=answer.content if request.schema else answer.join(opening),
@@ -219,13 +226,15 @@ class OpenAIServerEngine:
         return True
 
     def _build_body(self, request: Request) -> Json:
-        messages: list[Message] = list(request.messages)
+        messages: list[Message] = merge_system(request.messages) if self._form.merges_system else [*request.messages]
         sampling = dict(self.recipe.sampling)
         top_k = sampling.pop("top_k")
         body: Json = {"model": self.recipe.model, "seed": request.seed, **sampling}
         if self._continues:
             body |= {"top_k": top_k or -1, "min_p": 0.0, "repetition_penalty": 1.0}
-            if request.opening:
+            if self._form.arguments and request.schema is None:
+                body["chat_template_kwargs"] = dict(self._form.arguments)
+            if request.opening and self._form.continues:
                 messages.append({"role": "assistant", "content": request.opening})
                 body |= {"continue_final_message": True, "add_generation_prompt": False}
         if request.schema is not None:
