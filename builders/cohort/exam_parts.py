@@ -38,7 +38,7 @@ _LATER_WORDS = (
     "discharge", "d/c", "death", "expiration", "transfer", "dismissal", "pronounce", "post-op", "postop", "post op",
     "pod", "hd", "hospital day", "dc ",
 )  # fmt: skip
-SHORT_CLAUSE = 4  # words; a longer one before "at discharge" is from the admission
+SHORT_CLAUSE = 1  # words; a longer one before "at discharge" is from the admission
 ADMISSION_WORDS = ("admi", "arrival", "presentation", "initial")
 """Each line above contains one of these words; they are searched first, because that is fast."""
 DISCHARGE_WORDS = _LATER_WORDS[:6]

@@ -184,10 +184,7 @@ class Headers(dict[str, Label]):
             is_about_the_stay=bool(tokens & TEMPLATE.stay_words),
             is_prose=is_prose,
             is_inert=section is None and bool(is_prose or lists) and " - " not in text,
-            may_be_half=(section is None or parts[-1].casefold() in _SMALL_WORDS)
-            and not is_prose
-            and 0 < len(text) <= 40
-            and text[:1].isupper(),
+            may_be_half=not is_prose and 0 < len(text) <= 40 and text[:1].isupper(),
         )
 
     def _match_parts(self, text: str) -> str | None:

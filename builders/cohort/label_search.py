@@ -25,6 +25,7 @@ _OTHERS = re.compile(
     r"|(?P<dashed>[A-Z][A-Za-z/&'-]*+(?: [A-Za-z/&'][A-Za-z/&'-]*+){0,6}+) ?[-–—][ \t]"
     r"|(?P<stopped>[A-Z][A-Z/&'-]*+(?: [A-Z/&'][A-Z/&'-]*+){0,6}+)\.(?:[ \t]|(?=\n)))"
 )
+_CONNECTIVES = (" of", " on", " and", " at", " or", " to", " the", " OF", " ON", " AND", " AT", " OR", " TO", " THE")
 FEW = 5
 """A note with fewer headers at the starts of lines is searched for others."""
 MAIN = frozenset({"Chief Complaint", "History of Present Illness", "Past Medical History", EXAM, MEDICATIONS})
@@ -91,6 +92,9 @@ def _join_halves(first: re.Match[str], second: re.Match[str], headers: Headers) 
     """Return the header that two lines make together; None if they make none."""
     if first.end() != second.start():
         return None
+    half = headers[first[1]]
+    if half.section and not half.text.endswith(_CONNECTIVES) and headers[second[1]].section:
+        return None  # two headers
     label = headers[f"{first[1]} {second[1]}"]
     if label.section is None or label.is_generic:
         return None

@@ -38,7 +38,6 @@ _EARLIER = re.compile(
     r"|september|october|november|december)|(?:in|on|from|to|at)\s+___|rehab|elsewhere|at\s+(?:birth|home)|born|(?:days?|weeks?|months?)[\s-]+old|that\s+(?:admission|hospitali[sz]ation|stay))\b",
     re.IGNORECASE,
 )
-_HOSPITAL = re.compile(r"\b(?:admi\w+|hospital\w*|discharged|stay)\b", re.IGNORECASE)
 _LATER = re.compile(
     r"\b(?:over\s+the\s+(?:next|following|ensuing|subsequent)\s+(?:\w+\s+)?(?:hours|days?|weeks?)|the\s+(?:next|following)\s+(?:day|morning)"
     r"|(?:was|were)\s+(?:then\s+|subsequently\s+|later\s+|eventually\s+|successfully\s+)?(?:extubated|weaned|diuresed|discontinued|stented"
@@ -76,17 +75,12 @@ def remove_stay(text: str) -> str:
     """Return a history without the sentences that are about this stay beyond doubt."""
     if not _has_cue(text):
         return text
-    kept, is_earlier, is_cut = list[str](), False, False
-    for sentence, end in _split_sentences(text):
-        is_about_stay = _has_cue(sentence) and _STAY.search(sentence) is not None
-        has_earlier = _EARLIER.search(sentence) is not None
-        if is_about_stay and not (has_earlier or is_earlier):
-            is_cut = True
-        else:
-            kept.append(sentence + end)
-        is_earlier = (is_earlier and is_about_stay) or (has_earlier and _HOSPITAL.search(sentence) is not None)
-        is_earlier = is_earlier and "\n\n" not in end
-    return "".join(kept).strip("\n \t") if is_cut else text
+    kept = [
+        sentence + end
+        for sentence, end in _split_sentences(text)
+        if not (_has_cue(sentence) and _STAY.search(sentence)) or _EARLIER.search(sentence)
+    ]
+    return "".join(kept).strip("\n \t")
 
 
 def _has_cue(text: str) -> bool:

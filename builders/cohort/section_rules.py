@@ -197,7 +197,9 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         _MEDICATIONS,
-        lambda place: place.is_bare_list and place.is_about_the_stay and not place.is_followed_by_text,
+        lambda place: (
+            place.is_bare_list and place.is_about_the_stay and (place.is_emphatic or not place.is_followed_by_text)
+        ),
         "Discharge",
         "Hospital Course:\nStented.\n\nCurrent Medications:\n1. Aspirin\n",
     ),
