@@ -43,6 +43,18 @@ HEADERS = pa.schema(
     ]
 )
 
+# A claim of a trace and the place in the note that decides it (deepicd.evidence); offsets count characters
+EVIDENCE = pa.struct(
+    [
+        ("claim_start", pa.int32()),  # in `trace`
+        ("claim_end", pa.int32()),
+        ("category", _TEXT),  # 'number', 'vital', 'lab', 'drug', 'finding' or 'quotation'
+        ("kind", _TEXT),  # 'supported', 'inference', 'contradicted' or 'absent'
+        ("note_start", pa.int32()),  # in the cohort's `admission_note`; null where the note has no such place
+        ("note_end", pa.int32()),
+    ]
+)
+
 # distill → assemble, judge: one row per attempt, kept (kept/*.parquet) or rejected (rejected/*.parquet); among the
 # rejected also one row per row of the cohort without any completion, with nulls from `trace` on
 TRACES = pa.schema(
@@ -99,8 +111,11 @@ TRACES = pa.schema(
         ("quotes", pa.int16()),
         ("quotes_in_note", pa.int16()),
         ("verbatim", pa.int32()),  # words in the longest run copied verbatim from the note
+        ("evidence", pa.list_(EVIDENCE)),  # its claims in order, without overlap; empty without a trace
     ]
 )
+# Traces of earlier versions have no `evidence`; a reader that can do without it asks for these columns.
+TRACES_BEFORE_EVIDENCE = TRACES.remove(TRACES.get_field_index("evidence"))
 
 # judge → assemble: one row per kept trace, OUT/<recipe digest>/scores/<split>-00000.parquet, in the cohort's order
 SCORES = pa.schema(

@@ -1,8 +1,7 @@
-"""How a trace argues: where it first names its diagnosis, how often it weighs alternatives, which vitals it invents.
+"""How a trace argues: where it first names its diagnosis, and how often it weighs alternatives.
 
     find_first_mention(trace, code, titles, note)      # 0.52: halfway through
     count_weighing(trace)                              # sentences with "less likely", "rather than", "ruled out", …
-    count_invented_vitals(trace, note)                 # vital signs with a value that the note has nowhere
 
 What the clinicians of DeepICD-R1 complained of: traces that settle on a diagnosis early and then justify it. All are
 linear in the length of the text. A diagnosis in other words than those of its title is not recognised.
@@ -11,7 +10,6 @@ linear in the length of the text. A diagnosis in other words than those of its t
 import re
 from collections.abc import Iterable
 
-from deepicd.grounding import find_numbers
 from deepicd.icd10cm import Code
 
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
@@ -55,25 +53,3 @@ def count_weighing(trace: str) -> int:
     2
     """
     return sum(_WEIGHING.search(sentence) is not None for sentence in _SENTENCE.split(trace))
-
-
-_VITAL = re.compile(
-    r"\b(?:bp|blood pressure|hr|heart rate|pulse(?: rate)?|rr|resp(?:iratory|iration) rate|respirations"
-    r"|temp(?:erature)?|t(?:max)?|spo2|sao2|o2 ?sats?|sats?|(?:oxygen )?saturation)"
-    r"(?: was| is| of| at| to|:|=|,){0,2} ?"
-    r"(\d{1,3}(?:\.\d)?)(?:/(\d{2,3}))?(?![\d.]*\d)",
-    re.IGNORECASE,
-)
-
-
-def count_invented_vitals(trace: str, note: str) -> int:
-    """Return how many vital signs of the trace have a value that the note has nowhere.
-
-    >>> count_invented_vitals("BP 90/60, HR 110, a temperature of 39.2.", "BP 95/60, HR 110.")
-    2
-    """
-    known = frozenset(find_numbers(note))
-    return sum(
-        any(number not in known for number in find_numbers(" ".join(filter(None, match.groups()))))
-        for match in _VITAL.finditer(trace)
-    )

@@ -14,12 +14,13 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from deepicd.answer_form import Answer, measure_repetition, parse_answer
+from deepicd.evidence import Evidence
 from deepicd.grounding import Share, measure_grounding
 from deepicd.trace_measures import find_first_mention
 from distill.prompt import Material
 from distill.recipe import Recipe
 
-VERSION = "checks-1"
+VERSION = "checks-2"
 """Change it with the measurements: findings of other versions in the ledger are then measured again."""
 
 Reason = Literal[
@@ -62,12 +63,15 @@ class Findings:
     drugs: Share
     quotes: Share
     verbatim: int
+    evidence: tuple[tuple[int, int, str, str, int | None, int | None], ...]
+    """The claims of the trace, as deepicd.schema.EVIDENCE has them; empty without a trace."""
 
     @classmethod
     def from_entry(cls, entry: Mapping[str, Any]) -> "Findings":
         """Return the findings in an entry of the ledger."""
         values = {field.name: entry[field.name] for field in fields(cls)}
-        return cls(**values | {name: Share(*values[name]) for name in ("numbers", "drugs", "quotes")})
+        shares = {name: Share(*values[name]) for name in ("numbers", "drugs", "quotes")}
+        return cls(**values | shares | {"evidence": tuple(map(tuple, values["evidence"]))})
 
     def to_entry(self) -> dict[str, Any]:
         """Return the findings as the ledger has them."""
@@ -95,7 +99,14 @@ def measure(text: str, finish_reason: str, material: Material) -> Findings:
         drugs=grounding.drugs,
         quotes=grounding.quotes,
         verbatim=grounding.verbatim,
+        evidence=tuple(map(_list_values, grounding.evidence)) if isinstance(parsed, Answer) else (),
     )
+
+
+def _list_values(claim: Evidence) -> tuple[int, int, str, str, int | None, int | None]:
+    return (
+        claim.claim_start, claim.claim_end, claim.category.value, claim.kind.value, claim.note_start, claim.note_end
+    )  # fmt: skip
 
 
 def find_reasons(findings: Findings, recipe: Recipe) -> list[Reason]:

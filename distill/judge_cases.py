@@ -15,7 +15,7 @@ from deepicd.engines.tokens import TokenCounter, find_counter
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
 from deepicd.knowledge import rubric
-from deepicd.schema import SPLITS, TRACES
+from deepicd.schema import SPLITS, TRACES_BEFORE_EVIDENCE
 from distill.recipe import Recipe
 from distill.sources import Row, Sources
 
@@ -109,7 +109,7 @@ class CaseReader:
 
     def _read_kept(self, split: str) -> Iterator[Row]:
         for path in sorted((self.traces / "kept").glob(f"{split}-*.parquet")):
-            for batch in storage.open_parquet(path, TRACES).iter_batches(256, columns=list(COLUMNS)):
+            for batch in storage.open_parquet(path, TRACES_BEFORE_EVIDENCE).iter_batches(256, columns=list(COLUMNS)):
                 yield from batch.to_pylist()
 
     def _build_case(self, split: str, row: Row, trace: Row, guidelines: str | None) -> Case:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from deepicd import answer_form, storage
 from deepicd.answer_form import Answer
 from deepicd.log import track_progress
-from deepicd.schema import TRACES
+from deepicd.schema import EVIDENCE, TRACES
 from deepicd.storage import Origin
 from distill import checks
 from distill.attempts import Attempt, History
@@ -179,6 +179,7 @@ def _build_row(split: str, prompt: Prompt, attempt: Attempt, builder: PromptBuil
         **{kind: getattr(findings, kind).total for kind in ("numbers", "drugs", "quotes")},
         **{f"{kind}_in_note": getattr(findings, kind).in_note for kind in ("numbers", "drugs", "quotes")},
         "verbatim": findings.verbatim,
+        "evidence": [dict(zip(EVIDENCE.names, claim, strict=True)) for claim in findings.evidence],
     }
 
 

@@ -19,7 +19,7 @@ from deepicd import records, storage
 from deepicd.answer_form import build_messages, write_answer
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
-from deepicd.schema import COHORT, DATASET, SCORES, SPLITS, TRACES
+from deepicd.schema import COHORT, DATASET, SCORES, SPLITS, TRACES_BEFORE_EVIDENCE
 from deepicd.stage_records import AssembleCounts, AssembleRecord, DistillRecord
 from deepicd.storage import Origin
 
@@ -75,7 +75,7 @@ def _read_kept_traces(folder: Path) -> dict[str, Row]:
     return {
         row["note_id"]: row | {"judge_score": None}
         for path in sorted((folder / "kept").glob("*.parquet"))
-        for row in storage.read_table(path, TRACES, columns).to_pylist()
+        for row in storage.read_table(path, TRACES_BEFORE_EVIDENCE, columns).to_pylist()
     }
 
 

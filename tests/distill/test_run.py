@@ -65,7 +65,7 @@ def test_a_row_tells_all_that_it_was_made_with(tmp_path: Path) -> None:
     assert row["note_sha256"] == sha256(NOTE.encode()).hexdigest()
     assert (row["recipe_digest"], row["prompt"], row["layout"]) == (RECIPE.digest, "oracle-2", "prefix")
     assert (row["temperature"], row["top_p"], row["top_k"], row["max_tokens"], row["seed"]) == (0.9, 1.0, 0, 1024, 42)
-    assert (row["checks"], row["quotes_in_note"], row["description_code"]) == ("checks-1", row["quotes"], None)
+    assert (row["checks"], row["quotes_in_note"], row["description_code"]) == ("checks-2", row["quotes"], None)
     assert row["verbatim"] >= 3
 
 

@@ -6,7 +6,7 @@
 named early     the predicted code, its title or its category's stands in the first half of the trace: it closed early
 weighing        sentences with "less likely", "rather than", "would bring", …, and traces without any
 grounded        share of numbers, drugs and quotations that the note has (deepicd.grounding)
-invented vitals traces with a vital sign whose value the note has nowhere
+invented vitals traces with a vital sign with a value that the note does not have for it
 repeated        share of words in runs of six that occurred before
 
 Grounding needs the notes, so a dataset. Chapters are those of the true code. Shares of credentialed traces that would
@@ -22,10 +22,10 @@ from statistics import fmean
 
 from deepicd.answer_form import measure_repetition
 from deepicd.evaluation_metrics import Reasoning, ReasoningMetrics
-from deepicd.grounding import Share, measure_grounding
+from deepicd.grounding import Grounding, Share, measure_grounding
 from deepicd.icd10cm import Code
 from deepicd.small_counts import suppress_small
-from deepicd.trace_measures import count_invented_vitals, count_weighing, find_first_mention
+from deepicd.trace_measures import count_weighing, find_first_mention
 from train.evaluation.predictions import EvaluatedNote
 from train.evaluation.reading import extract_trace
 from train.evaluation.suppression import suppress_shares
@@ -77,6 +77,7 @@ def measure_traces(notes: Sequence[EvaluatedNote], texts: Mapping[str, str], ope
 def measure_trace(item: TraceToMeasure) -> TraceMeasures:
     """Return what is in one trace."""
     words = item.trace.split()
+    grounding = measure_grounding(item.trace, item.note) if item.note is not None else None
     titles = [title for code in _list_names(item.predicted) if (title := code.title)]
     return TraceMeasures(
         chapter=item.chapter,
@@ -84,8 +85,8 @@ def measure_trace(item: TraceToMeasure) -> TraceMeasures:
         named_at=find_first_mention(item.trace, item.predicted, titles, item.note or "") if item.predicted else None,
         weighing=count_weighing(item.trace),
         repeated=measure_repetition(words),
-        grounded=_ground_trace(item.trace, item.note) if item.note is not None else {},
-        invented_vitals=count_invented_vitals(item.trace, item.note) if item.note is not None else 0,
+        grounded=_list_shares(grounding) if grounding is not None else {},
+        invented_vitals=grounding.invented_vitals if grounding is not None else 0,
     )
 
 
@@ -93,8 +94,7 @@ def _list_names(code: Code | None) -> list[Code]:
     return [] if code is None else list(dict.fromkeys((code, Code(code.category))))
 
 
-def _ground_trace(trace: str, note: str) -> dict[str, Share]:
-    grounding = measure_grounding(trace, note)
+def _list_shares(grounding: Grounding) -> dict[str, Share]:
     return dict(zip(GROUNDED, (grounding.numbers, grounding.drugs, grounding.quotes), strict=True))
 
 

@@ -1,0 +1,185 @@
+"""Link each claim of a trace to the place in its note that decides it.
+
+    find_evidence("BP 90/60, no fever; possible sepsis.", "BP 95/60. Febrile to 102.")
+    # BP 90/60  vital    contradicted by 'BP 95/60' (other value)
+    # fever     finding  contradicted by 'Febrile'  (stated)
+    # sepsis    finding  inference                  (disease)
+
+The rules, their reasons and their limits are in docs/evidence.md.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+
+from deepicd.evidence.claims import Category, Evidence, Kind, drop_overlaps
+from deepicd.evidence.lexicon import Lexicon, load_lexicon
+from deepicd.evidence.mentions import Mention
+from deepicd.evidence.number_matching import link_number
+from deepicd.evidence.numbers import Number
+from deepicd.evidence.quotations import link_quotations
+from deepicd.evidence.reading import Note, Reading, read_note, read_text
+
+CANDIDATES = 32
+"""Places in the note that are compared for a claim, so that repetition stays linear."""
+
+
+def find_evidence(trace: str, note: str) -> list[Evidence]:
+    """Return the claims of a trace in order, without overlap, each with what the note says of it."""
+    return drop_overlaps(find_all_evidence(trace, note))
+
+
+def find_all_evidence(trace: str, note: str) -> list[Evidence]:
+    """Return the same with the numbers, drugs and findings within a quotation listed after it."""
+    source = read_note(note)
+    reading = read_text(trace, source.extra)
+    claims = sorted([*_link_numbers(reading, source), *_link_mentions(reading, source)], key=_get_order)
+    return sorted([*link_quotations(reading.tokens, source), *drop_overlaps(claims)], key=_get_order)
+
+
+def _get_order(item: Evidence) -> tuple[int, int]:
+    return item.claim_start, -item.claim_end
+
+
+def _link_numbers(reading: Reading, note: Note) -> Iterator[Evidence]:
+    lexicon = load_lexicon()
+    for number in reading.numbers:
+        kind, place, why = link_number(number, reading, note, lexicon)
+        yield _write(number.start, number.end, number.category, kind, place, why)
+
+
+def _write(start: int, end: int, category: Category, kind: Kind, place: Number | Mention | None, why: str) -> Evidence:
+    if place is None or kind is Kind.ABSENT:
+        return Evidence(start, end, category, kind, None, None, why)
+    return Evidence(start, end, category, kind, place.start, place.end, why)
+
+
+def _link_mentions(reading: Reading, note: Note) -> Iterator[Evidence]:
+    lexicon = load_lexicon()
+    for mention in reading.mentions:
+        if mention.term.sort == "place":
+            link = _link_place(mention, note)
+        elif mention.term.sort == "finding":
+            link = _link_finding(mention, note, lexicon)
+        else:
+            link = _link_drug(mention, note, lexicon)
+        if link is not None:
+            category = Category.DRUG if mention.term.sort in ("drug", "class") else Category.FINDING
+            yield _write(mention.start, mention.end, category, *link)
+
+
+Link = tuple[Kind, Mention | None, str]
+
+
+def _link_drug(mention: Mention, note: Note, lexicon: Lexicon) -> Link:
+    key = mention.term.key
+    if mention.term.sort == "class":
+        return _compare(mention, list(islice(note.classes.get(key, ()), CANDIDATES)), "class")
+    same = list(islice(note.mentions.get(key, ()), CANDIDATES))
+    if same:
+        return _compare(mention, same, "drug")
+    if key in note.classes:  # 'insulin' of 'insulin glargine'
+        return _compare(mention, list(islice(note.classes[key], CANDIDATES)), "class")
+    if near := _find_misspelling(key, note):
+        return _compare(mention, [near], "spelling")
+    for group in lexicon.find_classes(key):
+        if named := next((other for other in note.classes.get(group, ()) if other.term.sort == "class"), None):
+            return Kind.INFERENCE, named, "class"
+    return _compare(mention, [], "drug")
+
+
+def _find_misspelling(drug: str, note: Note) -> Mention | None:
+    """Return a drug of the note that the lexicon knows by its stem only and that is one letter away."""
+    for key, others in islice(note.mentions.items(), 400):
+        if (
+            others[0].term.sort == "drug"
+            and abs(len(key) - len(drug)) <= 1
+            and len(drug) > 6
+            and _is_one_edit(key, drug)
+        ):
+            return others[0]
+    return None
+
+
+def _is_one_edit(first: str, second: str) -> bool:
+    """Return whether two words differ by one letter, added, left out or replaced.
+
+    >>> _is_one_edit("metoprolol", "metoprlol"), _is_one_edit("prednisone", "prednisolone")
+    (True, False)
+    """
+    start = 0
+    while start < min(len(first), len(second)) and first[start] == second[start]:
+        start += 1
+    return any(first[start + skip :] == second[start + other :] for skip, other in ((1, 1), (1, 0), (0, 1)))
+
+
+def _link_finding(mention: Mention, note: Note, lexicon: Lexicon) -> Link:
+    key = mention.term.key
+    found = list(islice(note.mentions.get(key, ()), CANDIDATES))
+    denied_broader = [
+        other
+        for broader in lexicon.broader.get(key, ())
+        if broader != key
+        for other in islice(note.mentions.get(broader, ()), CANDIDATES)
+        if other.is_denied and other.term.key == broader
+    ]
+    fitting = [other for other in found if not mention.site or not other.site or mention.site == other.site]
+    if mention.side:
+        right = [other for other in fitting if not other.side or "both" in (mention.side, other.side) or
+                 other.side == mention.side]  # fmt: skip
+        if fitting and not right:
+            return (Kind.CONTRADICTED, fitting[0], "other side")
+        if right and all(not other.side for other in right) and (place := _find_other_side(mention, note)):
+            return (Kind.CONTRADICTED, place, "other side")
+        fitting = right
+    return _compare(mention, fitting or ([] if found else denied_broader), "finding")
+
+
+def _find_other_side(mention: Mention, note: Note) -> Mention | None:
+    """Return a place of the note that has only the other side: 'L knee swollen' for 'right knee pain'."""
+    if not mention.site or mention.side == "both":
+        return None
+    places = list(islice(note.mentions.get(f"place:{mention.site}", ()), CANDIDATES))
+    if places and all(place.side not in (mention.side, "both", "") for place in places):
+        return places[0]
+    return None
+
+
+def _link_place(mention: Mention, note: Note) -> Link | None:
+    places = list(islice(note.mentions.get(f"place:{mention.term.key}", ()), CANDIDATES))
+    if not places:
+        return None  # a place alone claims nothing
+    same = [place for place in places if "both" in (place.side, mention.side) or place.side == mention.side]
+    if same:
+        return Kind.SUPPORTED, same[0], "exact"
+    return (Kind.INFERENCE if mention.is_hedged else Kind.CONTRADICTED), places[0], "other side"
+
+
+def _compare(mention: Mention, found: Sequence[Mention], how: str) -> Link:
+    """Return the kind of a claim, given the mentions in the note of the same thing."""
+    own = [other for other in found if other.is_of_family == mention.is_of_family]
+    if same := next((other for other in own if other.is_denied == mention.is_denied), None):
+        return Kind.SUPPORTED, same, _say_how(mention, same, how)
+    if own:
+        if mention.is_hedged and (mention.term.nature == "disease" or how != "finding"):
+            return Kind.INFERENCE, own[0], "weighed"
+        return Kind.CONTRADICTED, own[0], "stated" if mention.is_denied else "denied"
+    if found:  # of the family in one text, of the patient in the other
+        return Kind.INFERENCE if mention.is_hedged else Kind.ABSENT, None, "family"
+    if mention.is_hedged:
+        return Kind.INFERENCE, None, "weighed"
+    if mention.is_denied:
+        return (Kind.INFERENCE, None, "not mentioned") if mention.term.nature in ("disease", "") else (
+            Kind.ABSENT, None, "not mentioned")  # fmt: skip
+    if mention.term.nature == "disease" and not mention.is_past and not mention.is_of_family:
+        return Kind.INFERENCE, None, "disease"
+    return Kind.ABSENT, None, "not mentioned"
+
+
+def _say_how(mention: Mention, other: Mention, how: str) -> str:
+    if how == "spelling":
+        return how
+    if mention.term.key != other.term.key:
+        return "class" if how == "class" else "narrower"
+    if mention.term.is_alias == other.term.is_alias:
+        return "exact"
+    return "brand" if how == "drug" else "synonym"
