@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import duckdb
 
 NO_SECTION = "no admission section"
+ILLNESS = "History of Present Illness"
 ROWS = pa.schema(
     [
         ("note_id", pa.string()),
@@ -99,7 +100,7 @@ def extract_batch(batch: pa.RecordBatch, criteria: Criteria, terms: Mapping[str,
             continue
         found = extract_admission_sections(text or "", criteria, headers)
         sections = drop_references(found)
-        is_reference = has_required(found, criteria) and not has_required(sections, criteria)
+        is_reference = ILLNESS in found and ILLNESS not in sections
         if criteria.strict and sections:
             sections = remove_signals(sections, terms[code.value], extract_hospital_course(text))
         note = join_sections(sections)

@@ -1,7 +1,7 @@
 """Find the labels of a note that may open a section: words before a colon at the start of a line, or alone on one.
 
-Notes in capitals, or with few headers at the starts of lines, are also searched for headers inside lines, with a
-number, in brackets, with a dash or full stop instead of a colon, and for abbreviations with dots.
+Notes without the separators of MIMIC's template are also searched for headers inside lines, with a number, in brackets,
+with a dash or full stop instead of a colon, and for abbreviations with dots.
 """
 
 import re
@@ -20,17 +20,20 @@ LABEL = re.compile(
 # Inside a line; with a number, with a dash instead of a colon, or as an abbreviation with dots.
 _OTHERS = re.compile(
     r"(?:(?<=[.;,)])[ \t]{0,4}|(?<=[ \t][ \t]))(?P<inside>[A-Z][A-Za-z/&' -]{1,60}+):(?!\d)"
-    r"|\n[ \t]*(?:(?:\d{1,2}|[IVX]{1,5}|[A-Z])[.)][ \t]+(?P<numbered>[A-Za-z_][A-Za-z0-9_ /&'-]{1,70}+)(?::+|(?=\n))"
+    r"|\n[ \t]*(?:(?:\d{1,2}|[IVX]{1,5}|[A-Z])[.)][ \t]+(?P<numbered>[A-Za-z_][A-Za-z0-9_/&'-]*+"
+    r"(?: [A-Za-z0-9_/&'][A-Za-z0-9_/&'-]*+){0,8}+)(?: ?:++|\.(?=\s)| ?[-–—]+(?=\s)|(?=\n))"
     r"|(?P<dotted>(?:[A-Z]\.){2,4}):|\[(?:\d{1,2}[.)] )?(?P<bracketed>[A-Z][A-Za-z0-9 /&'-]{1,60}+)\]:?+"
     r"|(?P<dashed>[A-Z][A-Za-z/&'-]*+(?: [A-Za-z/&'][A-Za-z/&'-]*+){0,6}+) ?[-–—][ \t]"
     r"|(?P<stopped>[A-Z][A-Z/&'-]*+(?: [A-Z/&'][A-Z/&'-]*+){0,6}+)\.(?:[ \t]|(?=\n)))"
 )
 _CONNECTIVES = (" of", " on", " and", " at", " or", " to", " the", " OF", " ON", " AND", " AT", " OR", " TO", " THE")
-FEW = 5
-"""A note with fewer headers at the starts of lines is searched for others."""
+SEPARATOR = "\n \n"
+FEW = 6
+"""A note with fewer of the template's separators is searched for headers in other forms."""
 MAIN = frozenset({"Chief Complaint", "History of Present Illness", "Past Medical History", EXAM, MEDICATIONS})
+TEMPLATES_OWN = frozenset({"Sex", "Redacted", "Allergies"})
 FEW_MAIN = 3
-"""So is one with fewer of these."""
+"""So is one with fewer of these. So many known headers in one form make it the note's own, else they form a list."""
 Found = tuple[str | None, int, int, Label, bool]
 """A label that may be a header: its section by its words, where it starts, where its text begins, its words, whether it
 is an item of a list. A plain tuple, for speed."""
@@ -39,10 +42,10 @@ is an item of a list. A plain tuple, for speed."""
 def find_labels(note: str, headers: Headers) -> list[Found]:
     """Return the labels of a note that begins and ends with a line break, in its order."""
     found = _find_at_lines(note, headers)
-    known = [label.is_caps for name, _, _, label, _ in found if name]
-    if len(known) < FEW or 2 * sum(known) > len(known) or len({entry[0] for entry in found} & MAIN) < FEW_MAIN:
-        return _add_others(found, note, headers)
-    return found
+    sections = {entry[0] for entry in found}
+    if note.count(SEPARATOR) >= FEW and len(sections & MAIN) >= FEW_MAIN and not sections.isdisjoint(TEMPLATES_OWN):
+        return found
+    return _add_others(found, note, headers)
 
 
 def _find_at_lines(note: str, headers: Headers) -> list[Found]:
@@ -143,10 +146,15 @@ def _add_others(found: list[Found], note: str, headers: Headers) -> list[Found]:
             more.append(entry)
     for form, entries in styled.items():
         if sum(bool(entry[0]) for entry in entries) >= FEW_MAIN:  # the note's own way to write headers
-            more += [entry for entry in entries if entry[0] or follows_empty_line(note, entry[1])]
+            more += [entry for entry in entries if entry[0] or _is_set_off(note, entry)]
         elif form != "numbered":  # else it is a list
             more += [entry for entry in entries if entry[0] and _is_emphatic(entry[3])]
     return sorted([*found, *more], key=itemgetter(1)) if more else found
+
+
+def _is_set_off(note: str, entry: Found) -> bool:
+    """Return whether an unknown label follows an empty line, or has capitals and a colon."""
+    return follows_empty_line(note, entry[1]) or (entry[3].is_caps and note[entry[2] - 1] == ":")
 
 
 def _is_emphatic(label: Label) -> bool:

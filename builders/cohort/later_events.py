@@ -28,6 +28,7 @@ _STAY = re.compile(
     r"|\b(?:during|throughout)\s+(?:(?:this|his|her|their|the(?:\s+(?:remainder|rest|course)\s+of)?)\s+)(?:(?:this|his|her|the)\s+)?"
     r"(?:(?:current|present|entire|initial|inpatient)\s+)?(?:hospital\s+(?:stay|course)|hospitali[sz]ation|stay|admission)\b"
     r"|\b(?:(?:morning|day|night|evening|hours?|days?|weeks?)\s+)?(?:after|following)\s+(?:(?:this|his|her|the)\s+)?admission\b"
+    r"|\bthe\s+(?:next|following)\s+(?:morning|day)\s+(?:he|she|the\s+patient)\s+(?:was|underwent)\b"
     r"|\bhospital\s+course\b|\b(?:patient|pt|he|she)\s+expired\b",
     re.IGNORECASE,
 )
@@ -58,7 +59,7 @@ _SENTENCE_END = re.compile(
 # Each such sentence contains one of these; they are searched first, because that is fast.
 _CUES = (
     "discharge", "hospital day", "hospital course", "during th", "during hi", "during he", "throughout", "expired",
-    "of death", "admission", "pod #", "pod#", "hd #", "hd#", "e day #",
+    "of death", "admission", "the next ", "the following ", "pod #", "pod#", "hd #", "hd#", "e day #",
 )  # fmt: skip
 _DAY_NUMBER = re.compile(rf"\b(?:day (?:{_DAY}|of)|(?:pod|hd) ?#? ?\d)")
 _REFERENCE = re.compile(

@@ -51,6 +51,10 @@ _SOFT = frozenset({EXAM, MEDICATIONS})
 """Sections known at admission whose headers also occur as labels inside others."""
 
 
+VITALS = ("vital", "obs", "vs")
+"""Words of headers above vital signs, which do not make what follows a second exam."""
+
+
 Header = tuple[str, int, int, bool, bool, bool]
 """A header, decided: its section, where it starts, where its text begins, whether it is set off as the note's headers
 are, whether it begins the part about the stay, and whether it continues its section after a line that was cut.
@@ -107,12 +111,12 @@ class _Decisions:
             if name == "Discharge" and ("diagnos" in label.words or label.words.endswith("dx")):
                 begins_stay = False  # it may stand on top of a note
                 seen["Diagnosis"] = begin
-            else:
+            elif name != EXAM or not contains_any(label.words, VITALS):
                 seen[name] = begin
             is_about_the_stay = is_about_the_stay or begins_stay
             is_strong = not is_about_the_stay or (
                 (name in KNOWN_NAMES or name == RESULTS)
-                and (name not in (EXAM, RESULTS) or "admi" in label.words)
+                and (name not in (EXAM, RESULTS) or contains_any(label.words, ADMISSION_WORDS))
                 and self._is_strong(entry)
             )
             headers.append((name, start, begin, is_strong, begins_stay, False))
@@ -125,11 +129,11 @@ class _Decisions:
             return False
         if name == EXAM and contains_any(label.words, ADMISSION_WORDS):
             return False
-        if name == self.under or (
-            name == "Social History" and not contains_any(label.words, ("hist", "hx", "soc", "sh"))
-        ):
+        if name == self.under:
             return True
-        return (name in _SOFT or name not in KNOWN_NAMES or label.is_generic) and not self._is_strong(entry)
+        is_habit = name == "Social History" and not contains_any(label.words, ("hist", "hx", "soc", "sh"))
+        is_soft = name in _SOFT or name not in KNOWN_NAMES or label.is_generic or is_habit
+        return is_soft and not self._is_strong(entry)
 
     def _describe_place(self, entry: Found, index: int) -> Place:
         name, start, begin, label, _ = entry

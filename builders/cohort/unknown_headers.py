@@ -119,6 +119,8 @@ def decide_unknown(label: Label, line: Line, style: Style, under: str) -> Opens:
         return Opens.SECTION if is_set_off and is_header and is_named else Opens.NOTHING
     if label.is_about_the_stay:
         return _decide_about_stay(label, line, under)
+    if line.is_first and not line.is_alone:
+        return Opens.NOTHING
     if line.is_block or line.is_underlined or (line.is_alone and _is_short(label)):
         return Opens.SECTION
     if line.follows_empty:
