@@ -27,6 +27,7 @@ from deepicd.stage_records import (
     CardCounts,
     CardRecord,
     DistillRecord,
+    GuidelinesRecord,
     JudgeRecord,
     ScrapeRecord,
     TrainingRecord,
@@ -142,6 +143,8 @@ def build_fields(facts: DatasetFacts) -> dict[str, Any]:
         "engines": list(distill.engines),
         "grounded": distill.grounded,
     }
+    if guidelines := record.find_upstream(GuidelinesRecord):
+        stages["guidelines"]["counts"] = {"audited_words": guidelines.counts.audited_words}
     if judge := record.find_upstream(JudgeRecord):
         stages["judge"]["counts"] = {"mean": judge.counts.mean}
     return {
