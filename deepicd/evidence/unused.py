@@ -11,6 +11,7 @@ _PART = re.compile(r"[^\n]+?(?:(?<=[.!?;])[ \t]+(?=[A-Z(])|\n|\Z)")
 def find_unused(note: str, evidence: Iterable[Evidence]) -> list[tuple[int, int]]:
     """Return the spans of sentences and lines that no claim is supported or contradicted by, in order; blanks left out.
 
+    >>> from deepicd.evidence.claims import Category
     >>> find_unused("Chest pain. Lives alone.", [Evidence(0, 4, Category.FINDING, Kind.SUPPORTED, 0, 10, "exact")])
     [(12, 24)]
     """
