@@ -27,6 +27,7 @@ _OTHERS = re.compile(
     r"|(?P<stopped>[A-Z][A-Z/&'-]*+(?: [A-Z/&'][A-Z/&'-]*+){0,6}+)\.(?:[ \t]|(?=\n)))"
 )
 _CONNECTIVES = (" of", " on", " and", " at", " or", " to", " the", " OF", " ON", " AND", " AT", " OR", " TO", " THE")
+_RULES = frozenset({"----", "====", "____", "~~~~", "****"})
 SEPARATOR = "\n \n"
 FEW = 6
 """A note with fewer of the template's separators is searched for headers in other forms."""
@@ -58,31 +59,40 @@ def _find_at_lines(note: str, headers: Headers) -> list[Found]:
     half: re.Match[str] | None = None  # a line that may be the first half of a header
     for match in LABEL.finditer(note):
         label = headers[match[1]]
-        if label.is_inert and half is None and not label.may_be_half:
-            continue
-        start, begin = match.span()
-        has_colon = note[begin - 1] == ":"
-        first, half = half, None
-        if has_colon and first is not None and (joint := _join_halves(first, match, headers)):
-            if found and found[-1][1] == first.start():
-                found.pop()
-            found.append(joint)
-            continue
-        if label.may_be_half and not has_colon:
-            half = match
+        has_colon = note[match.end() - 1] == ":"
+        if has_colon:
+            if half is not None:
+                first, half = half, None
+                if joint := _join_halves(first, match, headers):
+                    if found and found[-1][1] == first.start():
+                        found.pop()
+                    found.append(joint)
+                    continue
+            if label.is_inert:
+                continue
+        else:
+            half = match if label.may_be_half else None
         if label.section is None:
-            if entry := _describe_unknown(note, match, label, headers):
+            if not label.is_inert and (entry := _describe_unknown(note, match, label, headers)):
                 found.append(entry)
-        elif _is_accepted(note, start, has_colon, label):
-            name, is_item = label.section, "#" in note[start : match.start(1)]
-            if is_item and name in KNOWN_NAMES and (len(label.text) < 5 or name == MEDICATIONS):
-                continue  # an item of a problem list, such as "# PE"
-            if name == "Date of Birth":
-                name, begin = _find_sex(note, begin)
-            elif name == RESULTS and "lab" in label.words:
-                begin = match.start(1)  # the header itself says which labs they are
-            found.append((name, start, begin, label, is_item))
+        elif (
+            (has_colon and (label.is_title or label.has_capital)) or _is_accepted(note, match.start(), has_colon, label)
+        ) and (entry := _describe_known(note, match, label)):
+            found.append(entry)
     return found
+
+
+def _describe_known(note: str, match: re.Match[str], label: Label) -> Found | None:
+    """Return a label that a form matches, unless it is an item of a problem list, such as '# PE'."""
+    name, (start, begin) = label.section, match.span()
+    is_item = note[start + 1] == "#" or "#" in note[start : match.start(1)]
+    if is_item and name in KNOWN_NAMES and (len(label.text) < 5 or name == MEDICATIONS):
+        return None
+    if name == "Date of Birth":
+        name, begin = _find_sex(note, begin)
+    elif name == RESULTS and "lab" in label.words:
+        begin = match.start(1)  # the header itself says which labs they are
+    return name, start, begin, label, is_item
 
 
 def _find_sex(note: str, begin: int) -> tuple[str, int]:
@@ -113,12 +123,11 @@ def _describe_unknown(note: str, match: re.Match[str], label: Label, headers: He
         if headers[head].section:
             is_lab = headers[head].section == RESULTS
             return headers[head].section, start, match.start(1) + (0 if is_lab else len(head) + 2), headers[head], False
-    has_colon = note[begin - 1] == ":"
-    if label.is_inert or (has_colon and not note[begin].isspace()):  # 'Q4H:PRN'
-        return None
-    if has_colon or label.is_title or label.is_caps or follows_empty_line(note, start):
-        return None, start, begin, label, "#" in note[start : match.start(1)]
-    return None
+    if note[begin - 1] == ":":
+        is_candidate = note[begin].isspace()  # not 'Q4H:PRN'
+    else:
+        is_candidate = note[begin + 1 : begin + 5] in _RULES or follows_empty_line(note, start)
+    return (None, start, begin, label, "#" in note[start : match.start(1)]) if is_candidate else None
 
 
 def _is_accepted(note: str, start: int, has_colon: bool, label: Label) -> bool:

@@ -10,8 +10,6 @@ are as often about the emergency room: `deepicd audit` counts them, `deepicd bui
 import re
 from collections.abc import Iterator
 
-from builders.cohort.exam_parts import contains_any
-
 _DAY = r"(?:#\s*)?(?:\d{1,2}|one|two|three|four|five|six|seven|eight|nine|ten)\b"
 # 'on day 3 of antibiotics' counts from elsewhere.
 _NOT_OF = r"(?!\s+of\s+(?!(?:admission|hospitali[sz]ation|(?:the|this|his|her)\s+(?:hospital|admission|stay))))"
@@ -58,10 +56,10 @@ _SENTENCE_END = re.compile(
 )
 # Each such sentence contains one of these; they are searched first, because that is fast.
 _CUES = (
-    "discharge", "hospital day", "hospital course", "during th", "during hi", "during he", "throughout", "expired",
-    "of death", "admission", "the next ", "the following ", "pod #", "pod#", "hd #", "hd#", "e day #",
+    "discharge", "hospital day", "hospital course", "during th", "during h", "throughout", "expired", "of death",
+    "admission", "the next ", "the following ", "day ", "pod", "hd",
 )  # fmt: skip
-_DAY_NUMBER = re.compile(rf"\b(?:day (?:{_DAY}|of)|(?:pod|hd) ?#? ?\d)")
+_AROUND = 160  # characters on either side of a cue, in which the words that belong to it stand
 _REFERENCE = re.compile(
     r"(?:(?:please|for\s+(?:full|further|complete|more)?\s*details?,?|kindly)\s+)*(?:(?:is|are|was|has\s+been)\s+)?"
     r"(?:(?:as\s+)?(?:previously\s+|already\s+)?(?:dictated|documented|noted|described|detailed|outlined|recorded|stated|given|above|per|listed)"
@@ -74,22 +72,25 @@ LONGEST_REFERENCE = 30  # words; a longer text says something itself
 
 def remove_stay(text: str) -> str:
     """Return a history without the sentences that are about this stay beyond doubt."""
-    if not _has_cue(text):
+    if not _may_tell_of_stay(text):
         return text
     kept = [
         sentence + end
         for sentence, end in _split_sentences(text)
-        if not (_has_cue(sentence) and _STAY.search(sentence)) or _EARLIER.search(sentence)
+        if not _STAY.search(sentence) or _EARLIER.search(sentence)
     ]
     return "".join(kept).strip("\n \t")
 
 
-def _has_cue(text: str) -> bool:
+def _may_tell_of_stay(text: str) -> bool:
     folded = text.casefold()
-    if contains_any(folded, _CUES):
-        return True
-    has_number = "day " in folded or "pod" in folded or "hd" in folded
-    return has_number and _DAY_NUMBER.search(folded) is not None
+    for cue in _CUES:
+        place = folded.find(cue)
+        while place >= 0:
+            if _STAY.search(text, max(place - _AROUND, 0), place + _AROUND):
+                return True
+            place = folded.find(cue, place + _AROUND)
+    return False
 
 
 def tells_later_events(sentence: str) -> bool:

@@ -100,6 +100,7 @@ class _Decisions:
                 continue
             if (
                 name in AMBIGUOUS
+                and (name != RESULTS or self.under in HISTORIES)
                 and (name != label.text or name in seen or name == MEDICATIONS or DISCHARGE_EXAM in seen)
                 and (rule := find_rule(self._describe_place(entry, index)))
             ):
@@ -166,7 +167,7 @@ class _Decisions:
         line = self._describe(entry)
         if self.under == EXAM and (after := LABEL.match(self.note, self.note.find("\n", begin))):
             line = replace(line, precedes_label=is_sub_header(self.labels[after[1]], EXAM))
-        opens = decide_unknown(label, line, self.style, self.under)
+        opens = decide_unknown(label, line, lambda: self.style, self.under)
         if opens is Opens.NOTHING:
             if line.has_colon and (line.follows_empty or line.is_alone or label.is_title):
                 self._count(label, is_kept=True)

@@ -5,7 +5,7 @@ its line, and how the note writes the headers that are known. In doubt it opens 
 less than leaking a diagnosis.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
@@ -106,23 +106,22 @@ def is_sub_header(label: Label, under: str) -> bool:
     return lists is not None and not label.lists.isdisjoint(lists)
 
 
-def decide_unknown(label: Label, line: Line, style: Style, under: str) -> Opens:
-    """Return what a label opens that no form matches, `under` a section that may be from the admission."""
+def decide_unknown(label: Label, line: Line, measure: Callable[[], Style], under: str) -> Opens:
+    """Return what a label opens that no form matches, `under` a section that may be from the admission.
+
+    `measure` returns the note's style, which few labels need.
+    """
     if label.is_prose or is_sub_header(label, under) or (line.is_item and not label.is_about_the_stay):
         return Opens.NOTHING
     if not line.has_colon:
-        is_set_off = (line.is_underlined or line.is_block or line.follows_empty) and not line.is_first
-        is_header = label.is_caps or label.is_title or line.is_underlined or (line.is_block and style.uses_separators)
-        is_named = label.is_about_the_stay or line.is_underlined or (line.is_block and style.uses_separators)
-        if style.lacks_colons and is_set_off and (label.is_caps or not style.uses_caps):
-            return Opens.SECTION if _is_short(label) else Opens.NOTHING
-        return Opens.SECTION if is_set_off and is_header and is_named else Opens.NOTHING
+        return _decide_bare(label, line, measure)
     if label.is_about_the_stay:
         return _decide_about_stay(label, line, under)
     if line.is_first and not line.is_alone:
         return Opens.NOTHING
     if line.is_block or line.is_underlined or (line.is_alone and _is_short(label)):
         return Opens.SECTION
+    style = measure()
     if line.follows_empty:
         return _decide_paragraph(label, style, under)
     if under == "Physical Exam":
@@ -130,6 +129,19 @@ def decide_unknown(label: Label, line: Line, style: Style, under: str) -> Opens:
     if style.uses_caps:
         return Opens.SECTION if label.is_caps and len(label.text) > 5 else Opens.NOTHING
     return Opens.SECTION if label.is_title and style.uses_lines and not style.uses_separators else Opens.NOTHING
+
+
+def _decide_bare(label: Label, line: Line, measure: Callable[[], Style]) -> Opens:
+    """Decide about a label without colon, alone on its line."""
+    if line.is_first or not (line.is_underlined or line.is_block or line.follows_empty):
+        return Opens.NOTHING
+    style = measure()
+    if style.lacks_colons and (label.is_caps or not style.uses_caps):
+        return Opens.SECTION if _is_short(label) else Opens.NOTHING
+    is_template = line.is_block and style.uses_separators
+    is_header = label.is_caps or label.is_title or line.is_underlined or is_template
+    is_named = label.is_about_the_stay or line.is_underlined or is_template
+    return Opens.SECTION if is_header and is_named else Opens.NOTHING
 
 
 def _decide_about_stay(label: Label, line: Line, under: str) -> Opens:
