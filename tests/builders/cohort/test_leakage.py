@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from copies import discharge, note, stay, write_copy
 
+from builders.cohort.build import build
 from builders.cohort.leakage import (
     Course,
     build_terms,
@@ -51,6 +52,65 @@ def test_a_sentence_of_the_course_is_found_whatever_its_line_breaks() -> None:
     same = "She was given heparin and taken to\nthe catheterization suite where a stent was placed."
     assert find_signals(same, NSTEMI, course) == {"course"}
     assert find_signals("She was given heparin.", NSTEMI, course) == set()  # too short to tell
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "She was taken for bronchoscopy on day 3, which grew CMV.",
+        "A film prior to discharge was clear.",
+        "On hospital day 2 he was transferred to the intensive care unit.",
+        "She was subsequently weaned to room air.",
+        "Over the next two days the rash faded.",
+        "Pathology returned as lymphoma.",
+    ],
+)
+def test_a_history_that_runs_on_into_the_stay_has_cues_of_later_events(sentence: str) -> None:
+    assert "later" in find_signals(sentence, PNEUMONIA, Course(), "History of Present Illness")
+    assert "later" not in find_signals(sentence, PNEUMONIA, Course(), "Physical Exam")
+    parts = {"History of Present Illness": f"Fever for a week. {sentence}"}
+    assert remove_signals(parts, PNEUMONIA, "") == {"History of Present Illness": "Fever for a week."}
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "The rash began on day 3 of amoxicillin.",
+        "She was admitted last year and had a stroke on hospital day 2.",
+        "He lost smell on day 2 of the illness.",
+        "Discharge from the left ear for a week.",
+        "She comes from home with cough.",
+    ],
+)
+def test_what_came_before_the_admission_has_no_such_cue(sentence: str) -> None:
+    assert find_signals(sentence, PNEUMONIA, Course(), "History of Present Illness") == set()
+
+
+def test_eight_words_in_a_row_that_the_course_also_has_are_counted_and_not_removed() -> None:
+    same = "a woman with gout and asthma who fell from a ladder"
+    parts = {"History of Present Illness": f"This is {same} today."}
+    course = f"In short, {same} and broke her hip."
+    assert find_section_signals(parts, PNEUMONIA, course) == {"History of Present Illness": {"overlap"}}
+    assert remove_signals(parts, PNEUMONIA, course) == parts
+    assert find_section_signals({"Chief Complaint": "a woman with gout and asthma"}, PNEUMONIA, course) == {
+        "Chief Complaint": set()
+    }
+
+
+def test_the_audit_counts_the_notes_that_build_keeps(tmp_path: Path) -> None:
+    texts = [note(), note(), "Brief Hospital Course:\nOnly this.\n", "HPI:\nAs dictated by Dr. ___.\n"]
+    rows = [row for n in (1, 3, 4) for row in stay(20000000 + n, [(1, "I214")])]
+    stays = (20000001, 20000001, 20000003, 20000004)
+    notes = [discharge(hadm, text, seq=seq) for seq, (hadm, text) in enumerate(zip(stays, texts, strict=True), 1)]
+    copy = write_copy(tmp_path / "copy", rows, notes)
+    kept = sum(build(copy, copy, tmp_path / "cohort").counts.rows.values())
+    leakage = audit_copy(copy, copy, tmp_path / "out").counts.leakage
+    assert {name: sections[ANY]["notes"] for name, sections in leakage.items()} == {
+        "default": kept,
+        "paper": kept,
+        "published": kept,
+    }
+    assert kept == 1
 
 
 def test_the_strict_filter_removes_the_sentence_and_nothing_else() -> None:
