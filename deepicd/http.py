@@ -145,11 +145,11 @@ def raise_if_transient(response: "httpx.Response") -> None:
 
 def describe_failure(error: BaseException) -> str:
     """Return what went wrong in a few words, without anything that was sent or received."""
-    import httpx
-
     cause = unwrap_error(error)
     if isinstance(cause, TransientError):
         return str(cause)
+    import httpx
+
     if (response := find_response(cause)) is not None:
         return f"the server answered {response.status_code}"
     if isinstance(cause, httpx.ConnectError):
@@ -213,19 +213,18 @@ class _Rules:
         return self.policy.next_wait(state.attempt_number, find_retry_after(_get_last_error(state))) or 0.0
 
     def log(self, state: "RetryCallState") -> None:
-        reason, now = describe_failure(_get_last_error(state)), time.monotonic()
-        is_new = now - _warned.get((self.doing, reason), -LOG_EVERY) >= LOG_EVERY
-        if is_new:
-            _warned[self.doing, reason] = now
-        logger.log(
-            logging.WARNING if is_new else logging.DEBUG,
-            "%s: %s; attempt %d of %d follows in %s.",
-            self.doing,
-            reason,
-            state.attempt_number + 1,
-            self.policy.attempts,
-            format_duration(state.upcoming_sleep),
-        )
+        attempt, wait = state.attempt_number + 1, format_duration(state.upcoming_sleep)
+        reason = describe_failure(_get_last_error(state))
+        log_failure(self.doing, reason, f"attempt {attempt} of {self.policy.attempts} follows in {wait}")
+
+
+def log_failure(doing: str, reason: str, what_follows: str) -> None:
+    """Log a failure: as a warning if there was none of its kind in the last `LOG_EVERY` seconds, else for debugging."""
+    now = time.monotonic()
+    is_new = now - _warned.get((doing, reason), -LOG_EVERY) >= LOG_EVERY
+    if is_new:
+        _warned[doing, reason] = now
+    logger.log(logging.WARNING if is_new else logging.DEBUG, "%s: %s; %s.", doing, reason, what_follows)
 
 
 def _get_last_error(state: "RetryCallState") -> BaseException:

@@ -75,6 +75,7 @@ def build_key(
     if recipe.template_date != TEMPLATE_DATE:
         model.append(recipe.template_date)
     deciding = [note_id, prompt_sha256, model, recipe.sampling, recipe.derive_seed(attempt), attempt]
+    deciding += recipe.body_changes
     return storage.digest_json(deciding if schema is None else [*deciding, schema])[:32]
 
 
@@ -82,7 +83,7 @@ def build_former_key(recipe: ModelRecipe, note_id: str, prompt_sha256: str, atte
     """Return the key that `distill` and `judge` used up to version 0.1.0, without context and schema."""
     model = [recipe.uses_model, recipe.model, recipe.revision, recipe.dtype]
     deciding = [note_id, prompt_sha256, model, recipe.sampling, recipe.derive_seed(attempt), attempt]
-    return storage.digest_json(deciding)[:32]
+    return storage.digest_json([*deciding, *recipe.body_changes])[:32]
 
 
 class Ledger:

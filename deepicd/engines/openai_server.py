@@ -1,7 +1,8 @@
 """Any server that speaks OpenAI's chat API, `vllm serve MODEL` above all.
 
-Many requests are in flight, and completions come back as they end. Transient failures are retried (deepicd.http);
-others (no such model, no permission) end the run with what to do, and no completion that has arrived is lost.
+Many requests are in flight, and completions come back as they end. Transient failures are retried, and a server that
+restarts is waited for (deepicd.engines.outage); other failures (no such model, no permission) end the run with what to
+do, and no completion that has arrived is lost.
 
 The assistant's turn is opened with `<think>` where the server can continue an unfinished turn: vLLM and SGLang can
 (`continue_final_message`), unless their chat template spoils it (deepicd.engines.server_template). OpenAI's own API and
@@ -18,33 +19,32 @@ An API key, where the server needs one, comes from the environment (DEEPICD_API_
 """
 
 import asyncio
-import queue
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from collections.abc import Coroutine, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 from deepicd.engines import replies
 from deepicd.engines.base import Completion, Failure, Message, Request, Result, parse_count
 from deepicd.engines.chat_template import merge_system
 from deepicd.engines.openai_client import LateError, OpenAIClient
+from deepicd.engines.outage import PatientClient, build_probe
 from deepicd.engines.recipe import ModelRecipe
-from deepicd.engines.replies import Answer, Json, RefusedError
+from deepicd.engines.refusals import explain_refusal
+from deepicd.engines.replies import Json, RefusedError
 from deepicd.engines.server_template import OPENING, PromptForm, read_prompt_form
 from deepicd.errors import DeepicdError
 from deepicd.http import TransientError
 
-if TYPE_CHECKING:
-    from concurrent.futures import Future
+Value = TypeVar("Value")
 
-REQUIRES = ("httpx", "tenacity", "anyio")
+REQUIRES = ("aiohttp", "tenacity")
 ASKS_SERVER = True
 
-OUTAGE_ATTEMPTS = 8  # of the probe, over a minute: a server that restarts is waited for
+PROBE_ATTEMPTS = 3
 IN_FLIGHT = 64
 MAX_LISTED = 20  # models in an error
 CONTINUES = ("vllm", "sglang")  # servers that continue an unfinished assistant turn
-PROBE = "Write the word yes."  # what is asked to learn whether anything is answered; no note is in it
 
 
 def open_engine(recipe: ModelRecipe) -> "OpenAIServerEngine":
@@ -52,71 +52,96 @@ def open_engine(recipe: ModelRecipe) -> "OpenAIServerEngine":
 
 
 class OpenAIServerEngine:
-    """An Engine whose requests run in the event loop of a background thread."""
+    """An Engine whose requests run in an event loop, in another thread, while `collect` waits for them.
+
+    The loop stands still while completions are checked and written: two busy threads would take turns for each byte.
+    """
 
     name = "openai_server"
 
     def __init__(self, recipe: ModelRecipe) -> None:
-        from anyio.from_thread import start_blocking_portal
-
         self.recipe = recipe
         self.capacity = recipe.in_flight or IN_FLIGHT
-        self._client = OpenAIClient(recipe.base_url, self.capacity, recipe.timeout)
-        self._results: queue.SimpleQueue[Result | BaseException] = queue.SimpleQueue()
+        self._client = OpenAIClient(recipe.base_url, recipe.timeout)
+        self._server = PatientClient(self._client, recipe.outage)
+        self._ended: list[asyncio.Task[Result]] = []
         self._errors: list[BaseException] = []
-        self._in_flight: set[Future[Result]] = set()
-        self._waiting = 0  # requests whose results have not been collected
+        self._in_flight: set[asyncio.Task[Result]] = set()
+        self._submitted = 0  # requests whose results have not been collected
+        self._has_ended = asyncio.Event()
+        self._running: asyncio.Task[Any] | None = None
         self._continues = False
         self._form = PromptForm(continues=False)
-        self._has_answered = False  # to any request of this session
         self._latest_body: Json = {}
-        self._probing = asyncio.Lock()
-        self._stack = ExitStack()
-        self._portal = self._stack.enter_context(start_blocking_portal(name="openai_server"))
+        self._explaining = asyncio.Lock()
+        self._loop, self._thread = asyncio.new_event_loop(), ThreadPoolExecutor(1, "openai_server")
         try:
-            self.version = self._portal.call(self._connect)
+            self.version = self._run(self._connect())
         except BaseException:
             self.close()
             raise
 
     def submit(self, requests: Sequence[Request]) -> None:
-        for request in requests:
-            self._waiting += 1
-            future = self._portal.start_task_soon(self._complete, request)
-            self._in_flight.add(future)
-            future.add_done_callback(self._put)
+        self._submitted += len(requests)
+        self._loop.call_soon_threadsafe(self._start, requests)
 
     def collect(self) -> list[Result]:
-        if not self._waiting:
+        if not self._submitted:
             return []
-        results = [] if self._errors else [self._results.get()]
-        while not self._results.empty():
-            results.append(self._results.get())
-        self._waiting -= len(results)
-        self._errors += [result for result in results if isinstance(result, BaseException)]
-        if ended := [result for result in results if not isinstance(result, BaseException)]:
-            return ended
+        if not self._errors:
+            self._run(self._has_ended.wait())
+        ended, self._ended = self._ended, []
+        self._has_ended.clear()
+        self._submitted -= len(ended)
+        self._errors += [error for task in ended if (error := task.exception())]
+        if results := [task.result() for task in ended if not task.exception()]:
+            return results
         raise self._errors[0]  # only now, so that completions that came beside it are kept
 
     def is_answering(self) -> bool:
-        """Return whether a prompt without a note is answered now, waiting for a server that restarts."""
-        attempts = OUTAGE_ATTEMPTS
+        """Return whether a prompt without a note is answered now."""
         try:
-            self._portal.call(self._client.ask, build_probe(self._latest_body), attempts)
+            self._run(self._client.ask_patiently(build_probe(self._latest_body), PROBE_ATTEMPTS))
         except (TransientError, RefusedError):
             return False
         return True
 
     def close(self) -> None:
-        for future in list(self._in_flight):
-            future.cancel()
-        self._portal.call(self._client.close)
-        self._stack.close()
+        self._loop.call_soon_threadsafe(self._cancel)
+        self._thread.submit(self._loop.run_until_complete, self._disconnect()).result()
+        self._thread.shutdown()
+        self._loop.close()
 
-    def _put(self, future: "Future[Result]") -> None:
-        self._in_flight.discard(future)
-        if not future.cancelled():
-            self._results.put(future.exception() or future.result())
+    def _run(self, work: Coroutine[object, object, Value]) -> Value:
+        """Return the result of a coroutine; requests in flight run beside it."""
+
+        async def run() -> Value:
+            self._running = asyncio.current_task()
+            return await work
+
+        return self._thread.submit(self._loop.run_until_complete, run()).result()
+
+    def _start(self, requests: Sequence[Request]) -> None:
+        for request in requests:
+            task = self._loop.create_task(self._complete(request))
+            self._in_flight.add(task)
+            task.add_done_callback(self._end)
+
+    def _end(self, task: "asyncio.Task[Result]") -> None:
+        self._in_flight.discard(task)
+        if not task.cancelled():
+            self._ended.append(task)
+            self._has_ended.set()
+
+    def _cancel(self) -> None:
+        for task in self._in_flight:
+            task.cancel()
+        if self._running is not None:
+            self._running.cancel()  # Ctrl-C interrupts the wait for it, not itself
+
+    async def _disconnect(self) -> None:
+        await asyncio.gather(*self._in_flight, return_exceptions=True)
+        await self._client.close()
 
     async def _connect(self) -> str:
         """Return what serves and its version, as far as it says. Raises DeepicdError where it lacks this model."""
@@ -154,14 +179,13 @@ class OpenAIServerEngine:
         body = self._build_body(request)
         self._latest_body = body
         try:
-            answer = await self._ask(body)
+            answer = await self._server.ask(body)
         except RefusedError as error:
-            if not error.is_certain and not self._has_answered:
+            if not error.is_certain and not self._server.has_answered:
                 await self._find_out_whether_any_is_answered(body)
             return Failure(request.key, str(error), is_final=True)
         except TransientError as error:
             return Failure(request.key, str(error), is_final=isinstance(error, LateError))
-        self._has_answered = True
         opening = request.opening if self._form.continues else OPENING["content"] if self._form.opens else ""
         return Completion(
             key=request.key,
@@ -173,57 +197,17 @@ class OpenAIServerEngine:
             seconds=time.monotonic() - started,
         )
 
-    async def _ask(self, body: Json) -> Answer:
-        """Return the answer; a request that hangs is sent twice, so that it costs two timeouts and no more."""
-        try:
-            return await self._client.ask(body)
-        except LateError:
-            return await self._client.ask(body)
-
     async def _find_out_whether_any_is_answered(self, body: Json) -> None:
         """Return if a prompt without a note is answered; raise DeepicdError that names what is refused if none is."""
-        async with self._probing:
-            if self._has_answered:
+        async with self._explaining:
+            if self._server.has_answered:
                 return
             try:
-                await self._client.ask(build_probe(body))
+                await self._server.ask(build_probe(body))
             except RefusedError as error:
-                raise await self._explain_refusal(body, error) from error
+                raise await explain_refusal(self._client, body, error) from error
             except TransientError as error:
                 raise DeepicdError(f"The server at {self._client.url}: {error}.", "Is it overloaded?") from error
-            self._has_answered = True
-
-    async def _explain_refusal(self, body: Json, refusal: RefusedError) -> DeepicdError:
-        """Return the error that names the setting without which the server answers."""
-        settings = [name for name in body if name not in ("model", "messages")]
-        setting = replies.find_setting(refusal.param, settings)
-        if setting is None:
-            for name in settings:
-                if await self._is_answered(build_probe({key: value for key, value in body.items() if key != name})):
-                    setting = name
-                    break
-        where = f"The server at {self._client.url} refuses every request, also one without a note."
-        if setting is not None:
-            value = "" if isinstance(body[setting], dict) else f" ({body[setting]})"
-            return DeepicdError(
-                f"{where} It does not accept {setting!r}{value}.",
-                f"Change it in the recipe (--set {setting}=…), or ask a server or a model that accepts it."
-                if setting in ModelRecipe.model_fields
-                else "Ask a server or a model that accepts it.",
-            )
-        if await self._is_answered(build_probe(body, with_system=False)):
-            return DeepicdError(
-                f"{where} Its model's chat template accepts no system message.",
-                "Choose a model whose template has one.",
-            )
-        return DeepicdError(where, "It may not support a setting of this recipe; its own log has the reason.")
-
-    async def _is_answered(self, body: Json) -> bool:
-        try:
-            await self._client.ask(body, attempts=1)
-        except (RefusedError, TransientError):
-            return False
-        return True
 
     def _build_body(self, request: Request) -> Json:
         messages: list[Message] = merge_system(request.messages) if self._form.merges_system else [*request.messages]
@@ -239,18 +223,7 @@ class OpenAIServerEngine:
                 body |= {"continue_final_message": True, "add_generation_prompt": False}
         if request.schema is not None:
             body["response_format"] = build_response_format(request.schema)
-        return body | {"messages": messages}
-
-
-def build_probe(body: Json, *, with_system: bool = True) -> Json:
-    """Return a request with all the settings of another one, and nothing of its prompt."""
-    turns = [message for message in body["messages"] if with_system or message["role"] != "system"]
-    return body | {
-        "messages": [
-            message if message["role"] == "assistant" else {"role": message["role"], "content": PROBE}
-            for message in turns
-        ]
-    }
+        return self.recipe.shape_body(body | {"messages": messages})
 
 
 def build_response_format(schema: Mapping[str, object]) -> Json:

@@ -4,16 +4,32 @@ A stage's own recipe inherits this one and adds what decides its prompts and che
 are read and checked.
 """
 
-from typing import Annotated
+from collections.abc import Iterable
+from typing import Annotated, Any, Self
 
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from deepicd import paper, storage
-from deepicd.config import Config, Number, PositiveCount, Share
+from deepicd.config import Config, ConfigError, Number, PositiveCount, Share
 from deepicd.engines import registry
 
 # Fields that decide no text: a run may move from vllm to a server, or to more GPUs, and keep what is written.
-RUNNING = ("engine", "base_url", "in_flight", "tensor_parallel", "data_parallel", "gpu_memory", "timeout")
+RUNNING = (
+    *("engine", "base_url", "rename_parameters", "in_flight", "tensor_parallel", "data_parallel", "gpu_memory"),
+    *("timeout", "outage"),
+)
+# Fields that change what a server is asked beside the prompt
+BODY_CHANGES = ("drop_parameters", "extra_body")
+# Of a request's body, what is the engine's own to set
+OWN_PARAMETERS = (
+    *("model", "messages", "seed", "n", "stream", "response_format"),
+    *("continue_final_message", "add_generation_prompt"),
+)
+
+
+def _read_names(value: object) -> object:
+    return tuple(sorted(value)) if isinstance(value, list) and all(isinstance(name, str) for name in value) else value
+
 
 TEMPLATE_DATE = "2024-07-26"  # the default of Llama 3.1's template
 TemplateDate = Annotated[str, Field(pattern=r"^(19|20)\d\d-(0[1-9]|1[0-2])-(0[1-9]|1\d|2[0-8])$")]
@@ -23,7 +39,7 @@ TemplateDate = Annotated[str, Field(pattern=r"^(19|20)\d\d-(0[1-9]|1[0-2])-(0[1-
 class ModelRecipe(Config):
     """Sampling is that of the authors' script (deepicd.paper)."""
 
-    LATER = frozenset({"template_date"})
+    LATER = frozenset({"template_date", *BODY_CHANGES})
 
     engine: str  # one of deepicd.engines.registry.list_engines()
     model: str  # name or path; for engines without a model, their own name for what they do
@@ -44,6 +60,14 @@ class ModelRecipe(Config):
     seed: int = paper.SEED
     max_tokens: PositiveCount = paper.MAX_NEW_TOKENS  # per completion, the prompt not counted
 
+    # The body of a request, for servers (`openai_server`) that differ from OpenAI's first API
+    extra_body: dict[str, Any] = Field(default={})
+    """Further parameters, under the name of OpenAI's Python client: {reasoning_effort: low, top_k: 20}."""
+    drop_parameters: Annotated[tuple[str, ...], BeforeValidator(_read_names)] = ()
+    """Parameters that the server refuses: [seed, top_p]. It then uses its own values."""
+    rename_parameters: dict[str, str] = Field(default={})
+    """Other names of the same parameters: {max_tokens: max_completion_tokens}. Decides no text."""
+
     # Where and how fast. These decide no text, so they are left out of digests and of the ledger's keys.
     base_url: str = ""  # of `openai_server`: 'http://127.0.0.1:8000/v1'
     in_flight: Annotated[int, Field(ge=0, le=1_000_000)] = 0  # requests under way at once; 0: the engine's own choice
@@ -51,11 +75,32 @@ class ModelRecipe(Config):
     data_parallel: PositiveCount = 1  # copies of the model
     gpu_memory: Share = 0.9  # share of each GPU's memory that vLLM may take
     timeout: Annotated[Number, Field(ge=0.1, le=86_400)] = 600.0  # seconds that `openai_server` waits for one answer
+    outage: Annotated[Number, Field(ge=0, le=86_400)] = 600.0
+    """Seconds that `openai_server` waits for a server which answers nobody: one that restarts, say."""
 
     @field_validator("engine")
     @classmethod
     def _rename_engine(cls, name: str) -> str:
         return registry.rename_engine(name)
+
+    @model_validator(mode="after")
+    def _check_parameters(self) -> Self:
+        """Check that `extra_body` and its kin leave alone what the engine sets, and what has a field of its own."""
+        used: dict[str, Iterable[str]] = {
+            "extra_body": self.extra_body,
+            "drop_parameters": self.drop_parameters,
+            "rename_parameters": self.rename_parameters,
+        }
+        for field, names in used.items():
+            allowed = ("seed", "response_format") if field != "extra_body" else ()
+            if taken := sorted(set(names) & set(OWN_PARAMETERS) - set(allowed)):
+                raise ConfigError(f"{field} names {taken[0]!r}.", "The engine sets that itself: leave it out.")
+        if taken := sorted(self.extra_body.keys() & {"temperature", "top_p", "max_tokens"}):
+            raise ConfigError(f"extra_body names {taken[0]!r}.", f"The recipe has a field for it: {taken[0]}.")
+        return self
+
+    def __hash__(self) -> int:
+        return hash(storage.digest_json(dict(self)))
 
     @property
     def uses_model(self) -> bool:
@@ -71,6 +116,22 @@ class ModelRecipe(Config):
     def sampling(self) -> dict[str, int | float]:
         """How tokens are drawn, without the seed."""
         return {name: getattr(self, name) for name in ("temperature", "top_p", "top_k", "max_tokens")}
+
+    @property
+    def body_changes(self) -> list[dict[str, object]]:
+        """What changes the body of a request, for the keys of a ledger; empty where nothing does."""
+        changes = {name: getattr(self, name) for name in BODY_CHANGES}
+        return [changes] if any(changes.values()) else []
+
+    def shape_body(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Return the body of a request as this recipe's server wants it.
+
+        >>> recipe = ModelRecipe(engine="openai_server", model="m", rename_parameters={"max_tokens": "max_new_tokens"})
+        >>> recipe.shape_body({"model": "m", "max_tokens": 9})
+        {'model': 'm', 'max_new_tokens': 9}
+        """
+        kept = {name: value for name, value in body.items() if name not in self.drop_parameters}
+        return {self.rename_parameters.get(name, name): value for name, value in kept.items()} | self.extra_body
 
     def derive_seed(self, attempt: int) -> int:
         """Return the seed of an attempt, counted from 0: the recipe's, then seeds derived from it."""

@@ -15,7 +15,7 @@ that an unknown engine passes through every disclosure check.
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -62,6 +62,9 @@ class Settings(Protocol):
 
     @property
     def base_url(self) -> str: ...
+
+    @property
+    def body_changes(self) -> Sequence[object]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +147,11 @@ def check_engine(recipe: Settings) -> None:
     if entry.asks_server and not recipe.base_url:
         raise DeepicdError(
             f"The engine {recipe.engine!r} needs the address of a server.", "Add: --base-url http://127.0.0.1:8000/v1"
+        )
+    if recipe.body_changes and not entry.asks_server:
+        raise DeepicdError(
+            f"The engine {recipe.engine!r} sends no requests, and the recipe has extra_body or drop_parameters.",
+            "Leave them out, or ask a server: --base-url http://127.0.0.1:8000/v1",
         )
 
 

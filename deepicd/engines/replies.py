@@ -58,6 +58,10 @@ class MalformedError(TransientError):
     """A reply that is none of OpenAI's API. Waiting does not help, so the run asks again at once, twice."""
 
 
+class BusyError(TransientError):
+    """The server serves others first (429). It says nothing about the request, which waits for its turn."""
+
+
 class RefusedError(Exception):
     """The server refuses a request. `is_certain` if that says nothing about other requests."""
 
@@ -121,7 +125,8 @@ def check_status(status: int, body: bytes, headers: Mapping[str, str], url: str)
             "Raise its limit or wait for the next period, then run the same command again: it continues.",
         )
     if status in TRANSIENT_STATUSES:
-        raise TransientError(f"the server answered {status}", parse_retry_after(headers))
+        kind = BusyError if status == 429 else TransientError
+        raise kind(f"the server answered {status}", parse_retry_after(headers))
     if error.code in REFUSALS:
         raise RefusedError(REFUSALS[error.code], is_certain=True)
     if status in (401, 403):

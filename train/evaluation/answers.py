@@ -58,6 +58,7 @@ class EvaluatedModel:
         recipe = self.recipe
         model = [recipe.model, recipe.revision, recipe.dtype, recipe.context]
         deciding = [question.note_id, question.messages, self.opening, model, recipe.sampling, recipe.seed]
+        deciding += recipe.body_changes
         return answers.resolve_key(self.build_request(question).key, storage.digest_json(deciding)[:32])
 
 

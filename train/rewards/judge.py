@@ -104,7 +104,7 @@ class Judge:
         self._guidelines = lru_cache(maxsize=None)(self._read_guidelines)
         in_flight = recipe.in_flight or IN_FLIGHT
         self._semaphore = asyncio.Semaphore(in_flight)
-        self._client = OpenAIClient(recipe.base_url, in_flight, recipe.timeout)
+        self._client = OpenAIClient(recipe.base_url, recipe.timeout)
         self._stack = ExitStack()
         self._portal = self._stack.enter_context(start_blocking_portal(name="judge"))
 
@@ -178,7 +178,7 @@ class Judge:
         try:
             async with asyncio.timeout(self.recipe.timeout):
                 body = self._build_body(note, answer)
-                reply = await self._client.ask(body, ATTEMPTS)
+                reply = await self._client.ask_patiently(body, ATTEMPTS)
         except TimeoutError as error:
             raise _NoScoreError(f"no answer within {self.recipe.timeout:g} seconds", is_failure=True) from error
         except (TransientError, DeepicdError) as error:
@@ -212,15 +212,17 @@ class Judge:
         )
         if messages is None:
             raise _NoScoreError("the prompt is too long for the judge's context")
-        return {
-            "model": recipe.model,
-            "seed": recipe.seed,
-            "temperature": recipe.temperature,
-            "top_p": recipe.top_p,
-            "max_tokens": recipe.max_tokens,
-            "response_format": build_response_format(rubric.SCHEMA),
-            "messages": messages,
-        }
+        return recipe.shape_body(
+            {
+                "model": recipe.model,
+                "seed": recipe.seed,
+                "temperature": recipe.temperature,
+                "top_p": recipe.top_p,
+                "max_tokens": recipe.max_tokens,
+                "response_format": build_response_format(rubric.SCHEMA),
+                "messages": messages,
+            }
+        )
 
     def _read_guidelines(self, code: Code) -> str | None:
         if not self.recipe.guidelines:

@@ -3,6 +3,8 @@
 import gzip
 import json
 import math
+import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler
@@ -16,6 +18,7 @@ from openai_server import MODEL, TRACE, Fault, StandIn, hang, openai_server, sta
 
 from deepicd import records
 from deepicd.engines import ledger, openai_client
+from deepicd.engines.registry import check_engine
 from deepicd.errors import DeepicdError
 from distill import run
 from distill.recipe import Recipe
@@ -25,7 +28,9 @@ CODE = "<diagnosis>I214</diagnosis>"
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(openai_client, "POLICY", replace(openai_client.POLICY, first_wait=0.01))
+    monkeypatch.setattr(
+        openai_client, "POLICY", replace(openai_client.POLICY, first_wait=0.01, attempts=4, longest_wait=0.1)
+    )
 
 
 def recipe(server: StandIn, **fields: object) -> Recipe:
@@ -199,8 +204,6 @@ def test_a_compressed_reply_is_read(tmp_path: Path) -> None:
 
 
 def _drip(handler: BaseHTTPRequestHandler) -> None:
-    import time
-
     handler.send_response(200)
     handler.send_header("Content-Length", "100000")
     handler.end_headers()
@@ -292,8 +295,96 @@ def test_a_row_that_hangs_costs_two_timeouts_and_the_others_are_answered(tmp_pat
         assert sum("REFUSE" in str(body["messages"]) for body in server.asked) == 2
 
 
-def test_a_server_that_restarts_is_waited_for(tmp_path: Path) -> None:
-    with openai_server(faults=[status(503)] * 60) as server:
-        record = distilled(server, tmp_path, 20, in_flight=4)
-    assert sum(record.counts.kept.values()) + sum(record.counts.unanswered.values()) == 20
-    assert sum(record.counts.kept.values()) >= 14
+class Outage:
+    """A server that answers 503 for some seconds, from its n-th request on."""
+
+    def __init__(self, server: StandIn, first: int, seconds: float) -> None:
+        self.server, self.first, self.seconds, self.began = server, first, seconds, 0.0
+
+    def __call__(self, handler: BaseHTTPRequestHandler) -> None:
+        if len(self.server.asked) >= self.first and not self.began:
+            self.began = time.monotonic()
+        is_out = bool(self.began) and time.monotonic() < self.began + self.seconds
+        answer = status(503) if is_out else status(200, json.dumps(self.server.completion(self.server.asked[-1])))
+        answer(handler)
+
+
+@pytest.mark.parametrize("in_flight", [1, 4])
+def test_a_server_that_restarts_is_waited_for(in_flight: int, tmp_path: Path) -> None:
+    with openai_server() as server:
+        server.always_chat = Outage(server, first=8, seconds=1.5)
+        record = distilled(server, tmp_path, 20, in_flight=in_flight)
+    assert sum(record.counts.kept.values()) == 20 and not record.counts.unanswered
+    assert len(server.asked) < 60  # one request in place of all, further and further apart
+
+
+def test_an_outage_over_its_budget_ends_the_run_which_then_continues(tmp_path: Path) -> None:
+    with openai_server() as server:
+        server.always_chat = Outage(server, first=8, seconds=60)
+        with pytest.raises(DeepicdError, match="has answered nobody for 0 seconds: the server answered 503"):
+            distilled(server, tmp_path, 20, in_flight=2, outage=0.2)
+        server.always_chat, before = None, len(server.asked)
+        assert sum(distilled(server, tmp_path, 20).counts.kept.values()) == 20
+    assert len(server.asked) == before + 13
+
+
+def test_a_busy_server_that_answers_others_is_waited_for(tmp_path: Path) -> None:
+    busy = ["Chief Complaint:\nREFUSE\n" + "It hurts. " * 40] * 3
+    cohort = write_cohort(tmp_path / "cohort", 30, notes=busy)
+    with openai_server() as server:
+        asked = Counter[str]()
+
+        def is_early(body: dict[str, Any]) -> bool:
+            asked["busy"] += (is_busy := "REFUSE" in str(body["messages"]))
+            return is_busy and asked["busy"] <= 20  # more failures than a row at fault is given
+
+        server.always_chat = when(is_early, status(429), server)
+        record = run.distill(cohort, tmp_path / "out", recipe(server, in_flight=1))
+    assert sum(record.counts.kept.values()) == 30 and not record.counts.unanswered
+
+
+def test_a_server_that_asks_for_more_than_the_budget_ends_the_run(tmp_path: Path) -> None:
+    busy = status(429, headers={"Retry-After": "86400"})
+    with openai_server(always_chat=busy) as server, pytest.raises(DeepicdError, match=r"asks to wait 24\.0 hours"):
+        distilled(server, tmp_path, 10)
+
+
+def test_a_recipe_renames_drops_and_adds_parameters(tmp_path: Path) -> None:
+    fields = {
+        "rename_parameters": {"max_tokens": "max_completion_tokens"},
+        "drop_parameters": ["top_p", "seed"],
+        "extra_body": {"reasoning_effort": "low", "chat_template_kwargs": {"enable_thinking": False}},
+    }
+    with openai_server(owned_by="somebody") as server:
+        plain = distilled(server, tmp_path, 10)
+        shaped = distilled(server, tmp_path, 10, **fields)
+        assert len(server.asked) == 20
+        body = server.asked[-1]
+        assert set(body) - set(fields["extra_body"]) == {"model", "temperature", "max_completion_tokens", "messages"}
+        assert body["reasoning_effort"] == "low" and body["chat_template_kwargs"] == {"enable_thinking": False}
+        distilled(server, tmp_path, 10, rename_parameters={"max_tokens": "max_completion_tokens"})
+        distilled(server, tmp_path, 10)  # both sets are kept, and going back asks nothing
+        assert len(server.asked) == 20
+    assert plain.counts.recipe_digest != shaped.counts.recipe_digest
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"extra_body": {"n": 4}},
+        {"extra_body": {"temperature": 1}},
+        {"extra_body": {"messages": []}},
+        {"drop_parameters": ["messages"]},
+        {"rename_parameters": {"model": "m"}},
+        {"drop_parameters": "seed"},
+        {"extra_body": ["n"]},
+    ],
+)
+def test_what_the_engine_sets_itself_is_no_further_parameter(fields: dict[str, Any]) -> None:
+    with pytest.raises(DeepicdError):
+        recipe(StandIn(url="http://127.0.0.1:9/v1"), **fields)
+
+
+def test_an_engine_that_sends_no_request_refuses_further_parameters() -> None:
+    with pytest.raises(DeepicdError, match="sends no requests"):
+        check_engine(Recipe(engine="rehearsal", model="m", extra_body={"top_k": 20}))

@@ -1,0 +1,128 @@
+"""Ask a server until it answers, and tell a row that it cannot answer from an outage, in which it answers nobody.
+
+    server = PatientClient(client, outage=600.0)
+    answer = await server.ask(body)     # or TransientError: this one is not answered, others are
+
+A request that fails is sent again, six times in all; one that hangs is sent twice and costs two timeouts.
+If others have been answered meanwhile, the request is at fault. If nobody has, one request without a note is sent again
+and again in place of all, until it is answered or the outage exceeds its budget. A server that is only busy (429) is
+asked again when it says, as long as it answers others.
+"""
+
+import asyncio
+import logging
+import time
+from dataclasses import replace
+
+from deepicd.engines import openai_client
+from deepicd.engines.openai_client import LateError, OpenAIClient
+from deepicd.engines.replies import Answer, BusyError, Json, MalformedError, RefusedError
+from deepicd.errors import DeepicdError
+from deepicd.http import TransientError, log_failure
+from deepicd.log import format_duration
+
+PROBE = "Write the word yes."  # what is asked to learn whether anything is answered; no note is in it
+LONGEST_PROBE_WAIT = 15.0  # seconds between two questions whether an outage is over
+
+logger = logging.getLogger(__name__)
+
+
+class PatientClient:
+    """Asks a server on behalf of many rows, in one event loop."""
+
+    def __init__(self, client: OpenAIClient, outage: float) -> None:
+        self.client, self._outage = client, outage
+        self.has_answered = False
+        """Whether anything has been answered."""
+        self._alive = time.monotonic()  # when a reply last showed that the server works
+        self._probing = asyncio.Lock()
+        self._attempts = openai_client.POLICY.attempts
+        self._policy = replace(openai_client.POLICY, attempts=1_000_000)  # of waits; the outage's budget ends them
+
+    async def ask(self, body: Json) -> Answer:
+        """Return the answer to a chat.
+
+        Raises RefusedError for a request that is refused, TransientError for one that the server fails at while it
+        answers others, and DeepicdError for what concerns all requests, an outage over its budget included.
+        """
+        first_failure, failures, waits = 0.0, 0, 0
+        while True:
+            try:
+                return await self._ask_once(body)
+            except MalformedError:
+                raise
+            except TransientError as error:
+                first_failure = first_failure or time.monotonic()
+                waits += 1
+                if isinstance(error, BusyError):
+                    self._check_budget(max(self._alive, first_failure), error)
+                else:
+                    failures += self._attempts // 2 if isinstance(error, LateError) else 1
+                if failures >= self._attempts:
+                    if not await self._wait_for_end_of_outage(body, first_failure):
+                        raise
+                    first_failure, failures, waits = 0.0, 0, 0
+                elif not isinstance(error, LateError):
+                    await self._pause(waits, error, self._policy.longest_wait)
+
+    async def _ask_once(self, body: Json) -> Answer:
+        try:
+            answer = await self.client.ask(body)
+        except RefusedError:
+            self._alive = time.monotonic()
+            raise
+        self._alive, self.has_answered = time.monotonic(), True
+        return answer
+
+    async def _wait_for_end_of_outage(self, body: Json, first_failure: float) -> bool:
+        """Return once the server answers anybody: whether there was an outage. Raises DeepicdError if it lasts."""
+        if self._alive > first_failure:
+            return False
+        noticed, probes = time.monotonic(), 0
+        async with self._probing:
+            while self._alive < noticed:
+                try:
+                    await self._ask_once(build_probe(body))
+                except RefusedError:
+                    break
+                except TransientError as error:
+                    probes += 1
+                    self._check_budget(first_failure, error)
+                    await self._pause(probes, error)
+                else:
+                    return probes > 0
+        return True
+
+    async def _pause(
+        self, waits: int, error: TransientError, longest: float = openai_client.POLICY.longest_wait
+    ) -> None:
+        """Wait as long as the server requests, and the longer the more waits came before."""
+        requested = error.retry_after or 0.0
+        if requested > max(self._outage, longest):
+            raise DeepicdError(
+                f"The server at {self.client.url}: {error}, and it asks to wait"
+                f" {format_duration(min(requested, 10**9))}.",
+                "Run the same command again then: it continues from what is finished.",
+            )
+        wait = max(requested, min(longest, self._policy.next_wait(waits) or longest))
+        log_failure(f"Asking {self.client.host}", str(error), f"it is asked again in {format_duration(wait)}")
+        await asyncio.sleep(wait)
+
+    def _check_budget(self, since: float, error: TransientError) -> None:
+        if time.monotonic() - since > self._outage:
+            raise DeepicdError(
+                f"The server at {self.client.url} has answered nobody for {format_duration(self._outage)}: {error}.",
+                "Look at its own log. When it answers, run the same command again: it continues from what is finished."
+                " Recipes say how long to wait (outage, in seconds).",
+            )
+
+
+def build_probe(body: Json, *, with_system: bool = True) -> Json:
+    """Return a request with all the settings of another one, and nothing of its prompt."""
+    turns = [message for message in body["messages"] if with_system or message["role"] != "system"]
+    return body | {
+        "messages": [
+            message if message["role"] == "assistant" else {"role": message["role"], "content": PROBE}
+            for message in turns
+        ]
+    }
