@@ -33,10 +33,11 @@ by the other's, both measured in turns on one machine.
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Wall time in seconds and peak memory in MiB."""
+    """Wall time in seconds, peak memory in MiB, and seconds of CPU time."""
 
     seconds: float
     peak_mib: float
+    cpu: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ def run(command: Sequence[str | Path]) -> Cost:
             output.seek(0)
             raise RuntimeError(f"{command[0]} failed: {output.read().decode()[-2000:]}")
     unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes on macOS, in KiB on Linux
-    return Cost(seconds, usage.ru_maxrss * unit / 2**20)
+    return Cost(seconds, usage.ru_maxrss * unit / 2**20, usage.ru_utime + usage.ru_stime)
 
 
 def python(code: str, *args: str | Path) -> list[str | Path]:

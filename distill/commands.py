@@ -84,7 +84,11 @@ def _load_recipe(options: dict[str, Any], *, example: str, needs_file: bool) -> 
 @click.option("--context", type=int, help="Tokens of prompt and completion together.")
 @_add_shared_options
 @click.option("--limit", type=click.IntRange(min=1), help="Only the first N rows of each split.")
-@click.option("--dry-run", is_flag=True, help="Only report what there is to do, and which prompts do not fit.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Only report what would be asked, what does not fit, and whether engine, model and server are there.",
+)
 @click.option(
     "--preview", type=click.IntRange(min=1), metavar="N", help="Only show N prompts as the teacher reads them."
 )
@@ -111,9 +115,10 @@ def distill(cohort: Path, out: Path, dry_run: bool, preview: int | None, pilot: 
         click.echo(REHEARSED)
     job = Job(cohort, out, recipe, **options)
     if dry_run:
-        from distill.preview import describe_job
+        from distill.preview import check_readiness, describe_job
 
         click.echo(describe_job(job))
+        click.echo(check_readiness(job))
     elif preview:
         from distill.preview import preview_prompts
 

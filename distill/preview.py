@@ -1,9 +1,12 @@
 """`--preview` and `--dry-run`: what the teacher would read and what would not fit, without calling it."""
 
 import sys
+from contextlib import closing
 from itertools import islice
 
-from deepicd.engines import tokens
+from deepicd.engines import registry, tokens
+from deepicd.engines.model import find_model
+from deepicd.engines.openai_server import OpenAIServerEngine
 from deepicd.errors import DeepicdError
 from distill import prompt, run
 from distill.plan import describe_plan
@@ -47,6 +50,25 @@ def _format(built: Prompt, number: int, builder: PromptBuilder) -> str:
             text,
         ]
     )
+
+
+def check_readiness(job: Job) -> str:
+    """Return which engine, model and server a run would use, once they have been found ready. Raises DeepicdError.
+
+    A server is asked one question without a note, under all settings of the recipe. A model that this machine would
+    load is looked up, not loaded.
+    """
+    job.prepare()
+    recipe = job.recipe
+    what = f"Engine {recipe.engine}, model {recipe.model}"
+    if not recipe.uses_model:
+        return f"{what}: no language model."
+    if not registry.asks_server(recipe.engine):
+        return f"{what}: found, with a context of {find_model(recipe).context:,} tokens; its weights were not loaded."
+    with closing(registry.open_engine(recipe)) as engine:
+        if isinstance(engine, OpenAIServerEngine):
+            engine.ask_probe(with_opening=prompt.OPENING)
+        return f"{what}, server {recipe.base_url} ({engine.version or 'version unknown'}): answers."
 
 
 def describe_job(job: Job) -> str:

@@ -28,7 +28,7 @@ from deepicd.engines import replies
 from deepicd.engines.base import Completion, Failure, Message, Request, Result, parse_count
 from deepicd.engines.chat_template import merge_system
 from deepicd.engines.openai_client import LateError, OpenAIClient
-from deepicd.engines.outage import PatientClient, build_probe
+from deepicd.engines.outage import PROBE, PatientClient, build_probe
 from deepicd.engines.recipe import ModelRecipe
 from deepicd.engines.refusals import explain_refusal
 from deepicd.engines.replies import Json, RefusedError
@@ -105,6 +105,12 @@ class OpenAIServerEngine:
         except (TransientError, RefusedError):
             return False
         return True
+
+    def ask_probe(self, with_opening: str) -> None:
+        """Ask a question without a note under all settings. Raises DeepicdError, which names one that is refused."""
+        turns: list[Message] = [{"role": role, "content": PROBE} for role in ("system", "user")]
+        body = self._build_body(Request("", turns, self.recipe.derive_seed(0), with_opening))
+        self._run(self._find_out_whether_any_is_answered(body))
 
     def close(self) -> None:
         self._loop.call_soon_threadsafe(self._cancel)

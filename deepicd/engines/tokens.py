@@ -73,6 +73,8 @@ def find_counter(recipe: ModelRecipe) -> TokenCounter:
     if not recipe.uses_model or find_spec("transformers") is None:
         return TokenCounter()
     is_remote = registry.asks_server(recipe.engine)
+    if is_remote and not _is_on_this_machine(recipe):
+        return TokenCounter()  # without transformers and PyTorch, which take four seconds and 400 MiB
     try:
         tokenizer = load_tokenizer(
             resolve_path(recipe.model),
@@ -87,6 +89,19 @@ def find_counter(recipe: ModelRecipe) -> TokenCounter:
     except Exception:  # noqa: BLE001, S110 - a folder or the Hub may raise anything, and the estimate always works
         pass
     return TokenCounter()
+
+
+def _is_on_this_machine(recipe: ModelRecipe) -> bool:
+    """Return whether a model's tokenizer is a folder here, or in the Hub's cache."""
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    path = resolve_path(recipe.model)
+    try:
+        cached = try_to_load_from_cache(path, "tokenizer_config.json", revision=recipe.revision or None)
+    except HFValidationError:  # no name of the Hub
+        cached = None
+    return isinstance(cached, str) or Path(path).is_dir()
 
 
 class PromptTokenizer:

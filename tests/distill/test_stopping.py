@@ -8,11 +8,12 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import pytest
 from cohorts import write_cohort
 
 from benchmarks import kills
 from deepicd import records
-from distill import run
+from distill import run, throughput_figure
 from distill.recipe import Recipe
 
 RECIPE = Recipe(name="killed", engine="rehearsal", model="none")
@@ -65,7 +66,8 @@ def test_a_damaged_last_line_is_reported_and_its_row_asked_for_again(tmp_path: P
     assert record.notes == ["Skipped 1 damaged line of the ledger; what was lost was asked for again."]
 
 
-def test_the_series_goes_on_over_sessions(tmp_path: Path) -> None:
+def test_the_series_goes_on_over_sessions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(throughput_figure, "SHORTEST", 0.0)
     cohort, out = write_cohort(tmp_path / "cohort", 300), tmp_path / "out"
     run.distill(cohort, out, RECIPE, limit=50)
     series = run.distill(cohort, out, RECIPE).counts.series

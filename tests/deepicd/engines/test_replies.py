@@ -17,7 +17,7 @@ from conftest import Deepicd
 from openai_server import MODEL, TRACE, Fault, StandIn, hang, openai_server, status
 
 from deepicd import records
-from deepicd.engines import ledger, openai_client
+from deepicd.engines import ledger, openai_client, outage
 from deepicd.engines.registry import check_engine
 from deepicd.errors import DeepicdError
 from distill import run
@@ -388,3 +388,22 @@ def test_what_the_engine_sets_itself_is_no_further_parameter(fields: dict[str, A
 def test_an_engine_that_sends_no_request_refuses_further_parameters() -> None:
     with pytest.raises(DeepicdError, match="sends no requests"):
         check_engine(Recipe(engine="rehearsal", model="m", extra_body={"top_k": 20}))
+
+
+def test_a_dry_run_asks_the_server_a_question_without_a_note(tmp_path: Path, deepicd: Deepicd) -> None:
+    cohort, out = write_cohort(tmp_path / "cohort", 20), tmp_path / "out"
+    with openai_server(owned_by="somebody") as server:
+        options = ["--model", MODEL, "--base-url", server.url, "--dry-run"]
+        outcome = deepicd("distill", cohort, out, *options)
+        assert outcome.code == 0, outcome.err
+        assert "20 to complete" in outcome.out
+        assert f"Engine openai_server, model {MODEL}, server {server.url} (somebody): answers." in outcome.out
+        assert [[turn["content"] for turn in body["messages"]] for body in server.asked] == [[outage.PROBE] * 2]
+        server.always_chat = when(lambda body: "seed" in body, refusal(400, param="seed"), server)
+        outcome = deepicd("distill", cohort, out, *options)
+        assert outcome.code == 1
+        assert "It does not accept 'seed' (42)" in outcome.err and "drop_parameters=[seed]" in outcome.err
+        assert deepicd("distill", cohort, out, *options, "--set", "drop_parameters=[seed]").code == 0
+    outcome = deepicd("distill", cohort, out, *options)
+    assert (outcome.code, "no server answers" in outcome.err) == (1, True)
+    assert not out.exists()
