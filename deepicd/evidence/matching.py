@@ -17,7 +17,8 @@ from deepicd.evidence.mentions import Mention
 from deepicd.evidence.number_matching import link_number
 from deepicd.evidence.numbers import Number
 from deepicd.evidence.quotations import link_quotations
-from deepicd.evidence.reading import Note, Reading, read_note, read_text
+from deepicd.evidence.reading import Note, Reading, read_note, read_place_context, read_text
+from deepicd.evidence.tokens import Tokens
 
 CANDIDATES = 32
 """Places in the note that are compared for a claim, so that repetition stays linear."""
@@ -57,9 +58,12 @@ def _link_mentions(reading: Reading, note: Note) -> Iterator[Evidence]:
     lexicon = load_lexicon()
     for mention in reading.mentions:
         if mention.term.sort == "place":
-            link = _link_place(mention, note)
+            link = _link_place(mention, reading.tokens, note)
         elif mention.term.sort == "finding":
             link = _link_finding(mention, note, lexicon)
+            if mention.side and link[0] is Kind.SUPPORTED:
+                place = _link_place(mention, reading.tokens, note)
+                link = place if place is not None and place[0] is Kind.CONTRADICTED else link
         else:
             link = _link_drug(mention, note, lexicon)
         if link is not None:
@@ -128,30 +132,27 @@ def _link_finding(mention: Mention, note: Note, lexicon: Lexicon) -> Link:
                  other.side == mention.side]  # fmt: skip
         if fitting and not right:
             return (Kind.CONTRADICTED, fitting[0], "other side")
-        if right and all(not other.side for other in right) and (place := _find_other_side(mention, note)):
-            return (Kind.CONTRADICTED, place, "other side")
         fitting = right
     return _compare(mention, fitting or ([] if found else denied_broader), "finding")
 
 
-def _find_other_side(mention: Mention, note: Note) -> Mention | None:
-    """Return a place of the note that has only the other side: 'L knee swollen' for 'right knee pain'."""
-    if not mention.site or mention.side == "both":
-        return None
-    places = list(islice(note.mentions.get(f"place:{mention.site}", ()), CANDIDATES))
-    if places and all(place.side not in (mention.side, "both", "") for place in places):
-        return places[0]
-    return None
-
-
-def _link_place(mention: Mention, note: Note) -> Link | None:
-    places = list(islice(note.mentions.get(f"place:{mention.term.key}", ()), CANDIDATES))
-    if not places:
-        return None  # a place alone claims nothing
-    same = [place for place in places if "both" in (place.side, mention.side) or place.side == mention.side]
-    if same:
-        return Kind.SUPPORTED, same[0], "exact"
-    return (Kind.INFERENCE if mention.is_hedged else Kind.CONTRADICTED), places[0], "other side"
+def _link_place(mention: Mention, tokens: Tokens, note: Note) -> Link | None:
+    """Compare a side with that of the place in the note which is most like it, by site and the words around."""
+    words = read_place_context(tokens, mention)
+    likeness: dict[int, tuple[int, bool, Mention]] = {}
+    for word in words:
+        for place, others in islice(note.places.get(word, ()), CANDIDATES):
+            if place.first not in likeness:
+                shared = len(words & others)
+                is_same = place.side == mention.side or "both" in (place.side, mention.side)
+                if shared > 1 or place.site == mention.site != "":
+                    likeness[place.first] = shared, is_same, place
+    if not likeness:
+        return None  # a side alone claims nothing
+    _, is_same, place = max(likeness.values(), key=lambda entry: entry[:2])
+    if is_same:
+        return Kind.SUPPORTED, place, "exact"
+    return (Kind.INFERENCE if mention.is_hedged else Kind.CONTRADICTED), place, "other side"
 
 
 def _compare(mention: Mention, found: Sequence[Mention], how: str) -> Link:

@@ -6,12 +6,12 @@ list extends it, and the end of the sentence or a word like 'but' closes it. The
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import NamedTuple
 
 from deepicd.evidence.lexicon import Lexicon, Name, Term
-from deepicd.evidence.tokens import BREAK, Tokens
+from deepicd.evidence.tokens import SENTENCE_ENDS, Tokens
 
-SENTENCE_ENDS = frozenset((".", ";", "?", "!", BREAK))
 _LIST_WORDS = frozenset((",", "or", "and", "nor", "/", "any", "new", "recent", "acute", "significant"))
 _TO_PLACE = frozenset("of in on over to at the his her their a an around down both from along".split())
 _FROM_PLACE = frozenset("is are was were with and".split())  # 'left knee is swollen'
@@ -68,9 +68,10 @@ def scan(tokens: Tokens, lexicon: Lexicon, extra: Mapping[str, Sequence[Name]]) 
 def _match(tokens: Tokens, at: int, names: Sequence[Name]) -> Hit | None:
     for words, cased, term in names:
         last = at + len(words)
-        if (last == at + 1 or tokens.words[at:last] == words) and (
-            cased is None or tokens.text[tokens.starts[at] : tokens.ends[last - 1]] == cased
-        ):
+        if cased is None:
+            if last == at + 1 or tokens.words[at:last] == words:
+                return Hit(at, last, term)
+        elif tokens.text[tokens.starts[at] : tokens.ends[at]] == cased:
             return Hit(at, last, term)
     return None
 
@@ -119,15 +120,20 @@ def _read_place(term: Term) -> tuple[str, str]:
 
 
 def _list_sided_places(tokens: Tokens, hits: Sequence[Hit]) -> Iterator[Mention]:
-    """Yield 'left knee', 'RLQ' and the like, whether or not a finding stands beside them."""
-    for index, hit in enumerate(hits):
+    """Yield 'left knee', 'RLQ', or 'left' alone, whether or not a finding stands beside them."""
+    for hit, near in zip_longest(hits, hits[1:]):
         if hit.term.sort == "sided site":
             side, site = _read_place(hit.term)
             yield _make_place(tokens, hit.first, hit.last, side, site)
-        elif hit.term.sort == "side" and index + 1 < len(hits):
-            near = hits[index + 1]
-            if near.term.sort == "site" and near.first - hit.last <= 1:
-                yield _make_place(tokens, hit.first, near.last, hit.term.key, near.term.key)
+        elif hit.term.sort == "side":
+            is_near = (
+                near is not None
+                and near.term.sort == "site"
+                and near.first - hit.last <= 1
+                and SENTENCE_ENDS.isdisjoint(tokens.words[hit.last : near.first])
+            )
+            last, site = (near.last, near.term.key) if near is not None and is_near else (hit.last, "")
+            yield _make_place(tokens, hit.first, last, hit.term.key, site)
 
 
 def _make_place(tokens: Tokens, first: int, last: int, side: str, site: str) -> Mention:

@@ -1,22 +1,15 @@
 """Link the numbers of a trace to those of its note: the same value, a rounded or converted one, or another value."""
 
-from collections.abc import Iterator, Sequence
 from itertools import islice
 from math import isnan
 
 from deepicd.evidence.claims import Kind
 from deepicd.evidence.lexicon import Lexicon
-from deepicd.evidence.mentions import SENTENCE_ENDS
 from deepicd.evidence.numbers import Number
 from deepicd.evidence.reading import Note, Reading
-from deepicd.evidence.tokens import Tokens
+from deepicd.evidence.tokens import Tokens, read_context
 
 CANDIDATES = 32  # numbers of the note that are compared for one of the trace
-_AROUND = 8  # words on each side of a number that tell what it is about
-_PLAIN = frozenset(
-    "with that this from have been were was and the for his her which their over about into than also then them they"
-    " patient when last past ago since after before every some more most only".split()
-)
 
 
 def link_number(number: Number, reading: Reading, note: Note, lexicon: Lexicon) -> tuple[Kind, Number | None, str]:
@@ -29,10 +22,12 @@ def link_number(number: Number, reading: Reading, note: Note, lexicon: Lexicon) 
             return Kind.SUPPORTED, near, why
     if number.unit in lexicon.hours and (other := _find_same_duration(number, note, lexicon)):
         return Kind.SUPPORTED, other, "converted"
-    if number.is_limit or number.measure in lexicon.derived:
-        return Kind.INFERENCE, None, "limit" if number.is_limit else "computed"
+    if number.is_limit:
+        return Kind.INFERENCE, None, "limit"
     if measured:
         return Kind.CONTRADICTED, measured[0], "other value"
+    if number.measure in lexicon.derived:
+        return Kind.INFERENCE, None, "computed"
     if other := _find_other_value(number, reading.tokens, note):
         return Kind.CONTRADICTED, other, "other value"
     return Kind.ABSENT, None, "not mentioned"
@@ -43,10 +38,10 @@ def _find_same(number: Number, tokens: Tokens, note: Note) -> Number | None:
     fitting = [other for other in islice(note.values.get(number.value, ()), CANDIDATES) if _fits(number, other)]
     if len(fitting) < 2:
         return fitting[0] if fitting else None
-    about = read_context(tokens, number)
+    about = read_context(tokens, number.token, number.token + 1)
 
     def rank(other: Number) -> tuple[bool, bool, int]:
-        is_about = about & read_context(note.reading.tokens, other)
+        is_about = about & read_context(note.reading.tokens, other.token, other.token + 1)
         return other.measure == number.measure, bool(other.unit) and other.unit == number.unit, len(is_about)
 
     return max(fitting, key=rank)
@@ -103,27 +98,10 @@ def _find_same_duration(number: Number, note: Note, lexicon: Lexicon) -> Number 
 
 def _find_other_value(number: Number, tokens: Tokens, note: Note) -> Number | None:
     """Return a number of the note with another value in the same unit and about the same thing."""
-    about = read_context(tokens, number)
-    best, most = None, 1
+    about = read_context(tokens, number.token, number.token + 1)
+    best, most = None, min(len(about), 2) - 1
     for other in islice(note.units.get(number.unit or number.noun, ()), CANDIDATES):
-        shared = len(about & read_context(note.reading.tokens, other))
-        if shared > most and not other.measure:
+        shared = len(about & read_context(note.reading.tokens, other.token, other.token + 1))
+        if shared > max(most, 0) and not other.measure:
             best, most = other, shared
     return best
-
-
-def read_context(tokens: Tokens, number: Number) -> set[str]:
-    """Return the words around a number, up to the ends of its sentence."""
-    return {
-        word
-        for word in (*_walk(tokens, range(number.token + 1, number.token + 1 + _AROUND)),
-                     *_walk(tokens, range(number.token - 1, number.token - 1 - _AROUND, -1)))
-        if len(word) > 2 and word.isalpha() and word not in _PLAIN
-    }  # fmt: skip
-
-
-def _walk(tokens: Tokens, places: Sequence[int]) -> Iterator[str]:
-    for place in places:
-        if not 0 <= place < len(tokens.words) or (word := tokens.words[place]) in SENTENCE_ENDS:
-            return
-        yield word

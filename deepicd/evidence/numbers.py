@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from deepicd.evidence.claims import Category
-from deepicd.evidence.lexicon import Lexicon
+from deepicd.evidence.lexicon import Lexicon, Term
 from deepicd.evidence.mentions import Hit
-from deepicd.evidence.tokens import Tokens
+from deepicd.evidence.tokens import SENTENCE_ENDS, Tokens
 
 _DOSE_UNITS = frozenset(("mg", "mcg", "g", "unit", "meq", "ml"))
 _GAP = 6  # words between a measure and its number
@@ -29,6 +29,9 @@ _CHAIN = frozenset("to - > → then and or up down from * % now , by".split())
 _SPELLED = {word: str(number) for number, word in enumerate(
     "one two three four five six seven eight nine ten eleven twelve".split(), 1
 )}  # fmt: skip
+
+
+_TEMPERATURE = Term("measure", "temperature", "vital")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +97,16 @@ class _NumberReader:
     def read(self) -> Iterator[Number]:
         at, tokens = 0, self.tokens
         while at < len(tokens.words):
+            word = tokens.words[at]
             if (hit := self.hits.get(at)) is not None:
                 self._pass_name(hit)
                 at = hit.last
+            elif not ("0" <= word[0] <= "9" or word in _SPELLED):
+                if self.measure is not None or word in SENTENCE_ENDS:
+                    self._pass_word(word)
+                at += 1
             elif (value := self._read_value(at)) is None:
-                self._pass_word(tokens.words[at])
+                self._pass_word(word)
                 at += 1
             else:
                 number = self._read_number(at, value)
@@ -110,8 +118,12 @@ class _NumberReader:
 
     def _pass_name(self, hit: Hit) -> None:
         sort = hit.term.sort
-        if sort in ("measure", "drug"):
+        if sort == "measure" and self.measure and self.measure.term.sort == "drug" and hit.first == self.measure.last:
+            self.measure = self.measure._replace(last=hit.last)  # a salt: 'alendronate sodium'
+        elif sort in ("measure", "drug"):
             self.measure, self.gap, self.is_chain = hit, 0, False
+        elif hit.term.key == "fever":
+            self.measure, self.gap, self.is_chain = hit._replace(term=_TEMPERATURE), 0, False
         elif sort == "finding":
             self.measure = None
         elif sort == "limit":
@@ -122,6 +134,8 @@ class _NumberReader:
 
     def _pass_word(self, word: str) -> None:
         self.gap += 1
+        if word in SENTENCE_ENDS:
+            self.limit_until = self.about_until = -1
         if self.gap > _GAP or word not in (_CHAIN if self.is_chain else _BETWEEN):
             self.measure = None
 
@@ -135,9 +149,21 @@ class _NumberReader:
             return spelled
         return None
 
+    def _read_unit(self, at: int) -> tuple[str, int]:
+        """Return the unit behind a number and the token after it. A measure is none: 'BP 95/60 HR 110'."""
+        if self.tokens.words[at : at + 1] == ["s"] and self.tokens.starts[at] == self.tokens.ends[at - 1]:
+            at += 1
+        begin = at + 1 if self.tokens.words[at : at + 1] in (["-"], ["–"]) else at
+        hit = self.hits.get(begin)
+        if hit is not None and hit.term.sort == "measure":
+            return "", at
+        unit, last = read_unit(self.tokens.words, begin, self.lexicon)
+        return unit, last if unit else at
+
     def _read_number(self, at: int, value: str) -> Number:
-        number = _read_number(self.tokens, at, value, self.lexicon)
-        number = replace(number, is_limit=at <= self.limit_until, is_about=at <= self.about_until)
+        number = _read_number(self.tokens, at, value, self._read_unit(at + 1))
+        is_limit = at <= self.limit_until and number.unit not in self.lexicon.hours  # 'over 3 months' is none
+        number = replace(number, is_limit=is_limit, is_about=at <= self.about_until)
         number, is_named = _name_number(self.tokens, number, self.measure, at, self.lexicon)
         if not is_named and self.measure is not None and self.measure.term.sort == "measure":
             self.measure = None
@@ -164,15 +190,9 @@ def read_unit(words: Sequence[str], at: int, lexicon: Lexicon) -> tuple[str, int
     return "", at
 
 
-def _read_number(tokens: Tokens, at: int, word: str, lexicon: Lexicon) -> Number:
-    words, last = tokens.words, at + 1
-    is_decade = last < len(words) and words[last] == "s" and tokens.starts[last] == tokens.ends[at]
-    if is_decade:
-        last += 1
-    begin = last + 1 if words[last : last + 1] in (["-"], ["–"]) else last
-    unit, behind = read_unit(words, begin, lexicon)
-    if unit:
-        last = behind
+def _read_number(tokens: Tokens, at: int, word: str, unit_and_end: tuple[str, int]) -> Number:
+    words, (unit, last) = tokens.words, unit_and_end
+    is_decade = last > at + 1 and words[at + 1] == "s"
     noun = words[last] if last < len(words) and not unit and words[last].isalpha() else ""
     value = normalize_number(word)
     measure = ""
@@ -181,17 +201,8 @@ def _read_number(tokens: Tokens, at: int, word: str, lexicon: Lexicon) -> Number
         measure = "age"
     elif noun in ("yo", "yof", "yom", "y") and (noun != "y" or words[last : last + 3] == ["y", "/", "o"]):
         last, noun, unit, measure = last + (3 if noun == "y" else 1), "", "year", "age"
-    return Number(
-        tokens.starts[at],
-        tokens.ends[last - 1],
-        at,
-        value,
-        parse_amount(value),
-        unit,
-        noun,
-        measure,
-        is_decade=is_decade,
-    )
+    end = tokens.ends[last - 1]
+    return Number(tokens.starts[at], end, at, value, parse_amount(value), unit, noun, measure, is_decade=is_decade)
 
 
 def _name_number(tokens: Tokens, number: Number, measure: Hit | None, at: int, lexicon: Lexicon) -> tuple[Number, bool]:
@@ -212,7 +223,7 @@ def _name_number(tokens: Tokens, number: Number, measure: Hit | None, at: int, l
         if number.unit in _DOSE_UNITS:
             return replace(number, measure=f"dose of {measure.term.key}"), True
         return _name_by_unit(tokens, number, lexicon), True
-    if number.unit in lexicon.hours and measure.term.key != "age":
+    if number.unit == "+" or (number.unit in lexicon.hours and measure.term.key != "age"):
         return number, False
     number = replace(number, measure=measure.term.key, category=Category(measure.term.nature))
     return _begin_at_name(tokens, number, measure, at)

@@ -7,9 +7,9 @@ from functools import lru_cache
 from itertools import pairwise
 
 from deepicd.evidence.lexicon import Lexicon, Name, Term, load_lexicon
-from deepicd.evidence.mentions import SENTENCE_ENDS, Hit, Mention, list_mentions, scan
+from deepicd.evidence.mentions import Hit, Mention, list_mentions, scan
 from deepicd.evidence.numbers import Number, list_numbers
-from deepicd.evidence.tokens import BREAK, Tokens, split_tokens
+from deepicd.evidence.tokens import BREAK, SENTENCE_ENDS, Tokens, read_context, split_tokens
 
 NAMED_WORDS = 4  # of a denied phrase that no lexicon has, at most
 _PHRASE_ENDS = frozenset((",", "or", "and", "nor", "/", "with", "on", "in", "at", "to", "for", "but", "of", "(", ":"))
@@ -29,15 +29,18 @@ class Reading:
     numbers: Sequence[Number]
 
 
-def read_text(text: str, extra: Mapping[str, Sequence[Name]] | None = None) -> Reading:
+def read_text(text: str, extra: Mapping[str, Sequence[Name]]) -> Reading:
     """Return what stands in a text; `extra` are names that its note adds to the lexicon."""
-    lexicon = load_lexicon()
     tokens = split_tokens(text)
-    hits = scan(tokens, lexicon, extra or {})
-    mentions = list_mentions(tokens, hits)
+    return _read_hits(tokens, scan(tokens, load_lexicon(), extra))
+
+
+def _read_hits(tokens: Tokens, hits: Sequence[Hit]) -> Reading:
     inside = {place for hit in hits if hit.term.sort in ("finding", "drug") for place in range(hit.first, hit.last)}
-    numbers = [number for number in list_numbers(tokens, hits, lexicon) if number.token not in inside]
-    return Reading(tokens, hits, mentions, numbers)
+    numbers = list_numbers(tokens, hits, load_lexicon())
+    return Reading(
+        tokens, hits, list_mentions(tokens, hits), [number for number in numbers if number.token not in inside]
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,9 @@ class Note:
 
     reading: Reading
     mentions: Mapping[str, Sequence[Mention]]
-    """Finding, drug or 'place:knee' → its mentions; a finding also under those that it is one of."""
+    """Finding or drug → its mentions; a finding also under those that it is one of."""
+    places: Mapping[str, Sequence[tuple[Mention, frozenset[str]]]]
+    """Word or site → sides of the body that are mentioned near it, each with the words around it."""
     classes: Mapping[str, Sequence[Mention]]
     """Class → drugs and names of it."""
     values: Mapping[str, Sequence[Number]]
@@ -66,12 +71,12 @@ class Note:
 def read_note(text: str) -> Note:
     """Return a note with its indexes; the last few are kept, for the attempts at one row follow one another."""
     lexicon = load_lexicon()
-    reading = read_text(text)
-    extra = _name_denied_phrases(reading)
-    for word in _list_dosed_words(reading):
+    tokens = split_tokens(text)
+    hits = scan(tokens, lexicon, {})
+    extra = _name_denied_phrases(tokens, hits)
+    for word in _list_dosed_words(tokens, hits):
         extra.setdefault(word, []).append(Name([word], None, Term("drug", word)))
-    if extra:
-        reading = read_text(text, extra)
+    reading = _read_hits(tokens, scan(tokens, lexicon, extra) if extra else hits)
     _mark_family_sections(text, reading)
     places = list_words(reading.tokens, 0, len(reading.tokens.words))
     spoken = [reading.tokens.words[place] for place in places]
@@ -82,7 +87,7 @@ def read_note(text: str) -> Note:
         runs.setdefault(pair, []).append(at)
     return Note(
         reading,
-        *_index_mentions(reading.mentions, lexicon),
+        *_index_mentions(reading, lexicon),
         *_index_numbers(reading.numbers),
         spoken,
         places,
@@ -91,15 +96,21 @@ def read_note(text: str) -> Note:
     )
 
 
+Places = dict[str, list[tuple[Mention, frozenset[str]]]]
+
+
 def _index_mentions(
-    mentions: Sequence[Mention], lexicon: Lexicon
-) -> tuple[dict[str, list[Mention]], dict[str, list[Mention]]]:
+    reading: Reading, lexicon: Lexicon
+) -> tuple[dict[str, list[Mention]], Places, dict[str, list[Mention]]]:
     by_key: dict[str, list[Mention]] = {}
+    places: Places = {}
     by_class: dict[str, list[Mention]] = {}
-    for mention in mentions:
+    for mention in reading.mentions:
         key = mention.term.key
         if mention.term.sort == "place":
-            by_key.setdefault(f"place:{key}", []).append(mention)
+            words = read_place_context(reading.tokens, mention)
+            for word in words:
+                places.setdefault(word, []).append((mention, words))
             continue
         for broader in lexicon.broader.get(key, (key,)):
             if broader == key or not mention.is_denied:
@@ -109,7 +120,13 @@ def _index_mentions(
         elif mention.term.sort == "drug":
             for group in lexicon.find_classes(key):
                 by_class.setdefault(group, []).append(mention)
-    return by_key, by_class
+    return by_key, places, by_class
+
+
+def read_place_context(tokens: Tokens, mention: Mention) -> frozenset[str]:
+    """Return the words around a side of the body, its site included."""
+    site = frozenset((mention.site,)) if mention.site else frozenset()
+    return site | read_context(tokens, mention.first, mention.last)
 
 
 def _index_numbers(
@@ -135,11 +152,10 @@ def list_words(tokens: Tokens, first: int, last: int) -> list[int]:
     return [place for place in range(first, last) if tokens.words[place][0].isalnum()]
 
 
-def _name_denied_phrases(reading: Reading) -> dict[str, list[Name]]:
+def _name_denied_phrases(tokens: Tokens, hits: Sequence[Hit]) -> dict[str, list[Name]]:
     """Return names for what the note denies in words that no lexicon has: 'no fluctuance', 'denies night driving'."""
-    tokens = reading.tokens
     extra: dict[str, list[Name]] = {}
-    for hit in reading.hits:
+    for hit in hits:
         if hit.term.sort != "deny":
             continue
         for first, last in _split_phrases(tokens, hit.last, hit.last + max(hit.term.reach, 8)):
@@ -169,15 +185,15 @@ _DOSED = re.compile(r"\b([A-Za-z][A-Za-z-]{3,30}) \d[\d.,]{0,6} ?(?:mg|mcg|µg|g
 _NO_DRUGS = frozenset("dose doses dosage total daily weight oral about over with than every takes taking only".split())
 
 
-def _list_dosed_words(reading: Reading) -> set[str]:
+def _list_dosed_words(tokens: Tokens, hits: Sequence[Hit]) -> set[str]:
     """Return words that no lexicon has and a dose follows: 'Nabilone 1 mg'."""
-    known = {place for hit in reading.hits if hit.term.sort in ("drug", "measure", "class") for place in
+    known = {place for hit in hits if hit.term.sort in ("drug", "measure", "class") for place in
              range(hit.first, hit.last)}  # fmt: skip
     words = set()
-    starts = {start: place for place, start in enumerate(reading.tokens.starts)}
-    for match in _DOSED.finditer(reading.tokens.text):
+    starts = {start: place for place, start in enumerate(tokens.starts)}
+    for match in _DOSED.finditer(tokens.text):
         place = starts.get(match.start(1))
-        if place is not None and place not in known and (word := reading.tokens.words[place]) not in _NO_DRUGS:
+        if place is not None and place not in known and (word := tokens.words[place]) not in _NO_DRUGS:
             words.add(word)
     return words
 

@@ -11,6 +11,14 @@ from functools import lru_cache
 BREAK = "\n"
 """The word of a token that ends a line or paragraph of its own; a line wrapped mid-sentence has none."""
 
+SENTENCE_ENDS = frozenset((".", ";", "?", "!", BREAK))
+_AROUND = 8  # words on each side that tell what a number or a side is about
+_PLAIN = frozenset(
+    "a an and are as at be been before by day do every for from had has have he her his hour if in into is it its last"
+    " left me month more most my no of old on only or over patient past right she since so some than that the their"
+    " them then there they this to up us was we week were when which who with year ago about after also".split()
+)
+
 _TOKEN = re.compile(
     r"(?P<code>(?<![^\W_])[A-Z]\d[\dA-Z](?:\.[\dA-Z]{1,4})?(?![^\W_]))"  # I21.4
     r"|(?P<number>[0-9]+(?:[.,:/][0-9]+)*)"
@@ -63,3 +71,17 @@ def normalize_word(word: str) -> str:
     if len(lower) > 3 and lower[-1] == "s" and lower[-2] not in "sui":
         return lower[:-1]
     return lower
+
+
+def read_context(tokens: Tokens, first: int, last: int) -> set[str]:
+    """Return the words around some tokens that tell what they are about, up to the ends of the sentence."""
+    words = tokens.words
+    around: set[str] = set()
+    for places in (range(last, min(last + _AROUND, len(words))), range(first - 1, max(first - 1 - _AROUND, -1), -1)):
+        for place in places:
+            word = words[place]
+            if word in SENTENCE_ENDS:
+                break
+            if len(word) > 1 and word.isalpha() and word not in _PLAIN:
+                around.add(word)
+    return around
