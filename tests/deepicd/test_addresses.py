@@ -113,7 +113,7 @@ def test_a_server_is_reached_at_the_address_that_was_judged(port: int, monkeypat
         assert addresses.is_private("Model.ward.example")
 
     async def ask() -> list[Any]:
-        client = OpenAIClient(f"http://model.ward.example:{port}/v1", 1, 5.0)
+        client = OpenAIClient(f"http://model.ward.example:{port}/v1", 5.0)
         try:
             return await client.list_models()  # the name itself resolves to nothing
         finally:

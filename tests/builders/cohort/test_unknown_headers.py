@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from click.testing import CliRunner
+from conftest import Deepicd
 from copies import discharge, note, stay, write_copy
 
 from builders.cohort.build import build
@@ -15,7 +15,6 @@ from builders.cohort.headers import read_headers
 from builders.cohort.sections import extract_admission_sections
 from builders.cohort.unknown_headers import UnknownHeader
 from deepicd import storage
-from deepicd.cli import main
 from deepicd.errors import DeepicdError
 
 START = " \nHistory of Present Illness:\nFever.\n \nPhysical Exam:\nT 101\n"
@@ -137,12 +136,12 @@ def test_build_lists_them_and_what_a_user_says_is_part_of_its_options(tmp_path: 
         build(copy, copy, tmp_path / "out", DEFAULT.replace(headers=(("zebra protocol", "text"),)))
 
 
-def test_the_summary_has_a_line_with_counts_and_no_header(tmp_path: Path) -> None:
+def test_the_summary_has_a_line_with_counts_and_no_header(tmp_path: Path, deepicd: Deepicd) -> None:
     copy = copy_with_unknown_header(tmp_path)
-    done = CliRunner().invoke(main, ["build", "--mimic", str(copy), "--notes", str(copy), str(tmp_path / "out")])
-    assert done.exit_code == 0
-    assert "Unknown headers: 1 with their text cut (2 times)" in done.output
-    assert "ebra" not in done.output
+    done = deepicd("build", "--mimic", copy, "--notes", copy, tmp_path / "out")
+    assert done.code == 0
+    assert "Unknown headers: 1 with their text cut (2 times)" in done.out
+    assert "ebra" not in done.out + done.err
 
 
 def test_a_note_whose_history_only_points_elsewhere_is_excluded_under_its_own_reason(tmp_path: Path) -> None:
