@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from statistics import median
 
-import pypdfium2 as pdfium  # type: ignore[import-untyped]
-
-from guidelines.characters import WORD_GAP, Character, Run, Stroke, read_page
+from guidelines.characters import WORD_GAP, Character, Run, Stroke
 from guidelines.styled_text import Style, StyledText
 
 SAME_LINE = 0.45  # of the type size: the raised 'th' of '7th' is 0.36 above its line
@@ -44,12 +42,6 @@ class Line:
     @property
     def is_bulleted(self) -> bool:
         return self.text[0] in BULLETS
-
-
-def read_lines(page: pdfium.PdfPage, number: int) -> list[Line]:
-    """Return the lines of a page without blank ones."""
-    text = read_page(page, number)
-    return build_lines(text.runs, text.underlines)
 
 
 def build_lines(runs: Iterable[Run], underlines: Sequence[Stroke] = ()) -> list[Line]:

@@ -22,7 +22,6 @@ from deepicd.http import TransientError, log_failure
 from deepicd.log import format_duration
 
 PROBE = "Write the word yes."  # what is asked to learn whether anything is answered; no note is in it
-LONGEST_PROBE_WAIT = 15.0  # seconds between two questions whether an outage is over
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +62,7 @@ class PatientClient:
                         raise
                     first_failure, failures, waits = 0.0, 0, 0
                 elif not isinstance(error, LateError):
-                    await self._pause(waits, error, self._policy.longest_wait)
+                    await self._pause(waits, error)
 
     async def _ask_once(self, body: Json) -> Answer:
         try:
@@ -93,11 +92,9 @@ class PatientClient:
                     return probes > 0
         return True
 
-    async def _pause(
-        self, waits: int, error: TransientError, longest: float = openai_client.POLICY.longest_wait
-    ) -> None:
+    async def _pause(self, waits: int, error: TransientError) -> None:
         """Wait as long as the server requests, and the longer the more waits came before."""
-        requested = error.retry_after or 0.0
+        requested, longest = error.retry_after or 0.0, self._policy.longest_wait
         if requested > max(self._outage, longest):
             raise DeepicdError(
                 f"The server at {self.client.url}: {error}, and it asks to wait"

@@ -17,11 +17,8 @@ from deepicd.evidence.mentions import Mention
 from deepicd.evidence.number_matching import link_number
 from deepicd.evidence.numbers import Number
 from deepicd.evidence.quotations import link_quotations
-from deepicd.evidence.reading import Note, Reading, read_note, read_place_context, read_text
+from deepicd.evidence.reading import CANDIDATES, Note, Reading, read_note, read_place_context, read_text
 from deepicd.evidence.tokens import Tokens
-
-CANDIDATES = 32
-"""Places in the note that are compared for a claim, so that repetition stays linear."""
 
 
 def find_evidence(trace: str, note: str) -> list[Evidence]:

@@ -6,10 +6,8 @@ from math import isnan
 from deepicd.evidence.claims import Kind
 from deepicd.evidence.lexicon import Lexicon
 from deepicd.evidence.numbers import Number
-from deepicd.evidence.reading import Note, Reading
+from deepicd.evidence.reading import CANDIDATES, Note, Reading
 from deepicd.evidence.tokens import Tokens, read_context
-
-CANDIDATES = 32  # numbers of the note that are compared for one of the trace
 
 
 def link_number(number: Number, reading: Reading, note: Note, lexicon: Lexicon) -> tuple[Kind, Number | None, str]:

@@ -11,6 +11,7 @@ from deepicd.evidence.mentions import Hit, Mention, list_mentions, scan
 from deepicd.evidence.numbers import Number, list_numbers
 from deepicd.evidence.tokens import BREAK, SENTENCE_ENDS, Tokens, read_context, split_tokens
 
+CANDIDATES = 32  # places in a note that are compared for a claim, so that repetition stays linear
 NAMED_WORDS = 4  # of a denied phrase that no lexicon has, at most
 _PHRASE_ENDS = frozenset((",", "or", "and", "nor", "/", "with", "on", "in", "at", "to", "for", "but", "of", "(", ":"))
 _EMPTY = frozenset(

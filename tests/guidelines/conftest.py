@@ -8,7 +8,8 @@ import pypdfium2
 import pytest
 from reportlab.pdfgen.canvas import Canvas
 
-from guidelines.lines import Line, read_lines
+from guidelines.characters import read_page
+from guidelines.lines import Line, build_lines
 
 DATA = Path(os.environ.get("DEEPICD_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
 REAL = DATA / "cms-guidelines" / "icd-10-cm-guidelines-FY2025.pdf"
@@ -29,7 +30,8 @@ def draw(tmp_path: Path) -> Callable[[Iterable[Text]], list[Line]]:
             canvas.drawString(left, 792 - top, text)
         canvas.save()
         with pypdfium2.PdfDocument(tmp_path / "page.pdf") as pdf:
-            return read_lines(pdf[0], 1)
+            page = read_page(pdf[0], 1)
+        return build_lines(page.runs, page.underlines)
 
     return drawn
 

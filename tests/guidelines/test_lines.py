@@ -7,7 +7,8 @@ import pytest
 from reportlab.pdfbase.pdfmetrics import stringWidth
 from reportlab.pdfgen.canvas import Canvas
 
-from guidelines.lines import read_lines
+from guidelines.characters import read_page
+from guidelines.lines import build_lines
 from guidelines.styled_text import Span, StyledText
 
 ROMAN = ("Times-Roman", 12)
@@ -57,7 +58,8 @@ def test_a_stroke_close_under_a_word_underlines_it(tmp_path: Path):
     canvas.rect(72, 680, 400, 0.6, fill=1, stroke=0)  # the rule of a table, further down
     canvas.save()
     with pypdfium2.PdfDocument(tmp_path / "page.pdf") as pdf:
-        (line,) = read_lines(pdf[0], 1)
+        page = read_page(pdf[0], 1)
+    (line,) = build_lines(page.runs, page.underlines)
     assert line.content == StyledText("Items moved within", (Span(6, 11, "underline"),))
 
 

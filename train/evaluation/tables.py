@@ -80,11 +80,7 @@ def _read_run(run: str) -> Row:
     record = records.require(Path(folder), EvaluateRecord)
     metrics = read_metrics(Path(folder) / METRICS_FILE)
     return {
-        "table": BASELINES
-        if record.options.get("baseline")
-        else 4
-        if record.options.get("reading") == "diagnosis"
-        else 3,
+        "table": _choose_table(record),
         "source": MADE_UP if record.origin == "synthetic" else "ours",
         "model": name or str(record.options.get("name") or Path(folder).name),
         "rows": metrics.rows,
