@@ -17,8 +17,6 @@ CLOSED = frozenset({"Physical Exam", "Review of Systems"})
 """Sections whose labels are all in a list. Others hold names of diseases and drugs."""
 _LEAVING = ("discharge", "transfer", "post-op", "postop", "death", "hospital", "course", "pod ", "d/c")
 _FINDING = "discharge"  # of an ear or a wound
-
-
 SHORTEST = 5
 """Letters of an abbreviation, which opens no section in a line between others."""
 
@@ -145,10 +143,8 @@ def _decide_bare(label: Label, line: Line, measure: Callable[[], Style]) -> Open
 
 
 def _decide_about_stay(label: Label, line: Line, under: str) -> Opens:
-    if under in CLOSED and _FINDING in label.words and not label.is_caps and not line.is_alone:
-        words = label.words.split()
-        if words == [_FINDING] or words[-1] == _FINDING:
-            return Opens.NOTHING
+    if under in CLOSED and label.words.split()[-1:] == [_FINDING] and not label.is_caps and not line.is_alone:
+        return Opens.NOTHING
     is_leaving = any(word in label.words for word in _LEAVING)
     is_set_off = line.is_block or line.follows_empty or line.is_alone or label.is_title or label.is_caps
     return Opens.SECTION if is_leaving or is_set_off or under in CLOSED else Opens.NOTHING
