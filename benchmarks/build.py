@@ -19,7 +19,7 @@ print(duckdb.execute("select count(*), sum(length(text)) from read_csv(?)", [sys
 """
 WITH_ZLIB = """
 import gzip, sys
-from builders.mimic import table_rows
+from deepicd.mimic import table_rows
 from deepicd.cli import main
 if __name__ == "__main__":
     table_rows._open_unpacked = lambda path: gzip.open(path)

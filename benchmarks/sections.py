@@ -20,11 +20,11 @@ from benchmarks.measure import RESULTS
 from builders.cohort.criteria import DEFAULT, Criteria
 from builders.cohort.headers import ORDER
 from builders.cohort.sections import extract_admission_sections
-from builders.mimic.table_rows import read_rows
-from builders.mimic.tables import Table
 from builders.synthetic.discharge_note import GOLD_FILE
 from builders.synthetic.mimic_csv import get_table_path
 from deepicd.errors import DeepicdError
+from deepicd.mimic.table_rows import read_rows
+from deepicd.mimic.tables import Table
 
 WITH_LABS = DEFAULT.replace(admission_labs=True)
 

@@ -24,10 +24,10 @@ from builders.cohort.funnel import build_funnel
 from builders.cohort.parallel import MapInOrder, choose_processes, open_workers
 from builders.cohort.stays import read_stays
 from builders.cohort.unknown_headers import UnknownHeader, count_headers
-from builders.mimic import local_copy
-from builders.mimic.tables import quote_sql
 from deepicd import records, storage
 from deepicd.errors import DeepicdError
+from deepicd.mimic import local_copy
+from deepicd.mimic.tables import quote_sql
 from deepicd.schema import COHORT, EXCLUDED, HEADERS, SPLITS
 from deepicd.stage_records import BuildCounts, BuildRecord, SplitCounts
 from deepicd.storage import Origin

@@ -23,9 +23,9 @@ from builders.cohort.sections import (
 )
 from builders.cohort.stays import join_notes, load_terms
 from builders.cohort.unknown_headers import UnknownHeader
-from builders.mimic.local_copy import Copy
 from deepicd.icd10cm import Code
 from deepicd.log import track_progress
+from deepicd.mimic.local_copy import Copy
 from deepicd.schema import EXCLUDED
 
 if TYPE_CHECKING:

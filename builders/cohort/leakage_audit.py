@@ -21,11 +21,11 @@ from builders.cohort.leakage import SIGNALS, Terms, find_section_signals
 from builders.cohort.parallel import choose_processes, open_workers
 from builders.cohort.sections import drop_references, extract_admission_sections, extract_hospital_course
 from builders.cohort.stays import join_notes, load_terms, read_stays
-from builders.mimic import local_copy
 from deepicd import records, storage
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
 from deepicd.log import track_progress
+from deepicd.mimic import local_copy
 from deepicd.small_counts import SMALLEST_CELL
 from deepicd.stage_records import AuditCounts, AuditRecord
 

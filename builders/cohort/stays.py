@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from builders.cohort.leakage import Terms, build_terms
-from builders.mimic import local_copy
-from builders.mimic.table_rows import load_table, read_rows
 from deepicd.icd10cm import Code, load_release
+from deepicd.mimic import local_copy
+from deepicd.mimic.table_rows import load_table, read_rows
 from deepicd.schema import EXCLUDED
 
 if TYPE_CHECKING:

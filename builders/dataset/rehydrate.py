@@ -17,9 +17,9 @@ from builders.cohort.criteria import Criteria
 from builders.cohort.parallel import choose_processes, open_workers
 from builders.cohort.stays import read_stays
 from builders.dataset.assemble import Row, write_split
-from builders.mimic import local_copy
 from deepicd import __version__, bundle_manifest, records, storage
 from deepicd.errors import DeepicdError
+from deepicd.mimic import local_copy
 from deepicd.schema import DATASET
 from deepicd.stage_records import AssembleCounts, AssembleRecord, BuildRecord, BundleRecord
 from deepicd.storage import Origin

@@ -1,1 +1,1 @@
-"""Locate, read, fetch and verify a copy of MIMIC-IV and MIMIC-IV-Note."""
+"""Fetch and verify a copy of MIMIC-IV and MIMIC-IV-Note."""

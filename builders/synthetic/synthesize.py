@@ -18,8 +18,6 @@ from pathlib import Path
 from typing import TypedDict, Unpack
 
 from builders.cohort.parallel import count_cores, open_workers
-from builders.mimic import local_copy
-from builders.mimic.tables import Table
 from builders.synthetic.admissions import MOST_ADMISSIONS
 from builders.synthetic.clinical_case import Stay
 from builders.synthetic.discharge_note import GOLD, GOLD_FILE, BatchTables, NoteBatch, Style, Titles, make_note_table
@@ -32,6 +30,8 @@ from deepicd import records, storage
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import load_release
 from deepicd.log import Advance, track_progress
+from deepicd.mimic import local_copy
+from deepicd.mimic.tables import Table
 from deepicd.stage_records import SynthesizeCounts, SynthesizeRecord
 from deepicd.synthetic_proof import is_synthetic, write_mark
 

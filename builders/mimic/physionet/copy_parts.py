@@ -2,7 +2,7 @@
 
     find_parts_below(Path("~/mimic"))    # mimiciv/3.1 with hosp/, mimic-iv-note/2.2 with note/
 
-`builders.mimic.local_copy.find_copy` requires the tables that a build needs; here a part may lack any of them.
+`deepicd.mimic.local_copy.find_copy` requires the tables that a build needs; here a part may lack any of them.
 """
 
 from collections.abc import Iterable, Iterator
@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from builders.mimic import local_copy
 from builders.mimic.physionet.releases import PROJECTS, Project
-from builders.mimic.table_rows import load_table, read_rows
-from builders.mimic.tables import DATABASES, Table
 from deepicd.errors import DeepicdError
+from deepicd.mimic import local_copy
+from deepicd.mimic.table_rows import load_table, read_rows
+from deepicd.mimic.tables import DATABASES, Table
 from deepicd.synthetic_proof import is_synthetic
 
 if TYPE_CHECKING:

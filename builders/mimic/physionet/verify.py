@@ -17,7 +17,6 @@ from typing import Literal
 
 import click
 
-from builders.mimic import local_copy
 from builders.mimic.physionet.copy_parts import Part, PartCounts, count_orphans, count_tables
 from builders.mimic.physionet.releases import (
     CHECKSUMS,
@@ -31,6 +30,7 @@ from builders.mimic.physionet.releases import (
 from deepicd import storage
 from deepicd.errors import DeepicdError
 from deepicd.log import track_progress
+from deepicd.mimic import local_copy
 
 NEEDED = ("admissions", "diagnoses_icd", "discharge")
 """Tables that a cohort needs. Titles can come from elsewhere; ages are not used."""

@@ -17,9 +17,9 @@ from builders.cohort.build import build
 from builders.cohort.criteria import DEFAULT, PRESETS
 from builders.cohort.sections import extract_admission_sections
 from builders.cohort.stays import join_notes, read_stays
-from builders.mimic import local_copy
 from deepicd import storage
 from deepicd.errors import DeepicdError
+from deepicd.mimic import local_copy
 from deepicd.schema import SPLITS
 from distill.tiny_teacher import WEIGHTS
 

@@ -3,7 +3,7 @@
     Table.at(Path("hosp/diagnoses_icd.csv.gz"), "diagnoses_icd").header   # ('subject_id', 'hadm_id', …)
 
 Columns are selected by name, since 2.0 and 2.1 lack one in the middle of admissions, and have the types set here: codes
-are text, whatever a reader would guess. builders.mimic.table_rows reads the rows.
+are text, whatever a reader would guess. deepicd.mimic.table_rows reads the rows.
 """
 
 import csv

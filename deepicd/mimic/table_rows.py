@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from builders.mimic.tables import COLUMNS, Table, unreadable_error
 from deepicd.errors import DeepicdError
+from deepicd.mimic.tables import COLUMNS, Table, unreadable_error
 
 if TYPE_CHECKING:
     import duckdb

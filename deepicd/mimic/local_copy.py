@@ -14,9 +14,9 @@ from errno import ENOSPC
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from builders.mimic.table_rows import load_table
-from builders.mimic.tables import DATABASES, Table, has_table, quote_sql
 from deepicd.errors import DeepicdError
+from deepicd.mimic.table_rows import load_table
+from deepicd.mimic.tables import DATABASES, Table, has_table, quote_sql
 from deepicd.storage import Origin
 from deepicd.synthetic_proof import is_synthetic
 
@@ -103,7 +103,7 @@ def find_table_file(root: Path, folder: str, name: str) -> Path | None:
 def open_copy(copy: Copy, spill: Path | None = None) -> Iterator["duckdb.DuckDBPyConnection"]:
     """Yield an in-memory database with the hosp tables of a copy; it may spill into a folder.
 
-    The notes are not loaded: builders.cohort.stays streams them. Raises DeepicdError for damaged tables and for codes
+    The notes are not loaded: they are streamed (table_rows). Raises DeepicdError for damaged tables and for codes
     that have lost their leading zeros.
     """
     with open_database(spill) as db:

@@ -1,0 +1,1 @@
+"""Locate and read a copy of MIMIC-IV and MIMIC-IV-Note."""
