@@ -42,6 +42,8 @@ COMMANDS = {
 GC_THRESHOLD = 100_000
 """Allocations between two garbage collections. Rows are part of no reference cycle, and with Python's default of 700 a
 build spent a twentieth of its time searching for cycles."""
+ON_WINDOWS = """deepicd does not run on Windows itself: vLLM, Ray and verl do not, and open files are replaced.
+Run it in WSL 2 (wsl --install), with the data on its own disk (~/…, not /mnt/c). That has not been tried."""
 PACKAGES = {target.split(".")[0] for target, _ in COMMANDS.values()}
 
 
@@ -126,6 +128,8 @@ def explain_missing_library(error: ModuleNotFoundError) -> DeepicdError:
 
 def main(args: list[str] | None = None) -> None:
     """Run the command line and exit: 0 success, 1 an error that the message explains, 2 wrong usage, 130 stopped."""
+    if sys.platform == "win32":
+        _exit_with_error(ON_WINDOWS)
     gc.set_threshold(GC_THRESHOLD)
     log.configure(logging.INFO, PACKAGES)
     signal.signal(signal.SIGTERM, _stop)  # SLURM and systemd send it; handle it like Ctrl-C

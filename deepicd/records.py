@@ -26,6 +26,7 @@ from typing import TypeVar, overload
 
 from deepicd import __version__, storage
 from deepicd.errors import DeepicdError
+from deepicd.lease import LOCK, Lease, hold_lease
 from deepicd.log import RUN_LOG, write_run_log
 from deepicd.record_model import (
     Counts,
@@ -157,36 +158,34 @@ def open_fresh_folder(out: Path, plan: Plan[R], origin: Origin, *, overwrite: bo
     refuse_other_content(out, plan, overwrite=overwrite)
     staging, old = out.with_name(f".{out.name}.partial"), out.with_name(f".{out.name}.old")
     new_above = [folder for folder in out.parents if not folder.exists()]  # innermost first
-    staging.mkdir(parents=True, exist_ok=True)
-    with storage.lock_folder(staging, out):
-        try:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with hold_lease(out.with_name(f".{out.name}{LOCK}"), f"writing to {out}") as lease:
             if old.exists():  # left by a run that was killed between two renames
                 shutil.rmtree(old) if out.exists() else old.rename(out)
             refuse_other_content(out, plan, overwrite=overwrite)  # again, now that nobody else can write to it
-            _clear_folder(staging)
-            with write_run_log(staging), _write_record(Run(staging, plan, origin)) as run:
-                yield run
-            for scratch in staging.glob(".*"):
-                storage.remove(scratch)
-            if run.is_portable:  # messages may name paths of this machine
-                (staging / RUN_LOG).unlink(missing_ok=True)
-            if out.exists():
-                out.rename(old)
-            staging.rename(out)
-            run.folder = out
-            shutil.rmtree(old, ignore_errors=True)
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
-            if not out.exists():
-                for folder in new_above:
-                    with suppress(OSError):  # another process has put something there
-                        folder.rmdir()
-
-
-def _clear_folder(folder: Path) -> None:
-    """Remove what a killed run left behind."""
-    for left_over in folder.iterdir():
-        storage.remove(left_over)
+            if staging.exists():  # left by a run that was killed
+                shutil.rmtree(staging)
+            staging.mkdir()
+            try:
+                with write_run_log(staging), _write_record(Run(staging, plan, origin), lease) as run:
+                    yield run
+                for scratch in staging.glob(".*"):
+                    storage.remove(scratch)
+                if run.is_portable:  # messages may name paths of this machine
+                    (staging / RUN_LOG).unlink(missing_ok=True)
+                if out.exists():
+                    out.rename(old)
+                staging.rename(out)
+                run.folder = out
+                shutil.rmtree(old, ignore_errors=True)
+            finally:
+                shutil.rmtree(staging, ignore_errors=True)
+    finally:
+        if not out.exists():
+            for folder in new_above:
+                with suppress(OSError):  # another process has put something there
+                    folder.rmdir()
 
 
 @contextmanager
@@ -197,16 +196,18 @@ def open_resumable_folder(out: Path, plan: Plan[R], origin: Origin) -> Iterator[
     """
     is_new = not out.exists()
     out.mkdir(parents=True, exist_ok=True)
-    with storage.lock_folder(out, out):
-        for partial in out.rglob(".*.partial"):  # a file that a killed run was writing
-            storage.remove(partial)
-        try:
-            with write_run_log(out), _write_record(Run(out, plan, origin)) as run:
+    try:
+        with hold_lease(out / LOCK, f"writing to {out}") as lease:
+            for partial in out.rglob(".*.partial"):  # a file that a killed run was writing
+                storage.remove(partial)
+            with write_run_log(out), _write_record(Run(out, plan, origin), lease) as run:
                 yield run
-        except BaseException:
-            if is_new and _is_empty(out):
-                shutil.rmtree(out, ignore_errors=True)
-            raise
+    except BaseException:
+        if is_new and _is_empty(out):
+            (out / RUN_LOG).unlink(missing_ok=True)
+            with suppress(OSError):  # another process has begun to write to it
+                out.rmdir()
+        raise
 
 
 def refuse_other_content(out: Path, plan: Plan[R], *, overwrite: bool = False) -> None:
@@ -238,9 +239,10 @@ def _is_empty(folder: Path) -> bool:
 
 
 @contextmanager
-def _write_record(run: Run[R]) -> Iterator[Run[R]]:
+def _write_record(run: Run[R], lease: Lease) -> Iterator[Run[R]]:
     started, clock = datetime.now(UTC), time.monotonic()
     yield run
+    lease.check()
     value: dict[str, object] = {
         "version": __version__,
         "command": run.plan.command,

@@ -5,7 +5,6 @@ block succeeds. Every parquet file that we write has `deepicd.origin` in its foo
 credentialed, the only safe assumption.
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -51,22 +50,6 @@ def atomic_write(path: Path) -> Iterator[Path]:
         tmp.replace(path)
     finally:
         tmp.unlink(missing_ok=True)
-
-
-@contextmanager
-def lock_folder(folder: Path, out: Path) -> Iterator[None]:
-    """Lock a folder for this process; it ends with the process. Raises DeepicdError if another one has it."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise DeepicdError(
-                f"Another process is writing to {out}.", "Wait for it to end, or choose another folder."
-            ) from error
-        yield
-    finally:
-        os.close(handle)
 
 
 def remove(path: Path) -> None:

@@ -37,6 +37,7 @@ from deepicd import __version__, storage
 from deepicd.engines.base import Message, parse_count
 from deepicd.engines.recipe import TEMPLATE_DATE, ModelRecipe
 from deepicd.errors import DeepicdError
+from deepicd.lease import LOCK, hold_lease
 from deepicd.storage import Origin
 
 FOLDER = "ledger"
@@ -227,7 +228,7 @@ def open_ledger(out: Path, origin: Origin) -> Iterator[Ledger]:
     """Open the ledger of an output folder for this process alone. Raises DeepicdError where another one has it."""
     folder = out / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    with storage.lock_folder(folder, out):
+    with hold_lease(folder / LOCK, f"writing to {out}"):
         ledger = Ledger(folder, origin)
         try:
             yield ledger

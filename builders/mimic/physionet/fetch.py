@@ -8,12 +8,9 @@ The checksums of both projects come first, so that a missing agreement shows bef
 Run: deepicd physionet fetch --user NAME DIR
 """
 
-import fcntl
-import os
 import re
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +19,7 @@ from builders.mimic.physionet.releases import CHECKSUMS, LICENSE, PROJECTS, Proj
 from builders.mimic.physionet.session import POLICY, Account, Session
 from deepicd.errors import DeepicdError
 from deepicd.http import USER_AGENT, RetryPolicy
+from deepicd.lease import LOCK, hold_lease
 
 VERSION = re.compile(r"\d+(\.\d+)*", re.ASCII)
 
@@ -42,7 +40,7 @@ def fetch(
     """
     copies = [_Copy(folder, project, versions.get(project.slug, project.version)) for project in PROJECTS]
     folder.mkdir(parents=True, exist_ok=True)
-    with _lock(folder):
+    with hold_lease(folder / LOCK, f"fetching into {folder}"):  # two that append to one file would corrupt it
         missing = [copy for copy in copies if not copy.is_complete()]
         if not missing:
             return []
@@ -112,17 +110,3 @@ def _download_missing(session: Session, files: Iterable[RemoteFile], policy: Ret
             adopt_partial(remote.to)
         download(session, remote, policy)
         yield remote.to
-
-
-@contextmanager
-def _lock(folder: Path) -> Iterator[None]:
-    """Lock a folder: two processes that append to one file would corrupt it. The lock ends with the process."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise DeepicdError(f"Another process is fetching into {folder}.", "Wait until it has finished.") from error
-        yield
-    finally:
-        os.close(handle)

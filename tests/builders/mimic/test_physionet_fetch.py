@@ -1,6 +1,5 @@
 """Downloads from a PhysioNet on loopback that has the faults of the real one."""
 
-import fcntl
 import os
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from builders.mimic.physionet.fetch import fetch
 from builders.mimic.physionet.session import Account
 from deepicd.errors import DeepicdError
 from deepicd.http import USER_AGENT, RetryPolicy
+from deepicd.lease import LOCK, hold_lease
 
 NOTES = "mimic-iv-note/2.2/note/discharge.csv.gz"
 EXPECTED = [
@@ -289,10 +289,10 @@ def test_a_killed_run_leaves_no_file_that_looks_whole_and_the_next_one_goes_on(s
 
 
 def test_two_processes_do_not_write_into_one_folder(site, tmp_path):
-    other = os.open(tmp_path, os.O_RDONLY)
-    fcntl.flock(other, fcntl.LOCK_EX)
-    with pytest.raises(DeepicdError, match="Another process is fetching"):
+    with (
+        hold_lease(tmp_path / LOCK, f"fetching into {tmp_path}"),
+        pytest.raises(DeepicdError, match="Another process is fetching"),
+    ):
         bring(site, tmp_path)
-    os.close(other)
     bring(site, tmp_path)
     assert names(tmp_path) == EXPECTED
