@@ -2,7 +2,7 @@
 
 import logging
 from pathlib import Path
-from typing import Literal, TypedDict, Unpack
+from typing import Literal, NotRequired, TypedDict, Unpack
 
 import click
 
@@ -95,12 +95,17 @@ class CriteriaOptions(TypedDict):
 
     split: Literal["patient", "stratified"] | None
     seed: int | None
+    without_icu: bool | None
     admission_labs: bool | None
     strict: bool | None
     min_words: int | None
     max_words: int | None
     max_tokens: int | None
     tokenizer: str | None
+
+
+class BuildOptions(CriteriaOptions):
+    split_file: NotRequired[Path | None]
 
 
 class SynthesizeOptions(TypedDict):
@@ -183,6 +188,9 @@ def synthesize(out: Path, hosp: Path | None, **options: Unpack[SynthesizeOptions
     "--split", type=click.Choice(["patient", "stratified"]), help="Keep each patient in one split, or split by code."
 )
 @click.option("--seed", type=int, help="Seed of the split. Default: 42.")
+@click.option("--splits", "split_file", type=FOLDER, metavar="FILE",
+              help="Somebody's split: note_id, hadm_id or subject_id, and split. CSV, parquet, feather.")  # fmt: skip
+@click.option("--without-icu", is_flag=True, default=None, help="Exclude stays in an ICU (reads icu/icustays).")
 @click.option("--admission-labs/--no-admission-labs", default=None, help="Keep results marked as admission labs.")
 @click.option("--strict", is_flag=True, default=None,
               help="Remove sentences that name the diagnosis, the outcome or later events.")  # fmt: skip
@@ -202,7 +210,7 @@ def build(
     own_headers: tuple[str, ...],
     headers_file: Path | None,
     overwrite: bool,
-    **options: Unpack[CriteriaOptions],
+    **options: Unpack[BuildOptions],
 ) -> None:
     """Join notes and first ICD-10 diagnoses into OUT/{train,validation,test}.parquet.
 
@@ -219,8 +227,11 @@ def build(
     from builders.cohort.headers import read_headers
 
     headers = read_headers(own_headers, headers_file and headers_file.expanduser())
+    split_file = options.pop("split_file", None)
     criteria = PRESETS[preset].replace(**options, headers=headers)
-    record = build_cohort(mimic, notes, out, criteria, overwrite=overwrite)
+    if split_file and (options["split"] or options["seed"] is not None):
+        raise click.UsageError("--splits FILE leaves nothing to --split and --seed: give one or the other.")
+    record = build_cohort(mimic, notes, out, criteria, split_file=split_file, overwrite=overwrite)
     for line in funnel.format_funnel(record.counts.funnel):
         click.echo(line)
     unknown = record.counts.unknown_headers

@@ -28,6 +28,19 @@ COHORT = pa.schema(
         ("flags", _TEXTS),  # reasons why a reader may want to exclude or inspect the row
     ]
 )
+# Behind these, columns that only an analysis reads (evaluate --subgroups): they enter no prompt and no dataset. Null is
+# unknown. Cohorts of earlier versions lack them.
+ANALYSIS = pa.schema(
+    [
+        ("sex", _TEXT),  # 'F' or 'M'
+        ("age_band", _TEXT),  # at admission: 'under 18', '18-29', '30-39', …, '80-89', '90+'
+        ("race", _TEXT),  # as MIMIC's admissions has it; so is admission_type
+        ("admission_type", _TEXT),
+        ("icd_codes", _TEXTS),  # all ICD-10 codes of the stay in billing order, each once
+        ("icu", pa.bool_()),  # whether the stay is in icu/icustays; null if the copy lacks that table
+    ]
+)
+COHORT_FILE = pa.schema([*COHORT, *ANALYSIS])
 
 # build → its user: one row per discharge note that is not in the cohort, OUT/excluded.parquet, ordered by note_id
 EXCLUDED = pa.schema([("note_id", _TEXT), ("subject_id", _COUNT), ("hadm_id", _COUNT), ("reason", _TEXT)])

@@ -26,6 +26,7 @@ class SynthesizeCounts(Counts):
     admissions: int = 0
     admissions_entered_twice: int = 0
     diagnoses: int = 0
+    icu_stays: int = 0
     notes: int = 0
     notes_icd10: int = 0
     notes_icd9: int = 0
@@ -56,6 +57,8 @@ class Funnel(Model):
     codes: int
     paper: ByName = Field(default_factory=dict)
     """The same of the paper's cohort."""
+    icu: ByName = Field(default_factory=dict)
+    """'with' and 'without' ICU stays → rows that are left; empty where the copy has no icu/icustays."""
 
 
 class SplitCounts(Model):

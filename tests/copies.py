@@ -9,6 +9,8 @@ HEADERS = {
     "hosp/admissions": "subject_id,hadm_id,admittime,dischtime,deathtime,admission_type,admit_provider_id,"
     "admission_location,discharge_location,insurance,language,marital_status,race,edregtime,edouttime,"
     "hospital_expire_flag",
+    "hosp/patients": "subject_id,gender,anchor_age,anchor_year,anchor_year_group,dod",
+    "icu/icustays": "subject_id,hadm_id,stay_id,first_careunit,last_careunit,intime,outtime,los",
     "hosp/diagnoses_icd": "subject_id,hadm_id,seq_num,icd_code,icd_version",
     "hosp/d_icd_diagnoses": "icd_code,icd_version,long_title",
     "note/discharge": "note_id,subject_id,hadm_id,note_type,note_seq,charttime,storetime,text",

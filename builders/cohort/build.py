@@ -11,6 +11,7 @@ memory and a file of texts instead saved less than 15 % of the time (benchmarks/
 """
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,17 +19,19 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from builders.cohort import splits
+from builders.cohort.analysis import CODES_OF_STAYS, read_analysis
 from builders.cohort.criteria import DEFAULT, Criteria, load_token_counter
 from builders.cohort.extraction import ROWS, extract_notes
-from builders.cohort.funnel import build_funnel
+from builders.cohort.funnel import ICU_STAY, NO_SPLIT, SECOND_NOTE, build_funnel
 from builders.cohort.parallel import MapInOrder, choose_processes, open_workers
+from builders.cohort.split_file import read_split_file
 from builders.cohort.stays import read_stays
 from builders.cohort.unknown_headers import UnknownHeader, count_headers
 from deepicd import records, storage
 from deepicd.errors import DeepicdError
 from deepicd.mimic import local_copy
 from deepicd.mimic.tables import quote_sql
-from deepicd.schema import COHORT, EXCLUDED, HEADERS, SPLITS
+from deepicd.schema import COHORT_FILE, EXCLUDED, HEADERS, SPLITS
 from deepicd.stage_records import BuildCounts, BuildRecord, SplitCounts
 from deepicd.storage import Origin
 
@@ -39,15 +42,30 @@ if TYPE_CHECKING:
 RANKED = """
 create table ranked as
 select
-    rowid as row,
-    * exclude (admission_note),
+    e.rowid as row,
+    e.* exclude (admission_note),
+    a.* exclude (subject_id, hadm_id),
     row_number() over (partition by hadm_id order by length(note_id), note_id) as nth
-from extracted;
+from extracted e
+left join analysis a using (subject_id, hadm_id)
+"""
+# The notes of the cohort, before those without a split.
+KEPT = "create table kept as from ranked where nth = 1 and not ({without_icu} and coalesce(icu, false))"
+EXCLUDED_NOTES = f"""
 create table excluded as
 select * from dropped
 union all
-select note_id, subject_id, hadm_id, 'second note of a stay' from ranked where nth > 1
+select
+    note_id, subject_id, hadm_id,
+    case
+        when nth > 1 then {quote_sql(SECOND_NOTE)}
+        when note_id not in (select note_id from kept) then {quote_sql(ICU_STAY)}
+        else {quote_sql(NO_SPLIT)}
+    end
+from ranked
+where nth > 1 or note_id not in (select note_id from assigned)
 """
+BY_ICU = "select count(*), count(*) filter (not icu) from ranked where nth = 1 having bool_or(icu is not null)"
 
 # Flags mark what a reader may want to leave out or look at: the first code is the one billed first, not always the
 # reason for the admission.
@@ -66,11 +84,12 @@ select
         case when r.seq_num > 1 then 'seq_num above 1' end,
         case when count(*) over (partition by r.subject_id) > 1 then 'patient has several stays' end
     ], lambda flag: flag is not null) as flags,
+    r.sex, r.age_band, r.race, r.admission_type, c.icd_codes, r.icu,
     a.split
-from ranked r
+from kept r
 join assigned a using (note_id)
+left join codes_of_stays c using (subject_id, hadm_id)
 left join titles t using (icd_code)
-where nth = 1
 """
 
 SPLIT_ROWS = """
@@ -83,14 +102,28 @@ order by c.note_id
 ROWS_PER_INSERT = 4096  # 25 MB of notes; an insert per batch costs DuckDB 5 % of a build
 EXCLUDED_ROWS = "select * from excluded order by note_id"
 SHARED = "select note_id, split from cohort order by note_id"
+STAYS_KEPT = "select note_id, subject_id, icd_code, hadm_id from kept"
+CHAPTERS = "select chapter, count(*) from cohort group by chapter order by chapter"
 CODES = "select count(distinct icd_code) from cohort"
 FLAGS = "select flag, count(*) from (select unnest(flags) as flag from cohort) group by flag order by flag"
 
 
 def build(
-    mimic_root: Path, notes_root: Path, out: Path, criteria: Criteria = DEFAULT, *, overwrite: bool = False
+    mimic_root: Path,
+    notes_root: Path,
+    out: Path,
+    criteria: Criteria = DEFAULT,
+    *,
+    split_file: Path | None = None,
+    overwrite: bool = False,
 ) -> BuildRecord:
-    """Write OUT/{train,validation,test}.parquet and the files beside them; return the record. Raises DeepicdError."""
+    """Write OUT/{train,validation,test}.parquet and the files beside them; return the record. Raises DeepicdError.
+
+    `split_file` assigns notes, stays or patients to splits, in place of the criteria's rule.
+    """
+    given = read_split_file(split_file) if split_file else None
+    if given:
+        criteria = criteria.replace(split="file", split_digest=given.digest)
     copy = local_copy.find_copy(mimic_root, notes_root)
     if criteria.tokenizer:
         load_token_counter(criteria.tokenizer)  # fail now rather than after the scan
@@ -103,22 +136,32 @@ def build(
         local_copy.open_copy(copy, run.folder / ".spill") as db,
     ):
         read_stays(db, copy)
+        run.notes += read_analysis(db, copy.tables, needs_icu=criteria.without_icu)
         headers = _extract(db, copy, criteria, map_in_order)
+        db.execute(KEPT.format(without_icu=criteria.without_icu))
+        stays = [splits.Stay(*row) for row in db.execute(STAYS_KEPT).fetchall()]
+        split_of = given.assign(stays) if given else splits.RULES[criteria.split](stays, criteria.seed)
+        rows, split = _assign_splits(db, stays, split_of)
+        if given:
+            run.notes.append(given.describe_coverage(stays))
+        db.execute(EXCLUDED_NOTES)
         lost = Counter(dict(db.execute("select reason, count(*) from excluded group by reason").fetchall()))
-        rows, chapters, split = _assign_splits(db, criteria)
         if not (kept := sum(rows.values())):
             raise _nothing_left_error(lost)
         if "d_icd_diagnoses" not in copy.tables:
             run.notes.append("The copy has no d_icd_diagnoses: titles come from the ICD-10-CM release tables, FY2025.")
+        db.execute(CODES_OF_STAYS)
+        db.execute(COHORT_ROWS)
         _write_files(db, run.folder, copy.origin)
         _write_headers(run.folder / "headers.parquet", headers, copy.origin)
-        codes = int(db.execute(CODES).fetchall()[0][0])
+        [(codes,)] = db.execute(CODES).fetchall()
+        icu = [dict(zip(("with", "without"), row, strict=True)) for row in db.execute(BY_ICU).fetchall()]
         run.counts = BuildCounts(
             rows=rows,
             codes=codes,
-            chapters=chapters,
+            chapters={str(chapter): number for chapter, number in db.execute(CHAPTERS).fetchall()},
             split=split,
-            funnel=build_funnel(kept + lost.total(), lost, codes),
+            funnel=build_funnel(kept + lost.total(), lost, codes, *icu),
             flags=dict(db.execute(FLAGS).fetchall()),
             unknown_headers=count_headers(headers),
         )
@@ -129,7 +172,7 @@ def build(
 def _extract(
     db: "duckdb.DuckDBPyConnection", copy: local_copy.Copy, criteria: Criteria, map_in_order: MapInOrder
 ) -> Counter[UnknownHeader]:
-    """Read every note once, into the tables `extracted`, `ranked` (the same without texts) and `excluded`.
+    """Read every note once, into the tables `extracted` and `ranked`, the same without texts.
 
     Returns the headers that the template does not know, with how often each was seen.
     """
@@ -156,30 +199,24 @@ def _extract(
 
 
 def _assign_splits(
-    db: "duckdb.DuckDBPyConnection", criteria: Criteria
-) -> tuple[dict[str, int], dict[str, int], SplitCounts]:
-    """Create the table `assigned` (note → split). Return rows by split and by chapter, and the split statistics."""
-    rows = db.execute("select note_id, subject_id, icd_code, chapter from ranked where nth = 1").fetchall()
-    stays = [splits.Stay(note_id, subject_id, code) for note_id, subject_id, code, _ in rows]
-    split_of = splits.RULES[criteria.split](stays, criteria.seed)
+    db: "duckdb.DuckDBPyConnection", stays: Sequence[splits.Stay], split_of: Mapping[str, str]
+) -> tuple[dict[str, int], SplitCounts]:
+    """Create the table `assigned` (note → split). Return rows by split, and the split statistics."""
     assigned = {"note_id": list(split_of), "split": list(split_of.values())}
     db.register("assigned", pa.table(assigned, schema=pa.schema([("note_id", pa.string()), ("split", pa.string())])))
-    summary, by_chapter = splits.summarize_splits(stays, split_of), Counter(chapter for *_, chapter in rows)
-    rows_by_split = {split: summary["rows"][split] for split in SPLITS}
-    rows_by_chapter = {str(chapter): by_chapter[chapter] for chapter in sorted(by_chapter)}
+    summary = splits.summarize_splits([stay for stay in stays if stay.note_id in split_of], split_of)
     counts = SplitCounts(
         codes=summary["codes"],
         patients=summary["patients"],
         patients_on_several_sides=summary["patients_on_several_sides"],
         moved=summary["moved"],
     )
-    return rows_by_split, rows_by_chapter, counts
+    return {split: summary["rows"][split] for split in SPLITS}, counts
 
 
 def _write_files(db: "duckdb.DuckDBPyConnection", folder: Path, origin: Origin) -> None:
     """Write the splits, excluded.parquet and splits.csv, each ordered by note_id."""
-    db.execute(COHORT_ROWS)
-    files = [(f"{split}.parquet", COHORT, SPLIT_ROWS.format(split=quote_sql(split))) for split in SPLITS]
+    files = [(f"{split}.parquet", COHORT_FILE, SPLIT_ROWS.format(split=quote_sql(split))) for split in SPLITS]
     files.append(("excluded.parquet", EXCLUDED, EXCLUDED_ROWS))
     for name, schema, query in files:
         with storage.open_parquet_writer(folder / name, schema, origin) as writer:

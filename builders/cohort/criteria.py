@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from builders.cohort.headers import KNOWN
 from builders.cohort.splits import Rule
@@ -55,8 +55,12 @@ class Criteria:
     """Remove every sentence with a signal of builders.cohort.leakage: it names the diagnosis or tells the outcome."""
     headers: tuple[tuple[str, str], ...] = ()
     """Headers of the user's: (header, section), as builders.cohort.headers.read_headers returns them."""
-    split: Rule = "patient"
+    without_icu: bool = False
+    """Exclude stays with a row in icu/icustays."""
+    split: Rule | Literal["file"] = "patient"
     seed: int = 42
+    split_digest: str = ""
+    """SHA-256 of the file of --splits."""
 
     def replace(self, **changes: Any) -> "Criteria":
         """Return a copy with some options changed; None leaves an option unchanged.

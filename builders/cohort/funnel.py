@@ -12,6 +12,8 @@ from deepicd.stage_records import Funnel, FunnelStep
 PAPER = {"rows": MIMIC_REASON.samples, "codes": MIMIC_REASON.codes}
 KNOWN = {"discharge notes": 331_793, "with an admission": 331_732, "of an ICD-10 stay": 122_288}
 
+SECOND_NOTE, ICU_STAY, NO_SPLIT = "second note of a stay", "ICU stay", "not in the file of splits"
+
 STEPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("discharge notes", ()),
     ("with an admission", ("no admission",)),
@@ -19,18 +21,23 @@ STEPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("with a first ICD-10-CM diagnosis", ("no ICD-10-CM code",)),
     ("with admission sections", ("no admission section", "only a reference")),
     ("within the limits of length", ("too short", "too long", "too many tokens")),
-    ("one note per stay", ("second note of a stay",)),
+    ("one note per stay", (SECOND_NOTE,)),
+    ("of a stay without ICU", (ICU_STAY,)),
+    ("in the file of splits", (NO_SPLIT,)),
 )
+OPTIONAL = {"of a stay without ICU", "in the file of splits"}
+"""Steps that only some builds have."""
 
 
-def build_funnel(notes: int, lost: Mapping[str, int], codes: int) -> Funnel:
-    """Return the funnel, given the number of all notes and the losses by reason."""
+def build_funnel(notes: int, lost: Mapping[str, int], codes: int, icu: Mapping[str, int] | None = None) -> Funnel:
+    """Return the funnel, given the number of all notes, the losses by reason, and rows with and without ICU stays."""
     rows, steps = notes, []
     for step, reasons in STEPS:
         losses = {reason: lost[reason] for reason in reasons if lost.get(reason)}
         rows -= sum(losses.values())
-        steps.append(FunnelStep(step=step, rows=rows, lost=losses))
-    return Funnel(steps=steps, rows=rows, codes=codes, paper=PAPER)
+        if losses or step not in OPTIONAL:
+            steps.append(FunnelStep(step=step, rows=rows, lost=losses))
+    return Funnel(steps=steps, rows=rows, codes=codes, paper=PAPER, icu=dict(icu or {}))
 
 
 def format_funnel(funnel: Funnel) -> Iterator[str]:
@@ -42,4 +49,7 @@ def format_funnel(funnel: Funnel) -> Iterator[str]:
         known = f"{KNOWN[step.step]:,}" if step.step in KNOWN else ""
         yield f"{step.rows:>10,}{step.rows / total:>9.1%}{known:>11}  {step.step}{lost}"
     yield f"{funnel.rows:>10,}{'':>9}{PAPER['rows']:>11,}  cohort (the paper's)"
+    for which, rows in funnel.icu.items():
+        option = "--without-icu" if which == "without" else "the default"
+        yield f"{rows:>10,}{'':>9}{PAPER['rows']:>11,}  {which} ICU stays ({option})"
     yield f"{funnel.codes:>10,}{'':>9}{PAPER['codes']:>11,}  distinct codes (the paper's)"

@@ -27,6 +27,7 @@ class Stay:
     note_id: str
     subject_id: int
     code: str
+    hadm_id: int
 
 
 class SplitSummary(TypedDict):
@@ -89,7 +90,7 @@ def split_by_patient(stays: Iterable[Stay], seed: int) -> dict[str, str]:
     return split_of
 
 
-RULES: Mapping[Rule, Callable[[Iterable[Stay], int], dict[str, str]]] = {
+RULES: Mapping[str, Callable[[Iterable[Stay], int], dict[str, str]]] = {
     "patient": split_by_patient,
     "stratified": split_by_code,
 }

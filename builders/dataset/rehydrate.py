@@ -160,7 +160,7 @@ def _describe_cause(build: BuildRecord, copy: local_copy.Copy) -> str:
     """Return how the copy differs, by its digests, from the one that the bundle was made from."""
     actual = {name: storage.digest_path(path) for name, path in copy.files.items()}
     expected = {name: entry.digest for name, entry in build.inputs.items()}
-    others = [name for name in expected if actual.get(name) != expected[name]]
+    others = [name for name in expected if name in actual and actual[name] != expected[name]]
     if others:
         return (
             f"The bundle was made from other files of {', '.join(others)}: another release, or the same one in another"

@@ -35,6 +35,9 @@ COLUMNS = {  # MIMIC-IV 3.1 and MIMIC-IV-Note 2.2, in header order
     ),
     "hosp/diagnoses_icd": ("subject_id", "hadm_id", "seq_num", "icd_code", "icd_version"),
     "hosp/d_icd_diagnoses": ("icd_code", "icd_version", "long_title"),
+    "icu/icustays": (
+        "subject_id", "hadm_id", "stay_id", "first_careunit", "last_careunit", "intime", "outtime", "los",
+    ),
     "note/discharge": (
         "note_id", "subject_id", "hadm_id", "note_type", "note_seq", "charttime", "storetime", "text",
     ),

@@ -21,6 +21,7 @@ from builders.synthetic.admissions import (
     IDS,
     WITHOUT_STAY,
     PatientRecords,
+    build_icu_stays,
     build_patient_without_stay,
     build_records,
     duplicate_admission,
@@ -55,7 +56,7 @@ relative to hosp 3.1). The first batch always has one."""
 MOST_ORPHANS = 64  # hadm_ids reserved for them per batch
 NOTES_BETWEEN = 6
 """Largest step of note_seq between two discharge notes."""
-PATIENT_TABLES = ("hosp/patients", "hosp/admissions", "hosp/diagnoses_icd", "note/discharge")
+PATIENT_TABLES = ("hosp/patients", "hosp/admissions", "hosp/diagnoses_icd", "icu/icustays", "note/discharge")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,7 @@ class Person:
     patient: Row
     admissions: list[Row]
     diagnoses: list[Row]
+    icu_stays: list[Row]
     notes: list[tuple[int, Stay]]
     """(note_seq, stay), in order of time."""
 
@@ -104,6 +106,7 @@ def make_patient_tables(batch: Batch) -> BatchTables:
         rows["hosp/patients"].append(person.patient)
         rows["hosp/admissions"] += person.admissions
         rows["hosp/diagnoses_icd"] += person.diagnoses
+        rows["icu/icustays"] += person.icu_stays
         for seq, stay in person.notes:
             row, gold_rows = write_discharge_note(stay, {}, seq, batch.seed, batch.length, batch.style)
             rows["note/discharge"].append(row)
@@ -116,6 +119,7 @@ def make_patient_tables(batch: Batch) -> BatchTables:
         counts["admissions"] += admissions
         counts["admissions_entered_twice"] += len(person.admissions) - admissions
         counts["diagnoses"] += len(person.diagnoses)
+        counts["icu_stays"] += len(person.icu_stays)
         counts["notes"] += len(person.notes)
         counts["notes_without_admission"] += 0 if person.admissions else len(person.notes)
     tables = {name: format_csv(table_rows) for name, table_rows in rows.items()}
@@ -142,7 +146,7 @@ def draw_people(batch: Batch) -> Iterator[Person]:
     for place, subject_id in zip(places, _draw_subject_ids(rng, batch, len(groups)), strict=True):
         drawn, is_in_tables = groups[place]
         if not drawn:
-            yield Person(build_patient_without_stay(plain, subject_id), [], [], [])
+            yield Person(build_patient_without_stay(plain, subject_id), [], [], [], [])
             continue
         if is_in_tables:
             hadm_ids = [make_stay_id(number + nth, seed) for nth in range(len(drawn))]
@@ -154,13 +158,19 @@ def draw_people(batch: Batch) -> Iterator[Person]:
         seqs = (np.cumsum(rng.integers(1, NOTES_BETWEEN + 1, len(drawn))) + 1).tolist()
         if is_in_tables:
             has_note = [stay.has_note for stay in drawn]
-            yield _order_rows(rng, plain, records, list(compress(zip(seqs, records.stays, strict=True), has_note)))
+            notes = list(compress(zip(seqs, records.stays, strict=True), has_note))
+            icu_stays = [row for stay in records.stays for row in build_icu_stays(seed, stay)]
+            yield _order_rows(rng, plain, records, icu_stays, notes)
         else:
-            yield Person(records.patient, [], [], [(seqs[0], records.stays[0])])
+            yield Person(records.patient, [], [], [], [(seqs[0], records.stays[0])])
 
 
 def _order_rows(
-    rng: np.random.Generator, plain: random.Random, records: PatientRecords, notes: list[tuple[int, Stay]]
+    rng: np.random.Generator,
+    plain: random.Random,
+    records: PatientRecords,
+    icu_stays: list[Row],
+    notes: list[tuple[int, Stay]],
 ) -> Person:
     """Order a patient's rows as the tables do, by hadm_id."""
     by_id = sorted(zip(records.stays, records.admissions, strict=True), key=lambda pair: pair[0].hadm_id)
@@ -176,6 +186,7 @@ def _order_rows(
             for stay, _ in by_id
             for seq_num, diagnosis in number_diagnoses(rng, stay.diagnoses)
         ],
+        sorted(icu_stays, key=lambda row: row[1:3]),
         notes,
     )
 

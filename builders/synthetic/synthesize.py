@@ -1,7 +1,7 @@
 """Make up a whole copy of MIMIC, or notes for the stays of an existing hosp copy: `deepicd synthesize`.
 
     OUT/hosp/{patients,admissions,diagnoses_icd,d_icd_diagnoses}.csv.gz
-    OUT/note/discharge.csv.gz
+    OUT/icu/icustays.csv.gz       OUT/note/discharge.csv.gz
     OUT/gold.parquet              each note, part by part (see discharge_note.py)
     OUT/SYNTHETIC.json, OUT/run.json
 
@@ -37,7 +37,7 @@ from deepicd.synthetic_proof import is_synthetic, write_mark
 
 logger = logging.getLogger(__name__)
 
-GENERATOR = "2"
+GENERATOR = "3"
 """Increase it with every change that makes different rows from the same seed."""
 
 STAYS_AT_ONCE = 512

@@ -23,8 +23,13 @@ from deepicd.synthetic_proof import is_synthetic
 if TYPE_CHECKING:
     import duckdb
 
-FOLDER = {"admissions": "hosp", "diagnoses_icd": "hosp", "d_icd_diagnoses": "hosp", "discharge": "note"}
-OPTIONAL = {"d_icd_diagnoses"}  # some copies of the open demo lack it; titles then come from the release tables
+FOLDER = {
+    "admissions": "hosp", "diagnoses_icd": "hosp", "d_icd_diagnoses": "hosp", "patients": "hosp", "icustays": "icu",
+    "discharge": "note",
+}  # fmt: skip
+# Some copies of the open demo lack the first, for which the release tables stand in; without the others, columns of the
+# cohort are null.
+OPTIONAL = {"d_icd_diagnoses", "patients", "icustays"}
 ENDINGS = (".csv.gz", ".csv", ".parquet")
 MEMORY = "1GB"  # of DuckDB, which then spills to disk
 
@@ -44,6 +49,7 @@ class Copy:
 def find_copy(mimic: Path, notes: Path) -> Copy:
     """Locate the tables of a copy (`notes` may be the same root). Raises DeepicdError if one is missing."""
     roots = {"hosp": _find_root(mimic, "hosp", "--mimic"), "note": _find_root(notes, "note", "--notes")}
+    roots["icu"] = roots["hosp"]
     tables, missing = {}, []
     for name, folder in FOLDER.items():
         path = find_table_file(roots[folder], folder, name)
@@ -59,8 +65,10 @@ def find_copy(mimic: Path, notes: Path) -> Copy:
             f"{folder_path} holds neither {name}.csv.gz nor {name}.csv.",
             "Fetch the missing table from PhysioNet into that folder, beside the others.",
         )
-    by_folder = {root: [table.path for table in tables.values() if FOLDER[table.name] == root] for root in roots}
-    proven = all(is_synthetic(roots[folder], files) for folder, files in by_folder.items())
+    files_of: dict[Path, list[Path]] = {}
+    for name, table in tables.items():
+        files_of.setdefault(roots[FOLDER[name]], []).append(table.path)
+    proven = all(is_synthetic(root, files) for root, files in files_of.items())
     return Copy(tables, "synthetic" if proven else "mimic")
 
 

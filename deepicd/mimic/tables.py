@@ -22,8 +22,15 @@ if TYPE_CHECKING:
 
 # The columns that the cohort reads, with their types. Others may come or go between releases.
 COLUMNS: dict[str, dict[str, str]] = {
-    "patients": {"subject_id": "bigint"},
-    "admissions": {"subject_id": "bigint", "hadm_id": "bigint"},
+    "patients": {"subject_id": "bigint", "gender": "varchar", "anchor_age": "bigint", "anchor_year": "bigint"},
+    "admissions": {
+        "subject_id": "bigint",
+        "hadm_id": "bigint",
+        "admittime": "varchar",
+        "admission_type": "varchar",
+        "race": "varchar",
+    },
+    "icustays": {"subject_id": "bigint", "hadm_id": "bigint"},
     "diagnoses_icd": {
         "subject_id": "bigint",
         "hadm_id": "bigint",
