@@ -40,7 +40,7 @@ def physionet() -> None:
 @click.option("--base-url", default=PHYSIONET, show_default=True, metavar="URL", help="Address of PhysioNet.")
 @click.option("--user-agent", default=USER_AGENT, show_default=True, metavar="TEXT", help="User-Agent to send.")
 def fetch(folder: Path, user: str | None, mimiciv: str, note: str, base_url: str, user_agent: str) -> None:
-    """Download the five tables that the cohort needs, some 1.2 GB, into DIR/mimiciv and DIR/mimic-iv-note.
+    """Download the six tables that the cohort reads, some 1.2 GB, into DIR/mimiciv and DIR/mimic-iv-note.
 
     The password is prompted for, or taken from ~/.netrc or DEEPICD_PHYSIONET_PASSWORD. The same command resumes an
     interrupted download and fetches nothing twice. Every file is verified by its checksum.

@@ -10,9 +10,12 @@ from threading import Thread
 
 USER, PASSWORD = "sam", "correct horse"
 TABLES = {
-    "mimiciv/3.1": ("patients", "admissions", "diagnoses_icd", "d_icd_diagnoses", "labevents"),
-    "mimic-iv-note/2.2": ("discharge", "radiology"),
-}
+    "mimiciv/3.1": (
+        "hosp/patients", "hosp/admissions", "hosp/diagnoses_icd", "hosp/d_icd_diagnoses", "hosp/labevents", "icu/icustays",
+        "icu/chartevents",
+    ),
+    "mimic-iv-note/2.2": ("note/discharge", "note/radiology"),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -61,8 +64,7 @@ def files() -> dict[str, bytes]:
     """Two releases: tables of made-up bytes, licences and lists of checksums."""
     made: dict[str, bytes] = {}
     for root, tables in TABLES.items():
-        folder = "hosp" if "mimiciv" in root else "note"
-        below = {f"{folder}/{table}.csv.gz": f"{table} of {root}, made up. ".encode() * 2000 for table in tables}
+        below = {f"{table}.csv.gz": f"{table} of {root}, made up. ".encode() * 2000 for table in tables}
         below["LICENSE.txt"] = b"A licence.\n"
         lines = [f"{sha256(content).hexdigest()} {name}\n" for name, content in below.items()]
         made |= {f"{root}/{name}": content for name, content in below.items()}

@@ -1,4 +1,4 @@
-"""Fetch the files of MIMIC-IV and MIMIC-IV-Note that the cohort needs: five tables, their checksums and licences.
+"""Fetch the files of MIMIC-IV and MIMIC-IV-Note that the cohort reads: six tables, their checksums and licences.
 
     DIR/mimiciv/3.1/{SHA256SUMS.txt,LICENSE.txt}      DIR/mimiciv/3.1/hosp/{patients,admissions,…}.csv.gz
     DIR/mimic-iv-note/2.2/…                           DIR/mimic-iv-note/2.2/note/discharge.csv.gz

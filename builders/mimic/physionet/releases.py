@@ -35,11 +35,13 @@ class Project:
     """The tables needed here."""
     version: str
     """The version to fetch by default."""
+    optional_files: tuple[str, ...] = ()
+    """Other files that are fetched: a cohort can be built without them."""
 
     @property
     def files(self) -> tuple[str, ...]:
-        """Return the files of the tables, relative to the version folder as in SHA256SUMS.txt."""
-        return tuple(f"{self.folder}/{table}.csv.gz" for table in self.tables)
+        """Return the files to fetch, relative to the version folder as in SHA256SUMS.txt."""
+        return (*(f"{self.folder}/{table}.csv.gz" for table in self.tables), *self.optional_files)
 
 
 MIMIC = Project(
@@ -48,6 +50,7 @@ MIMIC = Project(
     "hosp",
     ("patients", "admissions", "diagnoses_icd", "d_icd_diagnoses"),
     "3.1",
+    optional_files=("icu/icustays.csv.gz",),
 )
 NOTE = Project("mimic-iv-note", "MIMIC-IV-Note", "note", ("discharge",), "2.2")
 PROJECTS = (MIMIC, NOTE)

@@ -28,6 +28,7 @@ EXPECTED = [
     "mimiciv/3.1/hosp/d_icd_diagnoses.csv.gz",
     "mimiciv/3.1/hosp/diagnoses_icd.csv.gz",
     "mimiciv/3.1/hosp/patients.csv.gz",
+    "mimiciv/3.1/icu/icustays.csv.gz",
 ]
 
 

@@ -19,8 +19,8 @@ ROWS = {
     table: rows[0] for release in RELEASES if str(release) == "MIMIC-IV 3.1" for table, rows in release.rows.items()
 }
 COLUMNS = {
-    "patients": "i as subject_id",
-    "admissions": "i as subject_id, 20_000_000 + i as hadm_id",
+    "patients": "i as subject_id, 'F' as gender, 50 as anchor_age, 2150 as anchor_year",
+    "admissions": "i as subject_id, 20_000_000 + i as hadm_id, null as admittime, '' as admission_type, '' as race",
     "diagnoses_icd": "i as subject_id, i as hadm_id, 1 as seq_num, 'I10' as icd_code, 10 as icd_version",
     "d_icd_diagnoses": "'I10' as icd_code, 10 as icd_version, 'Hypertension' as long_title",
     "discharge": "'n' as note_id, i as subject_id, 20_000_000 + i as hadm_id, 1 as note_seq, '' as text",
