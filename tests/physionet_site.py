@@ -11,8 +11,8 @@ from threading import Thread
 USER, PASSWORD = "sam", "correct horse"
 TABLES = {
     "mimiciv/3.1": (
-        "hosp/patients", "hosp/admissions", "hosp/diagnoses_icd", "hosp/d_icd_diagnoses", "hosp/labevents", "icu/icustays",
-        "icu/chartevents",
+        "hosp/patients", "hosp/admissions", "hosp/diagnoses_icd", "hosp/d_icd_diagnoses", "hosp/labevents",
+        "icu/icustays", "icu/chartevents",
     ),
     "mimic-iv-note/2.2": ("note/discharge", "note/radiology"),
 }  # fmt: skip

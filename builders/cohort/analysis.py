@@ -20,13 +20,13 @@ ANALYSIS = """
 create temp table analysis as
 with stays as (
     select
-        subject_id, hadm_id, min(race) as race, min(admission_type) as admission_type,
+        subject_id, hadm_id, min(nullif(race, '')) as race, min(nullif(admission_type, '')) as admission_type,
         min(year(try_cast(admittime as timestamp))) as admitted
     from admissions
     group by subject_id, hadm_id
 ),
 people as (
-    select subject_id, min(gender) as sex, min(anchor_age) as anchor_age, min(anchor_year) as anchor_year
+    select subject_id, min(nullif(gender, '')) as sex, min(anchor_age) as anchor_age, min(anchor_year) as anchor_year
     from patients
     group by subject_id
 ),
