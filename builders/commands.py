@@ -250,9 +250,17 @@ def build(
 @click.option("--cohort", type=FOLDER, required=True, help="Output of `deepicd build`.")
 @click.option("--traces", type=FOLDER, required=True, help="Output of `deepicd distill`, or one recipe's folder in it.")
 @click.option("--scores", type=FOLDER, help="Output of `deepicd judge`: mean scores become the column judge_score.")
+@click.option(
+    "--select",
+    type=click.Choice(["best", "checks", "first"]),
+    default="best",
+    show_default=True,
+    help="Which trace of a row with several rollouts: the judges' favourite and then the checks'; that of the checks"
+    " alone; or the first that was kept.",
+)
 @click.argument("out", type=FOLDER)
 @overwrite
-def assemble(cohort: Path, traces: Path, scores: Path | None, out: Path, overwrite: bool) -> None:
+def assemble(cohort: Path, traces: Path, scores: Path | None, select: str, out: Path, overwrite: bool) -> None:
     """Join a cohort and its traces into the dataset folder OUT: configs traces, sft and grpo.
 
     \b
@@ -261,7 +269,7 @@ def assemble(cohort: Path, traces: Path, scores: Path | None, out: Path, overwri
     from builders.dataset.assemble import assemble as assemble_dataset
     from deepicd.stage_records import describe_rehearsal
 
-    record = assemble_dataset(cohort, traces, out, scores=scores, overwrite=overwrite)
+    record = assemble_dataset(cohort, traces, out, scores=scores, select=select, overwrite=overwrite)
     if rehearsal := describe_rehearsal(record):
         click.echo(rehearsal)
     for config, rows in record.counts.rows.items():

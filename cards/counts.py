@@ -32,7 +32,8 @@ def collect_counts(statistics: Statistics, record: Record) -> Counts:
     _add_chapters(counts, statistics)
     _add_codes(counts, statistics)
     _add_funnel(counts, statistics, record.require_upstream(BuildRecord).counts)
-    _add_traces(counts, statistics, record.require_upstream(DistillRecord).counts)
+    distilled = record.require_upstream(DistillRecord)
+    _add_traces(counts, statistics, distilled.counts, has_rollouts=distilled.n > 1)
     _add_scores(counts, statistics)
     return counts
 
@@ -106,7 +107,7 @@ def _add_funnel(counts: Counts, statistics: Statistics, build: BuildCounts) -> N
             counts.tie([("part", ("flag", flag))], [cell for cell in cohort if cell[0] == chapter])
 
 
-def _add_traces(counts: Counts, statistics: Statistics, distill: DistillCounts) -> None:
+def _add_traces(counts: Counts, statistics: Statistics, distill: DistillCounts, *, has_rollouts: bool) -> None:
     """Add why rows have no trace, why attempts were rejected, and what the teacher was not shown."""
     kept = [cell for cell in statistics.cells if cell[2]]
     lost = [cell for cell in statistics.cells if not cell[2]]
@@ -116,18 +117,25 @@ def _add_traces(counts: Counts, statistics: Statistics, distill: DistillCounts) 
     reasons: list[Key] = [("part", ("reason", reason)) for reason in distill.reasons]
     if (more := sum(distill.reasons.values()) - rejected) >= 0 and reasons:  # each row has at least one
         counts.tie(reasons, [*lost, counts.add_group("further reasons", more)])
-    rejected_attempts = distill.attempts - sum(statistics.cells[cell] for cell in kept)
+    rows_kept = sum(statistics.cells[cell] for cell in kept)
+    more_rollouts = max(sum(int(number) * rows for number, rows in distill.rollouts_kept.items()) - rows_kept, 0)
+    further: list[Key] = [counts.add_group("further rollouts", more_rollouts)] if has_rollouts else []
+    rejected_attempts = distill.attempts - rows_kept - more_rollouts
     failed: list[Key] = [counts.add_group("failed attempts", max(rejected_attempts, 0))]
-    counts.show("attempts", [*kept, *failed], cost=STEP)
+    counts.show("attempts", [*kept, *further, *failed], cost=STEP)
     counts.guard(failed)
+    if further:
+        counts.show("rollouts", [*kept, *further], cost=STEP)
+        counts.guard(further)
+        counts.guard([*further, *failed])
     for reason, attempts in distill.attempts_rejected_for.items():
         counts.show_part(("attempts", reason), attempts, failed)
         earlier = attempts - distill.reasons.get(reason, 0)
         if reason in distill.reasons and earlier >= 0:
             last = [("part", ("reason", reason)), counts.add_group(("earlier", reason), earlier)]
             counts.tie([("part", ("attempts", reason))], last)
-    for reason, rows in distill.unanswered.items():
-        counts.show_part(("unanswered", reason), rows, lost)
+    for reason, rows in distill.unanswered.items():  # a row may have a kept rollout and an unanswered one
+        counts.show_part(("unanswered", reason), rows, list(statistics.cells) if further else lost)
     counts.show_part("without_description", distill.without_description, list(statistics.cells))
     counts.show_part("without_guidelines", distill.without_guidelines, list(statistics.cells))
     counts.show_part("shortened", distill.shortened, list(statistics.cells))

@@ -69,7 +69,7 @@ EVIDENCE = pa.struct(
 )
 
 # distill → assemble, judge: one row per attempt, kept (kept/*.parquet) or rejected (rejected/*.parquet); among the
-# rejected also one row per row of the cohort without any completion, with nulls from `trace` on
+# rejected also one row per rollout without any completion, with nulls from `trace` on
 TRACES = pa.schema(
     [
         ("note_id", _TEXT),
@@ -80,9 +80,10 @@ TRACES = pa.schema(
         ("words", _COUNT),  # of the trace; of the completion if there is no trace
         ("finish_reason", _TEXT),  # 'stop' or 'length'
         ("rejected_for", _TEXTS),  # reason codes of the checks; empty for a kept row
-        ("attempt", pa.int16()),  # 1 for the first
-        ("attempts", pa.int16()),  # made for this row
-        ("row_kept", pa.bool_()),  # whether one of them was kept
+        ("rollout", pa.int16()),  # of the recipe's n, 1 for the first; null where the row has no prompt
+        ("attempt", pa.int16()),  # at this rollout, 1 for the first
+        ("attempts", pa.int16()),  # made for this rollout
+        ("row_kept", pa.bool_()),  # whether one of the row's attempts was kept
         # how it was generated
         ("recipe", _TEXT),  # name of the recipe
         ("recipe_digest", _TEXT),  # of its settings; the name of the folder
@@ -127,8 +128,8 @@ TRACES = pa.schema(
         ("evidence", pa.list_(EVIDENCE)),  # its claims in order, without overlap; empty without a trace
     ]
 )
-# Traces of earlier versions have no `evidence`; a reader that can do without it asks for these columns.
-TRACES_BEFORE_EVIDENCE = TRACES.remove(TRACES.get_field_index("evidence"))
+# What traces of all versions have: earlier ones have no `evidence`, and one rollout per row without a column for it.
+FIRST_TRACES = pa.schema([field for field in TRACES if field.name not in ("rollout", "evidence")])
 
 # judge → assemble: one row per kept trace, OUT/<recipe digest>/scores/<split>-00000.parquet, in the cohort's order
 SCORES = pa.schema(

@@ -194,7 +194,9 @@ class DistillCounts(Counts):
     rejected: ByName
     """Split → rows without a kept attempt."""
     reasons: ByName
-    """Of the last attempt at each of these rows."""
+    """Of the last attempt at each of these rows, or at each of their rollouts."""
+    rollouts_kept: ByName = Field(default_factory=dict)
+    """Kept rollouts of a row → rows: how hard the rows are. Absent from records of earlier versions, which made one."""
     attempts: int
     attempts_rejected_for: ByName = Field(default_factory=dict)
     engines: ByName
@@ -226,6 +228,11 @@ class DistillRecord(Record):
     @property
     def teacher(self) -> str:
         return self.get_option("model", str)
+
+    @property
+    def n(self) -> int:
+        """Rollouts per row."""
+        return self.get_option("n", int) if "n" in self.options else 1
 
 
 def describe_rehearsal(record: Record) -> str | None:

@@ -1,7 +1,8 @@
 """The attempts at a prompt that the ledger has, each with what the checks found.
 
-A row is settled when an attempt has passed, or when all attempts of the recipe are used. Attempts after the first that
-passed do not count, however they came about, so that the rows of a run do not depend on how often it was interrupted.
+A rollout is settled when an attempt has passed, or when all attempts of the recipe are used. Attempts after the first
+that passed do not count, however they came about, so that the rows of a run do not depend on how often it was
+interrupted.
 """
 
 from collections.abc import Iterator
@@ -42,7 +43,7 @@ class History:
                 return
 
     def find_next_attempt(self, prompt: Prompt) -> int | None:
-        """Return the number of the attempt to make next; None where the row is settled."""
+        """Return the number of the attempt to make next; None where the rollout is settled."""
         used = 0
         for attempt in self.read_attempts(prompt):
             if not attempt.reasons:

@@ -93,6 +93,10 @@ def run_judge(job: JudgeJob) -> JudgeRecord:
             f"The recipe asks for the rubric {recipe.prompt!r}.",
             f"This version has {rubric.VERSION!r}: put that name into the recipe.",
         )
+    if recipe.n > 1:
+        raise DeepicdError(
+            f"The judge's recipe asks for {recipe.n} rollouts.", "It scores each trace once: leave out n."
+        )
     registry.check_engine(recipe)
     traces, record_of_traces = records.find_run_folder(job.traces, DistillRecord, "kept")
     doubt = check_independence(record_of_traces.teacher, recipe, allow_same=job.same_family)
@@ -145,14 +149,16 @@ def _complete(reader: CaseReader, ledger: Ledger, out: Path) -> dict[str, str]:
     """Have the engine score what the ledger lacks. Return the requests that it could not answer, with reasons."""
     recipe = reader.recipe
     first_attempts = {
-        case.note_id: attempt for case in reader.read_cases() if (attempt := case.find_next_attempt(ledger)) is not None
+        (case.note_id, case.rollout): attempt
+        for case in reader.read_cases()
+        if (attempt := case.find_next_attempt(ledger)) is not None
     }
     if not first_attempts:
         return {}
     waiting = (
-        replace(case, first_attempt=first_attempts[case.note_id])
+        replace(case, first_attempt=first_attempts[case.note_id, case.rollout])
         for case in reader.read_cases()
-        if case.note_id in first_attempts
+        if (case.note_id, case.rollout) in first_attempts
     )
     tracking = metrics.track_metrics("scores", len(first_attempts), out, recipe.digest)
     return complete_tasks(recipe, ledger, waiting, recipe.attempts, tracking)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 
-from deepicd import storage
 from deepicd.engines import judge_prompt
 from deepicd.engines.base import Message, Request
 from deepicd.engines.judge_prompt import JudgedTrace
@@ -14,8 +13,9 @@ from deepicd.engines.ledger import Entry, Ledger, build_former_key, build_key, d
 from deepicd.engines.tokens import TokenCounter, find_counter
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
+from deepicd.kept_traces import read_kept_traces
 from deepicd.knowledge import rubric
-from deepicd.schema import SPLITS, TRACES_BEFORE_EVIDENCE
+from deepicd.schema import SPLITS
 from distill.recipe import Recipe
 from distill.sources import Row, Sources
 
@@ -38,10 +38,14 @@ class Case:
     is_shortened: bool = False
     """Whether guidelines were left out to fit."""
     first_attempt: int = 0
+    rollout: int = 0
+    """Of the teacher, counted from 0."""
 
     def build_request(self, attempt: int) -> Request:
-        key = build_key(self.recipe, self.note_id, self.prompt_sha256, attempt, rubric.SCHEMA)
-        return Request(key, self.messages, self.recipe.derive_seed(attempt), schema=rubric.SCHEMA)
+        arguments = (self.recipe, self.note_id, self.prompt_sha256, attempt, rubric.SCHEMA)
+        key = build_key(*arguments, rollout=self.rollout)
+        seed = self.recipe.derive_seed(attempt, self.rollout)
+        return Request(key, self.messages, seed, schema=rubric.SCHEMA, rollout=self.rollout)
 
     def check(self, attempt: int, entry: Entry) -> Sequence[str]:
         return [] if rubric.parse_score(entry["text"]) else [NO_SCORE]
@@ -91,26 +95,19 @@ class CaseReader:
         read_excerpt = lru_cache(maxsize=None)(
             lambda code: self.sources.knowledge.build_excerpt(code, max_tokens=self.recipe.guideline_tokens)
         )
-        kept = {split: self._read_kept(split) for split in SPLITS}
+        kept = {split: read_kept_traces(self.traces, split, COLUMNS) for split in SPLITS}
         upcoming = {split: next(rows, None) for split, rows in kept.items()}
         yielded: Counter[str] = Counter()
         for split, row in self.sources.read_rows():
-            trace = upcoming[split]
-            if trace is None or trace["note_id"] != row["note_id"]:
-                continue
-            upcoming[split] = next(kept[split], None)
-            if self.limit is None or yielded[split] < self.limit:
-                yielded[split] += 1
-                yield self._build_case(split, row, trace, read_excerpt(Code(trace["icd_code"])))
+            while (trace := upcoming[split]) and trace["note_id"] == row["note_id"]:
+                upcoming[split] = next(kept[split], None)
+                if self.limit is None or yielded[split] < self.limit:
+                    yielded[split] += 1
+                    yield self._build_case(split, row, trace, read_excerpt(Code(trace["icd_code"])))
         if any(upcoming.values()):
             raise DeepicdError(
                 "Some traces have no note in the cohort.", "Name the cohort that they were made from: --cohort DIR"
             )
-
-    def _read_kept(self, split: str) -> Iterator[Row]:
-        for path in sorted((self.traces / "kept").glob(f"{split}-*.parquet")):
-            for batch in storage.open_parquet(path, TRACES_BEFORE_EVIDENCE).iter_batches(256, columns=list(COLUMNS)):
-                yield from batch.to_pylist()
 
     def _build_case(self, split: str, row: Row, trace: Row, guidelines: str | None) -> Case:
         code = Code(trace["icd_code"])  # a kept trace predicts the code of its row
@@ -120,5 +117,13 @@ class CaseReader:
         )
         prompt_sha256 = digest_prompt(messages or [], "")
         return Case(
-            self.recipe, row["note_id"], split, code, trace["trace"], messages or [], prompt_sha256, is_shortened
+            recipe=self.recipe,
+            note_id=row["note_id"],
+            split=split,
+            code=code,
+            trace=trace["trace"],
+            messages=messages or [],
+            prompt_sha256=prompt_sha256,
+            is_shortened=is_shortened,
+            rollout=trace["rollout"] - 1,
         )

@@ -60,12 +60,14 @@ class Forecast:
     devices: int
     capacity: int
     """Requests that the engine keeps in flight."""
+    unit: str = "rows"
+    """What is counted: rows, or rollouts where there are several per row."""
 
     def __str__(self) -> str:
         pilot = self.metrics
         rate = pilot.rows / self.seconds if self.seconds else 0.0
         lines = [
-            f"Pilot: {pilot.rows:,} rows in {format_duration(self.seconds)},"
+            f"Pilot: {pilot.rows:,} {self.unit} in {format_duration(self.seconds)},"
             f" engine up after {format_duration(self.start)}."
         ]
         if not pilot.rows or not rate:
@@ -75,12 +77,12 @@ class Forecast:
         hit_rate = pilot.cache_hit_rate
         hits = "" if hit_rate is None else f", {hit_rate:.0%} of prompt tokens from the cache"
         lines += [
-            f"  {rate * 3600:,.0f} rows per hour, {pilot.kept / pilot.rows:.1%} kept,"
-            f" {pilot.attempts / pilot.rows:.2f} attempts per row",
+            f"  {rate * 3600:,.0f} {self.unit} per hour, {pilot.kept / pilot.rows:.1%} kept,"
+            f" {pilot.attempts / pilot.rows:.2f} attempts per {self.unit.removesuffix('s')}",
             f"  tokens per second: {pilot.tokens_in / self.seconds:,.0f} in,"
             f" {pilot.tokens_out / self.seconds:,.0f} out{hits}",
-            f"The {self.waiting:,} waiting rows: {format_duration(left)}, {left / 3600 * self.devices:,.1f} device"
-            f" hours on {self.devices} device{'s'[: self.devices > 1]}; started now, done {end:%Y-%m-%d %H:%M}",
+            f"The {self.waiting:,} waiting {self.unit}: {format_duration(left)}, {left / 3600 * self.devices:,.1f}"
+            f" device hours on {self.devices} device{'s'[: self.devices > 1]}; started now, done {end:%Y-%m-%d %H:%M}",
         ]
         if pilot.rows < ENGINE_FILLS * self.capacity:
             lines.append(
@@ -109,4 +111,5 @@ def run_pilot(job: Job, share: Share) -> Forecast:
                     waiting=len(plan.waiting) - measured.rows,
                     devices=recipe.tensor_parallel * recipe.data_parallel,
                     capacity=engine.capacity,
+                    unit="rollouts" if recipe.n > 1 else "rows",
                 )

@@ -1,7 +1,7 @@
-"""The rows that still need a completion, in the order that suits the prefix cache; planned before any engine starts.
+"""The rollouts that still need a completion, in the order that suits the prefix cache; planned before an engine starts.
 
 Planning reads the cohort once. Waiting rows go to a nameless scratch file (it vanishes with the process, so no
-note is left behind), and only their order stays in memory, some 100 bytes per row.
+note is left behind), and only their order stays in memory, some 150 bytes per rollout.
 """
 
 import json
@@ -10,8 +10,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from deepicd.icd10cm import Code
 from deepicd.log import Advance
@@ -19,8 +20,17 @@ from distill.attempts import History
 from distill.prompt_builder import Prompt, PromptBuilder
 from distill.sources import Row
 
-Place = tuple[int, str, int]
-"""Chapter, code, and position in the scratch file of a waiting row."""
+
+class Place(NamedTuple):
+    """A rollout that waits for a completion."""
+
+    chapter: int
+    code: str
+    position: int
+    """Of its row in the scratch file."""
+    rollout: int
+    attempt: int
+    """To make next."""
 
 
 @dataclass
@@ -33,25 +43,24 @@ class Plan:
     counts: Counter[str] = field(default_factory=Counter)
     """rows, settled, shortened, without description, without guidelines, and rows without a prompt by reason."""
 
-    def read_rows(self, places: Iterable[Place]) -> Iterator[tuple[Row, int]]:
-        """Yield each row and the attempt to make at it, reading a row when it is needed."""
-        for _, _, position in places:
+    def read_rows(self, places: Iterable[Place]) -> Iterator[tuple[Row, list[Place]]]:
+        """Yield each row with its rollouts among the places, reading a row when it is needed."""
+        for position, rollouts in groupby(places, key=lambda place: place.position):
             self.scratch.seek(position)
-            row, attempt = json.loads(self.scratch.readline())
-            yield row, attempt
+            yield json.loads(self.scratch.readline()), list(rollouts)
 
-    def sample(self, rows: int) -> list[Place]:
-        """Return about `rows` of the waiting rows, spread evenly over chapters and codes."""
-        step = max(1, len(self.waiting) // rows)
+    def sample(self, rollouts: int) -> list[Place]:
+        """Return about as many of the waiting rollouts, spread evenly over chapters and codes."""
+        step = max(1, len(self.waiting) // rollouts)
         return self.waiting[::step]
 
 
 @contextmanager
 def plan_rows(rows: Iterable[tuple[str, Row]], history: History, folder: Path, advance: Advance) -> Iterator[Plan]:
-    """Build every row's prompt once, count those that fit, and yield the rows that are not settled."""
+    """Build every row's prompt once, count those that fit, and yield the rollouts that are not settled."""
     with tempfile.TemporaryFile(dir=folder) as scratch:
         plan = Plan(scratch)
-        failures, failed = history.ledger.read_failures(), set[int]()
+        failures, failed = history.ledger.read_failures(), set[Place]()
         position = 0
         for _, row in rows:
             advance(1)
@@ -59,17 +68,18 @@ def plan_rows(rows: Iterable[tuple[str, Row]], history: History, folder: Path, a
             plan.counts.update(_count_prompt(prompt, history.builder))
             if isinstance(prompt, str):
                 continue
-            if (attempt := history.find_next_attempt(prompt)) is None:
+            code, waiting = Code(row["icd_code"]), len(plan.waiting)
+            for rollout in map(prompt.for_rollout, range(history.builder.recipe.n)):
+                if (attempt := history.find_next_attempt(rollout)) is None:
+                    continue
+                plan.waiting.append(Place(code.chapter.number, code.value, position, rollout.rollout, attempt))
+                if failures and history.find_key(rollout, attempt) in failures:
+                    failed.add(plan.waiting[-1])
+            if len(plan.waiting) == waiting:
                 plan.counts["settled"] += 1
                 continue
-            line = json.dumps([row, attempt]).encode() + b"\n"
-            scratch.write(line)
-            code = Code(row["icd_code"])
-            plan.waiting.append((code.chapter.number, code.value, position))
-            if failures and history.find_key(prompt, attempt) in failures:
-                failed.add(position)
-            position += len(line)
-        plan.waiting.sort(key=lambda place: (place[2] in failed, place))  # rows that failed before come last
+            position += scratch.write(json.dumps(row).encode() + b"\n")
+        plan.waiting.sort(key=lambda place: (place in failed, place))  # those that failed before come last
         yield plan
 
 
@@ -89,7 +99,8 @@ def describe_plan(counts: Counter[str], builder: PromptBuilder) -> list[str]:
     """Return the plan in lines: what there is to do, what does not fit, what lacks knowledge."""
     recipe = builder.recipe
     waiting = counts["rows"] - counts["settled"] - counts["no note"] - counts["too long for the context"]
-    lines = [f"{counts['rows']:,} rows: {counts['settled']:,} settled in the ledger, {waiting:,} to complete."]
+    times = f", up to {recipe.n} times each" if recipe.n > 1 else ""
+    lines = [f"{counts['rows']:,} rows: {counts['settled']:,} settled in the ledger, {waiting:,} to complete{times}."]
     room = f"context of {recipe.context:,} tokens less {recipe.max_tokens:,} to write, by {builder.tokens.method}"
     if counts["shortened"] or counts["too long for the context"]:
         lines.append(

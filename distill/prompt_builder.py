@@ -5,9 +5,9 @@ code, as far as there is room, and a note that leaves no room at all gets no tra
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from deepicd import storage
 from deepicd.engines.base import Message, Request
@@ -27,7 +27,7 @@ SMALLEST_EXCERPT = 64  # tokens; less room than that holds no section
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """The prompt of one row."""
+    """The prompt of one row, for one of its rollouts."""
 
     note_id: str
     material: Material
@@ -36,10 +36,15 @@ class Prompt:
     """Of the messages and the opening."""
     guideline_text: GuidelineText
     """How much of the guidelines it shows; less than the recipe's where it had to be shortened."""
+    rollout: int = 0
 
     @property
     def note_sha256(self) -> str:
         return storage.digest_text(self.material.note)
+
+    def for_rollout(self, rollout: int) -> Self:
+        """Return the same prompt for another rollout, counted from 0."""
+        return replace(self, rollout=rollout)
 
 
 class PromptBuilder:
@@ -89,13 +94,15 @@ class PromptBuilder:
 
     def build_request(self, built: Prompt, attempt: int) -> Request:
         """Return an attempt at a prompt, counted from 0."""
-        key = build_key(self.recipe, built.note_id, built.sha256, attempt)
-        return Request(key, built.messages, self.recipe.derive_seed(attempt), prompt.OPENING)
+        rollout, [key, *_] = built.rollout, self.build_keys(built, attempt)
+        seed = self.recipe.derive_seed(attempt, rollout)
+        return Request(key, built.messages, seed, prompt.OPENING, rollout=rollout)
 
-    def build_keys(self, built: Prompt, attempt: int) -> tuple[str, str]:
-        """Return the keys under which the ledger may have an attempt: today's and the former one."""
+    def build_keys(self, built: Prompt, attempt: int) -> list[str]:
+        """Return the keys under which the ledger may have an attempt: today's and, for a first rollout, the former."""
         arguments = (self.recipe, built.note_id, built.sha256, attempt)
-        return build_key(*arguments), build_former_key(*arguments)
+        former = [] if built.rollout else [build_former_key(*arguments)]
+        return [build_key(*arguments, rollout=built.rollout), *former]
 
     def _select_guidelines(self, code: Code) -> str | None:
         if self.recipe.guideline_text == "none":

@@ -29,6 +29,8 @@ Words = Annotated[int, Field(ge=0, le=1_000_000)]
 class Recipe(ModelRecipe):
     """The settings of one distillation; `model` is the teacher. A trace over `max_tokens` is cut and rejected."""
 
+    LATER = ModelRecipe.LATER | {"n"}
+
     name: str = ""
 
     # What the teacher is shown
@@ -42,8 +44,10 @@ class Recipe(ModelRecipe):
     too_long: Literal["shorten", "drop"] = "shorten"
     """For a prompt over the context: relevant guidelines as far as they fit, or no trace. A note is never cut."""
 
+    n: Annotated[int, Field(ge=1, le=1000)] = 1
+    """Rollouts per row, each with seeds of its own; all are kept. `assemble` chooses one."""
     attempts: Annotated[int, Field(ge=1, le=100)] = 3
-    """Completions per row at most, each with another seed, until one passes the checks."""
+    """Completions per rollout at most, each with another seed, until one passes the checks."""
 
     # Checks
     min_words: Words = MIMIC_REASON.words_min
@@ -72,6 +76,11 @@ class Recipe(ModelRecipe):
         if self.min_words > self.max_words:
             raise ConfigError(
                 f"min_words {self.min_words} is above max_words {self.max_words}.", "Swap them or choose other lengths."
+            )
+        if self.n > 1 and not self.temperature:
+            raise ConfigError(
+                f"n is {self.n}, and at temperature 0 all rollouts of a row are the same.",
+                "Raise `temperature`, or leave out `n`.",
             )
         return self
 

@@ -95,7 +95,7 @@ class Job:
 
 @dataclass(frozen=True)
 class _Task:
-    """A row of the cohort that waits for a completion (a deepicd.engines.runner.Task)."""
+    """A rollout that waits for a completion (a deepicd.engines.runner.Task)."""
 
     prompt: Prompt
     first_attempt: int
@@ -140,6 +140,7 @@ def run_job(job: Job) -> DistillRecord:
                 attempts=tally.attempts,
                 attempts_rejected_for=dict(tally.attempt_reasons.most_common()),
                 engines=dict(tally.engines.most_common()),
+                rollouts_kept={str(kept): rows for kept, rows in sorted(tally.rollouts_kept.items())},
                 words=tally.words,
                 grounded=tally.grounded,
                 unanswered=dict(tally.unanswered.most_common()),
@@ -188,12 +189,12 @@ def log_plan(plan: Plan, history: History) -> None:
 
 
 def build_tasks(plan: Plan, places: Sequence[Place], history: History) -> Iterator[_Task]:
-    """Yield the rows at these places as tasks, each prompt built when it is needed."""
-    for row, first_attempt in plan.read_rows(places):
+    """Yield the rollouts at these places as tasks, the prompt of a row built when it is needed."""
+    for row, rollouts in plan.read_rows(places):
         built = history.builder.build(row)
         if isinstance(built, str):
             raise RuntimeError(f"A planned row has no prompt: {built}.")  # planning has left such rows out
-        yield _Task(built, first_attempt, history)
+        yield from (_Task(built.for_rollout(place.rollout), place.attempt, history) for place in rollouts)
 
 
 def _complete(out: Path, plan: Plan, history: History) -> dict[str, str]:

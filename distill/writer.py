@@ -1,6 +1,6 @@
 """Writes the rows of a recipe from the ledger: kept and rejected attempts, in the cohort's order.
 
-    OUT/<recipe digest>/kept/train-00000.parquet       the attempt of each row that passed every check
+    OUT/<recipe digest>/kept/train-00000.parquet       of each rollout of a row the attempt that passed every check
     OUT/<recipe digest>/rejected/train-00000.parquet   every attempt that did not, text and reasons included
 
 Files are numbered by rows of the cohort, `SHARD` per file, so the same row is always in the file of the same number.
@@ -46,24 +46,27 @@ class Tally:
     lengths: Counter[int] = field(default_factory=Counter)  # words → kept traces
     shares: dict[str, list[int]] = field(default_factory=dict)  # of kept traces: kind → [in the note, all]
     unanswered: Counter[str] = field(default_factory=Counter)  # the engine's reason → rows
+    rollouts_kept: Counter[int] = field(default_factory=Counter)  # kept rollouts of a row → rows
 
     def add(self, rows: list[Row]) -> None:
         """Count the attempts at one row of the cohort."""
-        last = rows[-1]
-        (self.kept if last["row_kept"] else self.rejected)[last["split"]] += 1
+        last = {row["rollout"]: row for row in rows}  # attempt at each rollout
+        kept = [row for row in last.values() if not row["rejected_for"]]
+        (self.kept if kept else self.rejected)[rows[0]["split"]] += 1
+        self.rollouts_kept[len(kept)] += 1
         for row in rows:
             if row["completion"] is not None:
                 self.attempts += 1
                 self.engines[f"{row['engine']} {row['engine_version']}".strip()] += 1
                 self.attempt_reasons.update(row["rejected_for"])
-        if not last["row_kept"]:
-            self.reasons.update(last["rejected_for"])
-            return
-        self.lengths[last["words"]] += 1
-        for kind in ("numbers", "drugs", "quotes"):
-            share = self.shares.setdefault(kind, [0, 0])
-            share[0] += last[f"{kind}_in_note"]
-            share[1] += last[kind]
+        if not kept:
+            self.reasons.update(list(dict.fromkeys(reason for row in last.values() for reason in row["rejected_for"])))
+        for row in kept:
+            self.lengths[row["words"]] += 1
+            for kind in ("numbers", "drugs", "quotes"):
+                share = self.shares.setdefault(kind, [0, 0])
+                share[0] += row[f"{kind}_in_note"]
+                share[1] += row[kind]
 
     @property
     def words(self) -> dict[str, int | float]:
@@ -131,19 +134,23 @@ def _number_shards(rows: Iterator[tuple[str, Row]]) -> Iterator[tuple[str, int, 
 
 
 def _list_attempts(split: str, row: Row, history: History, unanswered: Mapping[str, str], tally: Tally) -> list[Row]:
-    """Return a row's attempts as the files have them; a row without any completion gets one that says why."""
+    """Return the attempts at a row as the files have them; where a completion is missing, a row that says why."""
     builder = history.builder
     prompt = builder.build(row)
     if isinstance(prompt, str):
         return [_build_empty_row(split, row, prompt)]
-    attempts = list(history.read_attempts(prompt))
-    is_kept = bool(attempts) and not attempts[-1].reasons
-    common = {"attempts": len(attempts), "row_kept": is_kept}
-    rows = [_build_row(split, prompt, attempt, builder) | common for attempt in attempts]
-    if not is_kept and len(attempts) < builder.recipe.attempts:
-        tally.unanswered[unanswered.get(history.find_key(prompt, len(attempts)), "not asked")] += 1
-        rows.append(_build_empty_row(split, row, NO_ANSWER) | _describe_prompt(prompt, builder) | common)
-    return rows
+    rows: list[Row] = []
+    missing: list[str] = []
+    for rollout in map(prompt.for_rollout, range(builder.recipe.n)):
+        attempts = list(history.read_attempts(rollout))
+        common = {"attempts": len(attempts)}
+        rows += [_build_row(split, rollout, attempt, builder) | common for attempt in attempts]
+        if len(attempts) < builder.recipe.attempts and not (attempts and not attempts[-1].reasons):
+            missing.append(unanswered.get(history.find_key(rollout, len(attempts)), "not asked"))
+            rows.append(_build_empty_row(split, row, NO_ANSWER) | _describe_prompt(rollout, builder) | common)
+    tally.unanswered.update(missing[:1])
+    is_kept = any(not attempt["rejected_for"] for attempt in rows)
+    return [attempt | {"row_kept": is_kept} for attempt in rows]
 
 
 def _build_empty_row(split: str, row: Row, reason: str) -> Row:
@@ -187,6 +194,7 @@ def _describe_prompt(prompt: Prompt, builder: PromptBuilder) -> Row:
     """Return how the teacher was prompted: the recipe, and the texts by digest."""
     recipe, material = builder.recipe, prompt.material
     return {
+        "rollout": prompt.rollout + 1,
         "recipe": recipe.name,
         "recipe_digest": recipe.digest,
         "teacher": recipe.model,

@@ -10,41 +10,53 @@ notes that were easy for the teacher.
 Run: deepicd assemble --cohort out/cohort --traces out/traces [--scores out/scores] out/dataset
 """
 
+from collections import defaultdict
 from collections.abc import Iterator
+from itertools import groupby
 from math import ceil
 from pathlib import Path
 from typing import Any
 
+from builders.dataset import selection
 from deepicd import records, storage
 from deepicd.answer_form import build_messages, write_answer
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
-from deepicd.schema import COHORT, DATASET, SCORES, SPLITS, TRACES_BEFORE_EVIDENCE
+from deepicd.kept_traces import read_kept_traces
+from deepicd.schema import COHORT, DATASET, SCORES, SPLITS
 from deepicd.stage_records import AssembleCounts, AssembleRecord, DistillRecord
 from deepicd.storage import Origin
 
 DATA_SOURCE = "mimic-reason"  # reward functions recognise the dataset by it
 ROWS_PER_FILE = 25_000
+TRACE = ("note_id", "icd_code", "trace", "words", "recipe", "teacher", "finish_reason")
 
 Row = dict[str, Any]
 
 
 def assemble(
-    cohort: Path, traces: Path, out: Path, *, scores: Path | None = None, overwrite: bool = False
+    cohort: Path,
+    traces: Path,
+    out: Path,
+    *,
+    scores: Path | None = None,
+    select: str = "best",
+    overwrite: bool = False,
 ) -> AssembleRecord:
     """Write the three configs with their splits; return the record. `scores`: output of `deepicd judge`.
 
-    Raises DeepicdError if cohort, traces and scores do not belong together.
+    `select` names a rule of `selection`, for rows with several kept traces. Raises DeepicdError if cohort, traces and
+    scores do not belong together.
     """
     records.require(cohort, "build")
-    traces, _ = records.find_run_folder(traces, DistillRecord, "kept")
+    traces, distilled = records.find_run_folder(traces, DistillRecord, "kept")
     judges = find_score_folders(scores)
     inputs = {"cohort": cohort, "traces": traces} | {f"scores {path.name}": path for path in judges}
-    plan = records.plan_run(AssembleRecord, options={"recipe": traces.name}, inputs=inputs)
+    options = {"recipe": traces.name} | ({"select": select} if distilled.n > 1 else {})
+    plan = records.plan_run(AssembleRecord, options=options, inputs=inputs)
     if done := records.find_finished(out, plan):
         return done
-    kept = _read_kept_traces(traces)
-    _add_scores(kept, judges)
+    kept = _choose_traces(traces, _read_scores(judges), select)
     files = {split: cohort / f"{split}.parquet" for split in SPLITS}
     origin = storage.combine_origins(
         storage.read_origin(path) for path in [*files.values(), *(traces / "kept").glob("*.parquet")]
@@ -69,14 +81,29 @@ def assemble(
     return run.record
 
 
-def _read_kept_traces(folder: Path) -> dict[str, Row]:
-    """Return note_id → kept trace."""
-    columns = ["note_id", "icd_code", "trace", "words", "recipe", "teacher", "finish_reason"]
-    return {
-        row["note_id"]: row | {"judge_score": None}
-        for path in sorted((folder / "kept").glob("*.parquet"))
-        for row in storage.read_table(path, TRACES_BEFORE_EVIDENCE, columns).to_pylist()
-    }
+def _choose_traces(folder: Path, scores: dict[tuple[str, str], float | None], rule: str) -> dict[str, Row]:
+    """Return note_id → the kept trace that a rule chooses. Raises DeepicdError for scores of other traces.
+
+    `scores`: note_id and SHA-256 of a trace → the judges' mean.
+    """
+    kept: dict[str, Row] = {}
+    used: set[tuple[str, str]] = set()
+    for split in SPLITS:
+        rows = read_kept_traces(folder, split, (*TRACE, *selection.COLUMNS))
+        for note_id, rollouts in groupby(rows, key=lambda row: row["note_id"]):
+            traces = []
+            for row in rollouts:
+                key = note_id, storage.digest_text(row["trace"]) if scores else ""
+                used.add(key)
+                traces.append(row | {"judge_score": scores.get(key)})
+            chosen = selection.choose(rule, traces)
+            kept[note_id] = {name: chosen[name] for name in (*TRACE, "judge_score")}
+    if scores.keys() - used:
+        raise DeepicdError(
+            f"{len(scores.keys() - used):,} scores of other traces than these were given.",
+            "Score these traces: deepicd judge TRACES OUT",
+        )
+    return kept
 
 
 def find_score_folders(scores: Path | None) -> list[Path]:
@@ -89,20 +116,13 @@ def find_score_folders(scores: Path | None) -> list[Path]:
     return folders
 
 
-def _add_scores(kept: dict[str, Row], folders: list[Path]) -> None:
-    """Give each trace the mean of its judges' scores. Raises DeepicdError for scores of other traces."""
-    scores_of: dict[str, list[int]] = {}
+def _read_scores(folders: list[Path]) -> dict[tuple[str, str], float | None]:
+    """Return the mean of the judges' scores by note_id and SHA-256 of a trace; None where no judge gave one."""
+    scores: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
     for path in (path for folder in folders for path in sorted((folder / "scores").glob("*.parquet"))):
         for row in storage.read_table(path, SCORES, ["note_id", "trace_sha256", "score"]).to_pylist():
-            trace = kept.get(row["note_id"])
-            if trace is None or storage.digest_text(trace["trace"]) != row["trace_sha256"]:
-                raise DeepicdError(
-                    f"{path} has scores of other traces.", "Score these traces: deepicd judge TRACES OUT"
-                )
-            if row["score"] is not None:
-                scores_of.setdefault(row["note_id"], []).append(row["score"])
-    for note_id, values in scores_of.items():
-        kept[note_id]["judge_score"] = sum(values) / len(values)
+            scores[row["note_id"], row["trace_sha256"]] += [] if row["score"] is None else [row["score"]]
+    return {key: sum(values) / len(values) if values else None for key, values in scores.items()}
 
 
 def _check_match(rows: list[Row], kept: dict[str, Row]) -> None:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from builders.cohort.criteria import Criteria
 from builders.cohort.parallel import choose_processes, open_workers
 from builders.cohort.stays import read_stays
-from builders.dataset.assemble import Row, write_split
+from builders.dataset.assemble import TRACE, Row, write_split
 from deepicd import __version__, bundle_manifest, records, storage
 from deepicd.errors import DeepicdError
 from deepicd.mimic import local_copy
@@ -24,7 +24,6 @@ from deepicd.schema import DATASET
 from deepicd.stage_records import AssembleCounts, AssembleRecord, BuildRecord, BundleRecord
 from deepicd.storage import Origin
 
-TRACE = ("note_id", "icd_code", "trace", "words", "judge_score", "recipe", "teacher", "finish_reason")
 NO_NOTE, OTHER_TEXT, OTHER_CODE = "no such note", "another text", "another first diagnosis"
 
 
@@ -78,7 +77,9 @@ def rehydrate(
                 if row["note_id"] not in differences
             ]
             traces = {
-                row["note_id"]: {name: row[name] for name in TRACE} for row in restored if row["trace"] is not None
+                row["note_id"]: {name: row[name] for name in (*TRACE, "judge_score")}
+                for row in restored
+                if row["trace"] is not None
             }
             for config, number in write_split(run.folder, split, restored, traces, origin).items():
                 counts[config][split] = number

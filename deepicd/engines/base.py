@@ -33,6 +33,8 @@ class Request:
     """How the assistant's turn begins ('<think>\\n'): the model continues from there."""
     schema: Mapping[str, object] | None = None
     """A JSON schema that the completion has to meet; None for free text."""
+    rollout: int = 0
+    """Which of the row's rollouts this is an attempt at, counted from 0."""
 
 
 @dataclass(frozen=True, slots=True)

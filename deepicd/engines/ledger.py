@@ -63,21 +63,30 @@ def digest_prompt(messages: Sequence[Message], opening: str) -> str:
 
 
 def build_key(
-    recipe: ModelRecipe, note_id: str, prompt_sha256: str, attempt: int = 0, schema: Mapping[str, object] | None = None
+    recipe: ModelRecipe,
+    note_id: str,
+    prompt_sha256: str,
+    attempt: int = 0,
+    schema: Mapping[str, object] | None = None,
+    *,
+    rollout: int = 0,
 ) -> str:
     """Return the key of an attempt: everything that decides what is written, and nothing of where it runs.
 
     `prompt_sha256` comes from `digest_prompt`. The note's id is part of it, so that equal notes get a completion each;
-    so is the context where a model writes, since a completion ends where the context does.
+    so is the context where a model writes, since a completion ends where the context does. Keys of a row's first
+    rollout are those of a run with only one.
     """
     model: list[object] = [recipe.uses_model, recipe.model, recipe.revision, recipe.dtype]
     if recipe.uses_model:
         model.append(recipe.context)
     if recipe.template_date != TEMPLATE_DATE:
         model.append(recipe.template_date)
-    deciding = [note_id, prompt_sha256, model, recipe.sampling, recipe.derive_seed(attempt), attempt]
+    deciding = [note_id, prompt_sha256, model, recipe.sampling, recipe.derive_seed(attempt, rollout), attempt]
     deciding += recipe.body_changes
-    return storage.digest_json(deciding if schema is None else [*deciding, schema])[:32]
+    deciding += [] if schema is None else [schema]
+    deciding += [{"rollout": rollout}] if rollout else []
+    return storage.digest_json(deciding)[:32]
 
 
 def build_former_key(recipe: ModelRecipe, note_id: str, prompt_sha256: str, attempt: int = 0) -> str:

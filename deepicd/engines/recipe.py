@@ -133,6 +133,8 @@ class ModelRecipe(Config):
         kept = {name: value for name, value in body.items() if name not in self.drop_parameters}
         return {self.rename_parameters.get(name, name): value for name, value in kept.items()} | self.extra_body
 
-    def derive_seed(self, attempt: int) -> int:
-        """Return the seed of an attempt, counted from 0: the recipe's, then seeds derived from it."""
+    def derive_seed(self, attempt: int, rollout: int = 0) -> int:
+        """Return the seed of an attempt at a rollout, both counted from 0: the recipe's, then seeds derived from it."""
+        if rollout:
+            return int(storage.digest_json([self.seed, attempt, rollout])[:7], 16)
         return self.seed if attempt == 0 else int(storage.digest_json([self.seed, attempt])[:7], 16)

@@ -138,6 +138,7 @@ class Runner:
         return {
             "text": completion.text,
             "finish_reason": completion.finish_reason,
+            "rollout": submission.request.rollout,
             "attempt": submission.attempt,
             "seed": submission.request.seed,
             "engine": self.engine.name,
