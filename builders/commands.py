@@ -216,7 +216,8 @@ def build(
 
     Keeps what each note says about the time of admission. excluded.parquet lists every other note with its reason,
     funnel.json counts them, splits.csv can be shared. Sections under unknown headers are cut; headers.parquet lists
-    them, and --header says what they are. DEEPICD_MIMIC and DEEPICD_NOTES may also name the folders.
+    them, and --header says what they are. outcome/ holds what became of each stay, sealed for checks of traces.
+    DEEPICD_MIMIC and DEEPICD_NOTES may also name the folders.
 
     \b
     deepicd build --mimic ~/mimiciv/3.1 --notes ~/mimic-iv-note/2.2 out/cohort

@@ -42,6 +42,21 @@ ANALYSIS = pa.schema(
 )
 COHORT_FILE = pa.schema([*COHORT, *ANALYSIS])
 
+# build → verify: what became of each row of the cohort, OUT/outcome/<split>.parquet, in the same order. Sealed: only
+# `deepicd.outcome` opens these files, for the stages named there.
+OUTCOME = pa.schema(
+    [
+        ("note_id", _TEXT),
+        ("hadm_id", _COUNT),
+        # what the note says of the time after admission, under the names of the template
+        ("sections", pa.list_(pa.struct([("name", _TEXT), ("text", _TEXT)]))),
+        ("icd_codes", _TEXTS),  # all ICD-10-CM codes of the stay in billing order, each once
+        ("days", pa.float64()),  # length of stay; null where the copy does not tell
+        ("died", pa.bool_()),  # in hospital; null where the copy does not tell
+        ("icu", pa.bool_()),  # whether the stay had time in an ICU; null where the copy has no table of ICU stays
+    ]
+)
+
 # build → its user: one row per discharge note that is not in the cohort, OUT/excluded.parquet, ordered by note_id
 EXCLUDED = pa.schema([("note_id", _TEXT), ("subject_id", _COUNT), ("hadm_id", _COUNT), ("reason", _TEXT)])
 

@@ -28,6 +28,8 @@ Origin = Literal["mimic", "synthetic", "public"]
 """mimic: derived from credentialed records, stays on the machine. synthetic: made up by deepicd. public: neither."""
 
 ORIGIN_KEY = b"deepicd.origin"
+SEAL_KEY = b"deepicd.sealed"
+"""In the footer of files that only `deepicd.outcome` may open."""
 CHUNK_BYTES = 2**22  # hashed at a time; small chunks make a thread wait too often for the interpreter lock
 ROW_GROUP = 4096  # rows; a note is some 10 kB, so a group of the cohort is some 20 MB before compression
 
@@ -84,14 +86,16 @@ def read_json_lines(path: Path) -> Iterator[dict[str, Any]]:
 
 
 @contextmanager
-def open_parquet_writer(path: Path, schema: "pa.Schema", origin: Origin) -> Iterator["pq.ParquetWriter"]:
+def open_parquet_writer(
+    path: Path, schema: "pa.Schema", origin: Origin, *, is_sealed: bool = False
+) -> Iterator["pq.ParquetWriter"]:
     """Yield a writer whose file appears, complete, when the block succeeds. Same rows in the same calls, same bytes."""
     import pyarrow.parquet as pq
 
-    with (
-        atomic_write(path) as tmp,
-        pq.ParquetWriter(tmp, add_origin(schema, origin), compression="zstd", store_schema=True) as writer,
-    ):
+    schema = add_origin(schema, origin)
+    if is_sealed:
+        schema = schema.with_metadata({**schema.metadata, SEAL_KEY: b"outcome"})
+    with atomic_write(path) as tmp, pq.ParquetWriter(tmp, schema, compression="zstd", store_schema=True) as writer:
         yield writer
 
 
@@ -123,8 +127,11 @@ def read_table(path: Path, schema: "pa.Schema", columns: Sequence[str] | None = 
         raise _describe_damage(path) from error
 
 
-def open_parquet(path: Path, schema: "pa.Schema") -> "pq.ParquetFile":
-    """Open a parquet file that has at least the columns of the schema, with their types. Raises DeepicdError."""
+def open_parquet(path: Path, schema: "pa.Schema", *, is_sealed: bool = False) -> "pq.ParquetFile":
+    """Open a parquet file that has at least the columns of the schema, with their types. Raises DeepicdError.
+
+    A sealed file is opened for `deepicd.outcome` alone.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -136,6 +143,11 @@ def open_parquet(path: Path, schema: "pa.Schema") -> "pq.ParquetFile":
         raise
     except (pa.ArrowInvalid, OSError) as error:
         raise _describe_damage(path) from error
+    if (SEAL_KEY in (file.schema_arrow.metadata or {})) != is_sealed:
+        raise DeepicdError(
+            f"{path} is {'not sealed' if is_sealed else 'sealed'}.",
+            "Outcomes of stays are sealed, for `deepicd verify` alone; no other stage reads or writes such files.",
+        )
     types = {field.name: field.type for field in file.schema_arrow}
     mismatches = [
         f"{field.name} ({field.type} expected, {types.get(field.name, 'absent')})"

@@ -3,7 +3,7 @@
 One row: hadm_id=20000019 icd_code='I214' category='I21' chapter=9 admission_note='Sex:\\nF\\n\\nChief Complaint:\\n…'
 Source: note.discharge and builders.cohort.stays (MIMIC-IV 2.0 to 3.1, Note 2.2).
 Beside the splits: excluded.parquet (every other note and why), headers.parquet (headers that the template does not
-know), splits.csv (note_id, split: to share), funnel.json.
+know), splits.csv (note_id, split: to share), funnel.json, and outcome/ (sealed, see builders.cohort.outcome).
 Run: deepicd build --mimic ~/mimiciv/3.1 --notes ~/mimic-iv-note/2.2 out/cohort
 
 Worker processes exchange batches of notes over pipes; DuckDB holds the extracted notes and spills to disk. Shared
@@ -23,6 +23,7 @@ from builders.cohort.analysis import CODES_OF_STAYS, read_analysis
 from builders.cohort.criteria import DEFAULT, Criteria, load_token_counter
 from builders.cohort.extraction import ROWS, extract_notes
 from builders.cohort.funnel import ICU_STAY, NO_SPLIT, SECOND_NOTE, build_funnel
+from builders.cohort.outcome import write_outcomes
 from builders.cohort.parallel import MapInOrder, choose_processes, open_workers
 from builders.cohort.split_file import read_split_file
 from builders.cohort.stays import read_stays
@@ -43,7 +44,7 @@ RANKED = """
 create table ranked as
 select
     e.rowid as row,
-    e.* exclude (admission_note),
+    e.* exclude (admission_note, sections),
     a.* exclude (subject_id, hadm_id),
     row_number() over (partition by hadm_id order by length(note_id), note_id) as nth
 from extracted e
@@ -153,6 +154,7 @@ def build(
         db.execute(CODES_OF_STAYS)
         db.execute(COHORT_ROWS)
         _write_files(db, run.folder, copy.origin)
+        run.notes += write_outcomes(db, copy.tables["admissions"].header, run.folder, SPLITS, copy.origin)
         _write_headers(run.folder / "headers.parquet", headers, copy.origin)
         [(codes,)] = db.execute(CODES).fetchall()
         icu = [dict(zip(("with", "without"), row, strict=True)) for row in db.execute(BY_ICU).fetchall()]

@@ -4,7 +4,7 @@ In: the notes of a copy. Out: `ROWS` for the notes that satisfy the criteria, `E
 """
 
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -15,18 +15,13 @@ import pyarrow.compute as pc
 from builders.cohort.criteria import Criteria, exceeds_tokens
 from builders.cohort.leakage import Terms, remove_signals
 from builders.cohort.parallel import MapInOrder
-from builders.cohort.sections import (
-    drop_references,
-    extract_admission_sections,
-    extract_hospital_course,
-    join_sections,
-)
+from builders.cohort.sections import COURSE, divide_note, drop_references, join_sections
 from builders.cohort.stays import join_notes, load_terms
 from builders.cohort.unknown_headers import UnknownHeader
 from deepicd.icd10cm import Code
 from deepicd.log import track_progress
 from deepicd.mimic.local_copy import Copy
-from deepicd.schema import EXCLUDED
+from deepicd.schema import EXCLUDED, OUTCOME
 
 if TYPE_CHECKING:
     import duckdb
@@ -44,8 +39,13 @@ ROWS = pa.schema(
         ("category", pa.string()),
         ("chapter", pa.int8()),
         ("seq_num", pa.int64()),
+        OUTCOME.field("sections"),  # what was written later
     ]
 )
+
+
+Section = dict[str, str]
+"""name, text"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ def _filter(batch: pa.RecordBatch, note_ids: "pa.Array | None") -> pa.RecordBatc
 
 def extract_batch(batch: pa.RecordBatch, criteria: Criteria, terms: Mapping[str, Terms]) -> BatchResult:
     """Extract one batch of NoteBatch.candidates. Runs in worker processes. Only strict criteria need `terms`."""
-    kept: dict[int, tuple[str, Code]] = {}  # place in the batch → admission note, code
+    kept: dict[int, tuple[str, Code, list[Section]]] = {}  # place in the batch → admission note, code, later sections
     lost: dict[int, str] = {}  # place → reason
     headers = Counter[UnknownHeader]()
     pairs = zip(batch["text"].to_pylist(), batch["icd_code"].to_pylist(), strict=True)
@@ -98,28 +98,30 @@ def extract_batch(batch: pa.RecordBatch, criteria: Criteria, terms: Mapping[str,
         if code is None:
             lost[place] = "no ICD-10-CM code"
             continue
-        found = extract_admission_sections(text or "", criteria, headers)
+        found, later = divide_note(text or "", criteria, headers)
         sections = drop_references(found)
         is_reference = ILLNESS in found and ILLNESS not in sections
         if criteria.strict and sections:
-            sections = remove_signals(sections, terms[code.value], extract_hospital_course(text))
+            course = "\n".join(text for name, text in later if name == COURSE)
+            sections = remove_signals(sections, terms[code.value], course)
         note = join_sections(sections)
         if reason := "only a reference" if is_reference else find_reason(sections, note, criteria):
             lost[place] = reason
         else:
-            kept[place] = note, code
-    columns: dict[str, list[str] | list[int]] = {
-        "admission_note": [note for note, _ in kept.values()],
-        "icd_code": [code.value for _, code in kept.values()],
-        "category": [code.category for _, code in kept.values()],
-        "chapter": [code.chapter.number for _, code in kept.values()],
+            kept[place] = note, code, [{"name": name, "text": text} for name, text in later]
+    columns: dict[str, Sequence[object]] = {
+        "admission_note": [note for note, _, _ in kept.values()],
+        "icd_code": [code.value for _, code, _ in kept.values()],
+        "category": [code.category for _, code, _ in kept.values()],
+        "chapter": [code.chapter.number for _, code, _ in kept.values()],
+        "sections": [later for _, _, later in kept.values()],
     }
     excluded = _take(batch, lost, {"reason": [*lost.values()]}, EXCLUDED)
     return BatchResult(_take(batch, kept, columns, ROWS), excluded, headers)
 
 
 def _take(
-    batch: pa.RecordBatch, places: Iterable[int], columns: Mapping[str, list[str] | list[int]], schema: pa.Schema
+    batch: pa.RecordBatch, places: Iterable[int], columns: Mapping[str, Sequence[object]], schema: pa.Schema
 ) -> pa.RecordBatch:
     """Return the rows at these places, with new columns, in a schema's order."""
     names = [name for name in schema.names if name not in columns]

@@ -82,6 +82,14 @@ def remove_stay(text: str) -> str:
     return "".join(kept).strip("\n \t")
 
 
+def extract_stay(text: str) -> str:
+    """Return the sentences of a history that `remove_stay` leaves out."""
+    if not _may_tell_of_stay(text):
+        return ""
+    cut = [s for s, _ in _split_sentences(text) if _STAY.search(s) and not _EARLIER.search(s)]
+    return "\n".join(cut).strip("\n \t")
+
+
 def _may_tell_of_stay(text: str) -> bool:
     folded = text.casefold()
     for cue in _CUES:

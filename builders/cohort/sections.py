@@ -14,16 +14,28 @@ sentence costs less than leaking a diagnosis. Line breaks and lists survive.
 import re
 from collections import Counter
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from builders.cohort.criteria import DEFAULT, Criteria
 from builders.cohort.exam_parts import extract_admission_exam, extract_admission_labs, trim
-from builders.cohort.headers import ORDER, load_headers
-from builders.cohort.later_events import is_reference, remove_stay
+from builders.cohort.headers import KNOWN_NAMES, ORDER, load_headers
+from builders.cohort.later_events import extract_stay, is_reference, remove_stay
 from builders.cohort.note_headers import Header, find_headers
 from builders.cohort.section_rules import COURSE, DISCHARGE_EXAM, EXAM, MEDICATIONS, NARRATIVES, RESULTS
 from builders.cohort.unknown_headers import UnknownHeader
 
 ADDENDUM = "Addendum"
+PERSONAL = frozenset({"Name", "Admission Date", "Sex", "Date of Birth", "Service", "Attending", "Facility"})
+"""Sections that tell who was treated, when and by whom, and nothing of what was found."""
+_LATER_PARTS = {EXAM: DISCHARGE_EXAM, RESULTS: RESULTS}
+_DISCHARGE_PARTS = {"diagnosis": "Diagnosis", "medications": "Medications", "condition": "Condition",
+                    "disposition": "Disposition", "instructions": "Instructions"}  # fmt: skip
+_DISCHARGE_PART = re.compile(
+    r"(?P<diagnosis>diagnos|\bdx\b)|(?P<medications>med|drugs|prescription)|(?P<condition>condition)"
+    r"|(?P<disposition>dispo)|(?P<instructions>instruct)",
+    re.IGNORECASE,
+)
+_MENTAL_STATUS = re.compile(r"^\s*mental status:?\s*$", re.IGNORECASE)
 _COURSE_PLACE = ORDER[COURSE]
 _LINE_ENDS = re.compile(r"\r*\n|\r")
 
@@ -37,6 +49,15 @@ def split_sections(note: str) -> list[tuple[str, str]]:
     return [(name, trim(note[begin:end])) for name, begin, end, _ in _find_spans(note, DEFAULT)]
 
 
+class DividedNote(NamedTuple):
+    """A note's sections, as known at admission and as written later."""
+
+    known: dict[str, str]
+    """Template name → text, in template order, without empty sections."""
+    later: list[tuple[str, str]]
+    """(name, text) in the note's order, then what was cut from within sections that are known otherwise."""
+
+
 def extract_admission_sections(
     note: str, criteria: Criteria = DEFAULT, unknown: Counter[UnknownHeader] | None = None
 ) -> dict[str, str]:
@@ -44,24 +65,70 @@ def extract_admission_sections(
 
     Adds the headers that the template does not know to `unknown`.
     """
+    return divide_note(note, criteria, unknown).known
+
+
+def divide_note(
+    note: str, criteria: Criteria = DEFAULT, unknown: Counter[UnknownHeader] | None = None
+) -> DividedNote:
+    """Return a note's sections, divided by whether they were known at admission."""
     note = _normalize(note)
+    spans = _find_spans(note, criteria, unknown)
     texts: dict[str, list[str]] = {}
-    for name, begin, end, is_about_the_stay, is_continued in _find_known_spans(_find_spans(note, criteria, unknown)):
+    later = {begin: (name, header[1], end) for name, begin, end, header in spans if name not in PERSONAL}
+    inside: list[tuple[str, str]] = []
+    for name, begin, end, is_about_the_stay, is_continued in _find_known_spans(spans):
         name = EXAM if criteria.whole_exam and name == DISCHARGE_EXAM else name
-        if name in criteria.sections or (criteria.admission_labs and name == RESULTS):
+        is_kept = name in criteria.sections or (criteria.admission_labs and name == RESULTS)
+        if is_kept or name in KNOWN_NAMES:
+            later.pop(begin, None)
+        if is_kept:
             text = note[begin:end]
             if name == MEDICATIONS and is_about_the_stay:
-                text = text.partition("\n#")[0]  # a problem of the hospital course
+                text, _, problems = text.partition("\n#")  # of the hospital course
+                inside.append((COURSE, trim(problems)))
             if is_continued and name in texts:
                 texts[name][-1] += text
             else:
                 texts.setdefault(name, []).append(text)
     sections = {}
     for name in sorted(texts, key=ORDER.__getitem__):
-        kept = (_cut(name, text, criteria) for text in texts[name])
+        kept = [_cut(name, text, criteria) for text in texts[name]]
+        inside += [(_LATER_PARTS.get(name, COURSE), _find_cut(name, *pair))
+                   for pair in zip(texts[name], kept, strict=True)]  # fmt: skip
         if text := "\n".join(text for text in kept if text and text != "___"):
             sections[name] = text
-    return sections
+    outside = [(_name_later(name, note[start:begin]), trim(note[begin:end]))
+               for begin, (name, start, end) in later.items()]  # fmt: skip
+    return DividedNote(sections, [(name, text) for name, text in outside + inside if text not in ("", "___")])
+
+
+def _name_later(name: str, label: str) -> str:
+    """Return the name of a section written later: the parts of 'Discharge' by the words of their header."""
+    if name == "Diagnosis":
+        return "Discharge Diagnosis"
+    if name in (EXAM, DISCHARGE_EXAM):  # 'Mental Status' is the first line of the condition in MIMIC's template
+        return "Discharge Condition" if _MENTAL_STATUS.search(label) else DISCHARGE_EXAM
+    if name == "Discharge" and (match := _DISCHARGE_PART.search(label)):
+        return f"Discharge {_DISCHARGE_PARTS[str(match.lastgroup)]}"
+    return name
+
+
+def _find_cut(name: str, text: str, kept: str) -> str:
+    """Return what of a section was not known at admission; '' where all of it was kept."""
+    if name in NARRATIVES:
+        return extract_stay(trim(text)) if kept != trim(text) else ""
+    whole = trim(text)
+    if len(kept) == len(whole):
+        return ""
+    lines = Counter(map(str.rstrip, kept.split("\n")))
+    cut = []
+    for line in map(str.rstrip, whole.split("\n")):
+        if lines[line]:
+            lines[line] -= 1
+        else:
+            cut.append(line)
+    return trim("\n".join(cut))
 
 
 def _cut(name: str, text: str, criteria: Criteria) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from deepicd.errors import DeepicdError
-from deepicd.mimic.tables import COLUMNS, Table, unreadable_error
+from deepicd.mimic.tables import Table, unreadable_error
 
 if TYPE_CHECKING:
     import duckdb
@@ -32,8 +32,8 @@ DAMAGE = {
 
 
 def read_rows(table: Table, columns: tuple[str, ...] | None = None) -> "Iterator[pa.RecordBatch]":
-    """Yield batches of the table's COLUMNS, or of `columns` alone. Raises DeepicdError for a damaged file."""
-    columns = columns or tuple(COLUMNS[table.name])
+    """Yield batches of all columns that are read of the table, or of `columns` alone. Raises DeepicdError for a damaged file."""
+    columns = columns or tuple(table.columns)
     if table.path.suffix in (".gz", ".csv"):
         yield from _read_csv(table, columns)
     else:
@@ -93,11 +93,11 @@ def _read_csv(table: Table, columns: tuple[str, ...]) -> "Iterator[pa.RecordBatc
 
 
 def _get_types(table: Table) -> "dict[str, pa.DataType]":
-    """Return the type of each of the table's COLUMNS."""
+    """Return the type of each column that is read of the table."""
     import pyarrow as pa
 
     kinds = {"bigint": pa.int64(), "varchar": pa.string()}
-    return {name: kinds[kind] for name, kind in COLUMNS[table.name].items()}
+    return {name: kinds[kind] for name, kind in table.columns.items()}
 
 
 def _open_unpacked(path: Path) -> IO[bytes]:

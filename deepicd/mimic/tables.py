@@ -48,6 +48,11 @@ COLUMNS: dict[str, dict[str, str]] = {
     },
 }
 
+# Columns that are read where a table has them: without them something is unknown, and nothing else changes.
+OPTIONAL_COLUMNS: dict[str, dict[str, str]] = {
+    "admissions": {"dischtime": "varchar", "hospital_expire_flag": "bigint"}
+}
+
 CHUNK = 2**24  # bytes
 DATABASES = (".duckdb", ".db")
 
@@ -81,10 +86,16 @@ class Table:
         return cls(name, path, tuple(types), inside)
 
     @property
+    def columns(self) -> dict[str, str]:
+        """Return the columns to read, with their types."""
+        optional = OPTIONAL_COLUMNS.get(self.name, {})
+        return COLUMNS[self.name] | {name: kind for name, kind in optional.items() if name in self.header}
+
+    @property
     def scan(self) -> str:
         """Return the `from` clause that reads a parquet file, or an attached DuckDB file, with the types set here."""
         source = f"{self.alias}.{self.inside}" if self.inside else f"read_parquet({quote_sql(str(self.path))})"
-        columns = ", ".join(f"cast({column} as {kind}) as {column}" for column, kind in COLUMNS[self.name].items())
+        columns = ", ".join(f"cast({column} as {kind}) as {column}" for column, kind in self.columns.items())
         return f"(select {columns} from {source})"
 
     @property

@@ -1,0 +1,86 @@
+"""The sealed outcome of a stay: what was known only after admission, and who may know it.
+
+    for outcome in read_outcomes(Path("out/cohort"), "train", reader="verify"):
+        outcome.reveal("Brief Hospital Course")
+
+`build` writes COHORT/outcome/<split>.parquet. A trace, a prompt, a dataset and a card must never hold any of it, or a
+model would learn from what it is to predict. So the files are sealed: `storage.open_parquet` refuses them, this module
+alone opens them, and only for a reader on the list. An `Outcome` shows nothing when it is printed, formatted or logged.
+tests/deepicd/test_outcome.py draws who imports this module.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
+
+from deepicd import storage
+from deepicd.errors import DeepicdError
+from deepicd.schema import OUTCOME
+from deepicd.storage import Origin
+
+if TYPE_CHECKING:
+    import pyarrow.parquet as pq
+
+FOLDER = "outcome"
+Reader = Literal["verify"]
+"""The stages that may read outcomes. What they write goes to scores, never to a prompt for teacher or student."""
+
+BATCH = 64  # rows; an outcome is some 10 kB
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one stay."""
+
+    note_id: str = field(repr=False)
+    hadm_id: int = field(repr=False)
+    icd_codes: tuple[str, ...] = field(repr=False)
+    """All codes in billing order, without dots, the first diagnosis first."""
+    days: float | None = field(repr=False)
+    died: bool | None = field(repr=False)
+    icu: bool | None = field(repr=False)
+    _sections: tuple[tuple[str, str], ...] = field(repr=False)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the names of its sections in the note's order, each once."""
+        return tuple(dict.fromkeys(name for name, _ in self._sections))
+
+    def reveal(self, *names: str) -> str:
+        """Return the text of some sections, each under its header; of all if none is named."""
+        chosen = [(name, text) for name, text in self._sections if not names or name in names]
+        return "\n\n".join(f"{name}:\n{text}" for name, text in chosen)
+
+
+def read_outcomes(cohort: Path, split: str, *, reader: Reader) -> Iterator[Outcome]:
+    """Yield the outcomes of a split in the cohort's order. Raises DeepicdError for a cohort without them."""
+    if reader not in get_args(Reader):
+        raise DeepicdError(
+            f"{reader!r} may not read the sealed outcome.", f"It is for {', '.join(get_args(Reader))} alone."
+        )
+    path = cohort / FOLDER / f"{split}.parquet"
+    if not path.is_file():
+        raise DeepicdError(
+            f"{cohort} holds no sealed outcome.", "Build it again: `deepicd build` of this version writes outcome/."
+        )
+    for batch in storage.open_parquet(path, OUTCOME, is_sealed=True).iter_batches(BATCH, columns=OUTCOME.names):
+        for row in batch.to_pylist():
+            yield Outcome(
+                note_id=row["note_id"],
+                hadm_id=row["hadm_id"],
+                icd_codes=tuple(row["icd_codes"]),
+                days=row["days"],
+                died=row["died"],
+                icu=row["icu"],
+                _sections=tuple((section["name"], section["text"]) for section in row["sections"]),
+            )
+
+
+@contextmanager
+def open_writer(folder: Path, split: str, origin: Origin) -> Iterator["pq.ParquetWriter"]:
+    """Yield a writer of FOLDER/outcome/<split>.parquet, which is sealed."""
+    path = folder / FOLDER / f"{split}.parquet"
+    with storage.open_parquet_writer(path, OUTCOME, origin, is_sealed=True) as writer:
+        yield writer
