@@ -15,7 +15,8 @@ import pyarrow.compute as pc
 from builders.cohort.criteria import Criteria, exceeds_tokens
 from builders.cohort.leakage import Terms, remove_signals
 from builders.cohort.parallel import MapInOrder
-from builders.cohort.sections import COURSE, divide_note, drop_references, join_sections
+from builders.cohort.section_rules import COURSE
+from builders.cohort.sections import divide_note, drop_references, join_sections
 from builders.cohort.stays import join_notes, load_terms
 from builders.cohort.unknown_headers import UnknownHeader
 from deepicd.icd10cm import Code

@@ -1,6 +1,6 @@
 """The sealed outcome: what became of each stay of the cohort, for checks of traces alone.
 
-One row: note_id='10000019-DS-3' sections=[{name: 'Brief Hospital Course', text: …}, …] icd_codes=['I214', 'I10'] days=3.2
+One row: note_id='10000019-DS-3' sections=[{name: 'Brief Hospital Course', …}, …] icd_codes=['I214', 'I10'] days=3.2
 Source: the sections of the note that `build` cuts, hosp.diagnoses_icd, hosp.admissions (MIMIC-IV 2.0 to 3.1).
 A trace is written by a model that must not know this. `deepicd.outcome` says who may open these files.
 """
@@ -8,9 +8,9 @@ A trace is written by a model that must not know this. `deepicd.outcome` says wh
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from deepicd.mimic.tables import quote_sql
 from deepicd import outcome, storage
 from deepicd.icd10cm import Code
+from deepicd.mimic.tables import quote_sql
 from deepicd.schema import OUTCOME
 
 if TYPE_CHECKING:

@@ -68,9 +68,7 @@ def extract_admission_sections(
     return divide_note(note, criteria, unknown).known
 
 
-def divide_note(
-    note: str, criteria: Criteria = DEFAULT, unknown: Counter[UnknownHeader] | None = None
-) -> DividedNote:
+def divide_note(note: str, criteria: Criteria = DEFAULT, unknown: Counter[UnknownHeader] | None = None) -> DividedNote:
     """Return a note's sections, divided by whether they were known at admission."""
     note = _normalize(note)
     spans = _find_spans(note, criteria, unknown)

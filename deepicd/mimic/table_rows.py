@@ -32,7 +32,7 @@ DAMAGE = {
 
 
 def read_rows(table: Table, columns: tuple[str, ...] | None = None) -> "Iterator[pa.RecordBatch]":
-    """Yield batches of all columns that are read of the table, or of `columns` alone. Raises DeepicdError for a damaged file."""
+    """Yield batches of a table: all columns to read, or `columns` alone. Raises DeepicdError for a damaged file."""
     columns = columns or tuple(table.columns)
     if table.path.suffix in (".gz", ".csv"):
         yield from _read_csv(table, columns)
