@@ -49,9 +49,7 @@ COLUMNS: dict[str, dict[str, str]] = {
 }
 
 # Columns that are read where a table has them: without them something is unknown, and nothing else changes.
-OPTIONAL_COLUMNS: dict[str, dict[str, str]] = {
-    "admissions": {"dischtime": "varchar", "hospital_expire_flag": "bigint"}
-}
+OPTIONAL_COLUMNS: dict[str, dict[str, str]] = {"admissions": {"dischtime": "varchar", "hospital_expire_flag": "bigint"}}
 
 CHUNK = 2**24  # bytes
 DATABASES = (".duckdb", ".db")

@@ -78,6 +78,7 @@ def test_reading_it_as_any_other_table_is_refused(cohort: Path) -> None:
         list(read_outcomes(cohort, "train", reader="distill"))  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_a_reader_outside_the_list_does_not_even_type_check(tmp_path: Path) -> None:
     (tmp_path / "stage.py").write_text(
         "from pathlib import Path\nfrom deepicd.outcome import Outcome, read_outcomes\n"

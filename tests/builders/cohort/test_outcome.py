@@ -59,11 +59,11 @@ def test_what_is_cut_from_within_a_section_is_part_of_the_outcome() -> None:
 def test_what_a_copy_does_not_tell_is_unknown_and_said(tmp_path: Path) -> None:
     copy = write_copy(tmp_path / "copy", stay(20000001, [(1, "I214")]), [discharge(20000001)])
     path = copy / "hosp" / "admissions.csv.gz"
-    path.write_bytes(gzip.compress(b"subject_id,hadm_id\n10000001,20000001\n"))
+    path.write_bytes(gzip.compress(b"subject_id,hadm_id,admittime,admission_type,race\n10000001,20000001,,,\n"))
     record = build(copy, copy, tmp_path / "out")
     [outcome] = outcomes(tmp_path / "out")
     assert (outcome.days, outcome.died) == (None, None)
-    assert record.notes == ["The sealed outcome has no length of stay and no death: admissions lacks the columns."]
+    assert record.notes[-1:] == ["The sealed outcome has no length of stay and no death: admissions lacks the columns."]
 
 
 def test_outcomes_are_the_cohorts_rows_in_the_same_bytes_on_any_number_of_cores(
