@@ -1,0 +1,135 @@
+"""Find what a path holds: the folders of stages, and those that they were made from.
+
+    holdings = find_holdings(Path("out"))
+    holdings.cohorts, holdings.traces, holdings.datasets, holdings.scores, holdings.evaluations
+
+PATH is the output of a stage or a folder above several of them. Inputs that its records name are found where they lay
+when the stage ran, if they are still there and still the same run.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from deepicd import records, storage
+from deepicd.errors import DeepicdError
+from deepicd.records import Record
+from deepicd.schema import SPLITS
+from deepicd.stage_records import (
+    AssembleRecord,
+    BuildRecord,
+    DistillRecord,
+    EvaluateRecord,
+    JudgeRecord,
+)
+from deepicd.storage import Origin
+
+DEPTH = 4  # folders below PATH that are searched
+R = TypeVar("R", bound=Record)
+
+INPUTS = {"cohort": "build", "traces": "distill"}  # role of an input → the command that writes such a folder
+
+
+@dataclass
+class Holdings:
+    """Folders by what they hold, each with its record, in the order in which they were found."""
+
+    cohorts: dict[Path, BuildRecord] = field(default_factory=dict)
+    traces: dict[Path, DistillRecord] = field(default_factory=dict)
+    datasets: dict[Path, AssembleRecord] = field(default_factory=dict)
+    scores: dict[Path, JudgeRecord] = field(default_factory=dict)
+    evaluations: dict[Path, EvaluateRecord] = field(default_factory=dict)
+    absent: list[str] = field(default_factory=list)
+    """Inputs that records name and that are not there, in words."""
+
+    def list_records(self) -> Iterator[tuple[Path, Record]]:
+        """Yield every folder with its record."""
+        for part in (self.cohorts, self.traces, self.datasets, self.scores, self.evaluations):
+            yield from part.items()
+
+    def add(self, folder: Path, record: Record) -> bool:
+        """Keep a folder that readers look at; return whether it is new."""
+        return (
+            _add(self.cohorts, BuildRecord, folder, record)
+            or _add(self.traces, DistillRecord, folder, record)
+            or _add(self.datasets, AssembleRecord, folder, record)
+            or _add(self.scores, JudgeRecord, folder, record)
+            or _add(self.evaluations, EvaluateRecord, folder, record)
+        )
+
+    @property
+    def origin(self) -> Origin:
+        """The origin of everything that is shown; a file that does not say counts as credentialed."""
+        files = [path for folder, _ in self.list_records() for path in folder.rglob("*.parquet")]
+        stated = [record.origin for _, record in self.list_records()]
+        return storage.combine_origins([*stated, *map(storage.read_origin, files)])
+
+    def list_notes(self) -> list[Path]:
+        """Return the cohort's files, in the order of the splits."""
+        return [file for folder in self.cohorts for split in SPLITS if (file := folder / f"{split}.parquet").is_file()]
+
+
+def _add(part: dict[Path, R], kind: type[R], folder: Path, record: Record) -> bool:
+    """Keep a folder among those of a kind if it is one and new."""
+    if record.command not in kind.COMMANDS or folder in part:
+        return False
+    part[folder] = record.parse_as(kind, str(folder / records.RECORD))
+    return True
+
+
+def find_holdings(path: Path, cohort: Path | None = None) -> Holdings:
+    """Return what a path holds and what that was made from. Raises DeepicdError where there is nothing to read."""
+    if not path.is_dir():
+        raise DeepicdError(
+            f"There is no folder {path}.", "Point at the output of build, distill, judge, assemble or evaluate."
+        )
+    holdings = Holdings()
+    for folder in _list_folders(path.resolve()):
+        if record := records.read(folder):
+            holdings.add(folder, record)
+    if cohort is not None:
+        holdings.add(cohort.resolve(), records.require(cohort, BuildRecord))
+    _add_inputs(holdings)
+    if not (holdings.cohorts or holdings.datasets):
+        lacking = f" {' '.join(holdings.absent)}" if holdings.absent else ""
+        raise DeepicdError(
+            f"{path} holds no notes to read.{lacking}",
+            "Point at the output of build, distill, judge, assemble or evaluate, or at a folder above several of them;"
+            " if the cohort has moved, name it: --cohort DIR",
+        )
+    if len(holdings.cohorts) > 1:
+        raise DeepicdError(
+            f"{path} holds {len(holdings.cohorts)} cohorts.", "Point at one of them, or at what was made from one."
+        )
+    return holdings
+
+
+def _list_folders(path: Path, depth: int = DEPTH) -> Iterator[Path]:
+    """Yield a folder and those below it, sorted; without hidden ones and those below the output of a stage."""
+    yield path
+    if (path / records.RECORD).is_file() or not depth:
+        return
+    for child in sorted(path.iterdir()):
+        if child.is_dir() and not child.is_symlink() and not child.name.startswith("."):
+            yield from _list_folders(child, depth - 1)
+
+
+def _add_inputs(holdings: Holdings) -> None:
+    """Add the folders that records name as their inputs, and the inputs of these."""
+    waiting = list(holdings.list_records())
+    while waiting:
+        folder, record = waiting.pop(0)
+        for role, entry in record.inputs.items():
+            if entry.path is None or (role not in INPUTS and role != "dataset"):
+                continue
+            place = Path(entry.path)
+            place = place.parent if role == "dataset" and not (place / records.RECORD).is_file() else place
+            found = records.read(place) if place.is_dir() else None
+            expected = record.lineage.get(found.command) if found else None
+            if found is None:
+                holdings.absent.append(f"The {role} that {folder} was made from is no longer at {place}.")
+            elif expected is not None and expected.key != found.key:
+                holdings.absent.append(f"{place} is another run than the {role} that {folder} was made from.")
+            elif holdings.add(place.resolve(), found):
+                waiting.append((place, found))

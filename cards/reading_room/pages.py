@@ -1,0 +1,169 @@
+"""The pages of the reading room as HTML, the same from a server and in a report.
+
+pages = Pages(rows, ServerLinks())
+pages.render_overview(filters), pages.render_list(filters), pages.render_row(17, filters)
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from functools import cached_property
+from typing import Any, Protocol
+
+from cards.reading_room import figures
+from cards.reading_room.filters import CLAIMS, SORT_TITLES, VERDICTS, Filters
+from cards.reading_room.html import render
+from cards.reading_room.marking import mark_note, mark_texts
+from cards.reading_room.rows import Entry, Rows
+from cards.reading_room.sent import Teaching
+from deepicd.evidence import Kind
+from deepicd.schema import SPLITS, TRACES
+from deepicd.stage_records import describe_rehearsal
+
+TEXTS = ("trace", "completion", "evidence", "verdict", "note_id", "icd_code", "split", "rejected_for")
+"""Columns of an attempt that the page shows elsewhere than among its measurements."""
+ORIGINS = {
+    "synthetic": "Made-up records",
+    "public": "Public records",
+    "mimic": "Credentialed records: not to be shared",
+}
+KINDS = {
+    Kind.SUPPORTED: "supported",
+    Kind.INFERENCE: "inference",
+    Kind.CONTRADICTED: "contradicted",
+    Kind.ABSENT: "not in the note",
+}
+
+
+class Links(Protocol):
+    """Where the pages lie, seen from one of them."""
+
+    is_report: bool
+
+    def static(self, name: str) -> str: ...
+    def overview(self, filters: Filters) -> str: ...
+    def list(self, filters: Filters, **changes: object) -> str: ...
+    def row(self, number: int, filters: Filters, attempt: int = 0) -> str: ...
+    def page(self, name: str) -> str: ...
+
+
+class Pages:
+    """Renders pages of one folder."""
+
+    def __init__(self, rows: Rows, links: Links, name: str) -> None:
+        self.rows, self.links, self.name = rows, links, name
+        self.holdings = rows.holdings
+        self.origin = self.holdings.origin
+        self._teachings = {record.counts.recipe_digest: Teaching(record) for record in self.holdings.traces.values()}
+
+    @cached_property
+    def _choices(self) -> dict[str, Sequence[Any]]:
+        """What the filters offer: only what the rows have."""
+        ask = self.rows.query
+        return {
+            "splits": SPLITS,
+            "verdicts": VERDICTS,
+            "claims": CLAIMS,
+            "sorts": list(SORT_TITLES.items()),
+            "flags": [row["flag"] for row in ask("select distinct unnest(flags) as flag from entries order by flag")],
+            "reasons": [row["why"] for row in ask("select distinct unnest(reasons) as why from attempts order by why")],
+            "scores": [row["s"] for row in ask("select distinct round(score)::int as s from entries where score > 0"
+                                               " order by s")],
+            "recipes": ask("select distinct recipe_digest, recipe from attempts order by recipe, recipe_digest"),
+        }  # fmt: skip
+
+    @cached_property
+    def _warning(self) -> str | None:
+        records = [record for _, record in self.holdings.list_records()]
+        return next((line for record in records if (line := describe_rehearsal(record))), None)
+
+    def _render(self, template: str, title: str, **fields: Any) -> str:
+        common = {
+            "title": title,
+            "name": self.name,
+            "links": self.links,
+            "origin": self.origin,
+            "origin_words": ORIGINS[self.origin],
+            "warning": self._warning,
+            "has_evaluation": bool(self.holdings.evaluations),
+            "kinds": KINDS,
+        }
+        return render(template, common | fields)
+
+    def render_overview(self, filters: Filters) -> str:
+        """Return the page of figures, narrowed by the filters."""
+        return self._render(
+            "overview.html.j2",
+            "Overview",
+            filters=filters,
+            choices=self._choices,
+            **figures.measure(self.rows, filters),
+        )
+
+    def render_list(self, filters: Filters) -> str:
+        """Return a page of the list."""
+        page = self.rows.list_page(filters)
+        return self._render("list.html.j2", "Rows", filters=filters, choices=self._choices, page=page)
+
+    def render_row(self, number: int, filters: Filters, attempt: int = 0) -> str:
+        """Return the page of one row with one of its attempts: the one named, else the kept one, else the last."""
+        entry = self.rows.find_entry(number, filters)
+        note, attempts = self.rows.read_note(entry), self.rows.read_attempts(entry)
+        shown = _choose_attempt(attempts, attempt)
+        trace = shown.get("trace") if shown else None
+        marked = mark_texts(trace, note) if trace else None
+        teaching = self._teachings.get(entry["recipe_digest"])
+        return self._render(
+            "row.html.j2",
+            f"{entry['icd_code']}, row {number:,}",
+            filters=filters,
+            entry=entry,
+            note=marked.note if marked else mark_note(note),
+            marked=marked,
+            attempts=attempts,
+            shown=shown,
+            measurements=_list_measurements(shown) if shown else [],
+            scores=self.rows.read_scores(entry),
+            prompt=teaching.show(entry, shown, note) if teaching and shown and shown.get("prompt_sha256") else None,
+            provenance=_list_provenance(shown, teaching) if shown else [],
+            fields=_ROW_FIELDS,
+            query=asdict(filters),
+        )
+
+
+_ROW_FIELDS = frozenset(TRACES.names)
+_PROVENANCE = ("recipe", "recipe_digest", "teacher", "revision", "engine", "engine_version", "temperature", "top_p",
+               "top_k", "max_tokens", "seed", "prompt", "layout", "prompt_sha256", "note_sha256", "description_code",
+               "description_sha256", "guideline_chapter", "guideline_text", "guidelines_sha256", "prompt_tokens",
+               "completion_tokens", "cached_tokens", "seconds")  # fmt: skip
+
+
+def _choose_attempt(attempts: Sequence[Entry], number: int) -> Entry | None:
+    """Return the attempt of a number, else the kept one, else the last; None where there is none."""
+    named = [attempt for attempt in attempts if attempt.get("attempt") == number] if number else []
+    kept = [attempt for attempt in attempts if attempt["verdict"] == "kept"]
+    return next(iter([*named, *kept, *attempts[::-1]]), None)
+
+
+def _list_measurements(attempt: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Return the columns of an attempt that say how it was measured: of the checks, and whatever scores it has."""
+    hidden = {*TEXTS, *_PROVENANCE, "attempt", "attempts", "row_kept", "admission_note", "subject_id", "hadm_id"}
+    return [
+        (name.replace("_", " "), _format(value))
+        for name, value in attempt.items()
+        if name not in hidden and value is not None and not isinstance(value, list | dict)
+    ]
+
+
+def _list_provenance(attempt: Mapping[str, Any], teaching: Teaching | None) -> list[tuple[str, Any]]:
+    """Return how an attempt came about, column by column."""
+    rows = [
+        (name.replace("_", " "), _format(attempt[name])) for name in _PROVENANCE if attempt.get(name) not in (None, "")
+    ]
+    if teaching:
+        record = teaching.record
+        rows += [("started", record.started), ("deepicd", record.version), ("key of the run", record.key[:12])]
+    return rows
+
+
+def _format(value: Any) -> Any:
+    return f"{value:.3g}" if isinstance(value, float) else f"{value:,}" if type(value) is int else value
