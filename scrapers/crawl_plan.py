@@ -10,22 +10,20 @@ ICD-10-GM codes have at most five characters, so a longer code is requested by i
 left to fetch follows from the plan and the stored pages; there is no queue to keep.
 """
 
-import csv
-import gzip
 import re
-import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
 from deepicd import storage
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
 from deepicd.log import format_duration
+from deepicd.mimic.local_copy import find_root, find_table_file, missing_table_error
+from deepicd.mimic.table_rows import read_rows
+from deepicd.mimic.tables import Table
 from deepicd.schema import COHORT, SPLITS
 from scrapers.page_store import PageStore, open_store
 from scrapers.site import GESUND_URL, Language, Pace, Site
@@ -34,7 +32,6 @@ CRAWL_FOLDER, STORE_FILE = ".crawl", "pages.sqlite"  # below OUT
 GM_CODES = 16_817  # ICD-10-GM 2025
 
 DICTIONARY = "d_icd_diagnoses"
-DICTIONARY_FORMS = [f"{DICTIONARY}{suffix}" for suffix in (".csv.gz", ".csv", ".parquet")]
 LONGEST = 5  # characters of an ICD-10-GM code, without its dot
 MARKS = "!*+†-."  # secondary code, manifestation, aetiology, 'has subdivisions' (E10.-): not part of the code
 
@@ -215,55 +212,19 @@ def read_cohort(cohort: Path) -> list[Code]:
 def read_dictionary(mimic: Path) -> list[Code]:
     """Return the ICD-10 codes of a MIMIC-IV copy's own dictionary, in its order.
 
-    It is hosp/d_icd_diagnoses as .csv, .csv.gz or .parquet. Raises DeepicdError if the folder has none, or one with
-    other columns or without its end.
+    Reads what `deepicd build` reads. Raises DeepicdError if the copy has no dictionary, or a damaged one.
     """
-    file = _find_dictionary(mimic)
-    try:
-        rows = _read_parquet(file) if file.suffix == ".parquet" else _read_csv(file)
-        codes = [code for value, version in rows if str(version) == "10" and (code := Code.find(str(value)))]
-    except (EOFError, zlib.error, gzip.BadGzipFile, UnicodeDecodeError, csv.Error, pa.ArrowInvalid) as error:
-        raise DeepicdError(f"{file} cannot be read to its end: {error}.", "Fetch it again.") from error
+    root = find_root(mimic, "hosp", "--mimic")
+    file = find_table_file(root, "hosp", DICTIONARY)
+    if file is None:
+        raise missing_table_error(root, DICTIONARY)
+    columns = ("icd_code", "icd_version")
+    codes = []
+    for batch in read_rows(Table.at(file, DICTIONARY, columns), columns):
+        rows = zip(batch["icd_code"].to_pylist(), batch["icd_version"].to_pylist(), strict=True)
+        codes += [code for text, version in rows if version == 10 and (code := Code.find(text))]
     if not codes:
         raise DeepicdError(
             f"{file} names no ICD-10 code.", "Point at a copy of MIMIC-IV; MIMIC-III has ICD-9 codes only."
         )
     return codes
-
-
-def _find_dictionary(mimic: Path) -> Path:
-    """Return the dictionary of a copy: in its hosp/, which may be a link, or the one nearest to the folder."""
-    files = [folder / name for folder in (mimic / "hosp", mimic) for name in DICTIONARY_FORMS]
-    if mimic.is_dir():
-        files += sorted(mimic.rglob(f"{DICTIONARY}.*"), key=lambda path: len(path.parts))
-    for file in files:
-        if file.name in DICTIONARY_FORMS and file.is_file():
-            return file
-    raise DeepicdError(
-        f"{mimic} holds no {DICTIONARY}.csv(.gz) or .parquet.",
-        "Point at the version folder, for instance --mimic ~/mimiciv/3.1",
-    )
-
-
-def _read_csv(file: Path) -> Iterator[tuple[str, str]]:
-    """Yield code and version of each row."""
-    is_packed, encoding = file.suffix == ".gz", "utf-8-sig"
-    with gzip.open(file, "rt", encoding=encoding) if is_packed else file.open(encoding=encoding) as text:
-        rows = csv.DictReader(text)
-        _require_columns(file, rows.fieldnames or ())
-        for row in rows:
-            yield row["icd_code"], row["icd_version"]
-
-
-def _read_parquet(file: Path) -> Iterator[tuple[object, object]]:
-    """Yield code and version of each row."""
-    _require_columns(file, pq.read_schema(file).names)
-    table = pq.read_table(file, columns=["icd_code", "icd_version"])
-    yield from zip(table["icd_code"].to_pylist(), table["icd_version"].to_pylist(), strict=True)
-
-
-def _require_columns(file: Path, names: Iterable[str]) -> None:
-    if missing := {"icd_code", "icd_version"}.difference(names):
-        raise DeepicdError(
-            f"{file} has no column {' and '.join(sorted(missing))}.", "Point at a copy of MIMIC-IV itself."
-        )

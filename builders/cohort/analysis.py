@@ -53,10 +53,10 @@ CODES_OF_STAYS = """
 create temp table codes_of_stays as
 select subject_id, hadm_id, list(icd_code order by seq_num, icd_code) as icd_codes
 from (
-    select subject_id, hadm_id, trim(icd_code) as icd_code, min(seq_num) as seq_num
+    select subject_id, hadm_id, icd_code, min(seq_num) as seq_num
     from diagnoses_icd
     semi join kept using (subject_id, hadm_id)
-    where icd_version = 10 and trim(icd_code) <> ''
+    where icd_version = 10 and icd_code <> ''
     group by all
 )
 group by subject_id, hadm_id

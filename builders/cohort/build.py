@@ -31,7 +31,7 @@ from builders.cohort.unknown_headers import UnknownHeader, count_headers
 from deepicd import records, storage
 from deepicd.errors import DeepicdError
 from deepicd.mimic import local_copy
-from deepicd.mimic.tables import quote_sql
+from deepicd.mimic.databases import quote_sql
 from deepicd.schema import COHORT_FILE, EXCLUDED, HEADERS, SPLITS
 from deepicd.stage_records import BuildCounts, BuildRecord, SplitCounts
 from deepicd.storage import Origin

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from deepicd import outcome, storage
 from deepicd.icd10cm import Code
-from deepicd.mimic.tables import quote_sql
+from deepicd.mimic.databases import quote_sql
 from deepicd.schema import OUTCOME
 
 if TYPE_CHECKING:

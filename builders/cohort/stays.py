@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from builders.cohort.leakage import Terms, build_terms
 from deepicd.icd10cm import Code, load_release
 from deepicd.mimic import local_copy
+from deepicd.mimic.databases import open_database
 from deepicd.mimic.table_rows import load_table, read_rows
 from deepicd.schema import EXCLUDED
 
@@ -27,11 +28,11 @@ select
     subject_id,
     hadm_id,
     case when min(icd_version) = max(icd_version) then min(icd_version) end as icd_version,
-    arg_min(trim(icd_code), (seq_num, trim(icd_code)), 4) filter (icd_version = 10) as first_codes,
+    arg_min(icd_code, (seq_num, icd_code), 4) filter (icd_version = 10) as first_codes,
     first_codes[1] as icd_code,
     min(seq_num) as seq_num
 from diagnoses_icd
-where trim(icd_code) <> ''
+where icd_code <> ''
 group by subject_id, hadm_id
 """
 
@@ -97,7 +98,7 @@ def join_notes(db: "duckdb.DuckDBPyConnection", copy: local_copy.Copy) -> Iterat
 def load_first_codes(mimic_root: Path, notes_root: Path) -> list[Code]:
     """Return the distinct first diagnoses of a copy's ICD-10 stays, sorted."""
     diagnoses = local_copy.find_copy(mimic_root, notes_root).tables["diagnoses_icd"]
-    with local_copy.open_database() as db:
+    with open_database() as db:
         load_table(db, diagnoses)
         local_copy.check_codes_are_text(db, diagnoses)
         db.execute(STAYS)
@@ -128,7 +129,7 @@ def _read_titles(db: "duckdb.DuckDBPyConnection", copy: local_copy.Copy) -> None
         "billable": pa.array([code in tables.billable for code in codes], pa.bool_()),
     }
     db.register("used", pa.table(columns))
-    dictionary = "select trim(icd_code) as icd_code, long_title from d_icd_diagnoses where icd_version = 10"
+    dictionary = "select icd_code as icd_code, long_title from d_icd_diagnoses where icd_version = 10"
     no_rows = "select null::varchar as icd_code, null::varchar as long_title where false"
     db.execute(f"""
         create temp table titles as

@@ -3,20 +3,23 @@
     copy = find_copy(mimic=Path("~/mimiciv/3.1"), notes=Path("~/mimic-iv-note/2.2"))
     copy.tables["diagnoses_icd"].path, copy.origin     # …/hosp/diagnoses_icd.csv.gz, 'mimic'
 
-Any root above hosp/ and note/ will do (ZIP files unpack under other names), as will a DuckDB file made from the
-tables. A copy counts as credentialed unless it is proven to be made up (see deepicd.synthetic_proof).
+Any root above hosp/ and note/ will do (ZIP files unpack under other names), as will a folder of tables without these
+two, or a DuckDB file made from the tables; links are followed at any depth. A copy counts as credentialed unless it is
+proven to be made up (see deepicd.synthetic_proof).
 """
 
+import os
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from errno import ENOSPC
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepicd.errors import DeepicdError
+from deepicd.mimic.databases import open_database
 from deepicd.mimic.table_rows import load_table
-from deepicd.mimic.tables import DATABASES, Table, has_table, quote_sql
+from deepicd.mimic.tables import DATABASES, Table, has_table
 from deepicd.storage import Origin
 from deepicd.synthetic_proof import is_synthetic
 
@@ -31,7 +34,10 @@ FOLDER = {
 # cohort are null.
 OPTIONAL = {"d_icd_diagnoses", "patients", "icustays"}
 ENDINGS = (".csv.gz", ".csv", ".parquet")
-MEMORY = "1GB"  # of DuckDB, which then spills to disk
+MOST_FOLDERS = 20_000  # that are searched below a given one
+FLAT = {"hosp": ("diagnoses_icd", "d_icd_diagnoses"), "note": ("discharge",)}
+"""Tables that tell a folder of tables without hosp/ or note/."""
+EXAMPLES = {"hosp": "~/mimiciv/3.1", "note": "~/mimic-iv-note/2.2"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +54,7 @@ class Copy:
 
 def find_copy(mimic: Path, notes: Path) -> Copy:
     """Locate the tables of a copy (`notes` may be the same root). Raises DeepicdError if one is missing."""
-    roots = {"hosp": _find_root(mimic, "hosp", "--mimic"), "note": _find_root(notes, "note", "--notes")}
+    roots = {"hosp": find_root(mimic, "hosp", "--mimic"), "note": find_root(notes, "note", "--notes")}
     roots["icu"] = roots["hosp"]
     tables, missing = {}, []
     for name, folder in FOLDER.items():
@@ -56,15 +62,11 @@ def find_copy(mimic: Path, notes: Path) -> Copy:
         if path is not None:
             tables[name] = Table.at(path, name)
         elif name not in OPTIONAL:
-            missing.append((roots[folder] / folder, name))
+            missing.append((roots[folder], name))
     if missing:
         if "diagnoses_icd" in tables:  # report damaged codes first: a further download does not repair them
             check_codes(tables["diagnoses_icd"])
-        folder_path, name = missing[0]
-        raise DeepicdError(
-            f"{folder_path} holds neither {name}.csv.gz nor {name}.csv.",
-            "Fetch the missing table from PhysioNet into that folder, beside the others.",
-        )
+        raise missing_table_error(*missing[0])
     files_of: dict[Path, list[Path]] = {}
     for name, table in tables.items():
         files_of.setdefault(roots[FOLDER[name]], []).append(table.path)
@@ -72,47 +74,109 @@ def find_copy(mimic: Path, notes: Path) -> Copy:
     return Copy(tables, "synthetic" if proven else "mimic")
 
 
-def _find_root(path: Path, folder: str, option: str) -> Path:
-    """Return what holds hosp/ (or note/): the path, its parent, or the only folder below it; or a DuckDB file."""
-    path = path.expanduser()
-    if path.is_file() and path.suffix in DATABASES:
-        return path
-    if not path.is_dir():
-        raise DeepicdError(
-            f"The folder {path} does not exist.", f"Point {option} at a copy of MIMIC-IV, the folder above {folder}/."
-        )
-    if (path / folder).is_dir():
-        return path
-    if path.name == folder:
-        return path.parent
-    below = [child.parent for child in path.glob(f"*/**/{folder}") if child.is_dir()]
-    if len(below) == 1:
-        return below[0]
-    if below:
-        raise DeepicdError(
-            f"{path} holds {len(below)} copies: {', '.join(sorted(str(root.relative_to(path)) for root in below))}.",
-            f"Point {option} at one of them.",
-        )
-    example = "~/mimiciv/3.1" if folder == "hosp" else "~/mimic-iv-note/2.2"
-    raise DeepicdError(
-        f"{path} holds no {folder}/ folder.",
-        f"Point {option} at the version folder, for instance {example}, or make up a copy: deepicd synthesize OUT",
+def missing_table_error(root: Path, name: str) -> DeepicdError:
+    """Return the error for a table that a copy lacks."""
+    if root.is_file():
+        return DeepicdError(f"{root} holds no table {name}.", "Load the table into it, under its own name.")
+    folder = root / FOLDER[name] if (root / FOLDER[name]).is_dir() else root
+    links = [link for ending in ENDINGS if (link := folder / f"{name}{ending}").is_symlink()]
+    if links:
+        return DeepicdError(f"{links[0]} is a link to a file that does not exist.", "Restore the file, or the link.")
+    return DeepicdError(
+        f"{folder} holds neither {name}.csv.gz nor {name}.csv, nor {name}.parquet.",
+        "Fetch the missing table from PhysioNet into that folder, beside the others.",
     )
+
+
+def find_root(path: Path, folder: str, option: str) -> Path:
+    """Return the only root of a copy at a path or below it. Raises DeepicdError unless there is exactly one."""
+    path = path.expanduser()
+    found = find_roots(path, folder)
+    first = next(found, None)
+    if first is None:
+        raise _no_copy_error(path, folder, option)
+    if first in (path, path.parent) or not (others := list(found)):
+        return first
+    places = sorted(str(root.relative_to(path)) for root in (first, *others))
+    raise DeepicdError(f"{path} holds {len(places)} copies: {', '.join(places)}.", f"Point {option} at one of them.")
+
+
+def _no_copy_error(path: Path, folder: str, option: str) -> DeepicdError:
+    if path.is_dir():
+        return DeepicdError(
+            f"{path} holds no {folder}/ folder.",
+            f"Point {option} at the version folder, for instance {EXAMPLES[folder]}, or make up a copy:"
+            " deepicd synthesize OUT",
+        )
+    is_file = path.is_file()
+    return DeepicdError(
+        f"{path} is a file, and no DuckDB file by its name." if is_file else f"The folder {path} does not exist.",
+        f"Point {option} at a copy of MIMIC-IV: the folder above {folder}/, or a file {' or '.join(DATABASES)}.",
+    )
+
+
+def find_roots(path: Path, folder: str) -> Iterator[Path]:
+    """Yield the roots of copies at a path and below it, the nearest first, each once; links are followed.
+
+    A root holds hosp/ (or note/), or the tables of that folder themselves, or is a DuckDB file.
+    """
+    if path.is_file() and path.suffix in DATABASES:
+        yield path
+    elif path.is_dir() and folder in (path.name, path.resolve().name):
+        yield path.parent if path.name == folder else path.resolve().parent
+    elif path.is_dir():
+        yield from _search(path, folder)
+
+
+def _search(path: Path, folder: str) -> Iterator[Path]:
+    waiting, seen, found = deque([path]), {path.resolve()}, set[Path]()
+    while waiting:
+        place = waiting.popleft()
+        children = _list_folders(place)
+        is_root = any(child.name == folder for child in children) or _holds_tables(place, folder)
+        if is_root and (resolved := (place / folder).resolve()) not in found:
+            found.add(resolved)
+            yield place
+        for child in children:
+            if child.name not in FOLDER.values() and (resolved := child.resolve()) not in seen:
+                seen.add(resolved)
+                waiting.append(child)
+        if len(seen) > MOST_FOLDERS:
+            raise DeepicdError(
+                f"{path} holds more than {MOST_FOLDERS:,} folders: too many to search for a copy of MIMIC-IV.",
+                f"Point at the version folder, for instance {EXAMPLES[folder]}",
+            )
+
+
+def _list_folders(place: Path) -> list[Path]:
+    """Return the folders in a folder by name, without hidden ones; none if it may not be read."""
+    try:
+        with os.scandir(place) as entries:
+            names = [entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir()]
+    except OSError:
+        return []
+    return [place / name for name in sorted(names)]
+
+
+def _holds_tables(place: Path, folder: str) -> bool:
+    """Return whether a folder holds tables of hosp/ (or note/) without that folder around them."""
+    return any((place / f"{name}{end}").is_file() for name in FLAT[folder] for end in ENDINGS)
 
 
 def find_table_file(root: Path, folder: str, name: str) -> Path | None:
     """Return the file that holds a table: the first of its forms, or the given DuckDB file; None if there is none."""
     if root.is_file():
         return root if has_table(root, name) else None
-    return next((path for end in ENDINGS if (path := root / folder / f"{name}{end}").is_file()), None)
+    place = root / folder if (root / folder).is_dir() else root
+    return next((path for end in ENDINGS if (path := place / f"{name}{end}").is_file()), None)
 
 
 @contextmanager
 def open_copy(copy: Copy, spill: Path | None = None) -> Iterator["duckdb.DuckDBPyConnection"]:
     """Yield an in-memory database with the hosp tables of a copy; it may spill into a folder.
 
-    The notes are not loaded: they are streamed (table_rows). Raises DeepicdError for damaged tables and for codes
-    that have lost their leading zeros.
+    The notes are not loaded: they are streamed (table_rows). Raises DeepicdError for damaged tables and for codes that
+    have lost their leading zeros.
     """
     with open_database(spill) as db:
         for table in copy.tables.values():
@@ -120,25 +184,6 @@ def open_copy(copy: Copy, spill: Path | None = None) -> Iterator["duckdb.DuckDBP
                 load_table(db, table)
         check_codes_are_text(db, copy.tables["diagnoses_icd"])
         yield db
-
-
-@contextmanager
-def open_database(spill: Path | None = None) -> Iterator["duckdb.DuckDBPyConnection"]:
-    """Yield an empty database in memory. Raises OSError for a full disk, DeepicdError where DuckDB fails."""
-    import duckdb
-
-    try:
-        with duckdb.connect(config={"memory_limit": MEMORY}) as db:
-            db.execute("set enable_progress_bar = false")  # it goes to stdout
-            if spill:
-                db.execute(f"set temp_directory = {quote_sql(str(spill))}")
-            yield db
-    except duckdb.Error as error:
-        if "No space left" in str(error):
-            raise OSError(ENOSPC, "No space left on device") from None
-        raise DeepicdError(  # its message may quote a row
-            f"DuckDB failed on the copy ({type(error).__name__}).", "If memory or disk ran short, free some."
-        ) from None
 
 
 def check_codes(diagnoses: Table) -> None:
@@ -152,17 +197,17 @@ def check_codes_are_text(db: "duckdb.DuckDBPyConnection", table: Table) -> None:
     """Raise if the diagnoses loaded in a database have lost the leading zeros of their codes.
 
     ICD-9 diagnoses 001–099 are infections, some 3 in 100 ICD-9 rows of the open demo, and no numeric ICD-9 code has
-    fewer than three digits or a decimal point: none of the former or any of the latter means damage.
+    fewer than three digits, or more before a decimal point: none of the former or any of the latter means damage.
     """
     [(numeric, short, zero, decimal)] = db.execute(
         """
         select
             coalesce(sum(rows), 0)::bigint,
-            coalesce(sum(rows) filter (regexp_full_match(icd_code, '[0-9]{1,2}')), 0)::bigint,
+            coalesce(sum(rows) filter (regexp_full_match(icd_code, '[0-9]{1,2}([.].*)?')), 0)::bigint,
             coalesce(sum(rows) filter (starts_with(icd_code, '0')), 0)::bigint,
-            coalesce(sum(rows) filter (not regexp_full_match(icd_code, '[0-9]+')), 0)::bigint
+            coalesce(sum(rows) filter (not regexp_full_match(icd_code, '[0-9]+|[0-9]{3}[.][0-9]{1,2}')), 0)::bigint
         from (select icd_code, count(*) as rows from diagnoses_icd where icd_version = 9 group by icd_code)
-        where regexp_full_match(trim(icd_code), '[0-9]+([.][0-9]*)?(E[+]?[0-9]+)?')
+        where regexp_full_match(icd_code, '[0-9]+([.][0-9]*)?([Ee][+]?[0-9]+)?')
         """
     ).fetchall()
     enough = 300  # rows below which the absence of leading zeros may be chance

@@ -3,49 +3,67 @@
     for batch in read_rows(Table.at(Path("note/discharge.csv.gz"), "discharge")):
         batch["text"]
 
-Arrow reads CSV, since unlike DuckDB's reader it verifies a gzip's CRC. Damage is an error that names the file and shows
-none of its rows.
+Arrow reads CSV, since unlike DuckDB's reader it verifies a gzip's CRC. Damage is an error that names the file, and the
+row where one is to blame, and shows none of its values.
 """
 
-import gzip
+import csv
+import io
 from collections.abc import Iterator
-from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from deepicd.errors import DeepicdError
-from deepicd.mimic.tables import Table, unreadable_error
+from deepicd.mimic.databases import open_file, quote_name
+from deepicd.mimic.tables import (
+    DATABASES,
+    READ_ERRORS,
+    TAIL,
+    Table,
+    explain_gzip_error,
+    is_cut_in_text,
+    open_unpacked,
+    unreadable_error,
+)
+from deepicd.mimic.values import convert
 
 if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
 LONGEST_ROW = 16 * 2**20  # bytes that Arrow parses at a time; a note of 2.2 has at most 60,381 characters
-ROWS_PER_BATCH = 400  # some 4 MB of notes: small enough that several batches under way take little memory
-
-UNLIKE_HEADER = "a line does not have the header's columns or types"
-# What Arrow says about a damaged CSV, in lower case → what is shown instead, since Arrow quotes the line (of a note).
-DAMAGE = {
-    "utf8": "it holds bytes that are not UTF-8",
-    "block boundaries": f"a row of it is longer than {LONGEST_ROW // 2**20} MiB",
-    "": UNLIKE_HEADER,
-}
+NOTES_PER_BATCH = 400  # some 4 MB: small enough that several batches under way take little memory
+ROWS_PER_BATCH = 100_000  # of other tables
 
 
-def read_rows(table: Table, columns: tuple[str, ...] | None = None) -> "Iterator[pa.RecordBatch]":
-    """Yield batches of a table: all columns to read, or `columns` alone. Raises DeepicdError for a damaged file."""
+def read_rows(table: Table, columns: tuple[str, ...] = ()) -> "Iterator[pa.RecordBatch]":
+    """Yield batches of a table: all columns to read, or `columns` alone. Raises DeepicdError for a damaged file.
+
+    `icd_code` needs `icd_version` beside it.
+    """
     columns = columns or tuple(table.columns)
-    if table.path.suffix in (".gz", ".csv"):
-        yield from _read_csv(table, columns)
+    size = NOTES_PER_BATCH if "text" in columns else ROWS_PER_BATCH
+    if table.path.suffix in DATABASES:
+        blocks = _read_database(table, columns, size)
+    elif table.path.suffix == ".parquet":
+        blocks = _read_parquet(table, columns, size)
     else:
-        yield from _read_with_duckdb(table, columns)
+        blocks = _read_csv(table, columns)
+    rows = 0
+    for block in blocks:
+        for start in range(0, block.num_rows, size):
+            batch = block.slice(start, size)
+            yield convert(batch.rename_columns(columns), table, rows)
+            rows += batch.num_rows
 
 
-def load_table(db: "duckdb.DuckDBPyConnection", table: Table, columns: tuple[str, ...] | None = None) -> int:
+def load_table(db: "duckdb.DuckDBPyConnection", table: Table, columns: tuple[str, ...] = ()) -> int:
     """Load a table into a database under its name, replacing one of that name; return its number of rows."""
     import duckdb
     import pyarrow as pa
 
-    schema = pa.schema([(name, kind) for name, kind in _get_types(table).items() if columns is None or name in columns])
+    kinds = {"bigint": pa.int64(), "varchar": pa.string()}
+    types = table.columns
+    schema = pa.schema([(name, kinds[types[name]]) for name in columns or types])
     damage: list[DeepicdError] = []
 
     def read() -> "Iterator[pa.RecordBatch]":
@@ -68,61 +86,95 @@ def load_table(db: "duckdb.DuckDBPyConnection", table: Table, columns: tuple[str
     return int(total)
 
 
+class _Source:
+    """An unpacked CSV file that raises at its end if that is within a quoted text. Arrow reads from it."""
+
+    def __init__(self, table: Table, file: IO[bytes]) -> None:
+        self.table = table
+        self.file = file
+        self.tail = b""
+        self.closed = False
+
+    def read(self, size: int = -1) -> bytes:
+        data = self.file.read(size)
+        if data:
+            self.tail = (self.tail + data[-TAIL:])[-TAIL:]
+        elif self.table.ends_in_text and is_cut_in_text(self.table.path, self.tail):
+            raise unreadable_error(self.table.path, "it ends in the middle of a row")
+        return data
+
+    def close(self) -> None:
+        self.closed = True
+
+
 def _read_csv(table: Table, columns: tuple[str, ...]) -> "Iterator[pa.RecordBatch]":
     import pyarrow as pa
-    from isal.igzip_lib import IsalError
-    from pyarrow import csv
+    from pyarrow import csv as arrow_csv
 
+    names = [table.spell(column) for column in columns]
     try:
-        with _open_unpacked(table.path) as file:
-            for block in csv.open_csv(
-                file,
-                csv.ReadOptions(block_size=LONGEST_ROW),
-                csv.ParseOptions(newlines_in_values=True),
-                csv.ConvertOptions(column_types=_get_types(table), include_columns=columns),
-            ):
-                for start in range(0, block.num_rows, ROWS_PER_BATCH):
-                    yield block.slice(start, ROWS_PER_BATCH)
-    except EOFError as error:
-        raise unreadable_error(table.path, "the gzip ends early") from error
-    except (gzip.BadGzipFile, IsalError) as error:
-        raise unreadable_error(table.path, "its gzip is damaged") from error
-    except pa.ArrowInvalid as error:
-        text = str(error).casefold()
-        raise unreadable_error(table.path, next(kind for sign, kind in DAMAGE.items() if sign in text)) from None
+        with open_unpacked(table.path) as file:
+            yield from arrow_csv.open_csv(
+                _Source(table, file),
+                arrow_csv.ReadOptions(block_size=LONGEST_ROW),
+                arrow_csv.ParseOptions(newlines_in_values=True),
+                # numbers too are read as text: values.convert knows more ways to write them
+                arrow_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), include_columns=names),
+            )
+    except pa.ArrowInvalid:  # its message quotes the line
+        raise _explain_bad_csv(table) from None
+    except READ_ERRORS as error:
+        raise explain_gzip_error(table.path, error) from error
 
 
-def _get_types(table: Table) -> "dict[str, pa.DataType]":
-    """Return the type of each column that is read of the table."""
+def _explain_bad_csv(table: Table) -> DeepicdError:
+    """Read a CSV file that Arrow refuses a second time, slowly, to name its first bad row."""
+    limit = csv.field_size_limit(LONGEST_ROW)
+    row = -1
+    try:
+        with open_unpacked(table.path) as file:
+            text = io.TextIOWrapper(file, "utf-8-sig", "surrogateescape", newline="")
+            for row, values in enumerate(filter(None, csv.reader(text))):
+                if len(values) != len(table.header):
+                    why = f"row {row:,} has {len(values)} values, its header names {len(table.header)} columns"
+                    return unreadable_error(table.path, why)
+                if not _is_utf8(values):
+                    return unreadable_error(table.path, f"row {row:,} holds bytes that are not UTF-8")
+    except csv.Error:
+        why = f"row {row + 1:,} is longer than {LONGEST_ROW // 2**20} MiB; perhaps a quote in it is not closed"
+        return unreadable_error(table.path, why)
+    finally:
+        csv.field_size_limit(limit)
+    return unreadable_error(table.path, f"a row is longer than {LONGEST_ROW // 2**20} MiB, or a quote is not closed")
+
+
+def _is_utf8(values: list[str]) -> bool:
+    try:
+        "".join(values).encode()
+    except UnicodeEncodeError:  # bytes that were no UTF-8 were read as surrogates
+        return False
+    return True
+
+
+def _read_parquet(table: Table, columns: tuple[str, ...], size: int) -> "Iterator[pa.RecordBatch]":
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    names = [table.spell(column) for column in columns]
+    try:
+        with pq.ParquetFile(table.path) as file:
+            for batch in file.iter_batches(size, columns=names):
+                yield batch.select(names)
+    except (pa.ArrowException, OSError) as error:
+        raise unreadable_error(table.path, "part of it is damaged") from error
+
+
+def _read_database(table: Table, columns: tuple[str, ...], size: int) -> "Iterator[pa.RecordBatch]":
     import pyarrow as pa
 
-    kinds = {"bigint": pa.int64(), "varchar": pa.string()}
-    return {name: kinds[kind] for name, kind in table.columns.items()}
-
-
-def _open_unpacked(path: Path) -> IO[bytes]:
-    """Open a file for reading, unpacked if it is gzipped.
-
-    isal instead of zlib saves 13 to 15 % of the processor time of a build (notes of real length, benchmarks/build.py).
-    """
-    if path.suffix != ".gz":
-        return path.open("rb")
-    from isal import igzip
-
-    file: IO[bytes] = igzip.open(path, "rb")
-    return file
-
-
-def _read_with_duckdb(table: Table, columns: tuple[str, ...]) -> "Iterator[pa.RecordBatch]":
-    """Yield batches of a parquet or a DuckDB file."""
-    import duckdb
-    import pyarrow as pa
-
-    with duckdb.connect() as db:
-        db.execute("set enable_progress_bar = false")  # it goes to stdout
+    names = ", ".join(quote_name(table.spell(column)) for column in columns)
+    with open_file(table.path) as db:
         try:
-            table.attach(db)
-            yield from db.sql(f"select {', '.join(columns)} from {table.scan}").to_arrow_reader(ROWS_PER_BATCH)
-        except (duckdb.Error, pa.ArrowException) as error:
-            why = UNLIKE_HEADER if isinstance(error, duckdb.ConversionException) else "part of it is damaged"
-            raise unreadable_error(table.path, why) from None  # DuckDB quotes the value that it could not read
+            yield from db.sql(f"select {names} from {table.inside}").to_arrow_reader(size)
+        except pa.ArrowException as error:  # so DuckDB's errors come once rows are under way
+            raise unreadable_error(table.path, "part of it is damaged") from error

@@ -2,23 +2,32 @@
 
     Table.at(Path("hosp/diagnoses_icd.csv.gz"), "diagnoses_icd").header   # ('subject_id', 'hadm_id', …)
 
-Columns are selected by name, since 2.0 and 2.1 lack one in the middle of admissions, and have the types set here: codes
-are text, whatever a reader would guess. deepicd.mimic.table_rows reads the rows.
+Columns are selected by name in any case, since 2.0 and 2.1 lack one in the middle of admissions, and have the types set
+here: codes are text, whatever a reader would guess. deepicd.mimic.table_rows reads the rows.
 """
 
 import csv
 import gzip
+import io
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from deepicd.errors import DeepicdError
+from deepicd.mimic.databases import open_file
+from deepicd.mimic.file_kinds import TEXT, check_kind, name_kind, wrong_kind_error
+
+try:  # instead of zlib it saves 13 to 15 % of the processor time of a build (notes of real length, benchmarks/build.py)
+    from isal import igzip
+    from isal.igzip_lib import IsalError
+except ModuleNotFoundError:  # it comes with the extra for builds; `scrape --mimic` reads a small table without it
+    igzip, IsalError = gzip, zlib.error
 
 if TYPE_CHECKING:
-    import duckdb
+    import pyarrow as pa
 
 # The columns that the cohort reads, with their types. Others may come or go between releases.
 COLUMNS: dict[str, dict[str, str]] = {
@@ -52,7 +61,10 @@ COLUMNS: dict[str, dict[str, str]] = {
 OPTIONAL_COLUMNS: dict[str, dict[str, str]] = {"admissions": {"dischtime": "varchar", "hospital_expire_flag": "bigint"}}
 
 CHUNK = 2**24  # bytes
+HEAD = 2**16  # bytes that hold a header
 DATABASES = (".duckdb", ".db")
+TAIL = 256  # bytes
+READ_ERRORS = (EOFError, zlib.error, IsalError, OSError)  # of a file that is opened with open_unpacked
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,26 +74,26 @@ class Table:
     name: str
     path: Path
     header: tuple[str, ...]
-    """All of its columns, in order."""
+    """All of its columns, in order, in lower case."""
+    spellings: tuple[str, ...] = ()
+    """The same as the file spells them."""
     inside: str = ""
-    """In a DuckDB file: the table with its schema."""
+    """In a DuckDB file: the table with its schema, quoted."""
 
     @classmethod
-    def at(cls, path: Path, name: str) -> "Table":
-        """Return the table in a file, with its header. Raises DeepicdError if a needed column is absent."""
+    def at(cls, path: Path, name: str, columns: Sequence[str] = ()) -> "Table":
+        """Return the table in a file, with its header.
+
+        Raises DeepicdError if the file is not what its name says, or lacks one of `columns` (default: its COLUMNS).
+        """
         inside = ""
         if path.suffix in DATABASES:
             inside, types = _find_database_table(path, name)
-        elif path.suffix == ".parquet":
-            types = _read_parquet_columns(path)
         else:
-            header = _read_csv_header(path)
-            types = dict.fromkeys(header, "VARCHAR")
-            if len(types) < len(header):
-                raise unreadable_error(path, "its header names a column twice")
-            _check_end(path)
-        _check_columns(path, name, types)
-        return cls(name, path, tuple(types), inside)
+            check_kind(path)
+            types = _read_parquet_columns(path) if path.suffix == ".parquet" else _read_csv_columns(path)
+        _check_columns(path, name, types, columns or tuple(COLUMNS[name]))
+        return cls(name, path, tuple(map(_fold, types)), tuple(types), inside)
 
     @property
     def columns(self) -> dict[str, str]:
@@ -89,69 +101,106 @@ class Table:
         optional = OPTIONAL_COLUMNS.get(self.name, {})
         return COLUMNS[self.name] | {name: kind for name, kind in optional.items() if name in self.header}
 
-    @property
-    def scan(self) -> str:
-        """Return the `from` clause that reads a parquet file, or an attached DuckDB file, with the types set here."""
-        source = f"{self.alias}.{self.inside}" if self.inside else f"read_parquet({quote_sql(str(self.path))})"
-        columns = ", ".join(f"cast({column} as {kind}) as {column}" for column, kind in self.columns.items())
-        return f"(select {columns} from {source})"
+    def spell(self, column: str) -> str:
+        """Return a column's name as the file spells it: SUBJECT_ID for subject_id."""
+        return self.spellings[self.header.index(column)]
 
     @property
-    def alias(self) -> str:
-        """Return the name under which a DuckDB file is attached."""
-        return f"copy_{self.name}"
-
-    def attach(self, db: "duckdb.DuckDBPyConnection") -> None:
-        """Attach the table's file to a database, read-only, if it is a DuckDB file."""
-        if self.inside:
-            db.execute(f"attach {quote_sql(str(self.path))} as {self.alias} (read_only)")
+    def ends_in_text(self) -> bool:
+        """Whether a CSV file that is cut short may end within a quoted text of a row that looks complete."""
+        return self.columns.get(self.header[-1]) == "varchar"
 
 
-def _check_columns(path: Path, name: str, types: Mapping[str, str]) -> None:
-    missing = [column for column in COLUMNS[name] if column not in types]
-    if missing:
-        # a file without its header line has a row in its place: show column names only, never values
-        named = [column for column in types if re.fullmatch("[a-z][a-z_]*", column)]
+def _fold(column: str) -> str:
+    """Return a column's name as COLUMNS has it."""
+    return column.strip().casefold()
+
+
+def _check_columns(path: Path, name: str, types: Mapping[str, str], needed: Sequence[str]) -> None:
+    folded = {_fold(column): kind for column, kind in types.items()}
+    # a file without its header line has a row in its place: show column names only, never values
+    named = [column for column in types if re.fullmatch("[a-z][a-z_]*", _fold(column))]
+    if len(folded) < len(types):
+        raise DeepicdError(
+            f"{path} names a column twice in its header.", f"Expected the {name} table of MIMIC-IV 2.0 to 3.1."
+        )
+    if missing := [column for column in needed if column not in folded]:
         raise DeepicdError(
             f"{path} has no column {', '.join(missing)}; its header names {', '.join(named) or 'no column'}.",
-            f"Expected the {name} table of MIMIC-IV 2.0 to 3.1 with its header line.",
+            f"Expected the {name} table of MIMIC-IV 2.0 to 3.1 with its header line, separated by commas.",
         )
-    if "icd_code" in COLUMNS[name] and types["icd_code"] != "VARCHAR":
+    if "icd_code" in needed and folded["icd_code"] != TEXT:
         raise DeepicdError(
-            f"{path} holds codes as {types['icd_code']}: their leading zeros are lost (ICD-9 0389 became 389).",
+            f"{path} holds codes as {folded['icd_code']}: their leading zeros are lost (ICD-9 0389 became 389).",
             "Convert the file again from PhysioNet's CSV with icd_code read as text.",
         )
 
 
-def _read_csv_header(path: Path) -> list[str]:
+def open_unpacked(path: Path) -> IO[bytes]:
+    """Open a file for reading, unpacked if it is gzipped."""
+    file: IO[bytes] = igzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
+    return file
+
+
+def _read_csv_columns(path: Path) -> dict[str, str]:
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            return next(csv.reader([file.readline().decode("utf-8-sig")]), [])
-    except (EOFError, gzip.BadGzipFile, zlib.error, UnicodeDecodeError) as error:
-        raise unreadable_error(
-            path, "it is not a gzip file" if path.suffix == ".gz" else "its header is not UTF-8"
-        ) from error
+        with open_unpacked(path) as file:
+            head = file.read(HEAD)
+            header = next(csv.reader(io.StringIO(head.decode("utf-8-sig", "replace"), newline="")), [])
+            if head and (kind := name_kind(head)) != TEXT and path.suffix == ".gz":
+                raise wrong_kind_error(path, f"{kind} within a gzip")
+    except READ_ERRORS as error:
+        raise explain_gzip_error(path, error) from error
+    if len(set(header)) < len(header):
+        raise DeepicdError(f"{path} names a column twice in its header.", "Use the file as PhysioNet ships it.")
+    return dict.fromkeys(header, TEXT)
 
 
-def _check_end(path: Path) -> None:
-    """Raise if an uncompressed CSV ends within a quoted text: a reader would take it for a complete row."""
-    if path.suffix == ".gz":  # gzip knows its own end
-        return
-    with path.open("rb") as file:
-        quotes = sum(chunk.count(b'"') for chunk in iter(lambda: file.read(CHUNK), b""))
-    if quotes % 2:
-        raise unreadable_error(path, "it ends in the middle of a row")
+def explain_gzip_error(path: Path, error: Exception) -> Exception:
+    """Return what is wrong with a gzip file; errors of the disk as they are."""
+    if isinstance(error, EOFError):
+        return unreadable_error(path, "the gzip ends early")
+    if isinstance(error, OSError) and not isinstance(error, gzip.BadGzipFile):
+        return error
+    if "Not a gzipped file" in str(error):  # not at its start, which has been looked at
+        follows = "a web page" if "b'<" in str(error) else "other data"
+        return unreadable_error(path, f"{follows} follows the end of its gzip, as where a download was continued")
+    return unreadable_error(path, "its gzip is damaged")
+
+
+def is_cut_in_text(path: Path, tail: bytes) -> bool:
+    """Return whether a CSV file ends within a quoted text: a reader would take it for a complete row.
+
+    `tail` is the unpacked end of the file, which tells in most cases: the last text is closed if an odd number of
+    quotes ends it and none of them can have opened it. Otherwise all quotes of the file are counted.
+    """
+    end = tail.rstrip(b"\r\n")
+    text = end.rstrip(b'"')
+    if (len(end) - len(text)) % 2 and not text.endswith((b",", b"\n", b"\r")) and text:
+        return False
+    with open_unpacked(path) as file:
+        return sum(chunk.count(b'"') for chunk in iter(lambda: file.read(CHUNK), b"")) % 2 == 1
 
 
 def _read_parquet_columns(path: Path) -> dict[str, str]:
-    """Return column → DuckDB type."""
-    import duckdb
+    """Return column → TEXT, or its type."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
     try:
-        rows = duckdb.execute("select column_name, column_type from (describe from read_parquet(?))", [str(path)])
-    except duckdb.Error as error:
-        raise unreadable_error(path, "it is not a parquet file, or only part of one") from error
-    return dict(rows.fetchall())
+        schema = pq.read_schema(path)
+    except (pa.ArrowException, OSError) as error:
+        raise unreadable_error(path, "its footer, which is its end, is missing or damaged") from error
+    return {field.name: _name_arrow_type(field.type) for field in schema}
+
+
+def _name_arrow_type(kind: "pa.DataType") -> str:
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    return TEXT if is_text else str(kind)
 
 
 def has_table(database: Path, name: str) -> bool:
@@ -160,30 +209,29 @@ def has_table(database: Path, name: str) -> bool:
 
 
 def _find_database_table(path: Path, name: str) -> tuple[str, dict[str, str]]:
-    """Return a table's place in a DuckDB file, 'schema.name', and its columns with their types."""
+    """Return a table's place in a DuckDB file, '"schema"."name"', and column → TEXT, or its type."""
     rows = _list_columns(path, name)
-    schemas = sorted({schema for schema, _, _ in rows})
-    if len(schemas) != 1:
+    places = sorted({place for place, _, _ in rows})
+    if len(places) != 1:
         raise DeepicdError(
-            f"{path} holds {len(schemas)} tables {name}{', in schemas ' + ', '.join(schemas) if schemas else ''}.",
+            f"{path} holds {len(places)} tables {name}{': ' + ', '.join(places) if places else ''}.",
             "Keep one copy of MIMIC in a DuckDB file, its tables under their own names.",
         )
-    return f"{schemas[0]}.{name}", {column: kind for _, column, kind in rows}
+    return places[0], {column: TEXT if kind.startswith(("VARCHAR", "ENUM")) else kind for _, column, kind in rows}
 
 
 def _list_columns(path: Path, name: str) -> list[tuple[str, str, str]]:
-    """Return (schema, column, type) of every column of the tables with a name."""
-    import duckdb
-
-    try:
-        with duckdb.connect(str(path), read_only=True) as db:
-            return db.execute(
-                "select schema_name, column_name, data_type from duckdb_columns() where table_name = ? and not internal"
-                " order by schema_name, column_index",
-                [name],
-            ).fetchall()
-    except duckdb.Error as error:
-        raise unreadable_error(path, "it is not a DuckDB file that this version of DuckDB reads") from error
+    """Return (quoted schema and table, column, type) of every column of the tables with a name."""
+    with open_file(path) as db:
+        return db.execute(
+            """
+            select format('"{}"."{}"', schema_name, table_name), column_name, data_type
+            from duckdb_columns()
+            where lower(table_name) = ? and not internal
+            order by schema_name, table_name, column_index
+            """,
+            [name],
+        ).fetchall()
 
 
 def unreadable_error(path: Path, why: str) -> DeepicdError:
@@ -192,8 +240,3 @@ def unreadable_error(path: Path, why: str) -> DeepicdError:
         f"{path} cannot be read to its end: {why}.",
         "Compare it with SHA256SUMS.txt and fetch it again: it may be damaged, or its download was cut short.",
     )
-
-
-def quote_sql(text: str) -> str:
-    """Return a SQL string literal."""
-    return "'" + text.replace("'", "''") + "'"

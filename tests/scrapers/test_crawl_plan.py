@@ -87,12 +87,12 @@ def test_the_icd_10_codes_of_a_copys_dictionary_are_read_by_the_names_of_its_col
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("notes.csv", b"", r"holds no d_icd_diagnoses\.csv"),
+        ("notes.csv", b"", r"holds no hosp/ folder"),
         ("d_icd_diagnoses.csv", b"icd_code,long_title\nI10,x\n", "has no column icd_version"),
-        ("d_icd_diagnoses.csv", b"", "has no column icd_code and icd_version"),
+        ("d_icd_diagnoses.csv", b"", r"d_icd_diagnoses\.csv is empty"),
         ("d_icd_diagnoses.csv", b"icd_code,icd_version\n0010,9\n", "names no ICD-10 code"),
         ("d_icd_diagnoses.csv.gz", gzip.compress(DICTIONARY.encode())[:-20], "cannot be read to its end"),
-        ("d_icd_diagnoses.csv.gz", b"no gzip", "cannot be read to its end"),
+        ("d_icd_diagnoses.csv.gz", b"no gzip", "is plain text, not a gzip file"),
     ],
 )
 def test_a_copy_without_a_usable_dictionary_is_refused(tmp_path, name, content, message):

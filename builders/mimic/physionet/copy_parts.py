@@ -14,14 +14,12 @@ from builders.mimic.physionet.releases import PROJECTS, Project
 from deepicd.errors import DeepicdError
 from deepicd.mimic import local_copy
 from deepicd.mimic.table_rows import load_table, read_rows
-from deepicd.mimic.tables import DATABASES, Table
+from deepicd.mimic.tables import Table
 from deepicd.synthetic_proof import is_synthetic
 
 if TYPE_CHECKING:
     import duckdb
 
-DEPTH = 3
-"""Folders between the given one and hosp/ or note/: DIR/mimiciv/3.1/hosp has two."""
 IDS = ("admissions", "discharge")
 """Tables whose patient and stay are kept, so that joining notes and admissions needs no second reading."""
 
@@ -85,14 +83,7 @@ def find_only_part(path: Path, project: Project, option: str) -> Part:
 
 
 def _find_project_parts(path: Path, project: Project) -> Iterator[Part]:
-    if path.is_file():
-        roots = [path] if path.suffix in DATABASES else []
-    elif path.name == project.folder:
-        roots = [path.parent]
-    else:
-        patterns = ["*/" * depth + project.folder for depth in range(DEPTH + 1)]
-        roots = sorted(folder.parent for pattern in patterns for folder in path.glob(pattern) if folder.is_dir())
-    for root in roots:
+    for root in local_copy.find_roots(path, project.folder):
         files = {
             table: file
             for table in project.tables

@@ -30,7 +30,7 @@ from builders.mimic.physionet.releases import (
 from deepicd import storage
 from deepicd.errors import DeepicdError
 from deepicd.log import track_progress
-from deepicd.mimic import local_copy
+from deepicd.mimic.databases import open_database
 
 NEEDED = ("admissions", "diagnoses_icd", "discharge")
 """Tables that a cohort needs. Titles can come from elsewhere; ages are not used."""
@@ -60,7 +60,7 @@ class Section:
 
 def check_parts(parts: Sequence[Part]) -> list[Section]:
     """Return the findings about each part, and about hosp and note together. Reads every table once."""
-    with local_copy.open_database() as db:
+    with open_database() as db:
         with track_progress("tables read", sum(len(part.files) for part in parts)) as advance:
             counts = []
             for part in parts:

@@ -152,7 +152,7 @@ def test_a_parquet_copy_whose_codes_are_numbers_is_refused(copy: Path, tmp_path:
     (copy / "hosp" / "diagnoses_icd.csv.gz").unlink()
     columns = {"subject_id": [1], "hadm_id": [2], "seq_num": [1], "icd_code": [389], "icd_version": [9]}
     pq.write_table(pa.table(columns), copy / "hosp" / "diagnoses_icd.parquet")
-    with pytest.raises(DeepicdError, match="holds codes as BIGINT: their leading zeros are lost"):
+    with pytest.raises(DeepicdError, match="holds codes as int64: their leading zeros are lost"):
         build(copy, copy, tmp_path / "out")
 
 
