@@ -141,6 +141,6 @@ def test_fetch_prints_the_files_and_then_that_there_is_nothing_to_do(site, tmp_p
     first, second = deepicd(*command), deepicd(*command)
     assert (first.code, second.code) == (0, 0)
     assert len(first.out.splitlines()) == 10
-    assert "9 files fetched" in first.err
+    assert "10 files fetched" in first.err
     assert second.out == ""
     assert "nothing to fetch" in second.err

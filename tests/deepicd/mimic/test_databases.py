@@ -14,7 +14,7 @@ from deepicd.mimic.table_rows import read_rows
 from deepicd.mimic.tables import Table
 
 TABLE = """
-create table Admissions as
+create table Icustays as
 select 10000000 + i as SUBJECT_ID, (20000000 + i)::double as hadm_id, repeat('x', i % 90) as filler
 from range(20000) t(i)
 """
@@ -29,7 +29,7 @@ def database(tmp_path: Path) -> Path:
 
 
 def read(path: Path) -> list[dict[str, int]]:
-    return [row for batch in read_rows(Table.at(path, "admissions")) for row in batch.to_pylist()]
+    return [row for batch in read_rows(Table.at(path, "icustays")) for row in batch.to_pylist()]
 
 
 def change(path: Path, statement: str) -> None:
@@ -59,31 +59,31 @@ def test_a_file_that_another_program_has_open_is_told_with_its_process(database:
 
 
 def test_a_bad_row_is_named_by_its_number(database: Path) -> None:
-    change(database, "update admissions set hadm_id = 20000777.5 where subject_id = 10000777")
+    change(database, "update icustays set hadm_id = 20000777.5 where subject_id = 10000777")
     with pytest.raises(DeepicdError, match="row 778, column hadm_id: it is not a whole number"):
         read(database)
 
 
 def test_text_in_a_column_of_numbers_is_named_by_its_row(database: Path) -> None:
-    change(database, "alter table admissions alter hadm_id type varchar")
+    change(database, "alter table icustays alter hadm_id type varchar")
     assert read(database)[19] == {"subject_id": 10000019, "hadm_id": 20000019}
-    change(database, "update admissions set hadm_id = 'SECRET' where subject_id = 10000002")
+    change(database, "update icustays set hadm_id = 'SECRET' where subject_id = 10000002")
     with pytest.raises(DeepicdError, match="row 3, column hadm_id") as error:
         read(database)
     assert "SECRET" not in str(error.value)
 
 
 def test_two_tables_of_a_name_are_an_error_that_names_their_schemas(database: Path) -> None:
-    change(database, "create schema hosp; create table hosp.admissions as from admissions")
+    change(database, "create schema hosp; create table hosp.icustays as from icustays")
     with pytest.raises(DeepicdError) as error:
         read(database)
-    assert 'holds 2 tables admissions: "hosp"."admissions", "main"."Admissions"' in error.value.what
+    assert 'holds 2 tables icustays: "hosp"."icustays", "main"."Icustays"' in error.value.what
 
 
 def test_a_view_of_files_that_are_gone_is_told_as_that(database: Path, tmp_path: Path) -> None:
-    file = tmp_path / "admissions.csv"
+    file = tmp_path / "icustays.csv"
     file.write_text("subject_id,hadm_id\n1,2\n")
-    change(database, f"drop table admissions; create view admissions as from read_csv('{file}')")
+    change(database, f"drop table icustays; create view icustays as from read_csv('{file}')")
     assert read(database) == [{"subject_id": 1, "hadm_id": 2}]
     file.unlink()
     with pytest.raises(DeepicdError, match="holds a view of files that are not there"):
@@ -93,7 +93,7 @@ def test_a_view_of_files_that_are_gone_is_told_as_that(database: Path, tmp_path:
 def test_what_is_no_duckdb_file_is_told_as_what_it_is_and_nothing_is_downloaded(tmp_path: Path) -> None:
     path = tmp_path / "mimic.db"
     with sqlite3.connect(path) as db:
-        db.execute("create table admissions (subject_id int, hadm_id int)")
+        db.execute("create table icustays (subject_id int, hadm_id int)")
     with pytest.raises(DeepicdError, match="is an SQLite database, not a DuckDB file"):
         read(path)
     path.write_text("<html>Log in</html>")
