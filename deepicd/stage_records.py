@@ -284,6 +284,16 @@ class AssembleRecord(Record):
     counts: AssembleCounts
 
 
+class ReportCounts(Counts):
+    rows: int
+    of: int
+
+
+class ReportRecord(Record):
+    COMMANDS: ClassVar = ("report",)
+    counts: ReportCounts
+
+
 class CardCounts(Counts):
     rows: dict[str, ByName] = Field(default_factory=dict)
     """As in `assemble`; absent from the card of a model."""

@@ -1,4 +1,4 @@
-"""`deepicd view`."""
+"""`deepicd view`, `deepicd report` and `deepicd review`."""
 
 from pathlib import Path
 
@@ -36,3 +36,29 @@ def view(path: Path, cohort: Path | None, host: str, port: int, responsible: str
     pages = Pages(rows, ServerLinks(), describe_folder(path))
     click.echo(f"{rows.count():,} rows")
     serve(lambda address: build_app(pages, address), host, port, open_browser=not no_browser)
+
+
+@click.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option(
+    "--rows", type=click.IntRange(min=1), default=200, show_default=True, help="Rows, from every chapter and verdict."
+)
+@click.option("--seed", type=int, default=42, show_default=True, help="Decides which rows.")
+@click.option(
+    "--cohort", type=click.Path(path_type=Path), help="The cohort, if it has moved since its traces were made."
+)
+@click.option("--overwrite", is_flag=True, help="Replace the output of another run of this stage in OUT.")
+def report(path: Path, out: Path, rows: int, seed: int, cohort: Path | None, overwrite: bool) -> None:
+    """Write the pages of `deepicd view` into the folder OUT, for a sample of the rows. Open OUT/index.html.
+
+    The folder needs no server and no network. With credentialed records every page says so, the folder is readable by
+    you alone, and check-disclosure refuses it; one of made-up records may be put on a web page.
+
+    \b
+    deepicd report out/demo out/report --rows 200
+    """
+    from cards.reading_room.report import write_report
+
+    record = write_report(path, out, rows=rows, seed=seed, cohort=cohort, overwrite=overwrite)
+    click.echo(f"{record.counts.rows:,} of {record.counts.of:,} rows → {out / 'index.html'}")

@@ -65,6 +65,13 @@ class Holdings:
         stated = [record.origin for _, record in self.list_records()]
         return storage.combine_origins([*stated, *map(storage.read_origin, files)])
 
+    def list_inputs(self) -> dict[str, Path]:
+        """Return what the pages are made from, role → folder: of a dataset only what no other folder has."""
+        folders = [folder for part in (self.cohorts, self.traces, self.scores, self.evaluations) for folder in part]
+        if not (self.cohorts and self.traces):
+            folders += [folder / config for folder in self.datasets for config in ("traces", "grpo")]
+        return {f"folder {number}": folder for number, folder in enumerate(folders, start=1) if folder.is_dir()}
+
     def list_notes(self) -> list[Path]:
         """Return the cohort's files, in the order of the splits."""
         return [file for folder in self.cohorts for split in SPLITS if (file := folder / f"{split}.parquet").is_file()]

@@ -13,7 +13,7 @@ from cards.reading_room import figures
 from cards.reading_room.filters import CLAIMS, SORT_TITLES, VERDICTS, Filters
 from cards.reading_room.html import render
 from cards.reading_room.marking import mark_note, mark_texts
-from cards.reading_room.rows import Entry, Rows
+from cards.reading_room.rows import PAGE, Entry, Rows
 from cards.reading_room.sent import Teaching
 from deepicd.evidence import Kind
 from deepicd.schema import SPLITS, TRACES
@@ -49,8 +49,8 @@ class Links(Protocol):
 class Pages:
     """Renders pages of one folder."""
 
-    def __init__(self, rows: Rows, links: Links, name: str) -> None:
-        self.rows, self.links, self.name = rows, links, name
+    def __init__(self, rows: Rows, links: Links, name: str, remark: str = "") -> None:
+        self.rows, self.links, self.name, self.remark = rows, links, name, remark
         self.holdings = rows.holdings
         self.origin = self.holdings.origin
         self._teachings = {record.counts.recipe_digest: Teaching(record) for record in self.holdings.traces.values()}
@@ -84,6 +84,7 @@ class Pages:
             "origin": self.origin,
             "origin_words": ORIGINS[self.origin],
             "warning": self._warning,
+            "remark": self.remark,
             "has_evaluation": bool(self.holdings.evaluations),
             "kinds": KINDS,
         }
@@ -99,9 +100,9 @@ class Pages:
             **figures.measure(self.rows, filters),
         )
 
-    def render_list(self, filters: Filters) -> str:
+    def render_list(self, filters: Filters, size: int = PAGE) -> str:
         """Return a page of the list."""
-        page = self.rows.list_page(filters)
+        page = self.rows.list_page(filters, size)
         return self._render("list.html.j2", "Rows", filters=filters, choices=self._choices, page=page)
 
     def render_row(self, number: int, filters: Filters, attempt: int = 0) -> str:

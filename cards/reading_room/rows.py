@@ -35,10 +35,11 @@ class Page:
     entries: Sequence[Entry]
     total: int
     number: int
+    size: int
 
     @property
     def pages(self) -> int:
-        return max(1, -(-self.total // PAGE))
+        return max(1, -(-self.total // self.size))
 
 
 class Rows:
@@ -67,16 +68,16 @@ class Rows:
         self._search(filters.q)
         return f"{condition} and note_id in (select note_id from hits where q = ?)", [*parameters, filters.q]
 
-    def list_page(self, filters: Filters) -> Page:
+    def list_page(self, filters: Filters, size: int = PAGE) -> Page:
         """Return the page that the filters name; the last one for a number beyond it."""
         condition, parameters = self.select(filters)
         total = self.query(f"select count(*) as total from entries where {condition}", parameters)[0]["total"]
-        number = min(filters.page, max(1, -(-total // PAGE)))
+        number = min(filters.page, max(1, -(-total // size)))
         entries = self.query(
-            f"select * from entries where {condition} order by {SORTS[filters.sort]} limit {PAGE} offset ?",
-            [*parameters, (number - 1) * PAGE],
+            f"select * from entries where {condition} order by {SORTS[filters.sort]} limit {size} offset ?",
+            [*parameters, (number - 1) * size],
         )
-        return Page(entries, total, number)
+        return Page(entries, total, number, size)
 
     def find_entry(self, row: int, filters: Filters) -> Entry:
         """Return an entry with its place among the selected ones and its neighbours; None for these where it is none.
@@ -98,6 +99,14 @@ class Rows:
         if not found:
             raise DeepicdError(f"There is no row {row:,}.", f"Rows are numbered from 1 to {self.count():,}.")
         return found[0]
+
+    def keep_sample(self, size: int, seed: int) -> list[int]:
+        """Forget all entries but a sample of each chapter and verdict in proportion; return their numbers, in order.
+
+        Each chapter and verdict keeps an entry where the size allows it. The same rows and seed give the same sample.
+        """
+        self.query(tables.KEEP_SAMPLE, [str(seed), size])
+        return [entry["row"] for entry in self.query("select row from entries order by row")]
 
     def count(self) -> int:
         """Return the number of all entries."""
@@ -122,6 +131,14 @@ class Rows:
             rows = self.query("select * from read_parquet(?) where note_id = ?", [file["file"], entry["note_id"]])
             attempts += [row | {"verdict": file["verdict"]} for row in rows]
         return sorted(attempts, key=lambda attempt: attempt.get("attempt") or 0)
+
+    def list_attempts(self, row: int) -> list[int]:
+        """Return the numbers of the attempts at an entry where there are several; [] else."""
+        found = self.query(
+            "select attempt from attempts join entries using (recipe_digest, note_id) where row = ? order by attempt",
+            [row],
+        )
+        return [attempt["attempt"] for attempt in found] if len(found) > 1 else []
 
     def read_scores(self, entry: Mapping[str, Any]) -> list[Entry]:
         """Return what judges said of the entry's trace."""

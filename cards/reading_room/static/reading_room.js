@@ -28,6 +28,19 @@ all("form.filters").forEach((form) => form.addEventListener("submit", () => {
   for (const field of form.elements) if (field.name && !field.value) field.disabled = true; // short addresses
 }));
 
+// In a report: the rows that have a text
+const find = one("#find");
+if (find) {
+  find.hidden = false;
+  const lines = all("table.rows tbody tr").map((line) => [line, line.textContent.toLowerCase()]);
+  find.addEventListener("submit", (event) => event.preventDefault());
+  one("#find-text").addEventListener("input", (event) => {
+    const text = event.target.value.trim().toLowerCase();
+    lines.forEach(([line, words]) => { line.hidden = !words.includes(text); });
+    one(".count strong").textContent = String(lines.filter(([line]) => !line.hidden).length);
+  });
+}
+
 // Claims and places
 const claims = all(".claim");
 const svgNames = "http://www.w3.org/2000/svg";
