@@ -174,9 +174,11 @@ def read_origin(path: Path) -> Origin:
         with path.open("rb") as file, suppress(ValueError, AttributeError):
             return _parse_origin(json.loads(file.readline()).get("origin"))
         return "mimic"
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    return _parse_origin((pq.read_schema(path).metadata or {}).get(ORIGIN_KEY, b"mimic").decode())
+    schema = pa.ipc.open_file(str(path)).schema if path.suffix == ".arrow" else pq.read_schema(path)
+    return _parse_origin((schema.metadata or {}).get(ORIGIN_KEY, b"mimic").decode())
 
 
 def _parse_origin(value: object) -> Origin:

@@ -68,7 +68,7 @@ class OutgoingFile:
             return "rows"
         if suffix in WEIGHTS:
             return "weights"
-        if suffix == ".jsonl":
+        if suffix in (".jsonl", ".arrow"):
             return "ledger"
         if suffix in LOGS:
             return "log"

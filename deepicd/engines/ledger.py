@@ -1,11 +1,8 @@
 """The ledger: every completion ever generated, under a key of its request.
 
-    OUT/ledger/00000.jsonl      one file per session, only ever appended to
-    {"crc":"1f0c…","kind":"session","key":"","origin":"synthetic","version":"0.1.0"}
-    {"crc":"9b2a…","kind":"completion","key":"5d41…","text":"<think>…","finish_reason":"stop","seed":42,…}
-    {"crc":"77e0…","kind":"findings","key":"5d41…","checks":"checks-1",…}
-
-    OUT/ledger/failures.jsonl   requests that got no answer
+    OUT/ledger/00007.jsonl          one file per session, only ever appended to (deepicd.engines.ledger_lines)
+    OUT/ledger/00000-5f2c….arrow    what earlier sessions wrote, compressed and sorted (deepicd.engines.ledger_segments)
+    OUT/ledger/failures.jsonl       requests that got no answer
     {"key":"5d41…","reason":"the server answered 400 to this prompt"}
 
 The ledger stands above the folders of recipes, which are derived from it: a changed recipe finds every completion whose
@@ -13,44 +10,41 @@ request is unchanged, and a run may be killed at any moment. `build_key` is the 
 
 JSON lines rather than SQLite: SQLite's write-ahead log does not work on the shared file systems of clusters, and a
 damaged line costs that line, not the file. Lines are flushed at once, so that `kill -9` loses nothing, and synced every
-second. A session starts a new file and never appends to a line that another session left incomplete. A line that fails
-its checksum is skipped and counted, and its completion is requested again.
+second. A line that fails its checksum is skipped and counted, and its completion is requested again.
 
-Memory holds keys and file positions, some 200 bytes per completion; texts stay on disk. Texts descend from notes: the
-first line of each file gives their origin (`storage.read_origin` reads it, and treats a file without it as
-credentialed).
+Once sessions hold `SESSION_BYTES`, they become a segment, and segments that are not much larger than the next one are
+merged with it, so that there are some twenty of them at a hundred million completions. Memory holds the keys of the
+latest sessions alone; opening reads the keys of all, and no text. Texts descend from notes: each file gives their
+origin (`storage.read_origin` reads it, and treats a file without it as credentialed).
+
+The processes of a run that is divided (`shard`) write sessions of their own beside each other and merge nothing.
 """
 
 import json
-import os
 import threading
-import zlib
-from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, cast
 
-from deepicd import __version__, storage
+from deepicd import storage
 from deepicd.engines.base import Message, parse_count
+from deepicd.engines.ledger_lines import Entry, Kind, Session, format_line, is_whole, list_sessions, parse_line
+from deepicd.engines.ledger_segments import Segment, merge_segments, open_segments, write_sessions
 from deepicd.engines.recipe import TEMPLATE_DATE, ModelRecipe
+from deepicd.engines.shard import WHOLE, Shard, name_holder
 from deepicd.errors import DeepicdError
-from deepicd.lease import LOCK, hold_lease
+from deepicd.lease import LOCK, hold_lease, is_held
 from deepicd.storage import Origin
+
+__all__ = ["Entry", "Ledger", "build_former_key", "build_key", "digest_prompt", "open_ledger"]
 
 FOLDER = "ledger"
 FAILURES = "failures.jsonl"
 SYNC_EVERY = 1.0  # seconds
+SESSION_BYTES = 2**26  # of sessions that are not yet a segment: some 20,000 completions, indexed in a second
+MERGE_RATIO = 1.5  # a segment of at most so many times the rows of the next one is merged with it
 TOKEN_COUNTS = ("prompt_tokens", "completion_tokens", "cached_tokens")
-
-Kind = Literal["session", "completion", "findings"]
-Entry = dict[str, Any]
-
-_BODY = 18  # where it begins in a line, after the checksum: {"crc":"xxxxxxxx","kind":…,"key":…,
-_ABSENT = 2**64 - 1
-_OFFSET_BITS = 40  # of a position; the rest is the number of the file
 
 
 def digest_prompt(messages: Sequence[Message], opening: str) -> str:
@@ -99,52 +93,56 @@ def build_former_key(recipe: ModelRecipe, note_id: str, prompt_sha256: str, atte
 class Ledger:
     """An open ledger. Use it from one thread; a background thread syncs it to disk."""
 
-    def __init__(self, folder: Path, origin: Origin) -> None:
-        self._folder, self._origin = folder, origin
-        self._numbers: dict[bytes, int] = {}  # key → number of its completion
-        self._completions, self._findings = array("Q"), array("Q")  # number → position
-        self._files: list[BinaryIO] = []
+    def __init__(self, folder: Path, origin: Origin, shard: Shard = WHOLE) -> None:
+        self._folder, self._origin, self._shard = folder, origin, shard
         self._lock = threading.Lock()
-        self._segment: BinaryIO | None = None  # of this session, once it has written
+        self._own: Session | None = None  # of this process, once it has written
         self._is_dirty, self._closing = False, threading.Event()
         self._syncing = threading.Thread(target=self._sync_regularly, daemon=True)
-        self.damaged = 0
+        self._unreadable: set[tuple[int, bytes]] = set()
+        self._segments, self._sessions = _open_files(folder, is_shared=shard.is_part)
+        self._damaged_before = sum(session.damaged for session in self._sessions)
+        if not shard.is_part and sum(session.size for session in self._sessions) > SESSION_BYTES:
+            self._compact()
+
+    @property
+    def damaged(self) -> int:
         """Lines skipped because they fail their checksum."""
-        for path in _list_segments(folder):
-            self._index(path)
+        return self._damaged_before + len(self._unreadable)
 
     def __len__(self) -> int:
-        return len(self._numbers)
+        return sum(source.completions for source in self._sources)
 
     def __contains__(self, key: str) -> bool:
-        return bytes.fromhex(key) in self._numbers
+        raw = bytes.fromhex(key)
+        return any(raw in source and (source.number, raw) not in self._unreadable for source in self._sources)
 
     def resolve_key(self, key: str, *former_keys: str) -> str:
         """Return the first of the keys that has a completion; `key` where none has."""
         return next((known for known in (key, *former_keys) if known in self), key)
 
     def read_completion(self, key: str) -> Entry | None:
-        """Return the completion of a request; None where there is none."""
-        number = self._numbers.get(bytes.fromhex(key))
-        if number is None:
-            return None
-        entry = self._read(self._completions[number])
-        # version 0.1.0 recorded whatever a server counted, even "many" and NaN
-        return entry | {name: parse_count(entry[name]) for name in TOKEN_COUNTS if name in entry}
+        """Return the completion of a request; None where there is none. If two sessions wrote one, the first counts."""
+        for source in self._sources:
+            if (entry := self._read(source, key, source.read_completion)) is not None:
+                # version 0.1.0 recorded whatever a server counted, even "many" and NaN
+                return entry | {name: parse_count(entry[name]) for name in TOKEN_COUNTS if name in entry}
+        return None
 
     def read_findings(self, key: str) -> Entry | None:
         """Return what the latest checks found in a completion; None where no checks ran."""
-        number = self._numbers.get(bytes.fromhex(key))
-        position = _ABSENT if number is None else self._findings[number]
-        return None if position == _ABSENT else self._read(position)
+        for source in reversed(self._sources):
+            if (entry := self._read(source, key, source.read_findings)) is not None:
+                return entry
+        return None
 
     def add_completion(self, key: str, entry: Mapping[str, object]) -> None:
         """Write a completion."""
-        self._record("completion", key, self._append("completion", key, entry))
+        self._append("completion", key, entry)
 
     def add_findings(self, key: str, entry: Mapping[str, object]) -> None:
         """Write what the checks found in a completion of this ledger."""
-        self._record("findings", key, self._append("findings", key, entry))
+        self._append("findings", key, entry)
 
     def add_failure(self, key: str, reason: str) -> None:
         """Write that a request got no answer, to a file that earlier versions do not read."""
@@ -164,85 +162,122 @@ class Ledger:
 
     def close(self) -> None:
         self._closing.set()
-        if self._segment is not None:
+        if self._own is not None:
             self._syncing.join()
             self._sync()
-        for file in self._files:
-            file.close()
+        for source in self._sources:
+            source.close()
 
-    def _index(self, path: Path) -> None:
-        file = path.open("rb")
-        number, offset = len(self._files), 0
-        self._files.append(file)
-        for line in file:
-            body = line[_BODY:-1]
-            if not line.endswith(b"\n") or line[:_BODY] != _format_checksum(body):
-                self.damaged += 1
-            else:
-                kind, key = _parse_head(body)
-                self._record(kind, key, number << _OFFSET_BITS | offset)
-            offset += len(line)
+    @property
+    def _sources(self) -> Sequence[Segment | Session]:
+        return [*self._segments, *self._sessions]
 
-    def _record(self, kind: Kind, key: str, position: int) -> None:
-        if kind == "session":
-            return
-        number = self._numbers.get(raw := bytes.fromhex(key))
-        if kind == "completion" and number is None:  # if two sessions wrote one, the first counts
-            self._numbers[raw] = len(self._completions)
-            self._completions.append(position)
-            self._findings.append(_ABSENT)
-        elif kind == "findings" and number is not None:
-            self._findings[number] = position
+    def _read(self, source: Segment | Session, key: str, read: Callable[[bytes], bytes | None]) -> Entry | None:
+        """Return an entry, None where the source has none, or one that has been damaged since it was indexed."""
+        if (line := read(raw := bytes.fromhex(key))) is None:
+            return None
+        if not is_whole(line):
+            self._unreadable.add((source.number, raw))
+            return None
+        return parse_line(line)
 
-    def _read(self, position: int) -> Entry:
-        file = self._files[position >> _OFFSET_BITS]
-        file.seek(position & (1 << _OFFSET_BITS) - 1)
-        # a number of 5,000 digits is more than Python reads; parse_count drops what does not count tokens
-        return cast(Entry, json.loads(file.readline(), parse_int=lambda digits: int(digits[:32])))
-
-    def _append(self, kind: Kind, key: str, entry: Mapping[str, object]) -> int:
-        if self._segment is None:
-            self._segment = self._start_segment()
-        line = _format_line(kind, key, entry)
+    def _append(self, kind: Kind, key: str, entry: Mapping[str, object]) -> None:
+        line = format_line(kind, key, entry)
         with self._lock:
-            file = self._segment
-            position = (len(self._files) - 1) << _OFFSET_BITS | file.seek(0, os.SEEK_END)
-            file.write(line)
-            file.flush()
+            if self._own is None:
+                self._start_session()
+            elif self._own.size > SESSION_BYTES:
+                self._compact()
+                self._start_session()
+            if self._own is not None:
+                self._own.append(line)
             self._is_dirty = True
-        return position
 
-    def _start_segment(self) -> BinaryIO:
-        last = max((int(path.stem) for path in _list_segments(self._folder)), default=-1)
-        file = (self._folder / f"{last + 1:05d}.jsonl").open("x+b")
-        started = datetime.now(UTC).isoformat(timespec="seconds")
-        file.write(_format_line("session", "", {"origin": self._origin, "version": __version__, "started": started}))
-        self._files.append(file)
-        self._syncing.start()
-        return file
+    def _start_session(self) -> None:
+        last = max((source.last_number for source in self._sources), default=-1)
+        self._own = Session.start(self._folder, self._shard.find_number(last + 1), self._origin)
+        self._sessions.append(self._own)
+        if not self._syncing.is_alive():
+            self._syncing.start()
+
+    def _compact(self) -> None:
+        """Turn the sessions that this process may change into a segment, and merge it with those before it."""
+        sessions = [session for session in self._sessions if session is self._own or not self._shard.is_part]
+        self._segments.append(write_sessions(self._folder, sessions, self._origin))
+        self._remove(sessions)
+        self._sessions = [session for session in self._sessions if session not in sessions]
+        self._own = None
+        while not self._shard.is_part and _should_merge(self._segments):
+            *before, older, newer = self._segments
+            self._segments = [*before, merge_segments(self._folder, older, newer, self._origin)]
+            self._remove([older, newer])
+
+    def _remove(self, sources: Iterable[Segment | Session]) -> None:
+        for source in sources:
+            source.close()
+            source.path.unlink()
 
     def _sync(self) -> None:
         with self._lock:
-            is_dirty, self._is_dirty = self._is_dirty, False
-        if is_dirty and self._segment is not None:
-            os.fsync(self._segment.fileno())
+            is_dirty, self._is_dirty, own = self._is_dirty, False, self._own
+        if is_dirty and own is not None:
+            own.sync()
 
     def _sync_regularly(self) -> None:
         while not self._closing.wait(SYNC_EVERY):
             self._sync()
 
 
+def _should_merge(segments: Sequence[Segment]) -> bool:
+    return len(segments) > 1 and segments[-2].rows <= MERGE_RATIO * segments[-1].rows
+
+
 @contextmanager
-def open_ledger(out: Path, origin: Origin) -> Iterator[Ledger]:
-    """Open the ledger of an output folder for this process alone. Raises DeepicdError where another one has it."""
+def open_ledger(out: Path, origin: Origin, shard: Shard = WHOLE) -> Iterator[Ledger]:
+    """Open the ledger of an output folder for this process alone, or for this shard among others.
+
+    Raises DeepicdError where another process has it.
+    """
     folder = out / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    with hold_lease(folder / LOCK, f"writing to {out}"):
-        ledger = Ledger(folder, origin)
+    with hold_lease(folder / shard.lock, f"writing to {out}"):
+        _refuse_company(folder, out, shard)
+        ledger = Ledger(folder, origin, shard)
         try:
             yield ledger
         finally:
             ledger.close()
+
+
+def _refuse_company(folder: Path, out: Path, shard: Shard) -> None:
+    """Raise DeepicdError where a process that does not belong to the same division has the ledger.
+
+    Both make their lock file first and look for the other's then, so that one of them sees the other.
+    """
+    for lock in [folder / LOCK, *folder.glob(f"{LOCK}-*-of-*[0-9]")]:
+        if lock.name != shard.lock and not shard.admits(lock.name) and is_held(lock):
+            raise DeepicdError(
+                f"Another process is writing to {out}: {name_holder(lock.name)}.",
+                "Wait for it to end. All shards of a run are given the same number of shards.",
+            )
+
+
+def _open_files(folder: Path, *, is_shared: bool) -> tuple[list[Segment], list[Session]]:
+    """Open segments and sessions, and remove those that a segment has replaced unless others write beside us."""
+    for _ in range(100):
+        paths = list_sessions(folder)
+        segments, replaced = open_segments(folder)
+        replaced += [path for path in paths if any(path.name in segment.sessions for segment in segments)]
+        try:
+            sessions = [Session(path) for path in paths if path not in replaced]
+        except FileNotFoundError:  # another shard has just turned it into a segment
+            if is_shared:
+                continue
+            raise
+        for path in replaced if not is_shared else ():
+            path.unlink()
+        return segments, sessions
+    raise DeepicdError(f"The files in {folder} change all the time.", "Rerun the same command.")
 
 
 def _parse_failure(line: str) -> tuple[str, str] | None:
@@ -253,28 +288,3 @@ def _parse_failure(line: str) -> tuple[str, str] | None:
         return entry["key"], str(entry["reason"])
     except (ValueError, KeyError, TypeError):
         return None
-
-
-def _list_segments(folder: Path) -> list[Path]:
-    return sorted(folder.glob("[0-9][0-9][0-9][0-9][0-9].jsonl"))
-
-
-def _format_line(kind: Kind, key: str, entry: Mapping[str, object]) -> bytes:
-    body = json.dumps({"kind": kind, "key": key} | dict(entry), ensure_ascii=False, separators=(",", ":"))[1:]
-    encoded = body.encode(errors="surrogatepass")
-    return _format_checksum(encoded) + encoded + b"\n"
-
-
-def _format_checksum(body: bytes) -> bytes:
-    return b'{"crc":"%08x",' % zlib.crc32(body)
-
-
-def _parse_head(body: bytes) -> tuple[Kind, str]:
-    """Return kind and key of a line without reading the rest of it: `"kind":"completion","key":"5d41…",…`."""
-    _, _, _, kind, _, _, _, key, _ = body.split(b'"', 8)
-    if kind not in (b"session", b"completion", b"findings"):
-        raise DeepicdError(
-            "The ledger has lines of a kind that this version does not know.",
-            "Use the version that wrote it, or a later one.",
-        )
-    return cast(Kind, kind.decode()), key.decode()
