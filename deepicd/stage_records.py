@@ -377,6 +377,8 @@ class SftCounts(Counts):
     rows: ByName
     left_out: dict[str, ByName]
     lengths: dict[str, TokenLengths]
+    sequences: int | None = None
+    """Rows, or what packing made of them; None in records of older versions."""
     trained_tokens: int
     steps: int
     losses: list[StepLoss]

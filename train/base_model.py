@@ -90,15 +90,15 @@ def check_hardware(recipe: Recipe) -> None:
             "Run it on a machine that has them, or set `devices` (--set devices=1). A CPU can train tiny models only:"
             f" --recipe {'tiny-grpo' if isinstance(recipe, GrpoRecipe) else 'tiny-sft'}.",
         )
+    if isinstance(recipe, SftRecipe) and recipe.shards and not gpus:
+        raise DeepicdError(
+            f"The recipe {recipe.name} shards weights over {recipe.devices} devices; accelerate shards on GPUs only.",
+            "Use --set sharding=none: each process then holds all weights.",
+        )
     if recipe.attention == "flash_attention_2" and find_spec("flash_attn") is None:
         raise DeepicdError(
             f"The recipe {recipe.name} asks for FlashAttention, and flash-attn is not installed.",
             "pip install flash-attn --no-build-isolation, or go without: --set attention=sdpa",
-        )
-    if isinstance(recipe, SftRecipe) and recipe.packing and recipe.attention != "flash_attention_2":
-        raise DeepicdError(
-            f"{recipe.name}: packing with attention {recipe.attention!r} lets rows of one sequence see each other.",
-            "Install flash-attn and --set attention=flash_attention_2, or --set packing=false.",
         )
 
 

@@ -82,7 +82,7 @@ class SftRecipe(TrainingRecipe):
     weight_decay: Share = 0.0
     max_grad_norm: Weight = 1.0
     packing: bool = False
-    """Put several rows into one sequence. Needs FlashAttention; otherwise these rows see each other."""
+    """Put several rows into one sequence of max_length, and count batches in sequences. Rows do not see each other."""
     gradient_checkpointing: bool = True
     attention: Attention = "sdpa"
 
@@ -100,6 +100,11 @@ class SftRecipe(TrainingRecipe):
     def accumulation(self) -> int:
         """Backward passes per device and step."""
         return self.effective_batch // (self.per_device * self.devices)
+
+    @property
+    def shards(self) -> bool:
+        """Whether a device holds a part of the weights only."""
+        return self.sharding == "fsdp" and self.devices > 1
 
 
 class GrpoRecipe(TrainingRecipe):

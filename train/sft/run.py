@@ -10,6 +10,7 @@ Run: deepicd train sft --dataset out/dataset --recipe sft-7b out/sft-7b
 from array import array
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
@@ -26,6 +27,7 @@ from train.config import SftRecipe
 from train.data import DatasetConfig, LengthSummary, open_dataset
 from train.run_folder import open_training_folder
 from train.sft import worker
+from train.sft.packing import count_sequences
 from train.sft.worker import Job
 
 if TYPE_CHECKING:
@@ -70,10 +72,16 @@ class SftSetup:
     validation: list[TokenizedRow]
     lengths: Mapping[str, LengthSummary]  # split → lengths before anything was dropped
 
+    @cached_property
+    def sequences(self) -> int:
+        """What a batch counts: rows, or what packing makes of them."""
+        lengths = [len(row.ids) for row in self.train]
+        return count_sequences(lengths, self.recipe.max_length) if self.recipe.packing else len(lengths)
+
     @property
     def steps(self) -> int:
-        """Updates of the weights; packing makes fewer of them."""
-        steps_per_epoch = -(-len(self.train) // self.recipe.effective_batch)
+        """Updates of the weights."""
+        steps_per_epoch = -(-self.sequences // self.recipe.effective_batch)
         return self.recipe.max_steps or max(1, int(steps_per_epoch * self.recipe.epochs))
 
     @property
@@ -89,10 +97,13 @@ class SftSetup:
     def __str__(self) -> str:
         recipe = self.recipe
         method = f"LoRA of rank {recipe.lora_rank}" if recipe.lora_rank else "all weights"
+        unit = "sequences" if recipe.packing else "rows"
         lines = [f"{name}: {lengths}" for name, lengths in self.lengths.items()]
+        if recipe.packing:
+            lines.append(f"packed: {len(self.train):,} rows in {self.sequences:,} sequences of {recipe.max_length:,}")
         lines += [
-            f"{method} of {recipe.model} on {recipe.target}, {self.steps:,} steps of {recipe.effective_batch} rows ="
-            f" {recipe.devices} devices × {recipe.per_device} rows × {recipe.accumulation} backward passes",
+            f"{method} of {recipe.model} on {recipe.target}, {self.steps:,} steps of {recipe.effective_batch} {unit} ="
+            f" {recipe.devices} devices × {recipe.per_device} {unit} × {recipe.accumulation} backward passes",
             f"loss on {self.trained_tokens:,} of {self.lengths['train'].tokens:,} tokens",
         ]
         return "\n".join(lines)
@@ -126,7 +137,14 @@ def prepare_sft(dataset: str, recipe: SftRecipe, *, with_hardware: bool = True) 
         split: [row for row in split_rows if len(row.ids) <= recipe.max_length]
         for split, split_rows in tokenized.items()
     }
-    return SftSetup(recipe, rows, base, kept["train"], kept["validation"], lengths)
+    setup = SftSetup(recipe, rows, base, kept["train"], kept["validation"], lengths)
+    if recipe.packing and setup.sequences < recipe.effective_batch:
+        raise DeepicdError(
+            f"Packing makes {setup.sequences:,} sequences of {recipe.max_length:,} tokens, which do not fill a batch of"
+            f" {recipe.effective_batch}.",
+            "Lower effective_batch (it counts sequences) or max_length, or train on more rows.",
+        )
+    return setup
 
 
 def _check_lengths(recipe: SftRecipe, lengths: LengthSummary) -> None:
@@ -136,7 +154,7 @@ def _check_lengths(recipe: SftRecipe, lengths: LengthSummary) -> None:
             f" {lengths.longest:,}.",
             "Raise max_length, or drop them: --set too_long=drop",
         )
-    if lengths.kept < recipe.effective_batch:
+    if not recipe.packing and lengths.kept < recipe.effective_batch:
         raise DeepicdError(
             f"{lengths.kept:,} rows of at most {recipe.max_length:,} tokens do not fill a batch of"
             f" {recipe.effective_batch}.",
@@ -175,6 +193,7 @@ def train(
             rows={split: lengths.kept for split, lengths in setup.lengths.items()},
             left_out={"too long": {split: lengths.over for split, lengths in setup.lengths.items()}},
             lengths=dict(setup.lengths),
+            sequences=setup.sequences,
             trained_tokens=setup.trained_tokens,
             **storage.read_json(job / "outcome.json"),
         )
@@ -197,6 +216,7 @@ def _write_job(setup: SftSetup, job: Path, checkpoints: Path) -> None:
         "base": setup.base.path,
         "revision": setup.base.revision,
         "checkpoints": str(checkpoints),
+        "steps": setup.steps,
     }
     storage.write_json(job / "job.json", values)
 

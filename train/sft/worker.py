@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, TypedDict
 
 from deepicd import storage
 from deepicd.engines.tokenizer import load_tokenizer
+from deepicd.errors import DeepicdError
 from train.config import SftRecipe
 from train.gradient_guard import NonfiniteGradientGuard
 from train.launch import prepare_libraries
 from train.run_folder import find_last_checkpoint, parse_step
+from train.sft.packing import check_rows_stay_apart
 from train.trainer_callbacks import TrainingProgress
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ class Job(TypedDict):
     base: str
     revision: str | None
     checkpoints: str
+    steps: int
 
 
 def work(job: Path) -> None:
@@ -46,11 +49,10 @@ def work(job: Path) -> None:
         for split in ("train", "validation")
         if (path := job / f"{split}.parquet").is_file()
     }
-    steps = recipe.max_steps or int(len(splits["train"]) * recipe.epochs) // recipe.effective_batch
     progress, guard = TrainingProgress(), NonfiniteGradientGuard(checkpoints)
     trainer = SFTTrainer(
         model=values["base"],
-        args=_build_arguments(recipe, values, steps=steps),
+        args=_build_arguments(recipe, values),
         train_dataset=splits["train"],
         eval_dataset=splits.get("validation"),
         processing_class=load_tokenizer(values["base"], values["revision"], template_date=recipe.template_date),
@@ -59,6 +61,13 @@ def work(job: Path) -> None:
     )
     trainer.remove_callback(PrinterCallback)
     guard.watch(trainer)
+    if recipe.shards and not (trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled):
+        raise DeepicdError(
+            "The recipe shards weights over devices, and accelerate does not.",
+            "Enable FSDP or DeepSpeed in the file of --accelerate-config, or use --set sharding=none.",
+        )
+    if recipe.packing:
+        check_rows_stay_apart(trainer)
     last = find_last_checkpoint(checkpoints)
     before = _measure_loss_once(trainer, checkpoints)
     trainer.train(resume_from_checkpoint=str(last) if last else None)
@@ -94,7 +103,7 @@ def _measure_loss(trainer: "SFTTrainer") -> float | None:
     return round(float(trainer.evaluate()["eval_loss"]), 5) if trainer.eval_dataset is not None else None
 
 
-def _build_arguments(recipe: SftRecipe, values: Job, *, steps: int) -> "SFTConfig":
+def _build_arguments(recipe: SftRecipe, values: Job) -> "SFTConfig":
     import torch
     from trl import SFTConfig
 
@@ -133,7 +142,7 @@ def _build_arguments(recipe: SftRecipe, values: Job, *, steps: int) -> "SFTConfi
         save_total_limit=recipe.keep_checkpoints or None,
         logging_nan_inf_filter=False,  # a NaN loss is not a NaN gradient, and the log tells
         pad_to_multiple_of=recipe.pad_to_multiple_of or None,
-        logging_steps=max(1, steps // 200),
+        logging_steps=max(1, values["steps"] // 200),
         include_num_input_tokens_seen="non_padding",
         disable_tqdm=True,  # train.trainer_callbacks shows progress
         report_to="none",

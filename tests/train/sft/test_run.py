@@ -192,7 +192,8 @@ def test_a_killed_run_goes_on_from_its_checkpoint_and_another_recipe_may_not(
         (["--model", "nobody/no-such-model"], "There is no model 'nobody/no-such-model'"),
         (["--set", "hardware=gpu"], "is for 1 GPUs; this machine shows none"),
         (["--set", "max_length=999999"], "reads 2,048 tokens at most"),
-        (["--set", "packing=true"], "lets rows of one sequence see each other"),
+        (["--set", "devices=2", "--set", "sharding=fsdp"], "accelerate shards on GPUs only"),
+        (["--set", "packing=true"], "Packing makes 2 sequences of 1,024 tokens, which do not fill a batch of 8"),
     ],
 )
 def test_bad_input_is_refused_before_a_minute_is_spent(
@@ -221,3 +222,30 @@ def test_two_processes_train_one_model(dataset: Path, model: Path, tmp_path: Pat
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     record = run.train(str(dataset), chosen(model, devices=2, per_device=2, hardware="any"), out)
     assert record.counts.devices == 2 and record.counts.steps == 4
+
+
+def test_packed_rows_train_a_model_in_fewer_sequences_and_do_not_see_each_other(
+    dataset: Path, model: Path, tmp_path: Path
+) -> None:
+    recipe = chosen(model, packing=True, max_length=100, effective_batch=4, per_device=2, max_steps=0, epochs=1.0)
+    counts = run.train(str(dataset), recipe, tmp_path / "out").counts
+    assert (counts.rows["train"], counts.sequences, counts.steps) == (48, 24, 6)  # rows of 43 and 44 tokens
+    assert counts.validation_loss.after < counts.validation_loss.before
+
+
+def test_a_model_that_ignores_where_rows_begin_is_not_packed(
+    dataset: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers import masking_utils
+
+    monkeypatch.setattr(masking_utils, "find_packed_sequence_indices", lambda position_ids: None)
+    recipe = chosen(model, packing=True, max_length=100, effective_batch=4, per_device=2)
+    with pytest.raises(DeepicdError, match="Packed rows read each other with attention 'sdpa'"):
+        run.train(str(dataset), recipe, tmp_path / "out")
+
+
+def test_the_sequences_are_those_that_trl_packs() -> None:
+    from train.sft.packing import count_sequences
+
+    assert count_sequences([300, 200, 700], 1000) == 2
+    assert count_sequences([600, 600, 400, 400, 1000], 1000) == 3
