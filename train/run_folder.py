@@ -10,7 +10,7 @@ OUT/.plan.json, which identifies their run before run.json exists.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,24 +54,29 @@ class TrainingFolder(Generic[R]):
 
 @contextmanager
 def open_training_folder(
-    out: Path, plan: records.Plan[R], origin: Origin, *, overwrite: bool
+    out: Path, plan: records.Plan[R], origin: Origin, *, overwrite: bool, free: Collection[str] = ()
 ) -> Iterator[TrainingFolder[R]]:
     """Yield the folder, locked for this process. Raises DeepicdError if it belongs to another training.
 
     `origin` is that of the rows; a model that was trained here brings its own. One credentialed source is enough.
+    `free`: options that a run may be resumed with other values of, such as the number of devices.
     """
     out = out.resolve()
     origin = records.inherit_origin(origin, plan.lineage)
-    check_training_folder(out, plan, overwrite=overwrite)
-    if overwrite and out.is_dir() and not _has_plan(out, plan):
+    check_training_folder(out, plan, overwrite=overwrite, free=free)
+    if overwrite and out.is_dir() and not _has_plan(out, plan, free):
         for path in out.iterdir():
             storage.remove(path)
     with records.open_resumable_folder(out, plan, origin) as run:
+        if (out / PLAN).is_file() and (change := records.describe_difference(_read_started_run(out), plan)):
+            run.notes.append(f"resumed from a start with other settings: {change}")
         storage.write_json(out / PLAN, _describe_plan(plan).dump())
         yield TrainingFolder(run)
 
 
-def check_training_folder(out: Path, plan: records.Plan[R], *, overwrite: bool) -> None:
+def check_training_folder(
+    out: Path, plan: records.Plan[R], *, overwrite: bool, free: Collection[str] = ()
+) -> None:
     """Raise unless `out` is free or holds a run of this plan, finished or not."""
     if not (out / PLAN).is_file():
         records.refuse_other_content(out, plan, overwrite=overwrite)
@@ -79,7 +84,7 @@ def check_training_folder(out: Path, plan: records.Plan[R], *, overwrite: bool) 
     started = _read_started_run(out)
     if started.command != plan.command:
         raise DeepicdError(f"{out} belongs to `deepicd {started.command}`.", "Choose another folder.")
-    if not overwrite and not _has_plan(out, plan):
+    if not overwrite and not _has_plan(out, plan, free):
         raise DeepicdError(
             f"{out} holds checkpoints of another training: {records.describe_difference(started, plan)}.",
             "Choose another folder, give the recipe it was started with, or pass --overwrite to start over.",
@@ -116,8 +121,16 @@ def _is_json(path: Path) -> bool:
         return False
 
 
-def _has_plan(out: Path, plan: records.Plan[R]) -> bool:
-    return (out / PLAN).is_file() and _read_started_run(out).key == plan.key
+def _has_plan(out: Path, plan: records.Plan[R], free: Collection[str]) -> bool:
+    """Return whether OUT holds this run: finished, or started with the same options but for those that are free."""
+    if not (out / PLAN).is_file():
+        return False
+    started, wanted = _read_started_run(out), _describe_plan(plan)
+    if started.key == plan.key or records.read(out) is not None:
+        return started.key == plan.key
+    same = {name: value for name, value in started.options.items() if name in free}
+    digests = [{role: one.digest for role, one in run.inputs.items()} for run in (started, wanted)]
+    return started.options == wanted.options | same and digests[0] == digests[1]
 
 
 def _read_started_run(out: Path) -> StartedRun:

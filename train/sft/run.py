@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 IGNORED = -100  # label of a token that the loss leaves out
+LAYOUT = ("devices", "per_device", "sharding", "gradient_checkpointing")
+"""Options that change where a step is computed and not what: a run may be resumed with others."""
 PREVIEW_TOKENS = 6  # on both sides of the boundary between prompt and answer
 
 
@@ -184,7 +186,7 @@ def train(
     plan = setup.plan
     if not overwrite and (finished := records.find_finished(out, plan)):
         return finished
-    with open_training_folder(out, plan, setup.dataset.origin, overwrite=overwrite) as folder:
+    with open_training_folder(out, plan, setup.dataset.origin, overwrite=overwrite, free=LAYOUT) as folder:
         job = folder.run.folder / ".job"
         _write_job(setup, job, folder.checkpoints)
         launch.run_workers(worker.__name__, job, devices=recipe.devices, sharding=recipe.sharding, config=accelerate)

@@ -69,6 +69,8 @@ def work(job: Path) -> None:
     if recipe.packing:
         check_rows_stay_apart(trainer)
     last = find_last_checkpoint(checkpoints)
+    if trainer.args.device.type == "cpu" and trainer.args.world_size > 1:
+        _load_optimizer_on_numbered_cpu()
     before = _measure_loss_once(trainer, checkpoints)
     trainer.train(resume_from_checkpoint=str(last) if last else None)
     after = _measure_loss(trainer)
@@ -87,6 +89,15 @@ def work(job: Path) -> None:
             "device": trainer.args.device.type,
             "devices": trainer.args.world_size,
         })  # fmt: skip
+
+
+def _load_optimizer_on_numbered_cpu() -> None:
+    """Let torch.load put an optimizer on 'cpu:0', as transformers asks of it where several processes resume on CPUs."""
+    import torch
+
+    torch.serialization.register_package(
+        5, lambda _: None, lambda storage, place: storage if place.startswith("cpu:") else None
+    )
 
 
 def _measure_loss_once(trainer: "SFTTrainer", checkpoints: Path) -> float | None:

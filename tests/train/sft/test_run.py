@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -249,3 +250,20 @@ def test_the_sequences_are_those_that_trl_packs() -> None:
 
     assert count_sequences([300, 200, 700], 1000) == 2
     assert count_sequences([600, 600, 400, 400, 1000], 1000) == 3
+
+
+def test_a_stopped_run_goes_on_with_another_number_of_processes(
+    dataset: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    out, export = tmp_path / "out", run.base_model.export_model
+    monkeypatch.setattr(run.base_model, "export_model", lambda *_: 1 / 0)  # killed after the last step
+    with pytest.raises(ZeroDivisionError):
+        run.train(str(dataset), chosen(model, save_steps=2), out)
+    monkeypatch.setattr(run.base_model, "export_model", export)
+    shutil.rmtree(out / ".checkpoints" / "checkpoint-4")
+    record = run.train(str(dataset), chosen(model, save_steps=2, devices=2, per_device=2, hardware="any"), out)
+    assert (record.counts.devices, record.counts.resumed_at, record.counts.steps) == (2, 2, 4)
+    assert "option devices was 1, now 2" in record.notes[0]
+    whole = run.train(str(dataset), chosen(model, save_steps=2), tmp_path / "whole").counts
+    assert record.counts.validation_loss.after == pytest.approx(whole.validation_loss.after, abs=0.005)
