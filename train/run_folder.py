@@ -74,9 +74,7 @@ def open_training_folder(
         yield TrainingFolder(run)
 
 
-def check_training_folder(
-    out: Path, plan: records.Plan[R], *, overwrite: bool, free: Collection[str] = ()
-) -> None:
+def check_training_folder(out: Path, plan: records.Plan[R], *, overwrite: bool, free: Collection[str] = ()) -> None:
     """Raise unless `out` is free or holds a run of this plan, finished or not."""
     if not (out / PLAN).is_file():
         records.refuse_other_content(out, plan, overwrite=overwrite)
