@@ -4,7 +4,7 @@
     check_rows_stay_apart(trainer)                        # raises DeepicdError if a row reads the one before it
 
 TRL packs by best fit, rows never cut. Whether rows see each other is decided by the attention, silently: TRL hands over
-positions that start again at 0 with each row, and a model may make a mask of them or ignore them. So the model is asked.
+positions that start again at 0 with each row; a model may make a mask of them or ignore them. So the model is asked.
 """
 
 from collections.abc import Sequence
