@@ -8,6 +8,7 @@ import click
 
 from builders.mimic.physionet.releases import MIMIC, NOTE
 from builders.mimic.physionet.session import PHYSIONET
+from deepicd.accept_changes import accept_changes_option
 from deepicd.http import USER_AGENT
 
 logger = logging.getLogger(__name__)
@@ -260,6 +261,7 @@ def build(
     " alone; or the first that was kept.",
 )
 @click.argument("out", type=FOLDER)
+@accept_changes_option
 @overwrite
 def assemble(cohort: Path, traces: Path, scores: Path | None, select: str, out: Path, overwrite: bool) -> None:
     """Join a cohort and its traces into the dataset folder OUT: configs traces, sft and grpo.

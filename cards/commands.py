@@ -82,7 +82,7 @@ def bundle(
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--notes-from", type=click.Path(path_type=Path, exists=True),
               help="Cohort, dataset or copy of MIMIC-IV-Note whose passages must not occur in a text; by default the"
-              " notes of the run that PATH belongs to.")  # fmt: skip
+              " notes of the run that PATH belongs to, found through its run.json.")  # fmt: skip
 def check_disclosure(path: Path, notes_from: Path | None) -> None:
     """Check whether a file, or every file of a folder, may leave this machine; exit code 1 if one may not.
 
@@ -91,7 +91,7 @@ def check_disclosure(path: Path, notes_from: Path | None) -> None:
     the exit code is 1. The report names file, line and reason and never shows the text.
 
     \b
-    deepicd check-disclosure out/dataset/README.md --notes-from out/cohort
+    deepicd check-disclosure out/dataset/README.md
     """
     from cards.firewall.check import check_path, format_findings
 
@@ -103,6 +103,8 @@ def check_disclosure(path: Path, notes_from: Path | None) -> None:
         f"{report.files:,} files ({origins}), {report.size / 1e6:,.1f} MB; "
         f"{report.scanned / 1e6:,.1f} MB read word by word"
     )
+    for place in report.notes_from:
+        click.echo(f"Compared with the notes in {place}")
     for name in report.unchecked[:MAX_UNCHECKED]:
         click.echo(f"{name}: not checked")
     if report.findings:

@@ -24,10 +24,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar, overload
 
-from deepicd import __version__, storage
+from deepicd import __version__, changed_inputs, storage
 from deepicd.errors import DeepicdError
 from deepicd.lease import LOCK, Lease, hold_lease
 from deepicd.log import RUN_LOG, write_run_log
+from deepicd.private_files import make_private, private_files
 from deepicd.record_model import (
     Counts,
     FileChanges,
@@ -66,21 +67,28 @@ def plan_run(
     """Digest the inputs (files or folders) and collect the records of the stages that made them.
 
     `stage` is the kind of record, or a command's name where nobody reads its counts. The record of a file, or of a
-    folder that has none itself (one config of a dataset, say), is that of its folder.
+    folder that has none itself (one config of a dataset, say), is that of its folder. Raises DeepicdError for inputs
+    that are not what these records say (deepicd.changed_inputs).
     """
     kind, command = (Record, stage) if isinstance(stage, str) else (stage, stage.COMMANDS[0])
-    lineage: dict[str, Record] = {}
-    for path in inputs.values():
-        if upstream := read(path) or read(path.parent):
-            lineage |= upstream.lineage
-            lineage[upstream.command] = parse_model(Record, upstream.strip_paths(), str(path))
     digests = {path: storage.digest_path(path) for path in set(inputs.values())}  # one file may play several roles
+    lineages: dict[str, dict[str, Record]] = {}
+    changes: dict[str, str] = {}
+    for role, path in inputs.items():
+        folder = path if (path / RECORD).is_file() else path.parent
+        if upstream := read(folder):
+            own = parse_model(Record, upstream.strip_paths(), str(path))
+            lineages[role] = {**upstream.lineage, upstream.command: own}
+            what = changed_inputs.find_changes(path, folder, upstream)
+            if what or _is_edited(folder):
+                changes[role] = what or changed_inputs.EDITED
+    changes = {**changed_inputs.find_other_cohorts(lineages), **changes}
     return Plan(
         kind=kind,
         command=command,
-        options=dict(options),
+        options={**options, **changed_inputs.require_accepted(changes, command)},
         inputs={role: Input(path=str(path), digest=digests[path]) for role, path in inputs.items()},
-        lineage=lineage,
+        lineage={name: record for lineage in lineages.values() for name, record in lineage.items()},
     )
 
 
@@ -149,8 +157,8 @@ def find_run_folder(folder: Path, stage: type[R], marker: str) -> tuple[Path, R]
 def open_fresh_folder(out: Path, plan: Plan[R], origin: Origin, *, overwrite: bool = False) -> Iterator[Run[R]]:
     """Yield a staging folder that becomes `out`, with its record, when the block succeeds; after an error, remove it.
 
-    Hidden files in it are scratch and are removed at the end. Raises DeepicdError if `out` holds something else, or if
-    another process is writing to it.
+    Of credentialed origin, it is readable for its owner alone. Hidden files in it are scratch and are removed at the
+    end. Raises DeepicdError if `out` holds something else, or if another process is writing to it.
     """
     out = out.resolve()  # a link is followed, not replaced
     if out == Path.cwd() or out.is_mount():
@@ -158,9 +166,10 @@ def open_fresh_folder(out: Path, plan: Plan[R], origin: Origin, *, overwrite: bo
     refuse_other_content(out, plan, overwrite=overwrite)
     staging, old = out.with_name(f".{out.name}.partial"), out.with_name(f".{out.name}.old")
     new_above = [folder for folder in out.parents if not folder.exists()]  # innermost first
-    out.parent.mkdir(parents=True, exist_ok=True)
+    with private_files(origin):
+        out.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with hold_lease(out.with_name(f".{out.name}{LOCK}"), f"writing to {out}") as lease:
+        with private_files(origin), hold_lease(out.with_name(f".{out.name}{LOCK}"), f"writing to {out}") as lease:
             if old.exists():  # left by a run that was killed between two renames
                 shutil.rmtree(old) if out.exists() else old.rename(out)
             refuse_other_content(out, plan, overwrite=overwrite)  # again, now that nobody else can write to it
@@ -174,6 +183,7 @@ def open_fresh_folder(out: Path, plan: Plan[R], origin: Origin, *, overwrite: bo
                     storage.remove(scratch)
                 if run.is_portable:  # messages may name paths of this machine
                     (staging / RUN_LOG).unlink(missing_ok=True)
+                make_private(staging, origin)
                 if out.exists():
                     out.rename(old)
                 staging.rename(out)
@@ -195,13 +205,16 @@ def open_resumable_folder(out: Path, plan: Plan[R], origin: Origin) -> Iterator[
     After an error, a new folder that holds nothing but a log is removed.
     """
     is_new = not out.exists()
-    out.mkdir(parents=True, exist_ok=True)
+    with private_files(origin):
+        out.mkdir(parents=True, exist_ok=True)
+    make_private(out, origin, deep=False)
     try:
-        with hold_lease(out / LOCK, f"writing to {out}") as lease:
+        with private_files(origin), hold_lease(out / LOCK, f"writing to {out}") as lease:
             for partial in out.rglob(".*.partial"):  # a file that a killed run was writing
                 storage.remove(partial)
             with write_run_log(out), _write_record(Run(out, plan, origin), lease) as run:
                 yield run
+            make_private(out, origin)
     except BaseException:
         if is_new and _is_empty(out):
             (out / RUN_LOG).unlink(missing_ok=True)
@@ -270,6 +283,11 @@ def is_unchanged(folder: Path) -> bool:
     """Return whether a folder's record is as its run wrote it: an edited one, or one without a checksum, is not."""
     value = storage.read_json(folder / RECORD)
     return isinstance(value, dict) and value.get(CHECKSUM) == _sum_record(value)
+
+
+def _is_edited(folder: Path) -> bool:
+    """Return whether a record has a checksum that is not its own; a published record has none."""
+    return CHECKSUM in storage.read_json(folder / RECORD) and not is_unchanged(folder)
 
 
 def _sum_record(value: Mapping[str, object]) -> str:

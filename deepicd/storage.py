@@ -250,7 +250,11 @@ def find_only_folder(folder: Path, marker: str, contents: str, advice: str = "Po
 
 def digest_text(text: str) -> str:
     """Return the SHA-256 of a text; rows identify notes, traces and descriptions by it."""
-    return hashlib.sha256(text.encode()).hexdigest()
+    return digest_bytes(text.encode())
+
+
+def digest_bytes(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def digest_json(value: object) -> str:

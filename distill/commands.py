@@ -9,6 +9,7 @@ import click
 if TYPE_CHECKING:
     from deepicd.stage_records import DistillRecord
 
+from deepicd.accept_changes import accept_changes_option
 from deepicd.engines.registry import EngineName
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ def _load_recipe(options: dict[str, Any], *, example: str, needs_file: bool) -> 
 @click.option("--pilot", metavar="1%", help="Only complete this share (or number) of rows and forecast the rest.")
 @click.option("--finish", is_flag=True,
               help="Request nothing more: write the answered rows, and mark the others as unanswered.")  # fmt: skip
+@accept_changes_option
 @click.option("--overwrite", is_flag=True, help="Replace what OUT holds for this recipe and other inputs.")
 def distill(cohort: Path, out: Path, dry_run: bool, preview: int | None, pilot: str | None, **options: Any) -> None:
     """Write a reasoning trace for each row of COHORT into OUT/<recipe digest>.
@@ -167,6 +169,7 @@ def format_summary(record: "DistillRecord", out: Path) -> str:
 @_add_shared_options
 @click.option("--limit", type=click.IntRange(min=1), help="Only the first N kept traces of each split.")
 @click.option("--same-family", is_flag=True, help="Allow a judge of the teacher's own family; the record says so.")
+@accept_changes_option
 @click.option("--overwrite", is_flag=True, help="Replace what OUT holds for this judge and other traces.")
 def judge(traces: Path, out: Path, **options: Any) -> None:
     """Score the kept TRACES of a recipe from 1 to 5 with a model of another family, into OUT/<recipe digest>.

@@ -5,6 +5,7 @@ from typing import TypedDict, Unpack
 
 import click
 
+from deepicd.accept_changes import accept_changes_option
 from scrapers.site import GESUND_URL, Language
 
 PATH = click.Path(path_type=Path)
@@ -79,6 +80,7 @@ def scrape(out: Path, **options: Unpack[ScrapeOptions]) -> None:
 @click.argument("cohort", type=PATH)
 @click.option("--descriptions", type=PATH, required=True, help="descriptions.parquet of `deepicd scrape`.")
 @click.option("--out", type=PATH, metavar="DIR", help="Also draw the figure by chapter into DIR.")
+@accept_changes_option
 def coverage(cohort: Path, descriptions: Path, out: Path | None) -> None:
     """Print how many stays and codes of a COHORT have a description, at which level, and how reliable the match is.
 

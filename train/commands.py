@@ -7,6 +7,8 @@ from typing import TypedDict, TypeVar, Unpack
 
 import click
 
+from deepicd.accept_changes import accept_changes_option
+
 logger = logging.getLogger(__name__)
 
 Command = TypeVar("Command", bound=Callable[..., object])
@@ -20,6 +22,7 @@ SHARED_OPTIONS = [
     click.option("--set", "assignments", multiple=True, metavar="FIELD=VALUE",
                  help="Change any field of the recipe, for instance learning_rate=1e-5; may be repeated."),
     click.option("--dry-run", is_flag=True, help="Check everything, and describe the run without starting it."),
+    accept_changes_option,
     click.option("--overwrite", is_flag=True, help="Replace another training in OUT."),
 ]  # fmt: skip
 

@@ -20,6 +20,7 @@ from builders.dataset.assemble import TRACE, Row, write_split
 from deepicd import __version__, bundle_manifest, records, storage
 from deepicd.errors import DeepicdError
 from deepicd.mimic import local_copy
+from deepicd.private_files import private_files
 from deepicd.schema import DATASET
 from deepicd.stage_records import AssembleCounts, AssembleRecord, BuildRecord, BundleRecord
 from deepicd.storage import Origin
@@ -60,7 +61,8 @@ def rehydrate(
     from_copy = _extract_notes(copy, _read_criteria(build), note_ids)
     differences = _find_differences(by_split, from_copy)
     listing = out.with_name(f"{out.name}.differences.csv")
-    _write_listing(listing, differences)
+    with private_files(copy.origin):
+        _write_listing(listing, differences)
     if differences and not partial:
         raise DeepicdError(
             f"{_count_differences(differences, by_split)} {_describe_cause(build, copy)}"

@@ -22,11 +22,9 @@ from cards.firewall.content_origin import (
     extract_png_texts,
     find_obstacle,
     list_outgoing,
-    read_record,
 )
-from cards.firewall.made_up import NEAR
 from cards.firewall.normalize import blank_tags, join_wraps, normalize, split_columns
-from deepicd import records
+from cards.firewall.note_search import find_notes
 from deepicd.errors import DeepicdError
 
 PASSAGE = f"{passages.LENGTH} words in a row that also occur in a note or trace"
@@ -61,6 +59,8 @@ class Report:
     findings: list[Finding] = field(default_factory=list)
     unchecked: list[str] = field(default_factory=list)
     """Texts that would have to be compared with notes, where there were none."""
+    notes_from: list[Path] = field(default_factory=list)
+    """Where the notes are that texts were compared with."""
 
     @property
     def may_leave(self) -> bool:
@@ -95,23 +95,10 @@ class _TextRuns:
 def check_path(path: Path, *, notes_from: Path | None = None) -> Report:
     """Return a report on a file or a folder. Without `notes_from`, it is compared with the notes of its own run."""
     files = list_outgoing(path)
-    notes_from = notes_from or _find_notes(path)
-    if notes_from is None and any(file.kind == "rows" and file.origin == "mimic" for file in files):
-        notes_from = path
-    return check_files(files, notes_from=[notes_from] if notes_from else [])
-
-
-def _find_notes(path: Path) -> Path | None:
-    """Return where the notes are that a file or folder may repeat: with its credentialed run, or what that has read."""
-    path = path.resolve()
-    for folder in (path, *path.parents)[: NEAR + 1]:
-        record = read_record(folder)
-        if record is None or record.origin != "mimic":
-            continue
-        inputs = [Path(given.path) for given in record.inputs.values() if given.path]
-        inputs = [given.parent if (given.parent / records.RECORD).is_file() else given for given in inputs]
-        return next((place for place in (folder, *inputs) if passages.has_notes(place)), None)
-    return None
+    found = [notes_from] if notes_from else find_notes(path)
+    if not found and any(file.kind == "rows" and file.origin == "mimic" for file in files):
+        found = [path]
+    return check_files(files, notes_from=found)
 
 
 def check_files(files: Sequence[OutgoingFile], *, notes_from: Sequence[Path]) -> Report:
@@ -141,6 +128,7 @@ def check_files(files: Sequence[OutgoingFile], *, notes_from: Sequence[Path]) ->
             report.findings.append(Finding(file.name, 0, NOT_PNG if file.kind == "picture" else NOT_TEXT))
     if notes_from and words.hashes:
         report.findings += _find_passages(words, notes_from)
+        report.notes_from += notes_from
     report.findings.sort()
     return report
 

@@ -181,10 +181,12 @@ def hash_titles() -> Hashes:
 
 
 def has_notes(folder: Path) -> bool:
-    """Return whether a folder has a parquet file with admission notes, directly or at any depth."""
+    """Return whether a folder has a parquet file with admission notes, at any depth, or is MIMIC's table of notes."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    if folder.is_file():
+        return folder.name.startswith("discharge.csv")
     for path in folder.rglob("*.parquet") if folder.is_dir() else ():
         with suppress(pa.ArrowInvalid, OSError):
             names = pq.read_schema(path).names

@@ -9,8 +9,9 @@
 `descriptions` belong to gesund.bund.de and are only published with a permission stated in words.
 """
 
+import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cards import model_card
@@ -29,7 +30,7 @@ from deepicd.stage_records import TrainingRecord
 from deepicd.storage import Origin
 
 README, RECORD = "README.md", records.RECORD
-PORTABLE_RECORD = "record.json"
+PORTABLE_RECORD, HELD = "record.json", "held"
 FOLDERS: Mapping[What, tuple[str, ...]] = {
     "card": (),
     "recipe": ("recipe/",),
@@ -46,6 +47,11 @@ class Contents:
 
     what: What
     files: Mapping[str, Path]
+    """Name in the repository → private copy, once they are held (`hold_contents`)."""
+    sources: Mapping[str, Path] = field(default_factory=dict)
+    """Name → the file that was copied."""
+    digests: Mapping[str, str] = field(default_factory=dict)
+    """Name → SHA-256 of what is checked, and what alone may be sent."""
     configs: Mapping[str, Mapping[str, Sequence[Path]]] = field(default_factory=dict)
     """Config → split → local files that `datasets` should load."""
     origin: Origin = "mimic"
@@ -85,24 +91,60 @@ class Contents:
         for name, path in self.files.items():
             if self.is_protected and path in rows:
                 continue
-            if path in rows or self.what == "resources":
-                outgoing.append(
-                    describe_outgoing(path, name, prover) if name != README else OutgoingFile(name, path, "public")
-                )
+            if name != README and (path in rows or self.what == "resources"):
+                outgoing.append(replace(describe_outgoing(self.sources[name], name, prover), path=path))
             else:
-                outgoing.append(OutgoingFile(name, path, self.origin))
+                outgoing.append(OutgoingFile(name, path, "public" if self.what == "resources" else self.origin))
         check_files(outgoing, notes_from=self.notes_from).refuse()
+        self.require_unchanged()
+
+    def require_unchanged(self) -> None:
+        """Raise DeepicdError if a file is no longer what was copied: the proof of its origin may be another file's."""
+        for name, path in self.sources.items():
+            if not path.is_file() or storage.digest_path(path) != self.digests[name]:
+                raise build_change_error(name)
 
 
 def gather_contents(options: PublicationOptions, staging: Path) -> Contents:
     """Return the contents of a publication; files made for it are written to `staging`. Raises DeepicdError."""
     record = records.read(options.folder)
     if record is not None and record.command in TrainingRecord.COMMANDS:
-        return _gather_model_card(options, record, staging)
-    if options.what == "resources":
+        contents = _gather_model_card(options, record, staging)
+    elif options.what == "resources":
         files, configs, origin = gather_resources(options.folder, staging, permission=options.permission)
-        return Contents(what="resources", files=files, configs=configs, origin=origin)
-    return _gather_dataset(options, staging)
+        contents = Contents(what="resources", files=files, configs=configs, origin=origin)
+    else:
+        contents = _gather_dataset(options, staging)
+    return hold_contents(contents, staging)
+
+
+def hold_contents(contents: Contents, staging: Path) -> Contents:
+    """Return the contents with a private copy of each file: what is checked is what is sent."""
+    copies = {}
+    for name, path in contents.files.items():
+        copies[name] = path if staging in path.parents else staging / HELD / name
+        if copies[name] != path:
+            copies[name].parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copies[name])
+    of_path = {path: copies[name] for name, path in contents.files.items()}
+    return replace(
+        contents,
+        files=copies,
+        sources=contents.files,
+        digests={name: storage.digest_path(path) for name, path in contents.files.items()},
+        configs={
+            config: {split: [of_path[path] for path in paths] for split, paths in by_split.items()}
+            for config, by_split in contents.configs.items()
+        },
+    )
+
+
+def build_change_error(name: str) -> DeepicdError:
+    """Return the error for a file that is not what was checked."""
+    return DeepicdError(
+        f"{name} changed while it was being checked: nothing was sent.",
+        "Let whatever writes to the folder finish, then rerun the command.",
+    )
 
 
 def _gather_dataset(options: PublicationOptions, staging: Path) -> Contents:

@@ -12,8 +12,6 @@ from typing import Any
 
 from deepicd import storage
 
-FOLDER = "publications"
-
 
 class Journal:
     """The journal of one repository."""

@@ -1,9 +1,10 @@
 """Run a publication: contents, firewall, rules, repository, one commit, verification.
 
-    1  gather     gather the contents, run the firewall on them, check whether they may be published at all
+    1  gather     copy the contents to a private folder, run the firewall on the copies, check whether they may be
+                  published at all
     2  inspect    look up the token's account and the state of the repository; a dry run ends here, with the plan
     3  prepare    create a missing repository, private; set the gate; read both back before anything is sent
-    4  send       one commit, or nothing
+    4  send       one commit, or nothing: the copies, and only if they are still what was checked
     5  verify     compare the list of files; a fresh process loads that revision and compares it with the local files
     6  open       last, and only with --public and a history that holds nothing else
 
@@ -15,17 +16,16 @@ After a failure before step 4 the repository is as it was, or private and empty;
 """
 
 import logging
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from cards.hub import policy, upload, verify
 from cards.hub.client import Account, HubRepository, RepositoryState
 from cards.hub.contents import README, Contents, gather_contents
-from cards.hub.journal import FOLDER, Journal
+from cards.hub.journal import Journal
+from cards.hub.scratch import open_scratch
 from cards.hub.settings import PublicationOptions, What
 from cards.hub.verify import Verifier
 from deepicd import records, storage
@@ -69,8 +69,9 @@ def open_publication(options: PublicationOptions, *, verifier: Verifier | None =
     """
     policy.require_valid_name(options.repo)
     verification = nullcontext(verifier) if verifier else verify.start_verifier(options)
-    with tempfile.TemporaryDirectory() as staging, verification as verifier:
-        contents = gather_contents(options, Path(staging))
+    journals = options.journal_folder
+    with open_scratch(journals) as staging, verification as verifier:
+        contents = gather_contents(options, staging)
         policy.require_responsibility(contents=contents, options=options)
         contents.check_disclosure()
         hub = HubRepository(
@@ -78,7 +79,6 @@ def open_publication(options: PublicationOptions, *, verifier: Verifier | None =
         )
         account = hub.fetch_account()
         policy.require_write_access(account=account, repo=options.repo)
-        journals = options.journals or options.folder.resolve().parent / FOLDER
         journal = Journal(journals, options.repo, options.endpoint, hub.kind)
         before = hub.fetch_state()
         if before:

@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import get_args
 
 from cards.hub.client import HubRepository, RepositoryKind, RepositoryState
-from cards.hub.journal import FOLDER, Journal
+from cards.hub.journal import Journal
+from cards.hub.settings import JOURNALS
 from deepicd.errors import DeepicdError
 from deepicd.http import RetryPolicy
 
@@ -41,8 +42,8 @@ def retract(hub: HubRepository, *, journals: Path | None = None) -> tuple[Reposi
         raise DeepicdError(
             f"{hub.repo} is still {after.visibility}.", "Make it private in its settings on the Hub, at once."
         )
-    if journals or Path(FOLDER).is_dir():
-        Journal(journals or Path(FOLDER), hub.repo, hub.endpoint, hub.kind).add(
+    if journals or Path(JOURNALS).is_dir():
+        Journal(journals or Path(JOURNALS), hub.repo, hub.endpoint, hub.kind).add(
             "retracted", commit=after.commit, was=before.visibility
         )
     return before, after

@@ -14,6 +14,7 @@ from deepicd.http import RetryPolicy
 
 What = Literal["card", "recipe", "rows", "resources"]
 
+JOURNALS = "publications"
 DEFAULT_ENDPOINT = "https://huggingface.co"
 # Without the first two, the name of a private repository leaves this machine: `datasets` reports every load to a
 # download counter, and the client reports its usage.
@@ -60,6 +61,11 @@ class PublicationOptions(BaseModel):
     retry: RetryPolicy = RetryPolicy(timeout=120.0)
     token: str | None = Field(default=None, repr=False)
     """Default: that of HF_TOKEN or `hf auth login`."""
+
+    @property
+    def journal_folder(self) -> Path:
+        """Return the folder of all journals."""
+        return self.journals or self.folder.resolve().parent / JOURNALS
 
 
 def prepare_environment(endpoint: str | None) -> str:

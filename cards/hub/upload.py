@@ -15,12 +15,14 @@ from cards.firewall.check import check_files
 from cards.firewall.content_origin import OutgoingFile
 from cards.hub import card_trimming
 from cards.hub.client import HubRepository, RemoteFile, RepositoryState
-from cards.hub.contents import README, Contents
+from cards.hub.contents import README, Contents, build_change_error
 from deepicd import storage
 from deepicd.errors import DeepicdError
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+
+IN_MEMORY = 2**23  # bytes; smaller files are sent from memory, larger ones from the private copy
 
 
 @dataclass(frozen=True)
@@ -94,12 +96,19 @@ def commit(hub: HubRepository, contents: Contents, before: RepositoryState, mess
 
 
 def _build_operations(contents: Contents, changes: Changes) -> list["CommitOperationAdd | CommitOperationDelete"]:
+    """Return what a commit does. Raises DeepicdError if a file is not, byte for byte, what was checked."""
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
     operations: list[CommitOperationAdd | CommitOperationDelete] = []
     for name in [*changes.new, *changes.changed]:
-        operation = CommitOperationAdd(name, contents.files[name])
-        operation.upload_info.sha256 = bytes.fromhex(storage.digest_path(contents.files[name]))  # cached
+        path, digest = contents.files[name], contents.digests[name]
+        is_small = path.stat().st_size <= IN_MEMORY
+        content = path.read_bytes() if is_small else path
+        sent = storage.digest_bytes(content) if isinstance(content, bytes) else storage.digest_path(content)
+        if sent != digest:
+            raise build_change_error(name)
+        operation = CommitOperationAdd(name, content)
+        operation.upload_info.sha256 = bytes.fromhex(digest)
         operations.append(operation)
     return operations + [CommitOperationDelete(name) for name in changes.removed]
 

@@ -7,13 +7,13 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
+from cards.hub.scratch import open_scratch
 from cards.hub.settings import PublicationOptions
 from deepicd import http, storage
 from deepicd.errors import DeepicdError
@@ -32,8 +32,8 @@ TIMEOUT = 3600.0  # seconds for a process to answer
 @contextmanager
 def start_verifier(options: PublicationOptions) -> Iterator[Verifier]:
     """Yield a verifier that uses fresh processes; the first starts now if there are many rows to send."""
-    with tempfile.TemporaryDirectory() as home:
-        readers = ReaderProcesses(_build_environment(options, home))
+    with open_scratch(options.journal_folder) as home:
+        readers = ReaderProcesses(_build_environment(options, str(home)))
         try:
             files = sorted(options.folder.glob("*/*.parquet")) if options.what == "rows" and not options.dry_run else []
             if sum(path.stat().st_size for path in files) > EARLY_START:

@@ -35,6 +35,7 @@ from deepicd.engines.recipe import TEMPLATE_DATE, ModelRecipe
 from deepicd.engines.shard import WHOLE, Shard, name_holder
 from deepicd.errors import DeepicdError
 from deepicd.lease import LOCK, hold_lease, is_held
+from deepicd.private_files import make_private, private_files
 from deepicd.storage import Origin
 
 __all__ = ["Entry", "Ledger", "build_former_key", "build_key", "digest_prompt", "open_ledger"]
@@ -239,8 +240,11 @@ def open_ledger(out: Path, origin: Origin, shard: Shard = WHOLE) -> Iterator[Led
     Raises DeepicdError where another process has it.
     """
     folder = out / FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
-    with hold_lease(folder / shard.lock, f"writing to {out}"):
+    with private_files(origin):
+        folder.mkdir(parents=True, exist_ok=True)
+    make_private(out, origin, deep=False)
+    make_private(folder, origin)
+    with private_files(origin), hold_lease(folder / shard.lock, f"writing to {out}"):
         _refuse_company(folder, out, shard)
         ledger = Ledger(folder, origin, shard)
         try:

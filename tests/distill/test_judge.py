@@ -10,6 +10,7 @@ from openai_server import MODEL, StandIn, answer, openai_server, status
 
 from builders.dataset.assemble import assemble
 from deepicd import records
+from deepicd.accept_changes import accept_changes
 from deepicd.engines import ledger
 from deepicd.errors import DeepicdError
 from deepicd.knowledge import rubric
@@ -143,7 +144,9 @@ def test_a_cohort_that_changed_since_is_not_taken_silently(tmp_path: Path) -> No
     write_cohort(cohort, 30)
     with pytest.raises(DeepicdError, match="has changed or is gone"):
         judge(made, tmp_path / "scores", JUDGE)
-    with pytest.raises(DeepicdError, match="have no note in the cohort"):
+    with pytest.raises(DeepicdError, match="descends from another cohort"):
+        judge(made, tmp_path / "scores", JUDGE, cohort=cohort)
+    with accept_changes(), pytest.raises(DeepicdError, match="have no note in the cohort"):
         judge(made, tmp_path / "scores", JUDGE, cohort=cohort)
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
+from deepicd.accept_changes import accept_changes_option
 from deepicd.engines.registry import EngineName
 
 logger = logging.getLogger(__name__)
@@ -70,6 +71,7 @@ class EvaluateOptions(TypedDict):
               help="With --model: temperature, max_tokens, seed, context, …; may be repeated.")  # fmt: skip
 @click.option("--responsible", metavar="SENTENCE",
               help="Allow credentialed notes to go to a server elsewhere.")  # fmt: skip
+@accept_changes_option
 @click.option("--overwrite", is_flag=True, help="Replace another evaluation in OUT.")
 def evaluate(**options: Unpack[EvaluateOptions]) -> None:
     """Measure answers at chapter, category and full code: macro precision, recall, F1, accuracy, with intervals.

@@ -20,6 +20,7 @@ from builders.mimic.physionet.session import POLICY, Account, Session
 from deepicd.errors import DeepicdError
 from deepicd.http import USER_AGENT, RetryPolicy
 from deepicd.lease import LOCK, hold_lease
+from deepicd.private_files import private_files
 
 VERSION = re.compile(r"\d+(\.\d+)*", re.ASCII)
 
@@ -39,8 +40,10 @@ def fetch(
     Raises DeepicdError for a refusal, an unreachable server and wrong bytes; the same call then resumes.
     """
     copies = [_Copy(folder, project, versions.get(project.slug, project.version)) for project in PROJECTS]
-    folder.mkdir(parents=True, exist_ok=True)
-    with hold_lease(folder / LOCK, f"fetching into {folder}"):  # two that append to one file would corrupt it
+    with private_files("mimic"):
+        folder.mkdir(parents=True, exist_ok=True)
+    with private_files("mimic"), hold_lease(folder / LOCK, f"fetching into {folder}"):
+        # two that append to one file would corrupt it
         missing = [copy for copy in copies if not copy.is_complete()]
         if not missing:
             return []

@@ -11,6 +11,7 @@ from cohorts import rows_in, write_cohort
 
 from builders.dataset.assemble import assemble
 from deepicd import answer_form, storage
+from deepicd.accept_changes import accept_changes
 from deepicd.answer_form import Answer
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
@@ -117,11 +118,12 @@ def test_two_recipes_side_by_side_must_be_told_apart(dataset: Path, tmp_path: Pa
 
 
 def test_traces_of_another_cohort_are_refused(dataset: Path, tmp_path: Path) -> None:
-    with pytest.raises(DeepicdError, match="belong to no row"):
-        assemble(
-            write_cohort(tmp_path / "small", 50, codes=("I214", "J189", "C7A8")), dataset / "traces", tmp_path / "out"
-        )
-    with pytest.raises(DeepicdError, match="argue for another code"):
+    small = write_cohort(tmp_path / "small", 50, codes=("I214", "J189", "C7A8"))
+    with pytest.raises(DeepicdError, match="descends from another cohort"):
+        assemble(small, dataset / "traces", tmp_path / "out")
+    with accept_changes(), pytest.raises(DeepicdError, match="belong to no row"):
+        assemble(small, dataset / "traces", tmp_path / "out")
+    with accept_changes(), pytest.raises(DeepicdError, match="argue for another code"):
         assemble(write_cohort(tmp_path / "coded", codes=("A000",)), dataset / "traces", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

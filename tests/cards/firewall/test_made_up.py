@@ -193,3 +193,25 @@ def test_the_notes_of_the_run_that_a_file_belongs_to_are_found(tmp_path: Path) -
         storage.write_text(run.folder / "fine.txt", "fine")
     storage.write_text(tmp_path / "evaluation" / "mail.md", NOTE)
     assert {finding.reason for finding in check_path(tmp_path / "evaluation" / "mail.md").findings} == {PASSAGE}
+
+
+def write_report(folder: Path, source: Path) -> Path:
+    """A text beside the output of a run that has read `source`."""
+    plan = records.plan_run("evaluate", options={}, inputs={"dataset": source})
+    with records.open_fresh_folder(folder, plan, "mimic") as run:
+        storage.write_text(run.folder / "fine.txt", "fine")
+    storage.write_text(folder / "mail.md", NOTE)
+    return folder / "mail.md"
+
+
+def test_notes_are_found_over_several_runs_and_in_the_cohort_of_the_lineage(tmp_path: Path, deepicd: Deepicd) -> None:
+    out = write_dataset(tmp_path, 30, "mimic")
+    second = write_report(
+        tmp_path / "deep" / "second", write_report(tmp_path / "first", out / "sft").with_name("fine.txt")
+    )
+    assert f"Compared with the notes in {out}" in deepicd("check-disclosure", second).out
+    out.rename(tmp_path / "moved")
+    outcome = deepicd("check-disclosure", second)
+    assert outcome.code == 1 and f"Compared with the notes in {tmp_path / 'cohort'}" in outcome.out
+    write_cohort(tmp_path / "cohort", 31, "mimic")
+    assert reasons(check_path(second)) == {"mail.md": "not checked"}

@@ -1,0 +1,72 @@
+"""Hold the inputs of a stage against the records of the stages that made them.
+
+A note edited between `distill` and `assemble`, a file laid into a folder of traces, an edited run.json, or a cohort
+that was built again after its traces were written: a run on them would carry a lineage that is not its own. Such inputs
+are refused; `--accept-changes` accepts them, and the option `accepted_changes` of the record says what had changed.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from deepicd import storage
+from deepicd.accept_changes import is_accepted
+from deepicd.errors import DeepicdError
+from deepicd.record_model import FileChanges, Record, compare_files
+
+EDITED = "its run.json was edited"
+OPTION = "accepted_changes"
+
+
+def find_changes(path: Path, folder: Path, record: Record) -> str:
+    """Return how an input differs from what the record in `folder` says of it; '' if it does not.
+
+    `path` is the folder, a part of it or a file in it. A file that the record does not list is not of that run. Folders
+    with a record of their own, and the README.md of a card, may be added. Digests are computed once per file, and the
+    plan of a run needs them anyway.
+    """
+    inside = "" if path == folder else path.relative_to(folder).as_posix()
+    below = f"{inside}/" if inside and path.is_dir() else inside
+    listed = {name: output for name, output in record.outputs.items() if name.startswith(below)}
+    changes = compare_files(folder, listed, content=True)
+    if path.is_dir():
+        added = [file for file in storage.list_files(path) if not _is_of_another_run(file, folder)]
+        names = {file.relative_to(folder).as_posix() for file in added} - listed.keys()
+        changes = FileChanges(changes.missing, changes.changed, sorted(names))
+    return str(changes)
+
+
+def _is_of_another_run(file: Path, folder: Path) -> bool:
+    if file == folder / "README.md" and (folder / "card" / "run.json").is_file():
+        return True
+    return any((above / "run.json").is_file() for above in file.parents if folder in above.parents)
+
+
+def find_other_cohorts(lineages: Mapping[str, Mapping[str, Record]]) -> dict[str, str]:
+    """Return the roles whose cohort is not that of the first one; `lineages` by role, each with its own record."""
+    built = {role: lineage["build"] for role, lineage in lineages.items() if "build" in lineage}
+    first = next(iter(built.items()), None)
+    if first is None:
+        return {}
+    return {
+        role: f"descends from another cohort than {first[0]}"
+        for role, build in built.items()
+        if _list_rows(build) != _list_rows(first[1])
+    }
+
+
+def _list_rows(build: Record) -> dict[str, str]:
+    return {name: output.sha256 for name, output in build.outputs.items() if name.endswith(".parquet")}
+
+
+def require_accepted(changes: Mapping[str, str], command: str) -> dict[str, dict[str, str]]:
+    """Return the option that records changed inputs, {} where there are none. Raises DeepicdError unless accepted."""
+    if not changes:
+        return {}
+    if not is_accepted():
+        raise DeepicdError(
+            f"`deepicd {command}` was given inputs that are not what their records say:\n"
+            + "\n".join(f"  {role}: {what}" for role, what in changes.items()),
+            "Make them again with the stages that wrote them; or, if you changed them on purpose, add --accept-changes,"
+            " which the record will say.",
+        )
+    return {OPTION: dict(changes)}

@@ -1,0 +1,87 @@
+"""A stage reads what its record says that it reads: inputs that were changed behind a record's back are refused."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from cohorts import write_cohort
+from conftest import Deepicd
+
+from builders.dataset.assemble import assemble
+from deepicd import records, storage
+from deepicd.accept_changes import accept_changes
+from deepicd.errors import DeepicdError
+from distill.recipe import Recipe
+from distill.run import distill
+
+RECIPE = Recipe(name="test", engine="rehearsal", model="none")
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Path:
+    """A cohort and its traces."""
+    distill(write_cohort(tmp_path / "cohort", 30), tmp_path / "traces", RECIPE)
+    return tmp_path
+
+
+def edit_a_note(made: Path) -> None:
+    path = made / "cohort" / "test.parquet"
+    table = pq.read_table(path)
+    rows = table.to_pylist()
+    rows[0]["admission_note"] = rows[0]["admission_note"].replace("Gout", "Goat")
+    pq.write_table(table.from_pylist(rows, schema=table.schema), path)
+
+
+def remove_a_split(made: Path) -> None:
+    (made / "cohort" / "validation.parquet").unlink()
+
+
+def add_traces(made: Path) -> None:
+    first = next((made / "traces").glob("*/kept/*.parquet"))
+    first.with_name("more.parquet").write_bytes(first.read_bytes())
+
+
+def edit_the_record(made: Path) -> None:
+    path = made / "cohort" / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"origin": "public"}))
+
+
+def build_again(made: Path) -> None:
+    write_cohort(made / "cohort", 31)
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (edit_a_note, "cohort: changed: test.parquet"),
+        (remove_a_split, "cohort: missing: validation.parquet"),
+        (add_traces, "traces: not of this run: kept/more.parquet"),
+        (edit_the_record, "cohort: its run.json was edited"),
+        (build_again, "traces: descends from another cohort than cohort"),
+    ],
+)
+def test_what_changed_between_two_stages_is_refused(change: Callable[[Path], None], what: str, made: Path) -> None:
+    change(made)
+    with pytest.raises(DeepicdError) as refusal:
+        assemble(made / "cohort", made / "traces", made / "dataset")
+    assert f"\n  {what}\n" in str(refusal.value) and "--accept-changes" in str(refusal.value)
+    assert not (made / "dataset").exists()
+
+
+def test_an_accepted_change_stands_in_the_record(made: Path, deepicd: Deepicd) -> None:
+    edit_a_note(made)
+    command = ("assemble", "--cohort", made / "cohort", "--traces", made / "traces", made / "dataset")
+    assert deepicd(*command).code == 1
+    assert deepicd(*command, "--accept-changes").code == 0
+    record = records.read(made / "dataset")
+    assert record and record.options["accepted_changes"] == {"cohort": "changed: test.parquet"}
+    assert deepicd(*command).code == 1, "the next command accepts nothing"
+
+
+def test_one_hash_per_file_serves_plan_and_comparison(made: Path) -> None:
+    storage._digest_file.cache_clear()
+    with accept_changes():
+        records.plan_run("x", options={}, inputs={"cohort": made / "cohort", "train": made / "cohort/train.parquet"})
+    assert storage._digest_file.cache_info().misses == len(storage.list_files(made / "cohort"))
