@@ -41,16 +41,17 @@ def _is_of_another_run(file: Path, folder: Path) -> bool:
     return any((above / "run.json").is_file() for above in file.parents if folder in above.parents)
 
 
-def find_other_cohorts(lineages: Mapping[str, Mapping[str, Record]]) -> dict[str, str]:
-    """Return the roles whose cohort is not that of the first one; `lineages` by role, each with its own record."""
-    built = {role: lineage["build"] for role, lineage in lineages.items() if "build" in lineage}
-    first = next(iter(built.items()), None)
-    if first is None:
-        return {}
+def find_other_cohorts(own: Mapping[str, Record]) -> dict[str, str]:
+    """Return the roles that descend from another cohort than the one that is an input itself, if one is.
+
+    `own`: role → record with its lineage. Two datasets may differ: a model is also evaluated on others than its own.
+    """
+    cohorts = {role: record for role, record in own.items() if record.command == "build"}
     return {
-        role: f"descends from another cohort than {first[0]}"
-        for role, build in built.items()
-        if _list_rows(build) != _list_rows(first[1])
+        role: f"descends from another cohort than {cohort}"
+        for cohort, built in cohorts.items()
+        for role, record in own.items()
+        if _list_rows(record.lineage.get("build", built)) != _list_rows(built)
     }
 
 

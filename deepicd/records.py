@@ -72,23 +72,26 @@ def plan_run(
     """
     kind, command = (Record, stage) if isinstance(stage, str) else (stage, stage.COMMANDS[0])
     digests = {path: storage.digest_path(path) for path in set(inputs.values())}  # one file may play several roles
-    lineages: dict[str, dict[str, Record]] = {}
+    upstream: dict[str, Record] = {}
     changes: dict[str, str] = {}
     for role, path in inputs.items():
         folder = path if (path / RECORD).is_file() else path.parent
-        if upstream := read(folder):
-            own = parse_model(Record, upstream.strip_paths(), str(path))
-            lineages[role] = {**upstream.lineage, upstream.command: own}
-            what = changed_inputs.find_changes(path, folder, upstream)
+        if record := read(folder):
+            upstream[role] = record
+            what = changed_inputs.find_changes(path, folder, record)
             if what or _is_edited(folder):
                 changes[role] = what or changed_inputs.EDITED
-    changes = {**changed_inputs.find_other_cohorts(lineages), **changes}
+    lineage: dict[str, Record] = {}
+    for role, record in upstream.items():
+        lineage |= record.lineage
+        lineage[record.command] = parse_model(Record, record.strip_paths(), str(inputs[role]))
+    changes = changed_inputs.find_other_cohorts(upstream) | changes
     return Plan(
         kind=kind,
         command=command,
         options={**options, **changed_inputs.require_accepted(changes, command)},
         inputs={role: Input(path=str(path), digest=digests[path]) for role, path in inputs.items()},
-        lineage={name: record for lineage in lineages.values() for name, record in lineage.items()},
+        lineage=lineage,
     )
 
 
