@@ -205,7 +205,7 @@ def write_report(folder: Path, source: Path) -> Path:
 
 
 def test_notes_are_found_over_several_runs_and_in_the_cohort_of_the_lineage(tmp_path: Path, deepicd: Deepicd) -> None:
-    out = write_dataset(tmp_path, 30, "mimic")
+    out = write_dataset(tmp_path, 37, "mimic")  # no other test has these rows, in folders near this one
     second = write_report(
         tmp_path / "deep" / "second", write_report(tmp_path / "first", out / "sft").with_name("fine.txt")
     )
