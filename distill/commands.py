@@ -94,6 +94,10 @@ def _load_recipe(options: dict[str, Any], *, example: str, needs_file: bool) -> 
     "--preview", type=click.IntRange(min=1), metavar="N", help="Only show N prompts as the teacher reads them."
 )
 @click.option("--pilot", metavar="1%", help="Only complete this share (or number) of rows and forecast the rest.")
+@click.option(
+    "--shard", metavar="I/N", help="Only complete the rows of one of N processes that share OUT; then --merge."
+)
+@click.option("--merge", is_flag=True, help="Write what all shards have completed; the same files as one process.")
 @click.option("--finish", is_flag=True,
               help="Request nothing more: write the answered rows, and mark the others as unanswered.")  # fmt: skip
 @accept_changes_option
@@ -109,12 +113,16 @@ def distill(cohort: Path, out: Path, dry_run: bool, preview: int | None, pilot: 
     deepicd distill out/cohort out/traces --recipe qwen2.5-32b --guidelines out/guidelines
     deepicd distill out/cohort out/traces --recipe qwen2.5-32b --base-url http://127.0.0.1:8000/v1
     """
+    from deepicd.engines.shard import Shard
     from deepicd.stage_records import REHEARSED
     from distill.run import Job, run_job
 
     recipe = _load_recipe(options, example=DISTILL_EXAMPLE, needs_file=False)
     if not recipe.uses_model:
         click.echo(REHEARSED)
+    shard = options["shard"] = Shard.parse(options["shard"]) if options["shard"] else None
+    if shard and (options["merge"] or options["finish"] or pilot or preview):
+        raise click.UsageError("--shard only completes rows; run --merge, --finish, --pilot and --preview without it.")
     job = Job(cohort, out, recipe, **options)
     if dry_run:
         from distill.preview import check_readiness, describe_job
@@ -129,6 +137,10 @@ def distill(cohort: Path, out: Path, dry_run: bool, preview: int | None, pilot: 
         from distill.pilot import parse_share, run_pilot
 
         click.echo(run_pilot(job, parse_share(pilot)))
+    elif shard:
+        from distill.sharding import run_shard
+
+        click.echo(run_shard(job, shard))
     else:
         click.echo(format_summary(run_job(job), out))
 

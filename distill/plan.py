@@ -79,6 +79,7 @@ def plan_rows(rows: Iterable[tuple[str, Row]], history: History, folder: Path, a
                 plan.counts["settled"] += 1
                 continue
             position += scratch.write(json.dumps(row).encode() + b"\n")
+        plan.counts["failed before"] = len(failed)
         plan.waiting.sort(key=lambda place: (place in failed, place))  # those that failed before come last
         yield plan
 

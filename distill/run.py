@@ -25,6 +25,7 @@ from deepicd.engines.ledger import FOLDER as LEDGER_FOLDER
 from deepicd.engines.ledger import Entry, open_ledger
 from deepicd.engines.recipe import RUNNING
 from deepicd.engines.runner import complete_tasks, explain_no_answers
+from deepicd.engines.shard import WHOLE, Shard
 from deepicd.errors import DeepicdError
 from deepicd.log import track_progress
 from deepicd.stage_records import DistillCounts, DistillRecord, PromptText
@@ -48,6 +49,8 @@ class JobOptions(TypedDict, total=False):
     responsible: str | None
     rehearse: bool
     finish: bool
+    shard: Shard | None
+    merge: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,10 @@ class Job:
     """Allow an engine without a language model to write traces of credentialed notes."""
     finish: bool = False
     """Request nothing more: write what the ledger has, and the other rows as unanswered."""
+    shard: Shard | None = None
+    """Complete only these rows, beside the processes that complete the others (distill.sharding)."""
+    merge: bool = False
+    """Request nothing: write what the shards have completed. An error where one of them is not done."""
 
     def open_sources(self) -> Sources:
         """Open the inputs, as far as prompts need them. Raises DeepicdError; no engine is needed for that."""
@@ -128,7 +135,7 @@ def run_job(job: Job) -> DistillRecord:
     with open_plan(job, sources) as (plan, history):
         log_plan(plan, history)
         with records.open_fresh_folder(folder, plan_of_run, sources.origin, overwrite=job.overwrite) as run:
-            unanswered = history.ledger.read_failures() if job.finish else _complete(out, plan, history)
+            unanswered = _complete(job, plan, history)
             tally = writer.write_traces(run.folder, sources, history, limit=limit, unanswered=unanswered)
             if tally.unanswered and not tally.attempts:
                 raise explain_no_answers(tally.unanswered)
@@ -169,15 +176,17 @@ def run_job(job: Job) -> DistillRecord:
 
 @contextmanager
 def open_plan(job: Job, sources: Sources) -> Iterator[tuple[Plan, History]]:
-    """Open the ledger for this process alone, and plan which rows still need a completion."""
+    """Open the ledger, and plan which rows (of this shard) still need a completion."""
     builder = PromptBuilder(job.recipe, sources.knowledge, tokens.find_counter(job.recipe))
-    with open_ledger(job.out, sources.origin) as ledger:
+    shard = job.shard or WHOLE
+    with open_ledger(job.out, sources.origin, shard) as ledger:
         history = History(ledger, builder)
+        rows = (entry for entry in sources.read_rows(job.limit) if shard.has(entry[1]["note_id"]))
         with (
-            track_progress("rows planned", sources.count(job.limit)) as advance,
-            plan_rows(sources.read_rows(job.limit), history, job.out / LEDGER_FOLDER, advance) as plan,
+            track_progress("rows planned", sources.count(job.limit) // shard.total) as advance,
+            plan_rows(rows, history, job.out / LEDGER_FOLDER, advance) as plan,
         ):
-            if plan.counts["no note"] == plan.counts["rows"]:
+            if plan.counts["no note"] == plan.counts["rows"] and not shard.is_part:
                 raise DeepicdError(f"No row of {sources.cohort} has a note.", "Build the cohort again.")
             yield plan, history
 
@@ -197,14 +206,27 @@ def build_tasks(plan: Plan, places: Sequence[Place], history: History) -> Iterat
         yield from (_Task(built.for_rollout(place.rollout), place.attempt, history) for place in rollouts)
 
 
-def _complete(out: Path, plan: Plan, history: History) -> dict[str, str]:
+def complete_rows(job: Job, plan: Plan, history: History) -> dict[str, str]:
     """Have the engine complete all waiting rows. Return the requests that it could not answer, with reasons."""
     if not plan.waiting:
         return {}
-    recipe = history.builder.recipe
     tasks = build_tasks(plan, plan.waiting, history)
-    tracking = metrics.track_metrics("traces", len(plan.waiting), out, recipe.digest)
-    return complete_tasks(recipe, history.ledger, tasks, recipe.attempts, tracking)
+    name = job.recipe.digest + (job.shard.suffix if job.shard else "")
+    tracking = metrics.track_metrics("traces", len(plan.waiting), job.out, name)
+    return complete_tasks(job.recipe, history.ledger, tasks, job.recipe.attempts, tracking)
+
+
+def _complete(job: Job, plan: Plan, history: History) -> dict[str, str]:
+    """Return the requests without an answer, with reasons, once all others have one."""
+    if not (job.finish or job.merge):
+        return complete_rows(job, plan, history)
+    missing = len(plan.waiting) - plan.counts["failed before"]
+    if missing and not job.finish:
+        raise DeepicdError(
+            f"{missing:,} requests are not answered yet, so not all shards have ended.",
+            "Run those shards again: each continues where it stopped. To write what there is, add --finish.",
+        )
+    return history.ledger.read_failures()
 
 
 def _describe_damage(history: History) -> list[str]:

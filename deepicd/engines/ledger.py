@@ -2,7 +2,7 @@
 
     OUT/ledger/00007.jsonl          one file per session, only ever appended to (deepicd.engines.ledger_lines)
     OUT/ledger/00000-5f2c….arrow    what earlier sessions wrote, compressed and sorted (deepicd.engines.ledger_segments)
-    OUT/ledger/failures.jsonl       requests that got no answer
+    OUT/ledger/failures.jsonl       requests that got no answer; a file for each shard
     {"key":"5d41…","reason":"the server answered 400 to this prompt"}
 
 The ledger stands above the folders of recipes, which are derived from it: a changed recipe finds every completion whose
@@ -41,7 +41,7 @@ from deepicd.storage import Origin
 __all__ = ["Entry", "Ledger", "build_former_key", "build_key", "digest_prompt", "open_ledger"]
 
 FOLDER = "ledger"
-FAILURES = "failures.jsonl"
+FAILURES = "failures"
 SYNC_EVERY = 1.0  # seconds
 SESSION_BYTES = 2**26  # of sessions that are not yet a segment: some 20,000 completions, indexed in a second
 MERGE_RATIO = 1.5  # a segment of at most so many times the rows of the next one is merged with it
@@ -147,7 +147,7 @@ class Ledger:
 
     def add_failure(self, key: str, reason: str) -> None:
         """Write that a request got no answer, to a file that earlier versions do not read."""
-        path = self._folder / FAILURES
+        path = self._folder / f"{FAILURES}{self._shard.suffix}.jsonl"
         lines = [{"key": key, "reason": reason}]
         if not path.exists():
             lines.insert(0, {"kind": "failures", "origin": self._origin})
@@ -156,8 +156,8 @@ class Ledger:
 
     def read_failures(self) -> dict[str, str]:
         """Return the key of each request that got no answer in any session, with the latest reason."""
-        path = self._folder / FAILURES
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
+        paths = sorted(self._folder.glob(f"{FAILURES}*.jsonl"))
+        lines = [line for path in paths for line in path.read_text(encoding="utf-8", errors="replace").splitlines()]
         entries = [entry for line in lines if (entry := _parse_failure(line))]
         return {key: reason for key, reason in entries if key not in self}
 

@@ -38,9 +38,14 @@ class Shard:
         return self.total > 1
 
     @property
+    def suffix(self) -> str:
+        """What tells its own files from those of other shards: '-3-of-16', or '' for all rows."""
+        return f"-{self.number}-of-{self.total}" if self.is_part else ""
+
+    @property
     def lock(self) -> str:
         """The name of its lock file in a ledger."""
-        return f"{LOCK}-{self.number}-of-{self.total}" if self.is_part else LOCK
+        return LOCK + self.suffix
 
     def admits(self, lock: str) -> bool:
         """Return whether the owner of another lock file may write at the same time: another shard of this division."""
