@@ -48,6 +48,10 @@ class Outcome:
         """Return the names of its sections in the note's order, each once."""
         return tuple(dict.fromkeys(name for name, _ in self._sections))
 
+    def reveal_sections(self) -> tuple[tuple[str, str], ...]:
+        """Return (name, text) of all sections in the note's order."""
+        return self._sections
+
     def reveal(self, *names: str) -> str:
         """Return the text of some sections, each under its header; of all if none is named."""
         chosen = [(name, text) for name, text in self._sections if not names or name in names]
