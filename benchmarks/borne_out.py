@@ -1,9 +1,9 @@
 """Score the rules of `deepicd.verification` against planted expectations that are right, wrong or beside the point.
 
-Stays are made up, so what became of each is known from the generator, not from the rules: its condition under one of its
-other names, diagnoses that are coded and not in the note, new drugs, the procedure. Each is planted into a rehearsed
-trace as asserted, weighed or excluded, beside diseases and drugs that neither note nor outcome have. A planted sentence
-counts as what the rules say of its name.
+Stays are made up, so what became of each is known from the generator, not from the rules: its condition under one of
+its names, diagnoses that are coded and not in the note, new drugs. Each is planted into a rehearsed trace as asserted,
+weighed or excluded, beside diseases and drugs that neither note nor outcome have. A planted sentence counts as what the
+rules say of its name.
 
 Run: python -m benchmarks.borne_out [COPY] (a folder of `deepicd synthesize`; without it, one is made)
 """
@@ -50,6 +50,9 @@ DRUG_ASSERTED = ("The patient will be given {}.", "Treatment with {} follows.", 
 DRUG_EXCLUDED = ("There is no need for {}.", "The patient will not need {}.")
 
 
+Frames = tuple[str, ...]
+
+
 class Planted(NamedTuple):
     name: str
     sentence: str
@@ -90,17 +93,18 @@ def plant(stay: Stay, chance: random.Random) -> Iterator[Planted]:
     condition = stay.case.condition
     names = [name for name in (condition.name, *condition.other_names) if len(name.split()) <= 6 and "," not in name]
     is_new = names and condition.revealing.search(stay.note) is None and stay.code.chapter.number not in (18, 21)
+    truths: list[tuple[str, str, Frames, Frames, Frames]]
     truths = [("condition", chance.choice(names), ASSERTED, EXCLUDED, WEIGHED)] if is_new else []
     truths += [("coded", name, ASSERTED, EXCLUDED, WEIGHED) for name in _list_coded(stay)[:2]]
     truths += [("drug", drug, DRUG_ASSERTED, DRUG_EXCLUDED, ()) for drug in _list_new_drugs(stay)[:1]]
-    for kind, name, asserted, excluded, weighed in truths:
-        if name.lower() in stay.note.lower():
+    for kind, thing, asserted, excluded, weighed in truths:
+        if thing.lower() in stay.note.lower():
             continue
         stance, frames, gold = chance.choice(
             [("asserted", asserted, Verdict.CONFIRMED), ("excluded", excluded, Verdict.REFUTED)]
             + ([("weighed", weighed, Verdict.CONFIRMED)] if weighed else [])
         )
-        yield Planted(name, chance.choice(frames).format(name), gold, f"{kind} {stance}")
+        yield Planted(thing, chance.choice(frames).format(thing), gold, f"{kind} {stance}")
     if name := _draw_other_disease(stay, chance):
         stance, frames = chance.choice([("asserted", ASSERTED), ("excluded", EXCLUDED), ("weighed", WEIGHED)])
         yield Planted(name, chance.choice(frames).format(name), Verdict.UNTOUCHED, f"other disease {stance}")
@@ -127,10 +131,14 @@ def _shares_words(name: str, text: str) -> bool:
 
 
 def _list_new_drugs(stay: Stay) -> list[str]:
+    """Return first words of the condition's treatment that the discharge medications have, and the note has not."""
     drugs = [phrase.say(random.Random(1), stay.case.facts).split()[0] for phrase in stay.case.condition.treatment]
-    medicines = stay.outcome.reveal("Discharge Medications").lower()
-    return [drug for drug in drugs
-            if drug.isalpha() and drug != "Vitamin" and drug.lower() in medicines and drug.lower() not in stay.note.lower()]  # fmt: skip
+    medicines, note = stay.outcome.reveal("Discharge Medications").lower(), stay.note.lower()
+    return [
+        drug
+        for drug in drugs
+        if drug.isalpha() and drug != "Vitamin" and drug.lower() in medicines and drug.lower() not in note
+    ]
 
 
 def _draw_other_disease(stay: Stay, chance: random.Random) -> str | None:
@@ -192,7 +200,8 @@ def main(copy: Path | None = None) -> None:
         build(copy, copy, Path(folder) / "cohort", Criteria())
         stays = list(read_stays(copy, Path(folder) / "cohort"))
     clock = time.process_time()
-    scores = score(stays, misses := [])
+    misses: list[str] = []
+    scores = score(stays, misses)
     seconds = time.process_time() - clock
     result = {
         "date": datetime.now(UTC).date().isoformat(),

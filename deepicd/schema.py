@@ -170,6 +170,62 @@ SCORES = pa.schema(
     ]
 )
 
+# An expectation of a trace and whether it was borne out (deepicd.verification); offsets count characters of `trace`
+FORECAST = pa.struct(
+    [
+        ("start", pa.int32()),
+        ("end", pa.int32()),
+        ("category", _TEXT),  # 'disease', 'symptom', 'sign', 'procedure', 'drug'
+        ("stance", _TEXT),  # 'asserted', 'weighed', 'excluded'
+        ("verdict", _TEXT),  # 'confirmed', 'refuted', 'untouched'
+        ("section", _TEXT),  # of the outcome, that decides it; '' where the outcome is silent
+    ]
+)
+
+# verify → assemble: one row per kept trace, OUT/<recipe digest>/verified/<split>-00000.parquet, in the cohort's order.
+# What a check measures is null where the recipe does not ask for it. No column has words of the outcome, except that
+# the questions of `points` are drawn from it.
+VERIFIED = pa.schema(
+    [
+        ("note_id", _TEXT),
+        ("split", _TEXT),
+        ("rollout", pa.int16()),
+        ("icd_code", _TEXT),
+        ("trace_sha256", _TEXT),  # of the trace that was verified
+        # borne out
+        ("forecasts", pa.list_(FORECAST)),
+        ("confirmed", pa.int16()),
+        ("refuted", pa.int16()),
+        ("untouched", pa.int16()),
+        # weighing: other codes of the stay
+        ("named", pa.int16()),  # distinct diseases among the first k that the trace names
+        ("covered", pa.int16()),  # codes that one of them names
+        ("nameable", pa.int16()),
+        # answer: from the masked trace alone, and from the note alone
+        ("from_trace", _TEXT),  # the code; null for none
+        ("from_note", _TEXTS),  # of each answer; null for none
+        ("trace_level", pa.int8()),  # 0 another chapter, 1 chapter, 2 category, 3 code; null without an answer
+        ("note_level", pa.float32()),  # the mean of its answers
+        ("lift", pa.float32()),  # of the first over the second
+        ("overlap", pa.int8()),  # length of the common prefix of `from_trace` and the code
+        ("easy", pa.float32()),  # share of answers from the note that have the category: how easy the row is
+        # rubric: questions about the stay, drawn from the outcome, and whether the trace meets them
+        ("points", pa.list_(pa.struct([("question", _TEXT), ("is_met", pa.bool_())]))),
+        ("met", pa.float32()),  # the share
+        ("failed_for", _TEXTS),  # reasons by the recipe's thresholds; empty for a verified trace
+        # how it was verified
+        ("recipe", _TEXT),
+        ("recipe_digest", _TEXT),
+        ("verifier", _TEXT),  # the model; null where rules decided alone
+        ("revision", _TEXT),
+        ("engine", _TEXT),
+        ("engine_version", _TEXT),
+        ("checks", _TEXT),  # version of rules and wording
+        ("prompt_tokens", pa.int32()),
+        ("completion_tokens", pa.int32()),
+    ]
+)
+
 # evaluate → evaluate, its user: one row per note of the split, OUT/predictions.parquet, ordered by note_id
 PREDICTIONS = pa.schema(
     [

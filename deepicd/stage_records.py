@@ -269,6 +269,39 @@ class JudgeRecord(Record):
         return self.get_option("model", str)
 
 
+# verify
+
+REHEARSED_CHECKS = "No language model answered: what this verification says of answers and points is a rehearsal."
+
+
+class VerifyCounts(Counts):
+    traces: ByName
+    """Split → traces."""
+    verified: ByName
+    reasons: ByName
+    """Why the others fail → traces."""
+    forecasts: dict[str, ByName]
+    """Category → verdict → expectations."""
+    levels: dict[str, ByName]
+    """'from trace', 'from note' → level, '0' to '3' → traces."""
+    lift_by_chapter: dict[str, float]
+    met: float | None
+    """Mean share of points met; None where none was graded."""
+    covered: int
+    nameable: int
+    tokens: ByName
+    unread: ByName
+    """What no answer could be read of → traces."""
+    unanswered: ByName
+    """Reason of the engine → questions."""
+    recipe_digest: str
+
+
+class VerifyRecord(Record):
+    COMMANDS: ClassVar = ("verify",)
+    counts: VerifyCounts
+
+
 # assemble (and rehydrate), card, bundle, publish
 
 

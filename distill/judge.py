@@ -74,9 +74,9 @@ class JudgeJob:
         """Open what the judge is shown; `record` is that of the traces. Raises DeepicdError."""
         inputs = record.inputs
         return open_sources(
-            self.cohort or _find_input(record, "cohort"),
-            self.guidelines or (_find_input(record, "guidelines") if "guidelines" in inputs else None),
-            self.descriptions or (_find_input(record, "descriptions") if "descriptions" in inputs else None),
+            self.cohort or find_input(record, "cohort"),
+            self.guidelines or (find_input(record, "guidelines") if "guidelines" in inputs else None),
+            self.descriptions or (find_input(record, "descriptions") if "descriptions" in inputs else None),
         )
 
 
@@ -134,7 +134,7 @@ def run_judge(job: JudgeJob) -> JudgeRecord:
     return run.record
 
 
-def _find_input(record: DistillRecord, role: str) -> Path:
+def find_input(record: DistillRecord, role: str) -> Path:
     """Return an input of the traces' own run. Raises DeepicdError where it has changed since."""
     source = record.inputs[role]
     path = Path(source.path or "")

@@ -20,6 +20,7 @@ from deepicd.engines.recipe import ModelRecipe
 from deepicd.icd10cm import Code
 from distill import prompt
 from distill.rehearsal_trace import find_sentences, rehearse
+from distill.verification import rehearsal as verification_answers
 
 USES_MODEL = False
 ASKS_SERVER = False
@@ -89,6 +90,8 @@ def read_case(messages: Sequence[Message]) -> Case:
 
 def _complete(request: Request) -> Completion:
     chance = random.Random(f"{request.key}:{request.seed}")
+    if (text := verification_answers.answer(request)) is not None:
+        return Completion(request.key, text, "stop")
     if request.schema is not None:
         return Completion(request.key, _fill_in(request.schema, chance), "stop")
     case = read_case(request.messages)

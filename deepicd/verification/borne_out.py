@@ -4,9 +4,9 @@
     for forecast in find_borne_out(expected, outcome):
         print(trace[forecast.start : forecast.end], forecast.verdict, forecast.section)
 
-Counted is what goes beyond the note: a disease, finding, procedure or drug that the note does not state. What is weighed
-('possible', 'consider') can be confirmed and is not refuted by an outcome that rules it out; what is asserted, denied or
-argued against can be refuted. Of one thing that a trace names several times, the last assertion counts.
+Counted is what goes beyond the note: a disease, finding, procedure or drug that the note does not state. What is
+weighed ('possible', 'consider') can be confirmed and is not refuted by an outcome that rules it out; what is asserted,
+denied or argued against can be refuted. Of one thing that a trace names several times, the last assertion counts.
 """
 
 import re
@@ -62,7 +62,9 @@ class Forecast:
 
 _AGAINST = re.compile(
     r"\b(?:argu(?:es?|ing) against|speaks? against|counts? against|against|rather than|instead of|rules? out|excludes?"
-    r"|not explained by|no need (?:for|of)|nothing(?: \w+){0,2} (?:speaks|argues|points) (?:for|to|toward)|unlikely(?: to be)?|less likely)\s+(?:[\w-]+\s+){0,3}$",
+    r"|not explained by|no need (?:for|of)"
+    r"|nothing(?: \w+){0,2} (?:speaks|argues|points) (?:for|to|toward)|unlikely(?: to be)?|less likely)"
+    r"\s+(?:[\w-]+\s+){0,3}$",
     re.IGNORECASE,
 )
 _UNLIKELY = re.compile(

@@ -32,10 +32,14 @@ SHORTEST_NAME = 4  # letters
 
 _LINE = re.compile(r"[\n;]")
 _BULLET = re.compile(r"^[\s\-#•*\d.)(]+")
-_LABEL = re.compile(r"^(?:primary|secondary|final|principal|other|chronic|active|acute)?\s*(?:diagnos[ie]s|issues?)?\s*:\s*", re.I)
+_LABEL = re.compile(
+    r"^(?:primary|secondary|final|principal|other|chronic|active|acute)?\s*(?:diagnos[ie]s|issues?)?\s*:\s*", re.I
+)
 _PROBLEM = re.compile(r"^#+\s*([^:\n.]{3,60})[:\n]", re.MULTILINE)
 _DRUG = re.compile(r"^\s*\d{1,2}[.)]\s+([A-Za-z][A-Za-z-]{3,30})\b", re.MULTILINE)
-_REMARK = re.compile(r"\([^)]*\)|\b(?:unspecified|not elsewhere classified|initial encounter|subsequent encounter)\b", re.I)
+_REMARK = re.compile(
+    r"\([^)]*\)|\b(?:unspecified|not elsewhere classified|initial encounter|subsequent encounter)\b", re.I
+)
 _NOTHING = frozenset({"none", "no", "n/a", "as above", "same", "deceased"})
 
 

@@ -3,8 +3,8 @@
     weigh("NSTEMI most likely; heart failure must be weighed.", first=Code("I214"), codes=(Code("I5021"), Code("N179")))
     # Weighing(named=2, covered=1, nameable=2, recall=0.5)
 
-A code is nameable if its title or an inclusion term has a disease that the lexicon knows. Diseases count in the order in
-which the trace names them first; what it denies or ascribes to the family does not.
+A code is nameable if its title or an inclusion term has a disease that the lexicon knows. Diseases count in the order
+in which the trace names them first; what it denies or ascribes to the family does not.
 """
 
 from collections.abc import Iterable
@@ -14,7 +14,6 @@ from functools import lru_cache
 from deepicd.evidence.lexicon import load_lexicon
 from deepicd.evidence.reading import read_text
 from deepicd.icd10cm import Code
-
 
 
 @dataclass(frozen=True, slots=True)

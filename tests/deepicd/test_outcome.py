@@ -24,6 +24,7 @@ REPOSITORY = Path(__file__).parent.parent.parent
 PACKAGES = ("deepicd", "scrapers", "guidelines", "builders", "distill", "train", "cards")
 MAY_OPEN = {
     "builders/cohort/outcome.py",  # writes it
+    "distill/verification/cases.py",  # reads it for checks of finished traces
 }
 """The short list: files that import deepicd.outcome. None of them makes a prompt for teacher or student."""
 

@@ -1,0 +1,1 @@
+"""`deepicd verify`: what the stay itself says about a trace."""
