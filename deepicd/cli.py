@@ -33,6 +33,7 @@ COMMANDS = {
     "assemble": ("builders.commands:assemble", "Assemble cohort and traces into a dataset folder."),
     "view": ("cards.reading_room.commands:view", "Read traces beside their notes in a browser."),
     "report": ("cards.reading_room.commands:report", "Write the same pages, for a sample, into a folder."),
+    "review": ("cards.reading_room.review.commands:review", "Let people rate traces; measure their agreement."),
     "train": ("train.commands:train", "Train on the dataset (SFT, GRPO); compare rewards."),
     "evaluate": ("train.evaluation.commands:evaluate", "Evaluate a model by the paper's metrics."),
     "card": ("cards.commands:card", "Write README.md and figures for a dataset or a model."),

@@ -327,6 +327,19 @@ class ReportRecord(Record):
     counts: ReportCounts
 
 
+class ReviewCounts(Counts):
+    items: int
+    shared: int
+    """Items that every reviewer rates."""
+    forms: ByName
+    """Reviewer → forms to fill in."""
+
+
+class ReviewRecord(Record):
+    COMMANDS: ClassVar = ("review",)
+    counts: ReviewCounts
+
+
 class CardCounts(Counts):
     rows: dict[str, ByName] = Field(default_factory=dict)
     """As in `assemble`; absent from the card of a model."""

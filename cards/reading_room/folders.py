@@ -112,6 +112,21 @@ def find_holdings(path: Path, cohort: Path | None = None) -> Holdings:
     return holdings
 
 
+def find_inputs(record: Record) -> Holdings:
+    """Return the folders that a run was made from. Raises DeepicdError where one is no longer there."""
+    holdings = Holdings()
+    for entry in record.inputs.values():
+        place = Path(entry.path or "")
+        folder = next((above for above in (place, place.parent) if (above / records.RECORD).is_file()), None)
+        if folder is None or not place.is_dir():
+            raise DeepicdError(
+                f"A folder that `deepicd {record.command}` was made from is no longer at {place}.", "Put it back there."
+            )
+        if found := records.read(folder):
+            holdings.add(folder, found)
+    return holdings
+
+
 def _list_folders(path: Path, depth: int = DEPTH) -> Iterator[Path]:
     """Yield a folder and those below it, sorted; without hidden ones and those below the output of a stage."""
     yield path

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from cards.reading_room import figures
 from cards.reading_room.filters import CLAIMS, SORT_TITLES, VERDICTS, Filters
-from cards.reading_room.html import render
+from cards.reading_room.html import render as render_template
 from cards.reading_room.marking import mark_note, mark_texts
 from cards.reading_room.rows import PAGE, Entry, Rows
 from cards.reading_room.sent import Teaching
@@ -38,6 +38,7 @@ class Links(Protocol):
     """Where the pages lie, seen from one of them."""
 
     is_report: bool
+    is_review: bool
 
     def static(self, name: str) -> str: ...
     def overview(self, filters: Filters) -> str: ...
@@ -76,7 +77,8 @@ class Pages:
         records = [record for _, record in self.holdings.list_records()]
         return next((line for record in records if (line := describe_rehearsal(record))), None)
 
-    def _render(self, template: str, title: str, **fields: Any) -> str:
+    def render(self, template: str, title: str, **fields: Any) -> str:
+        """Return a page from its template."""
         common = {
             "title": title,
             "name": self.name,
@@ -88,11 +90,11 @@ class Pages:
             "has_evaluation": bool(self.holdings.evaluations),
             "kinds": KINDS,
         }
-        return render(template, common | fields)
+        return render_template(template, common | fields)
 
     def render_overview(self, filters: Filters) -> str:
         """Return the page of figures, narrowed by the filters."""
-        return self._render(
+        return self.render(
             "overview.html.j2",
             "Overview",
             filters=filters,
@@ -103,7 +105,7 @@ class Pages:
     def render_list(self, filters: Filters, size: int = PAGE) -> str:
         """Return a page of the list."""
         page = self.rows.list_page(filters, size)
-        return self._render("list.html.j2", "Rows", filters=filters, choices=self._choices, page=page)
+        return self.render("list.html.j2", "Rows", filters=filters, choices=self._choices, page=page)
 
     def render_row(self, number: int, filters: Filters, attempt: int = 0) -> str:
         """Return the page of one row with one of its attempts: the one named, else the kept one, else the last."""
@@ -113,7 +115,7 @@ class Pages:
         trace = shown.get("trace") if shown else None
         marked = mark_texts(trace, note) if trace else None
         teaching = self._teachings.get(entry["recipe_digest"])
-        return self._render(
+        return self.render(
             "row.html.j2",
             f"{entry['icd_code']}, row {number:,}",
             filters=filters,

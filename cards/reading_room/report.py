@@ -27,6 +27,7 @@ class ReportLinks:
 
     depth: int = 0
     is_report = True
+    is_review = False
 
     @property
     def _top(self) -> str:

@@ -100,13 +100,19 @@ class Rows:
             raise DeepicdError(f"There is no row {row:,}.", f"Rows are numbered from 1 to {self.count():,}.")
         return found[0]
 
-    def keep_sample(self, size: int, seed: int) -> list[int]:
-        """Forget all entries but a sample of each chapter and verdict in proportion; return their numbers, in order.
+    def draw_sample(self, size: int, seed: int, condition: str = "true") -> list[int]:
+        """Return the numbers of a sample of the entries, in order: of each chapter and verdict in proportion.
 
-        Each chapter and verdict keeps an entry where the size allows it. The same rows and seed give the same sample.
+        Each of them has an entry where the size allows it. The same rows and seed give the same sample.
         """
-        self.query(tables.KEEP_SAMPLE, [str(seed), size])
-        return [entry["row"] for entry in self.query("select row from entries order by row")]
+        drawn = self.query(tables.DRAW_SAMPLE.format(condition=condition), [str(seed), size])
+        return sorted(entry["row"] for entry in drawn)
+
+    def keep_sample(self, size: int, seed: int) -> list[int]:
+        """Forget all entries but a sample; return their numbers."""
+        numbers = self.draw_sample(size, seed)
+        self.query("delete from entries where not list_contains(?, row)", [numbers])
+        return numbers
 
     def count(self) -> int:
         """Return the number of all entries."""

@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING
 
 from cards.reading_room.filters import Filters, parse_filters
 from cards.reading_room.html import STATIC, render
-from cards.reading_room.pages import Pages
+from cards.reading_room.pages import Links, Pages
 from deepicd.errors import DeepicdError
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
     from starlette.requests import Request
     from starlette.responses import Response
+    from starlette.routing import Route
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 SENTENCE = "I take responsibility for showing these records to whoever reaches {host}, which their terms allow me."
@@ -37,7 +38,7 @@ HEADERS = {
     "Content-Security-Policy": POLICY,
     "Cache-Control": "no-store",
     "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",  # with no-referrer a form of the page itself has `Origin: null`
     "X-Content-Type-Options": "nosniff",
 }
 FILES = {"reading_room.css": "text/css", "reading_room.js": "text/javascript"}
@@ -47,6 +48,7 @@ class ServerLinks:
     """Addresses on a server."""
 
     is_report = False
+    is_review = False
 
     def static(self, name: str) -> str:
         return f"/static/{name}"
@@ -110,10 +112,7 @@ def check_host(host: str, sentence: str | None) -> None:
 
 def build_app(pages: Pages, address: Address) -> "Starlette":
     """Return the application."""
-    from starlette.applications import Starlette
-    from starlette.middleware import Middleware
-    from starlette.middleware.base import BaseHTTPMiddleware
-    from starlette.responses import HTMLResponse, Response
+    from starlette.responses import HTMLResponse
     from starlette.routing import Route
 
     def overview(request: "Request") -> "Response":
@@ -127,6 +126,22 @@ def build_app(pages: Pages, address: Address) -> "Starlette":
         number = int(attempt) if attempt.isascii() and attempt.isdigit() and len(attempt) < 5 else 0
         return HTMLResponse(pages.render_row(request.path_params["row"], parse_filters(request.query_params), number))
 
+    routes = [
+        Route("/", overview),
+        Route("/rows", rows),
+        Route("/rows/{row:int}", row),
+    ]
+    return guard_app(routes, address, pages.links)
+
+
+def guard_app(routes: list["Route"], address: Address, links: Links) -> "Starlette":
+    """Return an application of these routes, of the two files and of nothing else, which lets in who has the token."""
+    from starlette.applications import Starlette
+    from starlette.middleware import Middleware
+    from starlette.middleware.base import BaseHTTPMiddleware
+    from starlette.responses import HTMLResponse, Response
+    from starlette.routing import Route
+
     def static(request: "Request") -> "Response":
         name = request.path_params["name"]
         if name not in FILES:
@@ -134,8 +149,7 @@ def build_app(pages: Pages, address: Address) -> "Starlette":
         return Response((STATIC / name).read_bytes(), media_type=FILES[name])
 
     async def refuse(request: "Request", error: Exception) -> "Response":
-        page = render("error.html.j2", {"message": str(error), "links": pages.links})
-        return HTMLResponse(page, status_code=404)
+        return HTMLResponse(render("error.html.j2", {"message": str(error), "links": links}), status_code=404)
 
     async def guard(request: "Request", proceed: Callable[["Request"], Awaitable["Response"]]) -> "Response":
         response = _let_in(request, address) or await proceed(request)
@@ -143,12 +157,7 @@ def build_app(pages: Pages, address: Address) -> "Starlette":
         return response
 
     return Starlette(
-        routes=[
-            Route("/", overview),
-            Route("/rows", rows),
-            Route("/rows/{row:int}", row),
-            Route("/static/{name}", static),
-        ],
+        routes=[*routes, Route("/static/{name}", static)],
         middleware=[Middleware(BaseHTTPMiddleware, dispatch=guard)],
         exception_handlers={DeepicdError: refuse},
     )

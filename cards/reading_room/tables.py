@@ -100,14 +100,12 @@ order by row
 
 
 # The first of each stratum come first, then the others in proportion: the k-th of n at (k - 1/2) / n
-KEEP_SAMPLE = """
-delete from entries where row not in (
-  select row from (
-    select row, md5(note_id || recipe_digest || $1) as draw, count(*) over strata as size,
-      row_number() over (strata order by md5(note_id || recipe_digest || $1)) as place
-    from entries window strata as (partition by chapter, verdict)
-  ) order by place = 1 desc, (place - 0.5) / size, draw limit $2
-)
+DRAW_SAMPLE = """
+select row from (
+  select row, md5(note_id || recipe_digest || $1) as draw, count(*) over strata as size,
+    row_number() over (strata order by md5(note_id || recipe_digest || $1)) as place
+  from entries where {condition} window strata as (partition by chapter, verdict)
+) order by place = 1 desc, (place - 0.5) / size, draw limit $2
 """
 
 
