@@ -21,7 +21,8 @@ import click
 from benchmarks.measure import RESULTS
 from benchmarks.sections import WITH_LABS, GoldRecord, read_notes, split_lines
 from builders.cohort.criteria import Criteria
-from builders.cohort.sections import extract_admission_sections
+from builders.cohort.extraction import ILLNESS
+from builders.cohort.sections import drop_references, extract_admission_sections
 from builders.synthetic.discharge_note import Style
 from builders.synthetic.synthesize import synthesize
 
@@ -51,8 +52,15 @@ class StyleScore:
 def score_copy(copy: Path, criteria: Criteria = WITH_LABS) -> StyleScore:
     score = StyleScore()
     for text, gold in read_notes(copy):
-        add_note(score, extract_admission_sections(text, criteria), gold)
+        add_note(score, extract_kept_sections(text, criteria), gold)
     return score
+
+
+def extract_kept_sections(text: str, criteria: Criteria) -> dict[str, str]:
+    """Return a note's sections; none if it is excluded, since its history only points elsewhere."""
+    found = extract_admission_sections(text, criteria)
+    sections = drop_references(found)
+    return {} if ILLNESS in found and ILLNESS not in sections else sections
 
 
 def add_note(score: StyleScore, parts: dict[str, str], gold: Iterable[GoldRecord]) -> None:

@@ -8,6 +8,7 @@ import re
 from collections import defaultdict
 from operator import itemgetter
 
+from builders.cohort.exam_parts import ADMISSION_WORDS, contains_any
 from builders.cohort.headers import KNOWN_NAMES, Headers, Label
 from builders.cohort.section_rules import DISCHARGE_EXAM, EXAM, MEDICATIONS, RESULTS, follows_empty_line
 
@@ -22,7 +23,7 @@ _OTHERS = re.compile(
     r"(?:(?<=[.;,)])[ \t]{0,4}|(?<=[ \t][ \t]))(?P<inside>[A-Z][A-Za-z/&' -]{1,60}+):(?!\d)"
     r"|\n[ \t]*(?:(?:\d{1,2}|[IVX]{1,5}|[A-Z])[.)][ \t]+(?P<numbered>[A-Za-z_][A-Za-z0-9_/&'-]*+"
     r"(?: [A-Za-z0-9_/&'][A-Za-z0-9_/&'-]*+){0,8}+)(?: ?:++|\.(?=\s)| ?[-–—]+(?=\s)|(?=\n))"
-    r"|(?P<dotted>(?:[A-Z]\.){2,4}):|\[(?:\d{1,2}[.)] )?(?P<bracketed>[A-Z][A-Za-z0-9 /&'-]{1,60}+)\]:?+"
+    r"|(?P<dotted>(?:[A-Z]\.){2,4}):|\[(?:(?:\d{1,2}|[IVX]{1,5})[.)] )?(?P<bracketed>[A-Z][A-Za-z0-9 /&'-]{1,60}+)\]:?+"
     r"|(?P<dashed>[A-Z][A-Za-z/&'-]*+(?: [A-Za-z/&'][A-Za-z/&'-]*+){0,6}+) ?[-–—][ \t]"
     r"|(?P<stopped>[A-Z][A-Z/&'-]*+(?: [A-Z/&'][A-Z/&'-]*+){0,6}+)\.(?:[ \t]|(?=\n)))"
 )
@@ -105,14 +106,20 @@ def _join_halves(first: re.Match[str], second: re.Match[str], headers: Headers) 
     """Return the header that two lines make together; None if they make none."""
     if first.end() != second.start():
         return None
-    half = headers[first[1]]
-    if half.section and not half.text.endswith(_CONNECTIVES) and headers[second[1]].section:
-        return None  # two headers
+    half, other = headers[first[1]], headers[second[1]]
+    is_open = half.text.endswith(_CONNECTIVES)
+    if other.section and not is_open and (half.section or not (" " not in other.text or _leads(half))):
+        return None  # two headers, or a header below a line of text
     label = headers[f"{first[1]} {second[1]}"]
     if label.section is None or label.is_generic:
         return None
     is_lab = label.section == RESULTS and "lab" in label.words
     return label.section, first.start(), first.start(1) if is_lab else second.end(), label, False
+
+
+def _leads(half: Label) -> bool:
+    """Return whether a line may open a header whose second line would be one of its own: 'DISCHARGE', 'ADMISSION'."""
+    return half.is_about_the_stay or contains_any(half.words, ADMISSION_WORDS)
 
 
 def _describe_unknown(note: str, match: re.Match[str], label: Label, headers: Headers) -> Found | None:

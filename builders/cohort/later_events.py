@@ -30,6 +30,8 @@ _STAY = re.compile(
     r"|\bhospital\s+course\b|\b(?:patient|pt|he|she)\s+expired\b",
     re.IGNORECASE,
 )
+# Days of the stay, outside of a history: there they may be days of an illness.
+_DAYS = re.compile(rf"\b(?:on|by|until|till|from|through|since|of)\s+day\s+{_DAY}{_NOT_OF}", re.IGNORECASE)
 # A sentence with one of these is about an earlier stay or another hospital.
 _EARLIER = re.compile(
     r"\b(?:last|previous(?:ly)?|prior(?!\s+to)|recent(?:ly)?|ago|earlier|outside|OSH|another\s+hospital|readmi\w+|since|history\s+of|h/o"
@@ -70,14 +72,14 @@ _REFERENCE = re.compile(
 LONGEST_REFERENCE = 30  # words; a longer text says something itself
 
 
-def remove_stay(text: str) -> str:
-    """Return a history without the sentences that are about this stay beyond doubt."""
-    if not _may_tell_of_stay(text):
+def remove_stay(text: str, *, is_history: bool = True) -> str:
+    """Return a section without the sentences that are about this stay beyond doubt."""
+    if not _may_tell_of_stay(text) and (is_history or not counts_days(text)):
         return text
     kept = [
         sentence + end
         for sentence, end in _split_sentences(text)
-        if not _STAY.search(sentence) or _EARLIER.search(sentence)
+        if not (_STAY.search(sentence) or (not is_history and counts_days(sentence))) or _EARLIER.search(sentence)
     ]
     return "".join(kept).strip("\n \t")
 
@@ -88,6 +90,15 @@ def extract_stay(text: str) -> str:
         return ""
     cut = [s for s, _ in _split_sentences(text) if _STAY.search(s) and not _EARLIER.search(s)]
     return "\n".join(cut).strip("\n \t")
+
+
+def counts_days(text: str) -> bool:
+    """Return whether a text other than a history counts the days of a stay.
+
+    >>> counts_days("Supplements from day 2; eats well."), counts_days("Best on day 3 of treatment.")
+    (True, False)
+    """
+    return "day" in text and _DAYS.search(text) is not None
 
 
 def _may_tell_of_stay(text: str) -> bool:

@@ -13,6 +13,7 @@ from functools import cached_property
 from builders.cohort.exam_parts import ADMISSION_WORDS, contains_any
 from builders.cohort.headers import KNOWN_NAMES, ORDER, TEXT, Headers, Label
 from builders.cohort.label_search import LABEL, Found, find_labels
+from builders.cohort.later_events import counts_days
 from builders.cohort.section_rules import (
     ABOUT_THE_STAY,
     AMBIGUOUS,
@@ -167,6 +168,8 @@ class _Decisions:
         line = self._describe(entry)
         if self.under == EXAM and (after := LABEL.match(self.note, self.note.find("\n", begin))):
             line = replace(line, precedes_label=is_sub_header(self.labels[after[1]], EXAM))
+        if line.has_colon and counts_days(self.note[begin : self.note.find("\n", begin)]):
+            line = replace(line, counts_days=True)
         opens = decide_unknown(label, line, lambda: self.style, self.under)
         if opens is Opens.NOTHING:
             if line.has_colon and (line.follows_empty or line.is_alone or label.is_title):

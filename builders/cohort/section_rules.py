@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from builders.cohort.exam_parts import ADMISSION_WORDS, DISCHARGE_WORDS, contains_any
 from builders.cohort.headers import ORDER
+from builders.cohort.later_events import counts_days
 
 COURSE, MEDICATIONS, EXAM, DISCHARGE_EXAM, RESULTS = (
     "Brief Hospital Course", "Medications on Admission", "Physical Exam", "Discharge Exam", "Pertinent Results",
@@ -67,6 +68,11 @@ class Place:
     def is_followed_by_text(self) -> bool:
         """Whether text stands on the header's own line."""
         return bool(self.note[self.begin : self.note.find("\n", self.begin)].strip())
+
+    @property
+    def counts_days(self) -> bool:
+        """Whether the text on its line counts the days of the stay."""
+        return counts_days(self.note[self.begin : self.note.find("\n", self.begin)])
 
     @property
     def follows_empty_line(self) -> bool:
@@ -138,7 +144,7 @@ RULES: tuple[Rule, ...] = (
     # Results
     Rule(
         _RESULTS,
-        lambda place: place.is_in_history and not place.is_strong and not place.is_about_leaving,
+        lambda place: place.is_in_history and not (place.is_strong or place.is_about_leaving or place.counts_days),
         None,  # results from the emergency room
         "HPI:\nShe fell.\nBlood cultures: drawn\nNow she is weak.\n",
     ),

@@ -135,7 +135,9 @@ def _cut(name: str, text: str, criteria: Criteria) -> str:
         return extract_admission_exam(text)
     if name == RESULTS:
         return extract_admission_labs(text)
-    return remove_stay(trim(text)) if name in NARRATIVES else trim(text)
+    if name == MEDICATIONS:  # 'once a day'
+        return trim(text)
+    return remove_stay(trim(text), is_history=name in NARRATIVES)
 
 
 def drop_references(sections: dict[str, str]) -> dict[str, str]:

@@ -68,6 +68,8 @@ class Line:
     is_underlined: bool
     precedes_label: bool = False
     """Whether the next line begins with a label of an exam."""
+    counts_days: bool = False
+    """Whether its text counts the days of the stay."""
 
 
 def measure_style(lines: Iterable[tuple[Label, Line]]) -> Style:
@@ -111,6 +113,8 @@ def decide_unknown(label: Label, line: Line, measure: Callable[[], Style], under
     """
     if label.is_prose or is_sub_header(label, under) or (line.is_item and not label.is_about_the_stay):
         return Opens.NOTHING
+    if line.counts_days:
+        return Opens.SECTION
     if not line.has_colon:
         return _decide_bare(label, line, measure)
     if label.is_about_the_stay:
