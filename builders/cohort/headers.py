@@ -210,7 +210,7 @@ def load_headers(own: tuple[tuple[str, str], ...] = ()) -> Headers:
 
 def clean_label(raw: str) -> str:
     """Return a label without decoration, its blanks single, dots of abbreviations removed."""
-    text = " ".join(raw.strip(" \t*=-:\n").split())
+    text = re.sub(r"(?<= )H/O$", "History", " ".join(raw.strip(" \t*=-:\n").split()), flags=re.IGNORECASE)
     return text.replace(".", "") if re.fullmatch(r"(?:[A-Za-z]\.)+", text) else text
 
 

@@ -23,13 +23,16 @@ _OTHERS = re.compile(
     r"(?:(?<=[.;,)])[ \t]{0,4}|(?<=[ \t][ \t]))(?P<inside>[A-Z][A-Za-z/&' -]{1,60}+):(?!\d)"
     r"|\n[ \t]*(?:(?:\d{1,2}|[IVX]{1,5}|[A-Z])[.)][ \t]+(?P<numbered>[A-Za-z_][A-Za-z0-9_/&'-]*+"
     r"(?: [A-Za-z0-9_/&'][A-Za-z0-9_/&'-]*+){0,8}+)(?: ?:++|\.(?=\s)| ?[-–—]+(?=\s)|(?=\n))"
-    r"|(?P<dotted>(?:[A-Z]\.){2,4}):|\[(?:(?:\d{1,2}|[IVX]{1,5})[.)] )?(?P<bracketed>[A-Z][A-Za-z0-9 /&'-]{1,60}+)\]:?+"
+    r"|(?P<dotted>(?:[A-Z]\.){2,4}):"
+    r"|\[(?:(?:\d{1,2}|[IVX]{1,5}|[A-Z])[.)] )?(?P<bracketed>[A-Z][A-Za-z0-9 /&'-]{1,60}+)\]:?+"
     r"|(?P<dashed>[A-Z][A-Za-z/&'-]*+(?: [A-Za-z/&'][A-Za-z/&'-]*+){0,6}+) ?[-–—][ \t]"
     r"|(?P<stopped>[A-Z][A-Z/&'-]*+(?: [A-Z/&'][A-Z/&'-]*+){0,6}+)\.(?:[ \t]|(?=\n)))"
 )
 _CONNECTIVES = (" of", " on", " and", " at", " or", " to", " the", " OF", " ON", " AND", " AT", " OR", " TO", " THE")
 _RULES = frozenset({"----", "====", "____", "~~~~", "****"})
 SEPARATOR = "\n \n"
+SHORTEST_BARE = 6
+"""Letters of an unknown header in capitals that has neither colon nor empty line above it."""
 FEW = 6
 """A note with fewer of the template's separators is searched for headers in other forms."""
 MAIN = frozenset({"Chief Complaint", "History of Present Illness", "Past Medical History", EXAM, MEDICATIONS})
@@ -108,7 +111,11 @@ def _join_halves(first: re.Match[str], second: re.Match[str], headers: Headers) 
         return None
     half, other = headers[first[1]], headers[second[1]]
     is_open = half.text.endswith(_CONNECTIVES)
-    if other.section and not is_open and (half.section or not (" " not in other.text or _leads(half))):
+    if (
+        other.section
+        and not is_open
+        and (half.section or (other.has_capital and " " in other.text and not _leads(half)))
+    ):
         return None  # two headers, or a header below a line of text
     label = headers[f"{first[1]} {second[1]}"]
     if label.section is None or label.is_generic:
@@ -133,7 +140,8 @@ def _describe_unknown(note: str, match: re.Match[str], label: Label, headers: He
     if note[begin - 1] == ":":
         is_candidate = note[begin].isspace()  # not 'Q4H:PRN'
     else:
-        is_candidate = note[begin + 1 : begin + 5] in _RULES or follows_empty_line(note, start)
+        is_set_off = note[begin + 1 : begin + 5] in _RULES or follows_empty_line(note, start)
+        is_candidate = is_set_off or (label.is_caps and len(label.text) >= SHORTEST_BARE)
     return (None, start, begin, label, "#" in note[start : match.start(1)]) if is_candidate else None
 
 

@@ -124,11 +124,12 @@ def is_reference(text: str) -> bool:
     (True, False)
     """
     words = text.split()
-    if len(words) > LONGEST_REFERENCE or _REFERENCE.match(text.lstrip("*-( \t")) is None:
+    if len(words) > LONGEST_REFERENCE or _REFERENCE.match(text.lstrip("*-( \t")) is None or _SUMMARY.search(text):
         return False
     return len(words) <= 3 or _POINTS_TO.search(text) is not None
 
 
+_SUMMARY = re.compile(r"\b(?:briefly|in\s+(?:brief|short|summary)|\d+[\s-]+(?:y/?o|years?))\b", re.IGNORECASE)
 _POINTS_TO = re.compile(
     r"\b(?:dictat\w+|note|H\s?&\s?P|history\s+and\s+physical|admission|chart|record|report|summary|above|Dr|previous|elsewhere"
     r"|documentation|consult\w*|EMR|OMR|details?)\b(?![^.]*\b(?:he|she|fell|pain|fever|present\w*|complain\w*)\b)",

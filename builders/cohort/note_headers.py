@@ -20,13 +20,16 @@ from builders.cohort.section_rules import (
     COURSE,
     DISCHARGE_EXAM,
     EXAM,
+    FOLLOWUP,
     HISTORIES,
     MEDICATIONS,
+    OPENINGS,
     RESULTS,
     Place,
     find_rule,
     follows_empty_line,
     follows_separator,
+    get_first_line,
 )
 from builders.cohort.unknown_headers import (
     Line,
@@ -109,11 +112,12 @@ class _Decisions:
                     continue
                 name = rule.opens
             self.under = name
-            begins_stay = name in ABOUT_THE_STAY
+            is_on_top = name == FOLLOWUP and OPENINGS.isdisjoint(seen)
+            begins_stay = name in ABOUT_THE_STAY and not is_on_top
             if name == "Discharge" and ("diagnos" in label.words or label.words.endswith("dx")):
                 begins_stay = False  # it may stand on top of a note
                 seen["Diagnosis"] = begin
-            elif name != EXAM or not contains_any(label.words, VITALS):
+            elif not is_on_top and (name != EXAM or not contains_any(label.words, VITALS)):
                 seen[name] = begin
             is_about_the_stay = is_about_the_stay or begins_stay
             is_strong = not is_about_the_stay or (
@@ -168,7 +172,7 @@ class _Decisions:
         line = self._describe(entry)
         if self.under == EXAM and (after := LABEL.match(self.note, self.note.find("\n", begin))):
             line = replace(line, precedes_label=is_sub_header(self.labels[after[1]], EXAM))
-        if line.has_colon and counts_days(self.note[begin : self.note.find("\n", begin)]):
+        if line.has_colon and counts_days(get_first_line(self.note, begin)):
             line = replace(line, counts_days=True)
         opens = decide_unknown(label, line, lambda: self.style, self.under)
         if opens is Opens.NOTHING:

@@ -14,11 +14,12 @@ from builders.cohort.exam_parts import ADMISSION_WORDS, DISCHARGE_WORDS, contain
 from builders.cohort.headers import ORDER
 from builders.cohort.later_events import counts_days
 
-COURSE, MEDICATIONS, EXAM, DISCHARGE_EXAM, RESULTS = (
+COURSE, MEDICATIONS, EXAM, DISCHARGE_EXAM, RESULTS, FOLLOWUP = (
     "Brief Hospital Course", "Medications on Admission", "Physical Exam", "Discharge Exam", "Pertinent Results",
+    "Followup Instructions",
 )  # fmt: skip
-# Once one of these has begun, the note is about the stay.
-ABOUT_THE_STAY = frozenset({COURSE, "Active Issues", "Transitional Issues", "Discharge", "Followup Instructions"})
+# Once one of these has begun, the note is about the stay; but a code status or a diet may stand on top of it.
+ABOUT_THE_STAY = frozenset({COURSE, "Active Issues", "Transitional Issues", "Discharge", FOLLOWUP})
 # Narratives, whose paragraphs may begin like headers.
 HISTORIES = frozenset(
     {"History of Present Illness", "Review of Systems", "Past Medical History", "Past Surgical History"}
@@ -27,7 +28,7 @@ NARRATIVES = HISTORIES | {"Chief Complaint"}
 AMBIGUOUS = frozenset({EXAM, "Pertinent Results", "Diagnosis", "Redacted", "Social History", MEDICATIONS})
 LONGEST_VITALS = 200  # characters between two exam headers; if they are further apart, the second opens another exam
 LIST_AT_ADMISSION = "The Preadmission Medication list"  # how the medication list made at admission begins
-_OPENINGS = HISTORIES | {"Chief Complaint", "Allergies"}
+OPENINGS = HISTORIES | {"Chief Complaint", "Allergies"}
 _TAKEN_BEFORE = ("admi", "home", "prior", "before", "outpatient", "pre", "___", "chronic", "usual", "baseline", "hosp",
                  "regular", "ambulatory", "maintenance", "pta", "long", "arriv", "entry", "intake")  # fmt: skip
 
@@ -70,9 +71,13 @@ class Place:
         return bool(self.note[self.begin : self.note.find("\n", self.begin)].strip())
 
     @property
+    def has_capital(self) -> bool:
+        return self.note[self.start : self.begin].lstrip()[:1].isupper()
+
+    @property
     def counts_days(self) -> bool:
-        """Whether the text on its line counts the days of the stay."""
-        return counts_days(self.note[self.begin : self.note.find("\n", self.begin)])
+        """Whether its first line of text counts the days of the stay."""
+        return counts_days(get_first_line(self.note, self.begin))
 
     @property
     def follows_empty_line(self) -> bool:
@@ -105,9 +110,7 @@ class Place:
     @property
     def follows_discharge_lists(self) -> bool:
         """Whether it stands among the discharge sections, and is not the admission list that some notes end with."""
-        is_at_the_end = (
-            "Followup Instructions" in self.seen and "Addendum" not in self.seen and self.name not in self.seen
-        )
+        is_at_the_end = FOLLOWUP in self.seen and "Addendum" not in self.seen and self.name not in self.seen
         return "Discharge" in self.seen and not is_at_the_end
 
     @property
@@ -122,7 +125,7 @@ class Place:
 
     @property
     def follows_history(self) -> bool:
-        return not self.seen.keys().isdisjoint(_OPENINGS)
+        return not self.seen.keys().isdisjoint(OPENINGS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +261,7 @@ RULES: tuple[Rule, ...] = (
     # Diagnoses
     Rule(
         _DIAGNOSIS,
-        lambda place: place.history_continues,
+        lambda place: place.history_continues and not (place.is_strong and place.has_capital),
         None,  # an old diagnosis
         "HPI:\nShe is weak.\nPrimary diagnosis: breast cancer\n \nPhysical Exam:\nHR 110\n",
     ),
@@ -285,6 +288,12 @@ def find_rule(place: Place) -> Rule | None:
 def follows_empty_line(note: str, line_break: int) -> bool:
     """Return whether the line that ends at a line break is blank or a rule."""
     return not note[note.rfind("\n", 0, line_break) + 1 : line_break].strip(" \t-=_*~")
+
+
+def get_first_line(note: str, begin: int) -> str:
+    """Return the text behind a header up to the end of its line, or the next line if it stands alone."""
+    end = note.find("\n", begin)
+    return note[begin:end] if note[begin:end].strip() else note[end + 1 : note.find("\n", end + 1)]
 
 
 def follows_separator(note: str, line_break: int) -> bool:

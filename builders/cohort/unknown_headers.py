@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
-from builders.cohort.headers import TEMPLATE, Label
+from builders.cohort.headers import KNOWN_NAMES, TEMPLATE, Label
 from deepicd.stage_records import UnknownHeaders
 
 CLOSED = frozenset({"Physical Exam", "Review of Systems"})
@@ -48,6 +48,8 @@ class Style:
     uses_lines: bool
     """Whether text follows on the header's line."""
     lacks_colons: bool = False
+    lacks_gaps: bool = False
+    """Whether no empty line or separator precedes any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,18 +76,20 @@ class Line:
 
 def measure_style(lines: Iterable[tuple[Label, Line]]) -> Style:
     """Return the style of a note's known headers."""
-    total = separated = caps = text = bare = 0
+    total = separated = caps = text = bare = gaps = 0
     for label, line in lines:
         total += 1
         separated += line.is_block
         caps += label.is_caps
         text += not line.is_alone
         bare += not line.has_colon
+        gaps += line.follows_empty or line.is_block
     return Style(
         uses_separators=separated >= 2 and 2 * separated >= total,
         uses_caps=caps >= 2 and 2 * caps > total,
         uses_lines=2 * text > total,
         lacks_colons=bare >= 2 and 2 * bare > total,
+        lacks_gaps=total >= 3 and gaps <= 1,
     )
 
 
@@ -97,6 +101,8 @@ def is_strong(label: Label, line: Line, style: Style) -> bool:
         return line.is_underlined
     if style.uses_caps:
         return label.is_caps or (label.is_title and line.follows_empty)
+    if style.lacks_gaps and line.has_colon and label.section in KNOWN_NAMES and not label.is_generic:
+        return line.is_alone is not style.uses_lines
     return line.follows_empty or line.is_underlined
 
 
@@ -135,9 +141,12 @@ def decide_unknown(label: Label, line: Line, measure: Callable[[], Style], under
 
 def _decide_bare(label: Label, line: Line, measure: Callable[[], Style]) -> Opens:
     """Decide about a label without colon, alone on its line."""
-    if line.is_first or not (line.is_underlined or line.is_block or line.follows_empty):
+    is_set_off = line.is_underlined or line.is_block or line.follows_empty
+    if line.is_first or not (is_set_off or label.is_caps):
         return Opens.NOTHING
     style = measure()
+    if not is_set_off and not (style.lacks_gaps and style.uses_caps):
+        return Opens.NOTHING
     if style.lacks_colons and (label.is_caps or not style.uses_caps):
         return Opens.SECTION if _is_short(label) else Opens.NOTHING
     is_template = line.is_block and style.uses_separators

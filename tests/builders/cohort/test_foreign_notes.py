@@ -19,6 +19,100 @@ COURSE IN HOSPITAL:  He was stented L1.
 
 DISPOSITION:  Home L2.
 """,
+    "numbers in brackets": """
+[I. Presenting Complaint] Fever K1.
+
+[II. Progress in Hospital]
+Drained L1.
+
+[C. Multidisciplinary Rounds] Agreed to go on L2.
+""",
+    "unknown headers whose text counts the days of the stay": """
+1. CHIEF COMPLAINT
+Wheeze K1.
+==========
+Dietetics: Supplements from day 2 L1.
+==========
+2. REVIEW OF SYMPTOMS
+Eyes: no change K2
+
+Pathology:
+Final report of day 5 L2.
+
+3. SOCIAL HISTORY
+Lives alone K3. Made voluntary on day 10 L3.
+""",
+    "the course on top, no empty line": """
+Hospital Course:
+Vancomycin L1.
+HPI:
+Redness of the shin for 3 days K1.
+Exam on admission:
+Warm to the knee K2.
+Exam on discharge:
+Pale L2.
+Labs on admission:
+WBC 17 L3
+""",
+    "a code status on top": """
+CODE STATUS:
+Full L1.
+CHIEF COMPLAINT
+Weakness K1
+MEDICATIONS
+Sevelamer K2.
+PHYSICAL EXAMINATION
+General: tired K3
+DIALYSIS
+Two sessions L2
+""",
+    "a header below a line of text": """
+Discharge Diagnosis:
+Urosepsis L1
+History and Reason for Hospitalization:
+Drowsy since yesterday K1.
+Menstrual history:
+Regular cycles K2
+Obstetric History:
+One child K3
+""",
+    "the diagnosis of an operation behind the history": """
+HISTORY OF THE PRESENT ILLNESS:
+Knee pain for years K1.
+PREOPERATIVE DIAGNOSIS:
+Osteoarthritis L1.
+POSTOPERATIVE COURSE:
+Walking L2.
+""",
+    "abbreviations of British notes": """
+PC: SOB K1
+
+HxPC: Worse for 3/52 K2
+
+PHx: Gout K3
+
+O/E: Creps K4
+
+Ix: CXR wet L1
+
+Mx: Furosemide L2
+""",
+    "Indian notes": """
+Brief History and Clinical Findings :
+Breathless since 5 days K1.
+
+PAST H/O :
+Nil K2
+
+SYSTEMIC EXAMINATION :
+CVS S1 S2 heard K3
+
+Operative notes:
+AVF made L1.
+
+ADVICE :
+Fluids L2
+""",
     "diagnoses and procedures on top": """
 DATE OF ADMISSION:  MM/DD/YYYY
 
@@ -416,6 +510,13 @@ PAST MEDICAL HISTORY:  L3.
 """,
 }
 ADMISSIONS = {
+    "a reference with a summary": """
+ADMITTING HISTORY AND PHYSICAL:
+Please see the dictated H&P. Briefly, a 38-year-old with cramps K1.
+
+PAST HEALTH:
+Crohn disease K2.
+""",
     "history and physical": """
 CHIEF COMPLAINT:  Shortness of breath K1.
 
