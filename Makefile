@@ -28,7 +28,7 @@ $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashe
 { echo '# $(strip $(2))'; cat $(VENV)/lock; } > $(1)
 endef
 
-.PHONY: demo demo-train test test-full lint setup setup-full lock lock-engines teacher benchmarks docs clean help
+.PHONY: demo demo-train test test-full lint setup setup-full lock lock-engines teacher benchmarks fuzz docs clean help
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -97,6 +97,9 @@ lock: $(READY) ## resolve pyproject.toml anew for every platform and Python it s
 
 benchmarks: $(READY) ## measure what should be fast, against a floor in the same run
 	$(BIN)/python -m benchmarks.run
+
+fuzz: $(READY) ## feed every reader with INPUTS (100000) bad inputs; ends with 1 if one is not answered by an error of ours
+	$(BIN)/python -m benchmarks.fuzz.run --inputs $(or $(INPUTS),100000)
 
 docs: $(READY) ## write docs/cli.md from the help of every command
 	$(BIN)/python docs/make_cli.py

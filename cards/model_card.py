@@ -7,9 +7,9 @@ What the record lacks is left out, and so are local paths. For a model trained o
 numbers of rows: exact ones would have to be consistent with what the dataset's card withholds.
 """
 
-import json
 import re
 from collections.abc import Mapping, Sequence
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from deepicd import records, storage
 from deepicd.errors import DeepicdError
 from deepicd.evaluation_metrics import METRICS_FILE, ChapterMetrics, LevelName, Metrics, read_metrics
 from deepicd.paper import get_f1
+from deepicd.parsing import MAX_BYTES, ParseError, parse_json
 from deepicd.small_counts import is_small
 from deepicd.stage_records import CardCounts, CardRecord, TrainingRecord
 from deepicd.storage import Origin
@@ -185,15 +186,11 @@ def count_parameters(folder: Path) -> int | None:
     for path in sorted(folder.glob("*.safetensors")):
         try:
             with path.open("rb") as file:
-                header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-        except (ValueError, OverflowError, MemoryError) as error:  # its first bytes give the length of the header
+                length = int.from_bytes(file.read(8), "little")  # of the header
+                header = parse_json(file.read(min(length, MAX_BYTES + 1)))
+            total += sum(prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__")
+        except (ParseError, AttributeError, KeyError, TypeError) as error:
             raise DeepicdError(f"{path} is not a complete file of weights.", "Train again.") from error
-        for name, tensor in header.items():
-            if name != "__metadata__":
-                size = 1
-                for length in tensor["shape"]:
-                    size *= length
-                total += size
     return total or None
 
 

@@ -16,11 +16,12 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self, get_args, get_origin
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
+from deepicd import storage
 from deepicd.errors import DeepicdError
+from deepicd.parsing import ParseError, parse_yaml
 
 _EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
 
@@ -85,9 +86,9 @@ class Config(BaseModel):
         by_type = {error["type"]: error for error in reversed(errors)}  # the first of each
         if unknown := by_type.get("extra_forbidden"):
             name = str(unknown["loc"][0])
-            near = get_close_matches(name, cls.model_fields, n=1)
+            near = get_close_matches(name[:80], cls.model_fields, n=1)
             advice = f"Did you mean {near[0]}?" if near else f"Fields are {', '.join(cls.model_fields)}."
-            return DeepicdError(f"{source}: a recipe has no field {name!r}.", advice)
+            return DeepicdError(f"{source}: a recipe has no field {shorten(name)}.", advice)
         if missing := [str(error["loc"][0]) for error in errors if error["type"] == "missing"]:
             return DeepicdError(f"{source}: {' and '.join(missing)} missing.", "Add a value; this has no default.")
         first = errors[0]
@@ -96,7 +97,7 @@ class Config(BaseModel):
         name = str(first["loc"][0]) if first["loc"] else ""
         if name not in cls.model_fields:
             return DeepicdError(f"{source}: {first['msg']}.")
-        return DeepicdError(f"{source}: {name} is {first['input']!r}.", f"It takes {cls._describe_field(name)}.")
+        return DeepicdError(f"{source}: {name} is {shorten(first['input'])}.", f"It takes {cls._describe_field(name)}.")
 
     @classmethod
     def _describe_field(cls, name: str) -> str:
@@ -111,6 +112,12 @@ class Config(BaseModel):
         return kind if least is None or most is None else f"{kind} from {least} to {most}"
 
 
+def shorten(value: object) -> str:
+    """Return a value as Python writes it, or the start of it where that is long."""
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:200]}…"
+
+
 def read_values(path: Path, checked_in: Path) -> tuple[dict[str, object], str]:
     """Return the plain values of a YAML file, or of one in `checked_in` by its bare name, and their source.
 
@@ -122,8 +129,8 @@ def read_values(path: Path, checked_in: Path) -> tuple[dict[str, object], str]:
         names = ", ".join(sorted(file.stem for file in checked_in.glob("*.yaml")))
         raise DeepicdError(f"There is no recipe {path}.", f"Give a YAML file, or one of these names: {names}.")
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        values = parse_yaml(storage.read_bounded(path))
+    except ParseError as error:
         raise DeepicdError(
             f"{path} is not YAML: {error}.", f"Start from a recipe in {checked_in.parent.name}/{checked_in.name}."
         ) from error
@@ -146,7 +153,7 @@ def parse_assignments(texts: Sequence[str]) -> dict[str, object]:
         if not equals:
             raise click.UsageError(f"--set takes FIELD=VALUE, not {text!r}.")
         try:
-            values[name] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise click.UsageError(f"--set {name}: {value!r} is not a YAML value.") from error
+            values[name] = parse_yaml(value)
+        except ParseError as error:
+            raise click.UsageError(f"--set {name}: {shorten(value)} is not a YAML value: {error}.") from error
     return values

@@ -37,8 +37,8 @@ TRANSIENT_STATUSES = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 521
 LOG_EVERY = 10.0  # seconds between two warnings of one kind
 _warned: dict[tuple[str, str], float] = {}  # (action, reason) → time of the last warning
 
-_SECONDS = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
-_PARAMETER = re.compile(r";\s*(\w+)\s*=\s*(\d+)", re.ASCII)
+_SECONDS = re.compile(r"\d{1,18}(?:\.\d{1,18})?", re.ASCII)
+_PARAMETER = re.compile(r";\s*(\w+)\s*=\s*(\d{1,18})\b", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,6 @@ Shapes and chapters need no data. Titles and validity come from the tabular XML 
 the user's cache folder (Linux: ~/.cache/deepicd), which may be deleted at any time.
 """
 
-import json
 import re
 from bisect import bisect_right
 from collections.abc import Mapping
@@ -19,7 +18,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 
 from deepicd import storage
-from deepicd.errors import BadCode
+from deepicd.errors import BadCode, DeepicdError
 
 CACHE_NAME = "icd10cm-fy2025-1.4.0-1.json"
 """Contains the library's version, which pyproject.toml pins, and the version of the cache's format."""
@@ -185,7 +184,7 @@ def load_release() -> Release:
     from platformdirs import user_cache_path
 
     path = user_cache_path("deepicd") / CACHE_NAME
-    with suppress(OSError, ValueError, KeyError, TypeError):  # absent or damaged: write it again
+    with suppress(OSError, DeepicdError, KeyError, TypeError, AttributeError):  # absent or damaged: write it again
         return _read_cache(path)
     release = _read_xml()
     with suppress(OSError):  # without a writable home, every process parses the XML
@@ -194,7 +193,7 @@ def load_release() -> Release:
 
 
 def _read_cache(path: Path) -> Release:
-    fields = json.loads(path.read_text(encoding="utf-8"))
+    fields = storage.read_json(path)
     return Release(
         year=fields["year"],
         titles=fields["titles"],

@@ -23,6 +23,7 @@ from pathlib import Path
 from time import monotonic
 
 from deepicd.errors import DeepicdError
+from deepicd.parsing import parse_json
 
 LOCK = ".lock"  # in a folder; hidden files are no content of one
 HEARTBEAT = 10.0  # seconds
@@ -51,7 +52,7 @@ class Owner:
     def parse(cls, text: str) -> "Owner | None":
         """Return the owner that a lock file names; None for one that was not written whole."""
         try:
-            return cls(**json.loads(text))
+            return cls(**parse_json(text))
         except (ValueError, TypeError):
             return None
 

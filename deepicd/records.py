@@ -28,6 +28,7 @@ from deepicd import __version__, changed_inputs, storage
 from deepicd.errors import DeepicdError
 from deepicd.lease import LOCK, Lease, hold_lease
 from deepicd.log import RUN_LOG, write_run_log
+from deepicd.parsing import ParseError, parse_json
 from deepicd.private_files import make_private, private_files
 from deepicd.record_model import (
     Counts,
@@ -71,6 +72,12 @@ def plan_run(
     that are not what these records say (deepicd.changed_inputs).
     """
     kind, command = (Record, stage) if isinstance(stage, str) else (stage, stage.COMMANDS[0])
+    try:
+        parse_json(json.dumps(options))
+    except ParseError as error:
+        raise DeepicdError(
+            f"The options of this run cannot be recorded: {error}.", "Choose a smaller number."
+        ) from error
     digests = {path: storage.digest_path(path) for path in set(inputs.values())}  # one file may play several roles
     upstream: dict[str, Record] = {}
     changes: dict[str, str] = {}
@@ -274,7 +281,7 @@ def _write_record(run: Run[R], lease: Lease) -> Iterator[Run[R]]:
         "outputs": {name: entry.dump() for name, entry in describe_files(run.folder).items()},
         "lineage": {command: record.dump() for command, record in run.plan.lineage.items()},
     }
-    plain = json.loads(json.dumps(value))  # as it will be read: lists for tuples
+    plain = parse_json(json.dumps(value))  # as it will be read: lists for tuples
     if run.is_portable:
         plain = parse_model(Record, plain, RECORD).strip_paths() | {"lineage": plain["lineage"]}
     plain[CHECKSUM] = _sum_record(plain)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from deepicd.errors import DeepicdError
 from deepicd.log import RUN_LOG
+from deepicd.parsing import MAX_BYTES, ParseError, parse_json
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -71,18 +72,28 @@ def write_json(path: Path, value: object) -> None:
 def read_json(path: Path) -> Any:
     """Return the value in a JSON file. Raises DeepicdError with the position of a syntax error."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        return parse_json(read_bounded(path))
+    except ParseError as error:
         raise DeepicdError(
             f"{path} is not valid JSON: {error}.", "Write it again with the command that made it."
         ) from error
 
 
+def read_bounded(path: Path) -> bytes:
+    """Return the content of a file, or as much of it as shows a parser that it is too large."""
+    with path.open("rb") as file:
+        return file.read(MAX_BYTES + 1)
+
+
 def read_json_lines(path: Path) -> Iterator[dict[str, Any]]:
     """Yield the JSON objects of a file with one per line. Skips incomplete lines; yields nothing without a file."""
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
-        with suppress(json.JSONDecodeError):  # the writer was killed, or is still writing
-            yield json.loads(line)
+    if not path.is_file():
+        return
+    with path.open("rb") as file:
+        for line in file:
+            with suppress(ParseError):  # the writer was killed, or is still writing
+                if isinstance(value := parse_json(line), dict):
+                    yield value
 
 
 @contextmanager
@@ -95,7 +106,10 @@ def open_parquet_writer(
     schema = add_origin(schema, origin)
     if is_sealed:
         schema = schema.with_metadata({**schema.metadata, SEAL_KEY: b"outcome"})
-    with atomic_write(path) as tmp, pq.ParquetWriter(tmp, schema, compression="zstd", store_schema=True) as writer:
+    with (
+        atomic_write(path) as tmp,
+        pq.ParquetWriter(tmp, schema, compression="zstd", store_schema=True, write_page_checksum=True) as writer,
+    ):
         yield writer
 
 
@@ -118,13 +132,7 @@ def write_parquet(
 
 def read_table(path: Path, schema: "pa.Schema", columns: Sequence[str] | None = None) -> "pa.Table":
     """Return all rows of a parquet file that has the schema's columns, or only some columns. Raises DeepicdError."""
-    import pyarrow as pa
-
-    file = open_parquet(path, schema)
-    try:
-        return file.read(list(columns or schema.names))
-    except (pa.ArrowInvalid, OSError) as error:
-        raise _describe_damage(path) from error
+    return open_parquet(path, schema).read(list(columns or schema.names))
 
 
 def open_parquet(path: Path, schema: "pa.Schema", *, is_sealed: bool = False) -> "pq.ParquetFile":
@@ -132,17 +140,11 @@ def open_parquet(path: Path, schema: "pa.Schema", *, is_sealed: bool = False) ->
 
     A sealed file is opened for `deepicd.outcome` alone.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    from deepicd.parquet_file import CheckedParquetFile
 
     if not path.is_file():
         raise DeepicdError(f"There is no file {path}.", "Check the path, or run the stage that writes it.")
-    try:
-        file = pq.ParquetFile(path)
-    except PermissionError:
-        raise
-    except (pa.ArrowInvalid, OSError) as error:
-        raise _describe_damage(path) from error
+    file = CheckedParquetFile(path)
     if (SEAL_KEY in (file.schema_arrow.metadata or {})) != is_sealed:
         raise DeepicdError(
             f"{path} is {'not sealed' if is_sealed else 'sealed'}.",
@@ -162,23 +164,23 @@ def open_parquet(path: Path, schema: "pa.Schema", *, is_sealed: bool = False) ->
     return file
 
 
-def _describe_damage(path: Path) -> DeepicdError:
-    return DeepicdError(
-        f"{path} is not a parquet file, or only part of one.", "Write it again with the stage that made it."
-    )
-
-
 def read_origin(path: Path) -> Origin:
-    """Return the origin of the rows in a parquet file or a ledger; 'mimic' if the file does not state it."""
+    """Return the origin of the rows in a parquet file or a ledger; 'mimic' if the file does not state it.
+
+    Raises DeepicdError for a damaged parquet file.
+    """
     if path.suffix == ".jsonl":
-        with path.open("rb") as file, suppress(ValueError, AttributeError):
-            return _parse_origin(json.loads(file.readline()).get("origin"))
+        with path.open("rb") as file, suppress(ParseError, AttributeError):
+            return _parse_origin(parse_json(file.readline(MAX_BYTES)).get("origin"))
         return "mimic"
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = pa.ipc.open_file(str(path)).schema if path.suffix == ".arrow" else pq.read_schema(path)
-    return _parse_origin((schema.metadata or {}).get(ORIGIN_KEY, b"mimic").decode())
+    from deepicd.parquet_file import name_damage
+
+    with name_damage(path):
+        schema = pa.ipc.open_file(str(path)).schema if path.suffix == ".arrow" else pq.read_schema(path)
+    return _parse_origin((schema.metadata or {}).get(ORIGIN_KEY, b"mimic").decode(errors="replace"))
 
 
 def _parse_origin(value: object) -> Origin:

@@ -6,11 +6,11 @@
 It holds the digest of each file, so it cannot be moved to another copy, and one changed byte voids it.
 """
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
 from deepicd import storage
+from deepicd.errors import DeepicdError
 
 MARK = "SYNTHETIC.json"
 KEYS = {"statement", "generator", "seed", "files"}
@@ -29,9 +29,9 @@ def write_mark(root: Path, files: Iterable[Path], *, generator: str, seed: int) 
 def read_mark(root: Path) -> dict[str, str]:
     """Return name → digest of the files that the mark in root declares made up; empty without a valid mark."""
     try:
-        mark = json.loads((root / MARK).read_text(encoding="utf-8"))
+        mark = storage.read_json(root / MARK)
         files = mark["files"] if mark["statement"] == STATEMENT and set(mark) == KEYS else {}
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):  # no mark, or not one that deepicd wrote
+    except (OSError, DeepicdError, KeyError, TypeError):  # no mark, or not one that deepicd wrote
         return {}
     is_valid = isinstance(files, dict) and all(isinstance(digest, str) for digest in files.values())
     return dict(files) if is_valid else {}

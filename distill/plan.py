@@ -16,6 +16,7 @@ from typing import IO, NamedTuple
 
 from deepicd.icd10cm import Code
 from deepicd.log import Advance
+from deepicd.parsing import parse_json
 from distill.attempts import History
 from distill.prompt_builder import Prompt, PromptBuilder
 from distill.sources import Row
@@ -47,7 +48,7 @@ class Plan:
         """Yield each row with its rollouts among the places, reading a row when it is needed."""
         for position, rollouts in groupby(places, key=lambda place: place.position):
             self.scratch.seek(position)
-            yield json.loads(self.scratch.readline()), list(rollouts)
+            yield parse_json(self.scratch.readline()), list(rollouts)
 
     def sample(self, rollouts: int) -> list[Place]:
         """Return about as many of the waiting rollouts, spread evenly over chapters and codes."""

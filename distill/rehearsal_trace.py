@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from deepicd.icd10cm import Code
+from deepicd.parsing import parse_yaml
 from distill.rehearsal_claims import Claim, RehearsedTrace
 
 PHRASES = Path(__file__).parent / "rehearsal.yaml"
@@ -80,9 +81,7 @@ class Phrases:
 
 @cache
 def load_phrases() -> Phrases:
-    import yaml
-
-    content: dict[str, Any] = yaml.safe_load(PHRASES.read_text(encoding="utf-8"))
+    content: dict[str, Any] = parse_yaml(PHRASES.read_bytes())
     template = re.compile(rf"\b(?:{content.pop('template').replace(' |', '|')})", re.IGNORECASE)
     alternatives = {
         chapter: [_parse_alternative(line) for line in text.splitlines()]

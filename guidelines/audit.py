@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 import pypdfium2 as pdfium  # type: ignore[import-untyped]
 
+from deepicd.errors import DeepicdError
 from deepicd.log import track_progress
 from deepicd.schema import Section
 from guidelines.characters import WORD_GAP
@@ -154,8 +155,14 @@ def _read_batch(job: tuple[Path, int, Sequence[Places]]) -> list[list[str]]:
 
     path, first, running = job
     numbers = list(range(first, first + len(running)))
-    with pdfplumber.open(path, pages=numbers) as opened:
-        return [_read_page(page, places) for page, places in zip(opened.pages, running, strict=True)]
+    try:
+        with pdfplumber.open(path, pages=numbers) as opened:
+            return [_read_page(page, places) for page, places in zip(opened.pages, running, strict=True)]
+    except Exception as error:
+        raise DeepicdError(
+            f"{path} is a damaged PDF: pdfplumber cannot read pages {first} to {numbers[-1]} ({type(error).__name__}).",
+            "Download it again.",
+        ) from error
 
 
 def _read_page(page: Any, running: Places) -> list[str]:

@@ -174,7 +174,7 @@ def parse_ordinal(label: str, level: int) -> int:
     (3, 4, 27)
     """
     bare = label.strip("().")
-    if bare.isdigit():
+    if bare.isdecimal():
         return int(bare)
     if level == ROMAN:
         return ROMANS.index(bare) + 1 if bare in ROMANS else 0

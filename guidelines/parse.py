@@ -213,7 +213,9 @@ def _read_file(path: Path, kind: type, below: str) -> dict[str, Any]:
 
 
 def _is_section(value: object) -> bool:
-    return _has_fields(value, Section) and all(map(_is_section, value["children"]))
+    if not _has_fields(value, Section) or not isinstance(value["children"], list):
+        return False
+    return all(map(_is_section, value["children"]))
 
 
 def _has_fields(value: object, kind: type) -> TypeGuard[dict[str, Any]]:

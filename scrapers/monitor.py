@@ -9,7 +9,6 @@ layout has changed), and no text among the first pages. Later on, even thousands
 not know mean nothing. The spider itself ends a crawl whose answers are no longer the site's pages.
 """
 
-import json
 import subprocess
 import sys
 from collections import Counter
@@ -20,6 +19,7 @@ from typing import IO
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
 from deepicd.log import track_progress
+from deepicd.parsing import parse_json
 from scrapers.crawl_plan import CrawlJob
 from scrapers.page_store import PageStore
 from scrapers.parser import Reading
@@ -111,7 +111,7 @@ def _wait(child: "subprocess.Popen[bytes]") -> bool:
 def _read_stop_reason(child: "subprocess.Popen[bytes]", log: Path) -> str | None:
     """Return why an ended crawl gave up; None if it requested every page."""
     try:
-        reason: str | None = json.loads(_get_pipe(child.stdout).read())["stopped"]
+        reason: str | None = parse_json(_get_pipe(child.stdout).read())["stopped"]
     except ValueError as error:  # it wrote nothing: it crashed or was killed
         raise DeepicdError(
             f"The crawl ended early with exit code {child.returncode}; its log is {log}.",

@@ -20,9 +20,9 @@ from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
-from deepicd.errors import DeepicdError
+from deepicd.errors import BadCode, DeepicdError
 from deepicd.icd10cm import Code
 from scrapers.decoding import decode_page
 from scrapers.parser import EXTRACTOR, Reading, read_page
@@ -260,5 +260,10 @@ def open_store(path: Path) -> Iterator[PageStore]:
         ) from error
     except sqlite3.DatabaseError as error:
         raise DeepicdError(f"{path} is not the page store of a crawl: {error}.", "Choose another folder.") from error
+    except (zlib.error, ValidationError, BadCode) as error:  # a page, a reading or a code that is none
+        raise DeepicdError(
+            f"{path} is damaged: what it holds cannot be read ({type(error).__name__}).",
+            "Crawl again into another folder, or put back a copy of it.",
+        ) from error
     finally:
         connection.close()

@@ -20,6 +20,7 @@ from pydantic import JsonValue
 
 from deepicd import __version__, records, storage
 from deepicd.errors import DeepicdError
+from deepicd.parsing import parse_json
 from deepicd.storage import Origin
 
 MODEL = "model"
@@ -136,7 +137,7 @@ def _read_started_run(out: Path) -> StartedRun:
 
 
 def _describe_plan(plan: records.Plan[R]) -> StartedRun:
-    options = json.loads(json.dumps(plan.options))  # lists for tuples
+    options = parse_json(json.dumps(plan.options))  # lists for tuples
     return StartedRun(
         command=plan.command, version=__version__, key=plan.key, options=options, inputs=dict(plan.inputs)
     )

@@ -16,9 +16,9 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-import yaml
-
+from deepicd import storage
 from deepicd.errors import DeepicdError
+from deepicd.parsing import ParseError, parse_yaml
 
 TEMPLATE_FILE = Path(__file__).with_name("headers.yaml")
 TEXT = "text"
@@ -85,9 +85,8 @@ class Label(NamedTuple):
 
 def load_template(path: Path = TEMPLATE_FILE) -> Template:
     """Return the sections in the template's order, and the lists of words. Raises DeepicdError for another file."""
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        tree = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
+        tree = parse_yaml(storage.read_bounded(path))
         sections = tuple(_parse_heading(entry, tree["fragments"]) for entry in tree["sections"])
         labels = {name: frozenset(words.split()) for name, words in tree["labels"].items()}
         template = Template(
@@ -99,7 +98,7 @@ def load_template(path: Path = TEMPLATE_FILE) -> Template:
             frozenset(tree["prose_words"].split()),
             tuple(f"{word} " for word in tree["prose_starts"].split()),
         )
-    except (yaml.YAMLError, re.error, AttributeError, KeyError, TypeError, ValueError) as error:
+    except (re.error, AttributeError, KeyError, TypeError, ValueError) as error:
         raise DeepicdError(
             f"{path} is not a template of discharge notes ({type(error).__name__}: {error}).",
             "Each section has a name, `known` (true or false) and one or more regular expressions as `forms`.",
@@ -245,9 +244,9 @@ def read_headers(pairs: Iterable[str], file: Path | None = None) -> tuple[tuple[
     entries = [(*pair.rpartition("=")[::2], pair) for pair in pairs]
     if file is not None:
         try:
-            tree = yaml.safe_load(file.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise DeepicdError(f"{file} cannot be read as YAML ({type(error).__name__}).", _HEADERS_ADVICE) from error
+            tree = parse_yaml(storage.read_bounded(file))
+        except ParseError as error:
+            raise DeepicdError(f"{file} cannot be read as YAML: {error}.", _HEADERS_ADVICE) from error
         if not isinstance(tree, dict):
             raise DeepicdError(f"{file} holds no mapping of headers to sections.", _HEADERS_ADVICE)
         entries = [(str(header), str(section), f"{header}: {section}") for header, section in tree.items()] + entries

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from builders.synthetic.phrases import Phrase
+from deepicd.parsing import parse_yaml
 
 KNOWLEDGE = Path(__file__).parent / "knowledge"
 
@@ -179,10 +180,7 @@ def _parse_general(entry: Mapping[str, Any]) -> Condition:
 
 
 def read_yaml(path: Path) -> Any:
-    import yaml
-
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml where installed: ten times faster
-    return yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
+    return parse_yaml(path.read_bytes())
 
 
 PHRASES = frozenset({"complaint", "procedure", "medication"})

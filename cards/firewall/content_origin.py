@@ -154,11 +154,9 @@ def _is_card_file(inside: str) -> bool:
 
 def read_own_origin(path: Path) -> Origin | None:
     """Return the origin that a parquet file or a ledger carries; None for one that cannot be read."""
-    import pyarrow as pa
-
     try:
         return storage.read_origin(path)
-    except (pa.ArrowInvalid, OSError):
+    except (DeepicdError, OSError):
         return None
 
 

@@ -17,6 +17,7 @@ from cards.hub.scratch import open_scratch
 from cards.hub.settings import PublicationOptions
 from deepicd import http, storage
 from deepicd.errors import DeepicdError
+from deepicd.parsing import parse_json
 
 if TYPE_CHECKING:  # the process is started before these are imported
     from cards.hub.client import HubRepository
@@ -114,7 +115,7 @@ class ReaderProcesses:
         process = self._idle.pop()
         try:
             output, _ = process.communicate(order + "\n", timeout=TIMEOUT)
-            answer = json.loads(output.splitlines()[-1])
+            answer = parse_json(output.splitlines()[-1])
         except (subprocess.TimeoutExpired, ValueError, IndexError, OSError) as error:
             raise http.TransientError(f"it ended without an answer ({type(error).__name__})") from error
         if "differences" not in answer:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 
 from cards.hub import card_trimming
 from deepicd import storage
+from deepicd.parsing import parse_json
 
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
@@ -47,7 +48,7 @@ def _respond(samples: Sequence[str]) -> dict[str, object]:
     try:
         for path in samples:
             _warm_up(path)
-        expected = json.loads(sys.stdin.readline())  # an empty line if the publisher was killed
+        expected = parse_json(sys.stdin.readline())  # an empty line if the publisher was killed
         os.environ["HF_TOKEN"] = expected.pop("token")
         return compare_repository(**expected)
     except Exception as error:  # noqa: BLE001 - its message may quote rows, and without an answer the publisher would wait

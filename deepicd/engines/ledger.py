@@ -35,6 +35,7 @@ from deepicd.engines.recipe import TEMPLATE_DATE, ModelRecipe
 from deepicd.engines.shard import WHOLE, Shard, name_holder
 from deepicd.errors import DeepicdError
 from deepicd.lease import LOCK, hold_lease, is_held
+from deepicd.parsing import parse_json
 from deepicd.private_files import make_private, private_files
 from deepicd.storage import Origin
 
@@ -287,7 +288,7 @@ def _open_files(folder: Path, *, is_shared: bool) -> tuple[list[Segment], list[S
 def _parse_failure(line: str) -> tuple[str, str] | None:
     """Return key and reason of a line; None for the first line, and for one that a killed run left incomplete."""
     try:
-        entry = json.loads(line)
+        entry = parse_json(line)
         bytes.fromhex(entry["key"])
         return entry["key"], str(entry["reason"])
     except (ValueError, KeyError, TypeError):

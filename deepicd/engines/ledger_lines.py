@@ -20,6 +20,7 @@ from typing import Any, BinaryIO, Literal, cast
 
 from deepicd import __version__
 from deepicd.errors import DeepicdError
+from deepicd.parsing import parse_json
 from deepicd.storage import Origin
 
 Kind = Literal["session", "completion", "findings"]
@@ -42,8 +43,7 @@ def is_whole(line: bytes) -> bool:
 
 def parse_line(line: bytes) -> Entry:
     """Return the entry of a whole line."""
-    # a number of 5,000 digits is more than Python reads; parse_count drops what does not count tokens
-    return cast(Entry, json.loads(line, parse_int=lambda digits: int(digits[:32])))
+    return cast(Entry, parse_json(line, is_lenient=True))  # parse_count drops what does not count tokens
 
 
 def list_sessions(folder: Path) -> list[Path]:

@@ -26,6 +26,7 @@ import pyarrow as pa
 from deepicd import storage
 from deepicd.engines.ledger_lines import Session, is_whole
 from deepicd.errors import DeepicdError
+from deepicd.parsing import parse_json
 from deepicd.storage import Origin
 
 PATTERN = "*.arrow"
@@ -60,7 +61,7 @@ class Segment:
         try:
             reader = pa.ipc.open_file(pa.memory_map(str(path)))
             self._batches = [reader.get_batch(n) for n in range(reader.num_record_batches)]
-            self.sessions = frozenset(json.loads(reader.schema.metadata[SESSIONS_KEY]))
+            self.sessions = frozenset(parse_json(reader.schema.metadata[SESSIONS_KEY]))
             self._keys = [_view(batch, "key") for batch in self._batches]
             self._heads = [_view(batch, "head") for batch in self._batches]
         except (pa.ArrowInvalid, TypeError, KeyError, ValueError) as error:

@@ -23,6 +23,7 @@ from deepicd.engines.registry import TELEMETRY_OFF
 from deepicd.engines.tokens import PromptTokenizer
 from deepicd.engines.vllm import ENVIRONMENT, build_arguments, capture_output, explain_failure
 from deepicd.errors import DeepicdError
+from deepicd.parsing import parse_json
 
 REQUIRES = ("ray", "vllm")
 ASKS_SERVER = False
@@ -199,7 +200,7 @@ def _build_processor(recipe: ModelRecipe, path: str, *, on_cpu: bool) -> Any:
 
 
 def _build_row(row: dict[str, Any]) -> dict[str, Any]:
-    return {"tokenized_prompt": row["ids"], "sampling_params": json.loads(row["sampling"]), "key": row["key"]}
+    return {"tokenized_prompt": row["ids"], "sampling_params": parse_json(row["sampling"]), "key": row["key"]}
 
 
 def _read_row(row: dict[str, Any]) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from deepicd.answer_form import THINK, THINK_END
 from deepicd.engines.base import FinishReason, parse_count
 from deepicd.errors import DeepicdError
 from deepicd.http import TRANSIENT_STATUSES, TransientError, parse_retry_after
+from deepicd.parsing import ParseError, parse_json
 
 Json = dict[str, Any]
 
@@ -106,8 +107,8 @@ def parse_body(body: bytes) -> Json:
     Numbers of more than 18 digits, NaN and infinity become None: no field that is read may have them.
     """
     try:
-        reply = json.loads(body, parse_int=_parse_int, parse_constant=lambda _: None)
-    except (ValueError, RecursionError) as error:
+        reply = parse_json(body, is_lenient=True)
+    except ParseError as error:
         raise MalformedError("the server's answer is not JSON") from error
     if not isinstance(reply, dict):
         raise MalformedError("the server's answer is not one of OpenAI's API")
@@ -227,10 +228,6 @@ def _read_content(value: object) -> tuple[str | None, str]:
 def _clean(value: object) -> str:
     """Return a text without lone surrogates, which JSON can carry and no file takes; '' for what is no text."""
     return value.encode(errors="replace").decode() if isinstance(value, str) else ""
-
-
-def _parse_int(digits: str) -> int | None:
-    return int(digits) if len(digits) <= 18 else None
 
 
 def list_models(reply: Json, url: str) -> list[Json]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from deepicd.evidence.tokens import split_tokens
+from deepicd.parsing import parse_yaml
 
 _FOLDER = Path(__file__).parent
 _SHORT = 2
@@ -122,9 +123,7 @@ def load_lexicon() -> Lexicon:
 
 
 def _read(name: str) -> Any:
-    import yaml
-
-    return yaml.safe_load((_FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
+    return parse_yaml((_FOLDER / f"{name}.yaml").read_bytes())
 
 
 def _split(names: str) -> list[str]:

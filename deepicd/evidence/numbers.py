@@ -73,9 +73,8 @@ def normalize_number(number: str) -> str:
 
 def parse_amount(value: str) -> float:
     """Return a normalized number as a float; NaN for one that is no single measurement."""
-    return (
-        float(value) if len(value) < 12 and value.count(".") < 2 and value.replace(".", "").isdigit() else float("nan")
-    )
+    is_number = len(value) < 12 and value.count(".") < 2 and value.replace(".", "").isdecimal()
+    return float(value) if is_number else float("nan")
 
 
 def list_numbers(tokens: Tokens, hits: Sequence[Hit], lexicon: Lexicon) -> list[Number]:
@@ -250,7 +249,7 @@ def _name_by_unit(tokens: Tokens, number: Number, lexicon: Lexicon) -> Number:
 
 def _is_pressure(value: str) -> bool:
     upper, _, lower = value.partition("/")
-    if not (upper.isdigit() and lower.isdigit() and len(upper) <= 3 and len(lower) <= 3):
+    if not (upper.isdecimal() and lower.isdecimal() and len(upper) <= 3 and len(lower) <= 3):
         return False
     return 40 <= int(upper) <= 300 and 15 <= int(lower) < int(upper)
 

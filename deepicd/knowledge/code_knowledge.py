@@ -112,7 +112,7 @@ def _read_chapter(file: Path) -> tuple[int, _Chapter]:
         chapter = cast(ChapterGuidelines, storage.read_json(file))
         ranges = tuple((first.replace(".", ""), last.replace(".", "")) for first, last in chapter["ranges"])
         return int(chapter["number"]), _Chapter(ranges, "\n".join(list_lines(chapter)))
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         raise DeepicdError(
             f"{file} is not a chapter file of this version.", "Write it again: deepicd guidelines PDF OUT"
         ) from error

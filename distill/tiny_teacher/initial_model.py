@@ -14,12 +14,12 @@ heads of the first two layers, and training only has to learn when to copy and f
              itself      before it    before that
 """
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from deepicd.answer_form import TAGS
+from deepicd.parsing import parse_json
 
 START, END, PAD = "<|im_start|>", "<|im_end|>", "<|endoftext|>"
 
@@ -50,7 +50,7 @@ def train_tokenizer(texts: Iterable[str], size: int, context: int) -> Any:
         show_progress=False,
     )
     bpe.train_from_iterator(texts, trainer)
-    learned = json.loads(bpe.to_str())["model"]
+    learned = parse_json(bpe.to_str())["model"]
     tokenizer = Qwen2Tokenizer(
         vocab=learned["vocab"],
         merges=[tuple(merge) for merge in learned["merges"]],

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import click
-import yaml
 
 from deepicd import log
 from deepicd.answer_form import DIAGNOSIS
+from deepicd.parsing import parse_yaml
 from distill import prompt
 from distill.tiny_teacher import NAME, RECIPE, lessons
 from distill.tiny_teacher.initial_model import (
@@ -59,7 +59,7 @@ class Settings:
 
 
 def load_settings(path: Path = RECIPE) -> Settings:
-    values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    values = parse_yaml(path.read_bytes())
     return Settings(**values | {"shape": Shape(**values["shape"])})
 
 

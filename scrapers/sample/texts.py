@@ -11,9 +11,8 @@ from hashlib import sha256
 from importlib.resources import files
 from typing import Any
 
-import yaml
-
 from deepicd.icd10cm import Code
+from deepicd.parsing import parse_yaml
 from scrapers.site import Language
 
 
@@ -44,4 +43,4 @@ def compose_text(code: Code, language: Language) -> list[str]:
 
 @cache
 def _load_blocks() -> Any:
-    return yaml.safe_load(files("scrapers").joinpath("sample", "texts.yaml").read_text(encoding="utf-8"))
+    return parse_yaml(files("scrapers").joinpath("sample", "texts.yaml").read_bytes())

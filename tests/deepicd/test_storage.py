@@ -48,7 +48,7 @@ def test_a_table_of_another_kind_is_refused_by_column(tmp_path: Path) -> None:
     with pytest.raises(DeepicdError, match=r"words \(int64 expected, string"):
         storage.open_parquet(path, SCHEMA)
     path.write_bytes(path.read_bytes()[:40])
-    with pytest.raises(DeepicdError, match="not a parquet file, or only part of one"):
+    with pytest.raises(DeepicdError, match="is not a parquet file, only part of one, or damaged"):
         storage.open_parquet(path, SCHEMA)
 
 

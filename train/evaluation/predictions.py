@@ -12,7 +12,6 @@ Answers are then matched with the notes of a split (`match_answers`), or with th
 """
 
 import csv
-import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from deepicd import storage
 from deepicd.answer_form import measure_overlap, read_code
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
+from deepicd.parsing import ParseError, parse_json
 from deepicd.schema import PREDICTIONS
 from deepicd.storage import Origin
 from train.data import EvaluationSplit
@@ -100,8 +100,8 @@ def _read_json_lines(path: Path) -> Iterator[tuple[int, Mapping[str, object]]]:
             if not line.strip():
                 continue
             try:
-                row = json.loads(line.removeprefix(b"\xef\xbb\xbf"))
-            except (ValueError, RecursionError) as error:
+                row = parse_json(line)
+            except ParseError as error:
                 raise DeepicdError(f"{path}, line {number:,} is not JSON.", EXPECTED) from error
             if not isinstance(row, dict):
                 raise DeepicdError(f"{path}, line {number:,} is not a JSON object.", EXPECTED)

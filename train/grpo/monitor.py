@@ -114,7 +114,7 @@ class StepLog:
         self.path = folder / STEPS_FILE
 
     def write(self, report: StepReport) -> None:
-        values = json.loads(json.dumps(report.dump()), parse_float=lambda text: round(float(text), 5))
+        values = json.loads(json.dumps(report.dump()), parse_float=lambda text: round(float(text), 5))  # noqa: TID251, its own text
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(values) + "\n")
 

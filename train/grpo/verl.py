@@ -7,7 +7,6 @@ credentialed runs an error names that file and quotes nothing of its content.
 """
 
 import contextlib
-import json
 import os
 import signal
 import subprocess
@@ -19,6 +18,7 @@ from typing import Any
 
 from deepicd.errors import DeepicdError
 from deepicd.log import track_progress
+from deepicd.parsing import parse_json
 from deepicd.stage_records import GrpoRecord
 from train import base_model
 from train.grpo.monitor import AnswerStatistics, GuardRails, StepLog, StepReport, summarize_step
@@ -139,7 +139,7 @@ def _read_answers(folder: Path) -> list[AnswerStatistics]:
 def _read_lines(path: Path) -> list[dict[str, Any]]:
     """Read the complete lines of a file that another process is appending to."""
     text = path.read_bytes() if path.is_file() else b""
-    return [json.loads(line) for line in text[: text.rfind(b"\n") + 1].splitlines() if line]
+    return [parse_json(line) for line in text[: text.rfind(b"\n") + 1].splitlines() if line]
 
 
 def _find_reason(setup: GrpoSetup, log: Path) -> str:

@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from deepicd.errors import DeepicdError
+from deepicd.parsing import parse_json
 from train.grpo.setup import GrpoSetup
 from train.launch import SILENT
 
@@ -202,7 +203,7 @@ def check_overrides(path: Path) -> None:
     from verl.utils.config import validate_config
 
     with initialize_config_module("verl.trainer.config", version_base=None):
-        config = compose("ppo_trainer", overrides=json.loads(path.read_text(encoding="utf-8")))
+        config = compose("ppo_trainer", overrides=parse_json(path.read_bytes()))
     validate_config(config, use_reference_policy=need_reference_policy(config), use_critic=need_critic(config))
     OmegaConf.resolve(config)
     if any(value is not None for value in config.get("custom_reward_function", {}).values()):

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MB = 1_000_000
-CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)", re.ASCII)
+CONTENT_RANGE = re.compile(r"bytes (?:(\d{1,18})-\d{1,18}|\*)/(\d{1,18}|\*)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +159,7 @@ def _parse_extent(response: "httpx.Response") -> tuple[int, int | None]:
     """Return the offset of a response's body in the file (-1: unknown), and the file's size (None: unknown)."""
     if response.status_code == 200:
         length = response.headers.get("Content-Length", "")
-        return 0, int(length) if length.isdecimal() else None
+        return 0, int(length) if length.isdecimal() and len(length) < 19 else None
     match = CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
     if not match:
         return -1, None

@@ -1,0 +1,54 @@
+"""A parquet file whose damage is an error of ours that names it, wherever it shows: in the footer, a page or a text.
+
+Pages that deepicd writes have checksums, so that a flipped bit is found and not read as another letter. Texts and
+offsets are validated as well, since other programs write no checksums and Arrow follows a bad offset anywhere.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from deepicd.errors import DeepicdError
+
+
+class CheckedParquetFile(pq.ParquetFile):  # type: ignore[misc]  # pyarrow has no types
+    """A ParquetFile that raises DeepicdError for damage."""
+
+    def __init__(self, path: Path, **options: Any) -> None:
+        self.path = path
+        with name_damage(path):
+            super().__init__(path, page_checksum_verification=True, **options)
+
+    def read(self, *arguments: Any, **options: Any) -> pa.Table:
+        with name_damage(self.path):
+            table = super().read(*arguments, **options)
+            table.validate(full=True)
+            return table
+
+    def iter_batches(self, *arguments: Any, **options: Any) -> Iterator[pa.RecordBatch]:
+        batches = super().iter_batches(*arguments, **options)
+        while True:
+            with name_damage(self.path):
+                batch = next(batches, None)
+                if batch is None:
+                    return
+                batch.validate(full=True)
+            yield batch
+
+
+@contextmanager
+def name_damage(path: Path) -> Iterator[None]:
+    """Raise DeepicdError with the file's name for what Arrow says about a damaged one."""
+    try:
+        yield
+    except (PermissionError, FileNotFoundError):
+        raise
+    except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
+        raise DeepicdError(
+            f"{path} is not a parquet file, only part of one, or damaged.",
+            "Write it again with the stage that made it.",
+        ) from error
