@@ -37,7 +37,8 @@ if (find) {
   one("#find-text").addEventListener("input", (event) => {
     const text = event.target.value.trim().toLowerCase();
     lines.forEach(([line, words]) => { line.hidden = !words.includes(text); });
-    one(".count strong").textContent = String(lines.filter(([line]) => !line.hidden).length);
+    const left = lines.filter(([line]) => !line.hidden).length;
+    one(".count").textContent = `${left.toLocaleString("en")} ${left === 1 ? "row" : "rows"}`;
   });
 }
 
