@@ -15,6 +15,7 @@ import click
 
 from deepicd import __version__, log
 from deepicd.errors import DeepicdError
+from deepicd.remote.paths import accept_urls
 
 # name → (module:function, summary), in the order in which data flows
 COMMANDS = {
@@ -66,6 +67,7 @@ class LazyGroup(click.Group):
         except ModuleNotFoundError as error:
             raise explain_missing_library(error) from error
         add_log_options(command)
+        accept_urls(name, command)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
