@@ -109,6 +109,13 @@ class BuildOptions(CriteriaOptions):
     split_file: NotRequired[Path | None]
 
 
+class AssembleOptions(TypedDict):
+    scores: Path | None
+    select: str
+    verified: Path | None
+    overwrite: bool
+
+
 class SynthesizeOptions(TypedDict):
     admissions: int
     seed: int
@@ -254,17 +261,22 @@ def build(
 @click.option("--scores", type=FOLDER, help="Output of `deepicd judge`: mean scores become the column judge_score.")
 @click.option(
     "--select",
-    type=click.Choice(["best", "checks", "first"]),
+    type=click.Choice(["best", "checks", "first", "strongest", "verified"]),
     default="best",
     show_default=True,
     help="Which trace of a row with several rollouts: the judges' favourite and then the checks'; that of the checks"
-    " alone; or the first that was kept.",
+    " alone; the first that was kept; that which the stay bears out best (strongest); or the same, and no trace for a"
+    " row where all fail (verified). The last two need --verified.",
 )
+@click.option("--verified", type=FOLDER, help="Output of `deepicd verify`: adds the config verified.")
 @click.argument("out", type=FOLDER)
 @accept_changes_option
 @overwrite
-def assemble(cohort: Path, traces: Path, scores: Path | None, select: str, out: Path, overwrite: bool) -> None:
+def assemble(cohort: Path, traces: Path, out: Path, **options: Unpack[AssembleOptions]) -> None:
     """Join a cohort and its traces into the dataset folder OUT: configs traces, sft and grpo.
+
+    With --verified also the config verified: the same traces with their evidence, scores and points. Which criterion
+    chose a row's trace stands in its column chosen_by, and counted in run.json.
 
     \b
     deepicd assemble --cohort out/cohort --traces out/traces out/dataset
@@ -272,11 +284,13 @@ def assemble(cohort: Path, traces: Path, scores: Path | None, select: str, out: 
     from builders.dataset.assemble import assemble as assemble_dataset
     from deepicd.stage_records import describe_rehearsal
 
-    record = assemble_dataset(cohort, traces, out, scores=scores, select=select, overwrite=overwrite)
+    record = assemble_dataset(cohort, traces, out, **options)
     if rehearsal := describe_rehearsal(record):
         click.echo(rehearsal)
     for config, rows in record.counts.rows.items():
-        click.echo(f"{config:<7} " + "  ".join(f"{split} {number:,}" for split, number in rows.items()))
+        click.echo(f"{config:<8} " + "  ".join(f"{split} {number:,}" for split, number in rows.items()))
+    if chosen := record.counts.chosen_by:
+        click.echo("chosen by " + ", ".join(f"{criterion} {rows:,}" for criterion, rows in chosen.items()))
     click.echo(f"Dataset ({record.origin}) → {out}")
 
 

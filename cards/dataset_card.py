@@ -15,11 +15,12 @@ from cards.counts import BUCKETS, collect_counts
 from cards.dataset_statistics import Bin, Statistics, build_histogram, read_statistics, summarize_lengths
 from cards.front_matter import AGREEMENT, LICENCE, LICENCE_LINK, build_front_matter, join_card
 from cards.rendering import TEMPLATES, render_template
+from cards.verification import summarize_verification
 from deepicd import records, storage
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import CHAPTERS
 from deepicd.paper import MIMIC_REASON
-from deepicd.schema import DATASET, SPLITS
+from deepicd.schema import CONFIGS, SPLITS
 from deepicd.small_counts import SMALLEST_CELL, Key, PublishedCounts
 from deepicd.stage_records import (
     AssembleRecord,
@@ -77,7 +78,7 @@ def write_card(folder: Path, *, template: Path | None = None) -> CardRecord:
         return model_card.write_card(folder, training, template=template)
     record = require_dataset(folder)
     inputs = {"record": folder / records.RECORD, "templates": TEMPLATES} | ({"template": template} if template else {})
-    plan = records.plan_run(CardRecord, options={}, inputs=inputs | {config: folder / config for config in DATASET})
+    plan = records.plan_run(CardRecord, options={}, inputs=inputs | {config: folder / config for config in CONFIGS})
     readme = folder / README
     done = records.find_finished(folder / "card", plan)
     if done and readme.is_file() and storage.digest_path(readme) == done.counts.readme_sha256:
@@ -110,7 +111,7 @@ def require_dataset(folder: Path) -> AssembleRecord:
 
 def _require_recorded_files(folder: Path, record: AssembleRecord) -> None:
     """Raise unless the files of the folder's configs are those of its record."""
-    if changes := records.compare_files(folder, record.outputs, content=True, closed=DATASET):
+    if changes := records.compare_files(folder, record.outputs, content=True, closed=CONFIGS):
         raise DeepicdError(
             f"The files of {folder} are not those of its {records.RECORD}; {changes}.",
             "Assemble the dataset again: deepicd assemble --cohort DIR --traces DIR OUT --overwrite",
@@ -165,6 +166,8 @@ def build_fields(facts: DatasetFacts) -> dict[str, Any]:
         "distill": stages["distill"],
         "knowledge": {name: stages[name] for name in ("guidelines", "scrape") if name in stages},
         "judge": stages.get("judge"),
+        "verification": summarize_verification(record, is_free=is_free),
+        "configs": list(statistics.files),
         "judges": sum(role.startswith("scores ") for role in lineage.get("assemble", record).inputs),
         "funnel": build_funnel(record.require_upstream(BuildRecord), shown),
         "reasons": list_rejections(shown),

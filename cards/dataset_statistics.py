@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
-from deepicd.schema import DATASET, SPLITS
+from deepicd.schema import CONFIGS, DATASET, SPLITS
 from deepicd.storage import open_parquet
 
 if TYPE_CHECKING:
@@ -44,8 +44,9 @@ def read_statistics(folder: Path) -> Statistics:
     """Return the counts of a dataset folder. Raises DeepicdError for other folders, and where configs do not match."""
     files = {
         config: {split: paths for split in SPLITS if (paths := sorted((folder / config).glob(f"{split}-*.parquet")))}
-        for config in DATASET
+        for config in CONFIGS
     }
+    files = {config: by_split for config, by_split in files.items() if by_split or config in DATASET}
     if lacking := [config for config, by_split in files.items() if not by_split]:
         raise DeepicdError(
             f"{folder} is not a dataset folder: it lacks {', '.join(lacking)}.",
@@ -60,14 +61,15 @@ def read_statistics(folder: Path) -> Statistics:
         },
         rows={
             config: {
-                split: sum(open_parquet(path, DATASET[config]).metadata.num_rows for path in paths)
+                split: sum(open_parquet(path, CONFIGS[config]).metadata.num_rows for path in paths)
                 for split, paths in by_split.items()
             }
             for config, by_split in files.items()
         },
     )
-    if statistics.rows["sft"] != statistics.rows["traces"]:
-        raise _mismatch_error(folder, "`sft` has other rows than `traces`")
+    for config in statistics.rows:
+        if config != "grpo" and statistics.rows[config] != statistics.rows["traces"]:
+            raise _mismatch_error(folder, f"`{config}` has other rows than `traces`")
     for split in SPLITS:
         _count_split(statistics, folder, split, files)
     statistics.words.sort()

@@ -17,7 +17,7 @@ from pydantic import JsonValue
 from deepicd import storage
 from deepicd.errors import DeepicdError
 from deepicd.record_model import Model, OutputFile, compare_files, describe_files, parse_model
-from deepicd.schema import BUNDLE, SPLITS
+from deepicd.schema import BUNDLE, DATASET, SPLITS
 from deepicd.stage_records import AssembleRecord
 from deepicd.storage import Origin
 
@@ -51,6 +51,11 @@ class Manifest(Model):
     """The files of the bundle itself."""
 
 
+def _is_bundled(name: str) -> bool:
+    """Return whether a file is of a config that every dataset has: the others are not restored without notes."""
+    return name.endswith(".parquet") and name.partition("/")[0] in DATASET
+
+
 def write_manifest(folder: Path, dataset: AssembleRecord, *, notes: bool) -> None:
     """Write bundle.json of a folder that holds all of its other files. `dataset`: the record of the dataset."""
     manifest = Manifest(
@@ -61,7 +66,7 @@ def write_manifest(folder: Path, dataset: AssembleRecord, *, notes: bool) -> Non
         dataset=Dataset(
             options=dataset.options,
             rows=dataset.counts.rows,
-            files={name: entry for name, entry in dataset.outputs.items() if name.endswith(".parquet")},
+            files={name: entry for name, entry in dataset.outputs.items() if _is_bundled(name)},
         ),
         files=describe_files(folder),
     )

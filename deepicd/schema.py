@@ -294,6 +294,28 @@ DATASET = {
     ),
 }
 
+# Configs that only some datasets have: assemble --verified
+_OF_VERIFIED = (
+    *("forecasts", "confirmed", "refuted", "untouched", "named", "covered", "nameable"),
+    *("trace_level", "note_level", "lift", "easy", "points", "met", "failed_for", "verifier", "checks"),
+)
+FURTHER_CONFIGS = {
+    "verified": pa.schema(  # the rows of `traces`, with all that is known of each trace
+        [
+            *(DATASET["traces"].field(name) for name in (
+                "note_id", "subject_id", "hadm_id", "admission_note", "icd_code", "icd_title", "category", "chapter",
+                "trace", "words", "judge_score", "recipe", "teacher",
+            )),
+            ("rollout", pa.int16()),  # the chosen one
+            ("rollouts", pa.int16()),  # kept for this row
+            ("chosen_by", _TEXT),  # the criterion that set it apart from the next: 'lift', 'judge', …
+            ("evidence", pa.list_(EVIDENCE)),
+            *(VERIFIED.field(name) for name in _OF_VERIFIED),
+        ]
+    )
+}  # fmt: skip
+CONFIGS = DATASET | FURTHER_CONFIGS
+
 
 # bundle → rehydrate: one row per row of `grpo`, DIR/rows/<split>.parquet, in the same order, without the note
 BUNDLE = pa.schema(

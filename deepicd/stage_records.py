@@ -308,6 +308,8 @@ class VerifyRecord(Record):
 class AssembleCounts(Counts):
     rows: dict[str, ByName]
     """Config → split → rows."""
+    chosen_by: ByName = Field(default_factory=dict)
+    """The criterion that chose a row's trace → rows; empty where there was nothing to choose."""
     differences: ByName = Field(default_factory=dict)
     """Of a dataset put together from a bundle without notes: reason → rows left out."""
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from deepicd import records, storage
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
-from deepicd.schema import DATASET, SPLITS
+from deepicd.schema import CONFIGS, DATASET, SPLITS
 from deepicd.stage_records import TokenLengths
 from deepicd.storage import Origin
 
@@ -51,7 +51,7 @@ class DatasetConfig:
         import pyarrow as pa
         from datasets import Dataset
 
-        schema = DATASET[self.config]
+        schema = CONFIGS[self.config]
         tables = [storage.read_table(path, schema) for path in self.list_files(split)]
         return Dataset(pa.concat_tables(tables) if tables else schema.empty_table())
 
@@ -62,7 +62,7 @@ def open_dataset(source: str, config: str, split: str = "train") -> DatasetConfi
     dataset = DatasetConfig(folder, config, "public")
     files = [path for name in SPLITS for path in dataset.list_files(name)]
     if not files:
-        configs = [name for name in DATASET if (folder / name).is_dir()]
+        configs = [name for name in CONFIGS if (folder / name).is_dir()]
         raise DeepicdError(
             f"{source} has no config {config!r}. It has {', '.join(configs) or 'none of the configs of a dataset'}.",
             "Point --dataset at a folder made by `deepicd assemble`, or at a repository that holds one.",
@@ -73,7 +73,7 @@ def open_dataset(source: str, config: str, split: str = "train") -> DatasetConfi
             f"{source} has no split {split!r} in its config {config!r}.", f"Its splits are: {', '.join(splits)}."
         )
     for path in files:
-        storage.open_parquet(path, DATASET[config]).close()
+        storage.open_parquet(path, CONFIGS[config]).close()
     return DatasetConfig(folder, config, storage.combine_origins(storage.read_origin(path) for path in files))
 
 

@@ -3,6 +3,7 @@
     OUT/traces/train-00000-of-00001.parquet   for reading: note, code and trace (rows with a kept trace)
     OUT/sft/…                                 for TRL: prompt and completion as messages (the same rows)
     OUT/grpo/…                                for verl and TRL: prompt and true code (every row of the cohort)
+    OUT/verified/…                            with --verified: the rows of `traces` with evidence and verification
     OUT/run.json                              with the records of all earlier stages
 
 `grpo` needs no trace. It keeps the rows whose trace was rejected, so that training and evaluation are not limited to
@@ -10,7 +11,7 @@ notes that were easy for the teacher.
 Run: deepicd assemble --cohort out/cohort --traces out/traces [--scores out/scores] out/dataset
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from itertools import groupby
 from math import ceil
@@ -18,12 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from builders.dataset import selection
+from builders.dataset.verification import TraceKey, find_verification, read_verification, require_verification
 from deepicd import records, storage
 from deepicd.answer_form import build_messages, write_answer
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
 from deepicd.kept_traces import read_kept_traces
-from deepicd.schema import COHORT, DATASET, SCORES, SPLITS
+from deepicd.schema import COHORT, CONFIGS, DATASET, SCORES, SPLITS
 from deepicd.stage_records import AssembleCounts, AssembleRecord, DistillRecord
 from deepicd.storage import Origin
 
@@ -41,9 +43,10 @@ def assemble(
     *,
     scores: Path | None = None,
     select: str = "best",
+    verified: Path | None = None,
     overwrite: bool = False,
 ) -> AssembleRecord:
-    """Write the three configs with their splits; return the record. `scores`: output of `deepicd judge`.
+    """Write the configs with their splits; return the record. `scores`: of `deepicd judge`; `verified`: of `verify`.
 
     `select` names a rule of `selection`, for rows with several kept traces. Raises DeepicdError if cohort, traces and
     scores do not belong together.
@@ -51,19 +54,21 @@ def assemble(
     records.require(cohort, "build")
     traces, distilled = records.find_run_folder(traces, DistillRecord, "kept")
     judges = find_score_folders(scores)
+    checked = find_verification(verified, select)
     inputs = {"cohort": cohort, "traces": traces} | {f"scores {path.name}": path for path in judges}
-    options = {"recipe": traces.name} | ({"select": select} if distilled.n > 1 else {})
+    inputs |= {"verified": checked} if checked else {}
+    options = {"recipe": traces.name} | ({"select": select} if distilled.n > 1 or checked else {})
     plan = records.plan_run(AssembleRecord, options=options, inputs=inputs)
     if done := records.find_finished(out, plan):
         return done
-    kept = _choose_traces(traces, _read_scores(judges), select)
+    kept = _choose_traces(traces, _read_scores(judges), read_verification(checked), select)
     files = {split: cohort / f"{split}.parquet" for split in SPLITS}
     origin = storage.combine_origins(
         storage.read_origin(path) for path in [*files.values(), *(traces / "kept").glob("*.parquet")]
     )
     with records.open_fresh_folder(out, plan, origin, overwrite=overwrite) as run:
         used: set[str] = set()
-        counts: dict[str, dict[str, int]] = {config: {} for config in DATASET}
+        counts: dict[str, dict[str, int]] = {config: {} for config in (CONFIGS if checked else DATASET)}
         for split, path in files.items():
             rows = storage.read_table(path, COHORT).to_pylist()
             _check_match(rows, kept)
@@ -71,33 +76,43 @@ def assemble(
             for config, number in write_split(run.folder, split, rows, kept, origin).items():
                 counts[config][split] = number
         if not kept:
-            raise DeepicdError(f"{traces} holds no kept trace.", "See why in its rejected/ folder and run.json.")
+            what = "verified" if select == "verified" else "kept"
+            raise DeepicdError(f"{traces} holds no {what} trace.", "See why in its rejected/ folder and run.json.")
         if unmatched := len(kept) - len(used):
             raise DeepicdError(
                 f"{unmatched:,} of {len(kept):,} kept traces belong to no row of {cohort}.",
                 "Assemble traces with the cohort they were made from.",
             )
-        run.counts = AssembleCounts(rows=counts)
+        chosen = Counter(trace["chosen_by"] for trace in kept.values())
+        run.counts = AssembleCounts(rows=counts, chosen_by=dict(chosen) if distilled.n > 1 or checked else {})
     return run.record
 
 
-def _choose_traces(folder: Path, scores: dict[tuple[str, str], float | None], rule: str) -> dict[str, Row]:
+def _choose_traces(
+    folder: Path, scores: dict[TraceKey, float | None], verification: dict[TraceKey, Row] | None, rule: str
+) -> dict[str, Row]:
     """Return note_id → the kept trace that a rule chooses. Raises DeepicdError for scores of other traces.
 
-    `scores`: note_id and SHA-256 of a trace → the judges' mean.
+    `scores`: the judges' means; `verification`: rows of schema.VERIFIED, None if none were given.
     """
     kept: dict[str, Row] = {}
-    used: set[tuple[str, str]] = set()
+    used: set[TraceKey] = set()
     for split in SPLITS:
-        rows = read_kept_traces(folder, split, (*TRACE, *selection.COLUMNS))
+        columns = (*TRACE, *selection.COLUMNS, *(("evidence",) if verification else ()))
+        rows = read_kept_traces(folder, split, columns)
         for note_id, rollouts in groupby(rows, key=lambda row: row["note_id"]):
             traces = []
             for row in rollouts:
-                key = note_id, storage.digest_text(row["trace"]) if scores else ""
+                key = note_id, storage.digest_text(row["trace"]) if scores or verification else ""
                 used.add(key)
-                traces.append(row | {"judge_score": scores.get(key)})
-            chosen = selection.choose(rule, traces)
-            kept[note_id] = {name: chosen[name] for name in (*TRACE, "judge_score")}
+                verified = require_verification(verification, key) if verification else None
+                traces.append(row | {"judge_score": scores.get(key), "verification": verified})
+            if choice := selection.choose(rule, traces):
+                chosen, criterion = choice
+                names = (*TRACE, "judge_score", *(("verification", "evidence") if verification else ()))
+                kept[note_id] = {name: chosen[name] for name in names} | {
+                    "chosen_by": criterion, "rollout": chosen["rollout"], "rollouts": len(traces),
+                }  # fmt: skip
     if scores.keys() - used:
         raise DeepicdError(
             f"{len(scores.keys() - used):,} scores of other traces than these were given.",
@@ -116,9 +131,9 @@ def find_score_folders(scores: Path | None) -> list[Path]:
     return folders
 
 
-def _read_scores(folders: list[Path]) -> dict[tuple[str, str], float | None]:
+def _read_scores(folders: list[Path]) -> dict[TraceKey, float | None]:
     """Return the mean of the judges' scores by note_id and SHA-256 of a trace; None where no judge gave one."""
-    scores: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
+    scores: defaultdict[TraceKey, list[int]] = defaultdict(list)
     for path in (path for folder in folders for path in sorted((folder / "scores").glob("*.parquet"))):
         for row in storage.read_table(path, SCORES, ["note_id", "trace_sha256", "score"]).to_pylist():
             scores[row["note_id"], row["trace_sha256"]] += [] if row["score"] is None else [row["score"]]
@@ -140,7 +155,7 @@ def write_split(folder: Path, split: str, rows: list[Row], kept: dict[str, Row],
     A config without rows gets no file: `datasets` cannot load an empty one.
     """
     written = {}
-    for config in DATASET:
+    for config in CONFIGS:
         if config_rows := list(_convert_rows(config, split, rows, kept)):
             _write_shards(folder / config, config, split, config_rows, origin)
             written[config] = len(config_rows)
@@ -174,8 +189,10 @@ def _convert_rows(config: str, split: str, rows: list[Row], kept: dict[str, Row]
                 "note_id": row["note_id"],
                 "icd_code": row["icd_code"],
             }
-        else:
+        elif config == "traces":
             yield {**row, **trace}
+        elif trace.get("verification"):
+            yield {**row, **trace["verification"], **trace, "icd_code": row["icd_code"]}
 
 
 def _write_shards(folder: Path, config: str, split: str, rows: list[Row], origin: Origin) -> None:
@@ -184,4 +201,4 @@ def _write_shards(folder: Path, config: str, split: str, rows: list[Row], origin
     for number in range(files):
         part = rows[number * ROWS_PER_FILE : (number + 1) * ROWS_PER_FILE]
         path = folder / f"{split}-{number:05d}-of-{files:05d}.parquet"
-        storage.write_parquet(path, part, DATASET[config], origin)
+        storage.write_parquet(path, part, CONFIGS[config], origin)

@@ -25,7 +25,7 @@ from cards.hub.resource_files import gather_resources
 from cards.hub.settings import PublicationOptions, What
 from deepicd import records, storage
 from deepicd.errors import DeepicdError
-from deepicd.schema import DATASET
+from deepicd.schema import CONFIGS
 from deepicd.stage_records import TrainingRecord
 from deepicd.storage import Origin
 
@@ -34,7 +34,7 @@ PORTABLE_RECORD, HELD = "record.json", "held"
 FOLDERS: Mapping[What, tuple[str, ...]] = {
     "card": (),
     "recipe": ("recipe/",),
-    "rows": tuple(f"{config}/" for config in DATASET),
+    "rows": tuple(f"{config}/" for config in CONFIGS),
     "resources": ("guidelines/", "descriptions/"),
 }
 """Folders of each publication, besides README.md, card/ and run.json; files that it no longer has are removed."""

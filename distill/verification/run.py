@@ -68,7 +68,9 @@ def verify(job: VerifyJob) -> VerifyRecord:
         refuse_rehearsal(recipe, origin=sources.origin, is_allowed=job.rehearse)
         sentence = disclosure.check_server(recipe, origin=sources.origin, sentence=job.responsible)
     plan = records.plan_run(
-        VerifyRecord, options=recipe.options | {"limit": job.limit}, inputs={"cohort": sources.cohort, "traces": traces}
+        VerifyRecord,
+        options=recipe.options | {"limit": job.limit, "engine_has_model": recipe.uses_model},
+        inputs={"cohort": sources.cohort, "traces": traces},
     )
     folder = job.out / recipe.digest
     if (finished := records.find_finished(folder, plan)) and not finished.counts.unanswered:
