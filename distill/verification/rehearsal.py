@@ -28,6 +28,8 @@ MOST_POINTS = 5
 
 def answer(request: Request) -> str | None:
     """Return the answer to a question of a verification; None for any other request."""
+    if not request.messages:
+        return None
     system, user = request.messages[0]["content"], request.messages[-1]["content"]
     if system == SOLVER:
         return solve(user.removeprefix(f"{TRACE_HEADING}\n"))
