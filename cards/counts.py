@@ -1,74 +1,123 @@
 """Collect every count of rows that a dataset's card shows, under the key that card, figures and YAML use.
 
-    shown = collect_counts(statistics, record).select_published(everything=False)
+    rows = list_chapter_rows(statistics, merge=True)
+    shown = collect_counts(statistics, record, rows).select_published(everything=False)
     shown["rows", "traces", "train"], shown["chapter", 9, "all"], shown["lost", 2, "not ICD-10"]
 
 All tables form one system, since a reader sees them together: the cohort's rows are divided by chapter, split and
 whether a trace was kept, and funnel, reasons, flags and scores are tied to the same rows (see deepicd.small_counts).
+A group is small in rows or in patients. Where a record counts rows alone, the fewest patients are assumed that so many
+rows can come from; where nothing is known of the patients, one.
 """
 
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from cards.dataset_statistics import Cell, Statistics
 from deepicd.icd10cm import CHAPTERS
 from deepicd.records import Record
 from deepicd.schema import SPLITS
-from deepicd.small_counts import Counts, Key
-from deepicd.stage_records import BuildCounts, BuildRecord, DistillCounts, DistillRecord
+from deepicd.small_counts import Counts, Key, is_small
+from deepicd.stage_records import BuildCounts, BuildRecord, DistillCounts, DistillRecord, JudgeRecord
 
 BUCKETS = (("1", 1), ("2–9", 9), ("10–99", 99), ("100 and more", None))  # name, largest number of rows of a code
 CHAPTER_OF_FLAG = {"symptom first": 18, "Z code first": 21}  # flags that mean a chapter
 # Cost of withholding a count; a cell of a table costs its own count.
 WHOLE, SPLIT, STEP, CHAPTER, TRACES = 1e9, 1e8, 1e6, 30, 3
+MEAN_SCORE, PLACES = ("mean", "score"), 2  # the judge's mean, with its decimal places
+MEAN = 20.0  # cost of withholding it
+OTHER = "other"
 
 
-def collect_counts(statistics: Statistics, record: Record) -> Counts:
+@dataclass(frozen=True, slots=True)
+class ChapterRow:
+    """A row of the table of chapters: one chapter, or the rare ones together."""
+
+    key: int | str
+    """The number of the chapter, or 'other'."""
+    roman: str
+    title: str
+    numbers: tuple[int, ...]
+
+
+def list_chapter_rows(statistics: Statistics, *, merge: bool) -> list[ChapterRow]:
+    """Return the rows of the table of chapters. `merge`: the rare ones in one row, before cells are withheld.
+
+    Rare is a chapter of whose five numbers (all, by split, with a trace) two or more are small. One alone stays.
+    """
+    rare = [chapter for chapter in CHAPTERS if merge and _is_rare(statistics, chapter.number)]
+    rare = rare if len(rare) > 1 else []
+    rows = [ChapterRow(each.number, each.roman, each.title, (each.number,)) for each in CHAPTERS if each not in rare]
+    if rare:
+        names = ", ".join(chapter.roman for chapter in rare)
+        rows.append(ChapterRow(OTHER, "other", f"chapters: {names}", tuple(chapter.number for chapter in rare)))
+    return rows
+
+
+def _is_rare(statistics: Statistics, number: int) -> bool:
+    cells = [cell for cell in statistics.cells if cell[0] == number]
+    parts = _divide(cells).values()
+    return sum(is_small(statistics.count_patients(part)) for part in parts) > 1
+
+
+def _divide(cells: Sequence[Cell]) -> dict[str, list[Cell]]:
+    """Return the columns of the table of chapters: the rows of all splits, of each, and those with a trace."""
+    return {
+        "all": list(cells),
+        **{split: [cell for cell in cells if cell[1] == split] for split in SPLITS},
+        "traces": [cell for cell in cells if cell[2]],
+    }
+
+
+def collect_counts(statistics: Statistics, record: Record, rows: Sequence[ChapterRow]) -> Counts:
     """Return the counts of a dataset folder and of the records of the stages before it."""
     counts = Counts()
-    for cell, rows in statistics.cells.items():
-        counts.add_group(cell, rows)
-        counts.guard([cell])
+    for cell, number in statistics.cells.items():
+        counts.add_group(cell, number)
+        counts.guard([cell], people=statistics.count_patients([cell]))
     _add_rows(counts, statistics)
-    _add_chapters(counts, statistics)
+    _add_chapters(counts, statistics, rows)
     _add_codes(counts, statistics)
     _add_funnel(counts, statistics, record.require_upstream(BuildRecord).counts)
-    distilled = record.require_upstream(DistillRecord)
-    _add_traces(counts, statistics, distilled.counts, has_rollouts=distilled.n > 1)
-    _add_scores(counts, statistics)
+    _add_traces(counts, statistics, record.require_upstream(DistillRecord))
+    _add_scores(counts, statistics, record.find_upstream(JudgeRecord))
     return counts
 
 
 def _add_rows(counts: Counts, statistics: Statistics) -> None:
     """Add the rows of each split in `grpo`, which is the cohort, and in `traces`, which has the same rows as `sft`."""
     cohort, kept = list(statistics.cells), [cell for cell in statistics.cells if cell[2]]
+    people = statistics.count_patients
     for config, cells, weight in (("grpo", cohort, 2), ("traces", kept, 1)):
-        counts.show(("rows", config, "all"), cells, people=_count_patients(statistics, cells), cost=WHOLE * weight)
+        counts.show(("rows", config, "all"), cells, people=people(cells), cost=WHOLE * weight)
         for split in SPLITS:
             part = [cell for cell in cells if cell[1] == split]
-            counts.show(("rows", config, split), part, people=_count_patients(statistics, part), cost=SPLIT * weight)
+            counts.show(("rows", config, split), part, people=people(part), cost=SPLIT * weight)
     lost = [cell for cell in statistics.cells if not cell[2]]
-    counts.show("rejected", lost, cost=STEP)
+    counts.show("rejected", lost, people=people(lost), cost=STEP)
     for split in SPLITS:
-        counts.guard([cell for cell in lost if cell[1] == split])
-    counts.show_part("patients", _count_patients(statistics, cohort), cohort, cost=STEP)
+        part = [cell for cell in lost if cell[1] == split]
+        counts.guard(part, people=people(part))
+    several = statistics.count_patients_with_several_rows()  # whose further rows are the rest
+    counts.show_part("patients", people(cohort), cohort, rest_people=several, cost=STEP)
 
 
-def _add_chapters(counts: Counts, statistics: Statistics) -> None:
+def _add_chapters(counts: Counts, statistics: Statistics, rows: Sequence[ChapterRow]) -> None:
     """Add the rows of each chapter, by split and with a trace."""
-    for chapter in CHAPTERS:
-        cells = [cell for cell in statistics.cells if cell[0] == chapter.number]
-        parts = {split: [cell for cell in cells if cell[1] == split] for split in SPLITS}
-        parts |= {"all": cells, "traces": [cell for cell in cells if cell[2]]}
-        for name, part in parts.items():
+    for row in rows:
+        cells = [cell for cell in statistics.cells if cell[0] in row.numbers]
+        for name, part in _divide(cells).items():
             weight = {"all": CHAPTER, "traces": TRACES}.get(name, 1)
-            rows = sum(statistics.cells[cell] for cell in part)
-            counts.show(
-                ("chapter", chapter.number, name),
-                part,
-                people=_count_patients(statistics, part),
-                cost=rows * weight or None,
-            )
-        counts.guard([cell for cell in cells if not cell[2]])
+            number = sum(statistics.cells[cell] for cell in part)
+            people = statistics.count_patients(part)
+            counts.show(("chapter", row.key, name), part, people=people, cost=number * weight or None)
+        for chapter in row.numbers:
+            for name, part in _divide([cell for cell in cells if cell[0] == chapter]).items():
+                unkept = [cell for cell in part if not cell[2]]
+                counts.guard(part, people=statistics.count_patients(part))
+                if name in ("all", *SPLITS):
+                    counts.guard(unkept, people=statistics.count_patients(unkept))
 
 
 def _add_codes(counts: Counts, statistics: Statistics) -> None:
@@ -76,9 +125,10 @@ def _add_codes(counts: Counts, statistics: Statistics) -> None:
     groups: list[Key] = []
     at_least = 1
     for name, most in BUCKETS:
-        number = sum(at_least <= rows and (most is None or rows <= most) for rows in statistics.codes.values())
-        groups.append(counts.add_group(("codes", name), number))
-        counts.show(("codes", name), groups[-1:])
+        codes = [code for code, rows in statistics.codes.items() if at_least <= rows and (most is None or rows <= most)]
+        groups.append(counts.add_group(("codes", name), len(codes)))
+        people = len(set().union(*(statistics.code_patients[code] for code in codes)))
+        counts.show(("codes", name), groups[-1:], people=people)
         at_least = (most or 0) + 1
     counts.show(("codes", "all"), groups, cost=WHOLE)
 
@@ -92,65 +142,105 @@ def _add_funnel(counts: Counts, statistics: Statistics, build: BuildCounts) -> N
     left = {len(steps) - 1: base}
     for place in range(len(steps) - 1, 0, -1):
         step = steps[place]
-        lost = [counts.add_group(("lost", place, reason), rows) for reason, rows in step.lost.items()]
+        lost = {counts.add_group(("lost", place, reason), rows): reason for reason, rows in step.lost.items()}
         if rest := steps[place - 1].rows - step.rows - sum(step.lost.values()):
-            lost.append(counts.add_group(("lost", place, "unaccounted"), rest))
-        for group in lost:
-            counts.show(group, [group])
-        counts.guard(lost)
-        left[place - 1] = left[place] + lost
+            lost[counts.add_group(("lost", place, "unaccounted"), rest)] = "unaccounted"
+        people = [build.lost_patients.get(reason, 1) for reason in lost.values()]
+        for group, number in zip(lost, people, strict=True):
+            counts.show(group, [group], people=number)
+        counts.guard(lost, people=max(people, default=0))
+        left[place - 1] = [*left[place], *lost]
     for place in range(len(steps)):
         counts.show(("funnel", place), left[place], cost=STEP * (10 if place in (0, len(steps) - 1) else 1))
     for flag, rows in build.flags.items():
-        counts.show_part(("flag", flag), rows, cohort)
+        counts.show_part(
+            ("flag", flag), rows, cohort,
+            people=build.flag_patients.get(flag, 1),
+            rest_people=statistics.count_fewest_patients(statistics.samples - rows, cohort),
+        )  # fmt: skip
         if chapter := CHAPTER_OF_FLAG.get(flag):
             counts.tie([("part", ("flag", flag))], [cell for cell in cohort if cell[0] == chapter])
 
 
-def _add_traces(counts: Counts, statistics: Statistics, distill: DistillCounts, *, has_rollouts: bool) -> None:
+@dataclass(frozen=True)
+class _RowParts:
+    """Shows parts of some rows of which a record does not say whose they are."""
+
+    counts: Counts
+    statistics: Statistics
+    cells: Sequence[Cell]
+    per_row: int = 1
+    """The most that one row can be counted: its attempts."""
+
+    def count_fewest_patients(self, number: int) -> int:
+        """Return the fewest patients that a number of rows, or of attempts, can come from."""
+        return self.statistics.count_fewest_patients(-(-max(number, 0) // self.per_row), self.cells)
+
+    def show(self, key: Key, number: int, whole: Sequence[Key] | None = None) -> None:
+        """Show a part of the rows, or of another group: attempts at them."""
+        groups = list(self.cells) if whole is None else list(whole)
+        rest = sum(self.counts.groups[name] for name in groups) - number
+        few = self.count_fewest_patients
+        self.counts.show_part(key, number, groups, people=few(number), rest_people=few(rest))
+
+
+def _add_traces(counts: Counts, statistics: Statistics, record: DistillRecord) -> None:
     """Add why rows have no trace, why attempts were rejected, and what the teacher was not shown."""
-    kept = [cell for cell in statistics.cells if cell[2]]
-    lost = [cell for cell in statistics.cells if not cell[2]]
+    distill = record.counts
+    cohort = list(statistics.cells)
+    kept = [cell for cell in cohort if cell[2]]
+    lost = [cell for cell in cohort if not cell[2]]
     rejected = sum(statistics.cells[cell] for cell in lost)
+    of_cohort, of_lost = _RowParts(counts, statistics, cohort), _RowParts(counts, statistics, lost)
+    of_attempts = _RowParts(counts, statistics, cohort, record.get_option("attempts", int) * record.n)
     for reason, rows in distill.reasons.items():
-        counts.show_part(("reason", reason), rows, lost)
+        of_lost.show(("reason", reason), rows)
     reasons: list[Key] = [("part", ("reason", reason)) for reason in distill.reasons]
     if (more := sum(distill.reasons.values()) - rejected) >= 0 and reasons:  # each row has at least one
         counts.tie(reasons, [*lost, counts.add_group("further reasons", more)])
-    rows_kept = sum(statistics.cells[cell] for cell in kept)
-    more_rollouts = max(sum(int(number) * rows for number, rows in distill.rollouts_kept.items()) - rows_kept, 0)
-    further: list[Key] = [counts.add_group("further rollouts", more_rollouts)] if has_rollouts else []
-    rejected_attempts = distill.attempts - rows_kept - more_rollouts
-    failed: list[Key] = [counts.add_group("failed attempts", max(rejected_attempts, 0))]
-    counts.show("attempts", [*kept, *further, *failed], cost=STEP)
-    counts.guard(failed)
-    if further:
-        counts.show("rollouts", [*kept, *further], cost=STEP)
-        counts.guard(further)
-        counts.guard([*further, *failed])
+    failed = _add_attempts(counts, of_attempts, distill, kept, has_rollouts=record.n > 1)
     for reason, attempts in distill.attempts_rejected_for.items():
-        counts.show_part(("attempts", reason), attempts, failed)
+        of_attempts.show(("attempts", reason), attempts, failed)
         earlier = attempts - distill.reasons.get(reason, 0)
         if reason in distill.reasons and earlier >= 0:
             last = [("part", ("reason", reason)), counts.add_group(("earlier", reason), earlier)]
             counts.tie([("part", ("attempts", reason))], last)
     for reason, rows in distill.unanswered.items():  # a row may have a kept rollout and an unanswered one
-        counts.show_part(("unanswered", reason), rows, list(statistics.cells) if further else lost)
-    counts.show_part("without_description", distill.without_description, list(statistics.cells))
-    counts.show_part("without_guidelines", distill.without_guidelines, list(statistics.cells))
-    counts.show_part("shortened", distill.shortened, list(statistics.cells))
+        (of_cohort if record.n > 1 else of_lost).show(("unanswered", reason), rows)
+    of_cohort.show("without_description", distill.without_description)
+    of_cohort.show("without_guidelines", distill.without_guidelines)
+    of_cohort.show("shortened", distill.shortened)
 
 
-def _add_scores(counts: Counts, statistics: Statistics) -> None:
-    """Add the traces by the judge's rounded score, and those without one."""
+def _add_attempts(
+    counts: Counts, parts: _RowParts, distill: DistillCounts, kept: list[Cell], *, has_rollouts: bool
+) -> list[Key]:
+    """Add the attempts and kept rollouts; return the group of the attempts that failed."""
+    few = parts.count_fewest_patients
+    rows_kept = sum(parts.statistics.cells[cell] for cell in kept)
+    more = max(sum(int(number) * rows for number, rows in distill.rollouts_kept.items()) - rows_kept, 0)
+    further: list[Key] = [counts.add_group("further rollouts", more)] if has_rollouts else []
+    rejected = max(distill.attempts - rows_kept - more, 0)
+    failed: list[Key] = [counts.add_group("failed attempts", rejected)]
+    counts.show("attempts", [*kept, *further, *failed], people=few(distill.attempts), cost=STEP)
+    counts.guard(failed, people=few(rejected))
+    if further:
+        counts.show("rollouts", [*kept, *further], people=few(rows_kept + more), cost=STEP)
+        counts.guard(further, people=few(more))
+        counts.guard([*further, *failed], people=few(more + rejected))
+    return failed
+
+
+def _add_scores(counts: Counts, statistics: Statistics, judge: JudgeRecord | None) -> None:
+    """Add the traces by the judge's rounded score, those without one, and the judge's mean."""
     kept = [cell for cell in statistics.cells if cell[2]]
     by_score: Counter[int | str] = Counter(statistics.scores)
     by_score["none"] = sum(statistics.cells[cell] for cell in kept) - by_score.total()
-    groups = [counts.add_group(("score", score), by_score[score]) for score in (1, 2, 3, 4, 5, "none")]
-    for group in groups:
-        counts.show(group, [group])
-    counts.tie(groups, kept)
-
-
-def _count_patients(statistics: Statistics, cells: list[Cell]) -> int:
-    return len(set().union(*(statistics.patients[cell] for cell in cells)))
+    groups = {score: counts.add_group(("score", score), by_score[score]) for score in (1, 2, 3, 4, 5, "none")}
+    for score, group in groups.items():
+        patients = statistics.score_patients[None if score == "none" else int(score)]
+        counts.show(group, [group], people=len(patients))
+    counts.tie(groups.values(), kept)
+    if judge and judge.counts.mean is not None:
+        values = {group: float(score) for score, group in groups.items() if score != "none"}
+        counts.show_mean(MEAN_SCORE, values, judge.counts.mean, places=PLACES, cost=MEAN)

@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from cards import model_card
-from cards.counts import BUCKETS, collect_counts
+from cards.counts import BUCKETS, MEAN_SCORE, ChapterRow, collect_counts, list_chapter_rows
 from cards.dataset_statistics import Bin, Statistics, build_histogram, read_statistics, summarize_lengths
 from cards.front_matter import AGREEMENT, LICENCE, LICENCE_LINK, build_front_matter, join_card
 from cards.rendering import TEMPLATES, render_template
 from cards.verification import summarize_verification
 from deepicd import records, storage
 from deepicd.errors import DeepicdError
-from deepicd.icd10cm import CHAPTERS
 from deepicd.paper import MIMIC_REASON
 from deepicd.schema import CONFIGS, SPLITS
 from deepicd.small_counts import SMALLEST_CELL, Key, PublishedCounts
@@ -45,6 +44,7 @@ class DatasetFacts:
     folder: Path
     record: AssembleRecord
     statistics: Statistics
+    chapter_rows: list[ChapterRow]
     shown: PublishedCounts
     bins: list[Bin]
 
@@ -122,11 +122,14 @@ def read_facts(folder: Path, record: AssembleRecord) -> DatasetFacts:
     """Count the rows of a dataset folder, and withhold what must not be revealed about credentialed data."""
     statistics = read_statistics(folder)
     is_free = record.origin != "mimic"
-    shown = collect_counts(statistics, record).select_published(everything=is_free)
+    chapter_rows = list_chapter_rows(statistics, merge=not is_free)
+    shown = collect_counts(statistics, record, chapter_rows).select_published(everything=is_free)
     bins = build_histogram(statistics.words, 1 if is_free else SMALLEST_CELL)
     if shown["rows", "traces", "all"] is None:
         bins = []  # they would add up to it
-    return DatasetFacts(folder=folder, record=record, statistics=statistics, shown=shown, bins=bins)
+    return DatasetFacts(
+        folder=folder, record=record, statistics=statistics, chapter_rows=chapter_rows, shown=shown, bins=bins
+    )
 
 
 def build_fields(facts: DatasetFacts) -> dict[str, Any]:
@@ -147,7 +150,7 @@ def build_fields(facts: DatasetFacts) -> dict[str, Any]:
     if guidelines := record.find_upstream(GuidelinesRecord):
         stages["guidelines"]["counts"] = {"audited_words": guidelines.counts.audited_words}
     if judge := record.find_upstream(JudgeRecord):
-        stages["judge"]["counts"] = {"mean": judge.counts.mean}
+        stages["judge"]["counts"] = {"mean": None if shown.counts.get(MEAN_SCORE) is None else judge.counts.mean}
     return {
         "title": facts.title,
         "record": _select_public(record),
@@ -156,7 +159,7 @@ def build_fields(facts: DatasetFacts) -> dict[str, Any]:
         "smallest": SMALLEST_CELL,
         "paper": MIMIC_REASON,
         "splits": SPLITS,
-        "chapters": CHAPTERS,
+        "chapters": facts.chapter_rows,
         "categories": len({code[:3] for code in statistics.codes}),
         "chapters_with_rows": len({cell[0] for cell in statistics.cells}),
         "buckets": [name for name, _ in BUCKETS],
@@ -201,7 +204,7 @@ def list_rejections(shown: PublishedCounts) -> list[tuple[str, int | None, int |
 def build_statistics(facts: DatasetFacts) -> dict[str, object]:
     """Return the counts that the card shows, for programs: 'chapter/9/train' → rows, null where withheld."""
     return {
-        "counts": {_join_key(key): value for key, value in facts.shown.counts.items()},
+        "counts": {_join_key(key): value for key, value in facts.shown.counts.items() if key != MEAN_SCORE},
         "trace_lengths": [{"from": b.low, "to": b.high, "open": b.open, "traces": b.count} for b in facts.bins],
     }
 
@@ -215,7 +218,7 @@ def list_figures(facts: DatasetFacts) -> list[str]:
     scrape = facts.record.find_upstream(ScrapeRecord)
     return [
         "chapters",
-        *(["spread"] if any(facts.shown["chapter", chapter.number, "all"] for chapter in CHAPTERS) else []),
+        *(["spread"] if any(facts.shown["chapter", row.key, "all"] for row in facts.chapter_rows) else []),
         *(["descriptions"] if scrape and scrape.counts.described_by_chapter else []),
         *(["trace_lengths"] if facts.bins else []),
         "funnel",
@@ -227,7 +230,7 @@ def draw_figures(folder: Path, facts: DatasetFacts) -> None:
     from cards import figures
 
     shown = facts.shown
-    chapters = {chapter.number: shown["chapter", chapter.number, "all"] for chapter in CHAPTERS}
+    chapters = [(row.roman, row.title, shown["chapter", row.key, "all"]) for row in facts.chapter_rows]
     names = list_figures(facts)
     figures.draw_chapter_distribution(folder / "chapters.png", chapters, shown["rows", "grpo", "all"])
     if "spread" in names:

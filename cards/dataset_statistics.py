@@ -1,8 +1,10 @@
 """Count the rows of a dataset folder exactly; cards.counts decides which counts may be shown."""
 
+from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,16 +30,37 @@ class Statistics:
     files: dict[str, dict[str, list[str]]]  # config → split → paths in the folder
     rows: dict[str, dict[str, int]]  # config → split → rows
     cells: Counter[Cell] = field(default_factory=Counter)
-    patients: dict[Cell, set[str]] = field(default_factory=lambda: defaultdict(set))
+    patients: dict[Cell, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))  # patient → rows
     codes: Counter[str] = field(default_factory=Counter)  # first diagnosis → rows
+    code_patients: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     note_words: list[int] = field(default_factory=list)  # per admission note, sorted
     words: list[int] = field(default_factory=list)  # per kept trace, sorted
     scores: Counter[int] = field(default_factory=Counter)  # judge's score, rounded → traces that have one
+    score_patients: dict[int | None, set[str]] = field(default_factory=lambda: defaultdict(set))
 
     @property
     def samples(self) -> int:
         """Return the rows of the whole cohort."""
         return self.cells.total()
+
+    def count_patients(self, cells: Iterable[Cell]) -> int:
+        """Return the number of patients with rows in these cells."""
+        return len(set().union(*(self.patients[cell] for cell in cells)))
+
+    def count_patients_with_several_rows(self) -> int:
+        """Return the number of patients with more than one row of the cohort."""
+        return sum(rows > 1 for rows in self._count_rows_by_patient(self.cells).values())
+
+    def count_fewest_patients(self, rows: int, cells: Iterable[Cell]) -> int:
+        """Return the fewest patients that so many rows of these cells can come from, where it is unknown which."""
+        stays = sorted(self._count_rows_by_patient(cells).values(), reverse=True)
+        return bisect_left(list(accumulate(stays)), rows) + 1 if rows else 0
+
+    def _count_rows_by_patient(self, cells: Iterable[Cell]) -> Counter[str]:
+        total: Counter[str] = Counter()
+        for cell in cells:
+            total.update(self.patients[cell])
+        return total
 
 
 def read_statistics(folder: Path) -> Statistics:
@@ -85,16 +108,21 @@ def _count_split(statistics: Statistics, folder: Path, split: str, files: dict[s
     for batch in _read_batches(files["traces"].get(split, []), "traces", ["note_id", "words", "judge_score"]):
         kept |= set(batch["note_id"].to_pylist())
         statistics.words += batch["words"].to_pylist()
-        statistics.scores.update(round(score) for score in batch["judge_score"].to_pylist() if score is not None)
+        for note_id, score in zip(batch["note_id"].to_pylist(), batch["judge_score"].to_pylist(), strict=True):
+            rounded = None if score is None else round(score)
+            statistics.score_patients[rounded].add(note_id.partition("-")[0])
+            if rounded is not None:
+                statistics.scores[rounded] += 1
     in_cohort = 0
     for batch in _read_batches(files["grpo"].get(split, []), "grpo", ["reward_model", "extra_info"]):
         truths, extra = batch["reward_model"].field("ground_truth").to_pylist(), batch["extra_info"]
         statistics.note_words += pc.list_value_length(pc.utf8_split_whitespace(extra.field("note"))).to_pylist()
         statistics.codes.update(truths)
         for code, note_id in zip(truths, extra.field("note_id").to_pylist(), strict=True):
-            cell = (Code(code).chapter.number, split, note_id in kept)
+            cell, patient = (Code(code).chapter.number, split, note_id in kept), note_id.partition("-")[0]
             statistics.cells[cell] += 1
-            statistics.patients[cell].add(note_id.partition("-")[0])
+            statistics.patients[cell][patient] += 1
+            statistics.code_patients[code].add(patient)
             in_cohort += note_id in kept
     if in_cohort != len(kept):
         raise _mismatch_error(folder, f"{len(kept) - in_cohort:,} traces of {split} have no row in `grpo`")

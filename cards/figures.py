@@ -24,43 +24,42 @@ DPI = 144
 TITLE_LENGTH = 46  # characters of a chapter title beside its bar
 THIRDS = (("most frequent third", BLUE, ""), ("middle third", SKY, "//"), ("rarest third", ORANGE, ".."))
 
-Rows = Mapping[int, int | None]
-"""Chapter → rows; None where withheld."""
+Rows = Sequence[tuple[str, str, int | None]]
+"""Roman numeral and title of a chapter, or of the rare ones together, and its rows; None where withheld."""
 
 
 def draw_chapter_distribution(path: Path, chapters: Rows, total: int | None) -> None:
     """Draw one bar per chapter, I to XXII from top to bottom, with its share of all samples at its end."""
-    figure, axes = new_figure(6.4)
-    shown = [chapters[chapter.number] for chapter in CHAPTERS]
-    _draw_bars(axes, [f"{chapter.roman}  {_shorten(chapter.title)}" for chapter in CHAPTERS], shown, total)
+    figure, axes = new_figure(1.2 + 0.236 * len(chapters))
+    names = [f"{roman}  {_shorten(title)}" for roman, title, _ in chapters]
+    _draw_bars(axes, names, [rows for *_, rows in chapters], total)
     axes.set_xlabel("samples (all splits)")
     axes.set_title("First diagnoses by ICD-10-CM chapter", loc="left", size=11)
     save_figure(figure, path)
 
 
-def draw_chapter_spread(path: Path, chapters: Rows) -> list[list[int]]:
+def draw_chapter_spread(path: Path, chapters: Rows) -> None:
     """Draw the chapters from the most frequent down, coloured by the third of the samples in which each begins.
 
-    Returns the chapters of each third. The order is that of DeepICD-R1, Figure 4. Withheld chapters come last.
+    The order is that of DeepICD-R1, Figure 4. Withheld chapters come last.
     """
-    known = sorted((number for number, rows in chapters.items() if rows), key=lambda number: -(chapters[number] or 0))
-    hidden = [number for number, rows in chapters.items() if rows is None]
-    rows = [chapters[number] or 0 for number in known]
+    known = sorted(((roman, rows) for roman, _, rows in chapters if rows), key=lambda entry: -entry[1])
+    hidden = [roman for roman, _, rows in chapters if rows is None]
+    rows = [own for _, own in known]
     before = [reached - own for reached, own in zip(accumulate(rows), rows, strict=True)]
-    thirds: list[list[int]] = [[], [], []]
+    thirds: list[list[str]] = [[], [], []]
     figure, axes = new_figure(3.6)
-    for place, (number, start) in enumerate(zip(known, before, strict=True)):
+    for place, ((roman, own), start) in enumerate(zip(known, before, strict=True)):
         third = min(int(3 * start / sum(rows)), 2)
-        thirds[third].append(number)
+        thirds[third].append(roman)
         _, colour, hatch = THIRDS[third]
-        axes.bar(place, chapters[number] or 0, color=colour, hatch=hatch, edgecolor="white", width=0.8)
+        axes.bar(place, own, color=colour, hatch=hatch, edgecolor="white", width=0.8)
     thirds[2] += hidden
     for place in range(len(known), len(known) + len(hidden)):
         axes.annotate(WITHHELD, (place, 0), xytext=(0, 3), textcoords="offset points", rotation=90, ha="center",
                       size=8, color=GREY)  # fmt: skip
     axes.set_xlim(-0.7, len(known) + len(hidden) - 0.3)
-    romans = {chapter.number: chapter.roman for chapter in CHAPTERS}
-    axes.set_xticks(range(len(known) + len(hidden)), [romans[number] for number in known + hidden], size=8)
+    axes.set_xticks(range(len(known) + len(hidden)), [*(roman for roman, _ in known), *hidden], size=8)
     for (name, colour, hatch), members in zip(THIRDS, thirds, strict=True):
         size = f"{len(members)} chapter{'s' if len(members) != 1 else ''}"
         axes.bar(0, 0, color=colour, hatch=hatch, edgecolor="white", label=f"{name}: {size}")
@@ -70,7 +69,6 @@ def draw_chapter_spread(path: Path, chapters: Rows) -> list[list[int]]:
     axes.set_xlabel("ICD-10-CM chapter, from the most frequent down")
     axes.set_title("How the samples spread over the chapters", loc="left", size=11)
     save_figure(figure, path)
-    return thirds
 
 
 def draw_descriptions(path: Path, requested: Mapping[str, int], described: Mapping[str, int]) -> None:

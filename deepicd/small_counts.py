@@ -9,11 +9,16 @@ For one row of cells there is `suppress_small`. For the tables of a card, whose 
     counts.show("XX", [("XX", "train")])
     counts.find_withheld()                              # {'XX'}: the keys that must not be shown
 
-Each number on the card is a linear equation that a reader may solve. Linear programming computes the bounds that these
-equations leave for each small group. Where the bounds are too tight, the cheapest number that causes this is withheld,
-too, until nothing small is disclosed. If the solver fails, SolverError is raised and nothing may be shown.
+Each number on the card is a linear equation that a reader may solve, and a rounded mean is two inequalities. Linear
+programming computes the bounds that these leave for each small group; where they come near ten, whole numbers are tried
+as well. Where the bounds are too tight, the cheapest number that causes this is withheld, too, until nothing small is
+disclosed. If the solver fails, everything is withheld.
+
+Small is a group of fewer than ten rows or fewer than ten patients. `people` is the number of patients, or the fewest
+that so many rows can come from.
 """
 
+import logging
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,8 +26,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 if TYPE_CHECKING:
     import numpy as np
 
+logger = logging.getLogger(__name__)
+
 SMALLEST_CELL = 10  # the smallest count to show, by the custom of publications from MIMIC and CMS
 TOLERANCE = 1e-4  # of the solver; counts are whole numbers
+NEAR = 3 * SMALLEST_CELL  # bounds that are wider are not tried in whole numbers, which differ by a few at most
 ZERO_COST = 50.0  # of withholding a zero: it reveals nobody, and withholding it hardly hides others
 
 Key = Hashable
@@ -69,6 +77,15 @@ class Count:
     """How much a reader would miss it: of the counts that would do, the cheapest is withheld."""
 
 
+@dataclass(frozen=True, slots=True)
+class _System:
+    """What a reader knows: sums and ties as equations, and two inequalities for each mean."""
+
+    sums: list[Key]
+    sides: list[Key]
+    equations: "dict[str, np.ndarray[Any, np.dtype[np.float64]]]"
+
+
 @dataclass
 class Counts:
     """The numbers of one card, as sums over disjoint groups of rows."""
@@ -76,7 +93,11 @@ class Counts:
     groups: dict[Key, int] = field(default_factory=dict)
     counts: dict[Key, Count] = field(default_factory=dict)
     ties: list[tuple[frozenset[Key], frozenset[Key]]] = field(default_factory=list)
+    means: dict[Key, tuple[Mapping[Key, float], float, float]] = field(default_factory=dict)
+    """Key → the value of each group, their mean as shown, half of its last place."""
     _columns: dict[Key, int] = field(default_factory=dict)  # group → its column in the equations
+    _wide: set[frozenset[Key]] = field(default_factory=set)  # sums that may be far from ten
+    _last: "tuple[tuple[frozenset[Key], int, int, int], _System] | None" = None
 
     def add_group(self, name: Key, value: int) -> Key:
         """Declare a group of rows, disjoint from all others, and return its name."""
@@ -93,11 +114,23 @@ class Counts:
             value, members, True, is_small(least), cost if cost is not None else value or ZERO_COST
         )
 
-    def guard(self, groups: Iterable[Key]) -> None:
+    def guard(self, groups: Iterable[Key], *, people: int | None = None) -> None:
         """Declare a sum that no table shows and that the others must not disclose if it is small."""
         members = frozenset(groups)
         value = sum(self.groups[name] for name in members)
-        self.counts[("guarded", members)] = Count(value, members, False, is_small(value), 0.0)
+        least = value if people is None else min(value, people)
+        self.counts[("guarded", members)] = Count(value, members, False, is_small(least), 0.0)
+
+    def show_mean(self, key: Key, values: Mapping[Key, float], mean: float, *, places: int, cost: float) -> bool:
+        """Declare the mean of a value that each group has, as shown. Return False if it is not that of these groups."""
+        half = 0.5 * 10**-places + TOLERANCE**2
+        if abs(sum((value - mean) * self.groups[name] for name, value in values.items())) > half * sum(
+            self.groups[name] for name in values
+        ):
+            return False
+        self.means[key] = values, mean, half
+        self.counts[key] = Count(0, frozenset(), True, False, cost)
+        return True
 
     def tie(self, left: Iterable[Key], right: Iterable[Key]) -> bool:
         """Declare that readers know two sums to be equal. Return False and declare nothing if they are not."""
@@ -107,7 +140,16 @@ class Counts:
         self.ties.append((first, second))
         return True
 
-    def show_part(self, key: Key, value: int, whole: Iterable[Key], *, cost: float | None = None) -> None:
+    def show_part(
+        self,
+        key: Key,
+        value: int,
+        whole: Iterable[Key],
+        *,
+        people: int | None = None,
+        rest_people: int | None = None,
+        cost: float | None = None,
+    ) -> None:
         """Show the size of a part of some groups, and guard the size of the rest.
 
         Other parts of the groups may overlap it.
@@ -117,27 +159,41 @@ class Counts:
         inside = self.add_group(("part", key), value)
         if rest >= 0:
             self.tie([inside, self.add_group(("rest", key), rest)], members)
-            self.guard([("rest", key)])
-        self.show(key, [inside], cost=cost)
+            self.guard([("rest", key)], people=rest_people)
+        self.show(key, [inside], people=people, cost=cost)
 
     def find_withheld(self) -> frozenset[Key]:
         """Return the keys of the counts that must not be shown; empty if nothing is small. Raises SolverError."""
+        self._wide.clear()
         withheld = {key for key, count in self.counts.items() if count.shown and count.small}
-        small = [count.groups for count in self.counts.values() if count.small]
-        for groups in dict.fromkeys(small):
+        small = list(dict.fromkeys(count.groups for count in self.counts.values() if count.small))
+        for groups in small:
             while tight := self._find_tight(groups, withheld):
                 withheld.add(self._choose_cheapest(tight, groups, withheld))
+        for groups in (groups for groups in small if groups not in self._wide):
+            while self._is_tight_in_whole_numbers(groups, frozenset(withheld)):
+                left = [key for key, count in self.counts.items() if count.shown and key not in withheld]
+                withheld.add(min(left, key=lambda key: (not self._concerns(key, groups), self.counts[key].cost)))
         return frozenset(withheld)
 
     def select_published(self, *, everything: bool) -> "PublishedCounts":
-        """Return the counts that the card may show: all of them, or those that are left without the withheld ones."""
-        withheld = frozenset() if everything else self.find_withheld()
+        """Return the counts that the card may show: all of them, or those that are left without the withheld ones.
+
+        None of them if the solver fails. A mean is there as 0; only whether it is None matters.
+        """
+        try:
+            withheld = frozenset() if everything else self.find_withheld()
+        except SolverError as error:
+            logger.warning("%s Everything is withheld.", error)
+            withheld = frozenset(self.counts)
         return PublishedCounts({key: None if key in withheld else c.value for key, c in self.counts.items() if c.shown})
 
     def _find_tight(self, groups: frozenset[Key], withheld: set[Key]) -> list[Key]:
         """Return the shown counts that bound a sum of groups too tightly; none if it is safe."""
         least, below = self._solve(groups, frozenset(withheld), 1)
         most, above = self._solve(groups, frozenset(withheld), -1)
+        if -most > NEAR and -most - least > NEAR:
+            self._wide.add(groups)  # and it stays so: withholding more only widens them
         if -most < SMALLEST_CELL - TOLERANCE:
             return above
         return below + above if -most - least < SMALLEST_CELL - TOLERANCE else []
@@ -148,6 +204,15 @@ class Counts:
         freeing = (key for key in ascending if not self._find_tight(groups, withheld | {key}))
         return next(freeing, ascending[0])
 
+    def _is_tight_in_whole_numbers(self, groups: frozenset[Key], withheld: frozenset[Key]) -> bool:
+        """Return whether the whole numbers that a sum of groups may be end below ten, or are not ten apart."""
+        least, _ = self._solve(groups, withheld, 1, whole=True)
+        most, _ = self._solve(groups, withheld, -1, whole=True)
+        return -most < SMALLEST_CELL - TOLERANCE or -most - least < SMALLEST_CELL - TOLERANCE
+
+    def _concerns(self, key: Key, groups: frozenset[Key]) -> bool:
+        return bool((self.counts[key].groups | self.means.get(key, ({}, 0, 0))[0].keys()) & groups)
+
     def _build_row(self, plus: Iterable[Key], minus: Iterable[Key] = ()) -> "np.ndarray[Any, np.dtype[np.float64]]":
         import numpy as np
 
@@ -156,23 +221,55 @@ class Counts:
         row[[self._columns[name] for name in minus]] -= 1
         return row
 
-    def _solve(self, groups: frozenset[Key], withheld: frozenset[Key], sign: int) -> tuple[float, list[Key]]:
-        """Return the minimum of `sign` times a sum of groups, and the keys of the shown counts that cause it."""
-        import numpy as np
+    def _solve(
+        self, groups: frozenset[Key], withheld: frozenset[Key], sign: int, *, whole: bool = False
+    ) -> tuple[float, list[Key]]:
+        """Return the minimum of `sign` times a sum of groups, and the keys of the shown counts that cause it.
+
+        `whole`: of whole numbers only; the keys are then unknown, and none is returned.
+        """
         from scipy.optimize import linprog
 
-        shown = [key for key, count in self.counts.items() if count.shown and key not in withheld]
-        rows = [self._build_row(self.counts[key].groups) for key in shown]
-        rows += [self._build_row(left, right) for left, right in self.ties]
-        values = [self.counts[key].value for key in shown] + [0] * len(self.ties)
-        equations = {"A_eq": np.array(rows), "b_eq": np.array(values)} if rows else {}
-        solution = linprog(sign * self._build_row(groups), **equations, bounds=(0, None), method="highs")
-        if solution.status == 3:  # unbounded
+        system = self._build_system(withheld)
+        solution = linprog(
+            sign * self._build_row(groups), **system.equations, bounds=(0, None), method="highs", integrality=int(whole)
+        )
+        if solution.status == 3 or (whole and solution.status == 4):  # unbounded, or as good as unbounded
             return float("-inf"), []
         if solution.status != 0:  # the true counts are a solution, so this is the solver's failure
             raise SolverError(f"The bounds of a small count could not be computed: {solution.message}")
-        duals = solution.eqlin.marginals if rows else []
-        return float(solution.fun), [key for key, dual in zip(shown, duals, strict=False) if abs(dual) > TOLERANCE]
+        if whole:
+            return float(solution.fun), []
+        duals = list(solution.eqlin.marginals[: len(system.sums)]) + list(solution.ineqlin.marginals)
+        causes = zip([*system.sums, *system.sides], duals, strict=True)
+        return float(solution.fun), [key for key, dual in causes if abs(dual) > TOLERANCE]
+
+    def _build_system(self, withheld: frozenset[Key]) -> "_System":
+        """Return what a reader knows if these counts are withheld; the last system is kept."""
+        import numpy as np
+
+        state = withheld, len(self.groups), len(self.counts), len(self.ties)
+        if self._last is None or self._last[0] != state:
+            shown = [key for key, count in self.counts.items() if count.shown and key not in withheld]
+            sums, sides = [key for key in shown if key not in self.means], [key for key in shown if key in self.means]
+            rows = [self._build_row(self.counts[key].groups) for key in sums]
+            rows += [self._build_row(left, right) for left, right in self.ties]
+            values = [self.counts[key].value for key in sums] + [0] * len(self.ties)
+            limits = [self._build_side(key, side) for key in sides for side in (1, -1)]
+            equations = {"A_eq": np.array(rows), "b_eq": np.array(values)} if rows else {}
+            equations |= {"A_ub": np.array(limits), "b_ub": np.zeros(len(limits))} if limits else {}
+            self._last = state, _System(sums, [key for key in sides for _ in (1, -1)], equations)
+        return self._last[1]
+
+    def _build_side(self, key: Key, side: int) -> "np.ndarray[Any, np.dtype[np.float64]]":
+        """Return the coefficients, whose sum is ≤ 0, of: the mean is not above (1) or below (-1) what rounds to it."""
+        import numpy as np
+
+        values, mean, half = self.means[key]
+        row = np.zeros(len(self.groups))
+        for name, value in values.items():
+            row[self._columns[name]] = side * (value - mean) - half
+        return row
 
 
 @dataclass(frozen=True, slots=True)

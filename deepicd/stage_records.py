@@ -88,6 +88,9 @@ class BuildCounts(Counts):
     split: SplitCounts
     funnel: Funnel
     flags: ByName = Field(default_factory=dict)
+    lost_patients: ByName = Field(default_factory=dict)
+    """Reason of the funnel → patients of the notes that were lost for it; empty in records of earlier versions."""
+    flag_patients: ByName = Field(default_factory=dict)
     unknown_headers: UnknownHeaders = Field(default_factory=UnknownHeaders)
 
 

@@ -52,6 +52,7 @@ def write_cohort(
             rows={split: round(rows * share) for split, share in SHARES.items()},
             codes=len(codes),
             chapters={},
+            lost_patients={"not ICD-10": 47, "no admission section": 3},
             split=SplitCounts(codes={}, patients=rows, patients_on_several_sides=0, moved={}),
             funnel=Funnel(steps=steps, rows=rows, codes=len(codes)),
         )

@@ -106,7 +106,13 @@ SHARED = "select note_id, split from cohort order by note_id"
 STAYS_KEPT = "select note_id, subject_id, icd_code, hadm_id from kept"
 CHAPTERS = "select chapter, count(*) from cohort group by chapter order by chapter"
 CODES = "select count(distinct icd_code) from cohort"
-FLAGS = "select flag, count(*) from (select unnest(flags) as flag from cohort) group by flag order by flag"
+FLAGS = """
+select flag, count(*), count(distinct subject_id)
+from (select unnest(flags) as flag, subject_id from cohort)
+group by flag
+order by flag
+"""
+LOSSES = "select reason, count(*), count(distinct subject_id) from excluded group by reason order by reason"
 
 
 def build(
@@ -146,7 +152,8 @@ def build(
         if given:
             run.notes.append(given.describe_coverage(stays))
         db.execute(EXCLUDED_NOTES)
-        lost = Counter(dict(db.execute("select reason, count(*) from excluded group by reason").fetchall()))
+        losses = db.execute(LOSSES).fetchall()
+        lost = Counter({reason: notes for reason, notes, _ in losses})
         if not (kept := sum(rows.values())):
             raise _nothing_left_error(lost)
         if "d_icd_diagnoses" not in copy.tables:
@@ -157,6 +164,7 @@ def build(
         run.notes += write_outcomes(db, copy.tables["admissions"].header, run.folder, SPLITS, copy.origin)
         _write_headers(run.folder / "headers.parquet", headers, copy.origin)
         [(codes,)] = db.execute(CODES).fetchall()
+        flags = db.execute(FLAGS).fetchall()
         icu = [dict(zip(("with", "without"), row, strict=True)) for row in db.execute(BY_ICU).fetchall()]
         run.counts = BuildCounts(
             rows=rows,
@@ -164,7 +172,9 @@ def build(
             chapters={str(chapter): number for chapter, number in db.execute(CHAPTERS).fetchall()},
             split=split,
             funnel=build_funnel(kept + lost.total(), lost, codes, *icu),
-            flags=dict(db.execute(FLAGS).fetchall()),
+            flags={flag: stays for flag, stays, _ in flags},
+            lost_patients={reason: patients for reason, _, patients in losses},
+            flag_patients={flag: patients for flag, _, patients in flags},
             unknown_headers=count_headers(headers),
         )
         storage.write_json(run.folder / "funnel.json", run.counts.funnel.dump())

@@ -9,24 +9,24 @@
 The fingerprint of a row is HMAC-SHA256 of its note_id with its admission note as the key. A plain digest would reveal
 the id: a note_id is one of ten million patients and a small number, all of which can be tried in a minute. A published
 salt does not change that, and a secret one prevents comparison. The note is a key that only those have who may see the
-row. Short notes can be guessed, so rows with fewer than fifty words are left out. At least ten credentialed rows are
-left out, and so are splits whose size the card withholds: the length of the list reveals no more than the card.
+row. Short notes can be guessed, so rows with fewer than fifty words are left out. Of credentialed rows, each split
+leaves out none or those of at least ten patients, and a split whose size the card withholds is not listed: the list and
+the card together reveal no group that is smaller.
 """
 
 import hashlib
 import hmac
 import re
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow.parquet as pq
 import yaml
 
 from deepicd import records, storage
 from deepicd.schema import SPLITS
-from deepicd.small_counts import SMALLEST_CELL
+from deepicd.small_counts import is_small
 from deepicd.stage_records import DistillRecord, PromptText
 
 SHORTEST = 50  # words in a note that serves as key
@@ -78,24 +78,46 @@ def format_prompts(prompt: PromptText) -> str:
     return f"# Prompt `{prompt.version}`\n\n" + "\n".join(parts)
 
 
-def fingerprint_rows(dataset: Path) -> Iterator[tuple[int, str, str]]:
-    """Yield words in the note, fingerprint and split of each row of the cohort."""
+def fingerprint_rows(dataset: Path) -> Iterator["ListedRow"]:
+    """Yield each row of the cohort as it may be listed."""
     for path in sorted((dataset / "grpo").glob("*.parquet")):
         for batch in pq.ParquetFile(path).iter_batches(2048, columns=["extra_info"]):
             for row in batch.column(0).to_pylist():
-                yield len(row["note"].split()), fingerprint(row["note_id"], row["note"]), row["split"]
+                print_of_row = fingerprint(row["note_id"], row["note"])
+                patient = row["note_id"].partition("-")[0]
+                yield ListedRow(len(row["note"].split()), print_of_row, row["split"], patient)
+
+
+class ListedRow(NamedTuple):
+    """A row for the list of splits."""
+
+    words: int
+    """In its note."""
+    fingerprint: str
+    split: str
+    patient: str
 
 
 def list_splits(
-    rows: Iterable[tuple[int, str, str]], *, credentialed: bool, withheld: Collection[str] = ()
+    rows: Iterable[ListedRow], *, credentialed: bool, withheld: Collection[str] = ()
 ) -> list[tuple[str, str]]:
     """Return fingerprint and split of the rows that may be listed, in an order that reveals nothing."""
-    ordered = sorted(rows)  # the shortest notes first
-    short = sum(words < SHORTEST for words, _, _ in ordered)
-    listed = ordered[max(short, SMALLEST_CELL) if credentialed else short :]
-    of_split = Counter(split for _, _, split in listed)
-    hidden = {split for split, count in of_split.items() if count < SMALLEST_CELL} if credentialed else set()
-    return sorted((row, split) for _, row, split in listed if split not in hidden | set(withheld))
+    by_split: dict[str, list[ListedRow]] = {}
+    for row in sorted(rows):  # the shortest notes first
+        by_split.setdefault(row.split, []).append(row)
+    listed: list[ListedRow] = []
+    for split, ordered in by_split.items():
+        left_out = sum(row.words < SHORTEST for row in ordered)
+        while credentialed and left_out < len(ordered) and is_small(_count_patients(ordered[:left_out])):
+            left_out += 1
+        of_split = ordered[left_out:]
+        if split not in withheld and not (credentialed and is_small(_count_patients(of_split))):
+            listed += of_split
+    return sorted((row.fingerprint, row.split) for row in listed)
+
+
+def _count_patients(rows: Iterable[ListedRow]) -> int:
+    return len({row.patient for row in rows})
 
 
 def fingerprint(note_id: str, note: str) -> str:

@@ -6,7 +6,6 @@ from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 
-import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -14,7 +13,7 @@ from cohorts import rows_in, write_dataset
 from datasets.info import DatasetInfosDict
 from datasets.utils.metadata import MetadataConfigs
 from huggingface_hub import DatasetCardData
-from scipy.optimize import linprog
+from published_card import Group, chapters_of, number, small_sums, solve, tables, what_it_says
 
 from cards.dataset_card import write_card
 from deepicd.icd10cm import CHAPTERS, Code
@@ -38,22 +37,6 @@ def card(dataset: Path) -> str:
     return (dataset / "README.md").read_text()
 
 
-def tables(card: str) -> dict[str, list[list[str]]]:
-    """First cell of the header → rows of cells, of every table of the Markdown."""
-    found = {}
-    for block in re.findall(r"(?:^\|.*\n)+", card, re.MULTILINE):
-        rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in block.strip().splitlines()]
-        found[rows[0][0]] = [rows[0], *rows[2:]]
-    return found
-
-
-def number(cell: str) -> int | None:
-    return None if "withheld" in cell else int(cell.split(" ")[0].replace(",", ""))
-
-
-Group = tuple[str, str, bool]
-
-
 def true_groups(dataset: Path) -> Counter[Group]:
     """(Roman numeral, split, kept) → rows, counted from the files by other code than the card's."""
     kept = {row["note_id"] for row in rows_in(dataset / "traces")}
@@ -64,54 +47,14 @@ def true_groups(dataset: Path) -> Counter[Group]:
     return groups
 
 
-def what_it_says(card: str) -> list[tuple[list[Group], int]]:
-    """Every number of the tables as a sum of (chapter, split, kept)."""
-    every = [(c.roman, split, kept) for c in CHAPTERS for split in SPLITS for kept in (True, False)]
-    said: list[tuple[list[Group], int]] = []
-
-    def say(cell: str, groups: list[Group]) -> None:
-        if (value := number(cell)) is not None:
-            said.append((groups, value))
-
-    for config, *cells in tables(card)["rows"][1:]:
-        of = every if config == "`grpo`" else [group for group in every if group[2]]
-        for split, cell in zip([*SPLITS, None], cells, strict=True):
-            say(cell, [group for group in of if split in (group[1], None)])
-    for title, *cells in tables(card)["chapter"][1:]:
-        of = [group for group in every if group[0] == title.split(" ")[0]]
-        parts = [of, *([group for group in of if group[1] == split] for split in SPLITS)]
-        for cell, part in zip(cells, [*parts, [group for group in of if group[2]]], strict=True):
-            say(cell, part)
-    last, kept = tables(card)["step"][-2:]
-    say(last[1], every)
-    say(kept[1], [group for group in every if group[2]])
-    if kept[2]:
-        say(kept[2], [group for group in every if not group[2]])
-    return said
-
-
 def test_no_small_group_of_chapter_split_and_outcome_can_be_derived(dataset: Path, card: str) -> None:
     truth, said = true_groups(dataset), what_it_says(card)
-    names = sorted({group for groups, _ in said for group in groups})
     assert all(sum(truth[group] for group in groups) == value for groups, value in said)
-    equations = np.array([[name in groups for name in names] for groups, _ in said], dtype=float)
-    values = np.array([value for _, value in said], dtype=float)
-
-    def bounds(wanted: set[Group]) -> tuple[float, float]:
-        row = np.array([name in wanted for name in names], dtype=float)
-        least = linprog(row, A_eq=equations, b_eq=values).fun
-        most = linprog(-row, A_eq=equations, b_eq=values)
-        return least, float("inf") if most.status == 3 else -most.fun
-
-    small = [{name} for name in names if 0 < truth[name] < 10]
-    for part in ({0}, {1}, {2}, {0, 1}, {0, 2}, {1, 2}):  # and each sum over what a reader may care about
-        sums: dict[tuple[object, ...], set[Group]] = {}
-        for name in names:
-            sums.setdefault(tuple(name[place] for place in sorted(part)), set()).add(name)
-        small += [of for of in sums.values() if 0 < sum(truth[group] for group in of) < 10]
+    patients = {group: {f"{group} {n}" for n in range(rows)} for group, rows in truth.items()}  # one stay each
+    small = small_sums(truth, patients)
     assert len(small) > 20
     for groups in small:
-        least, most = bounds(groups)
+        least, most = solve(said, groups)
         assert most > 9.9 and most - least > 9.9, groups
 
 
@@ -124,8 +67,21 @@ def test_no_table_has_a_number_under_ten(card: str) -> None:
     assert [cell for cell in cells if re.match(r"[1-9](?!\d|,)", cell)] == []
 
 
+def test_rare_chapters_are_counted_together_before_cells_are_withheld(card: str) -> None:
+    rows = tables(card)["chapter"][1:]
+    assert len([row for row in rows if row[0].startswith("other chapters")]) == 1
+    assert sorted(roman for row in rows for roman in chapters_of(row[0])) == sorted(c.roman for c in CHAPTERS)
+    assert sum(cell == "withheld" for row in rows for cell in row[1:]) <= 6
+
+
+def test_withheld_stands_in_tables_and_captions_only(card: str) -> None:
+    prose = [line for line in card.splitlines() if "withheld" in line and not line.startswith(("|", "*"))]
+    assert prose == ["Groups of fewer than 10 rows or patients are not shown: in tables and figures such a count is"
+                     " *withheld*, and so is every"]  # fmt: skip
+
+
 def test_the_steps_of_the_funnel_do_not_tell_a_loss_of_three(card: str) -> None:
-    assert "withheld no admission section" in card
+    assert "no admission section (withheld)" in card
     rows = [number(row[1]) for row in tables(card)["step"][1:]]
     known = [value for value in rows if value is not None]
     assert not [a - b for a, b in pairwise(known) if 0 < a - b < 10]
@@ -161,9 +117,9 @@ def test_the_hub_is_asked_to_hide_the_rows_and_to_ask_for_a_physionet_name(card:
 
 def test_figures_and_their_data_show_what_the_tables_show(dataset: Path, card: str) -> None:
     data = json.loads((dataset / "card" / "statistics.json").read_text())
-    by_title = {title.split(" ")[0]: cells for title, *cells in tables(card)["chapter"][1:]}
-    for chapter in CHAPTERS:
-        assert data["counts"][f"chapter/{chapter.number}/all"] == number(by_title[chapter.roman][0])
+    by_name = {c.roman: str(c.number) for c in CHAPTERS} | {"other": "other"}
+    for title, samples, *_ in tables(card)["chapter"][1:]:
+        assert data["counts"][f"chapter/{by_name[title.split(' ')[0]]}/all"] == number(samples)
     assert all(bar["traces"] == 0 or bar["traces"] >= 10 for bar in data["trace_lengths"])
     assert not [value for value in data["counts"].values() if value is not None and 0 < value < 10]
     assert "shortest – longest (Table 2) | withheld |" in card

@@ -149,13 +149,32 @@ def test_what_is_left_of_a_group_is_a_group_too() -> None:
     assert counts.find_withheld() == {"flag"}
 
 
-def test_a_solver_that_fails_stops_the_card_with_assertions_off_as_well() -> None:
+def test_a_solver_that_fails_withholds_everything() -> None:
     counts = one_way(a=100, b=3)
     counts.counts["impossible"] = Count(-1, frozenset(["a"]), True, False, 0.0)  # no group has less than no rows
     with pytest.raises(SolverError, match="could not be computed"):
         counts.find_withheld()
-    with pytest.raises(SolverError):
-        counts.select_published(everything=False)
+    assert set(counts.select_published(everything=False).counts.values()) == {None}
+    assert counts.select_published(everything=True)["a"] == 100
+
+
+def test_a_mean_gives_two_hidden_scores_away() -> None:
+    """Of 60 traces 40 have a 4; the others have 3 or 5, and the mean says how many of each."""
+    counts = one_way(**{"3": 4, "4": 40, "5": 16})
+    assert counts.find_withheld() == {"3", "5"}
+    values = {"3": 3.0, "4": 4.0, "5": 5.0}
+    assert not counts.show_mean("mean", values, 4.3, places=2, cost=1.0), "it is 4.20"
+    assert counts.show_mean("mean", values, 4.2, places=2, cost=1.0)
+    assert counts.find_withheld() == {"3", "5", "mean"}
+
+
+def test_the_rest_of_a_part_is_small_if_it_is_of_few_patients() -> None:
+    """112 stays of 100 patients: twelve further ones, and all of three patients."""
+    counts = one_way(a=112)
+    counts.show_part("patients", 100, ["a"], rest_people=12)
+    assert counts.find_withheld() == set()
+    counts.show_part("patients", 100, ["a"], rest_people=3)
+    assert counts.find_withheld() == {"patients"}
 
 
 def test_one_hidden_cell_hides_a_second() -> None:

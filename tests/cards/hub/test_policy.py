@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from cards.hub import card_trimming, recipe_files
 from cards.hub.client import HubRepository
 from cards.hub.policy import build_sentence
 from cards.hub.publication import open_publication, publish
+from cards.hub.recipe_files import ListedRow
 from cards.hub.retract import retract
 from cards.hub.settings import PublicationOptions
 from deepicd.errors import DeepicdError
@@ -68,18 +70,27 @@ def test_the_recipe_holds_what_it_takes_to_make_the_rows_and_no_id(
     assert statistics["counts"]["rows/grpo/validation"] is None
 
 
-def test_the_length_of_the_list_of_credentialed_rows_tells_no_small_count() -> None:
-    rows = [(100 + n, f"{n:032x}", "train") for n in range(40)] + [(900, "f" * 32, "test")] * 9
-    assert len(recipe_files.list_splits(rows, credentialed=False)) == 49
-    assert [split for _, split in recipe_files.list_splits(rows, credentialed=True)] == ["train"] * 30
-    assert recipe_files.list_splits(rows, credentialed=True, withheld={"train"}) == []
-    assert len(recipe_files.list_splits([(3, "a" * 32, "train"), *rows], credentialed=False)) == 49
+def list_rows(words: int, split: str, number: int, patients: int) -> list[ListedRow]:
+    return [ListedRow(words, f"{split}{words}{n:028x}", split, f"{split}{words} {n % patients}") for n in range(number)]
+
+
+def test_the_list_and_the_card_tell_no_small_group_of_any_split() -> None:
+    """Readers subtract the list from the card's rows: what a split leaves out is nobody, or ten patients."""
+    rows = list_rows(100, "train", 40, 40) + list_rows(3, "train", 2, 2) + list_rows(100, "validation", 30, 30)
+    rows += list_rows(900, "test", 30, 9)
+
+    def count(**options: Any) -> Counter[str]:
+        return Counter(split for _, split in recipe_files.list_splits(rows, **options))
+
+    assert count(credentialed=False) == {"train": 40, "validation": 30, "test": 30}, "all but the two short notes"
+    assert count(credentialed=True) == {"train": 32, "validation": 30}, "ten left out; thirty stays of nine patients"
+    assert count(credentialed=True, withheld={"train"}) == {"validation": 30}
 
 
 def test_a_fingerprint_needs_the_note_and_short_notes_have_none(made_up: Path) -> None:
     assert recipe_files.fingerprint("10000000-DS-1", NOTE) != recipe_files.fingerprint("10000000-DS-1", NOTE + " ")
     assert recipe_files.fingerprint("10000000-DS-1", NOTE) != recipe_files.fingerprint("10000001-DS-1", NOTE)
-    words = {words for words, _, _ in recipe_files.fingerprint_rows(made_up)}
+    words = {row.words for row in recipe_files.fingerprint_rows(made_up)}
     assert min(words) < recipe_files.SHORTEST <= max(words)
 
 
