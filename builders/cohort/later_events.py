@@ -31,12 +31,24 @@ _STAY = re.compile(
     re.IGNORECASE,
 )
 # Days of the stay, outside of a history: there they may be days of an illness.
-_DAYS = re.compile(rf"\b(?:on|by|until|till|from|through|since|of)\s+day\s+{_DAY}{_NOT_OF}", re.IGNORECASE)
+_DAYS = re.compile(
+    rf"\b(?:on|by|until|till|from|through|since|of)\s+day\s+{_DAY}{_NOT_OF}|\bday\s+\d{{1,2}}\s*:", re.IGNORECASE
+)
+# The days of an illness, in a history.
+_ILLNESS = re.compile(
+    r"\bfor\s+\d+\s+days\b|\b(?:illness|symptoms?|noticed|developed|eased|began|of\s+life)\b", re.IGNORECASE
+)
 # A sentence with one of these is about an earlier stay or another hospital.
 _EARLIER = re.compile(
-    r"\b(?:last|previous(?:ly)?|prior(?!\s+to)|recent(?:ly)?|ago|earlier|outside|OSH|another\s+hospital|readmi\w+|since|history\s+of|h/o"
+    r"\b(?:last|previous(?:ly)?|prior(?!\s+to)|recent(?:ly)?|ago|earlier|outside|OSH|another\s+hospital|readmi\w+|since(?!\s+then|\s*[.;,])|history\s+of|h/o"
     r"|(?:after|following)\s+(?:his|her|the)?\s*discharge|(?:19|20)\d\d|in\s+(?:january|february|march|april|may|june|july|august"
     r"|september|october|november|december)|(?:in|on|from|to|at)\s+___|rehab|elsewhere|at\s+(?:birth|home)|born|(?:days?|weeks?|months?)[\s-]+old|that\s+(?:admission|hospitali[sz]ation|stay))\b",
+    re.IGNORECASE,
+)
+# Fewer of them stand beside a cue that is no proof: 'on ___' is as often a day of this stay.
+_ELSEWHERE = re.compile(
+    r"\b(?:last\s+(?:year|month|week|admission|time)|previously|prior\s+(?:admission|hospitali[sz]ation)|outside\s+hospital|OSH"
+    r"|another\s+hospital|elsewhere|(?:years?|months?|weeks?)\s+ago|(?:19|20)\d\d)\b",
     re.IGNORECASE,
 )
 _LATER = re.compile(
@@ -49,6 +61,14 @@ _LATER = re.compile(
     r"|at\s+the\s+time\s+of\s+(?:this\s+)?(?:dictation|summary)|final\s+(?:pathology|cultures?|read)"
     r"|remained\s+(?:\w+\s+)?(?:stable|afebrile|asymptomatic)|(?:gradually|slowly|clinically|markedly)\s+(?:improved|resolved)"
     r"|(?:improved|resolved)\s+(?:with|on|after|over|by)\b|course\s+was\s+(?:complicated|notable|uneventful|unremarkable)"
+    r"|(?:remainder|rest)\s+of\s+(?:the|his|her|their|this)\s+(?:hospital\s+)?(?:stay|admission|hospitali[sz]ation|course)"
+    r"|(?:for|to|until|of|after|since|with)\s+(?:\w+\s+)?discharge|(?:self-)?extubat(?:ed|ion)|weaned\s+(?:off|from|to)"
+    r"|(?:transferred|transfer|called\s+out|moved|stepped\s+down)\s+(?:back\s+)?to\s+the\s+(?:\w+\s+)?(?:floor|ward|step-?down)"
+    r"|(?:chest\s+tubes?|drains?|foley|catheter|lines?|sutures?|staples?|packing)\s+(?:\w+\s+){0,2}(?:out|removed|pulled)\b"
+    r"|peaked\s+(?:at|on)|trended\s+(?:down|up)|down-?trended|(?:was|were)?\s*(?:narrowed|de-?escalated|stepped\s+down)\s+(?:to|by|on|from)"
+    r"|return(?:ed|ing)\s+to\s+(?:(?:his|her|their|the)\s+)?(?:baseline|normal|usual)|back\s+to\s+(?:his|her|their)\s+(?:baseline|usual)"
+    r"|tolerat(?:ed|ing)\s+(?:an?\s+)?(?:\w+\s+)?(?:diet|feeds?)|diet\s+(?:was\s+)?advanced|advanced\s+to\s+(?:an?\s+)?(?:\w+\s+)?(?:diet|goal|feeds)"
+    r"|(?:physical|occupational|speech)\s+therap\w+\s+(?:\w+\s+){0,3}(?:recommend\w*|advised|cleared|evaluated)|(?:PT|OT)\s+(?:recommended|cleared|evaluated)"
     r"|follow(?:ing|ed)\s+by\s+\w+\s+(?:service|team)|consult(?:ed|ation)|was\s+found\s+to\s+be\s+growing)\b",
     re.IGNORECASE,
 )
@@ -114,7 +134,10 @@ def _may_tell_of_stay(text: str) -> bool:
 
 def tells_later_events(sentence: str) -> bool:
     """Return whether a sentence of a history has a cue of events after the admission."""
-    return bool((_STAY.search(sentence) and not _EARLIER.search(sentence)) or _LATER.search(sentence))
+    is_about_stay = _STAY.search(sentence) or (counts_days(sentence) and not _ILLNESS.search(sentence))
+    if is_about_stay and not _EARLIER.search(sentence):
+        return True
+    return _LATER.search(sentence) is not None and not _ELSEWHERE.search(sentence)
 
 
 def is_reference(text: str) -> bool:
@@ -124,7 +147,7 @@ def is_reference(text: str) -> bool:
     (True, False)
     """
     words = text.split()
-    if len(words) > LONGEST_REFERENCE or _REFERENCE.match(text.lstrip("*-( \t")) is None or _SUMMARY.search(text):
+    if len(words) > LONGEST_REFERENCE or _REFERENCE.match(text.lstrip("*-=_~( \t\n")) is None or _SUMMARY.search(text):
         return False
     return len(words) <= 3 or _POINTS_TO.search(text) is not None
 

@@ -33,6 +33,12 @@ Wheeze K1.
 ==========
 Dietetics: Supplements from day 2 L1.
 ==========
+3. PRESENT ILLNESS
+Wheeze for a week K4.
+
+Ward round
+decisions: Day 2: change to oral L4.
+==========
 2. REVIEW OF SYMPTOMS
 Eyes: no change K2
 

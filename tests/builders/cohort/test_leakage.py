@@ -63,6 +63,9 @@ def test_a_sentence_of_the_course_is_found_whatever_its_line_breaks() -> None:
         "She was subsequently weaned to room air.",
         "Over the next two days the rash faded.",
         "Pathology returned as lymphoma.",
+        "Extubated on day 2, chest tubes out the day after.",
+        "Creatinine peaked at 4 and returned to baseline.",
+        "She tolerated a regular diet and physical therapy cleared her for discharge.",
     ],
 )
 def test_a_history_that_runs_on_into_the_stay_has_cues_of_later_events(sentence: str) -> None:
@@ -165,3 +168,16 @@ def test_the_audit_sets_three_extractions_side_by_side(tmp_path: Path) -> None:
     assert leakage["published"]["Physical Exam"]["title"] == 2
     assert (tmp_path / "out" / "leakage.png").read_bytes().startswith(b"\x89PNG")
     assert "HR 70" not in (tmp_path / "out" / "leakage.json").read_text()
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "Cough for 5 days, and lost smell on day 2.",  # of the illness
+        "On day 3 the pain eased, then the belly became hard.",
+        "Last year he was extubated on day 2 at another hospital and went to rehab.",
+        "Best on day 3 of antibiotics.",
+    ],
+)
+def test_days_of_an_illness_and_earlier_stays_are_no_later_events(sentence: str) -> None:
+    assert "later" not in find_signals(sentence, PNEUMONIA, Course(), "History of Present Illness")
