@@ -232,6 +232,7 @@ def build(
     """
     from builders.cohort import funnel
     from builders.cohort.build import build as build_cohort
+    from builders.cohort.code_titles import format_code_flags
     from builders.cohort.criteria import PRESETS
     from builders.cohort.headers import read_headers
 
@@ -243,6 +244,7 @@ def build(
     record = build_cohort(mimic, notes, out, criteria, split_file=split_file, overwrite=overwrite)
     for line in funnel.format_funnel(record.counts.funnel):
         click.echo(line)
+    click.echo(format_code_flags(record.counts.flags))
     unknown = record.counts.unknown_headers
     click.echo(
         f"Unknown headers: {unknown.cut:,} with their text cut ({unknown.times_cut:,} times), {unknown.kept:,} kept as "

@@ -30,7 +30,7 @@ class ScrapeOptions(TypedDict):
 @click.argument("out", type=PATH)
 @click.option("--codes", "codes_file", type=PATH, help="File of codes to request, one per line.")
 @click.option("--cohort", type=PATH, metavar="DIR", help="Output of `deepicd build`: request the codes of its stays.")
-@click.option("--mimic", type=PATH, help="A MIMIC-IV copy: request the codes of its dictionary.")
+@click.option("--mimic", type=PATH, help="A MIMIC-IV copy, as for build: request the codes of its dictionary.")
 @click.option("--gm-list", type=PATH, metavar="FILE",
               help="BfArM's list of GM codes: its titles are used, and what it lacks is not requested.")  # fmt: skip
 @click.option("--follow", is_flag=True, help="Request every page that the site's ICD section links to.")

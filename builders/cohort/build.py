@@ -80,7 +80,7 @@ select
               and not regexp_matches(r.icd_code, '^(A40|A41|R652|T8144|O85)') then 'sepsis second' end,
         case when r.chapter = 18 then 'symptom first' end,
         case when r.chapter = 21 then 'Z code first' end,
-        case when not coalesce(t.billable, false) then 'not in FY2025' end,
+        t.flag,
         case when regexp_matches(r.category, '[A-Z]$') then 'letter-third category' end,
         case when r.seq_num > 1 then 'seq_num above 1' end,
         case when count(*) over (partition by r.subject_id) > 1 then 'patient has several stays' end

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from builders.cohort.code_titles import read_titles
 from builders.cohort.leakage import Terms, build_terms
-from deepicd.icd10cm import Code, load_release
+from deepicd.icd10cm import Code
 from deepicd.mimic import local_copy
 from deepicd.mimic.databases import open_database
 from deepicd.mimic.table_rows import load_table, read_rows
@@ -59,7 +60,7 @@ def read_stays(db: "duckdb.DuckDBPyConnection", copy: local_copy.Copy) -> None:
     """Create the tables `stays`, `eligibility` and `titles` in a database that holds the copy's hosp tables."""
     db.execute(STAYS)
     db.execute(ELIGIBILITY)
-    _read_titles(db, copy)
+    read_titles(db, has_dictionary="d_icd_diagnoses" in copy.tables)
 
 
 class NoteBatch(NamedTuple):
@@ -114,28 +115,3 @@ def load_terms(db: "duckdb.DuckDBPyConnection") -> dict[str, Terms]:
     ).fetchall()
     codes = ((code, title) for text, title in rows if (code := Code.find(text)))
     return {code.value: build_terms(code.value, title, code.inclusion_terms) for code, title in codes}
-
-
-def _read_titles(db: "duckdb.DuckDBPyConnection", copy: local_copy.Copy) -> None:
-    """Create the table `titles` of the stays' ICD-10 codes from MIMIC's dictionary, or else from the release tables."""
-    import pyarrow as pa
-
-    tables = load_release()
-    rows = db.execute("select distinct icd_code from stays where icd_version = 10").fetchall()
-    codes = sorted({code.value for (text,) in rows if (code := Code.find(text))})
-    columns = {
-        "icd_code": pa.array(codes, pa.string()),
-        "title": pa.array([tables.titles.get(code) for code in codes], pa.string()),
-        "billable": pa.array([code in tables.billable for code in codes], pa.bool_()),
-    }
-    db.register("used", pa.table(columns))
-    dictionary = "select icd_code as icd_code, long_title from d_icd_diagnoses where icd_version = 10"
-    no_rows = "select null::varchar as icd_code, null::varchar as long_title where false"
-    db.execute(f"""
-        create temp table titles as
-        select u.icd_code, coalesce(min(d.long_title), any_value(u.title)) as title, any_value(u.billable) as billable
-        from used u
-        left join ({dictionary if "d_icd_diagnoses" in copy.tables else no_rows}) d using (icd_code)
-        group by u.icd_code
-    """)
-    db.unregister("used")

@@ -9,7 +9,9 @@ row where one is to blame, and shows none of its values.
 
 import csv
 import io
-from collections.abc import Iterator
+import threading
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from typing import IO, TYPE_CHECKING
 
 from deepicd.errors import DeepicdError
@@ -49,11 +51,12 @@ def read_rows(table: Table, columns: tuple[str, ...] = ()) -> "Iterator[pa.Recor
     else:
         blocks = _read_csv(table, columns)
     rows = 0
-    for block in blocks:
-        for start in range(0, block.num_rows, size):
-            batch = block.slice(start, size)
-            yield convert(batch.rename_columns(columns), table, rows)
-            rows += batch.num_rows
+    with closing(blocks):
+        for block in blocks:
+            for start in range(0, block.num_rows, size):
+                batch = block.slice(start, size)
+                yield convert(batch.rename_columns(columns), table, rows)
+                rows += batch.num_rows
 
 
 def load_table(db: "duckdb.DuckDBPyConnection", table: Table, columns: tuple[str, ...] = ()) -> int:
@@ -87,35 +90,43 @@ def load_table(db: "duckdb.DuckDBPyConnection", table: Table, columns: tuple[str
 
 
 class _Source:
-    """An unpacked CSV file that raises at its end if that is within a quoted text. Arrow reads from it."""
+    """An unpacked CSV file that raises at its end if that is within a quoted text. Arrow's threads read from it."""
 
     def __init__(self, table: Table, file: IO[bytes]) -> None:
-        self.table = table
-        self.file = file
-        self.tail = b""
+        self._table = table
+        self._file = file
+        self._tail = b""
+        self._lock = threading.Lock()
+        self._has_ended = False
         self.closed = False
 
     def read(self, size: int = -1) -> bytes:
-        data = self.file.read(size)
-        if data:
-            self.tail = (self.tail + data[-TAIL:])[-TAIL:]
-        elif self.table.ends_in_text and is_cut_in_text(self.table.path, self.tail):
-            raise unreadable_error(self.table.path, "it ends in the middle of a row")
-        return data
+        with self._lock:
+            if self._has_ended:
+                return b""
+            if data := self._file.read(size):
+                self._tail = (self._tail + data[-TAIL:])[-TAIL:]
+                return data
+            self._has_ended = True
+        if self._table.ends_in_text and is_cut_in_text(self._table.path, self._tail):
+            raise unreadable_error(self._table.path, "it ends in the middle of a row")
+        return b""
 
     def close(self) -> None:
-        self.closed = True
+        """Wait for a read that is under way and allow no other: one at the interpreter's exit would abort it."""
+        with self._lock:
+            self._has_ended = self.closed = True
 
 
-def _read_csv(table: Table, columns: tuple[str, ...]) -> "Iterator[pa.RecordBatch]":
+def _read_csv(table: Table, columns: tuple[str, ...]) -> "Generator[pa.RecordBatch]":
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
 
     names = [table.spell(column) for column in columns]
     try:
-        with open_unpacked(table.path) as file:
+        with open_unpacked(table.path) as file, closing(_Source(table, file)) as source:
             yield from arrow_csv.open_csv(
-                _Source(table, file),
+                source,
                 arrow_csv.ReadOptions(block_size=LONGEST_ROW),
                 arrow_csv.ParseOptions(newlines_in_values=True),
                 # numbers too are read as text: values.convert knows more ways to write them
@@ -156,7 +167,7 @@ def _is_utf8(values: list[str]) -> bool:
     return True
 
 
-def _read_parquet(table: Table, columns: tuple[str, ...], size: int) -> "Iterator[pa.RecordBatch]":
+def _read_parquet(table: Table, columns: tuple[str, ...], size: int) -> "Generator[pa.RecordBatch]":
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -169,7 +180,7 @@ def _read_parquet(table: Table, columns: tuple[str, ...], size: int) -> "Iterato
         raise unreadable_error(table.path, "part of it is damaged") from error
 
 
-def _read_database(table: Table, columns: tuple[str, ...], size: int) -> "Iterator[pa.RecordBatch]":
+def _read_database(table: Table, columns: tuple[str, ...], size: int) -> "Generator[pa.RecordBatch]":
     import pyarrow as pa
 
     names = ", ".join(quote_name(table.spell(column)) for column in columns)

@@ -172,11 +172,11 @@ def is_cut_in_text(path: Path, tail: bytes) -> bool:
     """Return whether a CSV file ends within a quoted text: a reader would take it for a complete row.
 
     `tail` is the unpacked end of the file, which tells in most cases: the last text is closed if an odd number of
-    quotes ends it and none of them can have opened it. Otherwise all quotes of the file are counted.
+    quotes ends it and none of them can have opened it, as one behind a comma can. Else all quotes are counted.
     """
     end = tail.rstrip(b"\r\n")
     text = end.rstrip(b'"')
-    if (len(end) - len(text)) % 2 and not text.endswith((b",", b"\n", b"\r")) and text:
+    if (len(end) - len(text)) % 2 and text and not text.endswith(b","):
         return False
     with open_unpacked(path) as file:
         return sum(chunk.count(b'"') for chunk in iter(lambda: file.read(CHUNK), b"")) % 2 == 1

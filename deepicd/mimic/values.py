@@ -103,8 +103,10 @@ def _unify_line_ends(text: "pa.Array") -> "pa.Array":
     """Return texts whose lines end in a line feed, without a byte order mark."""
     import pyarrow.compute as pc
 
-    if pc.any(pc.match_substring_regex(text, "\r")).as_py():  # by regex, since RE2 looks for it much faster
-        text = pc.replace_substring_regex(text, r"\r+\n|\r", "\n")
+    has_return = pc.match_substring_regex(text, "\r")  # RE2 looks for one byte much faster than a plain search
+    if pc.any(has_return).as_py():
+        unified = pc.replace_substring_regex(text.filter(has_return), r"\r+\n|\r", "\n")
+        text = pc.replace_with_mask(text, has_return, unified)
     if pc.any(pc.starts_with(text, "\ufeff")).as_py():
         text = pc.utf8_ltrim(text, "\ufeff")
     return text

@@ -9,6 +9,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from conftest import Deepicd
 from copies import discharge, note, stay, write_copy
 
 from builders.cohort import extraction, parallel
@@ -48,9 +49,25 @@ def test_rows_are_flagged_where_the_first_code_may_mislead(copy: Path, tmp_path:
         "T8149XA": ["sepsis second"],
         "R0789": ["symptom first"],
         "Z3A08": ["Z code first", "letter-third category", "seq_num above 1"],
-        "I214X": ["not in FY2025"],
+        "I214X": ["never existed"],
     }
     assert record.counts.flags["sepsis second"] == 1
+
+
+def test_headers_retired_codes_and_codes_that_never_existed_are_told_apart(tmp_path: Path, deepicd: Deepicd) -> None:
+    codes = ["I214", "I48", "I6020", "I6020", "I214X", "I214X"]
+    diagnoses = [row for n, code in enumerate(codes) for row in stay(20000001 + n, [(1, code)])]
+    notes = [discharge(20000001 + n) for n in range(len(codes))]
+    titles = {"I214": "NSTEMI", "I48": "Atrial fibrillation and flutter", "I6020": "Subarachnoid hemorrhage"}
+    copy = write_copy(tmp_path / "copy", diagnoses, notes, titles)
+    done = deepicd("build", "--mimic", copy, "--notes", copy, tmp_path / "out")
+    assert {row["icd_code"]: row["flags"] for row in cohort(tmp_path / "out")} == {
+        "I214": [], "I48": ["not billable"], "I6020": ["retired"], "I214X": ["never existed"],
+    }  # fmt: skip
+    assert "2 with one that never existed, 1 with a header of FY2025 (not billable), 2 with a retired one" in done.out
+    (copy / "hosp" / "d_icd_diagnoses.csv.gz").unlink()
+    done = deepicd("build", "--mimic", copy, "--notes", copy, tmp_path / "without")
+    assert "4 with one that is retired or never existed (the copy has no d_icd_diagnoses)" in done.out
 
 
 def test_stays_of_one_patient_are_flagged(tmp_path: Path) -> None:
