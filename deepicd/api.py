@@ -46,7 +46,7 @@ __all__ = [
 
 
 def sections(note: str) -> list[tuple[str, str]]:
-    """Return the sections of a discharge note as (name, text), in the note's order; names are those of MIMIC's template.
+    """Return the sections of a discharge note as (name, text) in its own order, named as in MIMIC's template.
 
     Headers that the template does not know end the section before them and have no section here.
     """
@@ -110,8 +110,8 @@ def evaluate(
 ) -> dict[LevelName, Scores]:
     """Return the paper's scores of predicted codes at 'chapter', 'category' and 'full'.
 
-    None, or what is no code, is a wrong prediction. Raises DeepicdError for a truth that is no code, for no rows and for
-    rows of different number. Each row counts as a patient of its own; `deepicd evaluate` knows better.
+    None, or what is no code, is a wrong prediction. Each row counts as a patient of its own; `deepicd evaluate` knows
+    better. Raises DeepicdError for a truth that is no code, for no rows and for rows of different number.
     """
     if len(predicted) != len(truths) or not truths:
         raise DeepicdError(
