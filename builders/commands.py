@@ -113,6 +113,7 @@ class AssembleOptions(TypedDict):
     scores: Path | None
     select: str
     verified: Path | None
+    prompt: Path | None
     overwrite: bool
 
 
@@ -271,6 +272,7 @@ def build(
     " row where all fail (verified). The last two need --verified.",
 )
 @click.option("--verified", type=FOLDER, help="Output of `deepicd verify`: adds the config verified.")
+@click.option("--prompt", type=FOLDER, help="YAML file with another prompt for the student; see `deepicd prompt`.")
 @click.argument("out", type=FOLDER)
 @accept_changes_option
 @overwrite

@@ -7,8 +7,8 @@
 
 DeepICD-R1 requires exactly one block of each, neither empty. Its pattern for the code expects two digits after the
 letter, which rules out C7A, M1A, Z3A and others; here every form of an ICD-10-CM code is accepted.
-Evaluation, selection and rewards share these functions. All are linear in the length of the text, even for a megabyte
-of `<`.
+Evaluation, selection and rewards share these functions; the prompt that asks for an answer is deepicd.prompts.student.
+All are linear in the length of the text, even for a megabyte of `<`.
 """
 
 import re
@@ -24,16 +24,6 @@ DIAGNOSIS, DIAGNOSIS_END = "<diagnosis>", "</diagnosis>"
 TAGS = (THINK, THINK_END, DIAGNOSIS, DIAGNOSIS_END)
 _TAG = re.compile("|".join(TAGS))  # one pass over the text; after a `<` it looks ahead by one tag's length at most
 LOOP = 6  # words in a run that counts as repeated when it occurs again
-
-TASK = f"""\
-You read the admission note of a hospital stay and predict the ICD-10-CM code of its first diagnosis. Reason from what \
-the note states, weigh the alternatives, then settle on one code, as specific as the findings allow.
-
-Answer in exactly this form:
-{THINK}
-your reasoning
-{THINK_END}
-{DIAGNOSIS}the code, without a dot{DIAGNOSIS_END}"""
 
 Problem = Literal[
     "missing tag",  # one of the four is absent: the text is empty or was cut off
@@ -63,11 +53,6 @@ class Malformed:
 def write_answer(trace: str, code: Code) -> str:
     """Return the canonical text, with the code written without its dot as the dataset stores it."""
     return f"{THINK}\n{trace.strip()}\n{THINK_END}\n{DIAGNOSIS}{code.value}{DIAGNOSIS_END}"
-
-
-def build_messages(note: str) -> list[dict[str, str]]:
-    """Return the chat that asks a model (never the teacher) for such an answer to an admission note."""
-    return [{"role": "system", "content": TASK}, {"role": "user", "content": note}]
 
 
 def parse_answer(text: str) -> Answer | Malformed:

@@ -29,6 +29,7 @@ COMMANDS = {
     "coverage": ("scrapers.commands:coverage", "Count how much of a cohort the descriptions cover."),
     "audit": ("builders.commands:audit", "Measure how often admission notes disclose their diagnosis."),
     "distill": ("distill.commands:distill", "Write reasoning traces with a teacher model."),
+    "prompt": ("distill.prompt_commands:prompt", "Show prompts, or import the authors'."),
     "judge": ("distill.commands:judge", "Score traces from 1 to 5 with another model."),
     "verify": ("distill.verification.commands:verify", "Hold traces against what became of their stays."),
     "assemble": ("builders.commands:assemble", "Assemble cohort and traces into a dataset folder."),

@@ -184,7 +184,7 @@ class CoverageRecord(Record):
 
 
 class PromptText(Model):
-    """The teacher's prompt, with names in braces for what differs between rows."""
+    """The teacher's prompt: templates with a name in braces for what differs between rows."""
 
     version: str
     messages: list[dict[str, str]]

@@ -28,6 +28,8 @@ _SHARED = [
     click.option("--model", help="The model, by name or path."),
     click.option("--base-url", help="Server of the engine openai_server: http://127.0.0.1:8000/v1; chooses that engine"
                                     " unless --engine names another one that asks a server."),
+    click.option("--prompt", "prompt_path", type=click.Path(path_type=Path),
+                 help="YAML file with another prompt; see `deepicd prompt`."),
     click.option("--seed", type=int, help="Seed of the first attempt; further attempts derive theirs."),
     click.option("--set", "fields", multiple=True, metavar="FIELD=VALUE",
                  help="Any other field of the recipe, for instance temperature=0.7; may be repeated."),
@@ -51,10 +53,16 @@ def _load_recipe(options: dict[str, Any], *, example: str, needs_file: bool) -> 
     """
     from deepicd.config import parse_assignments
     from deepicd.engines.registry import choose_engine
+    from deepicd.knowledge import rubric
+    from deepicd.prompts.template import load_prompt
+    from distill import prompt as teacher
     from distill.recipe import Recipe, list_recipes, load_recipe
 
     overrides = {name: options.pop(name) for name in OVERRIDES if name in options}
     fields = parse_assignments(options.pop("fields"))
+    if prompt_path := options.pop("prompt_path"):
+        prompt = load_prompt(prompt_path, rubric.PROMPT if needs_file else teacher.PROMPT)
+        fields |= {"prompt": prompt.name, "messages": prompt.messages}
     engine, model, base_url = (overrides[name] for name in ("engine", "model", "base_url"))
     path: Path | None = options.pop("recipe_path")
     if path is not None:

@@ -23,6 +23,7 @@ from deepicd.engines.ledger import Entry, Ledger, open_ledger
 from deepicd.engines.runner import complete_tasks, explain_no_answers
 from deepicd.errors import DeepicdError
 from deepicd.knowledge import rubric
+from deepicd.prompts.template import choose_template
 from deepicd.schema import SCORES
 from deepicd.stage_records import DistillRecord, JudgeCounts, JudgeRecord
 from distill.judge_cases import NO_SCORE, Case, CaseReader
@@ -88,11 +89,7 @@ def judge(traces: Path, out: Path, recipe: Recipe, **options: Unpack[JudgeOption
 def run_judge(job: JudgeJob) -> JudgeRecord:
     """Score the traces of a job, and return the record."""
     recipe, out = job.recipe, job.out
-    if recipe.prompt != rubric.VERSION:
-        raise DeepicdError(
-            f"The recipe asks for the rubric {recipe.prompt!r}.",
-            f"This version has {rubric.VERSION!r}: put that name into the recipe.",
-        )
+    choose_template(rubric.PROMPT, recipe.prompt, recipe.messages)
     if recipe.n > 1:
         raise DeepicdError(
             f"The judge's recipe asks for {recipe.n} rollouts.", "It scores each trace once: leave out n."

@@ -8,13 +8,14 @@ from pathlib import Path
 
 from deepicd.engines import judge_prompt
 from deepicd.engines.base import Message, Request
-from deepicd.engines.judge_prompt import JudgedTrace
 from deepicd.engines.ledger import Entry, Ledger, build_former_key, build_key, digest_prompt
 from deepicd.engines.tokens import TokenCounter, find_counter
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
 from deepicd.kept_traces import read_kept_traces
 from deepicd.knowledge import rubric
+from deepicd.knowledge.rubric import JudgedTrace
+from deepicd.prompts.template import PromptTemplate, choose_template
 from deepicd.schema import SPLITS
 from distill.recipe import Recipe
 from distill.sources import Row, Sources
@@ -90,6 +91,10 @@ class CaseReader:
     def tokens(self) -> TokenCounter:
         return find_counter(self.recipe)
 
+    @cached_property
+    def template(self) -> PromptTemplate:
+        return choose_template(rubric.PROMPT, self.recipe.prompt, self.recipe.messages)
+
     def read_cases(self) -> Iterator[Case]:
         """Yield cases in the cohort's order. Raises DeepicdError where a trace has no note in the cohort."""
         read_excerpt = lru_cache(maxsize=None)(
@@ -113,7 +118,7 @@ class CaseReader:
         code = Code(trace["icd_code"])  # a kept trace predicts the code of its row
         judged = JudgedTrace(row["admission_note"], trace["trace"], code, code.title or row["icd_title"])
         messages, is_shortened = judge_prompt.fit_messages(
-            judged, self.sources.knowledge, self.recipe, self.tokens, guidelines
+            judged, self.sources.knowledge, self.recipe, self.tokens, guidelines, template=self.template
         )
         prompt_sha256 = digest_prompt(messages or [], "")
         return Case(

@@ -8,6 +8,7 @@ from deepicd.engines import registry, tokens
 from deepicd.engines.model import find_model
 from deepicd.engines.openai_server import OpenAIServerEngine
 from deepicd.errors import DeepicdError
+from deepicd.prompts.template import choose_template
 from distill import prompt, run
 from distill.plan import describe_plan
 from distill.prompt_builder import Prompt, PromptBuilder
@@ -35,12 +36,12 @@ def preview_prompts(job: Job, count: int) -> str:
 
 
 def _format(built: Prompt, number: int, builder: PromptBuilder) -> str:
-    text = builder.tokens.render_chat(built.messages, prompt.OPENING)
+    text = builder.tokens.render_chat(built.messages, builder.opening)
     template = "in the teacher's chat template"
     if text is None:
         template = "the chat template is not available, so messages are listed one below the other"
         turns = [f"[{message['role']}]\n{message['content']}" for message in built.messages]
-        text = "\n\n".join([*turns, f"[assistant]\n{prompt.OPENING}"])
+        text = "\n\n".join([*turns, f"[assistant]\n{builder.opening}"])
     return "\n".join(
         [
             RULE,
@@ -67,7 +68,8 @@ def check_readiness(job: Job) -> str:
         return f"{what}: found, with a context of {find_model(recipe).context:,} tokens; its weights were not loaded."
     with closing(registry.open_engine(recipe)) as engine:
         if isinstance(engine, OpenAIServerEngine):
-            engine.ask_probe(with_opening=prompt.OPENING)
+            template = choose_template(prompt.PROMPT, recipe.prompt, recipe.messages)
+            engine.ask_probe(with_opening=prompt.find_opening(template))
         return f"{what}, server {recipe.base_url} ({engine.version or 'version unknown'}): answers."
 
 

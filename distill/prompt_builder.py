@@ -15,6 +15,7 @@ from deepicd.engines.ledger import build_former_key, build_key, digest_prompt
 from deepicd.engines.tokens import CHAT_TOKENS, TokenCounter
 from deepicd.icd10cm import Code
 from deepicd.knowledge.code_knowledge import Knowledge
+from deepicd.prompts.template import choose_template
 from distill import prompt
 from distill.prompt import Material
 from distill.recipe import GuidelineText, Recipe
@@ -52,6 +53,8 @@ class PromptBuilder:
 
     def __init__(self, recipe: Recipe, knowledge: Knowledge, tokens: TokenCounter) -> None:
         self.recipe, self.knowledge, self.tokens = recipe, knowledge, tokens
+        self.template = choose_template(prompt.PROMPT, recipe.prompt, recipe.messages)
+        self.opening = prompt.find_opening(self.template)
         self._count_shared = lru_cache(maxsize=65_536)(tokens.count)  # of texts that many prompts share
         self._build_cached_excerpt = lru_cache(maxsize=None)(
             self._build_excerpt
@@ -60,8 +63,8 @@ class PromptBuilder:
     @cached_property
     def room(self) -> int:
         """Tokens for note, code and knowledge: the context less the completion, our own words and the template."""
-        empty = prompt.build_messages(Material("", Code("I10"), "", None, None), self.recipe.layout)
-        rendered = self.tokens.render_chat(empty, prompt.OPENING)
+        empty = prompt.build_messages(Material("", Code("I10"), "", None, None), self.recipe.layout, self.template)
+        rendered = self.tokens.render_chat(empty, self.opening)
         own = self.tokens.count(rendered or "".join(message["content"] for message in empty))
         return self.recipe.context - self.recipe.max_tokens - own - CHAT_TOKENS
 
@@ -88,15 +91,15 @@ class PromptBuilder:
             guidelines=guidelines,
             with_guidelines=self.recipe.guideline_text != "none",
         )
-        messages = prompt.build_messages(material, self.recipe.layout)
-        sha256 = digest_prompt(messages, prompt.OPENING)
+        messages = prompt.build_messages(material, self.recipe.layout, self.template)
+        sha256 = digest_prompt(messages, self.opening)
         return Prompt(row["note_id"], material, messages, sha256, guideline_text)
 
     def build_request(self, built: Prompt, attempt: int) -> Request:
         """Return an attempt at a prompt, counted from 0."""
         rollout, [key, *_] = built.rollout, self.build_keys(built, attempt)
         seed = self.recipe.derive_seed(attempt, rollout)
-        return Request(key, built.messages, seed, prompt.OPENING, rollout=rollout)
+        return Request(key, built.messages, seed, self.opening, rollout=rollout)
 
     def build_keys(self, built: Prompt, attempt: int) -> list[str]:
         """Return the keys under which the ledger may have an attempt: today's and, for a first rollout, the former."""

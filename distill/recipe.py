@@ -29,13 +29,15 @@ Words = Annotated[int, Field(ge=0, le=1_000_000)]
 class Recipe(ModelRecipe):
     """The settings of one distillation; `model` is the teacher. A trace over `max_tokens` is cut and rejected."""
 
-    LATER = ModelRecipe.LATER | {"n"}
+    LATER = ModelRecipe.LATER | {"n", "messages"}
 
     name: str = ""
 
-    # What the teacher is shown
+    # What the teacher is shown, or the judge
     prompt: str = "oracle-2"
-    """Version of the words in distill.prompt; other words need another name."""
+    """Name of the words; other words need another name."""
+    messages: list[dict[str, str]] = Field(default=[])
+    """A prompt of one's own: Jinja2 templates by role (deepicd.prompts.template). Empty for ours."""
     layout: Layout = "prefix"
     """prefix: texts that many rows share come first, for the prefix cache; paper: the order of the paper."""
     guideline_text: GuidelineText = "full"

@@ -28,6 +28,7 @@ from deepicd.engines.runner import complete_tasks, explain_no_answers
 from deepicd.engines.shard import WHOLE, Shard
 from deepicd.errors import DeepicdError
 from deepicd.log import track_progress
+from deepicd.prompts.template import choose_template
 from deepicd.stage_records import DistillCounts, DistillRecord, PromptText
 from distill import prompt, throughput_figure, writer
 from distill.attempts import History
@@ -82,11 +83,7 @@ class Job:
 
     def open_sources(self) -> Sources:
         """Open the inputs, as far as prompts need them. Raises DeepicdError; no engine is needed for that."""
-        if self.recipe.prompt != prompt.VERSION:
-            raise DeepicdError(
-                f"The recipe asks for the prompt {self.recipe.prompt!r}.",
-                f"This version writes {prompt.VERSION!r}: put that name into the recipe.",
-            )
+        choose_template(prompt.PROMPT, self.recipe.prompt, self.recipe.messages)
         return open_sources(self.cohort, self.guidelines, self.descriptions)
 
     def prepare(self) -> tuple[Sources, str | None]:
@@ -139,7 +136,6 @@ def run_job(job: Job) -> DistillRecord:
             tally = writer.write_traces(run.folder, sources, history, limit=limit, unanswered=unanswered)
             if tally.unanswered and not tally.attempts:
                 raise explain_no_answers(tally.unanswered)
-            with_guidelines = recipe.guideline_text != "none"
             run.counts = DistillCounts(
                 kept=dict(tally.kept),
                 rejected=dict(tally.rejected),
@@ -159,9 +155,7 @@ def run_job(job: Job) -> DistillRecord:
                 recipe_digest=recipe.digest,
                 limit=limit,
                 asked=PromptText(
-                    version=prompt.VERSION,
-                    messages=prompt.build_template(recipe.layout, with_guidelines=with_guidelines),
-                    opening=prompt.OPENING,
+                    version=recipe.prompt, messages=history.builder.template.turns, opening=history.builder.opening
                 ),
                 running={name: getattr(recipe, name) for name in RUNNING},
                 tokens_counted_by=history.builder.tokens.method,

@@ -7,8 +7,9 @@ from typing import Any
 from cohorts import list_made_up_inputs
 
 from deepicd import records, storage
-from deepicd.answer_form import build_messages, write_answer
+from deepicd.answer_form import write_answer
 from deepicd.icd10cm import Code
+from deepicd.prompts.student import build_messages
 from deepicd.schema import DATASET
 from deepicd.storage import Origin
 

@@ -21,9 +21,10 @@ from statistics import fmean
 from typing import Any
 
 from deepicd import paper, records, storage
-from deepicd.answer_form import Answer, build_messages, parse_answer, write_answer
+from deepicd.answer_form import Answer, parse_answer, write_answer
 from deepicd.errors import DeepicdError
 from deepicd.evaluation_metrics import METRICS_FILE, LevelMetrics, read_metrics
+from deepicd.prompts.student import build_messages
 from deepicd.schema import DATASET, SPLITS
 from deepicd.stage_records import TrainDemoCounts, TrainDemoRecord
 from train.config import load_grpo_recipe, load_sft_recipe

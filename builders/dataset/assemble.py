@@ -16,15 +16,17 @@ from collections.abc import Iterator
 from itertools import groupby
 from math import ceil
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from builders.dataset import selection
 from builders.dataset.verification import TraceKey, find_verification, read_verification, require_verification
 from deepicd import records, storage
-from deepicd.answer_form import build_messages, write_answer
+from deepicd.answer_form import write_answer
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
 from deepicd.kept_traces import read_kept_traces
+from deepicd.prompts import student
+from deepicd.prompts.template import PromptTemplate, load_prompt
 from deepicd.schema import COHORT, CONFIGS, DATASET, SCORES, SPLITS
 from deepicd.stage_records import AssembleCounts, AssembleRecord, DistillRecord
 from deepicd.storage import Origin
@@ -36,28 +38,34 @@ TRACE = ("note_id", "icd_code", "trace", "words", "recipe", "teacher", "finish_r
 Row = dict[str, Any]
 
 
-def assemble(
-    cohort: Path,
-    traces: Path,
-    out: Path,
-    *,
-    scores: Path | None = None,
-    select: str = "best",
-    verified: Path | None = None,
-    overwrite: bool = False,
-) -> AssembleRecord:
-    """Write the configs with their splits; return the record. `scores`: of `deepicd judge`; `verified`: of `verify`.
+class AssembleOptions(TypedDict, total=False):
+    """The optional arguments of `assemble`."""
 
-    `select` names a rule of `selection`, for rows with several kept traces. Raises DeepicdError if cohort, traces and
-    scores do not belong together.
+    scores: Path | None
+    """Output of `deepicd judge`."""
+    select: str
+    """A rule of `selection`, for rows with several kept traces."""
+    verified: Path | None
+    """Output of `deepicd verify`."""
+    prompt: Path | None
+    """File with another prompt for the student."""
+    overwrite: bool
+
+
+def assemble(cohort: Path, traces: Path, out: Path, **arguments: Unpack[AssembleOptions]) -> AssembleRecord:
+    """Write the configs with their splits; return the record.
+
+    Raises DeepicdError if cohort, traces and scores do not belong together.
     """
+    scores, select, prompt = arguments.get("scores"), arguments.get("select", "best"), arguments.get("prompt")
     records.require(cohort, "build")
     traces, distilled = records.find_run_folder(traces, DistillRecord, "kept")
     judges = find_score_folders(scores)
-    checked = find_verification(verified, select)
+    checked = find_verification(arguments.get("verified"), select)
     inputs = {"cohort": cohort, "traces": traces} | {f"scores {path.name}": path for path in judges}
     inputs |= {"verified": checked} if checked else {}
-    options = {"recipe": traces.name} | ({"select": select} if distilled.n > 1 or checked else {})
+    options: dict[str, Any] = {"recipe": traces.name} | ({"select": select} if distilled.n > 1 or checked else {})
+    options |= {"prompt": dict(load_prompt(prompt, student.PROMPT))} if prompt else {}
     plan = records.plan_run(AssembleRecord, options=options, inputs=inputs)
     if done := records.find_finished(out, plan):
         return done
@@ -66,14 +74,15 @@ def assemble(
     origin = storage.combine_origins(
         storage.read_origin(path) for path in [*files.values(), *(traces / "kept").glob("*.parquet")]
     )
-    with records.open_fresh_folder(out, plan, origin, overwrite=overwrite) as run:
+    with records.open_fresh_folder(out, plan, origin, overwrite=arguments.get("overwrite", False)) as run:
+        template = student.read_template(options)
         used: set[str] = set()
         counts: dict[str, dict[str, int]] = {config: {} for config in (CONFIGS if checked else DATASET)}
         for split, path in files.items():
             rows = storage.read_table(path, COHORT).to_pylist()
             _check_match(rows, kept)
             used |= {row["note_id"] for row in rows if row["note_id"] in kept}
-            for config, number in write_split(run.folder, split, rows, kept, origin).items():
+            for config, number in write_split(run.folder, split, rows, kept, origin, template).items():
                 counts[config][split] = number
         if not kept:
             what = "verified" if select == "verified" else "kept"
@@ -149,27 +158,31 @@ def _check_match(rows: list[Row], kept: dict[str, Row]) -> None:
         )
 
 
-def write_split(folder: Path, split: str, rows: list[Row], kept: dict[str, Row], origin: Origin) -> dict[str, int]:
+def write_split(
+    folder: Path, split: str, rows: list[Row], kept: dict[str, Row], origin: Origin, template: PromptTemplate
+) -> dict[str, int]:
     """Write the files of a split for every config; return config → rows.
 
     A config without rows gets no file: `datasets` cannot load an empty one.
     """
     written = {}
     for config in CONFIGS:
-        if config_rows := list(_convert_rows(config, split, rows, kept)):
+        if config_rows := list(_convert_rows(config, split, rows, kept, template)):
             _write_shards(folder / config, config, split, config_rows, origin)
             written[config] = len(config_rows)
     return written
 
 
-def _convert_rows(config: str, split: str, rows: list[Row], kept: dict[str, Row]) -> Iterator[Row]:
+def _convert_rows(
+    config: str, split: str, rows: list[Row], kept: dict[str, Row], template: PromptTemplate
+) -> Iterator[Row]:
     """Yield the rows of a split in the form of a config, in the cohort's order."""
     for index, row in enumerate(rows):
         trace = kept.get(row["note_id"])
         if config == "grpo":
             yield {
                 "data_source": DATA_SOURCE,
-                "prompt": build_messages(row["admission_note"]),
+                "prompt": student.build_messages(row["admission_note"], template),
                 "ability": "diagnosis",
                 "reward_model": {"style": "rule", "ground_truth": row["icd_code"]},
                 "extra_info": {
@@ -184,7 +197,7 @@ def _convert_rows(config: str, split: str, rows: list[Row], kept: dict[str, Row]
         elif config == "sft":
             answer = write_answer(trace["trace"], Code(row["icd_code"]))
             yield {
-                "prompt": build_messages(row["admission_note"]),
+                "prompt": student.build_messages(row["admission_note"], template),
                 "completion": [{"role": "assistant", "content": answer}],
                 "note_id": row["note_id"],
                 "icd_code": row["icd_code"],

@@ -21,6 +21,7 @@ from deepicd import __version__, bundle_manifest, records, storage
 from deepicd.errors import DeepicdError
 from deepicd.mimic import local_copy
 from deepicd.private_files import private_files
+from deepicd.prompts import student
 from deepicd.schema import DATASET
 from deepicd.stage_records import AssembleCounts, AssembleRecord, BuildRecord, BundleRecord
 from deepicd.storage import Origin
@@ -72,6 +73,7 @@ def rehydrate(
     origin = storage.combine_origins([manifest.origin, copy.origin])
     with records.open_fresh_folder(out, plan, origin, overwrite=overwrite) as run:
         counts: dict[str, dict[str, int]] = {config: {} for config in DATASET}
+        template = student.read_template(options)
         for split, rows in by_split.items():
             restored = [
                 row | {"admission_note": from_copy.notes[row["note_id"]][0]}
@@ -83,7 +85,7 @@ def rehydrate(
                 for row in restored
                 if row["trace"] is not None
             }
-            for config, number in write_split(run.folder, split, restored, traces, origin).items():
+            for config, number in write_split(run.folder, split, restored, traces, origin, template).items():
                 counts[config][split] = number
         run.counts = AssembleCounts(rows=counts, differences=dict(Counter(differences.values())))
         run.notes.append(_describe_identity(run.folder, manifest, len(differences), origin))

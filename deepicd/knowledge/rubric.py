@@ -1,40 +1,40 @@
 """The prompt of a judge: how good is a trace, from 1 to 5, given the note and the knowledge of the predicted code?
 
 The judge sees description and guideline sections of the code that the trace *predicts*, never of the true one: it
-grades the reasoning, not the outcome (DeepICD-R1, LLM as a judge). The wording is ours; change it with `VERSION`.
+grades the reasoning, not the outcome (DeepICD-R1, LLM as a judge). The words are a template:
+prompts/rubric-1.yaml, or a recipe's own.
 """
 
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from deepicd.answer_form import THINK, THINK_END
 from deepicd.icd10cm import Code
 from deepicd.knowledge.icd10gm_crosswalk import Description
+from deepicd.prompts.template import Kind, PromptTemplate
 
-VERSION = "rubric-1"
-
-SYSTEM = """\
-You are a physician who reviews diagnostic reasoning. You are shown an admission note, a line of thought that a writer \
-derived from it, the diagnosis code that it closes on, and what is known of that code. You judge the line of thought, \
-not whether the code is the one you would have chosen.
-
-Ask, in this order:
-- Faithful: does all that it states as a finding stand in the note? An invented finding weighs more than anything else.
-- Complete: does it use the findings that matter, and deal with those that speak against it?
-- Reasoned: does each conclusion follow, are other explanations weighed, is inference marked as such?
-- Specific: do the findings carry the severity and detail of the code, in the light of the guidelines?
-- Open: does it arrive at the diagnosis, rather than start from it and justify it?
-
-Score:
-5  all of these hold
-4  sound, with a small gap or one loose step
-3  the direction is right, but an important finding is missed or a step is asserted without grounds
-2  mostly assertion, or a finding is misread in a way that matters
-1  findings are invented, or the line of thought contradicts the note or itself
-
-Say first in one or two sentences what decided it, then the score, as JSON: {"why": "…", "score": 3}"""
+PROMPT = Kind(
+    who="judge",
+    own=Path(__file__).parent.parent / "prompts" / "rubric-1.yaml",
+    values={
+        "note": "Chest pain.",
+        "trace": "Pressure for two hours points to ischemia.",
+        "code": "I21.4",
+        "icd_code": "I214",
+        "title": "Non-ST elevation (NSTEMI) myocardial infarction",
+        "description": "Too little blood reaches the heart.",
+        "guidelines": "9. Chapter 9",
+    },
+    optional=frozenset({"description", "guidelines"}),
+    once=("note", "trace", "guidelines", "description"),
+    required=("note", "trace"),
+    has_opening=False,
+)
+VERSION = PROMPT.version
 
 SCHEMA: Mapping[str, Any] = {
     "type": "object",
@@ -51,6 +51,16 @@ MAX_OBJECTS = 200  # objects that are tried, from the end: an answer may be a me
 _OBJECT = re.compile(r"\{\s*[\"}]")
 
 
+@dataclass(frozen=True, slots=True)
+class JudgedTrace:
+    """What is judged: a trace beside its note, and the code that it predicts."""
+
+    note: str
+    trace: str
+    code: Code
+    title: str
+
+
 class Score(NamedTuple):
     value: int
     """1 to 5."""
@@ -58,19 +68,20 @@ class Score(NamedTuple):
 
 
 def build_messages(
-    note: str, trace: str, code: Code, title: str, *, description: Description | None, guidelines: str | None
+    judged: JudgedTrace, template: PromptTemplate, *, description: Description | None, guidelines: str | None
 ) -> list[dict[str, str]]:
-    """Return the chat that asks for one score. It starts with the part that traces of the same code share."""
-    about = f"\n\nWhat patients are told of it:\n{description.text}" if description else ""
-    user = "\n\n".join(
-        [
-            f"# Coding guidelines that bear on the code\n{guidelines or '(none)'}",
-            f"# The code it closes on\n{code}: {title}{about}",
-            f"# Admission note\n{note}",
-            f"# The line of thought\n{trace}",
-        ]
+    """Return the chat that asks for one score."""
+    return template.render(
+        {
+            "note": judged.note,
+            "trace": judged.trace,
+            "code": str(judged.code),
+            "icd_code": judged.code.value,
+            "title": judged.title,
+            "description": description.text if description else None,
+            "guidelines": guidelines or None,
+        }
     )
-    return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": user}]
 
 
 def parse_score(text: str) -> Score | None:

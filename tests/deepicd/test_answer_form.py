@@ -8,13 +8,13 @@ from deepicd.answer_form import (
     TAGS,
     Answer,
     Malformed,
-    build_messages,
     measure_accuracy,
     measure_overlap,
     parse_answer,
     write_answer,
 )
 from deepicd.icd10cm import Code, load_release
+from deepicd.prompts import student
 
 CODES = st.from_regex(r"[A-Z][0-9][0-9AB][0-9A-Z]{0,4}", fullmatch=True)
 
@@ -61,7 +61,7 @@ def test_every_billable_code_can_be_answered() -> None:
 
 
 def test_the_task_shows_the_note_and_the_form() -> None:
-    system, user = build_messages("Chief Complaint:\nCough")
+    system, user = student.build_messages("Chief Complaint:\nCough")
     assert user == {"role": "user", "content": "Chief Complaint:\nCough"}
     assert all(tag in system["content"] for tag in TAGS)
 

@@ -7,12 +7,14 @@ import pytest
 from cohorts import NOTE
 from engine_requests import answers, request
 
-from deepicd.answer_form import Answer, build_messages, parse_answer
+from deepicd.answer_form import Answer, parse_answer
 from deepicd.engines.base import Completion, Message, Request
 from deepicd.engines.registry import open_engine
 from deepicd.icd10cm import Code
 from deepicd.knowledge import rubric
 from deepicd.knowledge.code_knowledge import Description
+from deepicd.prompts.student import build_messages
+from deepicd.prompts.template import load_own
 from distill import prompt
 from distill.prompt import Material
 from distill.recipe import Layout, Recipe
@@ -54,7 +56,8 @@ def test_a_trace_quotes_the_note_and_closes_on_the_code_of_the_prompt() -> None:
 
 
 def test_a_judges_prompt_is_answered_by_its_schema() -> None:
-    chat = rubric.build_messages(NOTE, "A trace.", Code("I214"), "NSTEMI", description=None, guidelines=None)
+    judged = rubric.JudgedTrace(NOTE, "A trace.", Code("I214"), "NSTEMI")
+    chat = rubric.build_messages(judged, load_own(rubric.PROMPT), description=None, guidelines=None)
     text = complete(chat, schema=rubric.SCHEMA)
     assert rubric.parse_score(text) is not None
     assert set(json.loads(text)) == {"why", "score"}

@@ -32,7 +32,6 @@ from deepicd import disclosure, storage
 from deepicd.answer_form import Answer, parse_answer
 from deepicd.config import Number, PositiveCount
 from deepicd.engines import judge_prompt, tokens
-from deepicd.engines.judge_prompt import JudgedTrace
 from deepicd.engines.openai_client import OpenAIClient
 from deepicd.engines.openai_server import build_response_format
 from deepicd.engines.recipe import ModelRecipe
@@ -42,6 +41,8 @@ from deepicd.http import TransientError
 from deepicd.icd10cm import Code
 from deepicd.knowledge import rubric
 from deepicd.knowledge.code_knowledge import Knowledge
+from deepicd.knowledge.rubric import JudgedTrace
+from deepicd.prompts.template import PromptTemplate, choose_template
 from deepicd.storage import Origin
 
 FAILURES = 8
@@ -67,6 +68,15 @@ class JudgeRecipe(ModelRecipe):
     """descriptions.parquet of `deepicd scrape`; '' to show none."""
     responsible: str = ""
     """The sentence that allows sending credentialed notes to a server elsewhere (deepicd.disclosure)."""
+    prompt: str = rubric.VERSION
+    messages: list[dict[str, str]] = Field(default=[])
+    """A rubric in words of one's own: templates by role. Empty for ours, which `prompt` names."""
+
+    LATER = ModelRecipe.LATER | {"prompt", "messages"}
+
+    @property
+    def template(self) -> PromptTemplate:
+        return choose_template(rubric.PROMPT, self.prompt, self.messages)
 
 
 def open_judge(fields: Mapping[str, object], origin: Origin = "mimic") -> "Judge":
@@ -92,6 +102,7 @@ class Judge:
         self.recipe = recipe
         self.missed: Counter[str] = Counter()
         """Reason → number of answers that the judge gave no score."""
+        recipe.template  # noqa: B018 - fails now rather than at the first answer
         self._knowledge = Knowledge(
             Path(recipe.guidelines) if recipe.guidelines else None,
             Path(recipe.descriptions) if recipe.descriptions else None,
@@ -209,6 +220,7 @@ class Judge:
             recipe,
             self._tokens,
             self._guidelines(code),
+            template=recipe.template,
         )
         if messages is None:
             raise _NoScoreError("the prompt is too long for the judge's context")
