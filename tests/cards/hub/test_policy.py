@@ -60,7 +60,7 @@ def test_the_recipe_holds_what_it_takes_to_make_the_rows_and_no_id(
     assert stages["distill"]["options"]["temperature"] == yaml.safe_load(
         text_of(loopback, repo, "recipe/recipe.yaml")
     )["temperature"]  # fmt: skip
-    assert "{note}" in text_of(loopback, repo, "recipe/prompts.md")
+    assert "{{ note }}" in text_of(loopback, repo, "recipe/prompts.md")
     rows = list(csv.DictReader(text_of(loopback, repo, "recipe/split.csv").splitlines()))
     fingerprint = recipe_files.fingerprint("10000000-DS-1", NOTE)
     assert {row["split"] for row in rows if row["row"] == fingerprint} == {"train"}
