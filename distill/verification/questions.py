@@ -13,6 +13,7 @@ from deepicd.answer_form import Answer
 from deepicd.engines.base import Message, Request
 from deepicd.engines.ledger import Entry, Ledger, build_key, digest_prompt
 from deepicd.icd10cm import Code
+from deepicd.prompts import student
 from distill.verification.recipe import VerifyRecipe
 
 UNREADABLE = "answer cannot be read"
@@ -114,7 +115,7 @@ def ask_from_trace(recipe: VerifyRecipe, note_id: str, masked: str) -> Question[
 
 def ask_from_note(recipe: VerifyRecipe, note_id: str, note: str, sample: int) -> Question[Code]:
     """Return the question for the code of a note: the prompt of a student."""
-    return Question(recipe, note_id, answer_form.build_messages(note), parse_code, sample=sample)
+    return Question(recipe, note_id, student.build_messages(note), parse_code, sample=sample)
 
 
 def ask_for_points(recipe: VerifyRecipe, note_id: str, outcome: str) -> Question[list[Point]]:

@@ -13,6 +13,7 @@ from builders.dataset.assemble import assemble
 from cards.dataset_card import write_card
 from deepicd import storage
 from deepicd.errors import DeepicdError
+from deepicd.kept_traces import read_kept_traces
 from deepicd.knowledge import rubric
 from deepicd.schema import FIRST_TRACES
 from distill import run
@@ -133,4 +134,5 @@ def test_traces_of_earlier_versions_have_one_rollout(tmp_path: Path) -> None:
     run.distill(cohort, tmp_path / "traces", ONE)
     for path in (tmp_path / "traces" / ONE.digest / "kept").glob("*.parquet"):
         storage.write_parquet(path, storage.read_table(path, FIRST_TRACES), FIRST_TRACES, "synthetic")
-    assert judge(tmp_path / "traces", tmp_path / "scores", JUDGE).counts.scored > 15
+    rows = list(read_kept_traces(tmp_path / "traces" / ONE.digest, "train", ["note_id"]))
+    assert {row["rollout"] for row in rows} == {1}
