@@ -9,13 +9,13 @@ character: braces and percent signs of theirs are made literal.
 """
 
 import csv
-import json
 import re
 from pathlib import Path
 
 import yaml
 
 from deepicd.errors import DeepicdError
+from deepicd.parsing import parse_json
 from deepicd.prompts.template import Kind, PromptFile, PromptTemplate
 
 MAX_BYTES = 1_000_000
@@ -102,7 +102,7 @@ def _read_turns(path: Path) -> list[tuple[str, str]]:
     try:
         text = path.read_text(encoding="utf-8-sig")
         if path.suffix == ".json":
-            turns = [(str(role).lower(), content) for role, content in json.loads(text).items()]
+            turns = [(str(role).lower(), content) for role, content in parse_json(text).items()]
         else:
             turns = [(row["role"], row["content"]) for row in csv.DictReader(text.splitlines(keepends=True))]
     except (ValueError, KeyError, AttributeError, RecursionError, csv.Error) as error:

@@ -19,7 +19,6 @@ that an unknown variable, a text that may be absent and is printed unasked, or a
 anything runs. Values are put in as they are: braces in a note mean nothing.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -99,12 +98,12 @@ def choose_template(kind: Kind, name: str, turns: Turns) -> "PromptTemplate":
             f"The recipe has messages of its own under the name {name!r}, which is that of ours.",
             "Give `prompt` another name: traces and records show it.",
         )
-    return _compile(kind, json.dumps([dict(turn) for turn in turns]))
+    return _compile(kind, tuple(tuple(turn.items()) for turn in turns))
 
 
 @lru_cache(maxsize=16)
-def _compile(kind: Kind, turns: str) -> "PromptTemplate":
-    return PromptTemplate(kind, json.loads(turns))
+def _compile(kind: Kind, turns: tuple[tuple[tuple[str, str], ...], ...]) -> "PromptTemplate":
+    return PromptTemplate(kind, [dict(turn) for turn in turns])
 
 
 class PromptTemplate:
