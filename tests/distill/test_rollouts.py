@@ -126,7 +126,8 @@ TRACE = dict.fromkeys(selection.COLUMNS, 0) | {"judge_score": None, "rollout": 1
     ],
 )
 def test_a_rule_chooses_between_two_traces(rule: str, second: dict[str, float], expected: int) -> None:
-    assert selection.choose(rule, [TRACE | {"rollout": 2} | second, TRACE])["rollout"] == expected
+    choice = selection.choose(rule, [TRACE | {"rollout": 2} | second, TRACE])
+    assert choice and choice[0]["rollout"] == expected
 
 
 def test_traces_of_earlier_versions_have_one_rollout(tmp_path: Path) -> None:
