@@ -74,12 +74,14 @@ def list_steps(out: Path, admissions: int, seed: int, *, engine: str, overwrite:
     from cards.dataset_card import write_card
     from distill import recipe
     from distill.run import distill
+    from distill.verification.recipe import load_recipe as load_verify_recipe
+    from distill.verification.run import VerifyJob, verify
     from guidelines.parse import parse_pdf as parse_guidelines
     from guidelines.sample.document import write_sample
 
     mimic, cohort, traces, dataset = out / "mimic", out / "cohort", out / "traces", out / "dataset"
     pdf, chapters, scraped = out / "guidelines.pdf", out / "guidelines", out / "descriptions"
-    descriptions = scraped / "descriptions.parquet"
+    descriptions, verified = scraped / "descriptions.parquet", out / "verified"
 
     teacher = recipe.load_recipe(Path("rehearsal" if engine == "rehearsal" else "tiny")).replace(engine=engine)
     recipe_options = ["--recipe", "rehearsal"] if engine == "rehearsal" else ["--recipe", "tiny", "--engine", engine]
@@ -113,8 +115,12 @@ def list_steps(out: Path, admissions: int, seed: int, *, engine: str, overwrite:
             ),
         ),
         Step(
-            ["assemble", "--cohort", cohort, "--traces", traces, dataset],
-            lambda: assemble(cohort, traces, dataset, overwrite=overwrite),
+            ["verify", traces, verified, "--recipe", "rules"],
+            lambda: verify(VerifyJob(traces, verified, load_verify_recipe(Path("rules")), overwrite=overwrite)),
+        ),
+        Step(
+            ["assemble", "--cohort", cohort, "--traces", traces, "--verified", verified, dataset],
+            lambda: assemble(cohort, traces, dataset, verified=verified, overwrite=overwrite),
         ),
         Step(["card", dataset], lambda: write_card(dataset)),
     ]
@@ -134,16 +140,18 @@ def _scrape(out: Path) -> "Record":
 
 def summarize(out: Path, engine: str, runs: dict[str, "Record"]) -> str:
     """Return the closing lines: rows from notes to dataset, where the dataset is, how to load it."""
-    from deepicd.stage_records import AssembleRecord, BuildRecord, DistillRecord
+    from deepicd.stage_records import AssembleRecord, BuildRecord, DistillRecord, VerifyRecord
 
     funnel = runs["build"].parse_as(BuildRecord).counts.funnel.steps
     distilled = runs["distill"].parse_as(DistillRecord).counts
+    verified = runs["verify"].parse_as(VerifyRecord).counts.verified
     rows = runs["assemble"].parse_as(AssembleRecord).counts.rows
     table: list[tuple[str, int]] = [(step.step, step.rows) for step in funnel]
     table += [
         ("traces kept", sum(distilled.kept.values())),
         ("rows without a kept trace", sum(distilled.rejected.values())),
         ("attempts", distilled.attempts),
+        ("traces that no rule refutes", sum(verified.values())),
         *((f"dataset, {config}", sum(by_split.values())) for config, by_split in rows.items()),
     ]
     width = max(len(name) for name, _ in table)
