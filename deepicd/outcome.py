@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 FOLDER = "outcome"
-Reader = Literal["verify"]
-"""The stages that may read outcomes. What they write goes to scores, never to a prompt for teacher or student."""
+Reader = Literal["verify", "reward"]
+"""Who may read outcomes: `deepicd verify` and the reward of GRPO. What they make of them is scores, never a prompt for
+teacher or student."""
 
 BATCH = 64  # rows; an outcome is some 10 kB
 

@@ -21,7 +21,7 @@ from train.rewards.outcome import Variant
 from train.rewards.score import RewardScheme
 
 CHECKED_IN = Path(__file__).parent / "recipes"
-REWARD_PARTS = ("form", "outcome", "length", "repetition", "judge")
+REWARD_PARTS = ("form", "outcome", "length", "repetition", "judge", "borne_out")
 
 Attention = Literal["sdpa", "eager", "flash_attention_2"]
 
@@ -33,7 +33,7 @@ LearningRate = Annotated[Number, Field(ge=1e-9, le=1)]
 class TrainingRecipe(Config):
     """The settings that every training has."""
 
-    LATER = frozenset({"template_date", "pad_to_multiple_of"})
+    LATER = frozenset({"template_date", "pad_to_multiple_of", "borne_out_weight", "borne_out_cohort"})
     LENGTH_FIELDS: ClassVar[tuple[str, ...]]
     """The fields that together limit the tokens of a row."""
 
@@ -157,6 +157,9 @@ class GrpoRecipe(TrainingRecipe):
     judge_guidelines: str = ""  # folder of `deepicd guidelines`
     judge_descriptions: str = ""  # descriptions.parquet of `deepicd scrape`
 
+    borne_out_weight: Weight = 0.0  # of a trace whose expectations the stay bears out, all of them
+    borne_out_cohort: str = ""  # folder of `deepicd build` with the sealed outcomes of these notes
+
     # Stop a hopeless run after `patience` steps in a row in which a share exceeds its limit; 1 for never
     stop_at_zero_variance: Share = 1.0  # groups whose answers all earn the same, which teach nothing
     stop_at_truncated: Share = 1.0  # answers that reached max_response
@@ -227,6 +230,9 @@ def load_grpo_recipe(path: Path, **changes: object) -> GrpoRecipe:
     if recipe.judge_weight and not (recipe.judge_url and recipe.judge_model):
         what = f"{name} pays for a judge's score and names no judge."
         raise DeepicdError(what, "Set judge_url and judge_model, or judge_weight: 0.")
+    if recipe.borne_out_weight and not recipe.borne_out_cohort:
+        what = f"{name} pays for what the stay bears out and names no cohort with outcomes."
+        raise DeepicdError(what, "Set borne_out_cohort to the output of `deepicd build`, or borne_out_weight: 0.")
     if recipe.backend == "verl" and recipe.rollout != "vllm":
         raise DeepicdError(
             f"{name}: verl writes answers with vLLM, not with {recipe.rollout}.", "Use --backend trl, or vllm."

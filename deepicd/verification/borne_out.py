@@ -10,6 +10,7 @@ denied or argued against can be refuted. Of one thing that a trace names several
 """
 
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -124,6 +125,24 @@ def _read_stance(trace: str, mention: Mention) -> Stance:
 def find_borne_out(expected: Iterable[Expectation], outcome: OutcomeText) -> list[Forecast]:
     """Return each expectation with its verdict."""
     return [_judge(item, outcome) for item in expected]
+
+
+UNTOUCHED_COST = 0.25  # of a confirmed expectation
+FULL = 3  # expectations, all confirmed, that earn everything
+
+
+def pay(forecasts: Collection[Forecast]) -> float:
+    """Return what expectations are worth as a reward, from −1 to 1; 0 without any.
+
+    Confirmed ones less refuted ones and a quarter of the untouched ones, per expectation, or per three where there are
+    fewer. So a list of everything, or a vague one, loses by what the outcome does not touch; one safe guess earns a
+    third; and a copy of the note, which expects nothing, earns nothing.
+    """
+    if not forecasts:
+        return 0.0
+    counts = Counter(one.verdict for one in forecasts)
+    untouched = UNTOUCHED_COST * counts[Verdict.UNTOUCHED]
+    return (counts[Verdict.CONFIRMED] - counts[Verdict.REFUTED] - untouched) / max(len(forecasts), FULL)
 
 
 def _judge(item: Expectation, outcome: OutcomeText) -> Forecast:

@@ -25,6 +25,7 @@ PACKAGES = ("deepicd", "scrapers", "guidelines", "builders", "distill", "train",
 MAY_OPEN = {
     "builders/cohort/outcome.py",  # writes it
     "distill/verification/cases.py",  # reads it for checks of finished traces
+    "train/rewards/borne_out.py",  # turns it into a number per answer
 }
 """The short list: files that import deepicd.outcome. None of them makes a prompt for teacher or student."""
 

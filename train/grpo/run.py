@@ -17,6 +17,7 @@ from train.config import GrpoRecipe
 from train.grpo import monitor, trl, verl, verl_config
 from train.grpo.monitor import StepLog
 from train.grpo.setup import prepare_grpo
+from train.rewards.borne_out import BorneOut
 from train.rewards.judge import open_judge
 from train.run_folder import open_training_folder
 
@@ -44,6 +45,8 @@ def train(dataset: str, recipe: GrpoRecipe, out: Path, *, overwrite: bool = Fals
         judge = open_judge(recipe.judge, setup.dataset.origin)
         judge.check()
         judge.close()
+    if recipe.borne_out_weight:
+        BorneOut(Path(recipe.borne_out_cohort).expanduser())  # fail now rather than after the model is loaded
     fit = trl.fit if recipe.backend == "trl" else verl.fit
     with open_training_folder(out, plan, setup.dataset.origin, overwrite=overwrite) as folder:
         outcome = fit(setup, folder)

@@ -16,6 +16,7 @@ from train.gradient_guard import NonfiniteGradientGuard
 from train.grpo.monitor import AnswerStatistics, GuardRails, StepLog, summarize_step
 from train.grpo.setup import FitOutcome, GrpoSetup
 from train.rewards import trl
+from train.rewards.borne_out import BorneOut
 from train.rewards.judge import open_judge
 from train.rewards.trl import Completion, RewardFunction, extract_texts
 from train.run_folder import TrainingFolder, find_last_checkpoint, parse_step
@@ -35,7 +36,8 @@ def fit(setup: GrpoSetup, folder: TrainingFolder[GrpoRecord]) -> FitOutcome:
     recipe = setup.recipe
     judge = open_judge(recipe.judge, setup.dataset.origin) if recipe.judge_weight else None
     progress, guard = TrainingProgress(), NonfiniteGradientGuard(folder.checkpoints)
-    functions = trl.build_reward_functions(recipe.build_scheme(setup.base.chat.opening), judge)
+    held = BorneOut(Path(recipe.borne_out_cohort).expanduser()).score if recipe.borne_out_weight else None
+    functions = trl.build_reward_functions(recipe.build_scheme(setup.base.chat.opening), judge, held)
     monitored = MonitoredRewards(setup, functions, StepLog(folder.run.folder), progress)
     trainer = GRPOTrainer(
         model=setup.base.path,

@@ -128,6 +128,8 @@ ON_CPU: Overrides = {
 def build_reward_fields(setup: GrpoSetup, out: Path) -> Overrides:
     """Return what train.rewards.verl takes: a scheme's fields, and a judge's prefixed with `judge_`."""
     fields = setup.recipe.build_scheme(setup.base.chat.opening).options | {"record": str(out / ".rewards")}
+    if setup.recipe.borne_out_weight:
+        fields |= {"cohort": str(Path(setup.recipe.borne_out_cohort).expanduser().absolute())}
     if judge := setup.recipe.judge:
         fields |= {f"judge_{name}": value for name, value in judge.items()} | {"judge_origin": setup.dataset.origin}
     return fields

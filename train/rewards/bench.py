@@ -20,9 +20,19 @@ from deepicd.answer_form import write_answer
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
 from deepicd.schema import COHORT
+from deepicd.verification.borne_out import find_borne_out, list_expectations, pay
+from deepicd.verification.outcome_text import read_outcome
 from train.data import load_evaluation_split
 from train.rewards import score
-from train.rewards.bench_cases import TRACE, AnswerCase, build_cases
+from train.rewards.bench_cases import (
+    EXPECTATION_CODES,
+    EXPECTATION_NOTE,
+    EXPECTATION_OUTCOME,
+    TRACE,
+    AnswerCase,
+    build_cases,
+    build_expectation_cases,
+)
 from train.rewards.outcome import OUTCOMES, Variant
 from train.rewards.score import RewardScheme
 
@@ -55,6 +65,8 @@ class Results(TypedDict):
     """policy, and per variant its mean reward."""
     rows: int
     properties: dict[Variant, dict[str, bool]]
+    expectations: list[dict[str, str | float]]
+    """case, and what its expectations earn, from −1 to 1."""
 
 
 def benchmark_rewards(truths: Sequence[Code] = (), train: Sequence[Code] = ()) -> Results:
@@ -70,7 +82,16 @@ def benchmark_rewards(truths: Sequence[Code] = (), train: Sequence[Code] = ()) -
         "policies": _score_policies(truths, train, schemes) if truths else [],
         "rows": len(truths),
         "properties": {variant: _check_properties(cases, scheme) for variant, scheme in schemes.items()},
+        "expectations": [
+            {"case": case.name, "borne_out": round(_hold(case.trace), 3)} for case in build_expectation_cases()
+        ],
     }
+
+
+def _hold(trace: str) -> float:
+    titles = [Code(value).title or "" for value in EXPECTATION_CODES]
+    read = read_outcome(EXPECTATION_OUTCOME, titles)
+    return pay(find_borne_out(list_expectations(trace, EXPECTATION_NOTE, read.names, [TRUTH.title or ""]), read))
 
 
 def load_codes(folder: Path | None) -> tuple[list[Code], list[Code]]:
@@ -113,6 +134,10 @@ def print_tables(results: Results) -> None:
         for policy in results["policies"]:
             policies.add_row(str(policy["policy"]), *(f"{policy[variant]:.2f}" for variant in VARIANTS))
         console.print(policies)
+    expectations = Table("trace", "borne out", title="What expectations earn, −1 to 1", title_justify="left")
+    for row in results["expectations"]:
+        expectations.add_row(str(row["case"]), f"{row['borne_out']:.2f}")
+    console.print(expectations)
     properties = Table("property", *VARIANTS, title="What training relies on", title_justify="left")
     for name, description in PROPERTIES.items():
         holds = (results["properties"][variant][name] for variant in VARIANTS)

@@ -25,6 +25,47 @@ class AnswerCase:
     """Whether it is the answer that should earn most."""
 
 
+@dataclass(frozen=True, slots=True)
+class ExpectationCase:
+    """A trace to test the reward for expectations on."""
+
+    name: str
+    trace: str
+
+
+EXPECTATION_NOTE = "Breathlessness for three days, worse when lying. Swollen legs. History of gout. No fever."
+EXPECTATION_OUTCOME = (
+    (
+        "Brief Hospital Course",
+        "# Heart failure: furosemide intravenously. No pneumonia on CXR. Kidney injury resolved.",
+    ),
+    ("Discharge Diagnosis", "Acute systolic heart failure\nAtrial fibrillation"),
+    ("Discharge Medications", "1. Apixaban 5 mg PO BID\n2. Furosemide 40 mg PO DAILY"),
+)
+EXPECTATION_CODES = ("I5021", "I4891", "N179")
+_EVERYTHING = (
+    "pneumonia, pulmonary embolism, sepsis, stroke, myocardial infarction, pancreatitis, cirrhosis, cholecystitis,"
+    " appendicitis, meningitis, pyelonephritis, cellulitis, atrial fibrillation, acute kidney injury, anemia, asthma"
+)
+
+
+def build_expectation_cases() -> Iterator[ExpectationCase]:
+    """Yield traces about one stay, from an honest one to those that play for the reward."""
+    yield ExpectationCase(
+        "expects what came",
+        "Breathlessness and swollen legs speak for the heart. Atrial fibrillation may have brought it on. Pneumonia is"
+        " unlikely without fever. Furosemide will be given, then anticoagulation.",
+    )
+    yield ExpectationCase("expects one thing and is right", "An arrhythmia such as atrial fibrillation is likely.")
+    yield ExpectationCase("expects nothing beyond the note", EXPECTATION_NOTE)
+    yield ExpectationCase("copies the note ten times", " ".join([EXPECTATION_NOTE] * 10))
+    yield ExpectationCase("claims everything", f"The patient has {_EVERYTHING}.")
+    yield ExpectationCase("weighs everything", f"One has to consider {_EVERYTHING}.")
+    yield ExpectationCase("excludes everything", f"There is no {_EVERYTHING}.")
+    yield ExpectationCase("vague", "Several conditions are possible. Further tests and suitable treatment will follow.")
+    yield ExpectationCase("is wrong", "The patient has pneumonia. Atrial fibrillation is unlikely.")
+
+
 def build_cases(truth: Code, other: Code) -> Iterator[AnswerCase]:
     """Yield all cases for a true code of five or more characters and a code of another chapter."""
     code = truth.value

@@ -45,11 +45,15 @@ Words = Annotated[int, Field(ge=1, le=1_000_000)]
 class RewardScheme(Config):
     """The weight of each part of the reward. A weight of 0 leaves the part out (the paper's ablations)."""
 
+    LATER = frozenset({"borne_out"})
+
     variant: Variant = "default"
     form: Weight = 1.0
     outcome: Weight = 1.0
     judge: Weight = 0.0
     """Per point of a score of 1 to 5. The authors' job files pay 0.8 beside outcomes up to 105; 0.2 fits `default`."""
+    borne_out: Weight = 0.0
+    """What a trace earns whose expectations the stay bears out, all of them (train.rewards.borne_out)."""
     length: Weight = 0.0
     """The penalty at `length_to` words and above; it grows linearly from `length_from` on (DAPO's soft overlong
     punishment)."""
@@ -89,10 +93,12 @@ class Reward(NamedTuple):
     """0 or less."""
     judge: float | None
     """None without a judge, a trace to judge or a score; negative for an answer without the form in `authors`."""
+    borne_out: float | None = None
+    """None where it is not paid for, and without a trace or an outcome; negative where more is refuted."""
 
     @property
     def total(self) -> float:
-        return self.form + self.outcome + self.length + self.repetition + (self.judge or 0.0)
+        return self.form + self.outcome + self.length + self.repetition + (self.judge or 0.0) + (self.borne_out or 0.0)
 
 
 def score(
@@ -101,12 +107,19 @@ def score(
     scheme: RewardScheme = DEFAULT,
     *,
     judged: Sequence[float | None] | None = None,
+    borne_out: Sequence[float | None] | None = None,
 ) -> list[Reward]:
-    """Return what each text earns against its true code (dotted or not). `judged`: scores of 1 to 5 or None."""
+    """Return what each text earns against its true code (dotted or not).
+
+    `judged`: scores of 1 to 5 or None; `borne_out`: values from −1 to 1 or None.
+    """
     judge_scores = [None] * len(texts) if judged is None else judged
+    values = [None] * len(texts) if borne_out is None else borne_out
     return [
-        _score_answer(text or "", truth, scheme, judge_score)
-        for text, truth, judge_score in zip(texts, truths, judge_scores, strict=True)
+        _score_answer(text or "", truth, scheme, judge_score)._replace(
+            borne_out=None if value is None or not scheme.borne_out else scheme.borne_out * value
+        )
+        for text, truth, judge_score, value in zip(texts, truths, judge_scores, values, strict=True)
     ]
 
 

@@ -17,6 +17,8 @@ from train.rewards.score import RewardScheme
 
 JudgeFunction = Callable[[Sequence[str], Sequence[str]], list[int | None]]
 """Notes and answers to a judge's scores of 1 to 5; train.rewards.judge.Judge is one."""
+BorneOutFunction = Callable[[Sequence[str], Sequence[str], Sequence[str]], list[float | None]]
+"""Ids of notes, notes and answers to values from −1 to 1; train.rewards.borne_out.BorneOut.score is one."""
 RewardFunction = Callable[..., list[float | None]]
 Completion = str | Sequence[Mapping[str, object]]
 """A plain text, or a list of messages; TRL parses what a tokenizer's response schema describes."""
@@ -34,9 +36,12 @@ class ExtraInfo(TypedDict):
     """The dataset's column `extra_info`, as far as rewards read it."""
 
     note: str
+    note_id: str
 
 
-def build_reward_functions(scheme: RewardScheme, judge: JudgeFunction | None = None) -> list[RewardFunction]:
+def build_reward_functions(
+    scheme: RewardScheme, judge: JudgeFunction | None = None, borne_out: BorneOutFunction | None = None
+) -> list[RewardFunction]:
     """Return functions for `reward_funcs`, named after their parts; parts of weight 0 are left out."""
     if scheme.judge and judge is None:
         raise DeepicdError("The rewards give a judge a weight, but no judge was given.", "Name one, or set judge: 0.")
@@ -45,6 +50,11 @@ def build_reward_functions(scheme: RewardScheme, judge: JudgeFunction | None = N
     ]
     if scheme.judge and judge is not None:
         functions.append(_build_judge_part(scheme, judge))
+    if scheme.borne_out:
+        if borne_out is None:
+            what = "The rewards pay for what is borne out, but no cohort with outcomes was given."
+            raise DeepicdError(what, "Name one, or set borne_out: 0.")
+        functions.append(_build_borne_out_part(scheme, borne_out))
     if not functions:
         raise DeepicdError("The rewards pay for nothing: every weight is 0.", "Give at least one part a weight.")
     return functions
@@ -118,6 +128,18 @@ def _build_judge_part(scheme: RewardScheme, judge: JudgeFunction) -> RewardFunct
 
     score_judge.__name__ = "judge"
     return score_judge
+
+
+def _build_borne_out_part(scheme: RewardScheme, borne_out: BorneOutFunction) -> RewardFunction:
+    def score_borne_out(
+        completions: Sequence[Completion], extra_info: Sequence[ExtraInfo], **_: object
+    ) -> list[float | None]:
+        answers = [scheme.opening + text for text in extract_texts(completions, scheme.opening)]
+        ids, notes = [entry["note_id"] for entry in extra_info], [entry["note"] for entry in extra_info]
+        return [None if one is None else scheme.borne_out * one for one in borne_out(ids, notes, answers)]
+
+    score_borne_out.__name__ = "borne_out"
+    return score_borne_out
 
 
 def _leave_out_unjudged_groups(

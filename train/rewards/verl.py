@@ -23,9 +23,12 @@ from train.rewards import score
 from train.rewards.score import RewardScheme
 
 if TYPE_CHECKING:
+    from train.rewards.borne_out import BorneOut
     from train.rewards.judge import Judge
 
 JUDGE = "judge_"
+COHORT = "cohort"
+"""The cohort with the sealed outcomes, where the scheme pays for what is borne out."""
 PROMPT = "prompt"
 VERL_FIELDS = ("reward_router_address", "reward_model_tokenizer")
 """What verl adds to the keyword arguments where it runs a reward model itself; not part of a scheme."""
@@ -41,7 +44,9 @@ def compute_score(
     **fields: Any,
 ) -> dict[str, float]:
     """Return `score` and the parts that it is the sum of. Raises DeepicdError for unknown fields only."""
-    scheme, judge = _build(tuple(sorted((name, value) for name, value in fields.items() if name not in VERL_FIELDS)))
+    scheme, judge, held = _build(
+        tuple(sorted((name, value) for name, value in fields.items() if name not in VERL_FIELDS))
+    )
     judged: list[int | None] = [None]
     paid_for: list[float | None] = [None]
     if judge is not None:
@@ -49,9 +54,15 @@ def compute_score(
         # verl shows one answer at a time: one that the judge missed earns what the judged ones have earned on average,
         # so that it neither gains nor loses against the others of its group; `judged` counts it
         paid_for = [judge.mean if judged[0] is None else judged[0]]
-    (reward,) = score.score([solution_str], [ground_truth], scheme, judged=paid_for)
+    value: list[float | None] = [None]
+    if held is not None:
+        about = extra_info or {}
+        value = held.score([about.get("note_id", "")], [about.get("note", "")], [scheme.opening + (solution_str or "")])
+    (reward,) = score.score([solution_str], [ground_truth], scheme, judged=paid_for, borne_out=value)
     parts = {"score": reward.total, "form": reward.form, "outcome": reward.outcome}
     parts |= {name: getattr(reward, name) for name in ("length", "repetition") if getattr(scheme, name)}
+    if scheme.borne_out:
+        parts |= {"borne_out": reward.borne_out or 0.0}
     if scheme.judge:
         parts |= {"judge": reward.judge or 0.0, "judged": float(judged[0] is not None)}
     if record is not None:
@@ -60,13 +71,19 @@ def compute_score(
 
 
 @lru_cache(maxsize=8)
-def _build(fields: tuple[tuple[str, Any], ...]) -> "tuple[RewardScheme, Judge | None]":
-    scheme = score.parse_scheme(**{name: value for name, value in fields if not name.startswith(JUDGE)})
-    if not scheme.judge:
-        return scheme, None
-    from train.rewards.judge import open_judge
+def _build(fields: tuple[tuple[str, Any], ...]) -> "tuple[RewardScheme, Judge | None, BorneOut | None]":
+    own = {name: value for name, value in fields if not name.startswith(JUDGE)}
+    cohort = own.pop(COHORT, None)
+    scheme, judge, held = score.parse_scheme(**own), None, None
+    if scheme.judge:
+        from train.rewards.judge import open_judge
 
-    return scheme, open_judge({name.removeprefix(JUDGE): value for name, value in fields if name.startswith(JUDGE)})
+        judge = open_judge({name.removeprefix(JUDGE): value for name, value in fields if name.startswith(JUDGE)})
+    if scheme.borne_out:
+        from train.rewards.borne_out import BorneOut
+
+        held = BorneOut(Path(cohort or ""))
+    return scheme, judge, held
 
 
 def _record_answer(folder: Path, text: str, prompt: int, parts: Mapping[str, float]) -> None:
