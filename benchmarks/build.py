@@ -22,7 +22,7 @@ import gzip, sys
 from deepicd.mimic import table_rows
 from deepicd.cli import main
 if __name__ == "__main__":
-    table_rows._open_unpacked = lambda path: gzip.open(path)
+    table_rows.open_unpacked = lambda path: gzip.open(path)
     main(sys.argv[1:])
 """
 PANDAS = """

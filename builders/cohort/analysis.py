@@ -6,10 +6,11 @@ Source: hosp.patients, hosp.admissions, hosp.diagnoses_icd, icu.icustays (MIMIC-
 null: without icu/icustays it is unknown whether a stay had an ICU, and none counts as one without.
 """
 
-from collections.abc import Container
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from deepicd.errors import DeepicdError
+from deepicd.mimic.tables import Table
 
 if TYPE_CHECKING:
     import duckdb
@@ -62,6 +63,10 @@ from (
 group by subject_id, hadm_id
 """
 
+COLUMNS_OF = {
+    "admissions": ("admittime", "admission_type", "race"),
+    "patients": ("gender", "anchor_age", "anchor_year"),
+}
 UNMATCHED = """
 select count(*), count(*) filter (hadm_id not in (select hadm_id from admissions where hadm_id is not null))
 from icustays
@@ -75,7 +80,7 @@ where false
 """
 
 
-def read_analysis(db: "duckdb.DuckDBPyConnection", tables: Container[str], *, needs_icu: bool) -> list[str]:
+def read_analysis(db: "duckdb.DuckDBPyConnection", tables: Mapping[str, Table], *, needs_icu: bool) -> list[str]:
     """Create the table `analysis` from a copy's tables in a database; return what is unknown, as sentences.
 
     Raises DeepicdError if ICU stays are needed and absent, or belong to another copy.
@@ -86,6 +91,11 @@ def read_analysis(db: "duckdb.DuckDBPyConnection", tables: Container[str], *, ne
             db.execute(EMPTY.format(name=name))
     if "patients" not in tables:
         notes.append("The copy has no patients: sex and age_band are null.")
+    notes += [
+        f"The copy's {name} has no {', '.join(absent)}: what the cohort takes from it is null."
+        for name in sorted(COLUMNS_OF.keys() & tables.keys())
+        if (absent := [column for column in COLUMNS_OF[name] if column in tables[name].absent])
+    ]
     [(rows, unmatched)] = db.execute(UNMATCHED).fetchall()
     if not rows and needs_icu:
         raise DeepicdError(

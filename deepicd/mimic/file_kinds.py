@@ -58,7 +58,7 @@ def name_kind(head: bytes) -> str:
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     if text.startswith(_WEB_PAGES):
         return WEB_PAGE
-    return "of an unknown kind" if any(byte < 32 and byte not in b"\t\n\f\r" for byte in head) else TEXT
+    return "data of an unknown kind" if any(byte < 32 and byte not in b"\t\n\f\r" for byte in head) else TEXT
 
 
 def check_kind(path: Path) -> None:
@@ -70,14 +70,14 @@ def check_kind(path: Path) -> None:
         raise wrong_kind_error(path, kind)
 
 
-def wrong_kind_error(path: Path, kind: str) -> DeepicdError:
-    """Return the error for a file that is of another kind than its name says."""
-    advice = _ADVICE.get(kind)
+def wrong_kind_error(path: Path, kind: str, expected: str = "") -> DeepicdError:
+    """Return the error for a file that is of another kind than expected, by default than its name says."""
+    advice = next((advice for known, advice in _ADVICE.items() if kind.endswith(known)), None)
     if kind == TEXT and path.suffix == ".gz":
         advice = f"If it was unpacked already, rename it to {path.stem}"
     elif kind == GZIP and path.suffix == ".csv":
         advice = f"Rename it to {path.name}.gz"
-    instead = "" if kind in (EMPTY, ZEROS) else f", not {KIND_OF_SUFFIX[path.suffix]}"
+    instead = "" if kind in (EMPTY, ZEROS) else f", not {expected or KIND_OF_SUFFIX[path.suffix]}"
     return DeepicdError(
         f"{path} is {kind}{instead}.",
         advice or f"Point at the tables of MIMIC-IV as PhysioNet ships them, or as {PARQUET} or {DUCKDB}.",

@@ -26,7 +26,7 @@ from deepicd.mimic.tables import (
     open_unpacked,
     unreadable_error,
 )
-from deepicd.mimic.values import convert
+from deepicd.mimic.values import convert, get_type
 
 if TYPE_CHECKING:
     import duckdb
@@ -40,22 +40,23 @@ ROWS_PER_BATCH = 100_000  # of other tables
 def read_rows(table: Table, columns: tuple[str, ...] = ()) -> "Iterator[pa.RecordBatch]":
     """Yield batches of a table: all columns to read, or `columns` alone. Raises DeepicdError for a damaged file.
 
-    `icd_code` needs `icd_version` beside it.
+    Optional columns that the file lacks are null. `icd_code` needs `icd_version` beside it.
     """
     columns = columns or tuple(table.columns)
     size = NOTES_PER_BATCH if "text" in columns else ROWS_PER_BATCH
+    present = tuple(column for column in columns if column not in table.absent)
     if table.path.suffix in DATABASES:
-        blocks = _read_database(table, columns, size)
+        blocks = _read_database(table, present, size)
     elif table.path.suffix == ".parquet":
-        blocks = _read_parquet(table, columns, size)
+        blocks = _read_parquet(table, present, size)
     else:
-        blocks = _read_csv(table, columns)
+        blocks = _read_csv(table, present)
     rows = 0
     with closing(blocks):
         for block in blocks:
             for start in range(0, block.num_rows, size):
                 batch = block.slice(start, size)
-                yield convert(batch.rename_columns(columns), table, rows)
+                yield convert(batch.rename_columns(present), table, columns, rows)
                 rows += batch.num_rows
 
 
@@ -64,9 +65,7 @@ def load_table(db: "duckdb.DuckDBPyConnection", table: Table, columns: tuple[str
     import duckdb
     import pyarrow as pa
 
-    kinds = {"bigint": pa.int64(), "varchar": pa.string()}
-    types = table.columns
-    schema = pa.schema([(name, kinds[types[name]]) for name in columns or types])
+    schema = pa.schema([(name, get_type(table, name)) for name in columns or table.columns])
     damage: list[DeepicdError] = []
 
     def read() -> "Iterator[pa.RecordBatch]":

@@ -9,7 +9,6 @@ here: codes are text, whatever a reader would guess. deepicd.mimic.table_rows re
 import csv
 import gzip
 import io
-import re
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -31,14 +30,8 @@ if TYPE_CHECKING:
 
 # The columns that the cohort reads, with their types. Others may come or go between releases.
 COLUMNS: dict[str, dict[str, str]] = {
-    "patients": {"subject_id": "bigint", "gender": "varchar", "anchor_age": "bigint", "anchor_year": "bigint"},
-    "admissions": {
-        "subject_id": "bigint",
-        "hadm_id": "bigint",
-        "admittime": "varchar",
-        "admission_type": "varchar",
-        "race": "varchar",
-    },
+    "patients": {"subject_id": "bigint"},
+    "admissions": {"subject_id": "bigint", "hadm_id": "bigint"},
     "icustays": {"subject_id": "bigint", "hadm_id": "bigint"},
     "diagnoses_icd": {
         "subject_id": "bigint",
@@ -57,9 +50,19 @@ COLUMNS: dict[str, dict[str, str]] = {
     },
 }
 
-# Columns that are read where a table has them: without them something is unknown, and nothing else changes.
-OPTIONAL_COLUMNS: dict[str, dict[str, str]] = {"admissions": {"dischtime": "varchar", "hospital_expire_flag": "bigint"}}
+# Columns that may be absent, and are null then: something is unknown, and nothing else changes.
+OPTIONAL_COLUMNS: dict[str, dict[str, str]] = {
+    "patients": {"gender": "varchar", "anchor_age": "bigint", "anchor_year": "bigint"},
+    "admissions": {
+        "admittime": "varchar",
+        "dischtime": "varchar",
+        "admission_type": "varchar",
+        "race": "varchar",
+        "hospital_expire_flag": "bigint",
+    },
+}
 
+_KNOWN = {column for columns in (*COLUMNS.values(), *OPTIONAL_COLUMNS.values()) for column in columns}
 CHUNK = 2**24  # bytes
 HEAD = 2**16  # bytes that hold a header
 DATABASES = (".duckdb", ".db")
@@ -98,8 +101,12 @@ class Table:
     @property
     def columns(self) -> dict[str, str]:
         """Return the columns to read, with their types."""
-        optional = OPTIONAL_COLUMNS.get(self.name, {})
-        return COLUMNS[self.name] | {name: kind for name, kind in optional.items() if name in self.header}
+        return COLUMNS[self.name] | OPTIONAL_COLUMNS.get(self.name, {})
+
+    @property
+    def absent(self) -> tuple[str, ...]:
+        """Return the optional columns that the file lacks."""
+        return tuple(name for name in OPTIONAL_COLUMNS.get(self.name, {}) if name not in self.header)
 
     def spell(self, column: str) -> str:
         """Return a column's name as the file spells it: SUBJECT_ID for subject_id."""
@@ -118,8 +125,8 @@ def _fold(column: str) -> str:
 
 def _check_columns(path: Path, name: str, types: Mapping[str, str], needed: Sequence[str]) -> None:
     folded = {_fold(column): kind for column, kind in types.items()}
-    # a file without its header line has a row in its place: show column names only, never values
-    named = [column for column in types if re.fullmatch("[a-z][a-z_]*", _fold(column))]
+    # a file without its header line has a row in its place: show names that MIMIC has, never values
+    named = [column for column in folded if column in _KNOWN]
     if len(folded) < len(types):
         raise DeepicdError(
             f"{path} names a column twice in its header.", f"Expected the {name} table of MIMIC-IV 2.0 to 3.1."
@@ -148,7 +155,7 @@ def _read_csv_columns(path: Path) -> dict[str, str]:
             head = file.read(HEAD)
             header = next(csv.reader(io.StringIO(head.decode("utf-8-sig", "replace"), newline="")), [])
             if head and (kind := name_kind(head)) != TEXT and path.suffix == ".gz":
-                raise wrong_kind_error(path, f"{kind} within a gzip")
+                raise wrong_kind_error(path, f"a gzip of {kind}", "of plain text")
     except READ_ERRORS as error:
         raise explain_gzip_error(path, error) from error
     if len(set(header)) < len(header):

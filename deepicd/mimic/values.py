@@ -5,7 +5,7 @@ code. Line ends of Windows and old Macs, once or twice converted, are line feeds
 upper-cases or splits again. Any other value is an error with column and row, which does not show it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -23,15 +23,25 @@ _Fail = Callable[[int, str], DeepicdError]
 """Makes the error for a place in the block and what is wrong there."""
 
 
-def convert(block: "pa.RecordBatch", table: Table, rows_before: int) -> "pa.RecordBatch":
-    """Return a block of a table with the table's types and one spelling of every value."""
+def get_type(table: Table, name: str) -> "pa.DataType":
+    """Return the Arrow type of a table's column."""
+    import pyarrow as pa
+
+    return {"bigint": pa.int64(), "varchar": pa.string()}[table.columns[name]]
+
+
+def convert(block: "pa.RecordBatch", table: Table, names: Sequence[str], rows_before: int) -> "pa.RecordBatch":
+    """Return the columns `names` of a block with the table's types and one spelling of every value; null if absent."""
     import pyarrow as pa
 
     columns: dict[str, pa.Array] = {}
-    for name, column in zip(block.schema.names, block.columns, strict=True):
+    for name in names:
+        if name in table.absent:
+            columns[name] = pa.nulls(block.num_rows, get_type(table, name))
+            continue
         fail = partial(bad_row_error, table, rows_before, name)
-        is_number = table.columns[name] == "bigint"
-        columns[name] = _to_integers(column, fail) if is_number else _to_text(column)
+        column = block.column(name)
+        columns[name] = _to_integers(column, fail) if table.columns[name] == "bigint" else _to_text(column)
     if "icd_code" in columns:
         fail = partial(bad_row_error, table, rows_before, "icd_version")
         columns["icd_code"] = _unify_codes(columns["icd_code"], columns["icd_version"], fail)

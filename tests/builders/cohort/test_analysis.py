@@ -185,3 +185,17 @@ def test_a_file_that_holds_no_split_is_refused(copy: Path, tmp_path: Path, deepi
     both = deepicd(*command, write_split(tmp_path / "e.csv", "10000001-DS-1,train"), "--seed", 3)
     assert "--splits FILE leaves nothing to --split and --seed" in both.err
     assert not (tmp_path / "out").exists()
+
+
+def test_columns_that_a_copy_lacks_are_null_and_named(tmp_path: Path) -> None:
+    copy = write_copy(tmp_path / "copy", stay(20000001, [(1, "I214")]), [discharge(20000001)])
+    (copy / "hosp" / "admissions.csv.gz").unlink()
+    (copy / "hosp" / "admissions.csv").write_text("subject_id,hadm_id\n10000001,20000001\n")
+    record = build(copy, copy, tmp_path / "out")
+    assert "The copy's admissions has no admittime, admission_type, race: what the cohort takes from it is null." in (
+        record.notes
+    )
+    table = pq.read_table(tmp_path / "out" / "train.parquet")
+    assert table.select(["race", "admission_type", "age_band"]).to_pylist() == [
+        {"race": None, "admission_type": None, "age_band": None}
+    ]

@@ -17,6 +17,7 @@ from deepicd.mimic.tables import Table
 from deepicd.mimic.values import convert
 
 DIAGNOSES = "subject_id,hadm_id,seq_num,icd_code,icd_version\n10000019,20000019,1,I214,10\n10000020,20000020,2,0389,9\n"
+DIAGNOSES_TABLE = Table("diagnoses_icd", Path("x.csv"), ())
 ROWS = [
     {"subject_id": 10000019, "hadm_id": 20000019, "seq_num": 1, "icd_code": "I214", "icd_version": 10},
     {"subject_id": 10000020, "hadm_id": 20000020, "seq_num": 2, "icd_code": "0389", "icd_version": 9},
@@ -66,7 +67,12 @@ def test_parquet_with_doubles_dictionaries_and_capitals_reads_the_same(tmp_path:
 def test_any_line_ends_give_the_same_text(ends: list[str], has_mark: bool) -> None:
     text = "\ufeff" * has_mark + "".join(f"{line}{end}" for line, end in zip("abc", ends, strict=True))
     batch = pa.RecordBatch.from_pydict({"text": [text, None, "x"]})
-    assert convert(batch, Table("discharge", Path("x.csv"), ()), 0)["text"].to_pylist() == ["a\nb\nc\n", None, "x"]
+    unified = convert(batch, Table("discharge", Path("x.csv"), ()), ["text"], 0)
+    assert unified["text"].to_pylist() == [
+        "a\nb\nc\n",
+        None,
+        "x",
+    ]
 
 
 SPACE = st.text(" \t\u00a0\u2003\n", max_size=3)
@@ -77,8 +83,21 @@ def test_any_spelling_of_a_code_is_the_code(value: str, before: str, after: str,
     spelling = str(Code(value)) if has_dot else value
     spelling = before + (spelling.lower() if is_lower else spelling) + after
     batch = pa.RecordBatch.from_pydict({"icd_code": [spelling, "I10", spelling], "icd_version": [10, 10, 9]})
-    icd10, other, icd9 = convert(batch, Table("diagnoses_icd", Path("x.csv"), ()), 0)["icd_code"].to_pylist()
+    icd10, other, icd9 = convert(batch, DIAGNOSES_TABLE, batch.schema.names, 0)["icd_code"].to_pylist()
     assert (icd10, other, icd9) == (value, "I10", spelling.strip())
+
+
+def test_optional_columns_that_a_table_lacks_are_null(tmp_path: Path) -> None:
+    path = write(tmp_path / "admissions.csv", "hadm_id,SUBJECT_ID,Race\n20000019,10000019,WHITE\n")
+    absent = {"admittime": None, "dischtime": None, "admission_type": None, "hospital_expire_flag": None}
+    assert read(path) == [{"subject_id": 10000019, "hadm_id": 20000019, "race": "WHITE", **absent}]
+
+
+def test_without_a_header_line_no_value_of_the_first_row_is_shown(tmp_path: Path) -> None:
+    path = write(tmp_path / "admissions.csv", "10000019,20000019,URGENT,SECRET\n")
+    with pytest.raises(DeepicdError, match="has no column subject_id, hadm_id; its header names no column") as error:
+        read(path)
+    assert "secret" not in str(error.value).casefold()
 
 
 BAD_VALUES = {
@@ -129,13 +148,13 @@ NOT_WHOLE = {
     "cut": (gzip.compress(DIAGNOSES.encode())[:-9], "the gzip ends early"),
     "a wrong checksum": (gzip.compress(DIAGNOSES.encode())[:-8] + bytes(8), "its gzip is damaged"),
     "a login page": (b"<!DOCTYPE html><title>Log in</title>", "is a web page, not a gzip file"),
-    "a page, gzipped": (gzip.compress(b"\n<html>Log in</html>"), "is a web page within a gzip"),
-    "gzipped twice": (gzip.compress(gzip.compress(DIAGNOSES.encode())), "is a gzip file within a gzip"),
+    "a page, gzipped": (gzip.compress(b"\n<html>Log in</html>"), "is a gzip of a web page, not of plain text"),
+    "gzipped twice": (gzip.compress(gzip.compress(DIAGNOSES.encode())), "is a gzip of a gzip file, not of plain text"),
     "unpacked": (DIAGNOSES.encode(), "is plain text, not a gzip file"),
     "an archive": (b"PK\x03\x04" + bytes(30), "is a ZIP archive, not a gzip file"),
     "set aside": (bytes(4096), "is filled with zeros"),
     "empty": (b"", "is empty"),
-    "zlib": (zlib.compress(b"x" * 99), "is of an unknown kind, not a gzip file"),
+    "zlib": (zlib.compress(b"x" * 99), "is data of an unknown kind, not a gzip file"),
 }
 
 
