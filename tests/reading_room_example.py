@@ -11,8 +11,17 @@ from conftest import REPOSITORY
 from deepicd import records, storage
 from deepicd.grounding import measure_grounding
 from deepicd.icd10cm import Code
-from deepicd.schema import COHORT, EVIDENCE, SPLITS, TRACES
-from deepicd.stage_records import BuildCounts, DistillCounts, DistillRecord, Funnel, FunnelStep, SplitCounts
+from deepicd.schema import COHORT, EVIDENCE, SCORES, SPLITS, TRACES
+from deepicd.stage_records import (
+    BuildCounts,
+    DistillCounts,
+    DistillRecord,
+    Funnel,
+    FunnelStep,
+    JudgeCounts,
+    JudgeRecord,
+    SplitCounts,
+)
 from deepicd.storage import Origin
 
 EXAMPLE = REPOSITORY / "tests" / "cards" / "reading_room" / "example.yaml"
@@ -119,3 +128,22 @@ def _build_attempt(number: int, example: dict[str, str], attempt: int) -> dict[s
         "verbatim": grounding.verbatim,
         "evidence": claims,
     }
+
+
+def write_scores(folder: Path, traces: Path, scores: dict[str, int]) -> Path:
+    """Write scores as `deepicd judge` leaves them: code → score."""
+    plan = records.plan_run(JudgeRecord, options={"model": "judge by hand"}, inputs={"traces": traces})
+    rows = [
+        dict.fromkeys(SCORES.names)
+        | {
+            "note_id": _name_note(number), "split": "train", "icd_code": example["code"],
+            "score": scores[example["code"]], "trace_sha256": storage.digest_text(example["trace"]), "why": "made up",
+            "judge": "judge by hand", "rubric": "1",
+        }
+        for number, example in enumerate(read_examples())
+        if example["code"] in scores
+    ]  # fmt: skip
+    with records.open_fresh_folder(folder, plan, "synthetic") as run:
+        storage.write_parquet(run.folder / "scores" / "train-00000.parquet", rows, SCORES, "synthetic")
+        run.counts = JudgeCounts(scored=len(rows), scores={}, mean=3.0, unscored={}, recipe_digest=folder.name)
+    return folder

@@ -8,6 +8,7 @@ The pieces of a text, joined, are the text. Claims are numbered from 1 in the or
 """
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -110,8 +111,14 @@ def _cut(text: str, claims: Sequence[_Numbered], headings: Sequence[Span], unuse
                 claims=tuple(number for *_, number, _ in here),
                 starts=tuple(number for first, _, number, _ in here if first == start),
                 kind=next((kind for kind in (*_STRONGEST, Kind.ABSENT) if kind in kinds), None),
-                is_unused=any(first <= start < last for first, last in unused),
-                is_heading=any(first <= start < last for first, last in headings),
+                is_unused=_is_within(start, unused),
+                is_heading=_is_within(start, headings),
             )
         )
     return pieces
+
+
+def _is_within(place: int, spans: Sequence[Span]) -> bool:
+    """Return whether a place is in one of spans that are in order and do not overlap."""
+    before = bisect_right(spans, (place, 2**62))
+    return before > 0 and place < spans[before - 1][1]

@@ -5,7 +5,6 @@ pages.render_overview(filters), pages.render_list(filters), pages.render_row(17,
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -16,7 +15,7 @@ from cards.reading_room.marking import mark_note, mark_texts
 from cards.reading_room.rows import PAGE, Entry, Rows
 from cards.reading_room.sent import Teaching
 from deepicd.evidence import Kind
-from deepicd.schema import SPLITS, TRACES
+from deepicd.schema import SPLITS
 from deepicd.stage_records import describe_rehearsal
 
 TEXTS = ("trace", "completion", "evidence", "verdict", "note_id", "icd_code", "split", "rejected_for")
@@ -125,31 +124,31 @@ class Pages:
             attempts=attempts,
             shown=shown,
             measurements=_list_measurements(shown) if shown else [],
-            scores=self.rows.read_scores(entry),
+            scores=self.rows.read_scores(entry, trace) if trace else [],
             prompt=teaching.show(entry, shown, note) if teaching and shown and shown.get("prompt_sha256") else None,
             provenance=_list_provenance(shown, teaching) if shown else [],
-            fields=_ROW_FIELDS,
-            query=asdict(filters),
         )
 
 
-_ROW_FIELDS = frozenset(TRACES.names)
 _PROVENANCE = ("recipe", "recipe_digest", "teacher", "revision", "engine", "engine_version", "temperature", "top_p",
                "top_k", "max_tokens", "seed", "prompt", "layout", "prompt_sha256", "note_sha256", "description_code",
                "description_sha256", "guideline_chapter", "guideline_text", "guidelines_sha256", "prompt_tokens",
                "completion_tokens", "cached_tokens", "seconds")  # fmt: skip
 
 
+_ELSEWHERE = ("place", "attempt", "attempts", "row_kept", "admission_note", "subject_id", "hadm_id")
+
+
 def _choose_attempt(attempts: Sequence[Entry], number: int) -> Entry | None:
-    """Return the attempt of a number, else the kept one, else the last; None where there is none."""
-    named = [attempt for attempt in attempts if attempt.get("attempt") == number] if number else []
+    """Return the attempt at a place, else the kept one, else the last; None where there is none."""
+    named = [attempt for attempt in attempts if attempt["place"] == number]
     kept = [attempt for attempt in attempts if attempt["verdict"] == "kept"]
     return next(iter([*named, *kept, *attempts[::-1]]), None)
 
 
 def _list_measurements(attempt: Mapping[str, Any]) -> list[tuple[str, Any]]:
     """Return the columns of an attempt that say how it was measured: of the checks, and whatever scores it has."""
-    hidden = {*TEXTS, *_PROVENANCE, "attempt", "attempts", "row_kept", "admission_note", "subject_id", "hadm_id"}
+    hidden = {*TEXTS, *_PROVENANCE, *_ELSEWHERE}
     return [
         (name.replace("_", " "), _format(value))
         for name, value in attempt.items()

@@ -20,6 +20,8 @@ from deepicd import records, storage
 from deepicd.log import track_progress
 from deepicd.stage_records import ReportCounts, ReportRecord
 
+READ_AHEAD = 500  # rows whose texts are in memory at once
+
 
 @dataclass(frozen=True)
 class ReportLinks:
@@ -81,9 +83,12 @@ def _write_pages(folder: Path, holdings: Holdings, path: Path, size: int, seed: 
     numbers = rows.keep_sample(size, seed)
     storage.write_text(folder / "rows.html", top.render_list(everything, size=max(1, len(numbers))))
     with track_progress("rows written", len(numbers)) as advance:
-        for number in numbers:
+        for place, number in enumerate(numbers):
+            if place % READ_AHEAD == 0:
+                rows.read_ahead(numbers[place : place + READ_AHEAD])
             storage.write_text(folder / "row" / f"{number}.html", below.render_row(number, everything))
-            for attempt in rows.list_attempts(number):
+            several = rows.count_attempts(number)
+            for attempt in range(1, several + 1) if several > 1 else ():
                 storage.write_text(
                     folder / "row" / f"{number}-{attempt}.html", below.render_row(number, everything, attempt)
                 )

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from cards.reading_room import tables
 from cards.reading_room.filters import SORTS, Filters
 from cards.reading_room.folders import Holdings
+from deepicd import storage
 from deepicd.errors import DeepicdError
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ class Rows:
         self._connection, self.holdings = connection, holdings
         self._searching = threading.Lock()
         self._searched: list[str] = []
+        self._notes: dict[str, str] = {}
+        self._attempts: dict[tuple[str, str], list[Entry]] = {}
 
     def query(self, sql: str, parameters: Sequence[object] = ()) -> list[Entry]:
         """Return the rows of a query as mappings."""
@@ -118,8 +121,33 @@ class Rows:
         """Return the number of all entries."""
         return int(self.query("select count(*) as total from entries")[0]["total"])
 
+    def read_ahead(self, numbers: Sequence[int]) -> None:
+        """Read the texts of several entries at once, in place of those read ahead before: a file is decoded once."""
+        notes: dict[str, str] = {}
+        attempts: dict[tuple[str, str], list[Entry]] = {}
+        chosen = "select * from entries where list_contains(?, row)"
+        places = f"select note_file, note_column, id_column, list(note_id) as ids from ({chosen}) group by all"
+        for place in self.query(places, [numbers]):
+            sql = (
+                f"select {place['id_column']} as note_id, {place['note_column']} as note from read_parquet(?)"
+                f" where {place['id_column']} in (select unnest(?))"
+            )
+            notes |= {row["note_id"]: row["note"] or "" for row in self.query(sql, [place["note_file"], place["ids"]])}
+        files = (
+            f"select file, attempts.verdict, recipe_digest, list(note_id) as ids from attempts join ({chosen}) using"
+            " (recipe_digest, note_id) group by all order by file"
+        )
+        for place in self.query(files, [numbers]):
+            sql = "select * from read_parquet(?) where note_id in (select unnest(?))"
+            for row in self.query(sql, [place["file"], place["ids"]]):
+                key = place["recipe_digest"], row["note_id"]
+                attempts.setdefault(key, []).append(row | {"verdict": place["verdict"]})
+        self._notes, self._attempts = notes, attempts
+
     def read_note(self, entry: Mapping[str, Any]) -> str:
         """Return the admission note of an entry."""
+        if entry["note_id"] in self._notes:
+            return self._notes[entry["note_id"]]
         found = self.query(
             f"select {entry['note_column']} as note from read_parquet(?) where {entry['id_column']} = ?",
             [entry["note_file"], entry["note_id"]],
@@ -128,6 +156,9 @@ class Rows:
 
     def read_attempts(self, entry: Mapping[str, Any]) -> list[Entry]:
         """Return the attempts at an entry in their order, with every column of their files and `verdict`."""
+        key = entry["recipe_digest"], entry["note_id"]
+        if key in self._attempts:
+            return _number_attempts(self._attempts[key])
         files = self.query(
             "select distinct file, verdict from attempts where recipe_digest = ? and note_id = ? order by file",
             [entry["recipe_digest"], entry["note_id"]],
@@ -136,22 +167,21 @@ class Rows:
         for file in files:
             rows = self.query("select * from read_parquet(?) where note_id = ?", [file["file"], entry["note_id"]])
             attempts += [row | {"verdict": file["verdict"]} for row in rows]
-        return sorted(attempts, key=lambda attempt: attempt.get("attempt") or 0)
+        return _number_attempts(attempts)
 
-    def list_attempts(self, row: int) -> list[int]:
-        """Return the numbers of the attempts at an entry where there are several; [] else."""
+    def count_attempts(self, row: int) -> int:
+        """Return how many attempts there are at an entry."""
         found = self.query(
-            "select attempt from attempts join entries using (recipe_digest, note_id) where row = ? order by attempt",
-            [row],
+            "select count(*) as total from attempts join entries using (recipe_digest, note_id) where row = ?", [row]
         )
-        return [attempt["attempt"] for attempt in found] if len(found) > 1 else []
+        return int(found[0]["total"])
 
-    def read_scores(self, entry: Mapping[str, Any]) -> list[Entry]:
-        """Return what judges said of the entry's trace."""
+    def read_scores(self, entry: Mapping[str, Any], trace: str) -> list[Entry]:
+        """Return what judges said of a trace of the entry."""
         return self.query(
             "select judge, revision, score, why, unscored_for, rubric from scores"
-            " where recipe_digest = ? and note_id = ? order by judge",
-            [entry["recipe_digest"], entry["note_id"]],
+            " where recipe_digest = ? and note_id = ? and trace_sha256 = ? order by judge",
+            [entry["recipe_digest"], entry["note_id"], storage.digest_text(trace)],
         )
 
     def _search(self, text: str) -> None:
@@ -164,6 +194,12 @@ class Rows:
             pattern = tables.build_pattern(text)
             self.query(f"insert into hits {tables.build_search(self._connection)}", [text, pattern])
             self._searched.append(text)
+
+
+def _number_attempts(attempts: Sequence[Entry]) -> list[Entry]:
+    """Return the attempts of all rollouts in their order, numbered by `place` from 1."""
+    ordered = sorted(attempts, key=lambda attempt: (attempt.get("rollout") or 1, attempt.get("attempt") or 0))
+    return [attempt | {"place": place} for place, attempt in enumerate(ordered, start=1)]
 
 
 def open_rows(holdings: Holdings) -> Rows:

@@ -21,13 +21,14 @@ create table notes (
   flags varchar[], note_file varchar, note_column varchar, id_column varchar
 );
 create table attempts (
-  recipe_digest varchar, recipe varchar, teacher varchar, note_id varchar, attempt smallint, attempts smallint,
-  verdict varchar, reasons varchar[], words bigint, finish_reason varchar, trace_sha256 varchar,
+  recipe_digest varchar, recipe varchar, teacher varchar, note_id varchar, rollout smallint,
+  attempt smallint, attempts smallint, verdict varchar, reasons varchar[], words bigint, finish_reason varchar,
+  trace_sha256 varchar,
   supported bigint, inference bigint, contradicted bigint, absent bigint, file varchar, judge_score double
 );
 create table scores (
-  recipe_digest varchar, note_id varchar, judge varchar, revision varchar, score double, why varchar,
-  unscored_for varchar, rubric varchar
+  recipe_digest varchar, note_id varchar, trace_sha256 varchar, judge varchar, revision varchar, score double,
+  why varchar, unscored_for varchar, rubric varchar
 );
 create table hits (q varchar, note_id varchar);
 """
@@ -54,15 +55,15 @@ where extra_info.note_id not in (select note_id from notes)
 
 READ_DATASET_TRACES = """
 insert into attempts
-select $digest, recipe, teacher, note_id, 1, 1, 'kept', [], words, finish_reason, null, null, null, null, null, $file,
-  judge_score
+select $digest, recipe, teacher, note_id, 1, 1, 1, 'kept', [], words, finish_reason, null, null, null, null, null,
+  $file, judge_score
 from read_parquet($file)
 """
 
 # `{claims}` counts the kinds of `evidence`, or is null four times where a file has no such column
 READ_ATTEMPTS = """
 insert into attempts
-select $digest, $recipe, $teacher, note_id, attempt, attempts,
+select $digest, $recipe, $teacher, note_id, {rollout}, attempt, attempts,
   case when $verdict = 'kept' then 'kept' when completion is null then 'no trace' else 'rejected' end,
   rejected_for, words, finish_reason, {digest_of_trace}, {claims}, $file, null
 from read_parquet($file)
@@ -70,7 +71,7 @@ from read_parquet($file)
 
 READ_SCORES = """
 insert into scores
-select recipe_digest, note_id, judge, revision, score, why, unscored_for, rubric
+select recipe_digest, note_id, trace_sha256, judge, revision, score, why, unscored_for, rubric
 from read_parquet($files) as judged
 join attempts using (note_id, trace_sha256)
 where attempts.verdict = 'kept'
@@ -81,10 +82,10 @@ create table entries as
 with last_attempts as (
   select * from attempts
   qualify row_number() over (
-    partition by recipe_digest, note_id order by verdict = 'kept' desc, verdict = 'rejected' desc, attempt desc
+    partition by recipe_digest, note_id order by verdict = 'kept' desc, verdict = 'rejected' desc, rollout, attempt desc
   ) = 1
 ), scored as (
-  select recipe_digest, note_id, avg(score) as score from scores group by all
+  select recipe_digest, note_id, trace_sha256, avg(score) as score from scores group by all
 )
 select
   row_number() over (order by list_position($splits, notes.split), notes.note_id, recipe_digest) as row,
@@ -94,7 +95,7 @@ select
   coalesce(scored.score, judge_score) as score
 from notes
 left join last_attempts using (note_id)
-left join scored using (recipe_digest, note_id)
+left join scored using (recipe_digest, note_id, trace_sha256)
 order by row
 """
 
@@ -137,10 +138,15 @@ def _build_attempts(file: Path, *, with_digest: bool) -> str:
     import pyarrow.parquet as pq
 
     kinds = ("supported", "inference", "contradicted", "absent")
-    has_evidence = "evidence" in pq.read_schema(file).names
+    columns = pq.read_schema(file).names
+    has_evidence = "evidence" in columns
     count = "len(list_filter(evidence, lambda claim: claim.kind = '{kind}'))" if has_evidence else "null"
     claims = ", ".join(count.format(kind=kind) for kind in kinds)
-    return READ_ATTEMPTS.format(claims=claims, digest_of_trace="sha256(trace)" if with_digest else "null")
+    return READ_ATTEMPTS.format(
+        rollout="coalesce(rollout, 1)" if "rollout" in columns else "1",
+        claims=claims,
+        digest_of_trace="sha256(trace)" if with_digest else "null",
+    )
 
 
 def _read_datasets(connection: "duckdb.DuckDBPyConnection", holdings: Holdings) -> None:

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from reading_room_example import read_examples, write_example, write_traces
+from reading_room_example import read_examples, write_example, write_scores, write_traces
 
 from cards.reading_room.filters import Filters, parse_filters
 from cards.reading_room.folders import find_holdings
@@ -92,3 +92,15 @@ def test_two_teachers_are_two_rows_of_one_note(tmp_path: Path) -> None:
     write_traces(folder / "traces" / ("b" * 12), folder / "cohort", read_examples(), "synthetic", "another")
     rows = open_rows(find_holdings(folder))
     assert list_codes(rows, code="J18") == ["J189", "J189"]
+
+
+def test_a_judges_score_is_that_of_the_trace_it_read(tmp_path: Path) -> None:
+    folder = write_example(tmp_path)
+    traces = next((folder / "traces").glob("*"))
+    write_scores(folder / "scores" / "judge", traces, {"J189": 2, "K5732": 4})
+    rows = open_rows(find_holdings(folder))
+    assert list_codes(rows, score="2") == ["J189"]
+    assert list_codes(rows, sort="score") == ["J189", "K5732", "I5023", "I10"]
+    entry = rows.find_entry(2, Filters())
+    assert [score["why"] for score in rows.read_scores(entry, read_examples()[1]["trace"])] == ["made up"]
+    assert rows.read_scores(entry, "another trace") == []
