@@ -87,6 +87,15 @@ class PrefixDepth(Model):
     """Characters ('0' to '7') → answers."""
 
 
+class SeverityErrors(Model):
+    """Wrong codes, those apart that name the right disease in another severity (deepicd.severity)."""
+
+    errors: int
+    severity_only: int
+    pairs: dict[str, int]
+    """'I20.9 for I20.0' (predicted for true) → answers, the most frequent ten."""
+
+
 class AnswerCounts(Model):
     predict_a_code: int | None
     problems: dict[str, int | None]
@@ -173,6 +182,8 @@ class Metrics(Model):
     """Level → 'head', 'middle', 'tail'; None without training rows."""
     prefix_depth: PrefixDepth
     answers: AnswerCounts
+    severity: SeverityErrors | None = None
+    """None for credentialed rows, of which these counts would be too small to show."""
     reasoning: Reasoning | None = None
     """Absent without traces."""
     reasoning_before: ReasoningMetrics | None = None

@@ -4,6 +4,7 @@ For credentialed rows, counts under ten, counts that would reveal one, and score
 the three levels are exact: a card that shows them withholds what they would reveal.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -21,8 +22,10 @@ from deepicd.evaluation_metrics import (
     LevelName,
     Metrics,
     PrefixDepth,
+    SeverityErrors,
 )
 from deepicd.icd10cm import CHAPTERS, Code
+from deepicd.severity import differs_in_severity
 from deepicd.small_counts import suppress_small
 from deepicd.storage import Origin
 from train.evaluation.intervals import (
@@ -47,6 +50,8 @@ from train.evaluation.metrics import (
 from train.evaluation.predictions import EvaluatedNote
 from train.evaluation.reading import NO_ANSWER
 from train.evaluation.suppression import AnswerOutcome, suppress_counts, suppress_shares
+
+SHOWN_PAIRS = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +102,7 @@ def compute_metrics(
         terciles=_build_terciles(vector, values, intervals, settings) if settings.train else None,
         prefix_depth=depth,
         answers=answers,
+        severity=count_severity_errors(notes) if settings.shows_all else None,
     )
     if not other:
         return metrics
@@ -215,6 +221,16 @@ def _count_answers(
         predict_a_code=counts["predict"], problems=counts.select("problem"), nil=counts.select("nil")
     )
     return depth, answers
+
+
+def count_severity_errors(notes: Sequence[EvaluatedNote]) -> SeverityErrors:
+    """Return how many wrong codes differ from the true one in severity only."""
+    wrong = [(note.predicted, note.truth) for note in notes if note.predicted not in (None, note.truth)]
+    pairs = Counter(
+        f"{predicted} for {truth}" for predicted, truth in wrong if predicted and differs_in_severity(predicted, truth)
+    )
+    frequent = sorted(pairs.items(), key=lambda item: (-item[1], item[0]))[:SHOWN_PAIRS]
+    return SeverityErrors(errors=len(wrong), severity_only=pairs.total(), pairs=dict(frequent))
 
 
 def _compare(ours: MetricVector, theirs: MetricVector, spread: Spread) -> dict[str, Difference]:

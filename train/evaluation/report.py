@@ -50,6 +50,7 @@ def _render_lines(name: str, metrics: Metrics) -> Iterator[str]:
     yield from _render_conventions(metrics)
     yield from _render_answers(metrics)
     yield from _render_depth(metrics)
+    yield from _render_severity(metrics)
     yield from _render_chapters(metrics)
     yield from _render_terciles(metrics)
     yield from _render_reasoning(metrics)
@@ -104,6 +105,21 @@ def _render_depth(metrics: Metrics) -> Iterator[str]:
         yield f"{depth.mean:.2f} on the average, {depth.mean_share:.0%} of the true code."
     yield from ("", f"| characters | {' | '.join(depth.rows)} |", f"|---|{'---:|' * len(depth.rows)}")
     yield f"| answers | {' | '.join(_format_count(number) for number in depth.rows.values())} |"
+
+
+def _render_severity(metrics: Metrics) -> Iterator[str]:
+    severity = metrics.severity
+    if severity is None or not severity.errors:
+        return
+    share = severity.severity_only / severity.errors
+    yield from ("", "## Errors of severity", "")
+    yield (
+        f"{severity.severity_only:,} of {severity.errors:,} wrong codes ({share:.0%}) name the right disease in another"
+        " severity: with or without exacerbation, mild or severe, unstable or not."
+    )
+    if severity.pairs:
+        yield from ("", "| predicted for true | answers |", "|---|---:|")
+        yield from (f"| {pair} | {answers:,} |" for pair, answers in severity.pairs.items())
 
 
 def _render_chapters(metrics: Metrics) -> Iterator[str]:
