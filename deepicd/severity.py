@@ -20,10 +20,10 @@ from typing import NamedTuple
 from deepicd.icd10cm import Code, load_release
 
 _COMPLICATION = (
-    r"(?:(?:acute |major |other |unspecified )?(?:exacerbation|complications?|status asthmaticus"
-    r"|lower respiratory infection|perforation|bleeding|hemorrhage|obstruction|coma|shock|crisis|ketoacidosis|gangrene|rupture|abscess|septic shock"
-    r"|intractability|status epilepticus|hypoxia|hypercapnia|respiratory failure|organ dysfunction|psychotic features"
-    r"|encephalopathy|delirium))"
+    r"(?:(?:acute |major |other |unspecified )?(?:exacerbation|complications?|status asthmaticus|perforation|bleeding"
+    r"|lower respiratory infection|hemorrhage|obstruction|coma|shock|crisis|ketoacidosis|gangrene|rupture|abscess"
+    r"|septic shock|intractability|status epilepticus|hypoxia|hypercapnia|respiratory failure|organ dysfunction"
+    r"|psychotic features|encephalopathy|delirium))"
 )
 _SEVERITY = re.compile(
     r"\b(?:"
