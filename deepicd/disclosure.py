@@ -22,9 +22,10 @@ def check_server(recipe: ModelRecipe, *, origin: Origin, sentence: str | None) -
     """Return the sentence if it was needed, else None. Raises DeepicdError if rows must not go to the server."""
     if origin != "mimic" or not registry.asks_server(recipe.engine):
         return None
-    host = urlsplit(recipe.base_url).hostname or ""
-    if is_private(host):
+    hosts = [urlsplit(url).hostname or "" for url in recipe.base_urls]
+    if hosts and all(map(is_private, hosts)):
         return None
+    host = ", ".join(dict.fromkeys(host for host in hosts if not is_private(host)))
     required = SENTENCE.format(host=host)
     if sentence != required:
         raise DeepicdError(

@@ -26,8 +26,8 @@ JUDGE_EXAMPLE = "deepicd judge out/traces out/scores --recipe judge"
 _SHARED = [
     click.option("--engine", type=EngineName(), help="Which engine generates."),
     click.option("--model", help="The model, by name or path."),
-    click.option("--base-url", help="Server of the engine openai_server: http://127.0.0.1:8000/v1; chooses that engine"
-                                    " unless --engine names another one that asks a server."),
+    click.option("--base-url", help="Server of the engine openai_server: http://127.0.0.1:8000/v1, or several, divided"
+                                    " by commas; chooses that engine unless --engine names another one that asks."),
     click.option("--prompt", "prompt_path", type=click.Path(path_type=Path),
                  help="YAML file with another prompt; see `deepicd prompt`."),
     click.option("--seed", type=int, help="Seed of the first attempt; further attempts derive theirs."),

@@ -7,6 +7,7 @@ from itertools import islice
 from deepicd.engines import registry, tokens
 from deepicd.engines.model import find_model
 from deepicd.engines.openai_server import OpenAIServerEngine
+from deepicd.engines.openai_servers import OpenAIServersEngine
 from deepicd.errors import DeepicdError
 from deepicd.prompts.template import choose_template
 from distill import prompt, run
@@ -67,7 +68,7 @@ def check_readiness(job: Job) -> str:
     if not registry.asks_server(recipe.engine):
         return f"{what}: found, with a context of {find_model(recipe).context:,} tokens; its weights were not loaded."
     with closing(registry.open_engine(recipe)) as engine:
-        if isinstance(engine, OpenAIServerEngine):
+        if isinstance(engine, OpenAIServerEngine | OpenAIServersEngine):
             template = choose_template(prompt.PROMPT, recipe.prompt, recipe.messages)
             engine.ask_probe(with_opening=prompt.find_opening(template))
         return f"{what}, server {recipe.base_url} ({engine.version or 'version unknown'}): answers."

@@ -19,10 +19,11 @@ An API key, where the server needs one, comes from the environment (DEEPICD_API_
 """
 
 import asyncio
+import threading
 import time
 from collections.abc import Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from deepicd.engines import replies
 from deepicd.engines.base import Completion, Failure, Message, Request, Result, parse_count
@@ -36,6 +37,9 @@ from deepicd.engines.server_template import OPENING, PromptForm, read_prompt_for
 from deepicd.errors import DeepicdError
 from deepicd.http import TransientError
 
+if TYPE_CHECKING:
+    from deepicd.engines.openai_servers import OpenAIServersEngine
+
 Value = TypeVar("Value")
 
 REQUIRES = ("aiohttp", "tenacity")
@@ -47,7 +51,11 @@ MAX_LISTED = 20  # models in an error
 CONTINUES = ("vllm", "sglang")  # servers that continue an unfinished assistant turn
 
 
-def open_engine(recipe: ModelRecipe) -> "OpenAIServerEngine":
+def open_engine(recipe: ModelRecipe) -> "OpenAIServerEngine | OpenAIServersEngine":
+    if len(recipe.base_urls) > 1:
+        from deepicd.engines.openai_servers import OpenAIServersEngine
+
+        return OpenAIServersEngine(recipe)
     return OpenAIServerEngine(recipe)
 
 
@@ -67,7 +75,7 @@ class OpenAIServerEngine:
         self._ended: list[asyncio.Task[Result]] = []
         self._errors: list[BaseException] = []
         self._in_flight: set[asyncio.Task[Result]] = set()
-        self._submitted = 0  # requests whose results have not been collected
+        self._submitted, self._counting = 0, threading.Lock()  # requests whose results have not been collected
         self._has_ended = asyncio.Event()
         self._running: asyncio.Task[Any] | None = None
         self._continues = False
@@ -81,8 +89,13 @@ class OpenAIServerEngine:
             self.close()
             raise
 
+    @property
+    def has_requests(self) -> bool:
+        return self._submitted > 0
+
     def submit(self, requests: Sequence[Request]) -> None:
-        self._submitted += len(requests)
+        with self._counting:
+            self._submitted += len(requests)
         self._loop.call_soon_threadsafe(self._start, requests)
 
     def collect(self) -> list[Result]:
@@ -92,7 +105,8 @@ class OpenAIServerEngine:
             self._run(self._has_ended.wait())
         ended, self._ended = self._ended, []
         self._has_ended.clear()
-        self._submitted -= len(ended)
+        with self._counting:
+            self._submitted -= len(ended)
         self._errors += [error for task in ended if (error := task.exception())]
         if results := [task.result() for task in ended if not task.exception()]:
             return results

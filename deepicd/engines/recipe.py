@@ -69,7 +69,7 @@ class ModelRecipe(Config):
     """Other names of the same parameters: {max_tokens: max_completion_tokens}. Decides no text."""
 
     # Where and how fast. These decide no text, so they are left out of digests and of the ledger's keys.
-    base_url: str = ""  # of `openai_server`: 'http://127.0.0.1:8000/v1'
+    base_url: str = ""  # of `openai_server`: 'http://127.0.0.1:8000/v1'; several servers are divided by commas
     in_flight: Annotated[int, Field(ge=0, le=1_000_000)] = 0  # requests under way at once; 0: the engine's own choice
     tensor_parallel: PositiveCount = 1  # GPUs that share one copy of the model
     data_parallel: PositiveCount = 1  # copies of the model
@@ -106,6 +106,11 @@ class ModelRecipe(Config):
     def uses_model(self) -> bool:
         """Whether a language model generates: then any engine may continue where another stopped."""
         return registry.uses_model(self.engine)
+
+    @property
+    def base_urls(self) -> list[str]:
+        """The servers of `base_url`."""
+        return [url.strip() for url in self.base_url.split(",") if url.strip()]
 
     @property
     def options(self) -> dict[str, object]:

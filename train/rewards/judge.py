@@ -94,9 +94,9 @@ class Judge:
     """Sends requests from an event loop of its own; `score` may be called from several threads at once."""
 
     def __init__(self, recipe: JudgeRecipe, origin: Origin) -> None:
-        if recipe.engine != "openai_server" or not recipe.base_url:
+        if recipe.engine != "openai_server" or len(recipe.base_urls) != 1:
             raise DeepicdError(
-                "A judge for training must be a server.", "Give its address: base_url: http://127.0.0.1:8001/v1"
+                "A judge for training must be one server.", "Give its address: base_url: http://127.0.0.1:8001/v1"
             )
         disclosure.check_server(recipe, origin=origin, sentence=recipe.responsible or None)
         self.recipe = recipe
