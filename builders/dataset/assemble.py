@@ -12,30 +12,25 @@ Run: deepicd assemble --cohort out/cohort --traces out/traces [--scores out/scor
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from itertools import groupby
-from math import ceil
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 from builders.dataset import selection
+from builders.dataset.config_files import Joined, Row, write_split
 from builders.dataset.verification import TraceKey, find_verification, read_verification, require_verification
 from deepicd import records, storage
-from deepicd.answer_form import write_answer
 from deepicd.errors import DeepicdError
-from deepicd.icd10cm import Code
-from deepicd.kept_traces import read_kept_traces
+from deepicd.kept_traces import read_kept_columns, read_kept_traces
 from deepicd.prompts import student
-from deepicd.prompts.template import PromptTemplate, load_prompt
+from deepicd.prompts.template import load_prompt
 from deepicd.schema import COHORT, CONFIGS, DATASET, SCORES, SPLITS
 from deepicd.stage_records import AssembleCounts, AssembleRecord, DistillRecord
-from deepicd.storage import Origin
 
-DATA_SOURCE = "mimic-reason"  # reward functions recognise the dataset by it
-ROWS_PER_FILE = 25_000
+BATCH = 256  # rows of the cohort in memory at once
 TRACE = ("note_id", "icd_code", "trace", "words", "recipe", "teacher", "finish_reason")
-
-Row = dict[str, Any]
 
 
 class AssembleOptions(TypedDict, total=False):
@@ -69,65 +64,74 @@ def assemble(cohort: Path, traces: Path, out: Path, **arguments: Unpack[Assemble
     plan = records.plan_run(AssembleRecord, options=options, inputs=inputs)
     if done := records.find_finished(out, plan):
         return done
-    kept = _choose_traces(traces, _read_scores(judges), read_verification(checked), select)
+    chooser = _Chooser(traces, select, _read_scores(judges), read_verification(checked))
     files = {split: cohort / f"{split}.parquet" for split in SPLITS}
     origin = storage.combine_origins(
         storage.read_origin(path) for path in [*files.values(), *(traces / "kept").glob("*.parquet")]
     )
+    for split in SPLITS:
+        _check_match(cohort, traces, split)
     with records.open_fresh_folder(out, plan, origin, overwrite=arguments.get("overwrite", False)) as run:
         template = student.read_template(options)
-        used: set[str] = set()
         counts: dict[str, dict[str, int]] = {config: {} for config in (CONFIGS if checked else DATASET)}
         for split, path in files.items():
-            rows = storage.read_table(path, COHORT).to_pylist()
-            _check_match(rows, kept)
-            used |= {row["note_id"] for row in rows if row["note_id"] in kept}
-            for config, number in write_split(run.folder, split, rows, kept, origin, template).items():
+            batches = storage.open_parquet(path, COHORT).iter_batches(BATCH, columns=COHORT.names)
+            rows = (row for batch in batches for row in batch.to_pylist())
+            joined = _join_traces(rows, chooser.choose_traces(split))
+            for config, number in write_split(run.folder, split, joined, origin, template).items():
                 counts[config][split] = number
-        if not kept:
-            what = "verified" if select == "verified" else "kept"
-            raise DeepicdError(f"{traces} holds no {what} trace.", "See why in its rejected/ folder and run.json.")
-        if unmatched := len(kept) - len(used):
-            raise DeepicdError(
-                f"{unmatched:,} of {len(kept):,} kept traces belong to no row of {cohort}.",
-                "Assemble traces with the cohort they were made from.",
-            )
-        chosen = Counter(trace["chosen_by"] for trace in kept.values())
-        run.counts = AssembleCounts(rows=counts, chosen_by=dict(chosen) if distilled.n > 1 or checked else {})
+        chooser.check()
+        run.counts = AssembleCounts(
+            rows=counts, chosen_by=dict(chooser.chosen_by) if distilled.n > 1 or checked else {}
+        )
     return run.record
 
 
-def _choose_traces(
-    folder: Path, scores: dict[TraceKey, float | None], verification: dict[TraceKey, Row] | None, rule: str
-) -> dict[str, Row]:
-    """Return note_id → the kept trace that a rule chooses. Raises DeepicdError for scores of other traces.
+@dataclass
+class _Chooser:
+    """Chooses one of the kept traces of each row, as they are read, and counts by what it was chosen."""
 
-    `scores`: the judges' means; `verification`: rows of schema.VERIFIED, None if none were given.
-    """
-    kept: dict[str, Row] = {}
-    used: set[TraceKey] = set()
-    for split in SPLITS:
-        columns = (*TRACE, *selection.COLUMNS, *(("evidence",) if verification else ()))
-        rows = read_kept_traces(folder, split, columns)
-        for note_id, rollouts in groupby(rows, key=lambda row: row["note_id"]):
-            traces = []
-            for row in rollouts:
-                key = note_id, storage.digest_text(row["trace"]) if scores or verification else ""
-                used.add(key)
-                verified = require_verification(verification, key) if verification else None
-                traces.append(row | {"judge_score": scores.get(key), "verification": verified})
-            if choice := selection.choose(rule, traces):
+    folder: Path
+    rule: str
+    scores: dict[TraceKey, float | None]
+    """The judges' means."""
+    verification: dict[TraceKey, Row] | None
+    """Rows of schema.VERIFIED; None if none were given."""
+    used: set[TraceKey] = field(default_factory=set)
+    chosen_by: Counter[str] = field(default_factory=Counter)
+
+    def choose_traces(self, split: str) -> Iterator[Row]:
+        """Yield the trace that the rule chooses for each row of a split, in the cohort's order."""
+        extra = ("evidence",) if self.verification else ()
+        rows = read_kept_traces(self.folder, split, (*TRACE, *selection.COLUMNS, *extra))
+        names = (*TRACE, "judge_score", *(("verification", *extra) if self.verification else ()))
+        for _, rollouts in groupby(rows, key=lambda row: row["note_id"]):
+            traces = [self._describe(row) for row in rollouts]
+            if choice := selection.choose(self.rule, traces):
                 chosen, criterion = choice
-                names = (*TRACE, "judge_score", *(("verification", "evidence") if verification else ()))
-                kept[note_id] = {name: chosen[name] for name in names} | {
+                self.chosen_by[criterion] += 1
+                yield {name: chosen[name] for name in names} | {
                     "chosen_by": criterion, "rollout": chosen["rollout"], "rollouts": len(traces),
                 }  # fmt: skip
-    if scores.keys() - used:
-        raise DeepicdError(
-            f"{len(scores.keys() - used):,} scores of other traces than these were given.",
-            "Score these traces: deepicd judge TRACES OUT",
-        )
-    return kept
+
+    def _describe(self, row: Row) -> Row:
+        if not self.scores and not self.verification:
+            return row | {"judge_score": None, "verification": None}
+        key = row["note_id"], storage.digest_text(row["trace"])
+        self.used.add(key)
+        verified = require_verification(self.verification, key) if self.verification else None
+        return row | {"judge_score": self.scores.get(key), "verification": verified}
+
+    def check(self) -> None:
+        """Raise DeepicdError if there was nothing to choose from, or if there are scores of other traces."""
+        if not self.chosen_by:
+            what = "verified" if self.rule == "verified" else "kept"
+            raise DeepicdError(f"{self.folder} holds no {what} trace.", "See why in its rejected/ folder and run.json.")
+        if others := len(self.scores.keys() - self.used):
+            raise DeepicdError(
+                f"{others:,} scores of other traces than these were given.",
+                "Score these traces: deepicd judge TRACES OUT",
+            )
 
 
 def find_score_folders(scores: Path | None) -> list[Path]:
@@ -149,69 +153,37 @@ def _read_scores(folders: list[Path]) -> dict[TraceKey, float | None]:
     return {key: sum(values) / len(values) if values else None for key, values in scores.items()}
 
 
-def _check_match(rows: list[Row], kept: dict[str, Row]) -> None:
-    mismatches = sum(row["note_id"] in kept and kept[row["note_id"]]["icd_code"] != row["icd_code"] for row in rows)
-    if mismatches:
+def _check_match(cohort: Path, traces: Path, split: str) -> None:
+    """Raise DeepicdError unless the traces of a split are of rows of the cohort, with its codes and in its order."""
+    import pyarrow.compute as pc
+
+    rows = storage.read_table(cohort / f"{split}.parquet", COHORT, ["note_id", "icd_code"])
+    kept = read_kept_columns(traces, split, ["note_id", "icd_code"])
+    places = pc.index_in(kept["note_id"], value_set=rows["note_id"].combine_chunks()).combine_chunks()
+    if unmatched := len(pc.unique(kept["note_id"].filter(pc.is_null(places)))):
+        raise DeepicdError(
+            f"{unmatched:,} of {len(pc.unique(kept['note_id'])):,} kept traces belong to no row of {cohort}.",
+            "Assemble traces with the cohort they were made from.",
+        )
+    if mismatches := pc.sum(pc.not_equal(rows["icd_code"].take(places), kept["icd_code"])).as_py():
         raise DeepicdError(
             f"{mismatches:,} traces argue for another code than the cohort has.",
             "Write the traces again from this cohort.",
         )
+    if len(places) > 1 and not pc.all(pc.less_equal(places[:-1], places[1:])).as_py():
+        raise DeepicdError(
+            "The traces are not in the order of the cohort.", "Write the traces again with `deepicd distill`."
+        )
 
 
-def write_split(
-    folder: Path, split: str, rows: list[Row], kept: dict[str, Row], origin: Origin, template: PromptTemplate
-) -> dict[str, int]:
-    """Write the files of a split for every config; return config → rows.
-
-    A config without rows gets no file: `datasets` cannot load an empty one.
-    """
-    written = {}
-    for config in CONFIGS:
-        if config_rows := list(_convert_rows(config, split, rows, kept, template)):
-            _write_shards(folder / config, config, split, config_rows, origin)
-            written[config] = len(config_rows)
-    return written
-
-
-def _convert_rows(
-    config: str, split: str, rows: list[Row], kept: dict[str, Row], template: PromptTemplate
-) -> Iterator[Row]:
-    """Yield the rows of a split in the form of a config, in the cohort's order."""
-    for index, row in enumerate(rows):
-        trace = kept.get(row["note_id"])
-        if config == "grpo":
-            yield {
-                "data_source": DATA_SOURCE,
-                "prompt": student.build_messages(row["admission_note"], template),
-                "ability": "diagnosis",
-                "reward_model": {"style": "rule", "ground_truth": row["icd_code"]},
-                "extra_info": {
-                    "split": split,
-                    "index": index,
-                    "note_id": row["note_id"],
-                    "note": row["admission_note"],
-                },
-            }
-        elif trace is None:
-            continue
-        elif config == "sft":
-            answer = write_answer(trace["trace"], Code(row["icd_code"]))
-            yield {
-                "prompt": student.build_messages(row["admission_note"], template),
-                "completion": [{"role": "assistant", "content": answer}],
-                "note_id": row["note_id"],
-                "icd_code": row["icd_code"],
-            }
-        elif config == "traces":
-            yield {**row, **trace}
-        elif trace.get("verification"):
-            yield {**row, **trace["verification"], **trace, "icd_code": row["icd_code"]}
-
-
-def _write_shards(folder: Path, config: str, split: str, rows: list[Row], origin: Origin) -> None:
-    """Write one file per ROWS_PER_FILE rows, named as `datasets` names shards."""
-    files = ceil(len(rows) / ROWS_PER_FILE)
-    for number in range(files):
-        part = rows[number * ROWS_PER_FILE : (number + 1) * ROWS_PER_FILE]
-        path = folder / f"{split}-{number:05d}-of-{files:05d}.parquet"
-        storage.write_parquet(path, part, CONFIGS[config], origin)
+def _join_traces(rows: Iterable[Row], chosen: Iterator[Row]) -> Iterator[Joined]:
+    """Yield each row with its trace, if one was chosen; both come in the cohort's order."""
+    trace = next(chosen, None)
+    for row in rows:
+        if trace is not None and trace["note_id"] == row["note_id"]:
+            yield row, trace
+            trace = next(chosen, None)
+        else:
+            yield row, None
+    if trace is not None:
+        raise RuntimeError("A chosen trace belongs to no row.")  # _check_match has refused that
