@@ -23,12 +23,13 @@ import threading
 import time
 from collections.abc import Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from deepicd.engines import replies
 from deepicd.engines.base import Completion, Failure, Message, Request, Result, parse_count
 from deepicd.engines.chat_template import merge_system
 from deepicd.engines.openai_client import LateError, OpenAIClient
+from deepicd.engines.openai_servers import OpenAIServersEngine
 from deepicd.engines.outage import PROBE, PatientClient, build_probe
 from deepicd.engines.recipe import ModelRecipe
 from deepicd.engines.refusals import explain_refusal
@@ -36,9 +37,6 @@ from deepicd.engines.replies import Json, RefusedError
 from deepicd.engines.server_template import OPENING, PromptForm, read_prompt_form
 from deepicd.errors import DeepicdError
 from deepicd.http import TransientError
-
-if TYPE_CHECKING:
-    from deepicd.engines.openai_servers import OpenAIServersEngine
 
 Value = TypeVar("Value")
 
@@ -53,9 +51,7 @@ CONTINUES = ("vllm", "sglang")  # servers that continue an unfinished assistant 
 
 def open_engine(recipe: ModelRecipe) -> "OpenAIServerEngine | OpenAIServersEngine":
     if len(recipe.base_urls) > 1:
-        from deepicd.engines.openai_servers import OpenAIServersEngine
-
-        return OpenAIServersEngine(recipe)
+        return OpenAIServersEngine(recipe, OpenAIServerEngine)
     return OpenAIServerEngine(recipe)
 
 

@@ -11,11 +11,11 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
-from deepicd.engines.base import Request, Result
-from deepicd.engines.openai_server import OpenAIServerEngine
+from deepicd.engines.base import Engine, Request, Result
 from deepicd.engines.recipe import ModelRecipe
 from deepicd.errors import DeepicdError
 
@@ -26,12 +26,24 @@ RETRY_EVERY = 30.0  # seconds until a server that failed is tried again
 logger = logging.getLogger(__name__)
 
 
+class ServerEngine(Engine, Protocol):
+    """An engine of one server; `submit` may be called while another thread waits in `collect`."""
+
+    @property
+    def has_requests(self) -> bool: ...
+
+    def is_answering(self) -> bool: ...
+
+    def ask_probe(self, with_opening: str) -> None: ...
+
+
 @dataclass(eq=False)
 class _Server:
     """A server, and what it was asked."""
 
     recipe: ModelRecipe
-    engine: OpenAIServerEngine | None = None
+    connect: Callable[[ModelRecipe], ServerEngine]
+    engine: ServerEngine | None = None
     in_flight: dict[str, Request] = field(default_factory=dict)
     has_work: threading.Event = field(default_factory=threading.Event)
 
@@ -53,11 +65,12 @@ class OpenAIServersEngine:
 
     name = "openai_server"
 
-    def __init__(self, recipe: ModelRecipe) -> None:
+    def __init__(self, recipe: ModelRecipe, connect: Callable[[ModelRecipe], ServerEngine]) -> None:
+        """Connect to the servers of a recipe. `connect` opens the engine of one, or raises DeepicdError."""
         self._outage = recipe.outage
         patience = min(recipe.outage, PATIENCE)
         self._servers = [
-            _Server(recipe.replace(base_url=url, outage=patience)) for url in dict.fromkeys(recipe.base_urls)
+            _Server(recipe.replace(base_url=url, outage=patience), connect) for url in dict.fromkeys(recipe.base_urls)
         ]
         self._events: queue.Queue[tuple[_Server, list[Result] | DeepicdError | None]] = queue.Queue()
         self._unplaced: list[Request] = []  # while no server answers
@@ -181,7 +194,7 @@ class OpenAIServersEngine:
 def _open(server: _Server) -> DeepicdError | None:
     """Connect to a server; return the error where that fails."""
     try:
-        server.engine = OpenAIServerEngine(server.recipe)
+        server.engine = server.connect(server.recipe)
     except DeepicdError as error:
         return error
     return None
