@@ -20,7 +20,7 @@ from deepicd import records, storage
 from deepicd.errors import DeepicdError
 from deepicd.paper import MIMIC_REASON
 from deepicd.schema import CONFIGS, SPLITS
-from deepicd.small_counts import SMALLEST_CELL, Key, PublishedCounts
+from deepicd.small_counts import SMALLEST_CELL, Key, PublishedCounts, has_count
 from deepicd.stage_records import (
     AssembleRecord,
     BuildRecord,
@@ -183,8 +183,9 @@ def build_fields(facts: DatasetFacts) -> dict[str, Any]:
 
 
 def _select_public(record: records.Record) -> dict[str, object]:
-    """Return a record without its counts, digests and paths."""
-    return {name: getattr(record, name) for name in ("version", "origin", "options", "notes")}
+    """Return a record without its counts, digests and paths; of credentialed rows, without notes that count some."""
+    notes = [note for note in record.notes if record.origin != "mimic" or not has_count(note)]
+    return {name: getattr(record, name) for name in ("version", "origin", "options")} | {"notes": notes}
 
 
 def build_funnel(build: BuildRecord, shown: PublishedCounts) -> list[FunnelRow]:

@@ -19,6 +19,7 @@ that so many rows can come from.
 """
 
 import logging
+import re
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -40,6 +41,15 @@ _Key = TypeVar("_Key")
 
 class SolverError(RuntimeError):
     """The solver did not find the bounds of a small group, so it is unknown whether the counts may be shown."""
+
+
+def has_count(sentence: str) -> bool:
+    """Return whether a sentence has a number of its own: a stage's note may count rows, and no system knows of it.
+
+    >>> has_count("It covers 97 of the cohort's 100 stays."), has_count("Titles come from ICD-10-CM, FY2025.")
+    (True, False)
+    """
+    return re.search(r"(?<![\w.-])\d[\d,]*(?![\w-])", sentence) is not None
 
 
 def is_small(count: float) -> bool:

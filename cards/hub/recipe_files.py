@@ -26,7 +26,7 @@ import yaml
 
 from deepicd import records, storage
 from deepicd.schema import SPLITS
-from deepicd.small_counts import is_small
+from deepicd.small_counts import has_count, is_small
 from deepicd.stage_records import DistillRecord, PromptText
 
 SHORTEST = 50  # words in a note that serves as key
@@ -50,7 +50,8 @@ def describe_stages(record: records.Record) -> dict[str, object]:
     """Return version, options and digests of inputs of each stage."""
     stages = {**record.lineage, record.command: record}
     return {
-        name: {key: make_portable(stage.dump()[key]) for key in ("version", "origin", "options", "inputs", "notes")}
+        name: {key: make_portable(stage.dump()[key]) for key in ("version", "origin", "options", "inputs")}
+        | {"notes": [note for note in make_portable(stage.notes) if stage.origin != "mimic" or not has_count(note)]}
         for name, stage in stages.items()
     }
 
