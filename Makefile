@@ -28,7 +28,7 @@ $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashe
 { echo '# $(strip $(2))'; cat $(VENV)/lock; } > $(1)
 endef
 
-.PHONY: demo demo-train test test-full lint setup setup-full lock lock-engines teacher benchmarks fuzz docs clean help
+.PHONY: demo demo-train test test-full lint setup setup-full lock lock-engines teacher benchmarks audit faults fuzz docs clean help
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -97,6 +97,13 @@ lock: $(READY) ## resolve pyproject.toml anew for every platform and Python it s
 
 benchmarks: $(READY) ## measure what should be fast, against a floor in the same run
 	$(BIN)/python -m benchmarks.run
+
+audit: $(READY) ## ask for known vulnerabilities of the locked packages (needs the network; advisory)
+	$(BIN)/$(PIP) pip-audit
+	$(BIN)/pip-audit --disable-pip --require-hashes -r $(LOCK) -r requirements/engines.txt
+
+faults: $(READY) ## kills, full disks, damaged inputs on every stage, ROUNDS (1) times; writes docs/reliability.md
+	$(BIN)/python -m benchmarks.faults.run --rounds $(or $(ROUNDS),1)
 
 fuzz: $(READY) ## feed every reader with INPUTS (100000) bad inputs; ends with 1 if one is not answered by an error of ours
 	$(BIN)/python -m benchmarks.fuzz.run --inputs $(or $(INPUTS),100000)
