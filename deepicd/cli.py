@@ -28,6 +28,7 @@ COMMANDS = {
     "build": ("builders.commands:build", "Build the cohort: admission notes and first diagnoses."),
     "coverage": ("scrapers.commands:coverage", "Count how much of a cohort the descriptions cover."),
     "audit": ("builders.commands:audit", "Measure how often admission notes disclose their diagnosis."),
+    "plan": ("distill.plan_command:plan", "Plan a run: tokens, GPU-hours, disk and memory."),
     "distill": ("distill.commands:distill", "Write reasoning traces with a teacher model."),
     "prompt": ("distill.prompt_commands:prompt", "Show prompts, or import the authors'."),
     "judge": ("distill.commands:judge", "Score traces from 1 to 5 with another model."),

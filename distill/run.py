@@ -157,7 +157,7 @@ def run_job(job: Job) -> DistillRecord:
                 asked=PromptText(
                     version=recipe.prompt, messages=history.builder.template.turns, opening=history.builder.opening
                 ),
-                running={name: getattr(recipe, name) for name in RUNNING},
+                running={name: getattr(recipe, name) for name in (*RUNNING, "engine_args") if getattr(recipe, name)},
                 tokens_counted_by=history.builder.tokens.method,
                 series=metrics.read_series(out, recipe.digest),
             )

@@ -78,6 +78,8 @@ def build_key(
         model.append(recipe.context)
     if recipe.template_date != TEMPLATE_DATE:
         model.append(recipe.template_date)
+    if recipe.adapter or recipe.deciding_args:
+        model.append({"adapter": recipe.adapter, "engine_args": recipe.deciding_args})
     deciding = [note_id, prompt_sha256, model, recipe.sampling, recipe.derive_seed(attempt, rollout), attempt]
     deciding += recipe.body_changes
     deciding += [] if schema is None else [schema]

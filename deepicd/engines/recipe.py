@@ -18,6 +18,29 @@ RUNNING = (
     *("engine", "base_url", "rename_parameters", "in_flight", "tensor_parallel", "data_parallel", "gpu_memory"),
     *("timeout", "outage"),
 )
+# Of `engine_args`, those that decide no text
+RUNNING_ARGS = frozenset(
+    (
+        *("pipeline_parallel_size", "enable_expert_parallel", "data_parallel_backend", "distributed_executor_backend"),
+        *("max_num_seqs", "max_num_batched_tokens", "enable_chunked_prefill", "async_scheduling", "enforce_eager"),
+        *("compilation_config", "block_size", "swap_space", "cpu_offload_gb", "load_format", "download_dir"),
+    )
+)
+# Arguments of vLLM that a field of the recipe sets → that field
+FIELDS_OF_ARGS = {
+    "model": "model",
+    "tokenizer": "model",
+    "revision": "revision",
+    "tokenizer_revision": "revision",
+    "dtype": "dtype",
+    "max_model_len": "context",
+    "tensor_parallel_size": "tensor_parallel",
+    "data_parallel_size": "data_parallel",
+    "gpu_memory_utilization": "gpu_memory",
+    "seed": "seed",
+    "enable_lora": "adapter",
+    "enable_prefix_caching": "layout",
+}
 # Fields that change what a server is asked beside the prompt
 BODY_CHANGES = ("drop_parameters", "extra_body")
 # Of a request's body, what is the engine's own to set
@@ -39,7 +62,7 @@ TemplateDate = Annotated[str, Field(pattern=r"^(19|20)\d\d-(0[1-9]|1[0-2])-(0[1-
 class ModelRecipe(Config):
     """Sampling is that of the authors' script (deepicd.paper)."""
 
-    LATER = frozenset({"template_date", *BODY_CHANGES})
+    LATER = frozenset({"template_date", "adapter", "engine_args", *BODY_CHANGES})
 
     engine: str  # one of deepicd.engines.registry.list_engines()
     model: str  # name or path; for engines without a model, their own name for what they do
@@ -49,6 +72,11 @@ class ModelRecipe(Config):
     dtype: str = "auto"  # 'auto' (as the weights are stored), 'bfloat16', 'float16', 'float32'
     context: PositiveCount = 32_768
     """Tokens of prompt and completion together that the model is run with; Qwen2.5's own."""
+
+    adapter: str = ""
+    """A LoRA adapter on top of the model, by path, for the engine vllm; '' for none."""
+    engine_args: dict[str, Any] = Field(default={})
+    """Further arguments of vLLM, for the engines vllm and ray: {quantization: fp8, pipeline_parallel_size: 2}."""
 
     template_date: TemplateDate = TEMPLATE_DATE
     """What a chat template that writes today's date takes for it, so that a prompt is the same every day."""
@@ -99,6 +127,15 @@ class ModelRecipe(Config):
             raise ConfigError(f"extra_body names {taken[0]!r}.", f"The recipe has a field for it: {taken[0]}.")
         return self
 
+    @model_validator(mode="after")
+    def _check_engine_args(self) -> Self:
+        """Check that `engine_args` leaves alone what has a field of its own."""
+        if taken := sorted(self.engine_args.keys() & FIELDS_OF_ARGS.keys()):
+            raise ConfigError(
+                f"engine_args names {taken[0]!r}.", f"The recipe has a field for it: {FIELDS_OF_ARGS[taken[0]]}."
+            )
+        return self
+
     def __hash__(self) -> int:
         return hash(storage.digest_json(dict(self)))
 
@@ -115,7 +152,15 @@ class ModelRecipe(Config):
     @property
     def options(self) -> dict[str, object]:
         """The fields that a run's plan contains: all but those about where and how fast it runs."""
-        return {name: value for name, value in super().options.items() if name not in RUNNING}
+        values = {name: value for name, value in super().options.items() if name not in RUNNING}
+        if self.engine_args:
+            del values["engine_args"]
+        return values | ({"engine_args": self.deciding_args} if self.deciding_args else {})
+
+    @property
+    def deciding_args(self) -> dict[str, object]:
+        """The arguments of the engine that may change what is written."""
+        return {name: value for name, value in self.engine_args.items() if name not in RUNNING_ARGS}
 
     @property
     def sampling(self) -> dict[str, int | float]:

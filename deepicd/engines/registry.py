@@ -15,7 +15,7 @@ that an unknown engine passes through every disclosure check.
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -65,6 +65,12 @@ class Settings(Protocol):
 
     @property
     def body_changes(self) -> Sequence[object]: ...
+
+    @property
+    def adapter(self) -> str: ...
+
+    @property
+    def engine_args(self) -> Mapping[str, object]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +154,12 @@ def check_engine(recipe: Settings) -> None:
         raise DeepicdError(
             f"The engine {recipe.engine!r} needs the address of a server.", "Add: --base-url http://127.0.0.1:8000/v1"
         )
+    for field, engines in (("adapter", ("vllm",)), ("engine_args", ("vllm", "ray"))):
+        if getattr(recipe, field) and recipe.engine not in engines:
+            raise DeepicdError(
+                f"The engine {recipe.engine!r} takes no {field}.",
+                f"Leave it out, or choose --engine {' or '.join(engines)}. A server is given its own where it starts.",
+            )
     if recipe.body_changes and not entry.asks_server:
         raise DeepicdError(
             f"The engine {recipe.engine!r} sends no requests, and the recipe has extra_body or drop_parameters.",

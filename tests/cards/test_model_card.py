@@ -228,7 +228,7 @@ def test_a_template_of_ones_own_may_use_parts_of_ours(tmp_path: Path, deepicd: D
     assert done.code == 0, done.err
     text = (run / "README.md").read_text()
     assert "Of Qwen/Qwen2.5-7B-Instruct." in text
-    assert "@misc{roehr2025deepicd" in text
+    assert "@inproceedings{roehr2026deepicd" in text
 
 
 def test_a_folder_of_another_stage_has_no_card(tmp_path: Path) -> None:

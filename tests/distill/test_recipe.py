@@ -4,13 +4,16 @@ from pathlib import Path
 
 import pytest
 
+from deepicd.engines.ledger import build_key
+from deepicd.engines.registry import check_engine
+from deepicd.engines.vllm import build_arguments
 from deepicd.errors import DeepicdError
 from distill.recipe import CHECKED_IN, Recipe, load_recipe
 
 DIGESTS = {
     "judge-rehearsal": "1faaae653877",
     "judge": "238b8c77f462",
-    "paper": "afabbb43de70",
+    "paper": "8b8c5bc7bd3b",
     "qwen2.5-32b": "4ef6b53e28ec",
     "qwen2.5-72b": "af2a4dd1e10c",
     "rehearsal": "b6d043013688",
@@ -66,3 +69,34 @@ def test_the_papers_settings_are_the_defaults() -> None:
     recipe = Recipe.parse({"engine": "rehearsal", "model": "none"}, "here")
     assert (recipe.temperature, recipe.seed, recipe.max_tokens) == (0.9, 42, 1024)
     assert (recipe.min_words, recipe.max_words) == (31, 883)
+
+
+def test_arguments_of_the_engine_that_change_the_text_change_folder_and_key() -> None:
+    base = Recipe(name="a", engine="vllm", model="m")
+    faster = base.replace(engine_args={"max_num_seqs": 512, "pipeline_parallel_size": 2})
+    smaller = base.replace(engine_args={"quantization": "fp8", "max_num_seqs": 512})
+    tuned = base.replace(adapter="out/sft")
+    assert faster.digest == base.digest != smaller.digest
+    assert smaller.options["engine_args"] == {"quantization": "fp8"}
+    assert len({build_key(recipe, "n", "p") for recipe in (base, faster, smaller, tuned)}) == 3
+    arguments = build_arguments(faster, "path", on_cpu=False)
+    assert (arguments["max_num_seqs"], arguments["pipeline_parallel_size"]) == (512, 2)
+    assert build_arguments(tuned, "path", on_cpu=False)["enable_lora"] is True
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"engine_args": {"max_model_len": 4096}}, "The recipe has a field for it: context"),
+        ({"engine_args": {"enable_lora": True}}, "The recipe has a field for it: adapter"),
+    ],
+)
+def test_an_argument_that_has_a_field_of_its_own_is_refused(fields: dict[str, object], message: str) -> None:
+    with pytest.raises(DeepicdError, match=message):
+        Recipe(name="a", engine="vllm", model="m").replace(**fields)
+
+
+def test_an_engine_that_is_no_vllm_takes_no_arguments_for_it() -> None:
+    recipe = Recipe(name="a", engine="rehearsal", model="m", engine_args={"max_num_seqs": 8})
+    with pytest.raises(DeepicdError, match="The engine 'rehearsal' takes no engine_args"):
+        check_engine(recipe)

@@ -1,0 +1,78 @@
+"""`deepicd plan`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from distill.recipe import Layout, Recipe
+    from distill.workload import Workload
+
+FOLDER = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("cohort", type=FOLDER, required=False)
+@click.option("--rows", type=click.IntRange(min=1), help="Plan for N rows: without a cohort, or with its texts.")
+@click.option("--recipe", "recipe_path", type=FOLDER, default=Path("qwen2.5-32b"), show_default=True,
+              help="A YAML file, or the name of a recipe of this package.")  # fmt: skip
+@click.option("--guidelines", type=FOLDER, help="Folder of `deepicd guidelines`.")
+@click.option("--descriptions", type=FOLDER, help="descriptions.parquet of `deepicd scrape`.")
+@click.option("--traces", type=FOLDER, help="OUT of a `deepicd distill --pilot` with this recipe: use its rates.")
+@click.option("--set", "fields", multiple=True, metavar="FIELD=VALUE",
+              help="Any field of the recipe, for instance n=8; may be repeated.")  # fmt: skip
+def plan(
+    cohort: Path | None,
+    rows: int | None,
+    recipe_path: Path,
+    guidelines: Path | None,
+    descriptions: Path | None,
+    traces: Path | None,
+    fields: tuple[str, ...],
+) -> None:
+    """Print what COHORT, or N rows, will take: tokens, GPU-hours, requests, disk and memory. Needs no GPU.
+
+    Prompts are built for each code by the recipe and their tokens counted in both layouts, with what a prefix cache
+    saves. Hours come from published rates, and from your own once a pilot has run.
+
+    \b
+    deepicd plan out/cohort --recipe qwen2.5-32b --guidelines out/guidelines
+    deepicd plan --rows 93142 --recipe paper
+    """
+    from deepicd.config import parse_assignments
+    from distill.plan_table import build_plan, format_plan, list_assumptions, read_pilot
+    from distill.recipe import load_recipe
+    from distill.workload import assume_workload
+
+    if cohort is None and rows is None:
+        raise click.UsageError("Name a cohort, or a number of rows: --rows 93142.")
+    recipe = load_recipe(recipe_path).replace(**parse_assignments(fields))
+    if cohort is None:
+        workload, pages = assume_workload(rows or 1, recipe), None
+    else:
+        workload, pages = _measure(cohort, recipe, guidelines, descriptions)
+        if rows is not None and rows != workload.rows:
+            workload, pages = workload.scale(rows), None
+    pilot = read_pilot(traces, recipe) if traces else None
+    if traces and pilot is None:
+        raise click.UsageError(
+            f"{traces} has no run of this recipe ({recipe.digest}). Run a pilot first: deepicd distill … --pilot 1%"
+        )
+    click.echo(format_plan(build_plan(workload, recipe, pilot, pages), list_assumptions(workload, recipe, pilot)))
+
+
+def _measure(
+    cohort: Path, recipe: "Recipe", guidelines: Path | None, descriptions: Path | None
+) -> tuple["Workload", int]:
+    """Return the workload of a cohort, and the pages that a crawl for its codes requests."""
+    from deepicd.engines.tokens import find_counter
+    from distill.prompt_builder import PromptBuilder
+    from distill.sources import open_sources
+    from distill.workload import count_pages, measure_workload
+
+    sources = open_sources(cohort, guidelines, descriptions)
+    counter = find_counter(recipe)
+    layouts: tuple[Layout, ...] = ("prefix", "paper")
+    builders = {layout: PromptBuilder(recipe.replace(layout=layout), sources.knowledge, counter) for layout in layouts}
+    return measure_workload(sources, builders), count_pages(sources)

@@ -1,0 +1,102 @@
+"""`deepicd plan`: what a run will take, by counting what it would ask."""
+
+import json
+from pathlib import Path
+
+import pytest
+from cohorts import write_cohort
+from conftest import Deepicd
+
+from deepicd.engines.tokens import TokenCounter
+from distill import run
+from distill.plan_table import build_plan, read_pilot
+from distill.prompt_builder import PromptBuilder
+from distill.rates import LLAMA_8B, LLAMA_70B, estimate_rates
+from distill.recipe import Layout, Recipe
+from distill.sources import open_sources
+from distill.workload import assume_workload, count_pages, measure_workload
+from guidelines.parse import parse_pdf
+from guidelines.sample.document import write_sample
+
+RECIPE = Recipe(name="test", engine="rehearsal", model="none")
+LAYOUTS: tuple[Layout, ...] = ("prefix", "paper")
+
+
+@pytest.fixture(scope="module")
+def guidelines(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("guidelines")
+    write_sample(folder / "sample.pdf")
+    parse_pdf(folder / "sample.pdf", folder / "out")
+    return folder / "out"
+
+
+def test_tokens_are_those_of_the_prompts_that_a_run_sends(tmp_path: Path, guidelines: Path) -> None:
+    sources = open_sources(
+        write_cohort(tmp_path / "cohort", 100, codes=("I214", "I5021", "E119", "J189")), guidelines, None
+    )
+    counter = TokenCounter()
+    builders = {layout: PromptBuilder(RECIPE.replace(layout=layout), sources.knowledge, counter) for layout in LAYOUTS}
+    workload = measure_workload(sources, builders)
+    for layout, builder in builders.items():
+        built = [builder.build(row) for _, row in sources.read_rows()]
+        sent = sum(
+            counter.count("\n".join(message["content"] for message in prompt.messages) + builder.opening)
+            for prompt in built
+            if not isinstance(prompt, str)
+        )
+        assert workload.layouts[layout].count(100) == pytest.approx(sent, rel=0.02)
+    assert (workload.rows, workload.codes) == (100, 4)
+    new = {layout: tokens.count_new(100, 4) for layout, tokens in workload.layouts.items()}
+    assert new["prefix"] < 0.6 * new["paper"]  # guidelines come before the note, so that they are read once
+    assert count_pages(sources) == 9  # I21 I21.4, I50 I50.2 I50.21, E11 E11.9, J18 J18.9
+
+
+def test_published_rates_give_back_the_published_figures() -> None:
+    for model in (LLAMA_8B, LLAMA_70B):
+        rates = estimate_rates(model.billions, fp8=True)
+        for written, tokens_per_second in ((128, model.short_answers), (2048, model.long_answers)):
+            seconds = rates.count_hours(2048, written) * 3600 / model.gpus
+            assert written / seconds == pytest.approx(tokens_per_second)
+    assert estimate_rates(32.8).reading == pytest.approx(estimate_rates(32.8, fp8=True).reading / 2)
+
+
+def test_rollouts_write_more_and_read_hardly_more() -> None:
+    workload = assume_workload(93_142, RECIPE)
+    one, eight = (build_plan(workload, RECIPE.replace(n=n), None) for n in (1, 8))
+    written = [next(line.amount for line in lines if line.what == "tokens written") for lines in (one, eight)]
+    assert written == ["62.2 M", "497.9 M"]
+    assert [line.amount for line in one if line.stage == "scrape"] == ["10,189"]
+
+
+def test_a_plan_for_more_rows_has_more_codes_but_not_in_proportion() -> None:
+    workload = assume_workload(93_142, RECIPE)
+    assert (workload.codes, workload.scale(1_000_000).codes) == (6_368, 14_615)
+    assert workload.scale(10**10).codes == 74_260
+    assert assume_workload(10, RECIPE).codes == 10
+
+
+def test_a_cohort_is_planned_for_and_a_pilots_rates_are_used(tmp_path: Path, deepicd: Deepicd) -> None:
+    cohort, out = write_cohort(tmp_path / "cohort", 100), tmp_path / "traces"
+    arguments = ("plan", cohort, "--recipe", "rehearsal")
+    assert "| build    | rows " in deepicd(*arguments).out
+    missing = deepicd(*arguments, "--traces", out)
+    assert missing.code == 2
+    assert "Run a pilot first: deepicd distill … --pilot 1%" in missing.err
+    assert deepicd("distill", cohort, out, "--recipe", "rehearsal", "--pilot", "20").code == 0
+    planned = deepicd(*arguments, "--traces", out, "--rows", 1_000_000)
+    assert "1,000,000" in planned.out
+    assert "measured on 20 rollouts" in planned.out
+    assert not list(out.glob("*/run.json"))  # planning writes nothing
+
+
+def test_the_rates_are_of_all_sessions_of_the_recipe(tmp_path: Path) -> None:
+    run.distill(write_cohort(tmp_path / "cohort", 100), tmp_path / "out", RECIPE)
+    path = tmp_path / "out" / "progress" / f"{RECIPE.digest}.jsonl"
+    sample = {"seconds": 50.0, "rows": 200, "kept": 9, "attempts": 9, "tokens_in": 1, "tokens_out": 1}
+    path.write_text(json.dumps(sample | {"tokens_cached": 0}) + "\n")
+    pilot = read_pilot(tmp_path / "out", RECIPE)
+    assert pilot and pilot.rows_per_second == 4.0
+
+
+def test_a_plan_needs_rows_from_somewhere(deepicd: Deepicd) -> None:
+    assert "Name a cohort, or a number of rows" in deepicd("plan").err
