@@ -11,11 +11,13 @@ from conftest import REPOSITORY
 from deepicd import records, storage
 from deepicd.grounding import measure_grounding
 from deepicd.icd10cm import Code
-from deepicd.schema import COHORT, EVIDENCE, SCORES, SPLITS, TRACES
+from deepicd.schema import COHORT, EVIDENCE, PREDICTIONS, SCORES, SPLITS, TRACES
 from deepicd.stage_records import (
     BuildCounts,
     DistillCounts,
     DistillRecord,
+    EvaluateCounts,
+    EvaluateRecord,
     Funnel,
     FunnelStep,
     JudgeCounts,
@@ -146,4 +148,24 @@ def write_scores(folder: Path, traces: Path, scores: dict[str, int]) -> Path:
     with records.open_fresh_folder(folder, plan, "synthetic") as run:
         storage.write_parquet(run.folder / "scores" / "train-00000.parquet", rows, SCORES, "synthetic")
         run.counts = JudgeCounts(scored=len(rows), scores={}, mean=3.0, unscored={}, recipe_digest=folder.name)
+    return folder
+
+
+def write_evaluation(folder: Path, cohort: Path, answers: dict[str, str | None]) -> Path:
+    """Write predictions as `deepicd evaluate` leaves them: true code → the answer's code."""
+    plan = records.plan_run(EvaluateRecord, options={"name": folder.name}, inputs={"cohort": cohort})
+    rows = [
+        {
+            "note_id": _name_note(number),
+            "icd_code": example["code"],
+            "predicted": answers[example["code"]],
+            "problem": None if answers[example["code"]] else "missing tag",
+            "overlap": 0,
+            "completion": f"<b>Answer to {example['code']}</b>",
+        }
+        for number, example in enumerate(read_examples())
+    ]
+    with records.open_fresh_folder(folder, plan, "synthetic") as run:
+        storage.write_parquet(run.folder / "predictions.parquet", rows, PREDICTIONS, "synthetic")
+        run.counts = EvaluateCounts(rows=len(rows), answered=len(rows))
     return folder

@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, Protocol
 
-from cards.reading_room import figures
+from cards.reading_room import evaluation, figures
 from cards.reading_room.filters import CLAIMS, SORT_TITLES, VERDICTS, Filters
 from cards.reading_room.html import render as render_template
 from cards.reading_room.marking import mark_note, mark_texts
 from cards.reading_room.rows import PAGE, Entry, Rows
 from cards.reading_room.sent import Teaching
+from deepicd.errors import DeepicdError
 from deepicd.evidence import Kind
 from deepicd.schema import SPLITS
 from deepicd.stage_records import describe_rehearsal
@@ -53,6 +54,7 @@ class Pages:
         self.rows, self.links, self.name, self.remark = rows, links, name, remark
         self.holdings = rows.holdings
         self.origin = self.holdings.origin
+        self.runs = evaluation.read_predictions(rows, self.holdings)
         self._teachings = {record.counts.recipe_digest: Teaching(record) for record in self.holdings.traces.values()}
 
     @cached_property
@@ -86,7 +88,7 @@ class Pages:
             "origin_words": ORIGINS[self.origin],
             "warning": self._warning,
             "remark": self.remark,
-            "has_evaluation": bool(self.holdings.evaluations),
+            "has_evaluation": bool(self.runs) and not self.links.is_report,
             "kinds": KINDS,
         }
         return render_template(template, common | fields)
@@ -105,6 +107,15 @@ class Pages:
         """Return a page of the list."""
         page = self.rows.list_page(filters, size)
         return self.render("list.html.j2", "Rows", filters=filters, choices=self._choices, page=page)
+
+    def render_evaluation(self, view: evaluation.View) -> str:
+        """Return the page of the evaluations. Raises DeepicdError where there is none."""
+        if not self.runs:
+            raise DeepicdError(
+                "This folder holds no evaluation.", "Point at one, or at a folder above: deepicd view out"
+            )
+        fields = evaluation.measure_evaluation(self.rows, self.runs, view)
+        return self.render("evaluation.html.j2", "Evaluation", filters=Filters(), **fields)
 
     def render_row(self, number: int, filters: Filters, attempt: int = 0) -> str:
         """Return the page of one row with one of its attempts: the one named, else the kept one, else the last."""

@@ -2,6 +2,7 @@
 
     GET /?token=…    sets the cookie that every page needs, and leads to the overview
     GET /            overview          GET /rows        list          GET /rows/17     a row
+    GET /evaluation  answers of models
     GET /static/…    stylesheet and script, the only files
 
 Who has not been given the token gets nothing, whatever page is asked for. A Host header that is not this server's own
@@ -17,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cards.reading_room.evaluation import parse_view
 from cards.reading_room.filters import Filters, parse_filters
 from cards.reading_room.html import STATIC, render
 from cards.reading_room.pages import Links, Pages
@@ -126,8 +128,12 @@ def build_app(pages: Pages, address: Address) -> "Starlette":
         number = int(attempt) if attempt.isascii() and attempt.isdigit() and len(attempt) < 5 else 0
         return HTMLResponse(pages.render_row(request.path_params["row"], parse_filters(request.query_params), number))
 
+    def evaluation(request: "Request") -> "Response":
+        return HTMLResponse(pages.render_evaluation(parse_view(request.query_params)))
+
     routes = [
         Route("/", overview),
+        Route("/evaluation", evaluation),
         Route("/rows", rows),
         Route("/rows/{row:int}", row),
     ]

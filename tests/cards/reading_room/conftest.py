@@ -5,7 +5,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from reading_room_example import write_example
+from reading_room_example import write_evaluation, write_example
 from reading_room_server import serve_app
 
 from cards.reading_room.folders import find_holdings
@@ -16,7 +16,11 @@ from cards.reading_room.server import Address, ServerLinks, build_app
 
 @pytest.fixture(scope="session")
 def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_example(tmp_path_factory.mktemp("reading"))
+    folder = write_example(tmp_path_factory.mktemp("reading"))
+    answers: dict[str, str | None] = {"I5023": "I5021", "J189": "A419", "K5732": "K5732", "I10": "I10"}
+    write_evaluation(folder / "sft", folder / "cohort", answers | {"I10": None})
+    write_evaluation(folder / "grpo", folder / "cohort", answers)
+    return folder
 
 
 @pytest.fixture(scope="session")

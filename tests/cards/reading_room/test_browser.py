@@ -149,7 +149,7 @@ def test_dark_and_light_are_kept(page: "Page", address: Address) -> None:
 @pytest.mark.parametrize("width", [1280, 900, 480])
 def test_no_page_is_wider_than_the_window(page: "Page", address: Address, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 720})
-    for path in ("/", "/rows", "/rows/1", f"/rows/{HOSTILE}"):
+    for path in ("/", "/rows", "/rows/1", f"/rows/{HOSTILE}", "/evaluation?against=sft"):
         go(page, address, path)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path
 
@@ -167,7 +167,9 @@ def test_without_scripts_every_text_can_be_read_and_narrowed(browser: "Browser",
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("path", ["/", "/rows", "/rows/1", "/rows/1?attempt=1"])
+@pytest.mark.parametrize(
+    "path", ["/", "/rows", "/rows/1", "/rows/1?attempt=1", "/evaluation?against=sft&truth=11&predicted=11"]
+)
 def test_axe_finds_no_serious_fault(browser: "Browser", address: Address, path: str, scheme: str) -> None:
     visit = Visit(browser, bypass_csp=True, color_scheme=scheme)  # for axe's own script
     visit.page.goto(address.url)

@@ -75,7 +75,7 @@ def test_a_row_shows_what_links_its_texts(reader: httpx.Client) -> None:
     page = reader.get("/rows/1").text
     assert re.search(r'<a class="claim contradicted" id="claim-\d+"[^>]*>BP of 118/62</a>', page)
     assert re.search(r'<mark class="contradicted" data-claims="\d+">BP 98/62</mark>', page)
-    assert "2 of 2 attempts" in page
+    assert "attempt 2 of 2" in page
     assert "Diagnosis it arrives at: I5023" in page
     assert "is not in the form of an answer" in reader.get("/rows/1", params={"attempt": 1}).text
 
