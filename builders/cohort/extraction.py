@@ -4,10 +4,10 @@ In: the notes of a copy. Out: `ROWS` for the notes that satisfy the criteria, `E
 """
 
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -49,6 +49,31 @@ Section = dict[str, str]
 """name, text"""
 
 
+class KeptNote(NamedTuple):
+    """The columns that extraction adds to a note."""
+
+    admission_note: str
+    icd_code: str
+    category: str
+    chapter: int
+    sections: list[Section]
+    """Written later."""
+
+
+@dataclass(slots=True)
+class Extraction:
+    """The notes of one batch by their place in it.
+
+    Lists and strings, no Arrow arrays: to build one from a list, pyarrow imports pandas, which takes every worker
+    process half a second.
+    """
+
+    kept: dict[int, KeptNote] = field(default_factory=dict)
+    lost: dict[int, str] = field(default_factory=dict)
+    """The reason."""
+    headers: Counter[UnknownHeader] = field(default_factory=Counter)
+
+
 @dataclass(frozen=True, slots=True)
 class BatchResult:
     """The kept and the excluded notes of one batch."""
@@ -69,37 +94,56 @@ def extract_notes(
 
     `db` holds the tables of `builders.cohort.stays.read_stays`.
     """
-    excluded = deque[pa.RecordBatch]()
+    under_way = deque[tuple[pa.RecordBatch, pa.RecordBatch]]()
     with track_progress("notes read") as advance:
 
         def read_candidates() -> Iterator[pa.RecordBatch]:
             for notes in join_notes(db, copy):
                 advance(notes.candidates.num_rows + notes.excluded.num_rows)
                 candidates, ruled_out = (_filter(batch, note_ids) for batch in notes)
-                excluded.append(ruled_out)
-                yield candidates
+                under_way.append((candidates.drop_columns("text"), ruled_out))
+                yield candidates.select(["text", "icd_code"])
 
         work = partial(extract_batch, criteria=criteria, terms=load_terms(db) if criteria.strict else {})
         for part in map_in_order(work, read_candidates()):
-            yield BatchResult(part.rows, pa.concat_batches([part.excluded, excluded.popleft()]), part.headers)
+            candidates, ruled_out = under_way.popleft()
+            excluded = _take(candidates, part.lost, [(reason,) for reason in part.lost.values()], ("reason",), EXCLUDED)
+            yield BatchResult(
+                _take(candidates, part.kept, part.kept.values(), KeptNote._fields, ROWS),
+                pa.concat_batches([excluded, ruled_out]),
+                part.headers,
+            )
 
 
 def _filter(batch: pa.RecordBatch, note_ids: "pa.Array | None") -> pa.RecordBatch:
     return batch if note_ids is None else batch.filter(pc.is_in(batch["note_id"], value_set=note_ids))
 
 
-def extract_batch(batch: pa.RecordBatch, criteria: Criteria, terms: Mapping[str, Terms]) -> BatchResult:
-    """Extract one batch of NoteBatch.candidates. Runs in worker processes. Only strict criteria need `terms`."""
-    kept: dict[int, tuple[str, Code, list[Section]]] = {}  # place in the batch → admission note, code, later sections
-    lost: dict[int, str] = {}  # place → reason
-    headers = Counter[UnknownHeader]()
+def _take(
+    batch: pa.RecordBatch,
+    places: Iterable[int],
+    rows: Iterable[tuple[object, ...]],
+    names: tuple[str, ...],
+    schema: pa.Schema,
+) -> pa.RecordBatch:
+    """Return the rows at these places, with new values under these names, in a schema's order."""
+    kept = batch.select([name for name in schema.names if name not in names]).take(pa.array(places, pa.int64()))
+    columns = zip(*rows, strict=True) if kept.num_rows else ([] for _ in names)
+    for name, values in zip(names, columns, strict=True):
+        kept = kept.append_column(name, pa.array(values, schema.field(name).type))
+    return kept.select(schema.names)
+
+
+def extract_batch(batch: pa.RecordBatch, criteria: Criteria, terms: Mapping[str, Terms]) -> Extraction:
+    """Extract notes, given as text and icd_code. Runs in worker processes. Only strict criteria need `terms`."""
+    result = Extraction()
     pairs = zip(batch["text"].to_pylist(), batch["icd_code"].to_pylist(), strict=True)
     for place, (text, icd_code) in enumerate(pairs):
         code = Code.find(icd_code)
         if code is None:
-            lost[place] = "no ICD-10-CM code"
+            result.lost[place] = "no ICD-10-CM code"
             continue
-        found, later = divide_note(text or "", criteria, headers)
+        found, later = divide_note(text or "", criteria, result.headers)
         sections = drop_references(found)
         is_reference = ILLNESS in found and ILLNESS not in sections
         if criteria.strict and sections:
@@ -107,29 +151,11 @@ def extract_batch(batch: pa.RecordBatch, criteria: Criteria, terms: Mapping[str,
             sections = remove_signals(sections, terms[code.value], course)
         note = join_sections(sections)
         if reason := "only a reference" if is_reference else find_reason(sections, note, criteria):
-            lost[place] = reason
+            result.lost[place] = reason
         else:
-            kept[place] = note, code, [{"name": name, "text": text} for name, text in later]
-    columns: dict[str, Sequence[object]] = {
-        "admission_note": [note for note, _, _ in kept.values()],
-        "icd_code": [code.value for _, code, _ in kept.values()],
-        "category": [code.category for _, code, _ in kept.values()],
-        "chapter": [code.chapter.number for _, code, _ in kept.values()],
-        "sections": [later for _, _, later in kept.values()],
-    }
-    excluded = _take(batch, lost, {"reason": [*lost.values()]}, EXCLUDED)
-    return BatchResult(_take(batch, kept, columns, ROWS), excluded, headers)
-
-
-def _take(
-    batch: pa.RecordBatch, places: Iterable[int], columns: Mapping[str, Sequence[object]], schema: pa.Schema
-) -> pa.RecordBatch:
-    """Return the rows at these places, with new columns, in a schema's order."""
-    names = [name for name in schema.names if name not in columns]
-    result = batch.select(names).take(pa.array(places, pa.int64()))
-    for name, values in columns.items():
-        result = result.append_column(name, pa.array(values, schema.field(name).type))
-    return result.select(schema.names)
+            after = [{"name": name, "text": text} for name, text in later]
+            result.kept[place] = KeptNote(note, code.value, code.category, code.chapter.number, after)
+    return result
 
 
 def has_required(sections: Mapping[str, str], criteria: Criteria) -> bool:

@@ -79,8 +79,11 @@ _SENTENCE_END = re.compile(
 # Each such sentence contains one of these; they are searched first, because that is fast.
 _CUES = (
     "discharge", "hospital day", "hospital course", "during th", "during h", "throughout", "expired", "of death",
-    "admission", "the next ", "the following ", "day ", "pod", "hd",
+    "admission", "the next ", "the following ", "pod", "hd",
 )  # fmt: skip
+_DAY_CUE = re.compile(
+    r"day\s+(?:#|\d|of |after |he |she |the patient|(?:one|two|three|four|five|six|seven|eight|nine|ten)\b)"
+)
 _AROUND = 160  # characters on either side of a cue, in which the words that belong to it stand
 _REFERENCE = re.compile(
     r"(?:(?:please|for\s+(?:full|further|complete|more)?\s*details?,?|kindly)\s+)*(?:(?:is|are|was|has\s+been)\s+)?"
@@ -129,7 +132,9 @@ def _may_tell_of_stay(text: str) -> bool:
             if _STAY.search(text, max(place - _AROUND, 0), place + _AROUND):
                 return True
             place = folded.find(cue, place + _AROUND)
-    return False
+    return any(
+        _STAY.search(text, max(cue.start() - _AROUND, 0), cue.start() + _AROUND) for cue in _DAY_CUE.finditer(folded)
+    )
 
 
 def tells_later_events(sentence: str) -> bool:

@@ -182,9 +182,9 @@ def test_several_processes_extract_what_one_does(copy: Path) -> None:
             [notes] = join_notes(db, located)
             batches = [notes.candidates.slice(start, 2) for start in (0, 2, 4)]
             work = partial(extraction.extract_batch, criteria=DEFAULT, terms={})
-            outputs.append([(part.rows, part.excluded) for part in map_in_order(work, batches)])
+            outputs.append([(part.kept, part.lost, part.headers) for part in map_in_order(work, batches)])
     assert outputs[0] == outputs[1]
-    assert sum(rows.num_rows for rows, _ in outputs[0]) == 5
+    assert sum(len(kept) for kept, _, _ in outputs[0]) == 5
     assert len(outputs[0]) == 3
 
 
