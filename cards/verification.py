@@ -14,7 +14,7 @@ def summarize_verification(record: AssembleRecord, *, is_free: bool) -> dict[str
     Counts of credentialed rows are withheld as a whole: shares of a few traces would tell of a few patients.
     """
     verified = record.find_upstream(VerifyRecord)
-    if verified is None:
+    if verified is None or "verified" not in record.inputs:
         return None
     counts, options = verified.counts, verified.options
     asks_model = bool(counts.levels or counts.met is not None)

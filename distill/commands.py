@@ -106,6 +106,9 @@ def _load_recipe(options: dict[str, Any], *, example: str, needs_file: bool) -> 
     "--shard", metavar="I/N", help="Only complete the rows of one of N processes that share OUT; then --merge."
 )
 @click.option("--merge", is_flag=True, help="Write what all shards have completed; the same files as one process.")
+@click.option("--hints", type=click.Path(path_type=Path), metavar="DIR",
+              help="Output of `deepicd verify`: write the rollouts anew that it rejected, each with the reason as a"
+                   " hint; add --overwrite.")  # fmt: skip
 @click.option("--finish", is_flag=True,
               help="Request nothing more: write the answered rows, and mark the others as unanswered.")  # fmt: skip
 @accept_changes_option

@@ -5,7 +5,7 @@ code, as far as there is room, and a note that leaves no room at all gets no tra
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import Any, Literal, Self
 
@@ -17,6 +17,8 @@ from deepicd.icd10cm import Code
 from deepicd.knowledge.code_knowledge import Knowledge
 from deepicd.prompts.template import choose_template
 from distill import prompt
+from distill.hints import ROOM as HINT_ROOM
+from distill.hints import Hints, add_hint
 from distill.prompt import Material
 from distill.recipe import GuidelineText, Recipe
 
@@ -38,6 +40,8 @@ class Prompt:
     guideline_text: GuidelineText
     """How much of the guidelines it shows; less than the recipe's where it had to be shortened."""
     rollout: int = 0
+    hinted: Mapping[int, tuple[list[Message], str]] = field(default_factory=dict)
+    """Rollout → its messages with a hint, and their digest, for those that a verification has rejected."""
 
     @property
     def note_sha256(self) -> str:
@@ -45,14 +49,15 @@ class Prompt:
 
     def for_rollout(self, rollout: int) -> Self:
         """Return the same prompt for another rollout, counted from 0."""
-        return replace(self, rollout=rollout)
+        messages, sha256 = self.hinted.get(rollout, (self.messages, self.sha256))
+        return replace(self, rollout=rollout, messages=messages, sha256=sha256)
 
 
 class PromptBuilder:
     """Builds prompts and requests by a recipe, from what is known of the codes."""
 
-    def __init__(self, recipe: Recipe, knowledge: Knowledge, tokens: TokenCounter) -> None:
-        self.recipe, self.knowledge, self.tokens = recipe, knowledge, tokens
+    def __init__(self, recipe: Recipe, knowledge: Knowledge, tokens: TokenCounter, hints: Hints | None = None) -> None:
+        self.recipe, self.knowledge, self.tokens, self.hints = recipe, knowledge, tokens, hints or {}
         self.template = choose_template(prompt.PROMPT, recipe.prompt, recipe.messages)
         self.opening = prompt.find_opening(self.template)
         self._count_shared = lru_cache(maxsize=65_536)(tokens.count)  # of texts that many prompts share
@@ -93,7 +98,18 @@ class PromptBuilder:
         )
         messages = prompt.build_messages(material, self.recipe.layout, self.template)
         sha256 = digest_prompt(messages, self.opening)
-        return Prompt(row["note_id"], material, messages, sha256, guideline_text)
+        hinted = self._add_hints(messages, self.hints.get(row["note_id"], {}))
+        return Prompt(row["note_id"], material, messages, sha256, guideline_text, hinted=hinted)
+
+    def _add_hints(self, messages: list[Message], hints: Mapping[int, str]) -> dict[int, tuple[list[Message], str]]:
+        """Return the messages and digests of the rollouts with a hint; none where there is no room for one."""
+        if not hints:
+            return {}
+        text = "\n".join(message["content"] for message in messages)
+        if self.tokens.count(text) + HINT_ROOM + CHAT_TOKENS > self.recipe.context - self.recipe.max_tokens:
+            return {}
+        longer = {rollout: add_hint(messages, hint) for rollout, hint in hints.items()}
+        return {rollout: (turns, digest_prompt(turns, self.opening)) for rollout, turns in longer.items()}
 
     def build_request(self, built: Prompt, attempt: int) -> Request:
         """Return an attempt at a prompt, counted from 0."""

@@ -18,7 +18,7 @@ from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import TypedDict, Unpack
 
-from deepicd import disclosure, records
+from deepicd import disclosure, records, storage
 from deepicd.engines import metrics, registry, tokens
 from deepicd.engines.base import Request
 from deepicd.engines.ledger import FOLDER as LEDGER_FOLDER
@@ -32,6 +32,7 @@ from deepicd.prompts.template import choose_template
 from deepicd.stage_records import DistillCounts, DistillRecord, PromptText
 from distill import prompt, throughput_figure, writer
 from distill.attempts import History
+from distill.hints import Hints, read_hints
 from distill.plan import Place, Plan, describe_plan, plan_rows
 from distill.prompt_builder import Prompt, PromptBuilder
 from distill.recipe import Recipe, refuse_rehearsal
@@ -50,6 +51,7 @@ class JobOptions(TypedDict, total=False):
     responsible: str | None
     rehearse: bool
     finish: bool
+    hints: Path | None
     shard: Shard | None
     merge: bool
 
@@ -74,6 +76,8 @@ class Job:
     """The sentence for credentialed notes and a server elsewhere (deepicd.disclosure)."""
     rehearse: bool = False
     """Allow an engine without a language model to write traces of credentialed notes."""
+    hints: Path | None = None
+    """Output of `deepicd verify`: rollouts that it rejected are written anew."""
     finish: bool = False
     """Request nothing more: write what the ledger has, and the other rows as unanswered."""
     shard: Shard | None = None
@@ -85,6 +89,15 @@ class Job:
         """Open the inputs, as far as prompts need them. Raises DeepicdError; no engine is needed for that."""
         choose_template(prompt.PROMPT, self.recipe.prompt, self.recipe.messages)
         return open_sources(self.cohort, self.guidelines, self.descriptions)
+
+    def read_hints(self) -> Hints | None:
+        """Return what a verification has to say to further attempts; None without one. Raises DeepicdError."""
+        return read_hints(self.hints, self.recipe) if self.hints else None
+
+    def digest_hints(self) -> str:
+        """Return a digest of the hints, which decide a run's output as its options do."""
+        hints = self.read_hints() or {}
+        return storage.digest_json([[note_id, sorted(hints[note_id].items())] for note_id in sorted(hints)])
 
     def prepare(self) -> tuple[Sources, str | None]:
         """Check everything that can be wrong before anything is written. Raises DeepicdError.
@@ -121,9 +134,8 @@ def run_job(job: Job) -> DistillRecord:
     """Write the traces of a job, and return the record."""
     recipe, out, limit = job.recipe, job.out, job.limit
     sources, sentence = job.prepare()
-    plan_of_run = records.plan_run(
-        DistillRecord, options=recipe.options | {"by_model": recipe.uses_model}, inputs=sources.paths
-    )
+    options = recipe.options | {"by_model": recipe.uses_model} | ({"hints": job.digest_hints()} if job.hints else {})
+    plan_of_run = records.plan_run(DistillRecord, options=options, inputs=sources.paths)
     folder = out / recipe.digest
     finished = records.find_finished(folder, plan_of_run)
     if finished and not finished.counts.unanswered and _covers(finished.counts.limit, limit):
@@ -171,7 +183,7 @@ def run_job(job: Job) -> DistillRecord:
 @contextmanager
 def open_plan(job: Job, sources: Sources) -> Iterator[tuple[Plan, History]]:
     """Open the ledger, and plan which rows (of this shard) still need a completion."""
-    builder = PromptBuilder(job.recipe, sources.knowledge, tokens.find_counter(job.recipe))
+    builder = PromptBuilder(job.recipe, sources.knowledge, tokens.find_counter(job.recipe), job.read_hints())
     shard = job.shard or WHOLE
     with open_ledger(job.out, sources.origin, shard) as ledger:
         history = History(ledger, builder)

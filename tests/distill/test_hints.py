@@ -1,0 +1,63 @@
+"""Rejected traces go back for another attempt, told why and nothing of the outcome; the others are left alone."""
+
+from pathlib import Path
+
+import pytest
+from cohorts import rows_in
+from copies import discharge, note, stay, write_copy
+
+from builders.cohort.build import build
+from deepicd.errors import DeepicdError
+from distill.hints import add_hint, read_hints
+from distill.recipe import Recipe
+from distill.run import distill
+from distill.verification.recipe import load_recipe
+from distill.verification.rows import HINTS
+from distill.verification.run import VerifyJob, verify
+
+RECIPE = Recipe(name="t", engine="rehearsal", model="none", n=2)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("hints")
+    stays = range(20000001, 20000016)
+    text = note("Cough", "A cough for two days. She is pale and denies fever. It began after a long flight.")
+    diagnoses = [row for hadm_id in stays for row in stay(hadm_id, [(1, "J189"), (2, "I2699")])]
+    build(
+        write_copy(folder / "copy", diagnoses, [discharge(h, text) for h in stays]), folder / "copy", folder / "cohort"
+    )
+    return folder
+
+
+def test_only_rejected_rollouts_are_written_anew_and_know_why(made: Path, tmp_path: Path) -> None:
+    out = tmp_path / "traces"
+    distill(made / "cohort", out, RECIPE, rehearse=True)
+    before = {(row["note_id"], row["rollout"]): row for row in rows_in(out / RECIPE.digest / "kept")}
+    recipe = load_recipe(Path("rehearsal")).replace(least_answer="category", least_met=0.0)
+    verify(VerifyJob(out, tmp_path / "checked", recipe, rehearse=True))
+    hints = read_hints(tmp_path / "checked", RECIPE)
+    failed = {(note_id, rollout + 1) for note_id, of_note in hints.items() for rollout in of_note}
+    assert failed
+    assert failed < before.keys() or failed == before.keys()
+    distill(made / "cohort", out, RECIPE, rehearse=True, hints=tmp_path / "checked", overwrite=True)
+    after = {(row["note_id"], row["rollout"]): row for row in rows_in(out / RECIPE.digest / "kept")}
+    for key, row in after.items():
+        if key in before:
+            assert (row["prompt_sha256"] != before[key]["prompt_sha256"]) is (key in failed)
+            assert (row["trace"] == before[key]["trace"]) is (key not in failed)
+    for of_note in hints.values():
+        assert set(of_note.values()) == {HINTS["does not lead to the diagnosis"]}
+
+
+def test_hints_of_another_recipes_traces_are_refused(made: Path, tmp_path: Path) -> None:
+    distill(made / "cohort", tmp_path / "traces", RECIPE, rehearse=True)
+    verify(VerifyJob(tmp_path / "traces", tmp_path / "checked", load_recipe(Path("rules"))))
+    with pytest.raises(DeepicdError, match="Give the recipe and options"):
+        read_hints(tmp_path / "checked", RECIPE.replace(seed=7))
+
+
+def test_a_hint_stands_behind_everything_that_rows_share() -> None:
+    messages = [{"role": "system", "content": "Task."}, {"role": "user", "content": "Note."}]
+    assert add_hint(messages, "Weigh more.") == [messages[0], {"role": "user", "content": "Note.\n\nWeigh more."}]
+    assert messages[1]["content"] == "Note."
