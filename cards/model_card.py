@@ -20,7 +20,7 @@ from deepicd.errors import DeepicdError
 from deepicd.evaluation_metrics import METRICS_FILE, ChapterMetrics, LevelName, Metrics, read_metrics
 from deepicd.paper import get_f1
 from deepicd.parsing import MAX_BYTES, ParseError, parse_json
-from deepicd.small_counts import is_small
+from deepicd.small_counts import Counts
 from deepicd.stage_records import CardCounts, CardRecord, TrainingRecord
 from deepicd.storage import Origin
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 COMMANDS = {"train sft": "supervised fine-tuning", "train grpo": "reinforcement learning (GRPO)"}
 LEVELS: dict[LevelName, str] = {"chapter": "chapter", "category": "category (three characters)", "full": "full code"}
+DEEPEST_FIRST: tuple[LevelName, ...] = ("full", "category", "chapter")
+WHOLE = 1e9  # cost of withholding the rows of the test split, which the dataset's card shows
 METRICS = ("macro_precision", "macro_recall", "macro_f1", "accuracy")
 TINY = 100_000_000  # parameters below which a model only serves to test the pipeline
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -95,21 +97,39 @@ def resolve_evaluation_origin(path: Path, metrics: Metrics) -> Origin:
     return storage.combine_origins([metrics.origin, *recorded])
 
 
-def suppress_accuracies(metrics: Metrics) -> dict[str, object]:
-    """Return metrics of credentialed notes; accuracies that would reveal one to nine of them are None."""
-    shown = metrics.dump()
-    for name in LEVELS:
-        level = metrics.get_level(name)
-        right = round(level.accuracy * metrics.rows)
-        if not metrics.rows or is_small(right) or is_small(metrics.rows - right):
-            shown[name] = level.dump() | {"accuracy": None}
-    return shown
+def suppress_scores(metrics: Metrics) -> dict[str, object]:
+    """Return metrics of credentialed notes, without the scores of levels that would reveal a small group.
+
+    Accuracy times rows is the number of right answers, and the card of the dataset has the rows. Its groups are the
+    answers that are right to the full code, to the category alone, to the chapter alone, and not at all. The means over
+    classes go with the accuracy: recall times classes gives it back.
+    """
+    right = [0, *(round(metrics.get_level(name).accuracy * metrics.rows) for name in DEEPEST_FIRST), metrics.rows]
+    counts, groups = Counts(), list[str]()
+    for before, reached, name in zip(right, right[1:], [*DEEPEST_FIRST, "none"], strict=False):
+        people = metrics.right_patients.get(name, reached - before if metrics.intervals.patients == metrics.rows else 1)
+        groups.append(str(counts.add_group(name, max(reached - before, 0))))
+        counts.guard([name], people=people)
+        counts.show(name, list(groups), cost=1.0 if name != "none" else WHOLE)
+    published = counts.select_published(everything=False)
+    is_contradictory = right != sorted(right)  # right to the full code, and not to the chapter
+    withheld = {name for name in LEVELS if not metrics.rows or is_contradictory or published[name] is None}
+    hidden = dict.fromkeys(METRICS) | {"interval": {}}
+    return metrics.dump() | {name: metrics.get_level(name).dump() | hidden for name in withheld}
+
+
+def select_chapters(metrics: Metrics, *, careful: bool) -> list[ChapterMetrics]:
+    """Return the chapters whose F1 the figure may show: if it lacked one alone, the mean would give that one back."""
+    chapters = [chapter for chapter in metrics.chapters if chapter.f1 is not None]
+    if careful and chapters and metrics.chapter.classes - len(chapters) == 1:
+        chapters.remove(min(chapters, key=lambda chapter: chapter.samples or 0))
+    return chapters
 
 
 def build_fields(run: Path, record: TrainingRecord, metrics: Metrics | None, *, careful: bool) -> dict[str, Any]:
     """Return the fields for a model's template. `careful`: training or evaluation used credentialed notes."""
-    measured = (suppress_accuracies(metrics) if careful else metrics.dump()) if metrics else None
-    chapters = [chapter for chapter in (metrics.chapters if metrics else []) if chapter.f1 is not None]
+    measured = (suppress_scores(metrics) if careful else metrics.dump()) if metrics else None
+    chapters = select_chapters(metrics, careful=careful) if metrics else []
     options, lineage = record.options, record.lineage
     origin = records.inherit_origin(record.origin, lineage)
     credentialed = origin == "mimic"

@@ -10,6 +10,8 @@ of the three levels are exact.
 from pathlib import Path
 from typing import Literal
 
+from pydantic import Field
+
 from deepicd import records, storage
 from deepicd.records import Model
 from deepicd.storage import Origin
@@ -184,6 +186,8 @@ class Metrics(Model):
     answers: AnswerCounts
     severity: SeverityErrors | None = None
     """None for credentialed rows, of which these counts would be too small to show."""
+    right_patients: dict[str, int] = Field(default_factory=dict)
+    """Level to which an answer is right, the deepest alone, or 'none' → patients of such answers. Never published."""
     reasoning: Reasoning | None = None
     """Absent without traces."""
     reasoning_before: ReasoningMetrics | None = None

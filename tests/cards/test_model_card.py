@@ -253,10 +253,43 @@ def test_an_accuracy_that_would_tell_a_few_credentialed_notes_is_withheld(tmp_pa
         storage.write_json(evaluation.folder / "metrics.json", measured)
     write_card(run)
     text = (run / "README.md").read_text()
-    assert "| full code | 4.9 | 3.9 | 3.9 (1.9–5.9) | withheld | 20 |" in text
+    assert "| full code | withheld | withheld | withheld | withheld | 20 |" in text
     assert "| chapter | 55.5 | 54.5 | 54.5 (52.5–56.5) | 50.0 | 20 |" in text
     assert "246" not in text
     [model] = yaml.safe_load(text.split("---\n")[1])["model-index"]
     names = {metric["name"] for result in model["results"] for metric in result["metrics"]}
     assert "accuracy, full code" not in names
+    assert "macro recall, full code" not in names
     assert "accuracy, chapter" in names
+
+
+def results_of(tmp_path: Path, **scores: Any) -> str:
+    run = trained(tmp_path)
+    storage.write_json(run / "metrics.json", METRICS | {"origin": "mimic"} | scores)
+    write_card(run)
+    return (run / "README.md").read_text().split("## Results")[-1].split("DeepICD-R1, Table 3")[0]
+
+
+def test_means_over_classes_are_withheld_with_the_accuracy_that_they_give_back(tmp_path: Path) -> None:
+    """Of 246 notes 3 are right to the full code: recall times classes would say so."""
+    patients = {"full": 3, "category": 40, "chapter": 80, "none": 123}
+    levels = {"chapter": level(0.3) | {"accuracy": 123 / 246}, "category": level(0.2) | {"accuracy": 43 / 246}}
+    text = results_of(tmp_path, full=level(0.1) | {"accuracy": 3 / 246}, right_patients=patients, **levels)
+    assert "| full code | withheld | withheld | withheld | withheld |" in text
+    assert "| chapter | 31.0 | 30.0 | 30.0 (28.0–32.0) | 50.0 |" in text
+    assert "| category (three characters) | 21.0" in text
+
+
+def test_the_difference_of_two_accuracies_is_a_group_too(tmp_path: Path) -> None:
+    """Four answers are right to the category and not to the full code."""
+    patients = {"full": 100, "category": 4, "chapter": 19, "none": 123}
+    levels = {"chapter": level(0.3) | {"accuracy": 0.5}, "category": level(0.2) | {"accuracy": 104 / 246}}
+    text = results_of(tmp_path, full=level(0.1) | {"accuracy": 100 / 246}, right_patients=patients, **levels)
+    assert text.count("withheld | withheld") == 2, "one of the two"
+
+
+def test_right_answers_of_few_patients_are_few(tmp_path: Path) -> None:
+    patients = {"full": 8, "category": 40, "chapter": 80, "none": 123}
+    levels = {"chapter": level(0.3) | {"accuracy": 0.5}, "category": level(0.2) | {"accuracy": 0.4}}
+    text = results_of(tmp_path, full=level(0.1) | {"accuracy": 0.2}, right_patients=patients, **levels)
+    assert "| full code | withheld |" in text

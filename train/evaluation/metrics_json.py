@@ -80,6 +80,21 @@ class MetricSettings:
         )
 
 
+def count_right_patients(notes: Sequence[EvaluatedNote]) -> dict[str, int]:
+    """Return the patients by the deepest level to which an answer of theirs is right."""
+    patients: dict[str, set[str]] = {name: set() for name in ("full", "category", "chapter", "none")}
+    for note in notes:
+        truth, code = note.truth, note.predicted
+        if code is None or code.chapter != truth.chapter:
+            name = "none"
+        elif code.category != truth.category:
+            name = "chapter"
+        else:
+            name = "full" if code == truth else "category"
+        patients[name].add(note.note_id.partition("-")[0])
+    return {name: len(members) for name, members in patients.items()}
+
+
 def compute_metrics(
     notes: Sequence[EvaluatedNote], settings: MetricSettings, other: Sequence[EvaluatedNote] = ()
 ) -> Metrics:
@@ -102,6 +117,7 @@ def compute_metrics(
         terciles=_build_terciles(vector, values, intervals, settings) if settings.train else None,
         prefix_depth=depth,
         answers=answers,
+        right_patients=count_right_patients(notes),
         severity=count_severity_errors(notes) if settings.shows_all else None,
     )
     if not other:
