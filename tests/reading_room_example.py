@@ -11,7 +11,7 @@ from conftest import REPOSITORY
 from deepicd import records, storage
 from deepicd.grounding import measure_grounding
 from deepicd.icd10cm import Code
-from deepicd.schema import COHORT, EVIDENCE, PREDICTIONS, SCORES, SPLITS, TRACES
+from deepicd.schema import COHORT, EVIDENCE, PREDICTIONS, SCORES, SPLITS, TRACES, VERIFIED
 from deepicd.stage_records import (
     BuildCounts,
     DistillCounts,
@@ -23,6 +23,8 @@ from deepicd.stage_records import (
     JudgeCounts,
     JudgeRecord,
     SplitCounts,
+    VerifyCounts,
+    VerifyRecord,
 )
 from deepicd.storage import Origin
 
@@ -168,4 +170,26 @@ def write_evaluation(folder: Path, cohort: Path, answers: dict[str, str | None])
     with records.open_fresh_folder(folder, plan, "synthetic") as run:
         storage.write_parquet(run.folder / "predictions.parquet", rows, PREDICTIONS, "synthetic")
         run.counts = EvaluateCounts(rows=len(rows), answered=len(rows))
+    return folder
+
+
+def write_verification(folder: Path, traces: Path) -> Path:
+    """Write what `deepicd verify` leaves of one trace: an expectation that the stay refutes."""
+    plan = records.plan_run(VerifyRecord, options={}, inputs={"traces": traces})
+    trace = read_examples()[1]["trace"]
+    start = trace.index("productive cough")
+    forecast = {
+        "start": start, "end": start + len("productive cough"), "category": "symptom", "stance": "asserted",
+        "verdict": "refuted", "section": "hospital course",
+    }  # fmt: skip
+    row = dict.fromkeys(VERIFIED.names) | {
+        "note_id": _name_note(1), "split": "train", "trace_sha256": storage.digest_text(trace), "forecasts": [forecast],
+        "refuted": 1, "failed_for": ["refuted"],
+    }  # fmt: skip
+    with records.open_fresh_folder(folder, plan, "synthetic") as run:
+        storage.write_parquet(run.folder / "verified" / "train-00000.parquet", [row], VERIFIED, "synthetic")
+        run.counts = VerifyCounts(
+            traces={"train": 1}, verified={}, reasons={"refuted": 1}, forecasts={}, levels={}, lift_by_chapter={},
+            met=None, covered=0, nameable=0, tokens={}, unread={}, unanswered={}, recipe_digest=folder.name,
+        )  # fmt: skip
     return folder

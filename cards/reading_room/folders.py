@@ -22,9 +22,11 @@ from deepicd.stage_records import (
     DistillRecord,
     EvaluateRecord,
     JudgeRecord,
+    VerifyRecord,
 )
 from deepicd.storage import Origin
 
+SEALED = "outcome"  # of a cohort; of the same origin as its notes
 DEPTH = 4  # folders below PATH that are searched
 R = TypeVar("R", bound=Record)
 
@@ -39,13 +41,14 @@ class Holdings:
     traces: dict[Path, DistillRecord] = field(default_factory=dict)
     datasets: dict[Path, AssembleRecord] = field(default_factory=dict)
     scores: dict[Path, JudgeRecord] = field(default_factory=dict)
+    verified: dict[Path, VerifyRecord] = field(default_factory=dict)
     evaluations: dict[Path, EvaluateRecord] = field(default_factory=dict)
     absent: list[str] = field(default_factory=list)
     """Inputs that records name and that are not there, in words."""
 
     def list_records(self) -> Iterator[tuple[Path, Record]]:
         """Yield every folder with its record."""
-        for part in (self.cohorts, self.traces, self.datasets, self.scores, self.evaluations):
+        for part in (self.cohorts, self.traces, self.datasets, self.scores, self.verified, self.evaluations):
             yield from part.items()
 
     def add(self, folder: Path, record: Record) -> bool:
@@ -55,19 +58,22 @@ class Holdings:
             or _add(self.traces, DistillRecord, folder, record)
             or _add(self.datasets, AssembleRecord, folder, record)
             or _add(self.scores, JudgeRecord, folder, record)
+            or _add(self.verified, VerifyRecord, folder, record)
             or _add(self.evaluations, EvaluateRecord, folder, record)
         )
 
     @property
     def origin(self) -> Origin:
         """The origin of everything that is shown; a file that does not say counts as credentialed."""
-        files = [path for folder, _ in self.list_records() for path in folder.rglob("*.parquet")]
+        folders = [folder for folder, _ in self.list_records()]
+        files = [path for folder in folders for path in folder.rglob("*.parquet") if path.parent.name != SEALED]
         stated = [record.origin for _, record in self.list_records()]
         return storage.combine_origins([*stated, *map(storage.read_origin, files)])
 
     def list_inputs(self) -> dict[str, Path]:
         """Return what the pages are made from, role → folder: of a dataset only what no other folder has."""
-        folders = [folder for part in (self.cohorts, self.traces, self.scores, self.evaluations) for folder in part]
+        parts = (self.cohorts, self.traces, self.scores, self.verified, self.evaluations)
+        folders = [folder for part in parts for folder in part]
         if not (self.cohorts and self.traces):
             folders += [folder / config for folder in self.datasets for config in ("traces", "grpo")]
         return {f"folder {number}": folder for number, folder in enumerate(folders, start=1) if folder.is_dir()}

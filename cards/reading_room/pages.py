@@ -135,6 +135,9 @@ class Pages:
             attempts=attempts,
             shown=shown,
             measurements=_list_measurements(shown) if shown else [],
+            verification=[_describe_verification(row, trace) for row in self.rows.read_verification(entry, trace)]
+            if trace
+            else [],
             scores=self.rows.read_scores(entry, trace) if trace else [],
             prompt=teaching.show(entry, shown, note) if teaching and shown and shown.get("prompt_sha256") else None,
             provenance=_list_provenance(shown, teaching) if shown else [],
@@ -155,6 +158,23 @@ def _choose_attempt(attempts: Sequence[Entry], number: int) -> Entry | None:
     named = [attempt for attempt in attempts if attempt["place"] == number]
     kept = [attempt for attempt in attempts if attempt["verdict"] == "kept"]
     return next(iter([*named, *kept, *attempts[::-1]]), None)
+
+
+def _describe_verification(row: Mapping[str, Any], trace: str) -> dict[str, Any]:
+    """Return a row of `verify`: its expectations with their words, and every other value that it has."""
+    hidden = {"note_id", "split", "icd_code", "trace_sha256", "forecasts", "points", "failed_for"}
+    values = {name: value for name, value in row.items() if name not in hidden and value is not None}
+    return {
+        "failed_for": row.get("failed_for") or [],
+        "forecasts": [
+            forecast | {"text": trace[forecast["start"] : forecast["end"]]} for forecast in row.get("forecasts") or []
+        ],
+        "points": row.get("points") or [],
+        "values": [
+            (name.replace("_", " "), ", ".join(map(str, value)) if isinstance(value, list) else _format(value))
+            for name, value in values.items()
+        ],
+    }
 
 
 def _list_measurements(attempt: Mapping[str, Any]) -> list[tuple[str, Any]]:

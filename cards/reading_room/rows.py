@@ -184,6 +184,15 @@ class Rows:
             [entry["recipe_digest"], entry["note_id"], storage.digest_text(trace)],
         )
 
+    def read_verification(self, entry: Mapping[str, Any], trace: str) -> list[Entry]:
+        """Return what `deepicd verify` found of a trace of the entry, with every column of its files."""
+        found: list[Entry] = []
+        for folder in self.holdings.verified:
+            for file in sorted(folder.glob("verified/*.parquet")):
+                sql = "select * from read_parquet(?) where note_id = ? and trace_sha256 = ?"
+                found += self.query(sql, [str(file), entry["note_id"], storage.digest_text(trace)])
+        return found
+
     def _search(self, text: str) -> None:
         """Find the notes whose text, trace, title or code has a text, ignoring case, unless that was done before."""
         with self._searching:

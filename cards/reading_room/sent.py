@@ -11,13 +11,28 @@ from pathlib import Path
 from typing import Any
 
 from deepicd import storage
+from deepicd.engines.base import Message
 from deepicd.engines.ledger import digest_prompt
+from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
 from deepicd.knowledge.code_knowledge import Description, Knowledge
+from deepicd.prompts.template import Kind, PromptTemplate
 from deepicd.stage_records import DistillRecord
 
 CHANGED = "The {what} that the teacher was shown is not among the files of today: its digest is another one."
 NO_FILES = "The {what} that the teacher was shown is no longer where the run found it."
+
+RECORDED = Kind(
+    who="teacher",
+    own=Path("recorded"),
+    values={
+        "note": "Cough.", "code": "I10", "icd_code": "I10", "title": "a", "chapter": "b", "description": "c",
+        "description_code": "I10", "guidelines": "d", "with_guidelines": True, "layout": "prefix",
+    },
+    optional=frozenset({"description", "description_code", "guidelines"}),
+    once=("note", "guidelines"),
+)  # fmt: skip
+"""The teacher's prompt as a record has it: its variables are those of `deepicd prompt show`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +41,7 @@ class Shown:
 
     description: Description | None
     guidelines: str | None
-    messages: list[dict[str, str]]
+    messages: list[Message]
     opening: str
     doubts: list[str]
 
@@ -61,16 +76,45 @@ class Teaching:
         if attempt["guidelines_sha256"] and _digest(guidelines) != attempt["guidelines_sha256"]:
             doubts.append(self._doubt("guidelines", "text of the guidelines"))
             guidelines = None
-        asked = self.record.counts.asked
-        messages: list[dict[str, str]] = []
-        if asked and not doubts and attempt["prompt_sha256"]:
-            values = _list_values(entry, description, guidelines, note)
-            filled = [{**message, "content": _fill(message["content"], values)} for message in asked.messages]
-            if digest_prompt(filled, asked.opening) == attempt["prompt_sha256"]:
-                messages = filled
+        messages: list[Message] = []
+        if self._template and not doubts:
+            rendered = self._template.render(self._list_values(entry, description, guidelines, note))
+            messages = rendered if digest_prompt(rendered, self._opening) == attempt["prompt_sha256"] else []
         if not messages:
             doubts.append("The prompt cannot be put together again as it was sent: its digest would be another one.")
-        return Shown(description, guidelines, messages, asked.opening if asked else "", doubts)
+        return Shown(description, guidelines, messages, self._opening, doubts)
+
+    @cached_property
+    def _template(self) -> PromptTemplate | None:
+        """The prompt of the record; None for one of another version."""
+        asked = self.record.counts.asked
+        try:
+            return PromptTemplate(RECORDED, asked.messages) if asked else None
+        except DeepicdError:
+            return None
+
+    @property
+    def _opening(self) -> str:
+        asked = self.record.counts.asked
+        return asked.opening if asked else ""
+
+    def _list_values(
+        self, entry: Mapping[str, Any], description: Description | None, guidelines: str | None, note: str
+    ) -> dict[str, object]:
+        """Return the variables of the teacher's prompt for one row."""
+        code, with_guidelines = Code(entry["icd_code"]), self.record.options.get("guideline_text") != "none"
+        return {
+            "note": note,
+            "code": str(code),
+            "icd_code": code.value,
+            "title": entry["icd_title"],
+            "chapter": code.chapter.title,
+            "description": description.text if description else None,
+            "description_code": description.code if description else None,
+            "guidelines": guidelines if with_guidelines else None,
+            "with_guidelines": with_guidelines,
+            "layout": self.record.options.get("layout"),
+        }
 
     def _find_guidelines(self, code: Code, attempt: Mapping[str, Any]) -> str | None:
         if attempt["guideline_text"] == "full":
@@ -80,36 +124,6 @@ class Teaching:
 
     def _doubt(self, role: str, what: str) -> str:
         return (CHANGED if self._find(role) else NO_FILES).format(what=what)
-
-
-def _list_values(
-    entry: Mapping[str, Any], description: Description | None, guidelines: str | None, note: str
-) -> dict[str, str]:
-    """Return what stands in the place of each name in braces of the recorded prompt."""
-    missing = "(none available)"
-    about = " (ICD-10-GM {code of the description})"
-    return {
-        about: f" (ICD-10-GM {description.code})" if description else "",
-        "{description}": description.text if description else missing,
-        "{guidelines}": guidelines or missing,
-        "{code}": str(Code(entry["icd_code"])),
-        "{title}": entry["icd_title"],
-        "{code without dot}": entry["icd_code"],
-        "{note}": note,
-    }
-
-
-def _fill(template: str, values: Mapping[str, str]) -> str:
-    """Replace each name once, in one pass: what a note has in braces stays as it is."""
-    filled, rest = [], template
-    while rest:
-        found = [(at, name) for name in values if (at := rest.find(name)) >= 0]
-        if not found:
-            break
-        at, name = min(found)
-        filled += [rest[:at], values[name]]
-        rest = rest[at + len(name) :]
-    return "".join([*filled, rest])
 
 
 def _digest(text: str | None) -> str | None:

@@ -4,11 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
-from reading_room_example import read_examples, write_example, write_scores, write_traces
+from reading_room_example import read_examples, write_example, write_scores, write_traces, write_verification
 
 from cards.reading_room.filters import Filters, parse_filters
 from cards.reading_room.folders import find_holdings
+from cards.reading_room.pages import Pages
 from cards.reading_room.rows import Rows, open_rows
+from cards.reading_room.server import ServerLinks
 from deepicd.errors import DeepicdError
 
 
@@ -104,3 +106,13 @@ def test_a_judges_score_is_that_of_the_trace_it_read(tmp_path: Path) -> None:
     entry = rows.find_entry(2, Filters())
     assert [score["why"] for score in rows.read_scores(entry, read_examples()[1]["trace"])] == ["made up"]
     assert rows.read_scores(entry, "another trace") == []
+
+
+def test_what_verify_found_stands_with_the_trace_that_it_read(tmp_path: Path) -> None:
+    folder = write_example(tmp_path)
+    write_verification(folder / "verified" / "rules", next((folder / "traces").glob("*")))
+    pages = Pages(open_rows(find_holdings(folder)), ServerLinks(), "example")
+    page = pages.render_row(2, Filters())
+    assert "Held against the stay: fails for refuted" in page
+    assert '<li class="refuted"><span>productive cough</span>' in page
+    assert "Held against the stay" not in pages.render_row(1, Filters())
