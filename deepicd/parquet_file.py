@@ -29,15 +29,18 @@ class CheckedParquetFile(pq.ParquetFile):  # type: ignore[misc]  # pyarrow has n
             table.validate(full=True)
             return table
 
-    def iter_batches(self, *arguments: Any, **options: Any) -> Iterator[pa.RecordBatch]:
-        batches = super().iter_batches(*arguments, **options)
-        while True:
-            with name_damage(self.path):
-                batch = next(batches, None)
-                if batch is None:
-                    return
-                batch.validate(full=True)
-            yield batch
+    def iter_batches(self, batch_size: int = 65_536, **options: Any) -> Iterator[pa.RecordBatch]:
+        """Yield batches of a row group at a time: one reader over all of them keeps in memory what it has read."""
+        groups = options.pop("row_groups", None)
+        for group in range(self.num_row_groups) if groups is None else groups:
+            batches = super().iter_batches(batch_size, row_groups=[group], **options)
+            while True:
+                with name_damage(self.path):
+                    batch = next(batches, None)
+                    if batch is None:
+                        break
+                    batch.validate(full=True)
+                yield batch
 
 
 @contextmanager
