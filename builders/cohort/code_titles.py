@@ -67,9 +67,12 @@ def read_titles(db: "duckdb.DuckDBPyConnection", *, has_dictionary: bool) -> Non
 
 def format_code_flags(flags: Mapping[str, int]) -> str:
     """Return the line of a build's summary about codes that may not be billed in FY2025; `flags` are its counts."""
-    never, headers, retired = (flags.get(flag, 0) for flag in (NEVER_EXISTED, NOT_BILLABLE, RETIRED))
-    line = f"Stays by their first code: {never:,} with one that never existed, {headers:,} with a header of FY2025 (not"
-    line += f" billable), {retired:,} with a retired one"
+    counts = {
+        "that never existed": flags.get(NEVER_EXISTED, 0),
+        "that is a header of FY2025 (not billable)": flags.get(NOT_BILLABLE, 0),
+        "that is retired": flags.get(RETIRED, 0),
+    }
     if unknown := flags.get(NOT_IN_RELEASE, 0):
-        line += f", {unknown:,} with one that is retired or never existed (the copy has no d_icd_diagnoses)"
-    return f"{line}. They stay, flagged."
+        counts["that is retired or never existed (the copy has no d_icd_diagnoses)"] = unknown
+    stays = ", ".join(f"{number:,} with one {what}" for what, number in counts.items())
+    return f"First codes outside FY2025's billable ones, flagged and kept: {stays}"

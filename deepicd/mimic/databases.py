@@ -89,6 +89,10 @@ def open_database(spill: Path | None = None) -> Iterator["duckdb.DuckDBPyConnect
             raise DeepicdError(
                 "DuckDB ran out of memory, or of disk to spill to.", "Free some of both, then rerun the command."
             ) from None
+        if re.search("Permission denied|Read-only file system", str(error)):
+            raise DeepicdError(
+                f"DuckDB may not write into {spill}.", "Name an output folder that this user may write to."
+            ) from None
         raise DeepicdError(
             f"DuckDB failed on the copy's tables, for no known reason ({type(error).__name__}).",
             "Its message is not shown, since it may quote a row. Please report the command and this line.",

@@ -7,12 +7,15 @@ Arrow reads CSV, since unlike DuckDB's reader it verifies a gzip's CRC. Damage i
 row where one is to blame, and shows none of its values.
 """
 
+import atexit
 import csv
 import io
 import threading
-from collections.abc import Generator, Iterator
-from contextlib import closing
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing, suppress
 from typing import IO, TYPE_CHECKING
+from weakref import WeakSet
 
 from deepicd.errors import DeepicdError
 from deepicd.mimic.databases import open_file, quote_name
@@ -91,13 +94,16 @@ def load_table(db: "duckdb.DuckDBPyConnection", table: Table, columns: tuple[str
 class _Source:
     """An unpacked CSV file that raises at its end if that is within a quoted text. Arrow's threads read from it."""
 
+    closed = False  # Arrow asks
+
     def __init__(self, table: Table, file: IO[bytes]) -> None:
         self._table = table
         self._file = file
         self._tail = b""
         self._lock = threading.Lock()
         self._has_ended = False
-        self.closed = False
+        self.reader: Iterable[pa.RecordBatch] = ()
+        """What Arrow makes of it."""
 
     def read(self, size: int = -1) -> bytes:
         with self._lock:
@@ -111,10 +117,24 @@ class _Source:
             raise unreadable_error(self._table.path, "it ends in the middle of a row")
         return b""
 
-    def close(self) -> None:
-        """Wait for a read that is under way and allow no other: one at the interpreter's exit would abort it."""
+    def stop(self) -> None:
+        """Give nothing more to Arrow, and wait until its threads have no more to do."""
+        import pyarrow as pa
+
         with self._lock:
-            self._has_ended = self.closed = True
+            self._has_ended = True
+        with suppress(pa.ArrowException, *READ_ERRORS):
+            deque(self.reader, maxlen=0)
+
+
+_UNDER_WAY: WeakSet[_Source] = WeakSet()
+
+
+@atexit.register
+def _stop_all() -> None:
+    """Stop Arrow's threads: one that still holds Python's bytes while the interpreter exits aborts the process."""
+    for source in list(_UNDER_WAY):
+        source.stop()
 
 
 def _read_csv(table: Table, columns: tuple[str, ...]) -> "Generator[pa.RecordBatch]":
@@ -123,14 +143,20 @@ def _read_csv(table: Table, columns: tuple[str, ...]) -> "Generator[pa.RecordBat
 
     names = [table.spell(column) for column in columns]
     try:
-        with open_unpacked(table.path) as file, closing(_Source(table, file)) as source:
-            yield from arrow_csv.open_csv(
-                source,
-                arrow_csv.ReadOptions(block_size=LONGEST_ROW),
-                arrow_csv.ParseOptions(newlines_in_values=True),
-                # numbers too are read as text: values.convert knows more ways to write them
-                arrow_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), include_columns=names),
-            )
+        with open_unpacked(table.path) as file:
+            _UNDER_WAY.add(source := _Source(table, file))
+            try:
+                source.reader = arrow_csv.open_csv(
+                    source,
+                    arrow_csv.ReadOptions(block_size=LONGEST_ROW),
+                    arrow_csv.ParseOptions(newlines_in_values=True),
+                    # numbers too are read as text: values.convert knows more ways to write them
+                    arrow_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), include_columns=names),
+                )
+                for block in source.reader:  # noqa: UP028 - `yield from` would close the reader under its threads
+                    yield block
+            finally:
+                source.stop()
     except pa.ArrowInvalid:  # its message quotes the line
         raise _explain_bad_csv(table) from None
     except READ_ERRORS as error:

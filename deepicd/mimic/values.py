@@ -95,16 +95,16 @@ def _unify_codes(codes: "pa.Array", versions: "pa.Array", fail: _Fail) -> "pa.Ar
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    is_known = pc.fill_null(pc.or_(pc.equal(versions, 10), pc.equal(versions, 9)), False)
+    if pc.all(pc.and_(is_known, pc.fill_null(pc.match_substring_regex(codes, "^[0-9A-Z]+$"), False))).as_py():
+        return codes  # as MIMIC writes them: Code would change nothing
     encoded = pc.fill_null(codes, "").dictionary_encode()
     spellings = encoded.dictionary.to_pylist()
     bare = [spelling.strip() for spelling in spellings]
-    is_known = pc.fill_null(pc.or_(pc.equal(versions, 10), pc.equal(versions, 9)), False)
     has_code = pa.array([bool(text) for text in bare], pa.bool_()).take(encoded.indices)
     if (place := pc.index(pc.and_(has_code, pc.invert(is_known)), True).as_py()) >= 0:
         raise fail(place, "it is neither 9 nor 10")
     unified = [code.value if (code := Code.find(text)) else text for text in bare]
-    if unified == spellings:
-        return codes
     icd9, icd10 = (pa.array(values, pa.string()).take(encoded.indices) for values in (bare, unified))
     return pc.if_else(pc.fill_null(pc.equal(versions, 10), False), icd10, icd9)
 

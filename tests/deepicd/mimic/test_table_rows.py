@@ -1,6 +1,8 @@
 """What other programs make of a table reads as PhysioNet's; what cannot be read is told by cause, row and column."""
 
 import gzip
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -178,3 +180,21 @@ def test_the_advice_names_the_right_name(tmp_path: Path) -> None:
     write(tmp_path / "diagnoses_icd.csv", gzip.compress(DIAGNOSES.encode()))
     with pytest.raises(DeepicdError, match=r"is a gzip file, not plain text.\nRename it to diagnoses_icd\.csv\.gz"):
         read(tmp_path / "diagnoses_icd.csv")
+
+
+def test_a_program_that_stops_reading_early_exits_as_it_should(tmp_path: Path) -> None:
+    """Arrow reads ahead in threads of its own, which must not hold Python's bytes when the interpreter exits."""
+    path = tmp_path / "discharge.csv.gz"
+    with gzip.open(path, "wt", compresslevel=1) as file:
+        file.write("note_id,subject_id,hadm_id,note_seq,text\n")
+        file.writelines(f'N{n},{n},{n},1,"{"a line of a note " * 200_000}"\n' for n in range(30))
+    script = f"""
+from pathlib import Path
+from deepicd.mimic.table_rows import read_rows
+from deepicd.mimic.tables import Table
+rows = read_rows(Table.at(Path({str(path)!r}), "discharge"))
+next(rows)
+raise SystemExit(3)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (3, "")
