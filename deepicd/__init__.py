@@ -1,3 +1,3 @@
-"""What all stages of MIMIC-Reason share. Only `cli` and `demo` import stages."""
+"""What all stages of MIMIC-Reason share. Only `cli`, `demo`, `chain` and `api` name stages."""
 
 __version__ = "0.1.0"
