@@ -15,7 +15,8 @@ from deepicd.cli import COMMANDS
 REPOSITORY = Path(__file__).parent.parent.parent
 FLOOR = "deepicd"
 STAGES = ("scrapers", "guidelines", "builders", "distill", "train", "cards")
-ROOF = ("deepicd.api", "deepicd.chain", "deepicd.cli", "deepicd.demo", "deepicd.own_packages")  # the modules that may name the stages
+# The modules that may name the stages.
+ROOF = ("deepicd.api", "deepicd.chain", "deepicd.cli", "deepicd.demo", "deepicd.own_packages")
 FORBIDDEN_NAMES = {"utils", "helpers", "common", "datasets", "tokenizers", "evaluate", "types", "queue", "statistics"}
 IMPORTERS = {"import_module", "__import__", "files", "find_spec", "run_module", "import_string"}
 PATH_MAKERS = {"Path", "PurePath", "joinpath", "join"}
