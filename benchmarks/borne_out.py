@@ -37,7 +37,7 @@ from deepicd.verification.outcome_text import read_outcome
 from distill.rehearsal_claims import INVENTED_DRUGS
 from distill.rehearsal_trace import rehearse
 
-ADMISSIONS, SEED = 2_500, 5
+ADMISSIONS, SEED = 2_500, 77123
 GOAL = 0.9
 
 ASSERTED = ("The work-up will show {}.", "This is {}.", "The patient has {}.", "{} explains all of it.", "In sum, {}.",
