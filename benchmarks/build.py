@@ -1,8 +1,8 @@
 """Measure `deepicd build` against DuckDB's scan of the same notes, the simplest program, and pandas.
 
 The scan reads every note once and adds up lengths: no builder that reads the file can be faster. The simplest program
-is benchmarks/simplest_build.py, against which our machinery must earn its place. The zlib peer is the build itself
-with Python's gzip instead of isal. The pandas program extracts sections with the published regular expressions.
+is benchmarks/simplest_build.py, against which our machinery must earn its place. The pandas program extracts sections
+with the published regular expressions.
 Run: python -m benchmarks.build [COPY ...]   (without a copy: one with notes of real length is made up)
 """
 
@@ -16,14 +16,6 @@ from benchmarks.measure import Comparison, Cost, compare, deepicd, python, recor
 SCAN = """
 import duckdb, sys
 print(duckdb.execute("select count(*), sum(length(text)) from read_csv(?)", [sys.argv[1]]).fetchall())
-"""
-WITH_ZLIB = """
-import gzip, sys
-from deepicd.mimic import table_rows
-from deepicd.cli import main
-if __name__ == "__main__":
-    table_rows.open_unpacked = lambda path: gzip.open(path)
-    main(sys.argv[1:])
 """
 PANDAS = """
 import sys
@@ -41,7 +33,7 @@ join = lambda sections: " ".join(f"{name.upper()}: {text}" for name, text in sec
 cohort["admission_note"] = cohort.pop("sections").map(join)
 cohort.sample(frac=1, random_state=42).to_parquet(out)
 """
-PACKAGES = ("duckdb", "isal", "pandas", "pyarrow")
+PACKAGES = ("duckdb", "pandas", "pyarrow")
 # Notes as long as those of MIMIC-IV-Note 2.2, and its share of ICD-9 stays.
 COPY_OPTIONS = ("--admissions", "160000", "--note-length", "10500", "--icd9-share", "0.63")
 
@@ -63,12 +55,6 @@ def measure(copy: Path, folder: Path) -> list[Comparison]:
         shutil.rmtree(cohort, ignore_errors=True)
         return run(deepicd(*options))
 
-    def build_with_zlib() -> Cost:
-        shutil.rmtree(cohort, ignore_errors=True)
-        program = folder / "with_zlib.py"  # a file, since worker processes import the main module
-        program.write_text(WITH_ZLIB, encoding="utf-8")
-        return run([sys.executable, program, *options])
-
     def scan_notes() -> Cost:
         return run(python(SCAN, notes))
 
@@ -82,7 +68,6 @@ def measure(copy: Path, folder: Path) -> list[Comparison]:
     return [
         compare(what, build, "DuckDB's scan of it", scan_notes),
         compare(what, build, "the simplest program", build_simply),
-        compare(what, build, "the same with zlib instead of isal", build_with_zlib),
         compare(what, build, "pandas and the published extraction", build_with_pandas, rounds=1),
     ]
 
