@@ -160,9 +160,10 @@ def _split_prompts(builder: PromptBuilder, rows: list[Row]) -> Iterator[tuple[st
     for row in rows:
         built = builder.build(row)
         if isinstance(built, Prompt):
-            text = "\n".join(message["content"] for message in built.messages)
-            before, _, after = text.partition(built.material.note)
-            yield before, after + builder.opening, built.material.code.value
+            joined = "\n".join([message["content"] for message in built.messages] + [builder.opening])
+            text = builder.tokens.render_chat(built.messages, builder.opening) or joined
+            before, _, after = text.partition(built.material.note.strip())  # templates strip a turn
+            yield before, after, built.material.code.value
 
 
 def _floor(tokens: float) -> float:
