@@ -5,7 +5,7 @@ default. The user may take responsibility in one exact sentence that names serve
 admitted by the owner may see them: in a private repository, or behind a gate opened by hand.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -13,20 +13,17 @@ from cards.firewall.content_origin import WEIGHTS
 from cards.hub import upload
 from cards.hub.client import Account, HubRepository, RepositoryState
 from cards.hub.contents import FOLDERS, README, Contents
+from cards.hub.differences import ShownCounts, find_small_differences
 from cards.hub.journal import Journal
 from cards.hub.settings import PublicationOptions
 from deepicd import storage
 from deepicd.errors import DeepicdError
-from deepicd.small_counts import is_small
 
 SENTENCE = (
     "I take responsibility for publishing rows that descend from credentialed MIMIC records to {repo} at {host}, "
     "which their data use agreement allows me."
 )
 MAX_NAMED = 5  # counts in a message
-
-ShownCounts = Mapping[str, int | None]
-"""Name → count; None where it is withheld."""
 
 
 def build_sentence(repo: str, endpoint: str) -> str:
@@ -168,19 +165,6 @@ def _describe_small_differences(journals: Path, shown: ShownCounts) -> Iterator[
                     f"the card of {entry['at'][:10]} in {path.parent.name.replace('--', '/')} has {len(small):,} counts"
                     f" that differ from this one's by one to nine: {', '.join(small[:MAX_NAMED])}{more}"
                 )
-
-
-def find_small_differences(before: ShownCounts, now: ShownCounts) -> list[str]:
-    """Return the names of counts that both show and that differ by less than a smallest cell.
-
-    >>> find_small_differences({"a": 100, "b": 20, "c": None}, {"a": 101, "b": 40, "c": 7})
-    ['a']
-    """
-    return sorted(
-        name
-        for name, count in now.items()
-        if count is not None and (earlier := before.get(name)) is not None and is_small(abs(count - earlier))
-    )
 
 
 def refuse_small_differences(lines: Sequence[str]) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from cards.hub.differences import find_small_differences
 from deepicd.errors import DeepicdError
 from deepicd.stage_records import REHEARSED
 
@@ -53,3 +54,25 @@ def test_the_same_card_again_and_made_up_cards_raise_no_warning(
     assert "beware" not in send(credentialed, loopback.new(), "recipe", dry_run=True)
     send(made_up, loopback.new())
     assert "beware" not in send(dataset(tmp_path, "synthetic", 61), loopback.new(), dry_run=True)
+
+
+def test_two_cards_that_show_different_counts_are_solved_together() -> None:
+    """One shows the splits, the other the total: no count is in both."""
+    splits = {"rows/grpo/train": 140, "rows/grpo/validation": 20, "rows/grpo/test": 40, "rows/grpo/all": None}
+    assert find_small_differences(splits, {"rows/grpo/all": 203}) == ["all rows"]
+    assert find_small_differences(splits, {"rows/grpo/all": 230}) == []
+    assert find_small_differences(splits, {"rows/grpo/all": 200}) == []
+
+
+def test_chapters_that_lost_rows_to_each_other_are_found_over_merged_rows() -> None:
+    """Chapter X came out of the other chapters, which are 4 fewer than it says."""
+    before = {"rows/grpo/all": 300, "chapter/9/all": 200, "chapter/other/all": 100}
+    now = {"rows/grpo/all": 304, "chapter/9/all": 220, "chapter/10/all": 50, "chapter/other/all": 34}
+    found = find_small_differences(before, now)
+    assert "rows/grpo/all" in found and "all rows" in found and "chapter IX" not in found
+    assert find_small_differences(before, before) == []
+
+
+def test_cards_that_contradict_themselves_are_not_compared_in_silence() -> None:
+    broken = {"rows/grpo/all": 10, "chapter/9/all": 200}
+    assert find_small_differences(broken, {"rows/grpo/all": 500}) == ["everything, since the comparison failed"]
