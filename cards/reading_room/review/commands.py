@@ -15,7 +15,7 @@ def review() -> None:
     """Let people rate traces on the pages of the reading room, and measure how far they and a judge agree.
 
     \b
-    deepicd review start out/demo out/review --reviewers ana,ben --rows 60 --overlap 20
+    deepicd review start out/demo out/review --reviewers ana,ben --rows 80 --overlap 40
     deepicd review rate out/review --reviewer ana
     deepicd review summary out/review
     """
@@ -25,9 +25,9 @@ def review() -> None:
 @click.argument("path", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--reviewers", required=True, metavar="NAMES", help="Names of the reviewers, separated by commas.")
-@click.option("--rows", type=click.IntRange(min=1), default=60, show_default=True, help="Notes, from every chapter.")
+@click.option("--rows", type=click.IntRange(min=1), default=80, show_default=True, help="Notes, from every chapter.")
 @click.option(
-    "--overlap", type=click.IntRange(min=0), default=20, show_default=True, help="Notes that every reviewer rates."
+    "--overlap", type=click.IntRange(min=0), default=40, show_default=True, help="Notes that every reviewer rates."
 )
 @click.option("--pairs", is_flag=True, help="Compare the traces of two teachers, whose names are hidden.")
 @click.option("--rubric", type=click.Path(path_type=Path), default=Path("clinicians"), help="A YAML file of questions.")
