@@ -95,6 +95,7 @@ def test_a_reader_opens_filters_searches_and_steps_by_key(page: "Page") -> None:
     page.wait_for_url("**q=digoxin**")
     assert page.inner_text(".count") == "1 row selected"
     page.click("text=Show all")
+    page.wait_for_url("**/rows")
     assert page.inner_text(".count") == "4 rows"
 
 
@@ -160,6 +161,7 @@ def test_without_scripts_every_text_can_be_read_and_narrowed(browser: "Browser",
     go(visit.page, address, "/rows")
     visit.page.select_option("select[name=chapter]", "10")
     visit.page.click("text=Apply")
+    visit.page.wait_for_url("**chapter=10**")
     assert visit.page.inner_text(".count") == "1 row selected"
     visit.page.click("a:text-is('J18.9')")
     assert "Bronchial breath sounds" in visit.page.inner_text(".note .text")
@@ -209,6 +211,7 @@ def test_a_report_opens_from_the_disk_and_asks_for_nothing_else(deepicd: Deepicd
     page.fill("#find-text", "pneumonia")
     assert page.inner_text(".count") == "1 row"
     page.click("a:text-is('J18.9')")
+    page.wait_for_url("**/row/2.html")
     page.keyboard.press("k")
     page.wait_for_url("**/row/1.html")
     page.click(f"{TEXTS} .claim.contradicted >> nth=0")
@@ -231,6 +234,7 @@ def test_a_reviewer_rates_reloads_goes_on_and_the_ratings_are_exported(
         page.goto(address.url)
         assert list_faults(page) == []
         page.click("text=Begin with form 1")
+        page.wait_for_url("**/forms/1")
         assert list_faults(page) == []
         page.keyboard.press("r")
         for name in ("premature_closure", "severity_missed", "hallucination"):
@@ -246,9 +250,12 @@ def test_a_reviewer_rates_reloads_goes_on_and_the_ratings_are_exported(
         page.wait_for_url("**/forms/2")
         page.reload()
         page.click("text=Forms of ana")
+        page.wait_for_url("**/")
         assert "1 of 4 filled in" in page.inner_text("main")
         page.click("text=Go on with form 2")
+        page.wait_for_url("**/forms/2")
         page.click(".steps [rel=prev]")
+        page.wait_for_url("**/forms/1")
         assert page.is_checked("[name=overall][value='5']")
         assert page.input_value("[name=comment]") == "reads well"
     visit.context.close()
