@@ -1,14 +1,17 @@
 """The dataset folder, as `datasets`, TRL and verl see it."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from cohorts import rows_in, write_cohort
 
+from builders.dataset import config_files
 from builders.dataset.assemble import assemble
 from deepicd import answer_form, storage
 from deepicd.accept_changes import accept_changes
@@ -156,3 +159,23 @@ def test_a_folder_without_a_finished_build_is_no_cohort(dataset: Path, tmp_path:
         assemble(tmp_path, dataset / "traces", tmp_path / "out")
     with pytest.raises(DeepicdError, match="holds a run of `deepicd assemble`"):
         assemble(dataset / "dataset", dataset / "traces", tmp_path / "out")
+
+
+def test_rows_are_the_same_in_one_file_and_in_many(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config_files, "ROWS_PER_FILE", 100)
+    monkeypatch.setattr(config_files, "ROW_GROUP", 7)
+    assemble(dataset / "cohort", dataset / "traces", tmp_path / "out")
+    for config in ("traces", "sft", "grpo"):
+        assert rows_in(tmp_path / "out" / config) == rows_in(dataset / "dataset" / config)
+    names = sorted(path.name for path in (tmp_path / "out" / "grpo").glob("train-*"))
+    assert names == [f"train-0000{number}-of-00003.parquet" for number in range(3)]
+
+
+def test_traces_in_another_order_than_the_cohort_are_refused(dataset: Path, tmp_path: Path) -> None:
+    traces = shutil.copytree(dataset / "traces" / RECIPE.digest, tmp_path / "traces")
+    table = pq.read_table(file := traces / "kept" / "train-00000.parquet")
+    pq.write_table(table.take(list(reversed(range(table.num_rows)))), file)
+    with accept_changes(), pytest.raises(DeepicdError, match="not in the order of the cohort"):
+        assemble(dataset / "cohort", traces, tmp_path / "out")
