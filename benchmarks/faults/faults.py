@@ -137,8 +137,15 @@ def terminate_twice(trial: Trial) -> Iterator[str]:
 
 def fill_disk(trial: Trial) -> Iterator[str]:
     """A disk that is full after a random share of the output, then one with room."""
-    size = sum(path.stat().st_size for path in trial.out.rglob("*") if path.is_file()) or 100_000
-    yield from _run_on_disk(trial, str(max(4096, int(size * trial.rng.uniform(0.0, 1.3)))))
+    after = _measure(trial.out) or 100_000
+    trial.start_afresh()
+    before = _measure(trial.out)
+    yield from _run_on_disk(trial, str(before + max(4096, int((after - before) * trial.rng.uniform(0.0, 1.3)))))
+
+
+def _measure(folder: Path) -> int:
+    """Return the bytes of a folder on a file system with blocks of 4 KiB."""
+    return sum(4096 + (path.stat().st_size + 4095) // 4096 * 4096 for path in folder.rglob("*"))
 
 
 def write_to_read_only(trial: Trial) -> Iterator[str]:
@@ -221,7 +228,10 @@ def damage_inputs(trial: Trial) -> Iterator[str]:
                 verdict = trial.judge(run(trial.command))
             finally:
                 path.write_bytes(whole)
-            yield verdict if verdict in ("right", "refused") else f"{verdict} ({path.name} {how} at byte {at})"
+            if verdict == "WRONG OUTPUT" and path in trial.stage.unverified:
+                verdict = "another input"
+            named = f"{verdict} ({path.name} {how} at byte {at})"
+            yield verdict if verdict in ("right", "refused", "another input") else named
 
 
 Fault = Callable[[Trial], Iterator[str]]

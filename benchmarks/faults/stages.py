@@ -26,6 +26,8 @@ class Stage:
     """OUT → arguments of deepicd."""
     inputs: Sequence[Path]
     """Files of other kinds that it reads; each is damaged in turn."""
+    unverified: Sequence[Path] = ()
+    """Inputs that carry no checksum, so that a damaged one may be another good one."""
     before: Callable[[Path], object] = lambda out: None
     """Prepares OUT, for a stage that adds to a folder."""
 
@@ -68,18 +70,23 @@ def _list_stages(demo: Path, base_url: str) -> Iterator[Stage]:
 
     sources = [train, cohort / "run.json", year / "chapter_09.json", year / "sections.parquet", descriptions]
     yield Stage("synthesize", lambda out: ["synthesize", out, "--admissions", ADMISSIONS, "--seed", 7], [])
-    yield Stage("guidelines", lambda out: ["guidelines", pdf, out], [pdf])
-    yield Stage("scrape", scrape, [demo / "codes.txt"])
+    yield Stage("guidelines", lambda out: ["guidelines", pdf, out], [pdf], unverified=[pdf])
+    yield Stage("scrape", scrape, [demo / "codes.txt"], unverified=[demo / "codes.txt"])
     yield Stage("build", lambda out: ["build", *copy, out], [notes, codes])
     yield Stage("audit", lambda out: ["audit", *copy, out], [notes])
     yield Stage("distill", distill, sources)
     yield Stage("judge", lambda out: ["judge", traces, out, "--recipe", "judge-rehearsal"], [kept, recipe / "run.json"])
     yield Stage("verify", lambda out: ["verify", traces, out, "--recipe", "rules"], [kept])
     yield Stage("assemble", lambda out: ["assemble", "--cohort", cohort, "--traces", traces, out], [train, kept])
-    yield Stage("evaluate", evaluate, [answers, dataset_rows])
-    yield Stage("card", lambda out: ["card", out], [], before=lambda out: shutil.copytree(dataset, out))
+    yield Stage("evaluate", evaluate, [answers, dataset_rows], unverified=[answers])
+    yield Stage("card", lambda out: ["card", out], [], before=lambda out: _copy_bare(dataset, out))
     yield Stage("bundle", lambda out: ["bundle", dataset, out, "--without-notes"], [traces_rows])
     yield Stage("rehydrate", lambda out: ["rehydrate", bundle, out, *copy], [bundle / "bundle.json", notes])
+
+
+def _copy_bare(dataset: Path, out: Path) -> None:
+    """Copy a dataset as it was before its card."""
+    shutil.copytree(dataset, out, ignore=shutil.ignore_patterns("card", "README.md"))
 
 
 def _write_answers(dataset: Path, path: Path) -> None:

@@ -1,12 +1,13 @@
 """The fault campaign (`make faults`) tells good ends from bad ones, and its page is what it measured."""
 
+import json
 import random
 
 import pytest
 
 from benchmarks.faults import faults
 from benchmarks.faults.faults import End, Trial
-from benchmarks.faults.run import GOOD
+from benchmarks.faults.run import GOOD, PAGE, RESULTS, format_page, list_defects
 from benchmarks.faults.stages import Stage
 
 
@@ -34,3 +35,9 @@ def test_wrong_output_a_traceback_and_an_unknown_exit_code_are_defects(trial: Tr
     assert trial.judge_rerun(End(1, "Error: no")) == "NO RECOVERY: Error: no"
     next(trial.out.rglob("patients.csv.gz")).write_bytes(b"")
     assert trial.judge(End(0, "")) == "WRONG OUTPUT"
+
+
+def test_the_page_shows_the_figures_as_they_were_measured_and_no_defect() -> None:
+    results = json.loads(RESULTS.read_text())
+    assert PAGE.read_text() == format_page(results)
+    assert list_defects(results["stages"]) == []
