@@ -103,6 +103,19 @@ Ix: CXR wet L1
 
 Mx: Furosemide L2
 """,
+    "events before the admission": """
+Narrative of events leading to hospitalization:
+Out of insulin K1.
+
+Co-existing conditions:
+Gout K2.
+
+HPI on admission:
+Thirst K3.
+
+Inpatient narrative:
+On the drip L1.
+""",
     "Indian notes": """
 Brief History and Clinical Findings :
 Breathless since 5 days K1.
