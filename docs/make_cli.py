@@ -13,7 +13,12 @@ INTRODUCTION = """\
 
 All commands with their options, as `--help` prints them. This file is generated: run `make docs` after a change to a
 command. What each stage does and why stands in the other pages of this folder.
+
+Exit codes: 0 what was written is right; 1 an error that the message explains; 2 wrong usage; 130 stopped, and the same command
+continues. Completion for bash, zsh and fish: `eval "$(_DEEPICD_COMPLETE=bash_source deepicd)"`.
+
 """
+TABLE = Path(__file__).with_name("_commands.md")
 
 
 def list_commands(command: click.Command, parent: click.Context | None = None) -> Iterator[click.Context]:
@@ -35,7 +40,7 @@ def render_reference() -> str:
         f"```\n{context.command.get_help(context).strip()}\n```\n"
         for context in list_commands(cli)
     ]
-    return "\n".join([INTRODUCTION, *sections])
+    return "\n".join([INTRODUCTION + TABLE.read_text(encoding="utf-8"), *sections])
 
 
 if __name__ == "__main__":
