@@ -14,8 +14,8 @@ INTRODUCTION = """\
 All commands with their options, as `--help` prints them. This file is generated: run `make docs` after a change to a
 command. What each stage does and why stands in the other pages of this folder.
 
-Exit codes: 0 what was written is right; 1 an error that the message explains; 2 wrong usage; 130 stopped, and the same command
-continues. Completion for bash, zsh and fish: `eval "$(_DEEPICD_COMPLETE=bash_source deepicd)"`.
+Exit codes: 0 what was written is right; 1 an error that the message explains; 2 wrong usage; 130 stopped, and the same
+command continues. Completion for bash, zsh and fish: `eval "$(_DEEPICD_COMPLETE=bash_source deepicd)"`.
 
 """
 TABLE = Path(__file__).with_name("_commands.md")
