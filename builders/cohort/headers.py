@@ -98,7 +98,7 @@ def load_template(path: Path = TEMPLATE_FILE) -> Template:
             frozenset(tree["prose_words"].split()),
             tuple(f"{word} " for word in tree["prose_starts"].split()),
         )
-    except (re.error, AttributeError, KeyError, TypeError, ValueError) as error:
+    except (re.error, RecursionError, OverflowError, LookupError, AttributeError, TypeError, ValueError) as error:
         raise DeepicdError(
             f"{path} is not a template of discharge notes ({type(error).__name__}: {error}).",
             "Each section has a name, `known` (true or false) and one or more regular expressions as `forms`.",
