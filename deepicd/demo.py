@@ -8,6 +8,7 @@ real spider reads a sample site of descriptions (`python -m scrapers.sample.site
 import json
 import logging
 import shlex
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,7 +140,7 @@ def _scrape(out: Path) -> "Record":
 
 
 def summarize(out: Path, engine: str, runs: dict[str, "Record"]) -> str:
-    """Return the closing lines: rows from notes to dataset, where the dataset is, how to load it."""
+    """Return the closing lines: rows from notes to dataset, where the dataset is, how to load and view it."""
     from deepicd.stage_records import AssembleRecord, BuildRecord, DistillRecord, VerifyRecord
 
     funnel = runs["build"].parse_as(BuildRecord).counts.funnel.steps
@@ -156,7 +157,7 @@ def summarize(out: Path, engine: str, runs: dict[str, "Record"]) -> str:
     ]
     width = max(len(name) for name, _ in table)
     lines = [f"  {name:<{width}}  {number:>7,}" for name, number in table]
-    dataset = out / "dataset"
+    dataset, python = out / "dataset", find_interpreter()
     load = f'from datasets import load_dataset; print(load_dataset({json.dumps(str(dataset))}, "traces"))'
     return "\n".join(
         [
@@ -165,6 +166,13 @@ def summarize(out: Path, engine: str, runs: dict[str, "Record"]) -> str:
             "",
             f"Dataset: {dataset} (made-up records; traces by engine {engine!r}: {_TEACHERS[engine]})",
             f"Card:    {dataset / 'README.md'}",
-            f"Load it: python -c {shlex.quote(load)}",
+            f"Load it: {python} -c {shlex.quote(load)}",
+            f"View it: {python} -m deepicd view {shlex.quote(str(dataset))}",
         ]
     )
+
+
+def find_interpreter() -> str:
+    """Return the Python that runs this, as a shell in the working folder can call it: '.venv/bin/python'."""
+    python = Path(sys.executable)  # not resolved: a virtual environment's is a link out of it
+    return shlex.quote(str(python.relative_to(Path.cwd()) if python.is_relative_to(Path.cwd()) else python))

@@ -12,6 +12,7 @@ import pytest
 from conftest import Deepicd
 
 from deepicd import storage
+from deepicd.demo import find_interpreter
 from deepicd.schema import SPLITS
 
 
@@ -31,11 +32,23 @@ def test_it_ends_with_counts_the_place_and_the_line_that_loads(demo: Path, tmp_p
     assert "traces kept" in printed
     assert f"Dataset: {demo / 'dataset'}" in printed
     line = next(line for line in printed.splitlines() if line.startswith("Load it: "))
-    code = shlex.split(line)[-1]
+    command = shlex.split(line.removeprefix("Load it: "))
     environment = {**os.environ, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr
     assert all(split in done.stdout for split in SPLITS)
+
+
+def test_the_line_that_views_is_a_command_of_the_interpreter_that_ran(demo: Path) -> None:
+    [line] = [line for line in (demo / "printed.txt").read_text().splitlines() if line.startswith("View it: ")]
+    assert shlex.split(line)[2:] == [find_interpreter(), "-m", "deepicd", "view", str(demo / "dataset")]
+
+
+def test_an_interpreter_below_the_working_folder_is_named_from_there(monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / ".venv" / "bin" / "python"))
+    assert find_interpreter() == str(tmp_path / ".venv" / "bin" / "python")
+    monkeypatch.chdir(tmp_path)
+    assert find_interpreter() == ".venv/bin/python"
 
 
 def test_all_that_it_made_says_that_it_is_made_up(demo: Path) -> None:
