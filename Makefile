@@ -108,8 +108,9 @@ faults: $(READY) ## kills, full disks, damaged inputs on every stage, ROUNDS (1)
 fuzz: $(READY) ## feed every reader with INPUTS (100000) bad inputs; ends with 1 if one is not answered by an error of ours
 	$(BIN)/python -m benchmarks.fuzz.run --inputs $(or $(INPUTS),100000)
 
-docs: $(READY) ## write docs/cli.md from the help of every command
+docs: $(READY) ## write docs/cli.md from the help of every command, docs/data.md from the schemas
 	$(BIN)/python docs/make_cli.py
+	$(BIN)/python docs/make_data_dictionary.py
 
 clean: ## remove the environment and all output
 	rm -rf $(VENV) $(FULL) out

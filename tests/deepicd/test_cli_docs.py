@@ -1,4 +1,4 @@
-"""docs/cli.md is what `--help` says."""
+"""docs/cli.md is what `--help` says, and docs/data.md what the schemas say."""
 
 import runpy
 
@@ -10,3 +10,9 @@ def test_the_reference_of_commands_is_up_to_date(monkeypatch):
     render_reference = runpy.run_path(str(REPOSITORY / "docs" / "make_cli.py"))["render_reference"]
     written = (REPOSITORY / "docs" / "cli.md").read_text(encoding="utf-8")
     assert written == render_reference(), "docs/cli.md is stale; run: make docs"
+
+
+def test_the_data_dictionary_is_up_to_date_and_describes_every_column():
+    render_dictionary = runpy.run_path(str(REPOSITORY / "docs" / "make_data_dictionary.py"))["render_dictionary"]
+    written = (REPOSITORY / "docs" / "data.md").read_text(encoding="utf-8")
+    assert written == render_dictionary(), "docs/data.md is stale; run: make docs"
