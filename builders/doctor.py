@@ -1,6 +1,6 @@
 """Report what this machine has, what is missing and what to do about it: `deepicd doctor`.
 
-    deepicd 0.1.0
+    deepicd 0.2.0
       ok       Python       3.11.7
       absent   extra pdf    not installed: pypdfium2
                             pip install -e '.[pdf]'
