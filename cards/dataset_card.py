@@ -78,7 +78,8 @@ def write_card(folder: Path, *, template: Path | None = None) -> CardRecord:
         return model_card.write_card(folder, training, template=template)
     record = require_dataset(folder)
     inputs = {"record": folder / records.RECORD, "templates": TEMPLATES} | ({"template": template} if template else {})
-    plan = records.plan_run(CardRecord, options={}, inputs=inputs | {config: folder / config for config in CONFIGS})
+    configs = {config: folder / config for config in CONFIGS if (folder / config).is_dir()}
+    plan = records.plan_run(CardRecord, options={}, inputs=inputs | configs)
     readme = folder / README
     done = records.find_finished(folder / "card", plan)
     if done and readme.is_file() and storage.digest_path(readme) == done.counts.readme_sha256:

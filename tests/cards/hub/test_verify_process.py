@@ -86,7 +86,7 @@ def test_a_card_without_configs_is_a_failure_by_name(there: Repo, read: Read) ->
 @pytest.mark.parametrize(
     ("order", "answer"),
     [
-        ("", "JSONDecodeError"),  # the publisher was killed
+        ("", "ParseError"),  # the publisher was killed
         ("[]\n", "TypeError"),
         ("{}\n", "KeyError"),
         ('{"token": "hf_write"}\n', "TypeError"),

@@ -17,7 +17,7 @@ from conftest import Deepicd
 from openai_server import MODEL, TRACE, Fault, StandIn, hang, openai_server, status
 
 from deepicd import records
-from deepicd.engines import ledger, openai_client, outage
+from deepicd.engines import ledger_lines, openai_client, outage
 from deepicd.engines.registry import check_engine
 from deepicd.errors import DeepicdError
 from distill import run
@@ -179,7 +179,7 @@ def test_a_ledger_that_holds_such_a_count_is_read(count: str, tmp_path: Path) ->
         lines = []
         for line in file.read_bytes().splitlines(keepends=True):
             body = line[18:-1].replace(b'"prompt_tokens":900', f'"prompt_tokens":{count}'.encode())
-            lines.append(ledger._format_checksum(body) + body + b"\n")
+            lines.append(ledger_lines._format_checksum(body) + body + b"\n")
         file.write_bytes(b"".join(lines))
         record = distilled(server, tmp_path, 10, min_words=32)  # another folder, from the same ledger
         assert len(server.asked) == 10

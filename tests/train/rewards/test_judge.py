@@ -80,7 +80,7 @@ def test_a_judge_that_is_not_there_is_told_before_training(server: StandIn) -> N
     with pytest.raises(DeepicdError, match="no server answers") as error:
         open_judge({"model": "m", "base_url": "http://127.0.0.1:9/v1"}).check()
     assert error.value.advice == "Start it, for instance: vllm serve m --port 9"
-    with pytest.raises(DeepicdError, match="must be a server"):
+    with pytest.raises(DeepicdError, match="must be one server"):
         open_judge({"model": "m"})
 
 
