@@ -4,6 +4,7 @@ A record keeps fields that only another version writes. `deepicd.records` reads 
 `deepicd.stage_records` says what each stage counts.
 """
 
+import json
 from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from deepicd import __version__, storage
 from deepicd.errors import DeepicdError
+from deepicd.parsing import parse_json
 from deepicd.storage import Origin
 
 
@@ -234,7 +236,7 @@ class Run(Generic[R]):
 
 def describe_difference(record: RunDescription, plan: Plan[R]) -> str:
     """Return how a recorded run differs from a plan: 'option seed was 1, now 2; input hosp differs'."""
-    then, now = record.options, plan.options
+    then, now = record.options, parse_json(json.dumps(plan.options))  # as read again: lists, not tuples
     parts = [
         f"option {name} was {then.get(name)!r}, now {now.get(name)!r}"
         for name in sorted({*then, *now})

@@ -79,6 +79,13 @@ def test_another_plan_is_refused_with_what_differs_and_replaced_on_demand(tmp_pa
     assert (tmp_path / "out" / "data.txt").read_text() == "seed 2"
 
 
+def test_an_option_that_is_the_same_is_not_named_as_a_difference(tmp_path: Path) -> None:
+    make(tmp_path / "out", records.plan_run("build", options={"seed": 1, "sections": ("Sex",)}, inputs={}))
+    other = records.plan_run("build", options={"seed": 2, "sections": ("Sex",)}, inputs={})
+    with pytest.raises(DeepicdError, match=r"another run: option seed was 1, now 2\.\n"):
+        make(tmp_path / "out", other)
+
+
 def test_files_of_the_user_and_of_other_stages_are_never_touched(tmp_path: Path) -> None:
     out, plan = tmp_path / "out", plan_of(tmp_path)
     out.mkdir()
