@@ -14,6 +14,12 @@ def is_accepted() -> bool:
     return _is_accepted.get()
 
 
+def is_offered() -> bool:
+    """Return whether whoever runs this can accept changes: a command with the option, or a program."""
+    command = click.get_current_context(silent=True)
+    return command is None or any(option.name == "accept_changes" for option in command.command.params)
+
+
 @contextmanager
 def accept_changes() -> Iterator[None]:
     """Accept changed inputs in the block."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from deepicd import storage
-from deepicd.accept_changes import is_accepted
+from deepicd.accept_changes import is_accepted, is_offered
 from deepicd.errors import DeepicdError
 from deepicd.record_model import FileChanges, Record, compare_files
 
@@ -64,10 +64,10 @@ def require_accepted(changes: Mapping[str, str], command: str) -> dict[str, dict
     if not changes:
         return {}
     if not is_accepted():
+        or_accept = "; or, if you changed them on purpose, add --accept-changes, which the record will say"
         raise DeepicdError(
             f"`deepicd {command}` was given inputs that are not what their records say:\n"
             + "\n".join(f"  {role}: {what}" for role, what in changes.items()),
-            "Make them again with the stages that wrote them; or, if you changed them on purpose, add --accept-changes,"
-            " which the record will say.",
+            f"Make them again with the stages that wrote them{or_accept if is_offered() else ''}.",
         )
     return {OPTION: dict(changes)}

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from deepicd.accept_changes import accept_changes_option
+
 
 @click.command()
 @click.argument("path", type=click.Path(path_type=Path))
@@ -48,6 +50,7 @@ def view(path: Path, cohort: Path | None, host: str, port: int, responsible: str
 @click.option(
     "--cohort", type=click.Path(path_type=Path), help="The cohort, if it has moved since its traces were made."
 )
+@accept_changes_option
 @click.option("--overwrite", is_flag=True, help="Replace the output of another run of this stage in OUT.")
 def report(path: Path, out: Path, rows: int, seed: int, cohort: Path | None, overwrite: bool) -> None:
     """Write the pages of `deepicd view` into the folder OUT, for a sample of the rows. Open OUT/index.html.

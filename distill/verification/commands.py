@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from deepicd.accept_changes import accept_changes_option
 from deepicd.engines.registry import EngineName
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ PATH = click.Path(path_type=Path)
               help="Allow credentialed notes to go to a server elsewhere; the error gives the sentence.")  # fmt: skip
 @click.option("--rehearse", is_flag=True, help="Allow an engine without a language model on credentialed rows.")
 @click.option("--limit", type=click.IntRange(min=1), help="Only the first N kept traces of each split.")
+@accept_changes_option
 @click.option("--overwrite", is_flag=True, help="Replace what OUT holds for this recipe and other traces.")
 def verify(traces: Path, out: Path, **options: Any) -> None:
     """Hold the kept TRACES of a recipe against what became of their stays, into OUT/<recipe digest>.

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import pyarrow.parquet as pq
 import pytest
 from cohorts import write_cohort
@@ -78,6 +79,18 @@ def test_an_accepted_change_stands_in_the_record(made: Path, deepicd: Deepicd) -
     record = records.read(made / "dataset")
     assert record and record.options["accepted_changes"] == {"cohort": "changed: test.parquet"}
     assert deepicd(*command).code == 1, "the next command accepts nothing"
+
+
+def test_verify_and_report_have_the_option_and_nothing_else_advises_it(made: Path, deepicd: Deepicd) -> None:
+    edit_a_note(made)
+    verification = ("verify", made / "traces", made / "verified", "--recipe", "rules", "--cohort", made / "cohort")
+    assert "add --accept-changes" in deepicd(*verification).err
+    assert "that are not what their records say" not in deepicd(*verification, "--accept-changes").err
+    assert deepicd("report", made / "traces", made / "report").code == 1
+    assert deepicd("report", made / "traces", made / "report", "--accept-changes").code == 0
+    with click.Context(click.Command("bundle")), pytest.raises(DeepicdError) as refusal:
+        records.plan_run("bundle", options={}, inputs={"cohort": made / "cohort"})
+    assert "--accept-changes" not in str(refusal.value)
 
 
 def test_one_hash_per_file_serves_plan_and_comparison(made: Path) -> None:
