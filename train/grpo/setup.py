@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from math import ceil
+from pathlib import Path
 from typing import Required, TypedDict
 
 from deepicd import records
@@ -51,8 +52,10 @@ class GrpoSetup:
 
     @property
     def plan(self) -> records.Plan[GrpoRecord]:
-        """The plan of the run: recipe, dataset and model decide it."""
+        """The plan of the run: recipe, dataset and model decide it, and outcomes where the reward reads some."""
         inputs = {"dataset": self.dataset.config_folder} | self.base.inputs
+        if self.recipe.borne_out_weight:
+            inputs["borne_out_cohort"] = Path(self.recipe.borne_out_cohort).expanduser()
         return records.plan_run(GrpoRecord, options=self.recipe.options | self.base.options, inputs=inputs)
 
     def __str__(self) -> str:

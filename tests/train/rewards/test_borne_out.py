@@ -1,15 +1,21 @@
 """The reward for what the stay bears out: who earns it, who does not, and that no word of the outcome comes with it."""
 
 from pathlib import Path
+from typing import cast
 
 import pytest
+from cohorts import write_cohort
 from copies import discharge, note, stay, write_copy
 
 from builders.cohort.build import build
-from deepicd import storage
+from deepicd import records, storage
+from deepicd.engines.chat_template import ChatTemplate
 from deepicd.errors import DeepicdError
 from deepicd.schema import COHORT
+from train.base_model import PretrainedModel
 from train.config import load_grpo_recipe
+from train.data import DatasetConfig, LengthSummary
+from train.grpo.setup import GrpoSetup
 from train.rewards import score, trl, verl
 from train.rewards.bench import benchmark_rewards
 from train.rewards.borne_out import BorneOut
@@ -81,3 +87,22 @@ def test_no_trace_that_plays_for_it_earns_it() -> None:
     playing = ["claims everything", "weighs everything", "excludes everything", "copies the note ten times", "vague"]
     assert max(earned[name] for name in playing) <= 0
     assert earned["is wrong"] == pytest.approx(-2 / 3, abs=0.01)
+
+
+def test_another_cohort_than_that_of_the_dataset_is_refused(tmp_path: Path) -> None:
+    own, other = write_cohort(tmp_path / "own", 30), write_cohort(tmp_path / "other", 31)
+    plan = records.plan_run("assemble", options={}, inputs={"cohort": own})
+    with records.open_fresh_folder(tmp_path / "dataset", plan, "synthetic") as run:
+        (run.folder / "grpo").mkdir()
+        (run.folder / "grpo" / "train-00000-of-00001.parquet").write_bytes(b"rows")
+        run.counts = records.Counts(rows={})
+    dataset = DatasetConfig(tmp_path / "dataset", "grpo", "synthetic")
+    base = PretrainedModel("some/model", None, "", cast(ChatTemplate, None), 0)
+
+    def set_up(cohort: Path) -> GrpoSetup:
+        recipe = load_grpo_recipe(Path("tiny-grpo"), borne_out_weight=1.0, borne_out_cohort=str(cohort))
+        return GrpoSetup(recipe, dataset, base, LengthSummary.from_lengths([1], 2), [0])
+
+    assert set_up(own).plan.inputs["borne_out_cohort"].path == str(own)
+    with pytest.raises(DeepicdError, match="dataset: descends from another cohort than borne_out_cohort"):
+        _ = set_up(other).plan
