@@ -17,7 +17,7 @@ def summarize_verification(record: AssembleRecord, *, is_free: bool) -> dict[str
     if verified is None or "verified" not in record.inputs:
         return None
     counts, options = verified.counts, verified.options
-    asks_model = bool(counts.levels or counts.met is not None)
+    asks_model = bool(counts.levels or counts.met is not None or counts.unread)
     return {
         "recipe": options.get("name"),
         "checks": options.get("checks"),
@@ -44,5 +44,7 @@ def _list_figures(record: AssembleRecord, counts: VerifyCounts) -> Iterator[tupl
         yield f"answers {what.replace('from ', 'from the ')}", ", ".join(parts)
     if counts.met is not None:
         yield "points of the stay met", f"{counts.met:.0%}"
+    for what, number in counts.unread.items():
+        yield f"without {what} that can be read", f"{number:,}"
     if chosen := record.counts.chosen_by:
         yield "a row's trace was chosen by", ", ".join(f"{name} ({rows:,})" for name, rows in chosen.items())

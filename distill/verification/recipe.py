@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal, Self, get_args
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from deepicd import storage
 from deepicd.config import ConfigError, PositiveCount, Share
@@ -17,7 +17,7 @@ Level = Literal["none", "chapter", "category", "code"]
 LEVELS: tuple[Level, ...] = get_args(Level)
 
 CHECKED_IN = Path(__file__).parent / "recipes"
-VERSION = "verification-1"
+VERSION = "verification-2"
 """Change it with the rules or the wording of a prompt: rows say which version measured them."""
 
 
@@ -39,7 +39,8 @@ class VerifyRecipe(ModelRecipe):
     diseases: PositiveCount = 10
     """The k of recall at k: diseases that a trace names first."""
 
-    # What a trace has to reach. A check that was not asked, or had nothing to decide, fails no trace.
+    # What a trace has to reach. A check that was not asked, or had nothing to decide, fails no trace; one
+    # that was asked and not answered does.
     least_answer: Level = "chapter"
     """How near to the true code the trace alone has to lead the model."""
     needs_lift: bool = False
@@ -66,6 +67,15 @@ class VerifyRecipe(ModelRecipe):
         if not checks:
             raise ConfigError("It names no check.", f"Checks are {', '.join(get_args(Check))}.")
         return tuple(check for check in get_args(Check) if check in checks)
+
+    @model_validator(mode="after")
+    def _check_points(self) -> Self:
+        if self.points_least > self.points_most:
+            raise ConfigError(
+                f"points_least is {self.points_least} and points_most {self.points_most}: no answer could be read.",
+                "Raise points_most, or lower points_least.",
+            )
+        return self
 
 
 def load_recipe(path: Path) -> VerifyRecipe:

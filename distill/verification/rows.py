@@ -31,6 +31,7 @@ Row = dict[str, Any]
 MISLEADS, DECORATION, REFUTED, UNMET = (
     "does not lead to the diagnosis", "adds nothing to the note", "refuted by the outcome", "misses points of its stay",
 )  # fmt: skip
+UNREAD = "lacks an answer that can be read"
 HINTS: Mapping[str, str] = {
     MISLEADS: "An earlier line of thought did not lead its reader to one diagnosis: name the findings that decide, and"
     " why they decide it.",
@@ -41,7 +42,7 @@ HINTS: Mapping[str, str] = {
     UNMET: "An earlier line of thought left out what has to be considered: weigh what else explains the findings, which"
     " complications threaten and what has to be excluded.",
 }
-"""Reason → what the next attempt is told. None names anything of the outcome."""
+"""Reason → what the next attempt is told. None names anything of the outcome; `UNREAD` is no fault of the trace."""
 
 
 def measure_level(answer: Code | None, truth: Code) -> int | None:
@@ -186,4 +187,18 @@ def find_reasons(row: Row, recipe: VerifyRecipe) -> list[str]:
         reasons.append(REFUTED)
     if row["met"] is not None and row["met"] < recipe.least_met:
         reasons.append(UNMET)
+    if list_unread(row, recipe):
+        reasons.append(UNREAD)
     return reasons
+
+
+def list_unread(row: Row, recipe: VerifyRecipe) -> list[str]:
+    """Return the checks that were asked and stayed without an answer that can be read."""
+    asks_answer, points = row["from_note"] is not None, row["points"]
+    unread = {
+        "answer from the trace": asks_answer and row["trace_level"] is None,
+        "answer from the note": asks_answer and recipe.needs_lift and row["note_level"] is None,
+        "points of the stay": points == [],
+        "grades": bool(points) and row["met"] is None,
+    }
+    return [what for what, is_unread in unread.items() if is_unread]

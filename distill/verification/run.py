@@ -29,7 +29,7 @@ from distill.sources import Sources, open_sources
 from distill.verification.cases import CaseReader
 from distill.verification.questions import Question
 from distill.verification.recipe import VerifyRecipe
-from distill.verification.rows import Questions, build_row
+from distill.verification.rows import Questions, build_row, list_unread
 from distill.writer import open_row_file
 
 FOLDER = "verified"
@@ -82,7 +82,7 @@ def verify(job: VerifyJob) -> VerifyRecord:
     ):
         unanswered = _complete(reader, ledger, job.out) if recipe.asks_model else {}
         tally = _write_rows(run.folder, reader, ledger)
-        run.counts = tally.summarize(recipe, Counter(unanswered.values()))
+        run.counts = tally.summarize(Counter(unanswered.values()))
         run.notes += [f"Said by who ran it: {sentence}"] if sentence else []
     return run.record
 
@@ -122,7 +122,7 @@ def _list_grades(reader: CaseReader, ledger: Ledger) -> Iterator[Question[list[b
 
 
 def _write_rows(folder: Path, reader: CaseReader, ledger: Ledger) -> "Tally":
-    tally = Tally()
+    tally = Tally(reader.recipe)
     for split, cases in groupby(reader.read_cases(), key=lambda case: case.split):
         with open_row_file(folder / FOLDER / f"{split}-00000.parquet", VERIFIED, reader.sources.origin) as add:
             for case in cases:
@@ -136,6 +136,7 @@ def _write_rows(folder: Path, reader: CaseReader, ledger: Ledger) -> "Tally":
 class Tally:
     """Counts of a folder of verified traces, for its record."""
 
+    recipe: VerifyRecipe
     traces: Counter[str] = field(default_factory=Counter)  # by split
     verified: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
@@ -161,10 +162,9 @@ class Tally:
         self.met += [] if row["met"] is None else [row["met"]]
         self.weighed.update({name: row[name] or 0 for name in ("covered", "nameable")})
         self.tokens.update({name: row[name] or 0 for name in ("prompt_tokens", "completion_tokens")})
-        self.unread["answer from the trace"] += row["from_note"] is not None and row["from_trace"] is None
-        self.unread["points of the stay"] += row["points"] == []
+        self.unread.update(list_unread(row, self.recipe))
 
-    def summarize(self, recipe: VerifyRecipe, unanswered: Counter[str]) -> VerifyCounts:
+    def summarize(self, unanswered: Counter[str]) -> VerifyCounts:
         return VerifyCounts(
             traces=dict(self.traces),
             verified=dict(self.verified),
@@ -179,7 +179,7 @@ class Tally:
             covered=self.weighed["covered"],
             nameable=self.weighed["nameable"],
             tokens=dict(self.tokens),
-            unread={what: number for what, number in self.unread.items() if number},
+            unread=dict(self.unread),
             unanswered=dict(unanswered),
-            recipe_digest=recipe.digest,
+            recipe_digest=self.recipe.digest,
         )

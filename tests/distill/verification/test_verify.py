@@ -8,6 +8,7 @@ import pytest
 from cohorts import rows_in
 from conftest import Deepicd
 from copies import discharge, note, stay, write_copy
+from openai_server import MODEL, openai_server
 
 from builders.cohort.build import build
 from deepicd import records, storage
@@ -20,7 +21,7 @@ from distill.recipe import Recipe
 from distill.run import distill
 from distill.verification.questions import MASK, Point, ask_for_grades, ask_for_points, parse_code
 from distill.verification.recipe import VerifyRecipe, list_recipes, load_recipe
-from distill.verification.rows import HINTS, find_reasons, measure_level
+from distill.verification.rows import HINTS, UNREAD, find_reasons, measure_level
 from distill.verification.run import VerifyJob, verify
 
 REHEARSAL = load_recipe(Path("rehearsal"))
@@ -153,6 +154,8 @@ def test_a_solvers_code_is_read_from_its_diagnosis_alone(text: str, code: str | 
         ({"confirmed": 2, "refuted": 1}, ["refuted by the outcome"]),
         ({"confirmed": 0, "refuted": 0}, []),
         ({"met": 0.4}, ["misses points of its stay"]),
+        ({"from_note": [None], "trace_level": 2}, ["lacks an answer that can be read"]),
+        ({"points": [{"question": "Does it?", "is_met": None}]}, ["lacks an answer that can be read"]),
     ],
 )
 def test_thresholds_are_the_recipes_and_what_was_not_asked_fails_no_trace(
@@ -160,7 +163,18 @@ def test_thresholds_are_the_recipes_and_what_was_not_asked_fails_no_trace(
 ) -> None:
     recipe = VerifyRecipe(engine="rehearsal", model="none", needs_lift=True)
     assert find_reasons(dict.fromkeys(VERIFIED.names) | found, recipe) == reasons
-    assert set(reasons) <= HINTS.keys()
+    assert set(reasons) <= HINTS.keys() | {UNREAD}
+
+
+def test_no_trace_is_verified_by_answers_that_cannot_be_read(made: Path, tmp_path: Path) -> None:
+    with openai_server() as server:
+        recipe = VerifyRecipe(engine="openai_server", model=MODEL, base_url=server.url, attempts=1)
+        counts = verify(VerifyJob(made / "traces", tmp_path / "out", recipe, limit=2)).counts
+    traces = sum(counts.traces.values())
+    assert (traces > 0, sum(counts.verified.values()), counts.reasons[UNREAD]) == (True, 0, traces)
+    assert counts.unread == {"points of the stay": traces}
+    with pytest.raises(DeepicdError, match="points_least is 8 and points_most 7"):
+        REHEARSAL.replace(points_least=8)
 
 
 def test_hints_name_nothing_of_a_stay() -> None:
