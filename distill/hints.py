@@ -16,7 +16,7 @@ from deepicd.errors import DeepicdError
 from deepicd.schema import VERIFIED
 from deepicd.stage_records import DistillRecord, VerifyRecord
 from distill.recipe import Recipe
-from distill.verification.rows import HINTS
+from distill.verification.rows import HINTS, UNREAD
 
 Hints = Mapping[str, Mapping[int, str]]
 """note_id → rollout, from 0 → what its next attempt is told"""
@@ -26,17 +26,23 @@ ROOM = 160  # tokens, more than all hints of one prompt take
 def read_hints(folder: Path, recipe: Recipe) -> Hints:
     """Return the hints for the traces that a verification rejected. Raises DeepicdError for another recipe's traces."""
     run, record = records.find_run_folder(folder, VerifyRecord, "verified")
-    digest = record.require_upstream(DistillRecord).counts.recipe_digest
+    traces = record.require_upstream(DistillRecord)
+    digest = traces.counts.recipe_digest
     if digest != recipe.digest:
         raise DeepicdError(
             f"{folder} verifies traces of the recipe {digest}, and this one is {recipe.digest}.",
             "Give the recipe and options that the verified traces were written with.",
         )
+    if "hints" in traces.options:
+        raise DeepicdError(
+            f"{folder} verifies traces that were written with hints already. It does not know these hints, so"
+            " the traces that they replaced, which an earlier verification had rejected, would come back.",
+            "There is one round of hints: use the traces as they are, or give --hints the earlier verification.",
+        )
     hints: dict[str, dict[int, str]] = {}
     for path in sorted((run / "verified").glob("*.parquet")):
         for row in storage.read_table(path, VERIFIED, ["note_id", "rollout", "failed_for"]).to_pylist():
-            if row["failed_for"]:
-                text = " ".join(HINTS[reason] for reason in row["failed_for"])
+            if text := " ".join(HINTS[reason] for reason in row["failed_for"] if reason != UNREAD):
                 hints.setdefault(row["note_id"], {})[row["rollout"] - 1] = text
     return hints
 

@@ -57,6 +57,17 @@ def test_hints_of_another_recipes_traces_are_refused(made: Path, tmp_path: Path)
         read_hints(tmp_path / "checked", RECIPE.replace(seed=7))
 
 
+def test_a_verification_of_traces_with_hints_gives_no_second_round(made: Path, tmp_path: Path) -> None:
+    recipe = load_recipe(Path("rehearsal")).replace(least_answer="category", least_met=0.0)
+    traces, checked = tmp_path / "traces", tmp_path / "checked"
+    distill(made / "cohort", traces, RECIPE, rehearse=True)
+    verify(VerifyJob(traces, checked, recipe, rehearse=True))
+    distill(made / "cohort", traces, RECIPE, rehearse=True, hints=checked, overwrite=True)
+    verify(VerifyJob(traces, checked, recipe, rehearse=True, overwrite=True))
+    with pytest.raises(DeepicdError, match="written with hints already"):
+        distill(made / "cohort", traces, RECIPE, rehearse=True, hints=checked, overwrite=True)
+
+
 def test_a_hint_stands_behind_everything_that_rows_share() -> None:
     messages = [{"role": "system", "content": "Task."}, {"role": "user", "content": "Note."}]
     assert add_hint(messages, "Weigh more.") == [messages[0], {"role": "user", "content": "Note.\n\nWeigh more."}]
