@@ -17,7 +17,7 @@ deepicd may change from one version to the next; what stands here changes with a
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from deepicd.errors import DeepicdError
 from deepicd.evaluation_metrics import Averaging, Interval, LevelName
@@ -84,13 +84,29 @@ def score(
 ) -> "list[Reward]":
     """Return the reward of each answer against its true code, dotted or not: form, outcome, …, and their `total`.
 
-    `variant`: default, paper or authors. `fields`: weights such as length=1.0. Raises DeepicdError for a wrong name.
+    `variant`: default, paper or authors. `fields`: weights such as length=1.0. Raises DeepicdError for a wrong name,
+    for a truth that is no code, and for rows of different number.
     """
+    _check_rows(answers, truths)
+    for truth in truths:
+        Code.parse(truth)
     with prefer_own_packages():
         from train.rewards.score import parse_scheme
         from train.rewards.score import score as score_answers
 
         return score_answers(answers, truths, parse_scheme(variant, **fields))
+
+
+def _check_rows(answers: Sequence[str | None], truths: Sequence[str]) -> None:
+    if isinstance(answers, str) or isinstance(truths, str):
+        raise DeepicdError("A text was given where a list of texts is expected.", "Put it into a list: [text].")
+    if len(answers) != len(truths) or not truths:
+        raise DeepicdError(
+            f"There are {len(answers):,} answers for {len(truths):,} true codes.",
+            "Give one answer, or None, for each of at least one true code.",
+        )
+    if wrong := [answer for answer in answers if not (answer is None or isinstance(answer, str))]:
+        raise DeepicdError(f"An answer is of type {type(wrong[0]).__name__}.", "Answers are texts, or None.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +129,9 @@ def evaluate(
     None, or what is no code, is a wrong prediction. Each row counts as a patient of its own; `deepicd evaluate` knows
     better. Raises DeepicdError for a truth that is no code, for no rows and for rows of different number.
     """
-    if len(predicted) != len(truths) or not truths:
-        raise DeepicdError(
-            f"There are {len(predicted):,} predictions for {len(truths):,} true codes.",
-            "Give one prediction, or None, for each of at least one true code.",
-        )
+    _check_rows(predicted, truths)
+    if averaging not in get_args(Averaging):
+        raise DeepicdError(f"There is no averaging {averaging!r}.", f"One of: {', '.join(get_args(Averaging))}.")
     with prefer_own_packages():
         from train.evaluation.intervals import estimate_intervals, measure_spread
         from train.evaluation.metric_vector import METRICS, MetricVector

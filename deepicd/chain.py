@@ -20,14 +20,14 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import click
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from deepicd import records, storage
-from deepicd.config import Config
+from deepicd.config import Config, ConfigError
 from deepicd.errors import DeepicdError
 from deepicd.lease import LOCK, is_held
 from deepicd.log import format_duration
-from deepicd.parsing import parse_yaml
+from deepicd.parsing import ParseError, parse_yaml
 from deepicd.record_model import Record, compare_files
 
 FILE = Path("deepicd.yaml")
@@ -35,12 +35,15 @@ FILE = Path("deepicd.yaml")
 State = Literal["done", "running", "changed", "out of date", "unfinished", "waiting"]
 
 
+Name = Annotated[str, Field(min_length=1)]
+
+
 class ChainSettings(Config):
     """deepicd.yaml. Relative paths start at the file's folder."""
 
-    mimic: Annotated[str, Field(description="The version folder of MIMIC-IV, a parquet copy of it or a DuckDB file.")]
-    notes: Annotated[str, Field(description="The version folder of MIMIC-IV-Note, or the same DuckDB file.")]
-    out: Annotated[str, Field(description="Where all stages write. What is made of MIMIC stays there.")] = "out"
+    mimic: Annotated[Name, Field(description="The version folder of MIMIC-IV, a parquet copy of it or a DuckDB file.")]
+    notes: Annotated[Name, Field(description="The version folder of MIMIC-IV-Note, or the same DuckDB file.")]
+    out: Annotated[Name, Field(description="Where all stages write. What is made of MIMIC stays there.")] = "out"
     fiscal_year: Annotated[
         int, Field(ge=2016, le=2100, description="Of the ICD-10-CM guidelines, which CMS publishes for each year.")
     ] = 2025
@@ -55,10 +58,16 @@ class ChainSettings(Config):
         ),
     ] = ""
     recipe: Annotated[
-        str, Field(description="Of the teacher: a name (deepicd distill --help lists them), or your own YAML file.")
+        Name, Field(description="Of the teacher: a name (deepicd distill --help lists them), or your own YAML file.")
     ]
     base_url: Annotated[
         str, Field(description="A server that has the model, such as http://127.0.0.1:8000/v1; '' to run it here.")
+    ] = ""
+    traces: Annotated[
+        str,
+        Field(
+            description="Where several recipes have run: the folder below OUT/traces to assemble; '' for the only one."
+        ),
     ] = ""
     publish: Annotated[
         str,
@@ -70,9 +79,28 @@ class ChainSettings(Config):
         dict[str, list[str]],
         Field(
             default_factory=dict,
-            description="Options by stage, as on its command line: {build: [--strict], distill: [--limit, '100']}.",
+            description="More options by stage, as on its command line: {build: [--strict], distill: [--limit, 100]}.",
         ),
     ]
+
+    @field_validator("extra", mode="before")
+    @classmethod
+    def _check_extra(cls, value: object) -> object:
+        if not isinstance(value, dict) or not all(isinstance(options, list) for options in value.values()):
+            raise ConfigError(
+                "extra is not a list of options for each stage.", "Write it as extra: {build: [--strict, --seed, 5]}."
+            )
+        return {str(stage): [str(option) for option in options] for stage, options in value.items()}
+
+    @field_validator("mimic", "notes", "out", "guidelines_pdf")
+    @classmethod
+    def _refuse_urls(cls, value: str) -> str:
+        if "://" in value:
+            raise ConfigError(
+                f"{value} is no folder of this machine.",
+                "`deepicd run` works on local folders; stages that take URLs do so alone (docs/scaling.md).",
+            )
+        return value
 
 
 EXAMPLE = {"mimic": "~/mimiciv/3.1", "notes": "~/mimic-iv-note/2.2", "recipe": "qwen2.5-32b"}
@@ -119,13 +147,18 @@ def read_settings(path: Path) -> ChainSettings:
     """Read deepicd.yaml. Raises DeepicdError, which names the wrong field."""
     if not path.is_file():
         raise DeepicdError(f"There is no file {path}.", "Write one: deepicd init")
-    values = parse_yaml(path.read_text(encoding="utf-8"))
+    try:
+        values = parse_yaml(storage.read_bounded(path))
+    except ParseError as error:
+        raise DeepicdError(f"{path} is not YAML: {error}.", "Write one to start from: deepicd init") from error
     if not isinstance(values, dict):
         raise DeepicdError(f"{path} has no fields.", "Write one with all of them: deepicd init")
     settings = ChainSettings.parse(values, str(path))
     names = [step.name for step in list_steps(settings, path.parent)]
     if unknown := sorted(settings.extra.keys() - set(names)):
         raise DeepicdError(f"{path}: extra has no stage {unknown[0]!r}.", f"Stages are {', '.join(names)}.")
+    if settings.traces != Path(settings.traces).name:
+        raise DeepicdError(f"{path}: traces is {settings.traces!r}.", "Name a folder directly below OUT/traces.")
     return settings
 
 
@@ -137,7 +170,8 @@ def list_steps(settings: ChainSettings, base: Path) -> list[Step]:
 
     out, more = locate(settings.out), settings.extra
     guidelines, cohort, scraped = out / "guidelines", out / "cohort", out / "descriptions"
-    traces, dataset = out / "traces", out / "dataset"
+    traces, verified, dataset = out / "traces", out / "verified", out / "dataset"
+    chosen = str(traces / settings.traces)
     copy = ["--mimic", str(locate(settings.mimic)), "--notes", str(locate(settings.notes))]
     pdf = locate(settings.guidelines_pdf) if settings.guidelines_pdf else out / f"guidelines-{settings.fiscal_year}.pdf"
     fetch = [] if settings.guidelines_pdf else ["--fetch", str(settings.fiscal_year)]
@@ -153,10 +187,11 @@ def list_steps(settings: ChainSettings, base: Path) -> list[Step]:
             traces,
             ["distill", str(cohort), str(traces), *teacher, "--guidelines", str(guidelines), *descriptions],
         ),
+        Step("verify", verified, ["verify", chosen, str(verified), "--recipe", "rules"]),
         Step(
             "assemble",
             dataset,
-            ["assemble", "--cohort", str(cohort), "--traces", str(traces), str(dataset)],
+            ["assemble", "--cohort", str(cohort), "--traces", chosen, "--verified", str(verified), str(dataset)],
         ),
         Step("card", dataset / "card", ["card", str(dataset)]),
     ]
@@ -179,7 +214,7 @@ def check_steps(steps: Sequence[Step]) -> list[StepStatus]:
     for step in steps:
         folder, record = _find_record(step.folder)
         state: State = "waiting"
-        if is_held(folder / LOCK) or is_held(step.folder / LOCK):
+        if any(is_held(lock) for lock in _list_locks(step.folder)):
             state = "running"
         elif record is None:
             state = "unfinished" if step.folder.is_dir() and any(step.folder.iterdir()) else "waiting"
@@ -195,6 +230,14 @@ def check_steps(steps: Sequence[Step]) -> list[StepStatus]:
         seconds, origin = (record.seconds, record.origin) if record else (None, None)
         statuses.append(StepStatus(step.name, state, finished, seconds, origin, str(step.folder)))
     return statuses
+
+
+def _list_locks(folder: Path) -> Iterator[Path]:
+    """Yield the lock files of a step: beside its folder or in it, and those of a ledger, one per shard."""
+    yield folder.with_name(f".{folder.name}{LOCK}")
+    yield from folder.glob(f"*{LOCK}")
+    yield from folder.glob(f".*{LOCK}")
+    yield from folder.glob(f"ledger/{LOCK}*")
 
 
 def _find_record(folder: Path) -> tuple[Path, Record | None]:
@@ -271,7 +314,7 @@ def init(file: Path, *, overwrite: bool, **given: str | None) -> None:
 @click.command()
 @_settings_option
 @click.option("--until", metavar="STAGE", help="Stop after this stage.")
-@click.option("--dry-run", is_flag=True, help="Print the commands of what is not done, and run nothing.")
+@click.option("--dry-run", is_flag=True, help="Print the commands, and run nothing.")
 def run(settings: Path, until: str | None, *, dry_run: bool) -> None:
     """Run what is missing of the whole chain, in order, as deepicd.yaml says.
 
@@ -294,7 +337,8 @@ def run(settings: Path, until: str | None, *, dry_run: bool) -> None:
         code = subprocess.run([sys.executable, "-P", "-m", "deepicd", *step.arguments], check=False).returncode
         if code:
             click.echo(render_board(check_steps(steps)), err=True)
-            click.echo(f"Stopped at {step.name}; its message is above. Then rerun: deepicd run", err=True)
+            again = "deepicd run" if settings == FILE else shlex.join(["deepicd", "run", "--settings", str(settings)])
+            click.echo(f"Stopped at {step.name}; its message is above. Then rerun: {again}", err=True)
             sys.exit(code if code > 0 else 1)
     if not dry_run:
         click.echo(render_board(check_steps(steps)))
@@ -308,7 +352,8 @@ def run(settings: Path, until: str | None, *, dry_run: bool) -> None:
 def status(settings: Path, *, as_json: bool) -> None:
     """Show which stages of deepicd.yaml are done, running or waiting, how old they are, and from what they come.
 
-    out of date: a stage before it has been run again since. changed: its files are not those of its record.
+    out of date: a stage before it has been run again since. changed: its files are not those of its record. Whether the
+    settings have changed since is not looked at here: `deepicd run` finds that out, stage by stage.
 
     \b
     deepicd status

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -30,10 +31,24 @@ def test_answers_are_paid_and_codes_scored_dotted_or_not() -> None:
 
 
 def test_wrong_numbers_of_rows_and_wrong_folders_are_named(tmp_path: Path) -> None:
-    with pytest.raises(api.DeepicdError, match="1 predictions for 2 true codes"):
+    with pytest.raises(api.DeepicdError, match="1 answers for 2 true codes"):
         api.evaluate(["I10"], ["I10", "I10"])
     with pytest.raises(api.DeepicdError, match="has 0 files"):
         api.guidelines(tmp_path, "I10")
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: api.score(["x"], ["foo"]), "'foo' is not an ICD-10-CM code"),
+        (lambda: api.score("abc", "abc"), "A text was given"),
+        (lambda: api.evaluate([5], ["I10"]), "An answer is of type int"),  # type: ignore[list-item]
+        (lambda: api.evaluate(["I10"], ["I10"], averaging="mean"), "no averaging 'mean'"),  # type: ignore[arg-type]
+    ],
+)
+def test_what_can_mean_nothing_is_refused(call: Callable[[], object], message: str) -> None:
+    with pytest.raises(api.DeepicdError, match=message):
+        call()
 
 
 def test_evidence_links_a_claim_to_its_note() -> None:

@@ -8,6 +8,7 @@ import yaml
 from conftest import Deepicd
 
 from deepicd import chain
+from deepicd.lease import hold_lease
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,7 @@ def test_init_explains_every_field_and_run_reads_what_it_wrote(tmp_path: Path, d
     again = deepicd("init", path)
     assert again.code == 1 and "exists" in again.err
     lines = deepicd("run", "--settings", path, "--dry-run").out.splitlines()
-    assert [line.split()[2] for line in lines] == ["guidelines", "build", "distill", "assemble", "card"]
+    assert [line.split()[2] for line in lines] == ["guidelines", "build", "distill", "verify", "assemble", "card"]
 
 
 def test_one_command_makes_a_dataset_and_a_second_one_changes_nothing(
@@ -54,7 +55,7 @@ def test_one_command_makes_a_dataset_and_a_second_one_changes_nothing(
     assert f"deepicd publish {tmp_path / 'out' / 'dataset'} me/mine" in done.out
     states = json.loads(deepicd("status", "--settings", path, "--json").out)
     assert [(state["step"], state["state"]) for state in states] == [
-        (name, "done") for name in ("guidelines", "build", "distill", "assemble", "card")
+        (name, "done") for name in ("guidelines", "build", "distill", "verify", "assemble", "card")
     ]
     card = (tmp_path / "out" / "dataset" / "README.md").stat().st_mtime_ns
     assert deepicd("run", "--settings", path).code == 0
@@ -83,6 +84,10 @@ def test_other_settings_stop_the_chain_and_a_stage_made_anew_shows_in_what_follo
         ("- a", "has no fields"),
         ("mimic: a\nnotes: b\nrecipes: c\n", "Did you mean recipe?"),
         ("mimic: a\nnotes: b\nrecipe: c\nextra: {bild: []}\n", "extra has no stage 'bild'"),
+        ("mimic: a\nnotes: b\nrecipe: c\nextra: {build: --strict}\n", "extra is not a list of options"),
+        ("mimic: a\nnotes: b\nrecipe: c\nout: s3://b/out\n", "s3://b/out is no folder of this machine"),
+        ("mimic: ''\nnotes: b\nrecipe: c\n", "mimic is ''"),
+        ("mimic: [", "is not YAML"),
     ],
 )
 def test_a_mistake_in_the_file_is_named(tmp_path: Path, deepicd: Deepicd, text: str, message: str) -> None:
@@ -90,3 +95,15 @@ def test_a_mistake_in_the_file_is_named(tmp_path: Path, deepicd: Deepicd, text: 
     path.write_text(text)
     done = deepicd("status", "--settings", path)
     assert done.code == 1 and message in done.err
+
+
+def test_a_stage_at_work_shows_as_running(tmp_path: Path, sources: Path, deepicd: Deepicd) -> None:
+    path = write_file(tmp_path, sources)
+    (tmp_path / "out" / "traces" / "ledger").mkdir(parents=True)
+    with (
+        hold_lease(tmp_path / "out" / "traces" / "ledger" / ".lock", "writing"),
+        hold_lease(tmp_path / "out" / ".cohort.lock", "writing"),
+    ):
+        listed = json.loads(deepicd("status", "--settings", path, "--json").out)
+    states = {state["step"]: state["state"] for state in listed}
+    assert (states["build"], states["distill"], states["card"]) == ("running", "running", "waiting")
