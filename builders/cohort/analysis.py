@@ -6,7 +6,7 @@ Source: hosp.patients, hosp.admissions, hosp.diagnoses_icd, icu.icustays (MIMIC-
 null: without icu/icustays it is unknown whether a stay had an ICU, and none counts as one without.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from deepicd.errors import DeepicdError
@@ -71,6 +71,11 @@ UNMATCHED = """
 select count(*), count(*) filter (hadm_id not in (select hadm_id from admissions where hadm_id is not null))
 from icustays
 """
+UNREAD_TIMES = """
+select count(*), count(*) filter (try_cast({name} as timestamp) is null)
+from admissions
+where nullif(cast({name} as varchar), '') is not null
+"""
 EMPTY = """
 create temp table {name} as
 select
@@ -83,7 +88,7 @@ where false
 def read_analysis(db: "duckdb.DuckDBPyConnection", tables: Mapping[str, Table], *, needs_icu: bool) -> list[str]:
     """Create the table `analysis` from a copy's tables in a database; return what is unknown, as sentences.
 
-    Raises DeepicdError if ICU stays are needed and absent, or belong to another copy.
+    Raises DeepicdError if ICU stays are needed and absent, or belong to another copy, and if no time can be read.
     """
     notes = []
     for name in ("patients", "icustays"):
@@ -111,5 +116,21 @@ def read_analysis(db: "duckdb.DuckDBPyConnection", tables: Mapping[str, Table], 
         )
     elif unmatched:
         notes.append(f"{unmatched:,} of {rows:,} ICU stays belong to no admission: are hosp/ and icu/ of one release?")
+    notes += _check_times(db, tables["admissions"])
     db.execute(ANALYSIS)
     return notes
+
+
+def _check_times(db: "duckdb.DuckDBPyConnection", admissions: Table) -> Iterator[str]:
+    """Yield how many times of admissions are no times. Raises DeepicdError if all are."""
+    for name in ("admittime", "dischtime"):
+        if name not in admissions.header:
+            continue
+        [(given, unread)] = db.execute(UNREAD_TIMES.format(name=name)).fetchall()
+        if unread and unread == given:
+            raise DeepicdError(
+                f"None of the {given:,} values of {name} in hosp/admissions is a time as MIMIC writes it.",
+                "Write them as in 2153-04-01 10:00:00; ages and lengths of stay come from them.",
+            )
+        if unread:
+            yield f"{unread:,} of {given:,} values of {name} in hosp/admissions are no times: what they give is null."

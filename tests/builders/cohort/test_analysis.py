@@ -68,6 +68,24 @@ def test_a_cohort_has_columns_for_analysis_that_no_dataset_has(copy: Path, tmp_p
     assert not any(set(ANALYSIS.names) & set(schema.names) for schema in DATASET.values())
 
 
+@pytest.mark.parametrize("last", ["21.05.2145 04:29:00", "2153-04-01 10:00:00"])
+def test_times_in_another_form_are_counted_and_refused_where_none_can_be_read(
+    copy: Path, tmp_path: Path, last: str
+) -> None:
+    write_table(copy, "hosp/admissions", [
+        {"subject_id": hadm_id - 10_000_000, "hadm_id": hadm_id, "race": "WHITE", "admission_type": "URGENT",
+         "admittime": last if hadm_id == STAYS[-1] else "21.05.2145 04:29:00"}
+        for hadm_id in STAYS
+    ])  # fmt: skip
+    if last.startswith("21."):
+        with pytest.raises(DeepicdError, match=r"None of the 10 values of admittime .* is a time") as error:
+            build(copy, copy, tmp_path / "out")
+        assert "2145" not in str(error.value)
+    else:
+        notes = build(copy, copy, tmp_path / "out").notes
+        assert "9 of 10 values of admittime in hosp/admissions are no times: what they give is null." in notes
+
+
 def test_stays_in_an_icu_are_left_out_on_request_and_counted_either_way(
     copy: Path, tmp_path: Path, deepicd: Deepicd
 ) -> None:
