@@ -125,6 +125,10 @@ def _check(draw: Draw) -> None:
         )
     if len(set(draw.reviewers)) < len(draw.reviewers):
         raise DeepicdError("Two reviewers have the same name.", "Give each a name of their own.")
+    if draw.overlap > draw.rows:
+        raise DeepicdError(
+            f"Every reviewer cannot rate {draw.overlap} of {draw.rows} notes.", "Lower --overlap, or raise --rows."
+        )
 
 
 def _draw_items(rows: Rows, draw: Draw) -> list[Item]:

@@ -27,7 +27,9 @@ def review() -> None:
 @click.option("--reviewers", required=True, metavar="NAMES", help="Names of the reviewers, separated by commas.")
 @click.option("--rows", type=click.IntRange(min=1), default=80, show_default=True, help="Notes, from every chapter.")
 @click.option(
-    "--overlap", type=click.IntRange(min=0), default=40, show_default=True, help="Notes that every reviewer rates."
+    "--overlap",
+    type=click.IntRange(min=0),
+    help="Notes that every reviewer rates.  [default: 40, or all of --rows if fewer]",
 )
 @click.option("--pairs", is_flag=True, help="Compare the traces of two teachers, whose names are hidden.")
 @click.option("--rubric", type=click.Path(path_type=Path), default=Path("clinicians"), help="A YAML file of questions.")
@@ -37,7 +39,14 @@ def review() -> None:
 )
 @click.option("--overwrite", is_flag=True, help="Replace another review in OUT, with its ratings.")
 def start(
-    path: Path, out: Path, reviewers: str, rubric: Path, cohort: Path | None, overwrite: bool, **draw: int
+    path: Path,
+    out: Path,
+    reviewers: str,
+    rubric: Path,
+    cohort: Path | None,
+    overwrite: bool,
+    overlap: int | None,
+    **draw: int,
 ) -> None:
     """Draw which reviewer rates which traces of PATH, in which order, and write it into OUT.
 
@@ -48,7 +57,8 @@ def start(
     from cards.reading_room.review.rubric import load_rubric
 
     names = tuple(name.strip() for name in reviewers.split(","))
-    chosen = Draw(names, draw["rows"], draw["overlap"], bool(draw["pairs"]), draw["seed"])
+    shared = min(40, draw["rows"]) if overlap is None else overlap
+    chosen = Draw(names, draw["rows"], shared, bool(draw["pairs"]), draw["seed"])
     record = start_review(path, out, chosen, load_rubric(rubric), cohort=cohort, overwrite=overwrite)
     for name, forms in record.counts.forms.items():
         click.echo(f"{forms} forms: deepicd review rate {out} --reviewer {name}")

@@ -30,6 +30,8 @@ def export_ratings(out: Path, file: Path, format_name: str, texts: Texts) -> int
     """Write the ratings of a review to a file; return the number of records."""
     review, record = read_review(out)
     ratings = read_all_ratings(out)
+    if not ratings and format_name in ("csv", "jsonl"):
+        raise DeepicdError(f"Nobody has rated anything in {out}.", f"Rate first: deepicd review rate {out} …")
     if format_name == "csv":
         lines = list(_flatten(review, ratings))
         text = _format_csv(lines, review.rubric)
@@ -157,9 +159,8 @@ def import_ratings(out: Path, file: Path, format_name: str) -> dict[str, int]:
     Raises DeepicdError for a record that is none of this review's, and for an answer that its rubric does not offer.
     """
     review, record = read_review(out)
-    read = _read_argilla if format_name == "argilla" else _read_tasks
     found: dict[str, list[Rating]] = {}
-    for name, reviewer, answers in read(storage.read_json(file)):
+    for name, reviewer, answers in _read_answers(file, format_name):
         item, trace = _find_trace(review, name)
         if reviewer not in review.steps:
             raise DeepicdError(
@@ -197,6 +198,22 @@ Answer = tuple[str, str, dict[str, object]]
 """Name of the record, reviewer, answers."""
 
 
+def _read_answers(file: Path, format_name: str) -> list[Answer]:
+    """Return what people answered. Raises DeepicdError for a file of another form, and for one without answers."""
+    read = _read_argilla if format_name == "argilla" else _read_tasks
+    entries = storage.read_json(file)
+    try:
+        answers = list(read(entries))
+    except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
+        raise DeepicdError(
+            f"{file.name} is not in the form of {format_name}.",
+            f"Import what `deepicd review export --format {format_name}` wrote, or what that program exports as JSON.",
+        ) from error
+    if not answers:
+        raise DeepicdError(f"{file.name} has no ratings.", "Export from the program after people have rated there.")
+    return answers
+
+
 def _read_argilla(entries: list[dict[str, Any]]) -> Iterator[Answer]:
     for entry in entries:
         by_user: dict[str, dict[str, object]] = {}
@@ -216,5 +233,5 @@ def _read_tasks(tasks: list[dict[str, Any]]) -> Iterator[Answer]:
 
 
 def _read_value(value: Mapping[str, Any]) -> object:
-    content = next(iter(value.values()))
+    content, *_ = value.values()
     return content[0] if isinstance(content, list) else content

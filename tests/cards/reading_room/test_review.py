@@ -239,6 +239,25 @@ def test_a_file_of_another_review_is_refused(deepicd: Deepicd, tmp_path: Path) -
     assert (outcome.code, "none of this review's" in outcome.err) == (1, True)
 
 
+@pytest.mark.parametrize("format_name", ["argilla", "label-studio"])
+@pytest.mark.parametrize(("text", "message"), [("[]", "has no ratings"), ('[{"id": 3}]', "is not in the form of")])
+def test_a_file_without_ratings_is_refused(
+    deepicd: Deepicd, tmp_path: Path, format_name: str, text: str, message: str
+) -> None:
+    out = start(deepicd, write_example(tmp_path))
+    (tmp_path / "other.json").write_text(text)
+    outcome = deepicd("review", "import", out, tmp_path / "other.json", "--format", format_name)
+    assert (outcome.code, message in outcome.err) == (1, True)
+    outcome = deepicd("review", "export", out, tmp_path / "ratings.csv")
+    assert (outcome.code, "Nobody has rated anything" in outcome.err) == (1, True)
+
+
+def test_more_shared_notes_than_notes_are_refused(deepicd: Deepicd, tmp_path: Path) -> None:
+    command = ("review", "start", tmp_path, tmp_path / "out", "--reviewers", "ana,ben", "--rows", 10, "--overlap", 40)
+    outcome = deepicd(*command)
+    assert (outcome.code, "40 of 10 notes" in outcome.err) == (1, True)
+
+
 def test_a_line_that_was_edited_is_an_error_and_not_a_missing_form(deepicd: Deepicd, tmp_path: Path) -> None:
     out = start(deepicd, write_example(tmp_path))
     rate(out, "ana", GOOD, 1)
