@@ -118,24 +118,27 @@ def shorten(value: object) -> str:
     return text if len(text) <= 200 else f"{text[:200]}…"
 
 
-def read_values(path: Path, checked_in: Path) -> tuple[dict[str, object], str]:
+def read_values(path: Path, checked_in: Path, what: str = "recipe", advice: str = "") -> tuple[dict[str, object], str]:
     """Return the plain values of a YAML file, or of one in `checked_in` by its bare name, and their source.
 
-    `name` defaults to the name of the file. Raises DeepicdError.
+    `name` defaults to the name of the file. `what` and `advice` are for errors. Raises DeepicdError.
     """
     if not path.is_file() and (checked_in / f"{path}.yaml").is_file():
         path = checked_in / f"{path}.yaml"
     if not path.is_file():
         names = ", ".join(sorted(file.stem for file in checked_in.glob("*.yaml")))
-        raise DeepicdError(f"There is no recipe {path}.", f"Give a YAML file, or one of these names: {names}.")
+        raise DeepicdError(
+            f"There is no {what} {path}.", advice or f"Give a YAML file, or one of these names: {names}."
+        )
     try:
         values = parse_yaml(storage.read_bounded(path))
     except ParseError as error:
         raise DeepicdError(
-            f"{path} is not YAML: {error}.", f"Start from a recipe in {checked_in.parent.name}/{checked_in.name}."
+            f"{path} is not YAML: {error}.",
+            advice or f"Start from a recipe in {checked_in.parent.name}/{checked_in.name}.",
         ) from error
     if not isinstance(values, dict):
-        raise DeepicdError(f"{path} holds no recipe.", "A recipe is a list of `field: value` lines.")
+        raise DeepicdError(f"{path} holds no {what}.", advice or "A recipe is a list of `field: value` lines.")
     return {"name": path.stem, **{str(name): value for name, value in values.items()}}, str(path)
 
 

@@ -47,6 +47,8 @@ def plan(
 
     if cohort is None and rows is None:
         raise click.UsageError("Name a cohort, or a number of rows: --rows 93142.")
+    if cohort is None and (guidelines or descriptions):
+        raise click.UsageError("--guidelines and --descriptions need a cohort: deepicd plan COHORT --rows N …")
     recipe = load_recipe(recipe_path).replace(**parse_assignments(fields))
     if cohort is None:
         workload, pages = assume_workload(rows or 1, recipe), None

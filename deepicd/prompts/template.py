@@ -71,7 +71,7 @@ class PromptFile(Config):
 
 def load_prompt(path: Path, kind: Kind) -> PromptFile:
     """Load a prompt from a YAML file, tried out. Raises DeepicdError."""
-    loaded = PromptFile.parse(*read_values(path, kind.own.parent))
+    loaded = PromptFile.parse(*read_values(path, kind.own.parent, "prompt", _ADVICE))
     if loaded.name == kind.version and path.stem != kind.version:
         raise DeepicdError(f"{path} is named {kind.version!r}, as our own words are.", "Give it another `name`.")
     PromptTemplate(kind, loaded.messages)
@@ -184,6 +184,10 @@ class PromptTemplate:
         try:
             opening = [] if self.opening is None else [self.opening]
             return "\n".join([message["content"] for message in self.render(values)] + opening)
+        except MemoryError as error:
+            raise DeepicdError(
+                f"The prompt for the {self.kind.who} needs more memory than there is.", _ADVICE
+            ) from error
         except (TemplateError, TypeError, ValueError, ArithmeticError, AttributeError, LookupError) as error:
             raise DeepicdError(f"The prompt for the {self.kind.who} fails: {error}.", _ADVICE) from error
 
@@ -203,7 +207,7 @@ def _build_environment() -> "Environment":
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     # plain text, so nothing is escaped; a recipe may come from somebody else, so templates are sandboxed
-    return ImmutableSandboxedEnvironment(
+    environment = ImmutableSandboxedEnvironment(
         autoescape=False,
         undefined=StrictUndefined,
         finalize=_refuse_none,
@@ -211,6 +215,9 @@ def _build_environment() -> "Environment":
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    # a prompt that differs from one rendering to the next is found in no ledger
+    del environment.filters["random"], environment.globals["lipsum"]
+    return environment
 
 
 def _refuse_none(value: Any) -> Any:

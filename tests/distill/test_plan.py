@@ -100,3 +100,4 @@ def test_the_rates_are_of_all_sessions_of_the_recipe(tmp_path: Path) -> None:
 
 def test_a_plan_needs_rows_from_somewhere(deepicd: Deepicd) -> None:
     assert "Name a cohort, or a number of rows" in deepicd("plan").err
+    assert "need a cohort" in deepicd("plan", "--rows", "100", "--guidelines", "nothere").err

@@ -54,6 +54,9 @@ def judge_prompt(content: str) -> list[dict[str, str]]:
         ("{{ note }} {{ trace.__class__ }}", "fails: access to attribute '__class__'"),
         ("{{ note }}\n{% if %}", "Line 2 of the prompt for the judge is not Jinja2"),
         ("{{ trace }}", "shows the note not at all"),
+        ("{{ note }} {{ trace }} {{ [1, 2]|random }}", "No filter named 'random'"),
+        ("{{ note }} {{ trace }} {{ lipsum() }}", "uses lipsum"),
+        ("{{ note }} {{ trace }} {{ 'a' * 10 ** 18 }}", "needs more memory than there is"),
     ],
 )
 def test_a_prompt_that_cannot_work_is_refused(content: str, message: str) -> None:
@@ -92,5 +95,7 @@ def test_a_name_tells_our_words_from_others() -> None:
 
 def test_a_file_of_ones_own_is_not_named_as_ours(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text('name: student-1\nmessages: [{role: user, content: "{{ note }}"}]\n')
+    with pytest.raises(DeepicdError, match=r"There is no prompt .*nothere.yaml.\n.*deepicd prompt show"):
+        load_prompt(tmp_path / "nothere.yaml", student.PROMPT)
     with pytest.raises(DeepicdError, match="is named 'student-1', as our own words are"):
         load_prompt(tmp_path / "mine.yaml", student.PROMPT)
