@@ -7,10 +7,10 @@ PATH is the output of a stage or a folder above several of them. Inputs that its
 when the stage ran, if they are still there and still the same run.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from deepicd import records, storage
 from deepicd.errors import DeepicdError
@@ -50,6 +50,19 @@ class Holdings:
         """Yield every folder with its record."""
         for part in (self.cohorts, self.traces, self.datasets, self.scores, self.verified, self.evaluations):
             yield from part.items()
+
+    def leave_out(self, builds: Collection[str]) -> int:
+        """Remove what was made from cohorts with these keys; return the number of folders."""
+        strange = [
+            folder
+            for folder, record in self.list_records()
+            if "build" in record.lineage and record.lineage["build"].key in builds
+        ]
+        parts: tuple[dict[Path, Any], ...] = (self.traces, self.datasets, self.scores, self.verified, self.evaluations)
+        for part in parts:
+            for folder in strange:
+                part.pop(folder, None)
+        return len(strange)
 
     def add(self, folder: Path, record: Record) -> bool:
         """Keep a folder that readers look at; return whether it is new."""
@@ -104,6 +117,7 @@ def find_holdings(path: Path, cohort: Path | None = None) -> Holdings:
     if cohort is not None:
         holdings.add(cohort.resolve(), records.require(cohort, BuildRecord))
     _add_inputs(holdings)
+    _settle_cohort(holdings, cohort)
     if not (holdings.cohorts or holdings.datasets):
         lacking = f" {' '.join(holdings.absent)}" if holdings.absent else ""
         raise DeepicdError(
@@ -113,9 +127,28 @@ def find_holdings(path: Path, cohort: Path | None = None) -> Holdings:
         )
     if len(holdings.cohorts) > 1:
         raise DeepicdError(
-            f"{path} holds {len(holdings.cohorts)} cohorts.", "Point at one of them, or at what was made from one."
+            f"{path} holds {len(holdings.cohorts)} cohorts.",
+            "Point at one of them, or at what was made from one, or name it: --cohort DIR",
         )
     return holdings
+
+
+def _settle_cohort(holdings: Holdings, named: Path | None) -> None:
+    """Keep one of several copies of a cohort; of several cohorts the one that is named, with what was made from it."""
+    if named is None:
+        first: dict[str, Path] = {}
+        for folder, record in holdings.cohorts.items():
+            first.setdefault(record.key, folder)
+        holdings.cohorts = {folder: holdings.cohorts[folder] for folder in first.values()}
+        return
+    chosen = holdings.cohorts[named.resolve()]
+    others = {record.key for record in holdings.cohorts.values()} - {chosen.key}
+    holdings.cohorts = {named.resolve(): chosen}
+    if holdings.leave_out(others) and not any(folder != named.resolve() for folder, _ in holdings.list_records()):
+        raise DeepicdError(
+            f"Nothing here was made from {named}, but from another cohort.",
+            "Point at it alone, or name the other.",
+        )
 
 
 def find_inputs(record: Record) -> Holdings:

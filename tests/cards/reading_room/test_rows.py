@@ -1,6 +1,7 @@
 """What a folder holds, and which of its rows a reader asked for."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,22 @@ def test_traces_of_another_cohort_than_the_one_in_its_place_are_not_mixed_with_i
     record.write_text(json.dumps(json.loads(record.read_text()) | {"key": "0" * 64}))
     with pytest.raises(DeepicdError, match="is another run than the cohort"):
         find_holdings(folder / "traces")
+
+
+def test_a_copy_of_the_cohort_is_no_second_one_and_the_named_cohort_is_read(tmp_path: Path) -> None:
+    folder = write_example(tmp_path)
+    other = folder / "other"
+    shutil.copytree(folder / "cohort", other)
+    assert list(find_holdings(folder).cohorts) == [folder / "cohort"]
+    assert list(find_holdings(folder, other).cohorts) == [other]
+    record = other / "run.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"key": "0" * 64}))
+    with pytest.raises(DeepicdError, match="holds 2 cohorts"):
+        find_holdings(folder)
+    chosen = find_holdings(folder, folder / "cohort")
+    assert (list(chosen.cohorts), len(chosen.traces)) == ([folder / "cohort"], 1)
+    with pytest.raises(DeepicdError, match="Nothing here was made from"):
+        find_holdings(folder, other)
 
 
 @pytest.mark.parametrize(
