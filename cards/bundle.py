@@ -8,7 +8,8 @@
     DIR/card/…              the figures of the README
     DIR/traces/… sft/… grpo/…  or  DIR/rows/…  and  DIR/bundle.json, DIR/run.json: see deepicd.bundle_manifest
 
-Without notes a bundle has ids, codes, traces and a digest of each note; `deepicd rehydrate` restores the notes.
+Without notes a bundle has ids, codes, traces and a digest of each note; `deepicd rehydrate` restores the notes. The
+config `verified` is left out of it.
 """
 
 import re
@@ -59,6 +60,9 @@ def write_bundle(
     records.refuse_other_content(out, plan, overwrite=overwrite)
     facts = dataset_card.read_facts(folder, record)
     fields = dataset_card.build_fields(facts) | {"notes": notes, "title": title, "release": release, "parents": PARENTS}
+    fields["left_out"] = [] if notes else bundle_manifest.list_left_out(record.counts.rows)
+    if fields["left_out"] and fields["verification"]:
+        fields["verification"] |= {"shown": None, "chapters": None}
     fields["abstract"] = own_abstract or validate_abstract(render_template("abstract.txt.j2", fields))
     with records.open_fresh_folder(out, plan, facts.origin, overwrite=overwrite) as run:
         run.is_portable = True
@@ -76,6 +80,7 @@ def write_bundle(
         bundle_manifest.write_manifest(run.folder, record, notes=notes)
         sums = ((path, path.relative_to(run.folder).as_posix()) for path in storage.list_files(run.folder))
         storage.write_text(run.folder / SUMS, "".join(f"{storage.digest_path(path)}  {name}\n" for path, name in sums))
+        run.notes += [f"Left out, as the bundle has no notes: the config {name}." for name in fields["left_out"]]
         run.counts = BundleCounts(
             rows=facts.statistics.rows, files=len(data), abstract_words=len(fields["abstract"].split())
         )

@@ -74,6 +74,8 @@ def bundle(
     )
     if rehearsal := describe_rehearsal(record):
         click.echo(rehearsal)
+    for note in record.notes:
+        click.echo(note)
     counts = record.counts
     click.echo(f"{counts.files} data files, an abstract of {counts.abstract_words} words → {folder}")
 

@@ -8,6 +8,7 @@
 A bundle without notes and a credentialed copy of MIMIC give the dataset back, byte for byte.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,11 @@ class Manifest(Model):
 def _is_bundled(name: str) -> bool:
     """Return whether a file is of a config that every dataset has: the others are not restored without notes."""
     return name.endswith(".parquet") and name.partition("/")[0] in DATASET
+
+
+def list_left_out(rows: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """Return the configs of a dataset, given its rows, that a bundle without notes does not carry."""
+    return [config for config in rows if config not in DATASET]
 
 
 def write_manifest(folder: Path, dataset: AssembleRecord, *, notes: bool) -> None:

@@ -189,7 +189,9 @@ def _describe_identity(folder: Path, manifest: bundle_manifest.Manifest, left_ou
     if left_out:
         return f"{opening}; {left_out:,} rows could not be restored and are left out."
     if not changes:
-        return f"{opening}; all {len(expected)} files are byte-identical to the original."
+        lacking = bundle_manifest.list_left_out(manifest.dataset.rows)
+        lost = f" The bundle left out the config {', '.join(lacking)}, which the original has." if lacking else ""
+        return f"{opening}; all {len(expected)} files are byte-identical to the original.{lost}"
     return (
         f"{opening}; every row is as it was, but {len(different)} of {len(expected)} files have other bytes: pyarrow"
         f" {manifest.written_with.pyarrow} wrote them for a dataset of origin {manifest.origin!r}, here it is"

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from cohorts import rows_in
+from conftest import Deepicd
 from copies import discharge, note, stay, write_copy
 
 from builders.cohort.build import build
@@ -100,6 +101,22 @@ def test_the_config_has_the_rows_of_traces_and_what_was_found_of_each(made: Path
         assert len(row["failed_for"]) == min(len(one["failed_for"]) for one in rivals)
     assert sum(record.counts.chosen_by.values()) == len(rows)
     assert record.counts.rows["verified"] == record.counts.rows["traces"]
+
+
+def test_a_bundle_without_notes_says_that_it_leaves_the_config_out(
+    made: Path, tmp_path: Path, deepicd: Deepicd
+) -> None:
+    assemble(made / "cohort", made / "traces", tmp_path / "dataset", verified=made / "checked", select="strongest")
+    done = deepicd("bundle", tmp_path / "dataset", tmp_path / "bundle", "--without-notes")
+    assert "Left out, as the bundle has no notes: the config verified." in done.out
+    readme = (tmp_path / "bundle" / "README.md").read_text()
+    assert "Left out, and not restored: the configuration `verified`" in readme
+    assert "traces verified" not in readme
+    done = deepicd(
+        "rehydrate", tmp_path / "bundle", tmp_path / "out", "--mimic", made / "copy", "--notes", made / "copy"
+    )
+    assert "The bundle left out the config verified, which the original has." in done.out
+    assert not (tmp_path / "out" / "verified").exists()
 
 
 def test_the_rule_verified_leaves_no_failed_trace_for_training(made: Path, tmp_path: Path) -> None:
