@@ -240,7 +240,7 @@ def describe_difference(record: RunDescription, plan: Plan[R]) -> str:
     parts = [
         f"option {name} was {then.get(name)!r}, now {now.get(name)!r}"
         for name in sorted({*then, *now})
-        if json.dumps(then.get(name)) != json.dumps(now.get(name))  # a record has lists for tuples
+        if then.get(name) != now.get(name)
     ]
     parts += [
         f"input {role} differs"
