@@ -236,7 +236,6 @@ def _list_locks(folder: Path) -> Iterator[Path]:
     """Yield the lock files of a step: beside its folder or in it, and those of a ledger, one per shard."""
     yield folder.with_name(f".{folder.name}{LOCK}")
     yield from folder.glob(f"*{LOCK}")
-    yield from folder.glob(f".*{LOCK}")
     yield from folder.glob(f"ledger/{LOCK}*")
 
 

@@ -102,7 +102,7 @@ def remove_stay(text: str, *, is_history: bool = True) -> str:
     kept = [
         sentence + end
         for sentence, end in _split_sentences(text)
-        if not (_STAY.search(sentence) or (not is_history and counts_days(sentence))) or _EARLIER.search(sentence)
+        if not _is_about_stay(sentence, is_history=is_history)
     ]
     return "".join(kept).strip("\n \t")
 
@@ -111,8 +111,14 @@ def extract_stay(text: str) -> str:
     """Return the sentences of a history that `remove_stay` leaves out."""
     if not _may_tell_of_stay(text):
         return ""
-    cut = [s for s, _ in _split_sentences(text) if _STAY.search(s) and not _EARLIER.search(s)]
+    cut = [sentence for sentence, _ in _split_sentences(text) if _is_about_stay(sentence, is_history=True)]
     return "\n".join(cut).strip("\n \t")
+
+
+def _is_about_stay(sentence: str, *, is_history: bool) -> bool:
+    """Return whether a sentence is about this stay and not about an earlier one."""
+    is_cue = _STAY.search(sentence) is not None or (not is_history and counts_days(sentence))
+    return is_cue and not _EARLIER.search(sentence)
 
 
 def counts_days(text: str) -> bool:
