@@ -109,7 +109,7 @@ class BuildOptions(CriteriaOptions):
     split_file: NotRequired[Path | None]
 
 
-class AssembleOptions(TypedDict):
+class AssembleCommandOptions(TypedDict):
     scores: Path | None
     select: str
     verified: Path | None
@@ -276,7 +276,7 @@ def build(
 @click.argument("out", type=FOLDER)
 @accept_changes_option
 @overwrite
-def assemble(cohort: Path, traces: Path, out: Path, **options: Unpack[AssembleOptions]) -> None:
+def assemble(cohort: Path, traces: Path, out: Path, **options: Unpack[AssembleCommandOptions]) -> None:
     """Join a cohort and its traces into the dataset folder OUT: configs traces, sft and grpo.
 
     With --verified also the config verified: the same traces with their evidence, scores and points. Which criterion
@@ -285,10 +285,11 @@ def assemble(cohort: Path, traces: Path, out: Path, **options: Unpack[AssembleOp
     \b
     deepicd assemble --cohort out/cohort --traces out/traces out/dataset
     """
+    from builders.dataset.assemble import AssembleOptions
     from builders.dataset.assemble import assemble as assemble_dataset
     from deepicd.stage_records import describe_rehearsal
 
-    record = assemble_dataset(cohort, traces, out, **options)
+    record = assemble_dataset(cohort, traces, out, AssembleOptions(**options))
     if rehearsal := describe_rehearsal(record):
         click.echo(rehearsal)
     for config, rows in record.counts.rows.items():

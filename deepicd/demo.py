@@ -70,7 +70,7 @@ def list_steps(out: Path, admissions: int, seed: int, *, engine: str, overwrite:
     """Return the steps in order. Stages are imported here, so that `--help` stays instant."""
     from builders.cohort.build import build
     from builders.cohort.criteria import Criteria
-    from builders.dataset.assemble import assemble
+    from builders.dataset.assemble import AssembleOptions, assemble
     from builders.synthetic.synthesize import synthesize
     from cards.dataset_card import write_card
     from distill import recipe
@@ -121,7 +121,7 @@ def list_steps(out: Path, admissions: int, seed: int, *, engine: str, overwrite:
         ),
         Step(
             ["assemble", "--cohort", cohort, "--traces", traces, "--verified", verified, dataset],
-            lambda: assemble(cohort, traces, dataset, verified=verified, overwrite=overwrite),
+            lambda: assemble(cohort, traces, dataset, AssembleOptions(verified=verified, overwrite=overwrite)),
         ),
         Step(["card", dataset], lambda: write_card(dataset)),
     ]

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import Any
 
 from builders.dataset import selection
 from builders.dataset.config_files import Joined, Row, write_split
@@ -33,34 +33,35 @@ BATCH = 256  # rows of the cohort in memory at once
 TRACE = ("note_id", "icd_code", "trace", "words", "recipe", "teacher", "finish_reason")
 
 
-class AssembleOptions(TypedDict, total=False):
-    """The optional arguments of `assemble`."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssembleOptions:
+    """What `assemble` does beyond joining a cohort and its traces."""
 
-    scores: Path | None
+    scores: Path | None = None
     """Output of `deepicd judge`."""
-    select: str
+    select: str = "best"
     """A rule of `selection`, for rows with several kept traces."""
-    verified: Path | None
+    verified: Path | None = None
     """Output of `deepicd verify`."""
-    prompt: Path | None
+    prompt: Path | None = None
     """File with another prompt for the student."""
-    overwrite: bool
+    overwrite: bool = False
 
 
-def assemble(cohort: Path, traces: Path, out: Path, **arguments: Unpack[AssembleOptions]) -> AssembleRecord:
+def assemble(cohort: Path, traces: Path, out: Path, given: AssembleOptions = AssembleOptions()) -> AssembleRecord:
     """Write the configs with their splits; return the record.
 
     Raises DeepicdError if cohort, traces and scores do not belong together.
     """
-    scores, select, prompt = arguments.get("scores"), arguments.get("select", "best"), arguments.get("prompt")
+    select = given.select
     records.require(cohort, "build")
     traces, distilled = records.find_run_folder(traces, DistillRecord, "kept")
-    judges = find_score_folders(scores)
-    checked = find_verification(arguments.get("verified"), select)
+    judges = find_score_folders(given.scores)
+    checked = find_verification(given.verified, select)
     inputs = {"cohort": cohort, "traces": traces} | {f"scores {path.name}": path for path in judges}
     inputs |= {"verified": checked} if checked else {}
     options: dict[str, Any] = {"recipe": traces.name} | ({"select": select} if distilled.n > 1 or checked else {})
-    options |= {"prompt": dict(load_prompt(prompt, student.PROMPT))} if prompt else {}
+    options |= {"prompt": dict(load_prompt(given.prompt, student.PROMPT))} if given.prompt else {}
     plan = records.plan_run(AssembleRecord, options=options, inputs=inputs)
     if done := records.find_finished(out, plan):
         return done
@@ -71,7 +72,7 @@ def assemble(cohort: Path, traces: Path, out: Path, **arguments: Unpack[Assemble
     )
     for split in SPLITS:
         _check_match(cohort, traces, split)
-    with records.open_fresh_folder(out, plan, origin, overwrite=arguments.get("overwrite", False)) as run:
+    with records.open_fresh_folder(out, plan, origin, overwrite=given.overwrite) as run:
         template = student.read_template(options)
         counts: dict[str, dict[str, int]] = {config: {} for config in (CONFIGS if checked else DATASET)}
         for split, path in files.items():

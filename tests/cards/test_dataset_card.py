@@ -11,7 +11,7 @@ import pytest
 import yaml
 from cohorts import write_cohort, write_dataset
 
-from builders.dataset.assemble import assemble
+from builders.dataset.assemble import AssembleOptions, assemble
 from cards.dataset_card import write_card
 from deepicd.errors import DeepicdError
 from distill import run
@@ -66,7 +66,7 @@ def test_a_card_of_scored_traces_names_the_judge(tmp_path: Path) -> None:
         tmp_path / "scores",
         Recipe(name="judge", engine="rehearsal", model="a judge", prompt="rubric-1"),
     )
-    assemble(cohort, tmp_path / "traces", tmp_path / "dataset", scores=tmp_path / "scores")
+    assemble(cohort, tmp_path / "traces", tmp_path / "dataset", AssembleOptions(scores=tmp_path / "scores"))
     write_card(tmp_path / "dataset")
     text = (tmp_path / "dataset" / "README.md").read_text()
     assert "**Scores** (`judge_score`, 1 to 5): rubric `rubric-1`, by a judge, " in text

@@ -8,7 +8,7 @@ from cohorts import rows_in, write_cohort
 from conftest import Deepicd
 from openai_server import MODEL, StandIn, answer, openai_server, status
 
-from builders.dataset.assemble import assemble
+from builders.dataset.assemble import AssembleOptions, assemble
 from deepicd import records
 from deepicd.accept_changes import accept_changes
 from deepicd.engines import ledger
@@ -42,7 +42,7 @@ def test_every_kept_trace_gets_a_score_and_the_dataset_has_it(tmp_path: Path) ->
     assert record.counts.scored == len(rows) == 40
     assert {row["score"] for row in rows} <= {1, 2, 3, 4, 5}
     assert record.notes == ["No model has read these traces: the scores are drawn by chance."]
-    assemble(cohort, made, tmp_path / "dataset", scores=tmp_path / "scores")
+    assemble(cohort, made, tmp_path / "dataset", AssembleOptions(scores=tmp_path / "scores"))
     given = {row["note_id"]: row["judge_score"] for row in rows_in(tmp_path / "dataset" / "traces")}
     assert given == {row["note_id"]: row["score"] for row in rows}
 
@@ -52,7 +52,7 @@ def test_scores_of_other_traces_are_refused(tmp_path: Path) -> None:
     judge(made, tmp_path / "scores", JUDGE)
     run.distill(cohort, tmp_path / "others", TEACHER.replace(seed=7))
     with pytest.raises(DeepicdError, match="scores of other traces"):
-        assemble(cohort, tmp_path / "others", tmp_path / "dataset", scores=tmp_path / "scores")
+        assemble(cohort, tmp_path / "others", tmp_path / "dataset", AssembleOptions(scores=tmp_path / "scores"))
 
 
 def test_a_second_run_asks_nothing_and_a_killed_one_goes_on(
@@ -108,7 +108,7 @@ def test_two_judges_are_compared(tmp_path: Path) -> None:
     assert found["traces"] == 40
     assert -1 <= found["kappa"] <= 1
     cohort = tmp_path / "cohort"
-    assemble(cohort, made, tmp_path / "dataset", scores=tmp_path / "scores")
+    assemble(cohort, made, tmp_path / "dataset", AssembleOptions(scores=tmp_path / "scores"))
     means = [row["judge_score"] for row in rows_in(tmp_path / "dataset" / "traces")]
     assert any(mean % 1 == 0.5 for mean in means)
 

@@ -9,7 +9,7 @@ from cohorts import rows_in, write_cohort
 from openai_server import MODEL, openai_server, status
 
 from builders.dataset import selection
-from builders.dataset.assemble import assemble
+from builders.dataset.assemble import AssembleOptions, assemble
 from cards.dataset_card import write_card
 from deepicd import storage
 from deepicd.errors import DeepicdError
@@ -91,14 +91,14 @@ def test_the_dataset_has_the_judges_favourite_of_each_row(tmp_path: Path) -> Non
     record = judge(tmp_path / "traces", tmp_path / "scores", JUDGE)
     kept = rows_in(tmp_path / "traces" / FOUR.digest / "kept")
     assert record.counts.scored == len(kept) > 120
-    assemble(cohort, tmp_path / "traces", tmp_path / "best", scores=tmp_path / "scores")
+    assemble(cohort, tmp_path / "traces", tmp_path / "best", AssembleOptions(scores=tmp_path / "scores"))
     scores: dict[tuple[str, str], int] = {
         (row["note_id"], row["trace_sha256"]): row["score"] for row in rows_in(tmp_path / "scores")
     }
     for row in rows_in(tmp_path / "best" / "traces"):
         of_row = [score for (note_id, _), score in scores.items() if note_id == row["note_id"]]
         assert row["judge_score"] == max(of_row) == scores[row["note_id"], storage.digest_text(row["trace"])]
-    assemble(cohort, tmp_path / "traces", tmp_path / "first", select="first")
+    assemble(cohort, tmp_path / "traces", tmp_path / "first", AssembleOptions(select="first"))
     first = {row["note_id"]: row["trace"] for row in rows_in(tmp_path / "first" / "traces")}
     assert first == {row["note_id"]: row["trace"] for row in reversed(kept)}
     write_card(tmp_path / "best")

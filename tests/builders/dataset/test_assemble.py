@@ -12,7 +12,7 @@ import pytest
 from cohorts import rows_in, write_cohort
 
 from builders.dataset import config_files
-from builders.dataset.assemble import assemble
+from builders.dataset.assemble import AssembleOptions, assemble
 from deepicd import answer_form, storage
 from deepicd.accept_changes import accept_changes
 from deepicd.answer_form import Answer
@@ -109,7 +109,7 @@ def test_a_second_recipe_is_refused_in_a_folder_that_holds_another(dataset: Path
     assemble(cohort, dataset / "traces", tmp_path / "dataset")
     with pytest.raises(DeepicdError, match=f"option recipe was '{RECIPE.digest}', now '{other.digest}'"):
         assemble(cohort, tmp_path / "traces", tmp_path / "dataset")
-    assemble(cohort, tmp_path / "traces", tmp_path / "dataset", overwrite=True)
+    assemble(cohort, tmp_path / "traces", tmp_path / "dataset", AssembleOptions(overwrite=True))
 
 
 def test_two_recipes_side_by_side_must_be_told_apart(dataset: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from copies import discharge, note, stay, write_copy
 
 from builders.cohort.build import build
 from builders.dataset import selection
-from builders.dataset.assemble import assemble
+from builders.dataset.assemble import AssembleOptions, assemble
 from cards.dataset_card import write_card
 from deepicd import storage
 from deepicd.errors import DeepicdError
@@ -84,7 +84,9 @@ def test_a_row_whose_traces_all_fail_has_none_by_the_rule_verified() -> None:
 
 def test_the_config_has_the_rows_of_traces_and_what_was_found_of_each(made: Path, tmp_path: Path) -> None:
     out = tmp_path / "dataset"
-    record = assemble(made / "cohort", made / "traces", out, verified=made / "checked", select="strongest")
+    record = assemble(
+        made / "cohort", made / "traces", out, AssembleOptions(verified=made / "checked", select="strongest")
+    )
     rows, traces = rows_in(out / "verified"), rows_in(out / "traces")
     assert [(row["note_id"], row["trace"]) for row in rows] == [(row["note_id"], row["trace"]) for row in traces]
     assert list(rows[0]) == CONFIGS["verified"].names
@@ -106,7 +108,12 @@ def test_the_config_has_the_rows_of_traces_and_what_was_found_of_each(made: Path
 def test_a_bundle_without_notes_says_that_it_leaves_the_config_out(
     made: Path, tmp_path: Path, deepicd: Deepicd
 ) -> None:
-    assemble(made / "cohort", made / "traces", tmp_path / "dataset", verified=made / "checked", select="strongest")
+    assemble(
+        made / "cohort",
+        made / "traces",
+        tmp_path / "dataset",
+        AssembleOptions(verified=made / "checked", select="strongest"),
+    )
     done = deepicd("bundle", tmp_path / "dataset", tmp_path / "bundle", "--without-notes")
     assert "Left out, as the bundle has no notes: the config verified." in done.out
     readme = (tmp_path / "bundle" / "README.md").read_text()
@@ -120,8 +127,18 @@ def test_a_bundle_without_notes_says_that_it_leaves_the_config_out(
 
 
 def test_the_rule_verified_leaves_no_failed_trace_for_training(made: Path, tmp_path: Path) -> None:
-    assemble(made / "cohort", made / "traces", tmp_path / "all", verified=made / "checked", select="strongest")
-    assemble(made / "cohort", made / "traces", tmp_path / "some", verified=made / "checked", select="verified")
+    assemble(
+        made / "cohort",
+        made / "traces",
+        tmp_path / "all",
+        AssembleOptions(verified=made / "checked", select="strongest"),
+    )
+    assemble(
+        made / "cohort",
+        made / "traces",
+        tmp_path / "some",
+        AssembleOptions(verified=made / "checked", select="verified"),
+    )
     failed = {row["note_id"] for row in rows_in(tmp_path / "all" / "verified") if row["failed_for"]}
     kept = {row["note_id"] for row in rows_in(tmp_path / "some" / "sft")}
     assert failed
@@ -131,10 +148,10 @@ def test_the_rule_verified_leaves_no_failed_trace_for_training(made: Path, tmp_p
 
 def test_a_rule_without_its_verification_and_one_of_other_traces_are_refused(made: Path, tmp_path: Path) -> None:
     with pytest.raises(DeepicdError, match="needs what `deepicd verify` found"):
-        assemble(made / "cohort", made / "traces", tmp_path / "none", select="verified")
+        assemble(made / "cohort", made / "traces", tmp_path / "none", AssembleOptions(select="verified"))
     verify(VerifyJob(made / "traces", tmp_path / "few", load_recipe(Path("rules")), limit=2))
     with pytest.raises(DeepicdError, match="The verification lacks some of these traces"):
-        assemble(made / "cohort", made / "traces", tmp_path / "none", verified=tmp_path / "few")
+        assemble(made / "cohort", made / "traces", tmp_path / "none", AssembleOptions(verified=tmp_path / "few"))
     assert not (tmp_path / "none").exists()
 
 
@@ -148,7 +165,9 @@ print(json.dumps([loaded.num_rows, loaded["train"][0]["points"][0]["question"]])
 
 def test_datasets_loads_the_config_by_the_cards_yaml(made: Path, tmp_path: Path) -> None:
     out = tmp_path / "dataset"
-    record = assemble(made / "cohort", made / "traces", out, verified=made / "checked", select="strongest")
+    record = assemble(
+        made / "cohort", made / "traces", out, AssembleOptions(verified=made / "checked", select="strongest")
+    )
     write_card(out)
     done = subprocess.run(
         [sys.executable, "-c", LOAD, out], capture_output=True, text=True, check=False,
