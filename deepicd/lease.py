@@ -7,8 +7,10 @@ may lock for one host alone, and some servers lock nothing. The owner touches th
 
 When a lease is taken over: where its process runs on this machine, as soon as that process has ended; elsewhere, once
 the file was not touched for `STALE_AFTER` seconds. That is judged by the file server's clock alone, against a file made
-just now. Of several that judge at the same time, the one that makes the claim file takes over. An owner whose lease was
-taken over, since its machine had been suspended, say, learns it from the next heartbeat and from `Lease.check`.
+just now. A heartbeat from the future, since that clock was set back, says nothing of its age: it is dated anew, and its
+owner has as long as any other to touch it again. Of several that judge at the same time, the one that makes the claim
+file takes over. An owner whose lease was taken over, since its machine had been suspended, say, learns it from the next
+heartbeat and from `Lease.check`.
 """
 
 import json
@@ -193,7 +195,11 @@ def _read_lock(path: Path) -> tuple[Owner | None, float | None]:
         return None, None
     try:
         probe.touch()
-        return owner, probe.stat().st_mtime - touched
+        age = probe.stat().st_mtime - touched
+        if age < -HEARTBEAT:
+            with suppress(OSError):  # of another user, or gone since
+                os.utime(path)
+        return owner, age
     finally:
         with suppress(OSError):
             probe.unlink()

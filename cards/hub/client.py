@@ -77,10 +77,10 @@ class HubRepository:
         from huggingface_hub import HfApi, get_token, is_offline_mode
 
         if is_offline_mode():
-            raise DeepicdError("Offline mode is set.", "Unset HF_HUB_OFFLINE, then rerun the command.")
+            raise errors.NoAnswerError("Offline mode is set.", "Unset HF_HUB_OFFLINE, then rerun the command.")
         token = token or get_token()
         if not token:
-            raise DeepicdError(
+            raise errors.NoAnswerError(
                 "There is no token for the Hub.",
                 "Create one with write access (huggingface.co/settings/tokens), then: export HF_TOKEN=…",
             )

@@ -49,7 +49,8 @@ def connection_options(command: Command) -> Command:
 @click.option(
     "--full-reload", is_flag=True, help="Verify by downloading everything, not by counts, digests and samples."
 )
-@click.option("--dry-run", is_flag=True, help="Show the plan and change nothing.")
+@click.option("--dry-run", is_flag=True,
+              help="Show the plan and change nothing. Without token or network, say what was not asked.")  # fmt: skip
 @connection_options
 def publish(endpoint: str | None, timeout: float, tries: int, wait: float, **options: object) -> None:
     """Publish OUT to the repository REPO (OWNER/NAME) of the Hugging Face Hub; the card alone unless --what says more.

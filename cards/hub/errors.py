@@ -14,6 +14,10 @@ _XET_REFUSAL = re.compile(r"client error \((4\d\d)")
 _QUOTA_WORDS = ("storage", "quota", "limit")
 
 
+class NoAnswerError(DeepicdError):
+    """The Hub could not be asked, or did not answer: nothing is known of the repository."""
+
+
 def is_transient(error: BaseException) -> bool:
     """Return whether another attempt may succeed."""
     cause = http.unwrap_error(error)
@@ -35,7 +39,9 @@ def explain_error(error: BaseException, doing: str, repo: str, endpoint: str) ->
         if response is None
         else _explain_status(response, repo, host, http.find_retry_after(cause))
     )
-    return DeepicdError(f"{doing} failed: {what}.", advice)
+    is_broken = isinstance(cause, (httpx.TransportError, ConnectionError, TimeoutError))
+    kind = NoAnswerError if is_broken and not isinstance(cause, httpx.UnsupportedProtocol) else DeepicdError
+    return kind(f"{doing} failed: {what}.", advice)
 
 
 def _explain_broken_exchange(cause: BaseException, endpoint: str, host: str) -> tuple[str, str]:

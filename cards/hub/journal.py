@@ -1,16 +1,44 @@
 """Keep a local journal of each repository: who took responsibility, in which words; what was committed or opened.
 
 publications/<owner>--<name>/journal.jsonl, or models--<owner>--<name>/journal.jsonl for a model, beside the published
-folder; lines are only ever appended.
+folder; lines are only ever appended. What a line that cannot be read had said is unknown, and not nothing.
 """
 
 import json
 import os
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from deepicd import storage
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from deepicd.parsing import ParseError, parse_json
+
+
+class Entry(BaseModel):
+    """A line of a journal."""
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+    at: str
+    endpoint: str
+    event: str
+    commit: str = ""
+    readme: str = ""
+    """SHA-256 of the README.md of a commit."""
+    protected: bool = True
+    """Whether a commit holds what must not become public."""
+    shown: Mapping[str, int | None] = {}
+    """The counts that the card of a commit shows."""
+
+
+def read_entries(path: Path) -> Iterator[Entry | None]:
+    """Yield the lines of a journal, None for one that cannot be read; nothing without a file."""
+    for line in path.read_bytes().splitlines() if path.is_file() else ():
+        try:
+            yield Entry.model_validate(parse_json(line))
+        except (ParseError, ValidationError):
+            yield None
 
 
 class Journal:
@@ -29,26 +57,26 @@ class Journal:
             "event": event,
             **details,
         }
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        with self.path.open("ab+") as file:
+            if file.tell():
+                file.seek(-1, os.SEEK_END)
+                file.write(b"" if file.read() == b"\n" else b"\n")  # the last line may have been cut short
+            file.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
 
-    def read_events(self, event: str) -> list[dict[str, Any]]:
-        """Return the lines of one kind that concern this server; lines that were cut short are skipped."""
-        return [
-            entry
-            for entry in storage.read_json_lines(self.path)
-            if entry.get("event") == event and entry.get("endpoint") == self._endpoint
-        ]
+    def read_events(self, event: str) -> list[Entry]:
+        """Return the lines of one kind that concern this server, without those that cannot be read."""
+        entries = [entry for entry in read_entries(self.path) if entry]
+        return [entry for entry in entries if (entry.event, entry.endpoint) == (event, self._endpoint)]
 
     def find_last_readme(self) -> str | None:
         """Return the SHA-256 of the README.md that was last committed from here."""
         committed = self.read_events("committed")
-        return committed[-1]["readme"] if committed else None
+        return committed[-1].readme if committed else None
 
     def list_open_commits(self) -> set[str]:
         """Return the commits from here that may be public, and the first one of a repository created from here."""
-        return {entry["commit"] for entry in self.read_events("created")} | {
-            entry["commit"] for entry in self.read_events("committed") if not entry["protected"]
+        return {entry.commit for entry in self.read_events("created")} | {
+            entry.commit for entry in self.read_events("committed") if not entry.protected
         }

@@ -14,7 +14,7 @@ from cards.hub import upload
 from cards.hub.client import Account, HubRepository, RepositoryState
 from cards.hub.contents import FOLDERS, README, Contents
 from cards.hub.differences import ShownCounts, find_small_differences
-from cards.hub.journal import Journal
+from cards.hub.journal import Journal, read_entries
 from cards.hub.settings import PublicationOptions
 from deepicd import storage
 from deepicd.errors import DeepicdError
@@ -147,7 +147,7 @@ def require_open_history(*, hub: HubRepository, journal: Journal) -> None:
 
 
 def describe_small_differences(journals: Path, shown: ShownCounts) -> list[str]:
-    """Return a line for each earlier publication that, together with these counts, reveals one to nine rows.
+    """Return a line for each earlier publication that may, together with these counts, reveal one to nine rows.
 
     A cohort with one more stay gives a card on which every total, and the chapter of that stay, is one higher: together
     the two cards reveal what neither does alone. The journals have the counts of all cards published from here; what
@@ -158,11 +158,14 @@ def describe_small_differences(journals: Path, shown: ShownCounts) -> list[str]:
 
 def _describe_small_differences(journals: Path, shown: ShownCounts) -> Iterator[str]:
     for path in sorted(journals.glob("*/journal.jsonl")):
-        for entry in storage.read_json_lines(path):
-            if small := find_small_differences(entry.get("shown") or {}, shown):
+        repo = path.parent.name.replace("--", "/")
+        for number, entry in enumerate(read_entries(path) if shown else (), start=1):
+            if entry is None:
+                yield f"line {number:,} of the journal of {repo} cannot be read, so what that card shows is unknown"
+            elif small := find_small_differences(entry.shown, shown):
                 more = f" and {len(small) - MAX_NAMED:,} more" if len(small) > MAX_NAMED else ""
                 yield (
-                    f"the card of {entry['at'][:10]} in {path.parent.name.replace('--', '/')} has {len(small):,} counts"
+                    f"the card of {entry.at[:10]} in {repo} has {len(small):,} counts"
                     f" that differ from this one's by one to nine: {', '.join(small[:MAX_NAMED])}{more}"
                 )
 
@@ -171,7 +174,7 @@ def refuse_small_differences(lines: Sequence[str]) -> None:
     """Raise if a public card reveals small counts together with an earlier one."""
     if lines:
         raise DeepicdError(
-            "Together with an earlier card this one reveals groups of fewer than ten rows: nothing was sent.\n"
+            "Together with an earlier card this one may reveal groups of fewer than ten rows: nothing was sent.\n"
             + "\n".join(f"  {line}" for line in lines),
             "Publish it privately, or from the earlier data; or, if nobody else could read the earlier card, add"
             " --despite-differences.",

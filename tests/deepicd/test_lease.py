@@ -63,6 +63,17 @@ def test_a_lease_without_heartbeat_is_taken_over(owner: Owner | None, tmp_path: 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_heartbeat_from_the_future_counts_from_when_it_is_first_seen(tmp_path: Path) -> None:
+    """The file server's clock was set back by a year: the lease is stale in two minutes, and not in a year."""
+    path = leave_lock(tmp_path / LOCK, age=-365 * 86_400)
+    with pytest.raises(DeepicdError, match="on node07, last seen 0 seconds ago"), hold_lease(path, "writing to out"):
+        pass
+    assert abs(path.stat().st_mtime - time.time()) < 60
+    leave_lock(path, age=lease.STALE_AFTER + 5)  # nobody has touched it since
+    with hold_lease(path, "writing to out"):
+        assert json.loads(path.read_text())["pid"] == os.getpid()
+
+
 def test_a_process_of_this_machine_is_judged_by_itself_and_not_by_the_time(tmp_path: Path) -> None:
     here = Owner.describe_this_process()
     ended = subprocess.Popen([sys.executable, "-c", ""])

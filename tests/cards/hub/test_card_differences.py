@@ -56,6 +56,20 @@ def test_the_same_card_again_and_made_up_cards_raise_no_warning(
     assert "beware" not in send(dataset(tmp_path, "synthetic", 61), loopback.new(), dry_run=True)
 
 
+def test_a_journal_line_that_cannot_be_read_is_no_card_without_counts(
+    loopback: Loopback, send: Send, credentialed: Path, tmp_path: Path
+) -> None:
+    first, second = loopback.new(), loopback.new()
+    send(credentialed, first)
+    journal = tmp_path / "records" / first.replace("/", "--") / "journal.jsonl"
+    for damaged in (b'{"event": "committed", "endpoint": "x", "shown": {}}\n', b'{"at": "2025-01-01", "ev'):
+        journal.write_bytes(damaged)
+        with pytest.raises(DeepicdError, match=f"line 1 of the journal of {first} cannot be read"):
+            send(credentialed, second, public=True)
+    send(credentialed, first, overwrite=True)  # appends to the line that was cut short
+    assert [len(line.split(b'"event"')) for line in journal.read_bytes().splitlines()] == [1, 2, 2]
+
+
 def test_two_cards_that_show_different_counts_are_solved_together() -> None:
     """One shows the splits, the other the total: no count is in both."""
     splits = {"rows/grpo/train": 140, "rows/grpo/validation": 20, "rows/grpo/test": 40, "rows/grpo/all": None}

@@ -19,7 +19,7 @@ from cards.hub.settings import PublicationOptions
 from deepicd.errors import DeepicdError
 from deepicd.http import RetryPolicy
 
-from .conftest import NOTE, WRITE, Loopback, Send
+from .conftest import NOTE, WRITE, Loopback, Run, Send
 
 QUICK = RetryPolicy(timeout=5, attempts=2, first_wait=0)
 
@@ -230,6 +230,32 @@ def test_a_dry_run_shows_the_plan_and_changes_nothing(loopback: Loopback, send: 
     assert "gate        opened by hand" in plan
     assert "grpo/train-00000-of-00001.parquet" in plan
     assert repo not in loopback.hub.repos
+
+
+@pytest.mark.parametrize(
+    ("token", "endpoint", "said"),
+    [
+        (None, None, "There is no token for the Hub."),
+        (WRITE, "http://127.0.0.1:9", "127.0.0.1:9 cannot be reached"),
+    ],
+)
+def test_a_dry_run_needs_neither_token_nor_network_and_says_what_it_could_not_ask(
+    token: str | None, endpoint: str | None, said: str, run: Run, made_up: Path
+) -> None:
+    where = ["--endpoint", endpoint, "--tries", 1] if endpoint else []
+    done = run("publish", made_up, "sam/set", "--what", "recipe", "--dry-run", *where, token=token)
+    assert done.code == 0, done.err
+    assert "repository  unknown, the Hub was not asked" in done.out
+    assert "recipe/split.csv" in done.out
+    assert "not asked   whose token it is, whether it may write to sam/set, and what is there" in done.out
+    assert said in done.out
+    refused = run("publish", made_up, "sam/set", *where, token=token)
+    assert refused.code == 1 and said in refused.err
+
+
+def test_a_token_that_is_refused_is_no_silence_of_the_hub(send: Send, made_up: Path, loopback: Loopback) -> None:
+    with pytest.raises(DeepicdError, match="does not accept the token"):
+        send(made_up, loopback.new(), dry_run=True, token="hf_nobody")  # noqa: S106
 
 
 def test_a_dry_run_cannot_be_sent(loopback: Loopback, made_up: Path, monkeypatch: pytest.MonkeyPatch) -> None:
