@@ -8,6 +8,7 @@ easier, and half of the wrong answers stay in the right chapter. The value to co
   pairs        share of p < 0.05 between two models of equal strength, with independent and with similar answers
   patients     coverage where a patient has up to four notes, of one category, and one answer suits all or none
   gap          share of test sets in which the largest gap between five groups that do not differ excludes 0
+  reasoning    coverage of the figures about traces: lengths and counts with long tails, patients with several traces
 
 Results stand in benchmarks/results/intervals.json and, as tables, in docs/evaluation.md.
 Run: python -m benchmarks.intervals      (two minutes)
@@ -23,6 +24,7 @@ import numpy as np
 
 from benchmarks.measure import RESULTS
 from deepicd.evaluation_metrics import Interval, LevelName
+from deepicd.grounding import Share
 from deepicd.icd10cm import Code, load_release
 from deepicd.paper import MIMIC_REASON
 from train.evaluation.intervals import (
@@ -34,6 +36,7 @@ from train.evaluation.intervals import (
 )
 from train.evaluation.metric_vector import METRICS, MetricVector
 from train.evaluation.metrics import LEVELS, Indices, LevelRows, Numbers, get_class
+from train.evaluation.reasoning import GROUNDED, TraceMeasures, measure_ratios
 from train.evaluation.subgroups import find_largest_gap
 
 TRIALS = {61: 2000, 332: 1200, 1865: 800, 18_654: 300}
@@ -218,6 +221,38 @@ def measure_gaps(trials: int = 2000) -> dict[str, float]:
     return found
 
 
+def measure_reasoning(trials: int = 1000) -> dict[str, dict[str, float | None]]:
+    """Return the coverage of each figure about traces, by number of traces."""
+    rng = np.random.default_rng(6)
+    found: dict[str, dict[str, float | None]] = {}
+    for rows, repeats in {61: trials, 332: trials, 1865: trials // 3}.items():
+        drawn = [measure_ratios(list(_draw_traces(rng, rows))) for _ in range(repeats)]
+        found[str(rows)] = {}
+        for name in drawn[0]:
+            value = float(np.mean([ratios[name].value for ratios in drawn]))
+            bounds = [ends for ratios in drawn if (ends := ratios[name].interval)]
+            found[str(rows)][name] = _measure_coverage(bounds, value)
+    return found
+
+
+def _draw_traces(rng: np.random.Generator, rows: int) -> Iterator[TraceMeasures]:
+    """Yield traces of patients with one or two each; a patient's notes share how well they are quoted and weighed."""
+    patients = np.repeat(np.arange(rows), rng.choice([1, 2], rows, p=[0.7, 0.3]))[:rows]
+    habits = rng.random(rows)[patients]
+    for number, (patient, habit) in enumerate(zip(patients.tolist(), habits.tolist(), strict=True)):
+        items = int(rng.poisson(8)) + 1
+        yield TraceMeasures(
+            note_id=f"{patient}-DS-{number}",
+            chapter=1,
+            words=int(rng.lognormal(6, 0.5)),
+            named_at=float(rng.random()) if rng.random() < 0.6 else None,
+            weighing=int(rng.poisson(2 * habit)),
+            repeated=float(rng.beta(2, 5)) if rng.random() < 0.15 else 0.0,
+            grounded={name: Share(int(rng.binomial(items, 0.97 - 0.3 * habit)), items) for name in GROUNDED},
+            invented_vitals=int(rng.random() < 0.2 * habit),
+        )
+
+
 def main() -> None:
     population = make_population()
     rows = []
@@ -233,6 +268,7 @@ def main() -> None:
         "trials": {str(size): number for size, number in TRIALS.items()},
         "patients": patients,
         "gaps": measure_gaps(),
+        "reasoning": measure_reasoning(),
         "rows": rows,
     }
     RESULT.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
@@ -261,10 +297,15 @@ def format_tables() -> str:
             lines.append(f"| {size:,} | {level} | {' | '.join(cells)} |")
     patients = ", ".join(f"{name.split('.')[0]} {100 * share:.1f} %" for name, share in document["patients"].items())
     gaps = ", ".join(f"{100 * share:.1f} % of {int(size):,}" for size, share in document["gaps"].items())
+    reasoning = "; ".join(
+        f"{_format_range(list(figures.values()))} with {int(size):,} traces"
+        for size, figures in document["reasoning"].items()
+    )
     return "\n".join(
         [
             *lines,
             "",
+            f"Coverage of the figures about traces, the lowest and the highest of ten: {reasoning}.",
             f"Coverage of macro F1 with patients of one to four notes that stand or fall together: {patients}.",
             f"Largest gap between five equal subgroups excludes 0 (at most 5 % wanted): {gaps} notes.",
             "",

@@ -152,6 +152,8 @@ class ReasoningMetrics(Model):
     """'numbers', 'drugs', 'quotations' → share that the note has; empty without the notes."""
     invented_vitals: float | None
     """Share of traces."""
+    interval: dict[str, Interval] = Field(default_factory=dict)
+    """Field, or 'grounded.numbers', … → interval over patients; absent where none covers."""
 
 
 class Reasoning(Model):

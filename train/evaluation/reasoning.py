@@ -10,7 +10,8 @@ invented vitals traces with a vital sign with a value that the note does not hav
 repeated        share of words in runs of six that occurred before
 
 Grounding needs the notes, so a dataset. Chapters are those of the true code. Shares of credentialed traces that would
-reveal a small group are None.
+reveal a small group are None. Every figure is a ratio of two sums over traces, and its interval leaves out one patient
+at a time (train.evaluation.intervals).
 """
 
 import multiprocessing
@@ -18,14 +19,18 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from statistics import fmean
+from typing import NamedTuple
+
+import numpy as np
 
 from deepicd.answer_form import measure_repetition
-from deepicd.evaluation_metrics import Reasoning, ReasoningMetrics
+from deepicd.evaluation_metrics import Interval, Reasoning, ReasoningMetrics
 from deepicd.grounding import Grounding, Share, measure_grounding
 from deepicd.icd10cm import Code
 from deepicd.small_counts import suppress_small
 from deepicd.trace_measures import count_weighing, find_first_mention
+from train.evaluation.intervals import FEWEST_NOTES, estimate_interval, estimate_mean, measure_spread, number_patients
+from train.evaluation.metrics import Indices, Numbers
 from train.evaluation.predictions import EvaluatedNote
 from train.evaluation.reading import extract_trace
 from train.evaluation.suppression import suppress_shares
@@ -33,12 +38,14 @@ from train.evaluation.suppression import suppress_shares
 EARLY = 0.5  # of the trace
 IN_PROCESS = 500  # traces; more are measured by several processes
 GROUNDED = ("numbers", "drugs", "quotations")
+INVENTED = "invented_vitals"
 
 
 @dataclass(frozen=True, slots=True)
 class TraceToMeasure:
     """A trace with what it is measured against."""
 
+    note_id: str
     chapter: int
     trace: str
     predicted: Code | None
@@ -49,6 +56,7 @@ class TraceToMeasure:
 class TraceMeasures:
     """What is in one trace."""
 
+    note_id: str
     chapter: int
     """Of the true code."""
     words: int
@@ -61,10 +69,24 @@ class TraceMeasures:
     invented_vitals: int
 
 
+MEANS: Mapping[str, Callable[[TraceMeasures], float]] = {
+    "words": lambda one: one.words,
+    "weighing": lambda one: one.weighing,
+    "repeated": lambda one: one.repeated,
+}
+SHARES: Mapping[str, Callable[[TraceMeasures], bool]] = {
+    "named": lambda one: one.named_at is not None,
+    "named_early": lambda one: one.named_at is not None and one.named_at < EARLY,
+    "without_weighing": lambda one: one.weighing == 0,
+    INVENTED: lambda one: one.invented_vitals > 0,
+}
+"""Of traces."""
+
+
 def measure_traces(notes: Sequence[EvaluatedNote], texts: Mapping[str, str], opening: str) -> list[TraceMeasures]:
     """Return the measures of every answer that has a trace. `texts`: note_id → admission note, where it is known."""
     traces = [
-        TraceToMeasure(note.truth.chapter.number, trace, note.predicted, texts.get(note.note_id))
+        TraceToMeasure(note.note_id, note.truth.chapter.number, trace, note.predicted, texts.get(note.note_id))
         for note in notes
         if note.text is not None and (trace := extract_trace(note.text, opening))
     ]
@@ -80,6 +102,7 @@ def measure_trace(item: TraceToMeasure) -> TraceMeasures:
     grounding = measure_grounding(item.trace, item.note) if item.note is not None else None
     titles = [title for code in _list_names(item.predicted) if (title := code.title)]
     return TraceMeasures(
+        note_id=item.note_id,
         chapter=item.chapter,
         words=len(words),
         named_at=find_first_mention(item.trace, item.predicted, titles, item.note or "") if item.predicted else None,
@@ -119,35 +142,63 @@ def _summarize_groups(groups: Mapping[int, Sequence[TraceMeasures]], *, show_all
     def share(holds: Callable[[TraceMeasures], bool]) -> dict[int, float | None]:
         return suppress_shares({n: sum(map(holds, group)) for n, group in groups.items()}, shown, show_all=show_all)
 
-    early = share(lambda one: one.named_at is not None and one.named_at < EARLY)
-    named = share(lambda one: one.named_at is not None)
-    unweighed = share(lambda one: one.weighing == 0)
-    invented = share(lambda one: one.invented_vitals > 0)
+    ratios = {number: measure_ratios(group) for number, group in groups.items()}
+    means = {number: ratios[number] if shown[number] is not None else {} for number in groups}
+    shares = {name: share(holds) for name, holds in SHARES.items()}
     return {
         number: ReasoningMetrics(
             traces=shown[number],
-            words=_average(group, lambda one: one.words) if shown[number] is not None else None,
-            named=named[number],
-            named_early=early[number],
-            weighing=_average(group, lambda one: one.weighing) if shown[number] is not None else None,
-            without_weighing=unweighed[number],
-            repeated=_average(group, lambda one: one.repeated) if shown[number] is not None else None,
-            grounded=_ground(group) if shown[number] is not None else {},
-            invented_vitals=invented[number] if any(one.grounded for one in group) else None,
+            **{name: _get_value(means[number], name) for name in MEANS},
+            **{name: shares[name][number] for name in SHARES if name != INVENTED},
+            grounded={
+                name: _get_value(means[number], f"grounded.{name}")
+                for name in GROUNDED
+                if f"grounded.{name}" in means[number]
+            },
+            invented_vitals=shares[INVENTED][number] if any(one.grounded for one in group) else None,
+            interval={
+                name: ratio.interval
+                for name, ratio in means[number].items()
+                if ratio.interval and (name not in SHARES or shares[name][number] is not None)
+            },
         )
         for number, group in groups.items()
     }
 
 
-def _average(group: Sequence[TraceMeasures], value: Callable[[TraceMeasures], float]) -> float:
-    return fmean(map(value, group))
+class Ratio(NamedTuple):
+    value: float | None
+    """None where there is nothing to count."""
+    interval: Interval | None
 
 
-def _ground(group: Sequence[TraceMeasures]) -> dict[str, float | None]:
-    """Return the share of all items of the traces that their notes have; empty without the notes."""
-    if not any(one.grounded for one in group):
-        return {}
-    sums = {
-        name: [sum(one.grounded[name][place] for one in group if one.grounded) for place in (0, 1)] for name in GROUNDED
-    }
-    return {name: supported / total if total else None for name, (supported, total) in sums.items()}
+def _get_value(ratios: Mapping[str, Ratio], name: str) -> float | None:
+    return ratios[name].value if name in ratios else None
+
+
+def measure_ratios(group: Sequence[TraceMeasures]) -> dict[str, Ratio]:
+    """Return every figure of these traces with its interval; those that need notes only for traces with notes."""
+    patients = number_patients([one.note_id for one in group])
+    parts = {name: [(value(one), 1.0) for one in group] for name, value in MEANS.items()}
+    parts |= {name: [(float(holds(one)), 1.0) for one in group] for name, holds in SHARES.items()}
+    if any(one.grounded for one in group):
+        parts |= {f"grounded.{name}": [one.grounded.get(name, Share(0, 0)) for one in group] for name in GROUNDED}
+    return {name: _measure_ratio(np.array(pairs, float), patients, name in MEANS) for name, pairs in parts.items()}
+
+
+def _measure_ratio(pairs: Numbers, patients: Indices, is_mean: bool) -> Ratio:
+    """Return sum of parts / sum of wholes; `pairs` has a row (part, whole) per trace.
+
+    No interval covers where fewer than three traces have any part, or, in a share, lack any.
+    """
+    part, whole = pairs.sum(axis=0)
+    if not whole:
+        return Ratio(None, None)
+    lacking = (pairs[:, 0] < pairs[:, 1]).sum() if not is_mean else len(pairs)
+    left = whole - pairs[:, 1]
+    value = float(part / whole)
+    if min((pairs[:, 0] > 0).sum(), lacking) < FEWEST_NOTES or not left.all():
+        return Ratio(value, None)
+    spread = measure_spread(((part - pairs[:, 0]) / left)[:, None], patients)
+    estimate = estimate_mean if is_mean else estimate_interval
+    return Ratio(value, estimate(value, float(spread.standard_errors[0]), float(spread.freedom[0])))

@@ -161,25 +161,26 @@ REASONING_COLUMNS = (
 )  # fmt: skip
 
 
-def list_reasoning_cells(row: ReasoningMetrics) -> list[str]:
+def list_reasoning_cells(row: ReasoningMetrics, *, with_intervals: bool = False) -> list[str]:
     """Return the cells of REASONING_COLUMNS; '–' for what is not known or withheld."""
 
-    def percent(value: float | None) -> str:
-        return "–" if value is None else f"{100 * value:.1f}"
-
-    def number(value: float | None, digits: int = 1) -> str:
-        return "–" if value is None else f"{value:,.{digits}f}"
+    def show(name: str, value: float | None, factor: float = 1) -> str:
+        if value is None:
+            return "–"
+        ends = row.interval.get(name) if with_intervals else None
+        text = f"{factor * value:,.1f}"
+        return f"{text} [{factor * ends[0]:,.1f}, {factor * ends[1]:,.1f}]" if ends else text
 
     return [
-        number(row.traces, 0),
-        number(row.words),
-        percent(row.named),
-        percent(row.named_early),
-        number(row.weighing),
-        percent(row.without_weighing),
-        percent(row.repeated),
-        *(percent(row.grounded.get(name)) for name in ("numbers", "drugs", "quotations")),
-        percent(row.invented_vitals),
+        "–" if row.traces is None else f"{row.traces:,}",
+        show("words", row.words),
+        show("named", row.named, 100),
+        show("named_early", row.named_early, 100),
+        show("weighing", row.weighing),
+        show("without_weighing", row.without_weighing, 100),
+        show("repeated", row.repeated, 100),
+        *(show(f"grounded.{name}", row.grounded.get(name), 100) for name in ("numbers", "drugs", "quotations")),
+        show("invented_vitals", row.invented_vitals, 100),
     ]
 
 
@@ -190,7 +191,7 @@ def _render_reasoning(metrics: Metrics) -> Iterator[str]:
     yield (
         "Words and weighing sentences are means per trace, the rest are per cent: of traces, of words, and of the"
         " numbers, drugs and quotations in the traces. –: withheld, nothing to count, or no dataset with"
-        " the notes."
+        " the notes. In brackets: 95 % intervals over patients, of each run alone; metrics.json has those of chapters."
     )
     yield from ("", f"| | {' | '.join(REASONING_COLUMNS)} |", f"|---|{'---:|' * len(REASONING_COLUMNS)}")
     rows = {"all": metrics.reasoning.overall}
@@ -198,7 +199,8 @@ def _render_reasoning(metrics: Metrics) -> Iterator[str]:
         rows["the other run"] = metrics.reasoning_before
     rows |= {CHAPTERS[int(number) - 1].roman: row for number, row in metrics.reasoning.chapters.items()}
     for name, row in rows.items():
-        yield f"| {name} | {' | '.join(list_reasoning_cells(row))} |"
+        cells = list_reasoning_cells(row, with_intervals=name in ("all", "the other run"))
+        yield f"| {name} | {' | '.join(cells)} |"
 
 
 def _render_subgroups(metrics: Metrics) -> Iterator[str]:

@@ -146,7 +146,10 @@ def _render_reasoning(rows: Sequence[Row]) -> list[str]:
         f"| model | {' | '.join(REASONING_COLUMNS)} |",
         f"|---|{'---:|' * len(REASONING_COLUMNS)}",
         f"| DeepICD-R1, traces of MIMIC-Reason | {MIMIC_REASON.samples:,} | {MIMIC_REASON.words_mean} | {unknown} |",
-        *(f"| {name.replace('|', '/')} | {' | '.join(list_reasoning_cells(row))} |" for name, row in measured),
+        *(
+            f"| {name.replace('|', '/')} | {' | '.join(list_reasoning_cells(row, with_intervals=True))} |"
+            for name, row in measured
+        ),
     ]
     text = "The paper's ablations of traces come without figures: " + "; ".join(REPORTED_ABLATIONS) + "."
     return ["\n".join(lines), text]

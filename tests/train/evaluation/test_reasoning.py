@@ -15,7 +15,14 @@ from deepicd.icd10cm import Code
 from train.data import read_notes
 from train.evaluation import reasoning
 from train.evaluation.predictions import EvaluatedNote
-from train.evaluation.reasoning import TraceMeasures, TraceToMeasure, measure_trace, measure_traces, summarize
+from train.evaluation.reasoning import (
+    TraceMeasures,
+    TraceToMeasure,
+    measure_ratios,
+    measure_trace,
+    measure_traces,
+    summarize,
+)
 
 EARLY = (
     "I21.4 it is: “pressure for two hours”, HR 110, BP 80/40, took metoprolol 25 mg. She was pale."
@@ -25,7 +32,7 @@ LATE = "Pressure for two hours, HR 110 and BP 95/60. Pneumonia is less likely wi
 
 
 def measure(trace: str, note: str | None = NOTE) -> TraceMeasures:
-    return measure_trace(TraceToMeasure(9, trace, Code("I214"), note))
+    return measure_trace(TraceToMeasure("a", 9, trace, Code("I214"), note))
 
 
 def test_a_trace_that_closes_early_and_invents_is_told_from_one_that_weighs() -> None:
@@ -39,7 +46,7 @@ def test_a_trace_that_closes_early_and_invents_is_told_from_one_that_weighs() ->
 
 
 def test_without_the_note_there_is_no_grounding_and_without_a_code_no_closure() -> None:
-    alone = measure_trace(TraceToMeasure(9, EARLY, None, None))
+    alone = measure_trace(TraceToMeasure("a", 9, EARLY, None, None))
     assert (alone.named_at, alone.grounded, alone.invented_vitals) == (None, {}, 0)
     [row] = [summarize([alone], show_all=True)]
     assert row and row.overall.grounded == {} and row.overall.invented_vitals is None
@@ -101,3 +108,19 @@ def test_reasoning_stands_in_report_and_table_before_and_after(tmp_path: Path, d
     section = table.split("### Reasoning")[1]
     assert "| SFT | 20 | 24.0 |" in section and "| DeepICD-R1, traces of MIMIC-Reason | 93,142 | 477.3 |" in section
     assert "without the judge, accuracy holds but traces degenerate" in section
+
+
+def test_an_interval_is_over_patients_and_absent_where_few_traces_decide() -> None:
+    clean = replace(measure(LATE), grounded={}, invented_vitals=0)
+    rows = [replace(clean, note_id=f"{n}-DS-1", invented_vitals=int(n < 10), words=100 + n) for n in range(40)]
+    found = summarize(rows, show_all=True)
+    assert found
+    # standard error sqrt(0.25 · 0.75 / 39), on the logit scale, Student's quantile with 39 degrees of freedom or fewer
+    assert measure_ratios(rows)["invented_vitals"].interval == pytest.approx([0.137, 0.412], abs=0.005)
+    assert found.overall.interval["words"] == pytest.approx([119.5 - 3.74, 119.5 + 3.74], abs=0.05)
+    assert "weighing" not in found.overall.interval, "every trace weighs once: nothing varies"
+    twice = [replace(row, note_id=row.note_id.replace("-1", f"-{again}")) for row in rows for again in (1, 2)]
+    [once, doubled] = [measure_ratios(some)["invented_vitals"].interval for some in (rows, twice)]
+    assert doubled == pytest.approx(once), "a second note of each patient tells nothing new"
+    assert measure_ratios(rows[8:])["invented_vitals"] == (2 / 32, None)
+    assert measure_ratios(rows[:12])["invented_vitals"].interval is None
