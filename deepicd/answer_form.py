@@ -12,7 +12,7 @@ All are linear in the length of the text, even for a megabyte of `<`.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
@@ -126,25 +126,6 @@ def measure_overlap(predicted: str, truth: str) -> int:
             break
         shared += 1
     return shared
-
-
-def measure_accuracy(pairs: Iterable[tuple[Code | None, Code]]) -> dict[str, float | None]:
-    """Return the share of (predicted, truth) pairs that agree on chapter, category and full code.
-
-    A prediction of None is wrong at every level; without pairs each share is None.
-
-    >>> measure_accuracy([(Code("I5021"), Code("I5023")), (None, Code("J189"))])
-    {'chapter': 0.5, 'category': 0.5, 'full': 0.0}
-    """
-    hits = {"chapter": 0, "category": 0, "full": 0}
-    total = 0
-    for predicted, truth in pairs:
-        total += 1
-        if predicted is not None:
-            hits["chapter"] += predicted.chapter == truth.chapter
-            hits["category"] += predicted.category == truth.category
-            hits["full"] += predicted == truth
-    return {level: hit / total if total else None for level, hit in hits.items()}
 
 
 def measure_repetition(words: Sequence[str]) -> float:

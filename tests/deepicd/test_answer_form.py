@@ -8,7 +8,6 @@ from deepicd.answer_form import (
     TAGS,
     Answer,
     Malformed,
-    measure_accuracy,
     measure_overlap,
     parse_answer,
     write_answer,
@@ -95,10 +94,3 @@ def test_the_gold_answer_overlaps_in_full(code: str) -> None:
 @given(CODES, CODES)
 def test_overlap_is_symmetric_and_bounded(first: str, second: str) -> None:
     assert measure_overlap(first, second) == measure_overlap(second, first) <= min(len(first), len(second))
-
-
-def test_accuracy_is_counted_at_three_levels() -> None:
-    truth = Code.parse("I50.21")
-    guesses = [truth, Code.parse("I50.9"), Code.parse("I10"), Code.parse("J18.9"), None]
-    assert measure_accuracy((guess, truth) for guess in guesses) == {"chapter": 0.6, "category": 0.4, "full": 0.2}
-    assert measure_accuracy([]) == {"chapter": None, "category": None, "full": None}
