@@ -223,6 +223,7 @@ def list_figures(facts: DatasetFacts) -> list[str]:
         *(["spread"] if any(facts.shown["chapter", row.key, "all"] for row in facts.chapter_rows) else []),
         *(["descriptions"] if scrape and scrape.counts.described_by_chapter else []),
         *(["trace_lengths"] if facts.bins else []),
+        "codes",
         "funnel",
     ]
 
@@ -243,8 +244,11 @@ def draw_figures(folder: Path, facts: DatasetFacts) -> None:
     if "trace_lengths" in names:
         words = facts.statistics.words
         figures.draw_trace_lengths(folder / "trace_lengths.png", facts.bins, sum(words) / len(words))
-    steps = [(row.step, row.rows) for row in build_funnel(facts.record.require_upstream(BuildRecord), shown)]
-    figures.draw_funnel(folder / "funnel.png", [*steps, ("with a kept trace", shown["rows", "traces", "all"])])
+    figures.draw_code_frequency(folder / "codes.png", [(name, shown["codes", name]) for name, _ in BUCKETS])
+    build = build_funnel(facts.record.require_upstream(BuildRecord), shown)
+    lost = {reason: rows for reason, rows, _ in list_rejections(shown) if rows != 0}
+    steps = [(row.step, row.rows, row.lost) for row in build]
+    figures.draw_funnel(folder / "funnel.png", [*steps, ("with a kept trace", shown["rows", "traces", "all"], lost)])
     for old in folder.glob("*.png"):
         if old.stem not in names:
             old.unlink()

@@ -9,7 +9,6 @@ from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 
-from deepicd import storage
 from deepicd.engines import metrics
 from deepicd.engines.metrics import Sample
 
@@ -28,24 +27,27 @@ def draw_throughput(out: Path, digest: str) -> None:
 
 def write_figure(out: Path, digest: str) -> None:
     """Write the figure in this process."""
-    from matplotlib.figure import Figure
+    from deepicd.figure_style import BLUE, ORANGE, format_thousands, open_figure, set_title
 
     series = metrics.read_series(out, digest)
-    figure = Figure(figsize=(8, 5), layout="constrained")
-    rows, rate = figure.subplots(2, sharex=True)
-    unit, seconds = _choose_unit(series[-1]["seconds"])
+    last = series[-1]
+    unit, seconds = _choose_unit(last["seconds"])
     times = [sample["seconds"] / seconds for sample in series]
-    rows.plot(times, [sample["rows"] for sample in series], label="settled")
-    rows.plot(times, [sample["kept"] for sample in series], label="kept", linestyle="--")
-    rows.set_ylabel("rows")
-    rows.legend(frameon=False)
-    rate.step(times[1:], [_compute_rows_per_hour(*pair) for pair in pairwise(series)], where="pre")
-    rate.set_ylabel("rows per hour")
-    rate.set_ylim(bottom=0)
-    rate.set_xlabel(f"{unit} of running, without the time between sessions")
-    path = out / metrics.FOLDER / f"{digest}.png"
-    with storage.atomic_write(path) as tmp:
-        figure.savefig(tmp, format="png", dpi=120)
+    with open_figure(out / metrics.FOLDER / f"{digest}.png", 4.6) as figure:
+        rows, rate = figure.subplots(2, sharex=True)
+        rows.plot(times, [sample["rows"] for sample in series], color=BLUE, label="settled")
+        rows.plot(times, [sample["kept"] for sample in series], color=ORANGE, label="kept", linestyle="--")
+        rows.set_ylabel("rows")
+        rows.legend()
+        rate.step(times[1:], [_compute_rows_per_hour(*pair) for pair in pairwise(series)], where="pre", color=BLUE)
+        rate.set_ylabel("rows per hour")
+        rate.set_ylim(bottom=0)
+        rate.set_xlabel(f"{unit} of running, without the time between sessions")
+        for axes in (rows, rate):
+            format_thousands(axes.yaxis)
+        per_hour = _compute_rows_per_hour(series[0], last)
+        finding = f"{last['rows']:,} rows settled in {last['seconds'] / seconds:.1f} {unit}: {per_hour:,.0f} per hour"
+        set_title(rows, finding, "rows settled and kept, and settled per hour")
 
 
 def _compute_rows_per_hour(earlier: Sample, later: Sample) -> float:

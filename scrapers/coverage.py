@@ -24,7 +24,6 @@ FIGURE = "coverage.png"
 # One hue: the closer the match, the darker; grey for stays without a text
 COLOURS = {"exact": "#08306B", "5": "#2171B5", "4": "#6BAED6", "3": "#C6DBEF", "none": "#D9D9D9"}
 LABELS = {"exact": "the code itself", "5": "5 characters", "4": "4 characters", "3": "3 characters", "none": "no text"}
-DPI = 144
 
 Cells = dict[str, int | None]
 
@@ -108,31 +107,26 @@ def _share(cells: Mapping[str, int | None], name: str) -> float:
 
 def draw_figure(path: Path, counts: CoverageCounts) -> None:
     """Write texts by chapter beside stays by level of the match. Same counts, same bytes."""
-    from matplotlib.figure import Figure
+    from deepicd.figure_style import draw_bars, name_chapter, open_figure, set_title
 
-    figure = Figure(figsize=(10, 6.4), layout="constrained")
-    texts, shares = figure.subplots(1, 2, sharey=True)
-    positions = range(len(CHAPTERS))
+    names = [name_chapter(chapter.roman, chapter.title) for chapter in CHAPTERS]
     described = [counts.described[str(chapter.number)] for chapter in CHAPTERS]
-    texts.barh(positions, described, color=COLOURS["5"], height=0.72)
-    for position, number in zip(positions, described, strict=True):
-        texts.annotate(
-            f"{number:,}", (number, position), xytext=(4, 0), textcoords="offset points", va="center", size=8
+    with open_figure(path, 6.2) as figure:
+        shares, texts = figure.subplots(1, 2, sharey=True, width_ratios=(1.5, 1))
+        left = [0.0] * len(CHAPTERS)
+        for level, label in LABELS.items():
+            widths = [100 * _share(counts.chapters[str(chapter.number)], level) for chapter in CHAPTERS]
+            shares.barh(names, widths, left=left, color=COLOURS[level], height=0.72, label=label)
+            left = [start + width for start, width in zip(left, widths, strict=True)]
+        draw_bars(texts, names, described, [f"{number:,}" for number in described])
+        shares.set_xlim(0, 100)
+        shares.set_xlabel("% of the chapter's stays")
+        texts.set_xlabel("ICD-10-GM codes with a text")
+        without = counts.stays["none"]
+        finding = (
+            "Descriptions by chapter"
+            if without is None
+            else f"{1 - _share(counts.stays, 'none'):.0%} of stays have a text"
         )
-    texts.set_yticks(positions, [chapter.roman for chapter in CHAPTERS], size=8)
-    texts.invert_yaxis()
-    texts.set_xlim(0, max(described) * 1.16 or 1)
-    texts.set_title("ICD-10-GM codes with a text", loc="left", size=11)
-    left = [0.0] * len(CHAPTERS)
-    for level, label in LABELS.items():
-        widths = [100 * _share(counts.chapters[str(chapter.number)], level) for chapter in CHAPTERS]
-        shares.barh(positions, widths, left=left, color=COLOURS[level], height=0.72, label=label)
-        left = [start + width for start, width in zip(left, widths, strict=True)]
-    shares.set_xlim(0, 100)
-    shares.set_xlabel("% of the chapter's stays")
-    shares.set_title("First diagnoses by level of the match", loc="left", size=11)
-    figure.legend(*shares.get_legend_handles_labels(), loc="outside lower right", ncols=5, frameon=False, fontsize=8)
-    for axes in (texts, shares):
-        axes.spines[["top", "right"]].set_visible(False)
-    with storage.atomic_write(path) as tmp:
-        figure.savefig(tmp, dpi=DPI, format="png", metadata={"Software": None})
+        set_title(shares, finding, "first diagnoses by characters on which a text matches")
+        figure.legend(*shares.get_legend_handles_labels(), loc="outside lower right", ncols=5)

@@ -33,17 +33,15 @@ EXTRACTIONS = {"default": "ours", "paper": "ours, the paper's sections", "publis
 ANY = "any"
 ANY_SIGNAL = "any signal"
 
-# The palette of Okabe and Ito, safe for colour-blind readers; hatching distinguishes the bars in black and white
-STYLES = {"default": ("#0072B2", ""), "paper": ("#56B4E9", "//"), "published": ("#E69F00", "xx")}
 LABELS = {
     ANY_SIGNAL: "any signal",
     "title": "its title",
     "synonym": "a synonym",
     "code": "its code",
-    "outcome": "words of the\nstay's end",
-    "course": "a sentence of the\nhospital course",
-    "later": "cues of later\nevents",
-    "overlap": "8 words of the\nhospital course",
+    "outcome": "words of\nthe end",
+    "course": "a sentence of\nthe course",
+    "later": "cues of\nlater events",
+    "overlap": "8 words of\nthe course",
 }
 
 # Headers of the published extraction, rewritten from a description of what it does.
@@ -173,29 +171,31 @@ def format_leakage(leakage: Mapping[str, Mapping[str, Mapping[str, int]]]) -> li
 
 def draw_leakage(path: Path, leakage: Mapping[str, Mapping[str, Mapping[str, int]]], *, smallest: int) -> None:
     """Draw, for each signal, the share of notes that have it, by extraction. Counts under `smallest` are drawn as 0."""
-    from matplotlib.figure import Figure
     from matplotlib.ticker import PercentFormatter
 
-    figure = Figure(figsize=(8.6, 4.2), layout="constrained")
-    axes = figure.add_subplot()
+    from deepicd.figure_style import BLUE, ORANGE, SKY, open_figure, set_title
+
+    styles = {"default": (BLUE, ""), "paper": (SKY, "//"), "published": (ORANGE, "xx")}
     columns = [ANY_SIGNAL, *SIGNALS]
     width = 0.8 / len(leakage)
-    for number, (extraction, sections) in enumerate(leakage.items()):
-        whole = sections.get(ANY, {"notes": 0})
-        shown = [count if (count := whole.get(column, 0)) >= smallest else 0 for column in columns]
-        shares = [count / (whole["notes"] or 1) for count in shown]
-        places = [place + (number - (len(leakage) - 1) / 2) * width for place in range(len(columns))]
-        color, hatch = STYLES[extraction]
-        bars = axes.bar(
-            places, shares, width, color=color, hatch=hatch, edgecolor="white", label=EXTRACTIONS[extraction]
+    with open_figure(path, 4.2) as figure:
+        axes = figure.add_subplot()
+        with_a_signal: list[float] = []  # of each extraction
+        for number, (extraction, sections) in enumerate(leakage.items()):
+            whole = sections.get(ANY, {"notes": 0})
+            shown = [count if (count := whole.get(column, 0)) >= smallest else 0 for column in columns]
+            shares = [count / (whole["notes"] or 1) for count in shown]
+            with_a_signal.append(shares[0])
+            places = [place + (number - (len(leakage) - 1) / 2) * width for place in range(len(columns))]
+            color, hatch = styles[extraction]
+            bars = axes.bar(places, shares, width, color=color, hatch=hatch, label=EXTRACTIONS[extraction])
+            axes.bar_label(bars, [f"{100 * share:.1f}" for share in shares], size=7, padding=2)
+        axes.set_xticks(range(len(columns)), [LABELS[column] for column in columns])
+        axes.yaxis.set_major_formatter(PercentFormatter(1))
+        axes.margins(y=0.12)
+        share = f"{with_a_signal[0]:.1%}" if with_a_signal[0] else "Few or none"
+        finding = f"{share} of our admission notes may give their first diagnosis away"
+        set_title(
+            axes, finding, "% of admission notes by signal and extraction; the end and the course are those of the stay"
         )
-        axes.bar_label(bars, [f"{share:.1%}" for share in shares], size=7, padding=2)
-    axes.set_xticks(range(len(columns)), [LABELS[column] for column in columns], size=9)
-    axes.yaxis.set_major_formatter(PercentFormatter(1))
-    axes.set_ylabel("share of admission notes")
-    axes.margins(y=0.12)
-    axes.set_title("Admission notes that may give their first diagnosis away by …", loc="left", size=11)
-    axes.legend(frameon=False, fontsize=9)
-    axes.spines[["top", "right"]].set_visible(False)
-    with storage.atomic_write(path) as tmp:
-        figure.savefig(tmp, dpi=144, format="png", metadata={"Software": None})
+        axes.legend()

@@ -9,14 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from deepicd import storage
 from deepicd.evaluation_metrics import ChapterMetrics
-
-BLUE, VERMILION, GREY = "#0072B2", "#D55E00", "#777777"
-DPI = 144
-TITLE_LENGTH = 44  # characters of a chapter's title
+from deepicd.figure_style import (
+    BLUE,
+    GREY,
+    SMALL,
+    VERMILION,
+    describe_f1,
+    draw_bars,
+    name_chapter,
+    open_figure,
+    set_title,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,31 +41,18 @@ def draw_chapters(path: Path, chapters: Sequence[ChapterMetrics], other: Sequenc
 
     `other`: the chapters of a run to compare with, drawn as hollow squares without intervals.
     """
-    figure = Figure(figsize=(10.4, 6.8), layout="constrained")
-    left, right = figure.subplots(1, 2, sharey=True, width_ratios=(1, 1.15))
-    _draw_samples(left, chapters)
-    if other:
-        _draw_scores(right, other, Series("compared with", VERMILION, "s", shift=0.18, is_main=False))
-    _draw_scores(right, chapters, Series("this run", BLUE, "o", shift=-0.18 if other else 0.0))
-    if other:
-        right.legend(loc="lower right", frameon=False, fontsize=8)
-    left.set_yticks(range(len(chapters)), [f"{row.roman}  {_shorten(row.title)}" for row in chapters], size=8)
-    left.set_ylim(len(chapters) - 0.4, -0.6)
-    for axes in (left, right):
-        axes.spines[["top", "right"]].set_visible(False)
-    with storage.atomic_write(path) as tmp:
-        figure.savefig(tmp, dpi=DPI, format="png", metadata={"Software": None})
-
-
-def _draw_samples(axes: Axes, chapters: Sequence[ChapterMetrics]) -> None:
-    widths = [row.samples or 0 for row in chapters]
-    axes.barh(range(len(chapters)), widths, color=BLUE, height=0.72)
-    for place, row in enumerate(chapters):
-        label = "withheld" if row.samples is None else f"{row.samples:,}"
-        axes.annotate(label, (widths[place], place), xytext=(4, 0), textcoords="offset points", va="center", size=8)
-    axes.set_xlim(0, max(widths) * 1.2 or 1)
-    axes.set_xlabel("samples")
-    axes.set_title("Samples by chapter", loc="left", size=11)
+    names = [name_chapter(row.roman, row.title) for row in chapters]
+    samples = [row.samples for row in chapters]
+    with open_figure(path, 6.2) as figure:
+        left, right = figure.subplots(1, 2, sharey=True, width_ratios=(1, 1.3))
+        if other:
+            _draw_scores(right, other, Series("compared with", VERMILION, "s", shift=0.18, is_main=False))
+        _draw_scores(right, chapters, Series("this run", BLUE, "o", shift=-0.18 if other else 0.0))
+        draw_bars(left, names, samples, [f"{number or 0:,}" for number in samples])
+        left.set_xlabel("samples")
+        if other:
+            figure.legend(*right.get_legend_handles_labels(), loc="outside lower right", ncols=2)
+        set_title(left, describe_f1([(row.roman, row.f1) for row in chapters]), "test samples and F1 by chapter")
 
 
 def _draw_scores(axes: Axes, chapters: Sequence[ChapterMetrics], series: Series) -> None:
@@ -82,13 +74,8 @@ def _draw_scores(axes: Axes, chapters: Sequence[ChapterMetrics], series: Series)
     if series.is_main:
         for f1, place, interval in points:
             end = max(f1, interval[1] if interval else 0)
-            axes.annotate(f"{f1:.2f}", (end, place), xytext=(6, 0), textcoords="offset points", va="center", size=8)
+            axes.annotate(f"{f1:.2f}", (end, place), xytext=(6, 0), textcoords="offset points", va="center", size=SMALL)
     axes.set_xlim(0, 1.12)
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1])
     axes.grid(axis="x", color=GREY, alpha=0.25, linewidth=0.6)
     axes.set_xlabel("F1 (line: 95 % interval of this run)")
-    axes.set_title("F1 by chapter", loc="left", size=11)
-
-
-def _shorten(title: str) -> str:
-    return title if len(title) <= TITLE_LENGTH else f"{title[: TITLE_LENGTH - 1].rsplit(' ', 1)[0]} …"
