@@ -67,6 +67,8 @@ class Lexicon:
     not_drugs: frozenset[str]
     derived: frozenset[str]
     """Measures that are computed from others."""
+    percent: frozenset[str]
+    """Measures that may be given in percent."""
     implied: Mapping[str, str]
     """Unit → the measure that it implies."""
     units: Mapping[str, str]
@@ -112,6 +114,7 @@ def load_lexicon() -> Lexicon:
         drug_starts=tuple(drugs["starts"]),
         not_drugs=frozenset(drugs["not"]),
         derived=frozenset(key for key, rule in measured["measurements"].items() if rule.get("derived")),
+        percent=frozenset(key for key, rule in measured["measurements"].items() if rule.get("percent")),
         implied={unit: key for key, rule in measured["measurements"].items() for unit in rule.get("units", ())},
         units={
             spelling.replace(" ", "").lower(): unit

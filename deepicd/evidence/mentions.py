@@ -17,6 +17,8 @@ _TO_PLACE = frozenset("of in on over to at the his her their a an around down bo
 _FROM_PLACE = frozenset("is are was were with and".split())  # 'left knee is swollen'
 
 _FAR = 3  # words between a finding and its side or place
+_ADVERBS = 2  # words between a denial and the link that it denies: 'does not usually cause'
+_LINK_REACH = 10  # words behind a denied link that are weighed
 _SCOPE_LIMIT = 40  # words that a list may carry a denial
 
 
@@ -92,7 +94,7 @@ def list_mentions(tokens: Tokens, hits: Sequence[Hit]) -> list[Mention]:
 
 def _place(tokens: Tokens, hits: Sequence[Hit], mentions: Sequence[Mention]) -> None:
     """Give findings the side and place that stand before them ('left knee pain') or after ('pain in the left knee')."""
-    hits = [hit for hit in hits if hit.term.sort != "end"]
+    hits = [hit for hit in hits if hit.term.sort not in ("end", "end_verb")]
     of_first = {mention.first: mention for mention in mentions if mention.term.sort == "finding"}
     for index, hit in enumerate(hits):
         if (mention := of_first.get(hit.first)) is None:
@@ -168,18 +170,27 @@ class _Scope:
             until.update(dict.fromkeys(until, 0))
         elif cue.sort == "turn":
             until["deny"] = until["hedge"] = 0
-        elif cue.sort == "end":
+        elif cue.sort == "end" or (cue.sort == "end_verb" and first != self.denied_from):
             until["deny"] = 0
         elif cue.sort == "deny":
             until["deny"], self.denied_from = last + cue.reach, last
         elif cue.sort in ("hedge", "hedge_around"):
             until["hedge"] = last + cue.reach
+        elif cue.sort == "link":
+            self._pass_link(first, last, cue)
         elif cue.sort == "history":
             until["history"] = last + 12
         elif cue.sort == "family":
             until["family"] = last + 25
         if cue.sort in ("deny_back", "hedge_back", "hedge_around"):
             self._mark_back(first, cue, mentions, index)
+
+    def _pass_link(self, first: int, last: int, link: Term) -> None:
+        """Weigh what is linked. A denied link denies no finding: 'does not cause rigors' takes them as given."""
+        if first < self.until["deny"] and first - self.denied_from <= _ADVERBS:
+            self.until["deny"], self.until["hedge"] = 0, last + _LINK_REACH
+        elif link.reach:
+            self.until["hedge"] = last + link.reach
 
     def _mark(self, mention: Mention) -> None:
         first, until = mention.first, self.until

@@ -31,6 +31,11 @@ _SPELLED = {word: str(number) for number, word in enumerate(
 )}  # fmt: skip
 
 
+_AIR = re.compile(
+    r"(?:on )?(?:his |her |their )?(?:ra|room air|o2|nc|nrb|bipap|cpap|nasal cannula|[\d.]{1,4} ?l(?:iter)?)\b"
+)
+_PERSON = frozenset("man woman male female gentleman lady patient boy girl person".split())
+_OLDEST = 120  # years
 _TEMPERATURE = Term("measure", "temperature", "vital")
 
 
@@ -200,8 +205,24 @@ def _read_number(tokens: Tokens, at: int, word: str, unit_and_end: tuple[str, in
         measure = "age"
     elif noun in ("yo", "yof", "yom", "y") and (noun != "y" or words[last : last + 3] == ["y", "/", "o"]):
         last, noun, unit, measure = last + (3 if noun == "y" else 1), "", "year", "age"
+    elif _is_age(tokens, at, value, unit, is_decade=is_decade):
+        last, noun, unit, measure = last + (noun == "m"), "", "year", "age"
     end = tokens.ends[last - 1]
     return Number(tokens.starts[at], end, at, value, parse_amount(value), unit, noun, measure, is_decade=is_decade)
+
+
+def _is_age(tokens: Tokens, at: int, value: str, unit: str, *, is_decade: bool) -> bool:
+    """Return whether a number is an age without saying so: 'a man of 71', '71M with', 'a woman in her 70s'."""
+    if not value.isdecimal() or not int(value) <= _OLDEST:
+        return False
+    before = tokens.words[max(at - 3, 0) : at]
+    if is_decade:
+        return bool(before) and before[-1] in ("his", "her", "their", "early", "mid", "late")
+    if unit in ("", "year") and before[-1:] == ["of"] and not _PERSON.isdisjoint(before[-2:-1]):
+        return True
+    end = tokens.ends[at]
+    letter, following = tokens.text[end : end + 1], tokens.text[end + 1 : end + 2]
+    return not following.isalnum() and (letter == "M" or (letter == "F" and not _is_fahrenheit(int(value))))
 
 
 def _name_number(tokens: Tokens, number: Number, measure: Hit | None, at: int, lexicon: Lexicon) -> tuple[Number, bool]:
@@ -224,8 +245,17 @@ def _name_number(tokens: Tokens, number: Number, measure: Hit | None, at: int, l
         return _name_by_unit(tokens, number, lexicon), True
     if number.unit == "+" or (number.unit in lexicon.hours and measure.term.key != "age"):
         return number, False
+    if _contradicts(number.unit, measure.term.key, lexicon):
+        return _name_by_unit(tokens, number, lexicon), False
     number = replace(number, measure=measure.term.key, category=Category(measure.term.nature))
     return _begin_at_name(tokens, number, measure, at)
+
+
+def _contradicts(unit: str, measure: str, lexicon: Lexicon) -> bool:
+    """Return whether a measure has no such unit: 'BP 128/76, 89% on room air', 'HR 110, 38.5 C'."""
+    if unit == "%":
+        return measure not in lexicon.percent
+    return lexicon.implied.get(unit, measure) != measure and measure in lexicon.implied.values()
 
 
 def _begin_at_name(tokens: Tokens, number: Number, measure: Hit, at: int) -> tuple[Number, bool]:
@@ -238,13 +268,17 @@ def _begin_at_name(tokens: Tokens, number: Number, measure: Hit, at: int) -> tup
 
 def _name_by_unit(tokens: Tokens, number: Number, lexicon: Lexicon) -> Number:
     if number.unit == "%" and number.amount >= 50:
-        following = tokens.words[number.token + 2 : number.token + 5]
-        if following[:1] == ["ra"] or following[:2] in (["on", "ra"], ["on", "room"], ["on", "o2"], ["on", "nc"]):
+        following = tokens.words[number.token + 2 : number.token + 7]
+        if _AIR.match(" ".join(following)):
             return replace(number, measure="oxygen saturation", category=Category.VITAL)
     measure = lexicon.implied.get(number.unit, "")
-    if measure == "temperature" and not (30 <= number.amount <= 45 or 88 <= number.amount <= 112):
+    if measure == "temperature" and not (30 <= number.amount <= 45 or _is_fahrenheit(number.amount)):
         return number
     return replace(number, measure=measure, category=Category.VITAL) if measure else number
+
+
+def _is_fahrenheit(amount: float) -> bool:
+    return 88 <= amount <= 112
 
 
 def _is_pressure(value: str) -> bool:

@@ -112,6 +112,35 @@ def test_each_claim_is_linked_to_what_decides_it(trace: str, expected: tuple[str
     assert judge(trace) == [expected]
 
 
+OLD = "71M with asthma. BP 128/76, 89% on room air. Rigors. OxyCODONE (Immediate Release) 5 mg, Sodium Chloride 0.9%."
+
+
+@pytest.mark.parametrize(
+    ("trace", "expected"),
+    [
+        ("BP 128/76, 89% on room air", ["exact", "exact"]),
+        ("saturating 89% on 2 L", ["exact", "not mentioned"]),
+        ("BP 128/76, 98% on room air", ["exact", "other value"]),
+        ("HR 110, 38.5 C", ["not mentioned", "not mentioned"]),
+        ("a man of 71", ["exact"]),
+        ("a 71-year-old", ["exact"]),
+        ("a man in his 70s", ["rounded"]),
+        ("aged 72 years", ["other value"]),
+        ("a gentleman of 72", ["other value"]),
+        ("T 99F", ["not mentioned"]),
+        ("asthma does not usually cause rigors", ["exact", "exact"]),
+        ("cannot account for rigors", ["exact"]),
+        ("asthma does not cause wheezing", ["exact", "weighed"]),
+        ("did not have rigors", ["stated"]),
+        ("no reported rigors", ["stated"]),
+        ("is not wheezing, has rigors", ["not mentioned", "exact"]),
+        ("on oxycodone and normal saline", ["exact", "brand"]),
+    ],
+)
+def test_ages_saturations_and_links_are_read_in_any_wording(trace: str, expected: list[str]) -> None:
+    assert [why for *_, why, _ in judge(trace, OLD)] == expected
+
+
 LISTS = ["", "1) First", "See I.C.9.a.1.", "This is I21.4.", "T3 and H2", "It's the patient's."]
 
 
