@@ -105,8 +105,8 @@ audit: $(READY) ## ask for known vulnerabilities of the locked packages (needs t
 faults: $(READY) ## kills, full disks, damaged inputs on every stage, ROUNDS (1) times; writes docs/reliability.md
 	$(BIN)/python -m benchmarks.faults.run --rounds $(or $(ROUNDS),1)
 
-fuzz: $(READY) ## feed every reader with INPUTS (100000) bad inputs; ends with 1 if one is not answered by an error of ours
-	$(BIN)/python -m benchmarks.fuzz.run --inputs $(or $(INPUTS),100000)
+fuzz: $(READY) ## feed every reader with bad inputs for MINUTES (5) on both cores; ends with 1 if one is not answered by an error of ours
+	$(BIN)/python -m benchmarks.fuzz.run --minutes $(or $(MINUTES),5)
 
 docs: $(READY) ## write docs/cli.md from the help of every command, docs/data.md from the schemas
 	$(BIN)/python docs/make_cli.py

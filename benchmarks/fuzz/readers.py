@@ -5,35 +5,14 @@ readers[0].name, readers[0].seeds, readers[0].mutate
 readers[0].read(b"…")                     # a value, or one of ERRORS; anything else is a defect
 """
 
-import random
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import click
-
-from benchmarks.fuzz.mutations import Mutation, mutate, mutate_json, mutate_parquet
+from benchmarks.fuzz.mutations import mutate_json, mutate_parquet
+from benchmarks.fuzz.reader import Reader, read_through_file
+from benchmarks.fuzz.readers_of_work import list_work
 from deepicd import records, storage
-from deepicd.engines.replies import RefusedError
-from deepicd.errors import DeepicdError
-from deepicd.http import TransientError
-from deepicd.parsing import ParseError
-
-ERRORS = (DeepicdError, click.ClickException, TransientError, RefusedError, ParseError, OSError)
-"""What a command turns into a message (deepicd.cli), and what an engine turns into another attempt."""
-
-Read = Callable[[bytes], object]
-
-
-@dataclass(frozen=True)
-class Reader:
-    name: str
-    seeds: Sequence[bytes]
-    read: Read
-    mutate: Mutation = mutate
-    slowness: int = 1
-    """How many inputs of a quick reader take as long as one of this."""
 
 
 def list_readers(demo: Path, scratch: Path) -> list[Reader]:
@@ -46,18 +25,8 @@ def list_readers(demo: Path, scratch: Path) -> list[Reader]:
         *_list_tables(demo, scratch),
         *_list_replies(),
         *_list_texts(),
+        *list_work(demo, scratch),
     ]
-
-
-def _write(path: Path, read: Callable[[Path], object]) -> Read:
-    """Return a reader of bytes that go through a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-
-    def write_and_read(data: bytes) -> object:
-        path.write_bytes(data)
-        return read(path)
-
-    return write_and_read
 
 
 def _list_settings(scratch: Path) -> Iterator[Reader]:
@@ -76,9 +45,9 @@ def _list_settings(scratch: Path) -> Iterator[Reader]:
     grpo = [path.read_bytes() for path in sorted(CHECKED_IN.glob("*grpo*.yaml"))]
     yield Reader("YAML", recipes, parse_yaml)
     yield Reader("JSON", [b'{"a": [1, 2.5, null, true, {"b": "c"}]}'], parse_json, mutate_json)
-    yield Reader("recipe of distill", recipes, _write(scratch / "recipe.yaml", read_recipe))
-    yield Reader("recipe of train sft", sft, _write(scratch / "sft.yaml", load_sft_recipe))
-    yield Reader("recipe of train grpo", grpo, _write(scratch / "grpo.yaml", load_grpo_recipe))
+    yield Reader("recipe of distill", recipes, read_through_file(scratch / "recipe.yaml", read_recipe))
+    yield Reader("recipe of train sft", sft, read_through_file(scratch / "sft.yaml", load_sft_recipe))
+    yield Reader("recipe of train grpo", grpo, read_through_file(scratch / "grpo.yaml", load_grpo_recipe))
     yield Reader(
         "--set",
         [b"temperature=0.7", b"extra_body={a: [1]}"],
@@ -87,12 +56,12 @@ def _list_settings(scratch: Path) -> Iterator[Reader]:
     yield Reader(
         "headers.yaml",
         [b"Pertinent Data: Pertinent Results\nHPI: History of Present Illness\n"],
-        _write(scratch / "headers.yaml", lambda path: read_headers([], path)),
+        read_through_file(scratch / "headers.yaml", lambda path: read_headers([], path)),
     )
     yield Reader(
         "template of notes",
         [TEMPLATE_FILE.read_bytes()],
-        _write(scratch / "template.yaml", load_template),
+        read_through_file(scratch / "template.yaml", load_template),
         slowness=400,
     )
 
@@ -119,23 +88,25 @@ def _list_records(demo: Path, scratch: Path) -> Iterator[Reader]:
         return records.is_unchanged(path.parent)
 
     seeds = [path.read_bytes() for path in sorted(demo.rglob("run.json"))]
-    yield Reader("run.json", seeds, _write(scratch / "record" / "run.json", read_record), mutate_json, slowness=4)
+    yield Reader(
+        "run.json", seeds, read_through_file(scratch / "record" / "run.json", read_record), mutate_json, slowness=4
+    )
     yield Reader(
         "SYNTHETIC.json",
         [(demo / "mimic" / "SYNTHETIC.json").read_bytes()],
-        _write(scratch / "mark" / "SYNTHETIC.json", lambda path: synthetic_proof.read_mark(path.parent)),
+        read_through_file(scratch / "mark" / "SYNTHETIC.json", lambda path: synthetic_proof.read_mark(path.parent)),
         mutate_json,
     )
     yield Reader(
         "bundle.json",
         [b'{"format": 1, "kind": "rows", "files": {"a": {"bytes": 1, "sha256": "x"}}}'],
-        _write(scratch / "bundle" / "bundle.json", lambda path: read_manifest(path.parent)),
+        read_through_file(scratch / "bundle" / "bundle.json", lambda path: read_manifest(path.parent)),
         mutate_json,
     )
     yield Reader(
         "metrics.json",
         [b'{"rows": 3, "chapter": {"accuracy": 0.5}}'],
-        _write(scratch / "metrics.json", read_metrics),
+        read_through_file(scratch / "metrics.json", read_metrics),
         mutate_json,
     )
     year = next((demo / "guidelines").glob("*/chapter_01.json")).parent
@@ -144,14 +115,14 @@ def _list_records(demo: Path, scratch: Path) -> Iterator[Reader]:
     yield Reader(
         "chapter of guidelines",
         chapters,
-        _write(scratch / "chapters" / "chapter_01.json", lambda path: Knowledge(path.parent).read()),
+        read_through_file(scratch / "chapters" / "chapter_01.json", lambda path: Knowledge(path.parent).read()),
         mutate_json,
         slowness=4,
     )
     yield Reader(
         "parsed guidelines",
         [(year / "section_II.json").read_bytes()],
-        _write(copy / "section_II.json", lambda path: list(read_year(path.parent).walk())),
+        read_through_file(copy / "section_II.json", lambda path: list(read_year(path.parent).walk())),
         mutate_json,
         slowness=20,
     )
@@ -192,38 +163,45 @@ def _list_sources(demo: Path, scratch: Path) -> Iterator[Reader]:
     codes = b"".join(codes.splitlines(True)[:80])
     header, *lines = gzip.decompress((demo / "mimic" / "hosp" / "d_icd_diagnoses.csv.gz").read_bytes()).splitlines(True)
     titles = b"".join([header, *lines[-50:]])
-    yield Reader("codes.txt", [b"I50.21\nA00.- # cholera\n\nE1165\n"], _write(scratch / "codes.txt", read_codes))
+    yield Reader(
+        "codes.txt", [b"I50.21\nA00.- # cholera\n\nE1165\n"], read_through_file(scratch / "codes.txt", read_codes)
+    )
     yield Reader(
         "list of GM codes",
         ["4;T;X;01;A00;A00.0;A00.0;A000;Cholera durch …\n".encode() * 5],
-        _write(scratch / "gm.txt", read_gm_list),
+        read_through_file(scratch / "gm.txt", read_gm_list),
     )
     yield Reader(
-        "SHA256SUMS.txt", [b"a" * 64 + b"  hosp/patients.csv.gz\n"], _write(scratch / "sums.txt", read_checksums)
+        "SHA256SUMS.txt",
+        [b"a" * 64 + b"  hosp/patients.csv.gz\n"],
+        read_through_file(scratch / "sums.txt", read_checksums),
     )
     yield Reader(
         "dictionary, CSV",
         [titles],
-        _write(scratch / "csv" / "d_icd_diagnoses.csv", lambda path: read_dictionary(path.parent)),
+        read_through_file(scratch / "csv" / "d_icd_diagnoses.csv", lambda path: read_dictionary(path.parent)),
     )
     yield Reader(
         "dictionary, gzip",
         [gzip.compress(titles)],
-        _write(scratch / "gz" / "d_icd_diagnoses.csv.gz", lambda path: read_dictionary(path.parent)),
+        read_through_file(scratch / "gz" / "d_icd_diagnoses.csv.gz", lambda path: read_dictionary(path.parent)),
     )
     yield Reader(
-        "codes of MIMIC, CSV", [codes], _write(scratch / "diagnoses_icd.csv", read_table("diagnoses_icd")), slowness=4
+        "codes of MIMIC, CSV",
+        [codes],
+        read_through_file(scratch / "diagnoses_icd.csv", read_table("diagnoses_icd")),
+        slowness=4,
     )
     yield Reader(
         "notes of MIMIC, gzip",
         [gzip.compress(notes)],
-        _write(scratch / "discharge.csv.gz", read_table("discharge")),
+        read_through_file(scratch / "discharge.csv.gz", read_table("discharge")),
         slowness=4,
     )
     yield Reader(
         "guideline PDF",
         [(demo / "guidelines.pdf").read_bytes()],
-        _write(scratch / "pdf" / "guidelines.pdf", parse),
+        read_through_file(scratch / "pdf" / "guidelines.pdf", parse),
         slowness=20_000,
     )
     [stored] = demo.rglob("pages.sqlite")
@@ -239,7 +217,10 @@ def _list_sources(demo: Path, scratch: Path) -> Iterator[Reader]:
     )
     yield Reader("charset of a page", pages, lambda data: decode_page(data, data[-20:].decode("latin-1")))
     yield Reader(
-        "store of pages", [stored.read_bytes()], _write(scratch / "store" / "pages.sqlite", read_store), slowness=200
+        "store of pages",
+        [stored.read_bytes()],
+        read_through_file(scratch / "store" / "pages.sqlite", read_store),
+        slowness=200,
     )
 
 
@@ -267,25 +248,27 @@ def _list_tables(demo: Path, scratch: Path) -> Iterator[Reader]:
         b'{"note_id": "2-DS-1", "icd_code": "I5021", "code": "I50.23"}\n',
     ]
     yield Reader(
-        "predictions, JSON lines", [b"".join(lines), lines[1]], _write(scratch / "answers.jsonl", read_predictions)
+        "predictions, JSON lines",
+        [b"".join(lines), lines[1]],
+        read_through_file(scratch / "answers.jsonl", read_predictions),
     )
     yield Reader(
         "a line of predictions",
         [line.strip() for line in lines],
-        _write(scratch / "answer.jsonl", read_predictions),
+        read_through_file(scratch / "answer.jsonl", read_predictions),
         mutate_json,
     )
     yield Reader(
         "predictions, CSV",
         [b"note_id,icd_code,code\n1,I5021,I5023\n2,I10,\n"],
-        _write(scratch / "answers.csv", read_predictions),
+        read_through_file(scratch / "answers.csv", read_predictions),
     )
     segments = [path.read_bytes()[:30_000] for path in sorted((demo / "traces" / "ledger").glob("0*.jsonl"))]
-    yield Reader("ledger", segments, _write(scratch / "ledger" / "00000.jsonl", read_ledger), slowness=4)
+    yield Reader("ledger", segments, read_through_file(scratch / "ledger" / "00000.jsonl", read_ledger), slowness=4)
     yield Reader(
         "JSON lines",
         [b'{"a": 1}\n{"b": 2}\n'],
-        _write(scratch / "lines.jsonl", lambda path: list(storage.read_json_lines(path))),
+        read_through_file(scratch / "lines.jsonl", lambda path: list(storage.read_json_lines(path))),
     )
     year = next((demo / "guidelines").glob("*/sections.parquet"))
     traces = next((demo / "traces").glob("*/kept/*.parquet"))
@@ -295,7 +278,13 @@ def _list_tables(demo: Path, scratch: Path) -> Iterator[Reader]:
         ("descriptions", demo / "descriptions" / "descriptions.parquet", read_crosswalk),
         ("sections of guidelines", year, read_sections),
     ):
-        yield Reader(name, [path.read_bytes()], _write(scratch / f"{name}.parquet", read), mutate_parquet, slowness=100)
+        yield Reader(
+            name,
+            [path.read_bytes()],
+            read_through_file(scratch / f"{name}.parquet", read),
+            mutate_parquet,
+            slowness=100,
+        )
 
 
 def _list_replies() -> Iterator[Reader]:
@@ -366,16 +355,3 @@ def _list_texts() -> Iterator[Reader]:
     )
     yield Reader("true codes of a row", [b"I5021", b'["I5021", "J189"]'], read_truth)
     yield Reader("note", [note.encode()], lambda data: split_sections(data.decode(errors="replace")), slowness=4)
-
-
-def run_reader(reader: Reader, rng: random.Random) -> BaseException | None:
-    """Give a reader one bad input; return the error that is none of ours, with the input as its note."""
-    data = reader.mutate(rng, rng.choice(reader.seeds))
-    try:
-        reader.read(data)
-    except ERRORS:
-        return None
-    except Exception as error:  # noqa: BLE001, what is looked for
-        error.add_note(repr(data[:2000]))
-        return error
-    return None

@@ -2,6 +2,9 @@
 
 Each reader runs in a process of its own, since what is looked for includes an end of the process. Inputs follow from
 `--seed`, so that a defect can be made again: `--only NAME --seed N`.
+
+All readers get the same time, so that quick ones read the most: with `--minutes 25` on two cores, some 50 seconds each.
+Files are written to memory where the system has a folder there.
 """
 
 import json
@@ -10,43 +13,62 @@ import random
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
-from multiprocessing.connection import Connection
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 import click
 
 from benchmarks import measure
-from benchmarks.fuzz.readers import Reader, list_readers, run_reader
+from benchmarks.fuzz.reader import Reader, run_reader
+from benchmarks.fuzz.readers import list_readers
 
 SLOW = 60.0  # seconds for one input
+MEMORY = Path("/dev/shm")  # noqa: S108
+
+
+@dataclass
+class Result:
+    inputs: int = 0
+    defects: dict[str, str] = field(default_factory=dict)
+    """Kind and place → an example of it."""
+    ended: bool = False
 
 
 @dataclass(frozen=True)
-class Result:
+class Budget:
+    """How many inputs a reader gets, and for how many seconds."""
+
     inputs: int
-    defects: dict[str, str]
-    """Kind and place → an example of it."""
+    seconds: float
+    seed: int
 
 
 @click.command()
-@click.option("--inputs", default=100_000, show_default=True, help="For each reader; fewer for slow ones.")
-@click.option("--minutes", default=600.0, help="End a reader after this time.")
+@click.option("--inputs", type=int, help="For each reader; fewer for slow ones.  [default: as many as time allows]")
+@click.option("--minutes", type=float, help="For all readers together.  [default: as long as the inputs take]")
+@click.option("--jobs", default=2, show_default=True, help="Readers at the same time.")
 @click.option("--seed", default=0)
 @click.option("--only", default="", help="Names that contain this.")
 @click.option("--demo", type=click.Path(path_type=Path), help="Output of `deepicd demo`; made if not given.")
 @click.option("--save", is_flag=True, help="Write benchmarks/results/fuzz.json.")
-def main(inputs: int, minutes: float, seed: int, only: str, demo: Path | None, save: bool) -> None:
+def main(
+    inputs: int | None, minutes: float | None, jobs: int, seed: int, only: str, demo: Path | None, save: bool
+) -> None:
     """Feed every reader with bad inputs; exit with 1 if one of them ends in an error that is none of ours."""
-    with tempfile.TemporaryDirectory() as folder:
+    inputs = inputs or (10**9 if minutes else 100_000)
+    with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
         scratch = Path(folder)
         demo = demo or make_demo(scratch / "demo")
+        readers = [reader for reader in list_readers(demo, scratch / "inputs") if only in reader.name]
+        seconds = 60 * minutes * jobs / len(readers) if minutes and readers else float("inf")
         results: dict[str, Result] = {}
-        for reader in list_readers(demo, scratch / "inputs"):
-            if only in reader.name:
-                results[reader.name] = result = _run(reader, max(20, inputs // reader.slowness), minutes, seed)
-                click.echo(f"{reader.name}: {result}", err=True)
+        for reader, result in _run_all(readers, jobs, Budget(inputs, seconds, seed)):
+            results[reader.name] = result
+            click.echo(f"{reader.name}: {result.inputs:,} inputs {result.defects or ''}", err=True)
     total = sum(result.inputs for result in results.values())
     defects = sum(len(result.defects) for result in results.values())
     click.echo(f"{total:,} inputs, {len(results)} readers, {defects} defects")
@@ -75,30 +97,52 @@ def write_results(results: dict[str, Result], seed: int) -> None:
     path.write_text(json.dumps(value, indent=1) + "\n")
 
 
-def _run(reader: Reader, inputs: int, minutes: float, seed: int) -> Result:
-    """Run a reader in a fork; a defect is an error, a slow input or the end of the process."""
+def _run_all(readers: Sequence[Reader], jobs: int, budget: Budget) -> Iterator[tuple[Reader, Result]]:
+    """Run each reader in a fork, `jobs` at a time; a defect is an error, a slow input or the end of the process."""
+    waiting = list(reversed(readers))
+    running: dict[Connection, tuple[Reader, BaseProcess, Result]] = {}
+    while waiting or running:
+        while waiting and len(running) < jobs:
+            reader = waiting.pop()
+            ours, process = _start(reader, budget)
+            running[ours] = reader, process, Result()
+        for ready in wait(running):
+            ours = next(connection for connection in running if connection is ready)
+            reader, process, result = running[ours]
+            if not _receive(ours, process, result):
+                process.join()
+                del running[ours]
+                yield reader, result
+
+
+def _start(reader: Reader, budget: Budget) -> tuple[Connection, BaseProcess]:
     ours, theirs = multiprocessing.Pipe()
-    process = multiprocessing.get_context("fork").Process(target=_feed, args=(reader, inputs, minutes, seed, theirs))
+    process = multiprocessing.get_context("fork").Process(target=_feed, args=(reader, budget, theirs))
     process.start()
     theirs.close()
-    done, defects, ended = 0, dict[str, str](), False
+    return ours, process
+
+
+def _receive(ours: Connection, process: BaseProcess, result: Result) -> bool:
+    """Add a message of a reader to its result; return whether more follow."""
     try:
-        while not ended:
-            kind, value = ours.recv()
-            if kind == "defect":
-                defects.setdefault(*value)
-            else:
-                done, ended = value, kind == "end"
+        kind, value = ours.recv()
     except EOFError:
         process.join()
-        defects[f"the process ended with {process.exitcode}"] = f"after {done:,} inputs"
-    process.join()
-    return Result(done, defects)
+        if not result.ended:
+            result.defects[f"the process ended with {process.exitcode}"] = f"after {result.inputs:,} inputs"
+        return False
+    if kind == "defect":
+        result.defects.setdefault(*value)
+    else:
+        result.inputs, result.ended = value, kind == "end"
+    return True
 
 
-def _feed(reader: Reader, inputs: int, minutes: float, seed: int, out: Connection) -> None:
-    rng, end, number = random.Random(f"{reader.name} {seed}"), time.monotonic() + 60 * minutes, 0
-    for number in range(1, inputs + 1):
+def _feed(reader: Reader, budget: Budget, out: Connection) -> None:
+    rng, end = random.Random(f"{reader.name} {budget.seed}"), time.monotonic() + budget.seconds
+    number = 0
+    for number in range(1, max(20, budget.inputs // reader.slowness) + 1):
         started = time.monotonic()
         error = run_reader(reader, rng)
         now = time.monotonic()

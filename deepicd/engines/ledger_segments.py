@@ -26,7 +26,7 @@ import pyarrow as pa
 from deepicd import storage
 from deepicd.engines.ledger_lines import Session, is_whole
 from deepicd.errors import DeepicdError
-from deepicd.parsing import parse_json
+from deepicd.parsing import MAX_BYTES, parse_json
 from deepicd.storage import Origin
 
 PATTERN = "*.arrow"
@@ -56,15 +56,19 @@ class Segment:
     damaged = 0  # lines in it that fail their checksum are met on reading
 
     def __init__(self, path: Path) -> None:
-        """Open a segment and check its keys. Raises DeepicdError for one that is not whole."""
+        """Open a segment; check its keys, and where its texts lie. Raises DeepicdError for one that is not whole."""
         self.path = path
         try:
             reader = pa.ipc.open_file(pa.memory_map(str(path)))
+            if not reader.schema.equals(COLUMNS):
+                raise _describe_damage(path)
             self._batches = [reader.get_batch(n) for n in range(reader.num_record_batches)]
+            for batch in self._batches:
+                batch.validate(full=True)  # an offset beyond the file would end the process
             self.sessions = frozenset(parse_json(reader.schema.metadata[SESSIONS_KEY]))
             self._keys = [_view(batch, "key") for batch in self._batches]
             self._heads = [_view(batch, "head") for batch in self._batches]
-        except (pa.ArrowInvalid, TypeError, KeyError, ValueError) as error:
+        except (pa.ArrowException, OSError, TypeError, KeyError, ValueError) as error:
             raise _describe_damage(path) from error
         if _digest_keys(chain(*zip(self._keys, self._heads, strict=True))) != path.name.split("-")[1]:
             raise _describe_damage(path)
@@ -200,6 +204,8 @@ def _compress(line: bytes | None) -> tuple[bytes | None, int]:
 
 def _decompress(value: "pa.Buffer | bytes | None", size: int) -> bytes:
     """Return a line; b'' for a value that is damaged, which no checksum accepts."""
+    if not 0 < size <= MAX_BYTES:
+        return b""
     try:
         return bytes(_CODEC.decompress(value, size, asbytes=True))
     except (pa.ArrowException, OSError, ValueError, TypeError):

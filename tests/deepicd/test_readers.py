@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from benchmarks.fuzz.readers import ERRORS, Reader, list_readers, run_reader
+from benchmarks.fuzz.reader import ERRORS, Reader, run_reader
+from benchmarks.fuzz.readers import list_readers
 
 SETTINGS = settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 JSON = st.recursive(

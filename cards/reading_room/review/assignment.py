@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cards.reading_room.folders import find_holdings
 from cards.reading_room.review.rubric import Rubric
@@ -73,6 +73,9 @@ class Review(BaseModel):
     steps: dict[str, list[Step]]
     """Reviewer → forms in their order."""
 
+    def has_form(self, item: int, trace: int) -> bool:
+        return 0 <= item < len(self.items) and 0 <= trace < len(self.items[item].traces)
+
 
 @dataclass(frozen=True)
 class Draw:
@@ -115,7 +118,14 @@ def start_review(
 def read_review(out: Path) -> tuple[Review, ReviewRecord]:
     """Return the plan of a review and its record. Raises DeepicdError."""
     record = records.require(out, ReviewRecord)
-    return Review.model_validate(storage.read_json(out / PLAN)), record
+    advice = "Restore it from a copy: the ratings belong to that plan."
+    try:
+        review = Review.model_validate(storage.read_json(out / PLAN))
+    except ValidationError as error:
+        raise DeepicdError(f"{out / PLAN} is no plan of a review.", advice) from error
+    if not all(review.has_form(step.item, step.trace) for steps in review.steps.values() for step in steps):
+        raise DeepicdError(f"{out / PLAN} has a step for an item that it does not have.", advice)
+    return review, record
 
 
 def _check(draw: Draw) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 from xml.sax.saxutils import quoteattr
 
 from cards.reading_room.review.assignment import Review, read_review
-from cards.reading_room.review.ratings import Rating, Ratings, read_all_ratings
+from cards.reading_room.review.ratings import Rating, Ratings, read_known_ratings
 from cards.reading_room.review.rubric import Question, Rubric
 from deepicd import storage
 from deepicd.errors import DeepicdError
@@ -29,7 +29,7 @@ Texts = Callable[[int], tuple[str, str]]
 def export_ratings(out: Path, file: Path, format_name: str, texts: Texts) -> int:
     """Write the ratings of a review to a file; return the number of records."""
     review, record = read_review(out)
-    ratings = read_all_ratings(out)
+    ratings = read_known_ratings(out, review)
     if not ratings and format_name in ("csv", "jsonl"):
         raise DeepicdError(f"Nobody has rated anything in {out}.", f"Rate first: deepicd review rate {out} …")
     if format_name == "csv":
@@ -203,7 +203,7 @@ def _read_answers(file: Path, format_name: str) -> list[Answer]:
     read = _read_argilla if format_name == "argilla" else _read_tasks
     entries = storage.read_json(file)
     try:
-        answers = list(read(entries))
+        answers = [(str(name), reviewer, given) for name, reviewer, given in read(entries)]
     except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
         raise DeepicdError(
             f"{file.name} is not in the form of {format_name}.",

@@ -15,6 +15,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from cards.reading_room.review.assignment import Review
 from cards.reading_room.review.rubric import Answers
 from deepicd import storage
 from deepicd.errors import DeepicdError
@@ -74,7 +75,7 @@ def read_ratings(file: Path) -> list[Rating]:
     if not file.is_file():
         return []
     ratings = []
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(file.read_bytes().splitlines(), start=1):  # as text, a comment may hold U+2028
         try:
             ratings.append(Rating.model_validate_json(line))
         except ValidationError as error:
@@ -87,3 +88,19 @@ def read_ratings(file: Path) -> list[Rating]:
 def read_all_ratings(out: Path) -> list[Rating]:
     """Return the ratings of all reviewers, in the order of their names."""
     return [rating for file in sorted((out / RATINGS).glob("*.jsonl")) for rating in read_ratings(file)]
+
+
+def read_known_ratings(out: Path, review: Review) -> list[Rating]:
+    """Return the ratings of all reviewers. Raises DeepicdError for one of another form than the review has."""
+    ratings = read_all_ratings(out)
+    for rating in ratings:
+        is_known = review.has_form(rating.item, rating.trace) and (
+            not isinstance(rating.preferred, int) or review.has_form(rating.item, rating.preferred)
+        )
+        if not is_known:
+            raise DeepicdError(
+                f"{rating.reviewer}.jsonl has a rating of an item that {out} does not have.",
+                "Restore the file; it was edited, or belongs to another review.",
+            )
+        review.rubric.parse_answers({name: str(answer) for name, answer in rating.answers.items()})
+    return ratings

@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 
 from cards.reading_room.review.assignment import Review, read_review
-from cards.reading_room.review.ratings import EQUAL, Rating, read_all_ratings
+from cards.reading_room.review.ratings import EQUAL, Rating, read_known_ratings
 from cards.reading_room.review.rubric import SCALE, Question, Rubric
 from deepicd import storage
 from deepicd.errors import DeepicdError
@@ -82,7 +82,7 @@ class ReviewSummary(Model):
 def summarize_review(out: Path, scores: Mapping[Form, float]) -> ReviewSummary:
     """Write and return the summary of a review; `scores` are those of a judge. Raises DeepicdError without a rating."""
     review, _ = read_review(out)
-    ratings = read_all_ratings(out)
+    ratings = read_known_ratings(out, review)
     if not ratings:
         raise DeepicdError(
             f"{out} holds no rating.", f"Let somebody rate first: deepicd review rate {out} --reviewer NAME"

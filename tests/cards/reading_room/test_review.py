@@ -267,6 +267,37 @@ def test_a_line_that_was_edited_is_an_error_and_not_a_missing_form(deepicd: Deep
         read_all_ratings(out)
 
 
+def test_a_comment_with_separators_of_unicode_is_one_line(deepicd: Deepicd, tmp_path: Path) -> None:
+    out = start(deepicd, write_example(tmp_path))
+    rate(out, "ana", GOOD | {"comment": "clear\u2028so far\x85"}, 1)
+    (rating,) = read_all_ratings(out)
+    assert rating.answers["comment"] == "clear\u2028so far"
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "problem"),
+    [
+        ("review.json", rb'"seed": \d+', b'"seed": "x"', "is no plan of a review"),
+        ("review.json", rb'"trace": 0', b'"trace": 7', "has a step for an item that it does not have"),
+        ("ratings/ana.jsonl", rb'"item": \d+', b'"item": 99', "has a rating of an item that"),
+        ("ratings/ana.jsonl", b'"hallucination": "no"', b'"hallucination": "perhaps"', "was not offered"),
+        ("ratings/ana.jsonl", b"clear", b"cl\xf0ar", "line 1, is no rating"),
+    ],
+)
+def test_an_edited_review_is_an_error_of_ours(
+    file: str, old: bytes, new: bytes, problem: str, deepicd: Deepicd, tmp_path: Path
+) -> None:
+    out = start(deepicd, write_example(tmp_path))
+    rate(out, "ana", GOOD, 1)
+    content = (out / file).read_bytes()
+    damaged, times = re.subn(old, lambda _: new, content, count=1)
+    assert times == 1
+    (out / file).write_bytes(damaged)
+    for command in (("summary", out), ("export", out, tmp_path / "ratings.csv")):
+        outcome = deepicd("review", *command)
+        assert (outcome.code, problem in outcome.err) == (1, True), outcome.err
+
+
 @pytest.mark.parametrize(
     ("rubric", "problem"),
     [
