@@ -114,6 +114,7 @@ class AssembleCommandOptions(TypedDict):
     select: str
     verified: Path | None
     prompt: Path | None
+    config: Literal["multi"] | None
     overwrite: bool
 
 
@@ -273,6 +274,8 @@ def build(
 )
 @click.option("--verified", type=FOLDER, help="Output of `deepicd verify`: adds the config verified.")
 @click.option("--prompt", type=FOLDER, help="YAML file with another prompt for the student; see `deepicd prompt`.")
+@click.option("--config", type=click.Choice(["multi"]),
+              help="Also write the config multi: the first diagnosis and those that the note supports.")  # fmt: skip
 @click.argument("out", type=FOLDER)
 @accept_changes_option
 @overwrite
@@ -280,7 +283,8 @@ def assemble(cohort: Path, traces: Path, out: Path, **options: Unpack[AssembleCo
     """Join a cohort and its traces into the dataset folder OUT: configs traces, sft and grpo.
 
     With --verified also the config verified: the same traces with their evidence, scores and points. Which criterion
-    chose a row's trace stands in its column chosen_by, and counted in run.json.
+    chose a row's trace stands in its column chosen_by, and counted in run.json. With --config multi also the config
+    multi: prompts that ask for several diagnoses, with the stay's codes that the admission note supports as the answer.
 
     \b
     deepicd assemble --cohort out/cohort --traces out/traces out/dataset
@@ -296,6 +300,8 @@ def assemble(cohort: Path, traces: Path, out: Path, **options: Unpack[AssembleCo
         click.echo(f"{config:<8} " + "  ".join(f"{split} {number:,}" for split, number in rows.items()))
     if chosen := record.counts.chosen_by:
         click.echo("chosen by " + ", ".join(f"{criterion} {rows:,}" for criterion, rows in chosen.items()))
+    if listed := record.counts.listed:
+        click.echo("other diagnoses: " + ", ".join(f"{number:,} {how}" for how, number in listed.items()))
     click.echo(f"Dataset ({record.origin}) → {out}")
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MAX_BINS = 40  # in a histogram
+OF_COHORT = ("grpo", "multi")  # configs with every row of the cohort; the others have those with a kept trace
 BATCH = 4096  # rows read at once, some 20 MB of notes
 
 Cell = tuple[int, str, bool]
@@ -91,8 +92,9 @@ def read_statistics(folder: Path) -> Statistics:
         },
     )
     for config in statistics.rows:
-        if config != "grpo" and statistics.rows[config] != statistics.rows["traces"]:
-            raise _mismatch_error(folder, f"`{config}` has other rows than `traces`")
+        whole = "grpo" if config in OF_COHORT else "traces"
+        if statistics.rows[config] != statistics.rows[whole]:
+            raise _mismatch_error(folder, f"`{config}` has other rows than `{whole}`")
     for split in SPLITS:
         _count_split(statistics, folder, split, files)
     statistics.words.sort()

@@ -27,6 +27,9 @@ FOLDER = "outcome"
 Reader = Literal["verify", "reward"]
 """Who may read outcomes: `deepicd verify` and the reward of GRPO. What they make of them is scores, never a prompt for
 teacher or student."""
+CodesReader = Literal["assemble"]
+"""Who may read the codes alone: `deepicd assemble --config multi`. They are what a model is to predict there, as the
+first diagnosis is elsewhere; they become answers and true codes, never a prompt. No section of the note is read."""
 
 BATCH = 64  # rows; an outcome is some 10 kB
 
@@ -65,11 +68,7 @@ def read_outcomes(cohort: Path, split: str, *, reader: Reader) -> Iterator[Outco
         raise DeepicdError(
             f"{reader!r} may not read the sealed outcome.", f"It is for {', '.join(get_args(Reader))} alone."
         )
-    path = cohort / FOLDER / f"{split}.parquet"
-    if not path.is_file():
-        raise DeepicdError(
-            f"{cohort} holds no sealed outcome.", "Build it again: `deepicd build` of this version writes outcome/."
-        )
+    path = _find_file(cohort, split)
     for batch in storage.open_parquet(path, OUTCOME, is_sealed=True).iter_batches(BATCH, columns=OUTCOME.names):
         for row in batch.to_pylist():
             yield Outcome(
@@ -81,6 +80,28 @@ def read_outcomes(cohort: Path, split: str, *, reader: Reader) -> Iterator[Outco
                 icu=row["icu"],
                 _sections=tuple((section["name"], section["text"]) for section in row["sections"]),
             )
+
+
+def read_codes(cohort: Path, split: str, *, reader: CodesReader) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield note_id and all codes, in billing order, of each row in the cohort's order, and nothing else."""
+    if reader not in get_args(CodesReader):
+        raise DeepicdError(
+            f"{reader!r} may not read the codes of the sealed outcome.",
+            f"They are for {', '.join(get_args(CodesReader))}.",
+        )
+    columns = ["note_id", "icd_codes"]
+    for batch in storage.open_parquet(_find_file(cohort, split), OUTCOME, is_sealed=True).iter_batches(columns=columns):
+        for row in batch.to_pylist():
+            yield row["note_id"], tuple(row["icd_codes"])
+
+
+def _find_file(cohort: Path, split: str) -> Path:
+    path = cohort / FOLDER / f"{split}.parquet"
+    if not path.is_file():
+        raise DeepicdError(
+            f"{cohort} holds no sealed outcome.", "Build it again: `deepicd build` of this version writes outcome/."
+        )
+    return path
 
 
 @contextmanager

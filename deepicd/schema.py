@@ -307,7 +307,17 @@ DATASET = {
     ),
 }
 
-# Configs that only some datasets have: assemble --verified
+# A code and the place in the admission note that supports it; offsets count characters
+SUPPORT = pa.struct(
+    [
+        ("icd_code", _TEXT),  # one of `icd_codes`
+        ("by", _TEXT),  # 'finding', 'drug', 'value'
+        ("note_start", pa.int32()),  # in the admission note
+        ("note_end", pa.int32()),  # one past its last character
+    ]
+)
+
+# Configs that only some datasets have: assemble --verified, --config multi
 _OF_VERIFIED = (
     *("forecasts", "confirmed", "refuted", "untouched", "named", "covered", "nameable"),
     *("trace_level", "note_level", "lift", "easy", "points", "met", "failed_for", "verifier", "checks"),
@@ -325,7 +335,19 @@ FURTHER_CONFIGS = {
             ("evidence", pa.list_(EVIDENCE)),  # the claims of the trace, in order
             *(VERIFIED.field(name) for name in _OF_VERIFIED),
         ]
-    )
+    ),
+    "multi": pa.schema(  # verl and TRL: several diagnoses; one row per row of `grpo`, in the same order
+        [
+            *(DATASET["grpo"].field(name) for name in ("data_source", "prompt", "ability")),
+            ("reward_model", pa.struct([("style", _TEXT), ("ground_truth", _TEXT)])),  # 'rule' and `icd_codes`: 'A, B'
+            ("extra_info", _EXTRA_INFO),
+            ("completion", _MESSAGES),  # the trace in <think>, each code in a <diagnosis>; null without a kept trace
+            ("note_id", _TEXT),
+            ("icd_codes", _TEXTS),  # the first diagnosis, then the stay's other codes that the note supports, as billed
+            ("not_supported", _TEXTS),  # the stay's other codes, as billed
+            ("support", pa.list_(SUPPORT)),  # of `icd_codes`, in their order; the first may have none
+        ]
+    ),
 }  # fmt: skip
 CONFIGS = DATASET | FURTHER_CONFIGS
 

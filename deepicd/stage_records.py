@@ -313,6 +313,8 @@ class AssembleCounts(Counts):
     """Config → split → rows."""
     chosen_by: ByName = Field(default_factory=dict)
     """The criterion that chose a row's trace → rows; empty where there was nothing to choose."""
+    listed: ByName = Field(default_factory=dict)
+    """Of the config multi: other codes of the stays 'by finding', 'by drug', 'by value', and 'not supported'."""
     differences: ByName = Field(default_factory=dict)
     """Of a dataset put together from a bundle without notes: reason → rows left out."""
 

@@ -55,6 +55,8 @@ TABLES = {
     "Dataset, config sft": ("sft", "COHORT"),
     "Dataset, config grpo": ("grpo",),
     "Dataset, config verified": ("verified", "traces", "VERIFIED"),
+    "Dataset, config multi": ("multi", "grpo", "sft"),
+    "Support of a code": ("SUPPORT",),
     "Bundle": ("BUNDLE", "traces"),
     "Predictions": ("PREDICTIONS",),
     "Descriptions": ("DESCRIPTIONS",),

@@ -8,9 +8,11 @@ from cohorts import list_made_up_inputs
 
 from deepicd import records, storage
 from deepicd.answer_form import write_answer
+from deepicd.answer_list import write_answers
 from deepicd.icd10cm import Code
-from deepicd.prompts.student import build_messages
-from deepicd.schema import DATASET
+from deepicd.prompts.student import SEVERAL, build_messages
+from deepicd.prompts.template import load_own
+from deepicd.schema import CONFIGS
 from deepicd.storage import Origin
 
 COMPLAINTS = {"J189": "Cough and fever", "I2510": "Chest pain", "N390": "Burning urination", "R51": "Headache"}
@@ -28,7 +30,7 @@ def small_dataset(
             made = [_row(split, place, chance) for place in range(number)]
             for config in configs:
                 path = run.folder / config / f"{split}-00000-of-00001.parquet"
-                storage.write_parquet(path, [one[config] for one in made], DATASET[config], origin)
+                storage.write_parquet(path, [one[config] for one in made], CONFIGS[config], origin)
         run.counts = records.Counts(rows=dict.fromkeys(configs, numbers))
     return folder
 
@@ -39,7 +41,21 @@ def _row(split: str, place: int, chance: random.Random) -> dict[str, dict[str, A
     note_id = f"{place}-DS-{split}"
     answer = write_answer(f"The complaint is {COMPLAINTS[code].lower()}.", Code(code))
     asked = build_messages(note)
+    info = {"split": split, "index": place, "note_id": note_id, "note": note}
+    several = write_answers(f"The complaint is {COMPLAINTS[code].lower()}.", [Code(code), Code("I10")])
     return {
+        "multi": {
+            "data_source": "deepicd/mimic-reason",
+            "prompt": build_messages(note, load_own(SEVERAL)),
+            "ability": "diagnosis",
+            "reward_model": {"style": "rule", "ground_truth": f"{code}, I10"},
+            "extra_info": info,
+            "completion": [{"role": "assistant", "content": several}] if place % 4 else None,
+            "note_id": note_id,
+            "icd_codes": [code, "I10"],
+            "not_supported": ["N179"],
+            "support": [],
+        },
         "sft": {
             "prompt": asked,
             "completion": [{"role": "assistant", "content": answer}],
@@ -51,7 +67,7 @@ def _row(split: str, place: int, chance: random.Random) -> dict[str, dict[str, A
             "prompt": asked,
             "ability": "diagnosis",
             "reward_model": {"style": "rule", "ground_truth": code},
-            "extra_info": {"split": split, "index": place, "note_id": note_id, "note": note},
+            "extra_info": info,
         },
     }
 

@@ -26,8 +26,8 @@ Messages = Sequence[dict[str, str]]
 
 
 def keep_diagnosis(completion: str) -> str:
-    """Return the answer without its reasoning: the diagnosis block alone (DeepICD-R1, Table 4)."""
-    return completion[completion.rindex(DIAGNOSIS) :]
+    """Return the answer without its reasoning: the diagnosis blocks alone (DeepICD-R1, Table 4)."""
+    return completion[completion.index(DIAGNOSIS, completion.rindex(THINK_END)) :]
 
 
 def opens_think_once(prompt: str, answer: str) -> bool:

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypedDict, TypeVar, Unpack
+from typing import Literal, TypedDict, TypeVar, Unpack
 
 import click
 
@@ -17,6 +17,8 @@ SHARED_OPTIONS = [
     click.argument("out", type=click.Path(path_type=Path), required=False),
     click.option("--dataset", required=True, metavar="DIR|REPO[@REV]",
                  help="A folder made by `deepicd assemble`, or a repository on the Hub that holds one."),
+    click.option("--config", type=click.Choice(["multi"]),
+                 help="multi: train on several diagnoses per stay (assemble --config multi). Default: the first."),
     click.option("--model", help="The model to start from: a folder or a name on the Hub. Default: the recipe's."),
     click.option("--seed", type=int, help="Default: the recipe's."),
     click.option("--set", "assignments", multiple=True, metavar="FIELD=VALUE",
@@ -32,6 +34,7 @@ class TrainingOptions(TypedDict):
 
     out: Path | None
     dataset: str
+    config: Literal["multi"] | None
     recipe: Path
     model: str | None
     seed: int | None
@@ -85,15 +88,17 @@ def sft(**options: Unpack[SftOptions]) -> None:
     from train.config import load_sft_recipe
     from train.sft import run
 
-    dataset, preview = options["dataset"], options["preview"]
+    dataset, config, preview = options["dataset"], options["config"] or "sft", options["preview"]
     changes = {"model": options["model"], "seed": options["seed"], **parse_assignments(options["assignments"])}
     recipe = load_sft_recipe(options["recipe"], **changes)
     if preview or options["dry_run"]:
-        setup = run.prepare_sft(dataset, recipe, with_hardware=not preview)
+        setup = run.prepare_sft(dataset, recipe, config=config, with_hardware=not preview)
         click.echo(run.preview(setup, preview) if preview else setup)
         return
     out = _require_out(options["out"])
-    record = run.train(dataset, recipe, out, accelerate=options["accelerate"], overwrite=options["overwrite"])
+    record = run.train(
+        dataset, recipe, out, config=config, accelerate=options["accelerate"], overwrite=options["overwrite"]
+    )
     loss = record.counts.validation_loss
     click.echo(f"{record.counts.steps:,} steps, validation loss {loss.before} → {loss.after} → {out}/model")
 
@@ -117,12 +122,13 @@ def grpo(**options: Unpack[GrpoOptions]) -> None:
     from train.grpo import run
 
     changes = {"model": options["model"], "seed": options["seed"], "backend": options["backend"]}
+    config = options["config"] or "grpo"
     recipe = load_grpo_recipe(options["recipe"], **{**changes, **parse_assignments(options["assignments"])})
     if options["dry_run"]:
-        click.echo(run.describe_plan(options["dataset"], recipe))
+        click.echo(run.describe_plan(options["dataset"], recipe, config=config))
         return
     out = _require_out(options["out"])
-    record = run.train(options["dataset"], recipe, out, overwrite=options["overwrite"])
+    record = run.train(options["dataset"], recipe, out, config=config, overwrite=options["overwrite"])
     reward = record.counts.reward
     click.echo(f"{record.counts.steps:,} steps, reward {reward.first or 0:.2f} → {reward.last or 0:.2f} → {out}/model")
 

@@ -17,8 +17,7 @@ from deepicd.config import Config, Count, Number, PositiveCount, Share, read_val
 from deepicd.engines.recipe import TEMPLATE_DATE, TemplateDate
 from deepicd.errors import DeepicdError
 from train.rewards import score
-from train.rewards.outcome import Variant
-from train.rewards.score import RewardScheme
+from train.rewards.score import RewardScheme, SchemeVariant
 
 CHECKED_IN = Path(__file__).parent / "recipes"
 REWARD_PARTS = ("form", "outcome", "length", "repetition", "judge", "borne_out")
@@ -145,7 +144,7 @@ class GrpoRecipe(TrainingRecipe):
     entropy: Share = paper.GRPO_ENTROPY  # verl's default when they ran it
 
     # Rewards (train.rewards.score); a weight of 0 leaves a part out
-    reward: Variant = "default"
+    reward: SchemeVariant = "default"
     form_weight: Weight = 1.0
     outcome_weight: Weight = 1.0
     length_weight: Weight = 0.0

@@ -4,6 +4,7 @@
     OUT/sft/…                                 for TRL: prompt and completion as messages (the same rows)
     OUT/grpo/…                                for verl and TRL: prompt and true code (every row of the cohort)
     OUT/verified/…                            with --verified: the rows of `traces` with evidence and verification
+    OUT/multi/…                               with --config multi: several diagnoses (every row of the cohort)
     OUT/run.json                              with the records of all earlier stages
 
 `grpo` needs no trace. It keeps the rows whose trace was rejected, so that training and evaluation are not limited to
@@ -16,17 +17,18 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from builders.dataset import selection
 from builders.dataset.config_files import Joined, Row, write_split
+from builders.dataset.stay_codes import StayCodes, read_stay_codes, require_codes
 from builders.dataset.verification import TraceKey, find_verification, read_verification, require_verification
 from deepicd import records, storage
 from deepicd.errors import DeepicdError
 from deepicd.kept_traces import read_kept_columns, read_kept_traces
 from deepicd.prompts import student
 from deepicd.prompts.template import load_prompt
-from deepicd.schema import COHORT, CONFIGS, DATASET, SCORES, SPLITS
+from deepicd.schema import COHORT, DATASET, SCORES, SPLITS
 from deepicd.stage_records import AssembleCounts, AssembleRecord, DistillRecord
 
 BATCH = 256  # rows of the cohort in memory at once
@@ -45,6 +47,8 @@ class AssembleOptions:
     """Output of `deepicd verify`."""
     prompt: Path | None = None
     """File with another prompt for the student."""
+    config: Literal["multi"] | None = None
+    """Another config to write: several diagnoses per stay."""
     overwrite: bool = False
 
 
@@ -62,6 +66,7 @@ def assemble(cohort: Path, traces: Path, out: Path, given: AssembleOptions = Ass
     inputs |= {"verified": checked} if checked else {}
     options: dict[str, Any] = {"recipe": traces.name} | ({"select": select} if distilled.n > 1 or checked else {})
     options |= {"prompt": dict(load_prompt(given.prompt, student.PROMPT))} if given.prompt else {}
+    options |= {"config": given.config} if given.config else {}
     plan = records.plan_run(AssembleRecord, options=options, inputs=inputs)
     if done := records.find_finished(out, plan):
         return done
@@ -74,16 +79,22 @@ def assemble(cohort: Path, traces: Path, out: Path, given: AssembleOptions = Ass
         _check_match(cohort, traces, split)
     with records.open_fresh_folder(out, plan, origin, overwrite=given.overwrite) as run:
         template = student.read_template(options)
-        counts: dict[str, dict[str, int]] = {config: {} for config in (CONFIGS if checked else DATASET)}
+        configs = [*DATASET, *(["verified"] if checked else []), *([given.config] if given.config else [])]
+        counts: dict[str, dict[str, int]] = {config: {} for config in configs}
+        listed: Counter[str] = Counter()
         for split, path in files.items():
             batches = storage.open_parquet(path, COHORT).iter_batches(BATCH, columns=COHORT.names)
             rows = (row for batch in batches for row in batch.to_pylist())
             joined = _join_traces(rows, chooser.choose_traces(split))
+            if given.config == "multi":
+                joined = _add_codes(joined, read_stay_codes(cohort, split), listed)
             for config, number in write_split(run.folder, split, joined, origin, template).items():
                 counts[config][split] = number
         chooser.check()
         run.counts = AssembleCounts(
-            rows=counts, chosen_by=dict(chooser.chosen_by) if distilled.n > 1 or checked else {}
+            rows=counts,
+            chosen_by=dict(chooser.chosen_by) if distilled.n > 1 or checked else {},
+            **({"listed": dict(sorted(listed.items()))} if given.config else {}),
         )
     return run.record
 
@@ -182,9 +193,19 @@ def _join_traces(rows: Iterable[Row], chosen: Iterator[Row]) -> Iterator[Joined]
     trace = next(chosen, None)
     for row in rows:
         if trace is not None and trace["note_id"] == row["note_id"]:
-            yield row, trace
+            yield Joined(row, trace)
             trace = next(chosen, None)
         else:
-            yield row, None
+            yield Joined(row, None)
     if trace is not None:
         raise RuntimeError("A chosen trace belongs to no row.")  # _check_match has refused that
+
+
+def _add_codes(joined: Iterable[Joined], stays: Iterator[StayCodes], counts: Counter[str]) -> Iterator[Joined]:
+    """Yield each row with the codes of its stay; count those beside the first by what supports them."""
+    for one in joined:
+        stay = require_codes(next(stays, None), one.row["note_id"], one.row["icd_code"])
+        listed = stay.list_supported(one.row["admission_note"])
+        counts.update(f"by {found.by}" for found in listed.support if found.code != stay.codes[0])
+        counts["not supported"] += len(listed.not_supported)
+        yield one._replace(listed=listed)

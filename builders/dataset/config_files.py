@@ -7,13 +7,16 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from builders.dataset.stay_codes import ListedCodes
 from deepicd import storage
 from deepicd.answer_form import write_answer
+from deepicd.answer_list import write_answers
+from deepicd.engines.base import Message
 from deepicd.icd10cm import Code
 from deepicd.prompts import student
-from deepicd.prompts.template import PromptTemplate
+from deepicd.prompts.template import PromptTemplate, load_own
 from deepicd.schema import CONFIGS
 from deepicd.storage import ROW_GROUP, Origin
 
@@ -24,8 +27,16 @@ DATA_SOURCE = "mimic-reason"  # reward functions recognise the dataset by it
 ROWS_PER_FILE = 25_000
 
 Row = dict[str, Any]
-Joined = tuple[Row, Row | None]
-"""A row of the cohort, and the trace chosen for it."""
+
+
+class Joined(NamedTuple):
+    """A row of the cohort with what belongs to it."""
+
+    row: Row
+    trace: Row | None
+    """The one that was chosen for it, if any."""
+    listed: ListedCodes | None = None
+    """The codes of its stay, for the config multi."""
 
 
 def write_split(
@@ -39,32 +50,20 @@ def write_split(
         files = {
             config: stack.enter_context(_ConfigFiles(folder / config, config, split, origin)) for config in CONFIGS
         }
-        for index, (row, trace) in enumerate(joined):
-            for config, converted in _convert_row(template, (split, index), row, trace):
+        for index, one in enumerate(joined):
+            place = {"split": split, "index": index, "note_id": one.row["note_id"], "note": one.row["admission_note"]}
+            for config, converted in _convert_row(template, place, one):
                 files[config].add(converted)
     return {config: written.rows for config, written in files.items() if written.rows}
 
 
-def _convert_row(
-    template: PromptTemplate, place: tuple[str, int], row: Row, trace: Row | None
-) -> Iterator[tuple[str, Row]]:
-    """Yield a row in the form of each config that has it. `place`: its split and its number there."""
+def _convert_row(template: PromptTemplate, place: Row, joined: Joined) -> Iterator[tuple[str, Row]]:
+    """Yield a row in the form of each config that has it. `place`: the column extra_info."""
+    row, trace, listed = joined
     prompt, code = student.build_messages(row["admission_note"], template), row["icd_code"]
-    yield (
-        "grpo",
-        {
-            "data_source": DATA_SOURCE,
-            "prompt": prompt,
-            "ability": "diagnosis",
-            "reward_model": {"style": "rule", "ground_truth": code},
-            "extra_info": {
-                "split": place[0],
-                "index": place[1],
-                "note_id": row["note_id"],
-                "note": row["admission_note"],
-            },
-        },
-    )
+    yield "grpo", _build_grpo_row(prompt, code, place)
+    if listed is not None:
+        yield "multi", _build_multi_row(listed, trace, place)
     if trace is None:
         return
     answer = {"role": "assistant", "content": write_answer(trace["trace"], Code(code))}
@@ -72,6 +71,33 @@ def _convert_row(
     yield "traces", {**row, **trace}
     if trace.get("verification"):
         yield "verified", {**row, **trace["verification"], **trace, "icd_code": code}
+
+
+def _build_grpo_row(prompt: list[Message], truth: str, place: Row) -> Row:
+    return {
+        "data_source": DATA_SOURCE,
+        "prompt": prompt,
+        "ability": "diagnosis",
+        "reward_model": {"style": "rule", "ground_truth": truth},
+        "extra_info": place,
+    }
+
+
+def _build_multi_row(listed: ListedCodes, trace: Row | None, place: Row) -> Row:
+    """Return a row that asks for several diagnoses, with the answer where there is a trace: it argues for the first."""
+    prompt = student.build_messages(place["note"], load_own(student.SEVERAL))
+    values = [code.value for code in listed.codes]
+    answer = trace and {"role": "assistant", "content": write_answers(trace["trace"], listed.codes)}
+    return _build_grpo_row(prompt, ", ".join(values), place) | {
+        "completion": [answer] if answer else None,
+        "note_id": place["note_id"],
+        "icd_codes": values,
+        "not_supported": [code.value for code in listed.not_supported],
+        "support": [
+            {"icd_code": one.code.value, "by": one.by, "note_start": one.start, "note_end": one.end}
+            for one in listed.support
+        ],
+    }
 
 
 class _ConfigFiles(AbstractContextManager["_ConfigFiles"]):

@@ -17,7 +17,7 @@ from builders.cohort.criteria import Criteria
 from builders.cohort.parallel import choose_processes, open_workers
 from builders.cohort.stays import read_stays
 from builders.dataset.assemble import TRACE
-from builders.dataset.config_files import Row, write_split
+from builders.dataset.config_files import Joined, Row, write_split
 from deepicd import __version__, bundle_manifest, records, storage
 from deepicd.errors import DeepicdError
 from deepicd.mimic import local_copy
@@ -86,7 +86,7 @@ def rehydrate(
                 for row in restored
                 if row["trace"] is not None
             }
-            joined = ((row, traces.get(row["note_id"])) for row in restored)
+            joined = (Joined(row, traces.get(row["note_id"])) for row in restored)
             for config, number in write_split(run.folder, split, joined, origin, template).items():
                 counts[config][split] = number
         run.counts = AssembleCounts(rows=counts, differences=dict(Counter(differences.values())))

@@ -78,7 +78,7 @@ def read_note(text: str) -> Note:
     for word in _list_dosed_words(tokens, hits):
         extra.setdefault(word, []).append(Name([word], None, Term("drug", word)))
     reading = _read_hits(tokens, scan(tokens, lexicon, extra) if extra else hits)
-    _mark_family_sections(text, reading)
+    mark_family_sections(text, reading)
     places = list_words(reading.tokens, 0, len(reading.tokens.words))
     spoken = [reading.tokens.words[place] for place in places]
     runs: dict[tuple[str, ...], list[int]] = {}
@@ -202,7 +202,7 @@ def _list_dosed_words(tokens: Tokens, hits: Sequence[Hit]) -> set[str]:
 _HEADER = re.compile(r"^(?:#+ )?([A-Z][A-Za-z/ ]{2,40}):?[ \t]*$", re.MULTILINE)
 
 
-def _mark_family_sections(text: str, reading: Reading) -> None:
+def mark_family_sections(text: str, reading: Reading) -> None:
     """Mark the mentions of a family history as the family's."""
     headers = [(header.start(), header[1].lower()) for header in _HEADER.finditer(text)]
     for (start, name), (end, _) in pairwise([*headers, (len(text), "")]):

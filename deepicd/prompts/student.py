@@ -1,6 +1,7 @@
 """The student's prompt: what a trained model is asked about an admission note, in our words or in a user's template."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import JsonValue
@@ -14,6 +15,8 @@ PROMPT = Kind(
     values={"note": "Chest pain."},
     has_opening=False,  # training and evaluation have an option for it
 )
+SEVERAL = replace(PROMPT, own=Path(__file__).parent / "student-several-1.yaml")
+"""Asks for a list of diagnoses."""
 
 
 def build_messages(note: str, template: PromptTemplate | None = None) -> list[Message]:

@@ -92,7 +92,7 @@ def _read(sections: tuple[tuple[str, str], ...], titles: tuple[str, ...]) -> Out
     statements: dict[str, list[Mention]] = {}
     section_of: dict[int, str] = {}
     start = 0
-    for section, text in (*sections, (CODES, ".\n\n".join(map(_strip_title, titles)))):
+    for section, text in (*sections, (CODES, ".\n\n".join(map(strip_title, titles)))):
         for mention in read_text(text, names).mentions:
             mention.start += start  # so that it tells mentions of several sections apart
             section_of[mention.start] = section
@@ -126,14 +126,14 @@ def _list_names(sections: Iterable[tuple[str, str]], titles: Iterable[str]) -> I
                 if name := _clean_name(match[1]):
                     yield name, "finding", "disease"
     for title in titles:
-        if name := _clean_name(_strip_title(title)):
+        if name := _clean_name(strip_title(title)):
             yield name, "finding", "disease"
 
 
-def _strip_title(title: str) -> str:
+def strip_title(title: str) -> str:
     """Return a title as a clinician would say it: 'Pneumonia, unspecified organism' → 'Pneumonia'.
 
-    >>> _strip_title("Non-ST elevation (NSTEMI) myocardial infarction"), _strip_title("Gout, unspecified")
+    >>> strip_title("Non-ST elevation (NSTEMI) myocardial infarction"), strip_title("Gout, unspecified")
     ('Non-ST elevation myocardial infarction', 'Gout')
     """
     return " ".join(_REMARK.sub("", title.partition(",")[0]).split())

@@ -11,11 +11,11 @@ import pytest
 from copies import discharge, note, stay, write_copy
 
 from builders.cohort.build import build
-from builders.dataset.assemble import assemble
+from builders.dataset.assemble import AssembleOptions, assemble
 from cards.dataset_card import write_card
 from deepicd import outcome, storage
 from deepicd.errors import DeepicdError
-from deepicd.outcome import Outcome, read_outcomes
+from deepicd.outcome import Outcome, read_codes, read_outcomes
 from deepicd.schema import COHORT, OUTCOME
 from distill.recipe import Recipe
 from distill.run import distill
@@ -24,6 +24,7 @@ REPOSITORY = Path(__file__).parent.parent.parent
 PACKAGES = ("deepicd", "scrapers", "guidelines", "builders", "distill", "train", "cards")
 MAY_OPEN = {
     "builders/cohort/outcome.py",  # writes it
+    "builders/dataset/stay_codes.py",  # reads the codes alone, which the config multi has as answers
     "distill/verification/cases.py",  # reads it for checks of finished traces
     "train/rewards/borne_out.py",  # turns it into a number per answer
 }
@@ -78,6 +79,14 @@ def test_reading_it_as_any_other_table_is_refused(cohort: Path) -> None:
         storage.open_parquet(cohort / "train.parquet", OUTCOME, is_sealed=True)
     with pytest.raises(DeepicdError, match="may not read the sealed outcome"):
         list(read_outcomes(cohort, "train", reader="distill"))  # type: ignore[arg-type]
+    with pytest.raises(DeepicdError, match="may not read the sealed outcome"):
+        list(read_outcomes(cohort, "train", reader="assemble"))  # type: ignore[arg-type]
+    with pytest.raises(DeepicdError, match="may not read the codes"):
+        list(read_codes(cohort, "train", reader="verify"))  # type: ignore[arg-type]
+
+
+def test_assemble_reads_codes_and_no_word(cohort: Path) -> None:
+    assert next(read_codes(cohort, "train", reader="assemble"))[1] == ("I214", "I10")
 
 
 @pytest.mark.slow
@@ -110,7 +119,7 @@ def test_a_cohort_of_an_earlier_version_is_said_to_have_none(tmp_path: Path) -> 
 def test_no_prompt_trace_dataset_or_card_has_a_word_of_it(cohort: Path, tmp_path: Path) -> None:
     recipe = Recipe(name="test", engine="rehearsal", model="none")
     distill(cohort, tmp_path / "traces", recipe, rehearse=True)
-    assemble(cohort, tmp_path / "traces", tmp_path / "dataset")
+    assemble(cohort, tmp_path / "traces", tmp_path / "dataset", AssembleOptions(config="multi"))
     write_card(tmp_path / "dataset")
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     tables = [path for path in files if path.suffix == ".parquet"]

@@ -16,15 +16,15 @@ from train import base_model
 from train.config import GrpoRecipe
 from train.grpo import monitor, trl, verl, verl_config
 from train.grpo.monitor import StepLog
-from train.grpo.setup import prepare_grpo
+from train.grpo.setup import Config, prepare_grpo
 from train.rewards.borne_out import BorneOut
 from train.rewards.judge import open_judge
 from train.run_folder import open_training_folder
 
 
-def describe_plan(dataset: str, recipe: GrpoRecipe) -> str:
+def describe_plan(dataset: str, recipe: GrpoRecipe, *, config: Config = "grpo") -> str:
     """Return the plan, and with verl its whole configuration, composed and checked by verl; no GPU is needed."""
-    setup = prepare_grpo(dataset, recipe, with_hardware=False)
+    setup = prepare_grpo(dataset, recipe, config=config, with_hardware=False)
     lines = [str(setup)]
     try:
         base_model.check_hardware(recipe)
@@ -35,9 +35,11 @@ def describe_plan(dataset: str, recipe: GrpoRecipe) -> str:
     return "\n".join(lines)
 
 
-def train(dataset: str, recipe: GrpoRecipe, out: Path, *, overwrite: bool = False) -> GrpoRecord:
+def train(
+    dataset: str, recipe: GrpoRecipe, out: Path, *, config: Config = "grpo", overwrite: bool = False
+) -> GrpoRecord:
     """Train a model into OUT/model. Does nothing if OUT holds this run already."""
-    setup = prepare_grpo(dataset, recipe)
+    setup = prepare_grpo(dataset, recipe, config=config)
     plan = setup.plan
     if not overwrite and (finished := records.find_finished(out, plan)):
         return finished

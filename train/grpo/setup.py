@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
-from typing import Required, TypedDict
+from typing import Literal, Required, TypedDict
 
 from deepicd import records
 from deepicd.errors import DeepicdError
@@ -12,6 +12,8 @@ from train import base_model, launch
 from train.base_model import PretrainedModel
 from train.config import GrpoRecipe
 from train.data import DatasetConfig, LengthSummary, open_dataset
+
+Config = Literal["grpo", "multi"]
 
 
 class FitOutcome(TypedDict, total=False):
@@ -82,13 +84,24 @@ def check_judge(recipe: GrpoRecipe) -> None:
         )
 
 
-def prepare_grpo(dataset: str, recipe: GrpoRecipe, *, with_hardware: bool = True) -> GrpoSetup:
+def check_config(recipe: GrpoRecipe, config: Config) -> None:
+    """Raise DeepicdError where the rewards score another kind of answer than the prompts ask for."""
+    if (recipe.reward == "several") != (config == "multi"):
+        raise DeepicdError(
+            f"{recipe.name} has reward: {recipe.reward}, and the prompts are those of the config {config}.",
+            "The config multi asks for several diagnoses, which `several` alone rewards: --config multi --set"
+            " reward=several, or neither.",
+        )
+
+
+def prepare_grpo(dataset: str, recipe: GrpoRecipe, *, config: Config = "grpo", with_hardware: bool = True) -> GrpoSetup:
     """Check everything, and count the prompts that are too long. Raises DeepicdError for what would fail later."""
+    check_config(recipe, config)
     check_judge(recipe)
     launch.check_installed("torch", "transformers", recipe.backend, *(["vllm"] if recipe.rollout == "vllm" else []))
     if with_hardware:
         base_model.check_hardware(recipe)
-    rows = open_dataset(dataset, "grpo")
+    rows = open_dataset(dataset, config)
     base = base_model.find_base_model(recipe)
     if recipe.backend == "verl" and base.chat.merges_system:
         raise DeepicdError(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from deepicd import storage
 from deepicd.answer_form import measure_repetition
+from deepicd.schema import DATASET
 from deepicd.stage_records import GrpoRecord
 from train import base_model, launch
 from train.gradient_guard import NonfiniteGradientGuard
@@ -71,6 +72,7 @@ def fit(setup: GrpoSetup, folder: TrainingFolder[GrpoRecord]) -> FitOutcome:
 def _read_prompts(setup: GrpoSetup) -> "Dataset":
     """Return the rows with prompts that are short enough, as the chat template accepts them."""
     rows, chat = setup.dataset.read_rows("train").select(setup.kept_rows), setup.base.chat
+    rows = rows.select_columns(DATASET["grpo"].names)  # of multi, what rewards read
     if not chat.merges_system:
         return rows
     prompts = [chat.adapt(prompt) for prompt in rows["prompt"]]

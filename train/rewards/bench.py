@@ -33,6 +33,7 @@ from train.rewards.bench_cases import (
     build_cases,
     build_expectation_cases,
 )
+from train.rewards.bench_lists import build_list_cases
 from train.rewards.outcome import OUTCOMES, Variant
 from train.rewards.score import RewardScheme
 
@@ -65,6 +66,8 @@ class Results(TypedDict):
     """policy, and per variant its mean reward."""
     rows: int
     properties: dict[Variant, dict[str, bool]]
+    lists: list[dict[str, str | float]]
+    """case, and what a list of codes earns in `several`."""
     expectations: list[dict[str, str | float]]
     """case, and what its expectations earn, from −1 to 1."""
 
@@ -82,10 +85,16 @@ def benchmark_rewards(truths: Sequence[Code] = (), train: Sequence[Code] = ()) -
         "policies": _score_policies(truths, train, schemes) if truths else [],
         "rows": len(truths),
         "properties": {variant: _check_properties(cases, scheme) for variant, scheme in schemes.items()},
+        "lists": [{"case": case.name, "several": _score_list(case)} for case in build_list_cases()],
         "expectations": [
             {"case": case.name, "borne_out": round(_hold(case.trace), 3)} for case in build_expectation_cases()
         ],
     }
+
+
+def _score_list(case: AnswerCase) -> float:
+    (reward,) = score.score([case.text], [case.truth], score.parse_scheme("several"))
+    return round(reward.total, 3)
 
 
 def _hold(trace: str) -> float:
@@ -134,6 +143,11 @@ def print_tables(results: Results) -> None:
         for policy in results["policies"]:
             policies.add_row(str(policy["policy"]), *(f"{policy[variant]:.2f}" for variant in VARIANTS))
         console.print(policies)
+    title = "What a list of codes earns in several (with --config multi)"
+    lists = Table("answer", "several", title=title, title_justify="left")
+    for row in results["lists"]:
+        lists.add_row(str(row["case"]), f"{row['several']:.2f}")
+    console.print(lists)
     expectations = Table("trace", "borne out", title="What expectations earn, −1 to 1", title_justify="left")
     for row in results["expectations"]:
         expectations.add_row(str(row["case"]), f"{row['borne_out']:.2f}")

@@ -61,7 +61,7 @@ def score_authors(predicted: str | None, truth: str) -> float:
     return OUTCOME_SCALE * paid if paid else NO_MATCH
 
 
-OUTCOMES: dict[Variant, Callable[[str | None, str], float]] = {
+OUTCOMES: dict[str, Callable[[str | None, str], float]] = {
     "default": score_default,
     "paper": score_paper,
     "authors": score_authors,

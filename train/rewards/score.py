@@ -5,7 +5,7 @@
     # [Reward(form=1.0, outcome=2.8, length=0.0, repetition=0.0, judge=None)]  .total 3.8
 
 Pure functions of texts: no network, no tables, no heavy imports. Each makes a few linear passes over a text, and no
-text, however long or odd, makes one raise. There are three variants:
+text, however long or odd, makes one raise. There are four variants:
 
 * `default`: the form is that of `deepicd.answer_form` (every ICD-10-CM code counts, C7A and Z3A too). A code earns
   something only in a well-formed answer, so listing many codes earns nothing. If the form has no weight, the first
@@ -14,29 +14,34 @@ text, however long or odd, makes one raise. There are three variants:
   pays a wrong code more than a half-right one, and categories such as C7A can never earn the form).
 * `authors`: what their code pays at the values of their job files: 15 times the outcome, −1 for no match and for each
   further match, +1 for a trace in the first match, −5 for an empty completion (see `_score_authors`).
+* `several`: for the config multi. The form is that of `deepicd.answer_list`; half of the outcome is for the first code,
+  half for the list (train.rewards.several). Judge and stay judge the trace by the first code.
 
 `judge` is what one point of a judge's score is worth; the score itself comes from outside (train.rewards.judge).
 """
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, NamedTuple, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
 from deepicd import answer_form
-from deepicd.answer_form import DIAGNOSIS, DIAGNOSIS_END, TAGS, THINK_END, Answer, measure_repetition
+from deepicd.answer_form import DIAGNOSIS, DIAGNOSIS_END, TAGS, THINK_END, Answer, measure_repetition, write_answer
+from deepicd.answer_list import Answers, list_diagnoses, parse_answers
 from deepicd.config import Config, ConfigError, Number
 from deepicd.icd10cm import Code
 from deepicd.paper import CODE_PATTERN, EXTRA_MATCH, MALFORMED_JUDGE_SCORE, MIMIC_REASON, NO_MATCH, NOTHING_GENERATED
 from train.rewards.outcome import OUTCOMES, Variant
+from train.rewards.several import score_list
 
 PAPER_PATTERN = re.compile(CODE_PATTERN)  # used with fullmatch
 AUTHORS_MATCH_START = re.compile(r"^(?:<think>|<diagnosis>)", re.MULTILINE)
 NO_SPACE = re.compile(r"\S")
 
 Truth = str | Sequence[str]
-"""The true code of a note, as a text or as a list of one."""
+"""The true code of a note, as a text or as a list of one; for `several` the true codes, in one text or as a list."""
+SchemeVariant = Literal[Variant, "several"]
 
 Weight = Annotated[Number, Field(ge=0, le=1000)]
 Words = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -47,7 +52,7 @@ class RewardScheme(Config):
 
     LATER = frozenset({"borne_out"})
 
-    variant: Variant = "default"
+    variant: SchemeVariant = "default"
     form: Weight = 1.0
     outcome: Weight = 1.0
     judge: Weight = 0.0
@@ -140,7 +145,15 @@ def _score_answer(text: str, truth: Truth, scheme: RewardScheme, judge_score: fl
 
 def has_trace(text: str, scheme: RewardScheme) -> bool:
     """Return whether there is a trace to judge: in every variant by the dataset's form, as in train.rewards.judge."""
-    return isinstance(answer_form.parse_answer(scheme.opening + text), Answer)
+    return isinstance(answer_form.parse_answer(complete_answer(text, scheme)), Answer)
+
+
+def complete_answer(text: str, scheme: RewardScheme) -> str:
+    """Return an answer as those who judge its trace read it: with its opening, and of a list the first code alone."""
+    answer = scheme.opening + text
+    if scheme.variant == "several" and isinstance(several := parse_answers(answer), Answers):
+        return write_answer(several.trace, several.codes[0])
+    return answer
 
 
 def parse_truths(truth: object) -> list[str]:
@@ -233,7 +246,22 @@ def _find_authors_matches(text: str) -> Iterator[tuple[str, str]]:
         yield trace, text[begin + len(DIAGNOSIS) : closing]
 
 
-_SCORERS = {"default": _score_default, "paper": _score_paper, "authors": _score_authors}
+def _score_several(text: str, truth: Truth, scheme: RewardScheme) -> _Parts:
+    text, truths = scheme.opening + text, parse_truths(truth)
+    answer = parse_answers(text)
+    if isinstance(answer, Answers):
+        return _Parts(True, score_list([code.value for code in answer.codes], truths))
+    if scheme.form:  # as in `default`
+        return _Parts(False, 0.0)
+    return _Parts(False, score_list([code.value if code else "" for code in list_diagnoses(text)], truths))
+
+
+_SCORERS = {
+    "default": _score_default,
+    "paper": _score_paper,
+    "authors": _score_authors,
+    "several": _score_several,
+}
 
 
 def _get_first_truth(truth: Truth) -> str:

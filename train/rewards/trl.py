@@ -122,7 +122,9 @@ def _build_judge_part(scheme: RewardScheme, judge: JudgeFunction) -> RewardFunct
         **_: object,
     ) -> list[float | None]:
         answers, truths = extract_texts(completions, scheme.opening), [entry["ground_truth"] for entry in reward_model]
-        judged = judge([entry["note"] for entry in extra_info], [scheme.opening + text for text in answers])
+        judged = judge(
+            [entry["note"] for entry in extra_info], [score.complete_answer(text, scheme) for text in answers]
+        )
         paid = [reward.judge for reward in score.score(answers, truths, scheme, judged=judged)]
         return _leave_out_unjudged_groups(paid, answers, judged, [entry["note"] for entry in extra_info], scheme)
 
@@ -134,7 +136,7 @@ def _build_borne_out_part(scheme: RewardScheme, borne_out: BorneOutFunction) -> 
     def score_borne_out(
         completions: Sequence[Completion], extra_info: Sequence[ExtraInfo], **_: object
     ) -> list[float | None]:
-        answers = [scheme.opening + text for text in extract_texts(completions, scheme.opening)]
+        answers = [score.complete_answer(text, scheme) for text in extract_texts(completions, scheme.opening)]
         ids, notes = [entry["note_id"] for entry in extra_info], [entry["note"] for entry in extra_info]
         return [None if one is None else scheme.borne_out * one for one in borne_out(ids, notes, answers)]
 

@@ -47,17 +47,18 @@ def compute_score(
     scheme, judge, held = _build(
         tuple(sorted((name, value) for name, value in fields.items() if name not in VERL_FIELDS))
     )
+    answer = score.complete_answer(solution_str or "", scheme)
     judged: list[int | None] = [None]
     paid_for: list[float | None] = [None]
     if judge is not None:
-        judged = judge.score([(extra_info or {}).get("note")], [scheme.opening + (solution_str or "")])
+        judged = judge.score([(extra_info or {}).get("note")], [answer])
         # verl shows one answer at a time: one that the judge missed earns what the judged ones have earned on average,
         # so that it neither gains nor loses against the others of its group; `judged` counts it
         paid_for = [judge.mean if judged[0] is None else judged[0]]
     value: list[float | None] = [None]
     if held is not None:
         about = extra_info or {}
-        value = held.score([about.get("note_id", "")], [about.get("note", "")], [scheme.opening + (solution_str or "")])
+        value = held.score([about.get("note_id", "")], [about.get("note", "")], [answer])
     (reward,) = score.score([solution_str], [ground_truth], scheme, judged=paid_for, borne_out=value)
     parts = {"score": reward.total, "form": reward.form, "outcome": reward.outcome}
     parts |= {name: getattr(reward, name) for name in ("length", "repetition") if getattr(scheme, name)}

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 from deepicd import records, storage
 from deepicd.engines.chat_template import ChatTemplate
@@ -111,12 +111,14 @@ class SftSetup:
         return "\n".join(lines)
 
 
-def prepare_sft(dataset: str, recipe: SftRecipe, *, with_hardware: bool = True) -> SftSetup:
+def prepare_sft(
+    dataset: str, recipe: SftRecipe, *, config: Literal["sft", "multi"] = "sft", with_hardware: bool = True
+) -> SftSetup:
     """Check and tokenize everything. Raises DeepicdError for what would fail later or train on the wrong tokens."""
     launch.check_installed("torch", "transformers", "trl", *(["peft"] if recipe.lora_rank else []))
     if with_hardware:
         base_model.check_hardware(recipe)
-    rows = open_dataset(dataset, "sft")
+    rows = open_dataset(dataset, config)
     base = base_model.find_base_model(recipe)
     if recipe.target == "outcome" and base.chat.opening:
         raise DeepicdError(
@@ -124,10 +126,10 @@ def prepare_sft(dataset: str, recipe: SftRecipe, *, with_hardware: bool = True) 
             "Use a model whose template does not, such as Qwen/Qwen2.5-7B-Instruct, for this ablation.",
         )
     tokenized = {
-        "train": [tokenize_row(base.chat, row, recipe.target) for row in rows.read_rows("train")],
+        "train": [tokenize_row(base.chat, row, recipe.target) for row in _read_answered(rows, "train")],
         "validation": [
             tokenize_row(base.chat, row, recipe.target)
-            for row in islice(iter(rows.read_rows("validation")), recipe.eval_rows)
+            for row in islice(_read_answered(rows, "validation"), recipe.eval_rows)
         ],
     }
     lengths = {
@@ -147,6 +149,11 @@ def prepare_sft(dataset: str, recipe: SftRecipe, *, with_hardware: bool = True) 
             "Lower effective_batch (it counts sequences) or max_length, or train on more rows.",
         )
     return setup
+
+
+def _read_answered(dataset: DatasetConfig, split: str) -> Iterator[SftRow]:
+    """Yield the rows with an answer: in the config multi, those with a kept trace."""
+    return (row for row in dataset.read_rows(split) if row["completion"])
 
 
 def _check_lengths(recipe: SftRecipe, lengths: LengthSummary) -> None:
@@ -179,10 +186,16 @@ def tokenize_row(chat: ChatTemplate, row: SftRow, target: str) -> TokenizedRow:
 
 
 def train(
-    dataset: str, recipe: SftRecipe, out: Path, *, accelerate: Path | None = None, overwrite: bool = False
+    dataset: str,
+    recipe: SftRecipe,
+    out: Path,
+    *,
+    config: Literal["sft", "multi"] = "sft",
+    accelerate: Path | None = None,
+    overwrite: bool = False,
 ) -> SftRecord:
     """Fine-tune a model into OUT/model. Does nothing if OUT holds this run already."""
-    setup = prepare_sft(dataset, recipe)
+    setup = prepare_sft(dataset, recipe, config=config)
     plan = setup.plan
     if not overwrite and (finished := records.find_finished(out, plan)):
         return finished
