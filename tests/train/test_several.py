@@ -35,7 +35,7 @@ def test_sft_trains_on_the_lists_of_rows_with_a_trace(
     command = ["train", "sft", "--dataset", several, "--config", "multi", "--recipe", "tiny-sft", "--model", model]
     shown = deepicd(*command, *FEW_SFT, "--preview", "1")
     assert shown.code == 0, shown.err
-    answer = shown.out[shown.out.index("‹") : shown.out.index("›")]
+    answer = shown.out[shown.out.rindex("‹") : shown.out.rindex("›")]
     assert answer.count("<diagnosis>") == 2 and "<diagnosis>I10</diagnosis>" in answer
     done = deepicd(*command, *FEW_SFT, tmp_path / "out")
     assert done.code == 0, done.err
