@@ -34,7 +34,14 @@ ROUNDS = 3
 SMALL = 300  # rows, for the memory
 WINDOW = 64  # prompts under way at once
 PLAIN = Path(__file__).parent / "plain_client.py"
-TRACE = "The note tells of pressure in the chest that woke the patient, of sweat and of crackles at both bases. " * 8
+TRACE = (
+    "The note tells of pressure in the chest that woke the patient, of sweat and of crackles at both bases. I weigh an"
+    " embolism of the lung first, since it can begin as suddenly, but nothing points to a clot in the legs and the pain"
+    " does not change with breathing. Reflux after a meal would be milder and would not make one pale. Inflammation"
+    " of the pericardium is worse when lying flat, which is not what is told here. What remains is too little blood for"
+    " the heart muscle, and the course over hours says that some of it has been lost. How much cannot be read from the"
+    " history alone; the examination, with a fast pulse and a low pressure, suggests that the pump is failing as well. "
+)
 CHAT = {
     "choices": [{"finish_reason": "stop", "message": {"content": f"{TRACE}\n</think>\n<diagnosis>I214</diagnosis>"}}],
     "usage": {"prompt_tokens": 900, "completion_tokens": 200, "prompt_tokens_details": {"cached_tokens": 256}},

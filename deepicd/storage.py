@@ -215,12 +215,12 @@ def digest_ahead(paths: Iterable[Path]) -> Iterator[None]:
 
 
 @lru_cache(maxsize=1024)
-def _digest_file(path: Path, *_: int) -> str:
+def _digest_file(path: Path, _inode: int, size: int, _time: int) -> str:
     """Hash a file, once per inode, size and time: a run needs the digest of the notes, a gigabyte, twice."""
-    total, chunk = hashlib.sha256(), memoryview(bytearray(CHUNK_BYTES))
+    total, chunk = hashlib.sha256(), memoryview(bytearray(min(CHUNK_BYTES, max(size, 1))))
     with path.open("rb", buffering=0) as file:
-        while size := file.readinto(chunk):
-            total.update(chunk[:size])
+        while count := file.readinto(chunk):
+            total.update(chunk[:count])
     return total.hexdigest()
 
 

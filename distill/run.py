@@ -33,6 +33,7 @@ from deepicd.stage_records import DistillCounts, DistillRecord, PromptText
 from distill import prompt, throughput_figure, writer
 from distill.attempts import History
 from distill.hints import Hints, read_hints
+from distill.nothing_kept import explain_nothing_kept
 from distill.plan import Place, Plan, describe_plan, plan_rows
 from distill.prompt_builder import Prompt, PromptBuilder
 from distill.recipe import Recipe, refuse_rehearsal
@@ -131,7 +132,14 @@ def distill(cohort: Path, out: Path, recipe: Recipe, **options: Unpack[JobOption
 
 
 def run_job(job: Job) -> DistillRecord:
-    """Write the traces of a job, and return the record."""
+    """Write the traces of a job, and return the record. Raises DeepicdError, once they are written, if none is kept."""
+    record = _write_traces(job)
+    if not sum(record.counts.kept.values()):
+        raise explain_nothing_kept(job.out / job.recipe.digest, record.counts)
+    return record
+
+
+def _write_traces(job: Job) -> DistillRecord:
     recipe, out, limit = job.recipe, job.out, job.limit
     sources, sentence = job.prepare()
     options = recipe.options | {"by_model": recipe.uses_model} | ({"hints": job.digest_hints()} if job.hints else {})

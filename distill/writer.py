@@ -6,6 +6,8 @@
 Files are numbered by rows of the cohort, `SHARD` per file, so the same row is always in the file of the same number.
 """
 
+import io
+import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -106,24 +108,38 @@ def write_traces(
 
 @contextmanager
 def open_row_file(path: Path, schema: "pa.Schema", origin: Origin) -> Iterator[Callable[[Row], None]]:
-    """Yield `add(row)`, which writes a parquet file with few rows in memory. The file appears when the block ends."""
-    import pyarrow as pa
+    """Yield `add(row)`, which writes a parquet file with few rows in memory. The file appears when the block ends.
 
-    rows: list[Row] = []
+    Rows wait as lines of JSON: they take a fraction of the memory of dicts, and Arrow's reader of JSON, unlike its
+    conversion of Python objects, does not import pandas (50 MiB).
+    """
+    lines: list[bytes] = []
     with storage.open_parquet_writer(path, schema, origin) as writer:
 
         def flush() -> None:
-            if rows:
-                writer.write_table(pa.Table.from_pylist(rows, writer.schema))
-            rows.clear()
+            if lines:
+                writer.write_table(_parse_lines(lines, writer.schema))
+            lines.clear()
 
         def add(row: Row) -> None:
-            rows.append(row)
-            if len(rows) >= ROW_GROUP:
+            lines.append(json.dumps(row, ensure_ascii=False, allow_nan=False).encode())
+            if len(lines) >= ROW_GROUP:
                 flush()
 
         yield add
         flush()
+
+
+def _parse_lines(lines: list[bytes], schema: "pa.Schema") -> "pa.Table":
+    """Return lines of JSON as one table of one chunk."""
+    from pyarrow import json as arrow_json
+
+    content = b"\n".join(lines)
+    return arrow_json.read_json(
+        io.BytesIO(content),
+        read_options=arrow_json.ReadOptions(use_threads=False, block_size=len(content) + 1),
+        parse_options=arrow_json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="error"),
+    )
 
 
 def _number_shards(rows: Iterator[tuple[str, Row]]) -> Iterator[tuple[str, int, Row]]:

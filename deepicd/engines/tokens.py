@@ -93,15 +93,20 @@ def find_counter(recipe: ModelRecipe) -> TokenCounter:
 
 def _is_on_this_machine(recipe: ModelRecipe) -> bool:
     """Return whether a model's tokenizer is a folder here, or in the Hub's cache."""
+    if Path(path := resolve_path(recipe.model)).is_dir():
+        return True
+    from huggingface_hub import constants
+
+    if not (Path(constants.HF_HUB_CACHE) / f"models--{path.replace('/', '--')}").is_dir():
+        return False  # without the rest of huggingface_hub, which takes 7 MiB
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
-    path = resolve_path(recipe.model)
     try:
         cached = try_to_load_from_cache(path, "tokenizer_config.json", revision=recipe.revision or None)
     except HFValidationError:  # no name of the Hub
         cached = None
-    return isinstance(cached, str) or Path(path).is_dir()
+    return isinstance(cached, str)
 
 
 class PromptTokenizer:

@@ -19,6 +19,7 @@ that an unknown variable, a text that may be absent and is printed unasked, or a
 anything runs. Values are put in as they are: braces in a note mean nothing.
 """
 
+import gc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -35,7 +36,8 @@ if TYPE_CHECKING:
 Turns = Sequence[Mapping[str, str]]
 
 ROLES = ("system", "user", "assistant")
-LONG_TEXT = "Long texts " * 50_000  # half a megabyte: longer than any note, so that whatever cuts it shows
+LONG_TEXT = "Long texts " * 10_000  # 110 kB: longer than any note, so that whatever cuts it shows
+COLLECT_EVERY = 64  # renderings: a template's macros form cycles that hold its texts, and our commands collect rarely
 _ADVICE = "See what there is with: deepicd prompt show"
 
 
@@ -113,11 +115,15 @@ class PromptTemplate:
         self.kind = kind
         self.turns = [{"role": _read_role(turn), "content": turn.get("content", "")} for turn in turns]
         self._check_roles()
+        self._rendered = 0
         self._templates = [self._compile_turn(turn["content"]) for turn in self.turns]
         self._try_out()
 
     def render(self, values: Mapping[str, object]) -> list[Message]:
         """Return the chat for these values, without the beginning of the answer."""
+        self._rendered += 1
+        if self._rendered % COLLECT_EVERY == 0:
+            gc.collect(0)
         rendered = [
             {"role": turn["role"], "content": template.render(values)}
             for turn, template in zip(self.turns, self._templates, strict=True)

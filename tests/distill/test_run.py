@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from cohorts import NOTE, rows_in, write_cohort
+from conftest import Deepicd
 from openai_server import MODEL, openai_server
 
 from deepicd import __version__, storage
@@ -230,3 +231,16 @@ def test_a_ledger_of_an_earlier_version_is_paid_for_once(tmp_path: Path) -> None
     assert len(measured) == 1
     run.distill(cohort, out, recipe.replace(min_words=32))  # another threshold: nothing is asked or measured again
     assert [path for path in (out / "ledger").iterdir() if b'"findings"' in path.read_bytes()] == measured
+
+
+def test_a_run_that_keeps_no_trace_ends_with_an_error_that_counts_the_reasons(tmp_path: Path, deepicd: Deepicd) -> None:
+    cohort, out = write_cohort(tmp_path / "cohort", 20), tmp_path / "out"
+    arguments = ("distill", cohort, out, "--recipe", "rehearsal", "--set", "min_words=882", "--set", "attempts=1")
+    first = deepicd(*arguments)
+    assert first.code == 1
+    assert "None of 20 rows has a trace that was kept; of 20 attempts all were rejected." in first.err
+    assert "too short (" in first.err and "/rejected" in first.err
+    asked = len(completions(out))
+    assert len(rows_in(next(out.glob("*/rejected")))) == asked == 20
+    assert (deepicd(*arguments).code, len(completions(out))) == (1, asked)
+    assert deepicd("distill", cohort, out, "--recipe", "rehearsal").code == 0  # with other thresholds they are kept
