@@ -24,6 +24,7 @@ DIGESTS = {
     "grpo-7b-paper": "cdcf7f2d8b50",
     "grpo-7b": "98269e316bf4",
     "grpo-8b": "711aee4b29a3",
+    "grpo-several-7b": "54e6b3f33460",
     "grpo-zero-32b": "fcc532f662d2",
     "grpo-zero-7b": "eca8c78a4818",
     "sft-32b": "aa4db3c2d883",
