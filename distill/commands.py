@@ -107,6 +107,8 @@ def _load_recipe(options: dict[str, Any], *, example: str, needs_file: bool) -> 
     "--shard", metavar="I/N", help="Only complete the rows of one of N processes that share OUT; then --merge."
 )
 @click.option("--merge", is_flag=True, help="Write what all shards have completed; the same files as one process.")
+@click.option("--workers", type=click.IntRange(min=1, max=10_000), metavar="N",
+              help="Divide the rows among N processes of a Ray cluster: RAY_ADDRESS's, or this machine.")  # fmt: skip
 @click.option("--hints", type=click.Path(path_type=Path), metavar="DIR",
               help="Output of `deepicd verify`: write the rollouts anew that it rejected, each with the reason as a"
                    " hint; add --overwrite.")  # fmt: skip
@@ -129,14 +131,21 @@ def distill(cohort: Path, out: Path, dry_run: bool, preview: int | None, pilot: 
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     from deepicd.engines.shard import Shard
     from deepicd.stage_records import REHEARSED
+    from distill.ray_workers import count_workers, run_on_ray
     from distill.run import Job, run_job
 
     recipe = _load_recipe(options, example=DISTILL_EXAMPLE, needs_file=False)
     if not recipe.uses_model:
         click.echo(REHEARSED)
     shard = options["shard"] = Shard.parse(options["shard"]) if options["shard"] else None
-    if shard and (options["merge"] or options["finish"] or pilot or preview):
-        raise click.UsageError("--shard only completes rows; run --merge, --finish, --pilot and --preview without it.")
+    if (shard or options["workers"]) and (options["merge"] or options["finish"] or pilot or preview):
+        raise click.UsageError(
+            "--shard and --workers only complete rows; run --merge, --finish, --pilot and --preview without them."
+        )
+    if shard and options["workers"]:
+        raise click.UsageError("--shard leaves the other rows to other processes; --workers completes all of them.")
+    workers = 0 if options["merge"] or options["finish"] else count_workers(recipe, options["workers"])
+    del options["workers"]
     job = Job(cohort, out, recipe, **options)
     if dry_run:
         from distill.preview import check_readiness, describe_job
@@ -156,7 +165,7 @@ def distill(cohort: Path, out: Path, dry_run: bool, preview: int | None, pilot: 
 
         click.echo(run_shard(job, shard))
     else:
-        click.echo(format_summary(run_job(job), out))
+        click.echo(format_summary(run_on_ray(job, workers) if workers else run_job(job), out))
 
 
 def format_summary(record: "DistillRecord", out: Path) -> str:

@@ -12,9 +12,9 @@ request is unchanged.
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 from typing import TypedDict, Unpack
 
@@ -131,15 +131,22 @@ def distill(cohort: Path, out: Path, recipe: Recipe, **options: Unpack[JobOption
     return run_job(Job(cohort, out, recipe, **options))
 
 
-def run_job(job: Job) -> DistillRecord:
-    """Write the traces of a job, and return the record. Raises DeepicdError, once they are written, if none is kept."""
-    record = _write_traces(job)
+Completion = Callable[[Job, int], None]
+"""Completes the rows of a job, of so many rollouts, into the ledger."""
+
+
+def run_job(job: Job, complete_elsewhere: Completion | None = None) -> DistillRecord:
+    """Write the traces of a job, and return the record. Raises DeepicdError, once they are written, if none is kept.
+
+    `complete_elsewhere`: has other processes complete the rows; None for this one.
+    """
+    record = _write_traces(job, complete_elsewhere)
     if not sum(record.counts.kept.values()):
         raise explain_nothing_kept(job.out / job.recipe.digest, record.counts)
     return record
 
 
-def _write_traces(job: Job) -> DistillRecord:
+def _write_traces(job: Job, complete_elsewhere: Completion | None) -> DistillRecord:
     recipe, out, limit = job.recipe, job.out, job.limit
     sources, sentence = job.prepare()
     options = recipe.options | {"by_model": recipe.uses_model} | ({"hints": job.digest_hints()} if job.hints else {})
@@ -149,6 +156,9 @@ def _write_traces(job: Job) -> DistillRecord:
     if finished and not finished.counts.unanswered and _covers(finished.counts.limit, limit):
         return finished
     records.refuse_other_content(folder, plan_of_run, overwrite=job.overwrite)
+    if complete_elsewhere:
+        complete_elsewhere(job, sources.count(limit) * recipe.n)
+        job = replace(job, merge=True)
     with open_plan(job, sources) as (plan, history):
         log_plan(plan, history)
         with records.open_fresh_folder(folder, plan_of_run, sources.origin, overwrite=job.overwrite) as run:

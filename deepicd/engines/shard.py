@@ -60,6 +60,14 @@ class Shard:
         """Return the first number from `first` on that no other shard uses for a session of its own."""
         return first + (self.number - 1 - first) % self.total
 
+    def owns_number(self, number: int) -> bool:
+        """Return whether a session of this number, or a segment that begins with it, is this shard's.
+
+        >>> Shard(3, 16).owns_number(34), Shard(4, 16).owns_number(34)
+        (True, False)
+        """
+        return number % self.total == self.number - 1
+
     def __str__(self) -> str:
         return f"shard {self.number} of {self.total}" if self.is_part else "all rows"
 

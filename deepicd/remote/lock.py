@@ -1,7 +1,8 @@
 """The lock of a folder in a store: an object that is written if it is absent, with an owner and a heartbeat.
 
-The rules are those of deepicd.lease, by the store's clock. Of two processes that take over a stale lock in the same
-moment both may believe to have it, until the next heartbeat of one finds the other's name: stores have no rename.
+The rules are those of deepicd.lease, by the store's clock. Each heartbeat writes another number, and a heartbeat or a
+takeover writes only over the very object that was judged (If-Match), so that of two processes that take over a stale
+lock in the same moment one has it. In a store other than S3 both may believe so until the next heartbeat of one.
 """
 
 import logging
@@ -24,7 +25,7 @@ class StoreLock:
     """A lock that this process holds."""
 
     def __init__(self, store: Store, name: str, nonce: bytes) -> None:
-        self._store, self._name, self._nonce = store, name, nonce
+        self._store, self._name, self._nonce, self._beats = store, name, nonce, 0
         self._seen, self._is_lost, self._ending = monotonic(), False, threading.Event()
         self._beating = threading.Thread(target=self._beat_regularly, name="remote lock", daemon=True)
         self._beating.start()
@@ -48,10 +49,12 @@ class StoreLock:
     def _beat(self) -> None:
         try:
             found = self._store.read(self._name)
-            self._is_lost = self._is_lost or found is None or found[0] != self._nonce
-            if not self._is_lost:
-                self._store.overwrite(self._name, self._nonce)
-                self._seen = monotonic()
+            if self._is_lost or found is None or not found[0].startswith(self._nonce):
+                self._is_lost = True
+                return
+            self._beats += 1
+            self._is_lost = not self._store.replace(self._name, b"%s %d" % (self._nonce, self._beats), found[2])
+            self._seen = monotonic()
         except DeepicdError:  # the store does not answer
             self._is_lost = self._is_lost or monotonic() - self._seen > STALE_AFTER
 
@@ -68,9 +71,8 @@ def hold_lock(store: Store, suffix: str) -> Iterator[StoreLock]:
     """
     name, nonce = LOCK + suffix, secrets.token_hex(8).encode()
     if not store.create(name, nonce):
-        _refuse_living(store, name)
-        store.remove(name)
-        if not store.create(name, nonce):
+        tag = _refuse_living(store, name)
+        if not (store.create(name, nonce) if tag is None else store.replace(name, nonce, tag)):
             raise _describe_holder(store, 0)
     lock = StoreLock(store, name, nonce)
     try:
@@ -84,8 +86,8 @@ def hold_lock(store: Store, suffix: str) -> Iterator[StoreLock]:
         lock.release()
 
 
-def _refuse_living(store: Store, name: str) -> None:
-    """Raise DeepicdError unless a lock has gone or has not been touched for too long."""
+def _refuse_living(store: Store, name: str) -> str | None:
+    """Return the tag of a stale lock; None for one that has gone. Raises DeepicdError for any other."""
     probe = f"{name}.{secrets.token_hex(4)}.now"
     store.overwrite(probe, b"")
     try:
@@ -94,6 +96,7 @@ def _refuse_living(store: Store, name: str) -> None:
         store.remove(probe)
     if found is not None and now is not None and now[1] - found[1] <= STALE_AFTER:
         raise _describe_holder(store, now[1] - found[1])
+    return found[2] if found else None
 
 
 def _describe_holder(store: Store, age: float) -> DeepicdError:

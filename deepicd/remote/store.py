@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 URL = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
 RESPONSIBLE = "DEEPICD_RESPONSIBLE"
 LOCAL = ("file", "local", "memory")
+S3 = ("s3", "s3a")
+CHANGED = ("PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey")
+"""What S3 answers where a file is no longer what a condition says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +99,29 @@ class Store:
         with self.explaining():
             self.files.pipe_file(self._join(name), content)
 
-    def read(self, name: str) -> tuple[bytes, float] | None:
-        """Return content and time of a small file, by the store's clock; None where there is none."""
+    def replace(self, name: str, content: bytes, tag: str) -> bool:
+        """Write a file if it still has the tag that `read` gave; return whether it was written.
+
+        Only S3 can tell (If-Match). Other stores write in any case.
+        """
+        condition = {"IfMatch": tag} if self._protocol in S3 else {}
+        try:
+            with self.explaining(OSError):
+                self.files.pipe_file(self._join(name), content, **condition)
+        except OSError as error:
+            if isinstance(error, FileNotFoundError) or _read_code(error) in CHANGED:
+                return False
+            with self.explaining():
+                raise
+        return True
+
+    def read(self, name: str) -> tuple[bytes, float, str] | None:
+        """Return content, time by the store's clock, and tag of a small file; None where there is none."""
         try:
             with self.explaining(FileNotFoundError):
-                return self.files.cat_file(self._join(name)), self.files.modified(self._join(name)).timestamp()
+                path = self._join(name)
+                tag = _read_tag(self.files.info(path))  # before the content: an old tag replaces nothing
+                return self.files.cat_file(path), self.files.modified(path).timestamp(), tag
         except FileNotFoundError:
             return None
 
@@ -133,15 +154,19 @@ class Store:
                 "Check address, credentials and network, then rerun the command: it continues from what is finished.",
             ) from error
 
+    @property
+    def _protocol(self) -> str:
+        return self.files.protocol if isinstance(self.files.protocol, str) else self.files.protocol[0]
+
     def _join(self, name: str) -> str:
         return f"{self._root}/{name}" if name else self._root
 
     def _find_host(self) -> str | None:
         """Return the host that stores the files; None for this machine."""
-        protocol = self.files.protocol if isinstance(self.files.protocol, str) else self.files.protocol[0]
+        protocol = self._protocol
         if protocol in LOCAL:
             return None
-        if protocol in ("s3", "s3a"):
+        if protocol in S3:
             with self.explaining():
                 self.files.connect()
                 return urlsplit(self.files.s3.meta.endpoint_url).hostname or "s3"
@@ -150,3 +175,9 @@ class Store:
 
 def _read_tag(info: dict[str, Any]) -> str:
     return str(next((info[name] for name in ("ETag", "etag", "md5Hash", "created", "mtime") if info.get(name)), ""))
+
+
+def _read_code(error: OSError) -> str:
+    """Return S3's own name of an error; '' for any other."""
+    response = getattr(error.__cause__, "response", None) or {}
+    return str(response.get("Error", {}).get("Code", ""))

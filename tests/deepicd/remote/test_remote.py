@@ -1,5 +1,6 @@
 """Object storage: an S3 server on loopback holds what a disk would, and half of a run is never read."""
 
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from cohorts import write_cohort
 from deepicd import lease
 from deepicd.cli import cli
 from deepicd.errors import DeepicdError
-from deepicd.remote import mirror
+from deepicd.remote import lock, mirror
 from deepicd.remote.store import Store
 
 moto = pytest.importorskip("moto.server")
@@ -145,6 +146,47 @@ def test_of_two_processes_one_writes_and_a_dead_one_is_succeeded(
                 pass
     monkeypatch.setattr("deepicd.remote.lock.STALE_AFTER", -1.0)
     assert distill(cohort, f"{bucket}/traces").exception is None
+
+
+def test_of_two_that_take_over_a_dead_lock_in_the_same_moment_one_writes(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Store(f"{bucket}/out").create(lease.LOCK, b"dead")
+    monkeypatch.setattr(lock, "STALE_AFTER", -1.0)
+    judge, both_have_judged = lock._refuse_living, threading.Barrier(2)
+    outcomes: list[str] = []
+
+    def judge_together(store: Store, name: str) -> str | None:
+        tag = judge(store, name)
+        both_have_judged.wait(60)
+        return tag
+
+    def take_over() -> None:
+        try:
+            with lock.hold_lock(Store(f"{bucket}/out"), ""):
+                outcomes.append("has it")
+        except DeepicdError as error:
+            outcomes.append(error.what.partition(" to ")[0])
+
+    monkeypatch.setattr(lock, "_refuse_living", judge_together)
+    threads = [threading.Thread(target=take_over) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcomes) == ["Another process is writing", "has it"]
+
+
+def test_a_heartbeat_that_comes_too_late_leaves_the_successors_lock(bucket: str) -> None:
+    store = Store(f"{bucket}/out")
+    store.create(lease.LOCK, b"9c0e")
+    judged = store.read(lease.LOCK)
+    assert judged is not None
+    store.overwrite(lease.LOCK, b"another")  # between reading and writing
+    assert not store.replace(lease.LOCK, b"9c0e 1", judged[2])
+    left = store.read(lease.LOCK)
+    assert left is not None
+    assert left[0] == b"another"
 
 
 def test_who_was_succeeded_writes_nothing_more(bucket: str) -> None:

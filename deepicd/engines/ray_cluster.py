@@ -1,0 +1,84 @@
+"""A Ray cluster: the one that RAY_ADDRESS names, or one on this machine that no other machine can reach.
+
+    with open_cluster(workers=8, gpus=2) as options:
+        task = ray.remote(function).options(**options)
+
+A worker is one process with `gpus` GPUs of one node, or a CPU core where the cluster has no GPU.
+"""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from deepicd.engines.registry import TELEMETRY_OFF
+from deepicd.errors import DeepicdError
+
+OBJECT_STORE = 2**28  # bytes of a cluster that is started here; requests and results are small
+# Ray binds to loopback alone where it is not meant to reach other machines, which it assumes of a Mac
+ON_LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+PASSED_ON = ("HF_HUB_OFFLINE", "HF_HOME", "VLLM_CPU_KVCACHE_SPACE")
+
+
+@contextmanager
+def open_cluster(workers: int, gpus: int) -> Iterator[dict[str, Any]]:
+    """Join the cluster or start one, and yield the options of a worker's task or actor.
+
+    Raises DeepicdError where there is none, or where it lacks the GPUs that a worker or all of them need.
+    """
+    is_started_here = _join(workers)
+    import ray
+
+    try:
+        variables = {name: os.environ.get(name, value) for name, value in TELEMETRY_OFF.items()}
+        variables |= {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+        yield {
+            "num_cpus": 1,
+            "num_gpus": _find_gpus(workers, gpus),
+            "scheduling_strategy": "SPREAD",
+            "runtime_env": {"env_vars": {"VLLM_CPU_OMP_THREADS_BIND": "nobind"} | variables},
+        }
+    finally:
+        if is_started_here:
+            ray.shutdown()
+
+
+def _join(workers: int) -> bool:
+    """Join a cluster, and return whether it was started here."""
+    address = os.environ.get("RAY_ADDRESS")
+    for name, value in TELEMETRY_OFF.items() | (set() if address else ON_LOOPBACK.items()):
+        os.environ.setdefault(name, value)  # before the import, which reads them
+    import ray
+
+    if ray.is_initialized():
+        return False
+    # Some cores for what feeds the workers, even if this machine has fewer.
+    here: dict[str, Any] = {"num_cpus": max(os.cpu_count() or 1, workers + 1), "object_store_memory": OBJECT_STORE}
+    try:
+        options = {} if address else here | {"address": "local", "include_dashboard": False}
+        ray.init(log_to_driver=False, logging_level=logging.WARNING, **options)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise DeepicdError(
+            f"No Ray cluster could be joined or started: {str(error).strip().splitlines()[0][:200]}",
+            "RAY_ADDRESS names the head of a running cluster. One that `ray start` made needs RAY_AUTH_MODE=token and"
+            " the same RAY_AUTH_TOKEN_PATH on every machine.",
+        ) from error
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    return True
+
+
+def _find_gpus(workers: int, gpus: int) -> int:
+    """Return the GPUs of a worker: `gpus`, or 0 in a cluster without any. Raises DeepicdError for too few."""
+    import ray
+
+    by_node = [int(node["Resources"].get("GPU", 0)) for node in ray.nodes() if node["Alive"]]
+    if not gpus or not any(by_node):
+        return 0
+    if sum(by_node) < workers * gpus or max(by_node) < gpus:
+        raise DeepicdError(
+            f"The recipe is for {workers * gpus} GPUs ({workers} replicas of {gpus}, each within one node), and the"
+            f" nodes of the cluster have {', '.join(map(str, by_node))}.",
+            "Lower data_parallel or tensor_parallel, or wait for the other nodes: ray status",
+        )
+    return gpus

@@ -1,0 +1,217 @@
+"""`--workers 8`, and `--engine ray`: a run whose rows are divided among the workers of a Ray cluster.
+
+    RAY_ADDRESS=head:6379 deepicd distill COHORT OUT --recipe R --engine ray --set data_parallel=8
+    deepicd distill COHORT OUT --recipe R --base-url URL,URL --workers 8     # processes of this machine
+
+A worker is a Ray task that completes a shard (distill.sharding) from the cohort to the ledger: it plans, builds
+prompts, tokenizes, generates with an engine of its own and checks. No note, prompt or completion passes through this
+process or through Ray, so that its memory does not depend on the rows; OUT and the inputs are on a disk that all nodes
+share. A worker that dies, with its node or without, is started again and continues from the ledger as long as each
+start gets further than the one before.
+"""
+
+import logging
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from deepicd import __version__
+from deepicd.engines import metrics
+from deepicd.engines.ledger import FOLDER as LEDGER_FOLDER
+from deepicd.engines.ledger_lines import PATTERN as SESSIONS
+from deepicd.engines.ledger_segments import PATTERN as SEGMENTS
+from deepicd.engines.ray_cluster import open_cluster
+from deepicd.engines.shard import Shard
+from deepicd.errors import DeepicdError
+from deepicd.lease import HEARTBEAT, STALE_AFTER, is_held
+from deepicd.log import Advance, track_progress
+from deepicd.stage_records import DistillRecord
+from distill.recipe import Recipe
+from distill.run import Job, run_job
+from distill.sharding import run_shard
+
+logger = logging.getLogger(__name__)
+
+POLL = 2.0  # seconds
+ON_GPUS = ("vllm", "transformers")
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a worker is told: paths and settings, and nothing of a record."""
+
+    job: Job
+    folder: Path
+    """The working directory of the run, for paths in the recipe."""
+    marker: Path
+    """A file beside the ledger, which only those see who share the disk."""
+    version: str
+
+    def complete(self, shard: Shard) -> DeepicdError | None:
+        """Complete a shard. Return what stopped it."""
+        try:
+            self._check()
+            self._wait_for_lease(shard)
+            run_shard(replace(self.job, shard=shard), shard)
+        except DeepicdError as error:
+            return error
+        return None
+
+    def _check(self) -> None:
+        if self.version != __version__:
+            raise DeepicdError(
+                f"A worker has deepicd {__version__}, and this run is of {self.version}.",
+                "Install the same version on all nodes.",
+            )
+        if not self.marker.exists():
+            raise DeepicdError(
+                f"A worker does not see what is in {self.job.out}.",
+                "Choose folders on a disk that all nodes of the cluster share, under the same path.",
+            )
+        if self.folder.is_dir():
+            os.chdir(self.folder)
+
+    def _wait_for_lease(self, shard: Shard) -> None:
+        """Wait until a worker that died before this one no longer counts as alive, if there was one."""
+        lock, until = self.job.out / LEDGER_FOLDER / shard.lock, time.monotonic() + STALE_AFTER + 2 * HEARTBEAT
+        while is_held(lock) and time.monotonic() < until:
+            time.sleep(POLL)
+
+
+def run_on_ray(job: Job, workers: int) -> DistillRecord:
+    """Write the traces of a job that workers complete, and return the record."""
+    return run_job(job, partial(_complete_rows, workers))
+
+
+def count_workers(recipe: Recipe, requested: int | None) -> int:
+    """Return how many workers complete a recipe's rows; 0 where the run does so itself."""
+    return requested or (recipe.data_parallel if recipe.engine == "ray" else 0)
+
+
+def _complete_rows(workers: int, job: Job, rollouts: int) -> None:
+    """Complete all rows into the ledger. Raises DeepicdError for a shard that does not get further.
+
+    `rollouts`: of the whole run, for the progress.
+    """
+    import ray
+
+    recipe = _build_worker_recipe(job.recipe)
+    with (
+        open_cluster(workers, _count_gpus(recipe)) as options,
+        _write_marker(job) as marker,
+        track_progress("traces", rollouts) as advance,
+    ):
+        work = Work(_build_worker_job(job, recipe), Path.cwd(), marker, __version__)
+        remote = ray.remote(_complete_shard).options(**options, max_retries=0)
+        shards = [Shard(number, workers) for number in range(1, workers + 1)]
+        watch = _Watch(partial(remote.remote, work), _Progress(job, advance))
+        watch.run(shards)
+
+
+def _complete_shard(work: Work, shard: Shard) -> DeepicdError | None:
+    return work.complete(shard)
+
+
+@dataclass
+class _Progress:
+    """How far the shards are, by what their workers write beside the ledger."""
+
+    job: Job
+    advance: Advance
+    _shown: int = 0
+
+    def describe(self, shard: Shard) -> set[tuple[str, int]]:
+        """Return names and sizes of a shard's files in the ledger, which differ once it has written anything."""
+        files = (path for pattern in (SESSIONS, SEGMENTS) for path in (self.job.out / LEDGER_FOLDER).glob(pattern))
+        return {(path.name, path.stat().st_size) for path in files if shard.owns_number(int(path.name[:5]))}
+
+    def show(self, shards: list[Shard]) -> None:
+        settled = sum(self._count_settled(shard) for shard in shards)
+        self.advance(settled - self._shown)
+        self._shown = settled
+
+    def _count_settled(self, shard: Shard) -> int:
+        series = metrics.read_series(self.job.out, self.job.recipe.digest + shard.suffix)
+        return int(series[-1]["rows"]) if series else 0
+
+
+@dataclass
+class _Watch:
+    """Starts a task per shard, and again where one dies."""
+
+    start: Any
+    progress: _Progress
+    _before: dict[Shard, set[tuple[str, int]]] = field(default_factory=dict)  # a shard's files when it was last started
+
+    def run(self, shards: list[Shard]) -> None:
+        """Run all shards to their end. Raises DeepicdError for the first that could not get further."""
+        import ray
+
+        running = {self._start(shard): shard for shard in shards}
+        failed: list[DeepicdError] = []
+        while running:
+            ended, _ = ray.wait(list(running), timeout=POLL)
+            self.progress.show(shards)
+            for task in ended:
+                shard = running.pop(task)
+                if (error := _read_result(task)) is None:
+                    continue
+                if self.progress.describe(shard) != self._before[shard]:
+                    logger.warning("The worker of %s is started again: %s", shard, error.what)
+                    running[self._start(shard)] = shard
+                else:
+                    failed.append(error)
+        if failed:
+            raise failed[0]
+
+    def _start(self, shard: Shard) -> Any:
+        self._before[shard] = self.progress.describe(shard)
+        return self.start(shard)
+
+
+def _read_result(task: Any) -> DeepicdError | None:
+    import ray
+
+    try:
+        result: DeepicdError | None = ray.get(task)
+    except ray.exceptions.RayTaskError:
+        raise  # a bug, with its traceback
+    except ray.exceptions.RayError as error:
+        return DeepicdError(
+            f"A worker ended without a word ({type(error).__name__}), as one does whose node goes away or runs out of"
+            " memory.",
+            "The same command continues from what is finished. `ray status` and the logs of Ray say more.",
+        )
+    return result
+
+
+@contextmanager
+def _write_marker(job: Job) -> Iterator[Path]:
+    folder = (job.out / LEDGER_FOLDER).absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=folder, prefix=".workers-") as marker:
+        yield Path(marker.name)
+
+
+def _build_worker_recipe(recipe: Recipe) -> Recipe:
+    """Return the recipe of a worker, which has one of the copies of the model."""
+    if recipe.engine != "ray":
+        return recipe
+    share = -(-recipe.in_flight // recipe.data_parallel)
+    return recipe.replace(engine="vllm", data_parallel=1, in_flight=share)
+
+
+def _count_gpus(recipe: Recipe) -> int:
+    return recipe.tensor_parallel * recipe.data_parallel if recipe.engine in ON_GPUS else 0
+
+
+def _build_worker_job(job: Job, recipe: Recipe) -> Job:
+    """Return a job with paths that do not depend on where a worker is started."""
+    paths = {name: getattr(job, name) for name in ("cohort", "out", "guidelines", "descriptions", "hints")}
+    return replace(job, recipe=recipe, **{name: path.absolute() for name, path in paths.items() if path})

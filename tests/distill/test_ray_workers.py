@@ -1,0 +1,119 @@
+"""Workers on a Ray cluster of several raylets: what dies is done again, and the files are those of one process."""
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cohorts import rows_in, write_cohort
+
+from benchmarks import kills
+from benchmarks.distill import count_completions
+from deepicd.engines.shard import Shard
+from deepicd.errors import DeepicdError
+from distill import ray_workers, run
+from distill.recipe import Recipe, load_recipe
+
+RECIPE = Recipe(name="workers", engine="rehearsal", model="none")
+FIRST, SECOND = Shard(1, 2), Shard(2, 2)
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A head that runs no worker, and two raylets that run one each; all on loopback."""
+    monkeypatch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+
+    small = {"node_ip_address": "127.0.0.1", "object_store_memory": 100 * 2**20, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args=small | {"num_cpus": 0})
+    for _ in range(2):
+        cluster.add_node(**small, num_cpus=1)
+    monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+    yield cluster
+    cluster.shutdown()
+
+
+def wait_for_lines(out: Path, shard: Shard, lines: int) -> int:
+    """Wait until a shard has written so many lines to its sessions, and return how many it has."""
+    until, written = time.monotonic() + 240, 0
+    while time.monotonic() < until and written < lines:
+        own = [path for path in (out / "ledger").glob("*.jsonl") if shard.owns_number(int(path.stem))]
+        written = sum(path.read_bytes().count(b"\n") for path in own)
+        time.sleep(0.05)
+    return written
+
+
+def kill_worker(out: Path, shard: Shard) -> None:
+    """End the process that completes a shard, without warning."""
+    os.kill(json.loads((out / "ledger" / shard.lock).read_text())["pid"], signal.SIGKILL)
+
+
+@pytest.mark.engines
+def test_a_killed_worker_and_a_killed_raylet_leave_all_rows_once(cluster: Any, tmp_path: Path) -> None:
+    cohort, out = write_cohort(tmp_path / "cohort", 400), tmp_path / "out"
+    killed: list[str] = []
+
+    def kill() -> None:
+        lines = wait_for_lines(out, FIRST, 40)
+        kill_worker(out, FIRST)
+        killed.append("worker")
+        wait_for_lines(out, FIRST, lines + 40)  # it has been started again
+        cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
+        killed.append("raylet")
+
+    killer = threading.Thread(target=kill, daemon=True)
+    killer.start()
+    record = ray_workers.run_on_ray(run.Job(cohort, out, RECIPE), 2)
+    killer.join()
+    assert killed == ["worker", "raylet"]
+    alone = run.distill(cohort, tmp_path / "alone", RECIPE)
+    assert kills.digest_outputs(out) == kills.digest_outputs(tmp_path / "alone")
+    assert (record.counts.kept, record.counts.attempts) == (alone.counts.kept, alone.counts.attempts)
+    completions = count_completions(out)
+    assert len(completions) == alone.counts.attempts
+    assert set(completions.values()) == {1}
+
+
+@pytest.mark.engines
+def test_the_engine_ray_runs_a_model_per_worker_and_outlives_one(cluster: Any, tmp_path: Path) -> None:
+    pytest.importorskip("vllm")
+    cohort, out = write_cohort(tmp_path / "cohort", 120), tmp_path / "out"
+    recipe = load_recipe(Path("tiny")).replace(engine="ray", data_parallel=2, max_tokens=64, attempts=1)
+
+    def kill() -> None:
+        wait_for_lines(out, SECOND, 3)
+        kill_worker(out, SECOND)
+
+    killer = threading.Thread(target=kill, daemon=True)
+    killer.start()
+    record = ray_workers.run_on_ray(run.Job(cohort, out, recipe), 2)
+    killer.join()
+    assert len(list((out / "ledger").glob("*.jsonl"))) == 3  # two sessions, and that of the worker's successor
+    assert record.counts.attempts == len(rows_in(cohort)) == len(count_completions(out))
+    assert not record.counts.unanswered
+    assert [name.split()[0] for name in record.counts.engines] == ["vllm"]
+
+
+@pytest.mark.engines
+def test_a_shard_that_does_not_get_further_ends_the_run(cluster: Any, tmp_path: Path) -> None:
+    cohort = write_cohort(tmp_path / "cohort", 20)
+    silent = RECIPE.replace(engine="openai_server", base_url="http://127.0.0.1:9/v1", outage=0)
+    with pytest.raises(DeepicdError, match=r"127\.0\.0\.1:9"):
+        ray_workers.run_on_ray(run.Job(cohort, tmp_path / "out", silent), 2)
+    assert not list((tmp_path / "out").glob("*/run.json"))
+
+
+def test_a_worker_that_does_not_see_the_disk_of_the_run_writes_nothing(tmp_path: Path) -> None:
+    job = run.Job(write_cohort(tmp_path / "cohort", 20), tmp_path / "out", RECIPE)
+    work = ray_workers.Work(job, tmp_path, tmp_path / "out" / "ledger" / ".workers-x", ray_workers.__version__)
+    error = work.complete(FIRST)
+    assert error is not None
+    assert "A worker does not see what is in" in error.what
+    assert not (tmp_path / "out").exists()
