@@ -1,9 +1,11 @@
 """How the cost of a stage grows with the rows: seconds of CPU and peak memory at 10,000, 100,000 … rows.
 
-    python -m benchmarks.scaling --rows 10000 100000 [--stages ledger assemble card evaluate] [--scratch DIR]
+    python -m benchmarks.scaling --rows 10000 100000 [--stages ledger assemble card …] [--scratch DIR]
 
-Notes have 6,000 characters. Cohort and traces are 300 rows of a rehearsal, repeated under other ids, so that
-no row of the made-up hospital has to be extracted; everything that is measured is the stage's own command.
+Notes have 6,000 characters. Cohort, traces, scores and verification are 300 rows of a rehearsal, repeated under other
+ids, so that no row of the made-up hospital has to be extracted. They count as credentialed, so cards withhold counts,
+and the firewall reads every note. Everything that is measured is the stage's own command. Figures of stages and sizes
+that a run leaves out stay as they were.
 """
 
 import argparse
@@ -12,6 +14,7 @@ import json
 import random
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,24 +23,45 @@ import pyarrow.parquet as pq
 
 from benchmarks.measure import RESULTS, Cost, deepicd, python, run
 from deepicd import records, storage
-from deepicd.schema import COHORT, SPLITS, TRACES
-from deepicd.stage_records import BuildRecord, DistillRecord
+from deepicd.schema import COHORT, SCORES, TRACES, VERIFIED
+from deepicd.stage_records import BuildRecord, DistillRecord, JudgeRecord, VerifyRecord
 
 NOTE_LENGTH = 6_000  # characters
 SHARES = {"train": 0.7, "validation": 0.1, "test": 0.2}
 WRITTEN_AT_ONCE = 1_000
+STAGES = ["ledger", "assemble", "card", "bundle", "publish", "evaluate"]
 
 
-def make_seeds(folder: Path) -> tuple[Path, Path]:
-    """Return a cohort of a made-up hospital, and its traces."""
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The output of a stage before `assemble`."""
+
+    kind: type[records.Record]
+    schema: pa.Schema
+    file: str
+    """Of a split."""
+
+
+SOURCES = {
+    "cohort": Source(BuildRecord, COHORT, "{}.parquet"),
+    "traces": Source(DistillRecord, TRACES, "kept/{}-00000.parquet"),
+    "scores": Source(JudgeRecord, SCORES, "scores/{}-00000.parquet"),
+    "verified": Source(VerifyRecord, VERIFIED, "verified/{}-00000.parquet"),
+}
+
+
+def make_seeds(folder: Path) -> dict[str, Path]:
+    """Return the small outputs that are repeated, of a made-up hospital."""
     for command in (
         ("synthesize", folder / "mimic", "--admissions", "1000", "--seed", "42", "-q"),
         ("build", "--mimic", folder / "mimic", "--notes", folder / "mimic", folder / "cohort", "-q"),
         ("distill", folder / "cohort", folder / "traces", "--recipe", "rehearsal", "-q"),
+        ("judge", folder / "traces", folder / "scores", "--recipe", "judge-rehearsal", "-q"),
+        ("verify", folder / "traces", folder / "verified", "--recipe", "rules", "-q"),
     ):
         run(deepicd(*command))
-    [traces] = [path.parent for path in (folder / "traces").glob("*/run.json")]
-    return folder / "cohort", traces
+    runs = {name: [path.parent for path in (folder / name).glob("*/run.json")] for name in SOURCES if name != "cohort"}
+    return {"cohort": folder / "cohort"} | {name: found for name, [found] in runs.items()}
 
 
 def repeat_rows(rows: list[dict[str, Any]], split: str, number: int, rng: random.Random) -> Iterator[dict[str, Any]]:
@@ -53,17 +77,16 @@ def repeat_rows(rows: list[dict[str, Any]], split: str, number: int, rng: random
         yield row | new
 
 
-def multiply(source: Path, out: Path, number: int, names: dict[str, str], schema: Any) -> None:
-    """Write a run with many more rows, under the counts of a small one."""
-    kind = DistillRecord if schema is TRACES else BuildRecord
-    record = records.require(source, kind)
-    plan = records.plan_run(kind, options=record.options | {"rows": number}, inputs={})
-    with records.open_fresh_folder(out, plan, "synthetic") as made:
+def multiply(seed: Path, out: Path, number: int, source: Source) -> None:
+    """Write a run with many more rows, under the counts of a small one, as if they were credentialed."""
+    record = records.require(seed, source.kind)
+    plan = records.plan_run(source.kind, options=record.options | {"rows": number}, inputs={})
+    with records.open_fresh_folder(out, plan, "mimic") as made:
         for split, share in SHARES.items():
             rng = random.Random(split)
-            rows = pq.read_table(source / names[split]).to_pylist()
+            rows = pq.read_table(seed / source.file.format(split)).to_pylist()
             repeated = repeat_rows(rows, split, round(number * share), rng)
-            with storage.open_parquet_writer(made.folder / names[split], schema, "synthetic") as writer:
+            with storage.open_parquet_writer(made.folder / source.file.format(split), source.schema, "mimic") as writer:
                 while batch := [row for _, row in zip(range(WRITTEN_AT_ONCE), repeated, strict=False)]:
                     writer.write_table(pa.Table.from_pylist(batch, writer.schema))
         made.counts = record.counts
@@ -84,49 +107,73 @@ def measure_ledger(folder: Path, number: int) -> Cost:
     return run(python(script, folder, str(number)))
 
 
-def measure(folder: Path, seeds: tuple[Path, Path], number: int, stages: list[str]) -> dict[str, Any]:
+def write_answers(dataset: Path, out: Path) -> None:
+    """Write an answer to every row of the split `test` that has a trace: that trace."""
+    with out.open("w") as file:
+        for path in sorted((dataset / "sft").glob("test-*.parquet")):
+            for batch in pq.ParquetFile(path).iter_batches(1000, columns=["note_id", "completion"]):
+                for row in batch.to_pylist():
+                    answer = {"note_id": row["note_id"], "completion": row["completion"][0]["content"]}
+                    file.write(json.dumps(answer) + "\n")
+
+
+def measure(folder: Path, seeds: dict[str, Path], number: int, stages: list[str]) -> dict[str, Cost]:
     """Return stage → cost of its command."""
     costs: dict[str, Cost] = {}
     if "ledger" in stages:
-        costs["ledger opening"] = measure_ledger(folder / "book", number)
-    if set(stages) - {"ledger"}:
-        multiply(seeds[0], folder / "cohort", number, {split: f"{split}.parquet" for split in SPLITS}, COHORT)
-        multiply(
-            seeds[1], folder / "traces", number, {split: f"kept/{split}-00000.parquet" for split in SPLITS}, TRACES
-        )
-        inputs = ("--cohort", folder / "cohort", "--traces", folder / "traces")
-        costs["assemble"] = run(deepicd("assemble", *inputs, folder / "dataset", "-q"))
-    if "card" in stages:
-        costs["card"] = run(deepicd("card", folder / "dataset", "-q"))
+        costs["ledger"] = measure_ledger(folder / "book", number)
+    if not set(stages) - {"ledger"}:
+        return costs
+    for name, source in SOURCES.items():
+        multiply(seeds[name], folder / name, number, source)
+    dataset, answers = folder / "dataset", folder / "answers.jsonl"
+    inputs = [part for name in SOURCES for part in (f"--{name}", folder / name)]
+    costs["assemble"] = run(deepicd("assemble", *inputs, dataset, "-q"))
     if "evaluate" in stages:
-        answers = folder / "answers.jsonl"
-        with answers.open("w") as file:
-            for path in sorted((folder / "dataset" / "grpo").glob("test-*.parquet")):
-                for batch in pq.ParquetFile(path).iter_batches(1000, columns=["reward_model", "extra_info"]):
-                    for row in batch.to_pylist():
-                        answer = f"<think>so</think><diagnosis>{row['reward_model']['ground_truth']}</diagnosis>"
-                        file.write(json.dumps({"note_id": row["extra_info"]["note_id"], "completion": answer}) + "\n")
-        options = ("--predictions", answers, "--dataset", folder / "dataset", "--split", "test")
-        costs["evaluate"] = run(deepicd("evaluate", *options, "--out", folder / "evaluation", "-q"))
-    return {
-        stage: {"cpu_seconds": round(cost.cpu, 1), "peak_mib": round(cost.peak_mib)} for stage, cost in costs.items()
+        write_answers(dataset, answers)
+    commands = {
+        "card": ("card", dataset),
+        "bundle": ("bundle", dataset, folder / "bundle"),
+        "bundle --without-notes": ("bundle", dataset, folder / "bare", "--without-notes"),
+        "publish --dry-run": ("publish", dataset, "sam/rows", "--what", "rows", "--dry-run"),
+        "firewall": ("firewall", dataset / "README.md", "--notes-from", dataset),
+        "evaluate": (
+            "evaluate",
+            "--predictions",
+            folder / "answers.jsonl",
+            "--dataset",
+            dataset,
+            "--out",
+            folder / "e",
+        ),
     }
+    for stage, command in commands.items():
+        if stage.partition(" ")[0] in stages:
+            costs[stage] = run(deepicd(*command, "-q"))
+    return costs
+
+
+def record(number: int, costs: dict[str, Cost]) -> None:
+    """Put figures into results/scaling.json, beside those of other stages and sizes."""
+    path = RESULTS / "scaling.json"
+    results = storage.read_json(path) if path.is_file() else {}
+    row = {name: {"cpu_seconds": round(cost.cpu, 1), "peak_mib": round(cost.peak_mib)} for name, cost in costs.items()}
+    results[f"{number}"] = results.get(f"{number}", {}) | row
+    print(f"{number:,} rows: {row}", flush=True)
+    storage.write_json(path, results)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000])
-    parser.add_argument("--stages", nargs="+", default=["ledger", "assemble", "card", "evaluate"])
+    parser.add_argument("--stages", nargs="+", default=STAGES)
     parser.add_argument("--scratch", type=Path)
     options = parser.parse_args()
-    results: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(dir=options.scratch) as scratch:
         seeds = make_seeds(Path(scratch) / "seeds")
         for number in options.rows:
             with tempfile.TemporaryDirectory(dir=scratch) as folder:
-                results[f"{number}"] = measure(Path(folder), seeds, number, options.stages)
-            print(f"{number:,} rows: {results[f'{number}']}", flush=True)
-    storage.write_json(RESULTS / "scaling.json", results)
+                record(number, measure(Path(folder), seeds, number, options.stages))
 
 
 if __name__ == "__main__":

@@ -31,7 +31,8 @@ PREFIX = "MIMIC-IV-Ext-"  # required by PhysioNet of titles that use the name
 ABSTRACT_WORDS = 250  # PhysioNet's limit
 KEYWORDS = ["clinical reasoning", "ICD-10-CM", "diagnosis prediction", "discharge notes", "large language models"]
 PARENTS = ["MIMIC-IV", "MIMIC-IV-Note: Deidentified free-text clinical notes"]
-Traces = dict[str, dict[str, object]]
+BATCH = 1024  # rows in memory at once
+Row = dict[str, Any]
 SUMS, RECORDS, LICENSE = "SHA256SUMS.txt", "RECORDS", "LICENSE.txt"
 
 
@@ -127,34 +128,41 @@ def write_rows_without_notes(folder: Path, out: Path, facts: dataset_card.Datase
     for split, paths in facts.statistics.files["grpo"].items():
         name = f"{bundle_manifest.ROWS}/{split}.parquet"
         traces = _read_traces([folder / path for path in facts.statistics.files["traces"].get(split, [])])
-        rows = list(_read_rows_without_notes([folder / path for path in paths], traces))
+        rows = _read_rows_without_notes([folder / path for path in paths], traces)
         storage.write_parquet(out / name, rows, BUNDLE, facts.origin)
         names.append(name)
     return names
 
 
-def _read_traces(paths: list[Path]) -> Traces:
-    """Return note_id → the columns of `traces` that the bundle keeps."""
+def _read_traces(paths: list[Path]) -> Iterator[Row]:
+    """Yield the columns of `traces` that the bundle keeps."""
     columns = [name for name in DATASET["traces"].names if name in BUNDLE.names]
-    return {
-        row["note_id"]: row
-        for path in paths
-        for row in storage.read_table(path, DATASET["traces"], columns).to_pylist()
-    }
-
-
-def _read_rows_without_notes(paths: list[Path], traces: Traces) -> Iterator[dict[str, object]]:
-    """Yield one row per row of `grpo`, in the same order."""
     for path in paths:
-        for batch in storage.open_parquet(path, DATASET["grpo"]).iter_batches(columns=["reward_model", "extra_info"]):
+        for batch in storage.open_parquet(path, DATASET["traces"]).iter_batches(BATCH, columns=columns):
+            yield from batch.to_pylist()
+
+
+def _read_rows_without_notes(paths: list[Path], traces: Iterator[Row]) -> Iterator[Row]:
+    """Yield one row per row of `grpo`, in the same order, which is that of the traces. Raises DeepicdError."""
+    trace = next(traces, None)
+    for path in paths:
+        file = storage.open_parquet(path, DATASET["grpo"])
+        for batch in file.iter_batches(BATCH, columns=["reward_model", "extra_info"]):
             for row in batch.to_pylist():
                 extra = row["extra_info"]
+                is_kept = trace is not None and trace["note_id"] == extra["note_id"]
                 yield {
-                    **traces.get(extra["note_id"], {}),
+                    **(trace if trace is not None and is_kept else {}),
                     "note_id": extra["note_id"],
                     "icd_code": row["reward_model"]["ground_truth"],
                     "note_sha256": storage.digest_text(extra["note"]),
                 }
+                trace = next(traces, None) if is_kept else trace
+    if trace is not None:
+        raise DeepicdError(
+            "The rows of `traces` are not in the order of `grpo`.",
+            "Assemble the dataset again: deepicd assemble --cohort DIR --traces DIR OUT",
+        )
 
 
 def _list_sizes(folder: Path, names: list[str]) -> list[dict[str, object]]:

@@ -1,11 +1,13 @@
 """Count the rows of a dataset folder exactly; cards.counts decides which counts may be shown."""
 
+from array import array
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
+from sys import intern
 from typing import TYPE_CHECKING
 
 from deepicd.errors import DeepicdError
@@ -38,6 +40,7 @@ class Statistics:
     words: list[int] = field(default_factory=list)  # per kept trace, sorted
     scores: Counter[int] = field(default_factory=Counter)  # judge's score, rounded → traces that have one
     score_patients: dict[int | None, set[str]] = field(default_factory=lambda: defaultdict(set))
+    _running_totals: dict[tuple[Cell, ...], "array[int]"] = field(default_factory=dict)  # of rows, by patient
 
     @property
     def samples(self) -> int:
@@ -54,8 +57,10 @@ class Statistics:
 
     def count_fewest_patients(self, rows: int, cells: Iterable[Cell]) -> int:
         """Return the fewest patients that so many rows of these cells can come from, where it is unknown which."""
-        stays = sorted(self._count_rows_by_patient(cells).values(), reverse=True)
-        return bisect_left(list(accumulate(stays)), rows) + 1 if rows else 0
+        if (key := tuple(cells)) not in self._running_totals:
+            stays = sorted(self._count_rows_by_patient(key).values(), reverse=True)
+            self._running_totals[key] = array("q", accumulate(stays))
+        return bisect_left(self._running_totals[key], rows) + 1 if rows else 0
 
     def _count_rows_by_patient(self, cells: Iterable[Cell]) -> Counter[str]:
         total: Counter[str] = Counter()
@@ -112,7 +117,7 @@ def _count_split(statistics: Statistics, folder: Path, split: str, files: dict[s
         statistics.words += batch["words"].to_pylist()
         for note_id, score in zip(batch["note_id"].to_pylist(), batch["judge_score"].to_pylist(), strict=True):
             rounded = None if score is None else round(score)
-            statistics.score_patients[rounded].add(note_id.partition("-")[0])
+            statistics.score_patients[rounded].add(_get_patient(note_id))
             if rounded is not None:
                 statistics.scores[rounded] += 1
     in_cohort = 0
@@ -121,13 +126,18 @@ def _count_split(statistics: Statistics, folder: Path, split: str, files: dict[s
         statistics.note_words += pc.list_value_length(pc.utf8_split_whitespace(extra.field("note"))).to_pylist()
         statistics.codes.update(truths)
         for code, note_id in zip(truths, extra.field("note_id").to_pylist(), strict=True):
-            cell, patient = (Code(code).chapter.number, split, note_id in kept), note_id.partition("-")[0]
+            cell, patient = (Code(code).chapter.number, split, note_id in kept), _get_patient(note_id)
             statistics.cells[cell] += 1
             statistics.patients[cell][patient] += 1
             statistics.code_patients[code].add(patient)
             in_cohort += note_id in kept
     if in_cohort != len(kept):
         raise _mismatch_error(folder, f"{len(kept) - in_cohort:,} traces of {split} have no row in `grpo`")
+
+
+def _get_patient(note_id: str) -> str:
+    """Return the patient of a note: one object for all of a patient's rows, in every count."""
+    return intern(note_id.partition("-")[0])
 
 
 def _read_batches(paths: list[Path], config: str, columns: list[str]) -> "Iterator[pa.RecordBatch]":

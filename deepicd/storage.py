@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -120,14 +121,26 @@ def add_origin(schema: "pa.Schema", origin: Origin) -> "pa.Schema":
 def write_parquet(
     path: Path, rows: "pa.Table | Iterable[Mapping[str, object]]", schema: "pa.Schema", origin: Origin
 ) -> int:
-    """Write rows (mappings, or a table that has the schema's columns) and return their number."""
+    """Write rows (mappings as they come, or a table that has the schema's columns) and return their number."""
     import pyarrow as pa
 
-    table = rows if isinstance(rows, pa.Table) else pa.Table.from_pylist([dict(row) for row in rows], schema)
-    table = table.select(schema.names).cast(schema)
+    number = 0
     with open_parquet_writer(path, schema, origin) as writer:
-        writer.write_table(table.replace_schema_metadata(writer.schema.metadata), row_group_size=ROW_GROUP)
-    return int(table.num_rows)
+        for table in [rows] if isinstance(rows, pa.Table) else _build_row_groups(rows, schema):
+            table = table.select(schema.names).cast(schema).replace_schema_metadata(writer.schema.metadata)
+            writer.write_table(table, row_group_size=ROW_GROUP)
+            number += table.num_rows
+    return number
+
+
+def _build_row_groups(rows: Iterable[Mapping[str, object]], schema: "pa.Schema") -> Iterator["pa.Table"]:
+    """Yield tables of a row group each; an empty one where there are no rows."""
+    import pyarrow as pa
+
+    remaining, is_first = iter(rows), True
+    while (group := [dict(row) for row in islice(remaining, ROW_GROUP)]) or is_first:
+        yield pa.Table.from_pylist(group, schema)
+        is_first = False
 
 
 def read_table(path: Path, schema: "pa.Schema", columns: Sequence[str] | None = None) -> "pa.Table":

@@ -12,22 +12,27 @@ A repository is downloaded into the Hub client's cache and then read as a folder
 in the files' footers, is therefore known either way.
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from deepicd import records, storage
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
+from deepicd.parsing import parse_json
 from deepicd.schema import CONFIGS, DATASET, SPLITS
 from deepicd.stage_records import TokenLengths
 from deepicd.storage import Origin
+from train.text_store import StoredText, TextStore
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 EVALUATION_CONFIG = "grpo"  # it has every row of the cohort, with the chat that asks for an answer
+BATCH = 1024  # rows in memory at once
 
 
 @dataclass(frozen=True)
@@ -110,8 +115,13 @@ class Question:
 
     note_id: str
     code: Code
-    messages: list[dict[str, str]]
-    """Empty unless they were requested."""
+    chat: StoredText | None
+    """None unless the split was loaded with its chats."""
+
+    @property
+    def messages(self) -> list[dict[str, str]]:
+        """The chat that asks for the answer."""
+        return parse_json(self.chat.read()) if self.chat else []
 
 
 @dataclass(frozen=True)
@@ -131,15 +141,16 @@ class EvaluationSplit:
         return self.folder / EVALUATION_CONFIG
 
 
-def load_evaluation_split(source: str, split: str, *, with_messages: bool = False) -> EvaluationSplit:
-    """Return a split of a dataset folder or of a repository on the Hub, its notes sorted by id. Raises DeepicdError."""
+def load_evaluation_split(source: str, split: str, chats: TextStore | None = None) -> EvaluationSplit:
+    """Return a split of a dataset folder or of a repository on the Hub, its notes sorted by id. Raises DeepicdError.
+
+    `chats`: a store for the chats, if a model is to answer.
+    """
     dataset = open_dataset(source, EVALUATION_CONFIG, split)
     files = {name: dataset.list_files(name) for name in SPLITS}
     codes = {name: [code for path in paths for code in _read_codes(path)] for name, paths in files.items()}
-    prompts = (prompt for path in files[split] for prompt in _read_prompts(path, with_messages=with_messages))
-    questions = [
-        Question(note_id, code, messages) for (note_id, messages), code in zip(prompts, codes[split], strict=True)
-    ]
+    asked = (each for path in files[split] for each in _read_chats(path, chats))
+    questions = [Question(note_id, code, chat) for (note_id, chat), code in zip(asked, codes[split], strict=True)]
     if len({question.note_id for question in questions}) < len(questions):
         raise DeepicdError(f"The split {split!r} of {source} repeats notes.", "Assemble the dataset again.")
     return EvaluationSplit(
@@ -160,30 +171,37 @@ class LabelledNote(NamedTuple):
     code: Code
 
 
+def iterate_notes(source: str, split: str) -> Iterator[LabelledNote]:
+    """Yield a split's notes with their codes, in the files' order. Raises DeepicdError."""
+    dataset = open_dataset(source, EVALUATION_CONFIG, split)
+    for path in dataset.list_files(split):
+        for row in _iterate_rows(path, ["extra_info.note_id", "extra_info.note", "reward_model.ground_truth"]):
+            extra = row["extra_info"]
+            yield LabelledNote(extra["note_id"], extra["note"], _parse_code(row["reward_model"]["ground_truth"]))
+
+
 def read_notes(source: str, split: str) -> list[LabelledNote]:
     """Return a split's notes with their codes, sorted by id. Raises DeepicdError."""
-    dataset = open_dataset(source, EVALUATION_CONFIG, split)
-    notes = []
-    for path in dataset.list_files(split):
-        columns = ["extra_info.note_id", "extra_info.note"]
-        rows = storage.open_parquet(path, DATASET[EVALUATION_CONFIG]).read(columns)["extra_info"].to_pylist()
-        notes += [
-            LabelledNote(row["note_id"], row["note"], code) for row, code in zip(rows, _read_codes(path), strict=True)
-        ]
-    return sorted(notes)
+    return sorted(iterate_notes(source, split))
 
 
-def _read_codes(path: Path) -> list[Code]:
-    table = storage.open_parquet(path, DATASET[EVALUATION_CONFIG]).read(["reward_model.ground_truth"])
-    return [Code.parse(row["ground_truth"]) for row in table["reward_model"].to_pylist()]
+def _iterate_rows(path: Path, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+    for batch in storage.open_parquet(path, DATASET[EVALUATION_CONFIG]).iter_batches(BATCH, columns=columns):
+        yield from batch.to_pylist()
 
 
-def _read_prompts(path: Path, *, with_messages: bool) -> Iterator[tuple[str, list[dict[str, str]]]]:
-    """Yield the note_id of each row, and its messages if they are requested."""
-    columns = ["extra_info.note_id", *(["prompt"] if with_messages else [])]
-    table = storage.open_parquet(path, DATASET[EVALUATION_CONFIG]).read(columns)
-    prompts = table["prompt"].to_pylist() if with_messages else [[] for _ in range(table.num_rows)]
-    yield from zip((row["note_id"] for row in table["extra_info"].to_pylist()), prompts, strict=True)
+def _read_codes(path: Path) -> Iterator[Code]:
+    for row in _iterate_rows(path, ["reward_model.ground_truth"]):
+        yield _parse_code(row["reward_model"]["ground_truth"])
+
+
+_parse_code = cache(Code.parse)  # a million rows have a few thousand codes
+
+
+def _read_chats(path: Path, chats: TextStore | None) -> Iterator[tuple[str, StoredText | None]]:
+    """Yield the note_id of each row, and its chat if there is a store for it."""
+    for row in _iterate_rows(path, ["extra_info.note_id", *(["prompt"] if chats else [])]):
+        yield row["extra_info"]["note_id"], chats.add(json.dumps(row["prompt"])) if chats else None
 
 
 class LengthSummary(TokenLengths):

@@ -231,6 +231,11 @@ def _list_tables(demo: Path, scratch: Path) -> Iterator[Reader]:
     from deepicd.knowledge.icd10gm_crosswalk import read_crosswalk
     from deepicd.schema import COHORT, FIRST_TRACES
     from train.evaluation.predictions import read_predictions
+    from train.text_store import open_text_store
+
+    def read_answers(path: Path) -> object:
+        with open_text_store(scratch) as texts:
+            return read_predictions(path, texts)
 
     def read_ledger(path: Path) -> object:
         keys = [key.hex() for key in Session(path).list_keys()]
@@ -250,18 +255,18 @@ def _list_tables(demo: Path, scratch: Path) -> Iterator[Reader]:
     yield Reader(
         "predictions, JSON lines",
         [b"".join(lines), lines[1]],
-        read_through_file(scratch / "answers.jsonl", read_predictions),
+        read_through_file(scratch / "answers.jsonl", read_answers),
     )
     yield Reader(
         "a line of predictions",
         [line.strip() for line in lines],
-        read_through_file(scratch / "answer.jsonl", read_predictions),
+        read_through_file(scratch / "answer.jsonl", read_answers),
         mutate_json,
     )
     yield Reader(
         "predictions, CSV",
         [b"note_id,icd_code,code\n1,I5021,I5023\n2,I10,\n"],
-        read_through_file(scratch / "answers.csv", read_predictions),
+        read_through_file(scratch / "answers.csv", read_answers),
     )
     segments = [path.read_bytes()[:30_000] for path in sorted((demo / "traces" / "ledger").glob("0*.jsonl"))]
     yield Reader("ledger", segments, read_through_file(scratch / "ledger" / "00000.jsonl", read_ledger), slowness=4)

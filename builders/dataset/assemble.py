@@ -13,7 +13,7 @@ Run: deepicd assemble --cohort out/cohort --traces out/traces [--scores out/scor
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -21,8 +21,9 @@ from typing import Any, Literal
 
 from builders.dataset import selection
 from builders.dataset.config_files import Joined, Row, write_split
+from builders.dataset.rows_by_note import RowsByNote, read_rows
 from builders.dataset.stay_codes import StayCodes, read_stay_codes, require_codes
-from builders.dataset.verification import TraceKey, find_verification, read_verification, require_verification
+from builders.dataset.verification import find_verification, read_verification, require_verification
 from deepicd import records, storage
 from deepicd.errors import DeepicdError
 from deepicd.kept_traces import read_kept_columns, read_kept_traces
@@ -70,7 +71,7 @@ def assemble(cohort: Path, traces: Path, out: Path, given: AssembleOptions = Ass
     plan = records.plan_run(AssembleRecord, options=options, inputs=inputs)
     if done := records.find_finished(out, plan):
         return done
-    chooser = _Chooser(traces, select, _read_scores(judges), read_verification(checked))
+    chooser = _Chooser(traces, select, [_read_scores(path) for path in judges], read_verification(checked))
     files = {split: cohort / f"{split}.parquet" for split in SPLITS}
     origin = storage.combine_origins(
         storage.read_origin(path) for path in [*files.values(), *(traces / "kept").glob("*.parquet")]
@@ -105,11 +106,12 @@ class _Chooser:
 
     folder: Path
     rule: str
-    scores: dict[TraceKey, float | None]
-    """The judges' means."""
-    verification: dict[TraceKey, Row] | None
+    judges: Sequence[RowsByNote]
+    """The scores of each."""
+    verification: RowsByNote | None
     """Rows of schema.VERIFIED; None if none were given."""
-    used: set[TraceKey] = field(default_factory=set)
+    foreign_scores: int = 0
+    """Scores of other traces of these notes, which the judges gave."""
     chosen_by: Counter[str] = field(default_factory=Counter)
 
     def choose_traces(self, split: str) -> Iterator[Row]:
@@ -117,8 +119,8 @@ class _Chooser:
         extra = ("evidence",) if self.verification else ()
         rows = read_kept_traces(self.folder, split, (*TRACE, *selection.COLUMNS, *extra))
         names = (*TRACE, "judge_score", *(("verification", *extra) if self.verification else ()))
-        for _, rollouts in groupby(rows, key=lambda row: row["note_id"]):
-            traces = [self._describe(row) for row in rollouts]
+        for note_id, rollouts in groupby(rows, key=lambda row: row["note_id"]):
+            traces = self._describe(note_id, list(rollouts))
             if choice := selection.choose(self.rule, traces):
                 chosen, criterion = choice
                 self.chosen_by[criterion] += 1
@@ -126,24 +128,42 @@ class _Chooser:
                     "chosen_by": criterion, "rollout": chosen["rollout"], "rollouts": len(traces),
                 }  # fmt: skip
 
-    def _describe(self, row: Row) -> Row:
-        if not self.scores and not self.verification:
-            return row | {"judge_score": None, "verification": None}
-        key = row["note_id"], storage.digest_text(row["trace"])
-        self.used.add(key)
-        verified = require_verification(self.verification, key) if self.verification else None
-        return row | {"judge_score": self.scores.get(key), "verification": verified}
+    def _describe(self, note_id: str, rollouts: list[Row]) -> list[Row]:
+        """Return the traces of a note with the mean of the judges' scores, and with their verification."""
+        if not self.judges and not self.verification:
+            return [row | {"judge_score": None, "verification": None} for row in rollouts]
+        digests = [storage.digest_text(row["trace"]) for row in rollouts]
+        scores = _average_scores(row for judge in self.judges for row in judge.take(note_id))
+        self.foreign_scores += len(scores.keys() - set(digests))
+        verified = {row["trace_sha256"]: row for row in self.verification.take(note_id)} if self.verification else None
+        return [
+            row
+            | {
+                "judge_score": scores.get(digest),
+                "verification": require_verification(verified, digest) if verified is not None else None,
+            }
+            for row, digest in zip(rollouts, digests, strict=True)
+        ]
 
     def check(self) -> None:
         """Raise DeepicdError if there was nothing to choose from, or if there are scores of other traces."""
         if not self.chosen_by:
             what = "verified" if self.rule == "verified" else "kept"
             raise DeepicdError(f"{self.folder} holds no {what} trace.", "See why in its rejected/ folder and run.json.")
-        if others := len(self.scores.keys() - self.used):
+        rest = {(row["note_id"], row["trace_sha256"]) for judge in self.judges for row in judge.take_rest()}
+        if others := self.foreign_scores + len(rest):
             raise DeepicdError(
                 f"{others:,} scores of other traces than these were given.",
                 "Score these traces: deepicd judge TRACES OUT",
             )
+
+
+def _average_scores(rows: Iterable[Row]) -> dict[str, float | None]:
+    """Return the mean of the judges' scores by SHA-256 of a trace; None where no judge gave one."""
+    scores: defaultdict[str, list[int]] = defaultdict(list)
+    for row in rows:
+        scores[row["trace_sha256"]] += [] if row["score"] is None else [row["score"]]
+    return {digest: sum(values) / len(values) if values else None for digest, values in scores.items()}
 
 
 def find_score_folders(scores: Path | None) -> list[Path]:
@@ -156,13 +176,8 @@ def find_score_folders(scores: Path | None) -> list[Path]:
     return folders
 
 
-def _read_scores(folders: list[Path]) -> dict[TraceKey, float | None]:
-    """Return the mean of the judges' scores by note_id and SHA-256 of a trace; None where no judge gave one."""
-    scores: defaultdict[TraceKey, list[int]] = defaultdict(list)
-    for path in (path for folder in folders for path in sorted((folder / "scores").glob("*.parquet"))):
-        for row in storage.read_table(path, SCORES, ["note_id", "trace_sha256", "score"]).to_pylist():
-            scores[row["note_id"], row["trace_sha256"]] += [] if row["score"] is None else [row["score"]]
-    return {key: sum(values) / len(values) if values else None for key, values in scores.items()}
+def _read_scores(folder: Path) -> RowsByNote:
+    return RowsByNote(read_rows(folder / "scores", SCORES, ["note_id", "trace_sha256", "score"]))
 
 
 def _check_match(cohort: Path, traces: Path, split: str) -> None:

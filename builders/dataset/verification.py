@@ -1,17 +1,15 @@
 """Rows of `deepicd verify` for the traces of a dataset."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from builders.dataset.rows_by_note import Row, RowsByNote, read_rows
 from builders.dataset.selection import NEED_VERIFICATION
-from deepicd import records, storage
+from deepicd import records
 from deepicd.errors import DeepicdError
 from deepicd.schema import VERIFIED
 from deepicd.stage_records import VerifyRecord
 
-Row = dict[str, Any]
-TraceKey = tuple[str, str]
-"""note_id, SHA-256 of the trace"""
 MARKER = "verified"
 
 
@@ -24,20 +22,14 @@ def find_verification(folder: Path | None, rule: str) -> Path | None:
     return records.find_run_folder(folder, VerifyRecord, MARKER)[0]
 
 
-def read_verification(folder: Path | None) -> dict[TraceKey, Row] | None:
+def read_verification(folder: Path | None) -> RowsByNote | None:
     """Return the rows of a verification; None without one."""
-    if folder is None:
-        return None
-    return {
-        (row["note_id"], row["trace_sha256"]): row
-        for path in sorted((folder / MARKER).glob("*.parquet"))
-        for row in storage.read_table(path, VERIFIED).to_pylist()
-    }
+    return RowsByNote(read_rows(folder / MARKER, VERIFIED, VERIFIED.names)) if folder else None
 
 
-def require_verification(rows: dict[TraceKey, Row], key: TraceKey) -> Row:
+def require_verification(rows: Mapping[str, Row], trace_sha256: str) -> Row:
     """Return the row of a trace. Raises DeepicdError where the verification has none: it was of other traces."""
-    row = rows.get(key)
+    row = rows.get(trace_sha256)
     if row is None:
         raise DeepicdError(
             "The verification lacks some of these traces: it is of others, or was limited.",

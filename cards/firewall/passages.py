@@ -224,7 +224,12 @@ def _read_parquet(path: Path) -> Iterator[bytes]:
     columns = [name for name in COLUMNS if name in names] + [NESTED[name] for name in NESTED if name in names]
     if not columns:
         return
-    for batch in file.iter_batches(_ROWS, columns=columns):
+    batches = (
+        batch
+        for group in range(file.num_row_groups)  # a reader over all of them keeps in memory what it has read
+        for batch in file.iter_batches(_ROWS, row_groups=[group], columns=columns)
+    )
+    for batch in batches:
         for column in batch.columns:
             column = column.field("note") if pa.types.is_struct(column.type) else column
             if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):

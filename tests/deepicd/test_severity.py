@@ -48,7 +48,7 @@ def test_the_table_covers_the_release() -> None:
 def test_errors_of_severity_are_counted_apart_and_withheld_for_credentialed_rows() -> None:
     pairs = [("I200", "I209"), ("I200", "I209"), ("J441", "J449"), ("J441", "J189"), ("I214", "I214"), ("I214", None)]
     notes = [
-        EvaluatedNote(f"{n}-DS-1", Code(truth), Code(guess) if guess else None, None if guess else "missing tag", "")
+        EvaluatedNote(f"{n}-DS-1", Code(truth), Code(guess) if guess else None, None if guess else "missing tag", None)
         for n, (truth, guess) in enumerate(pairs)
     ]
     expected = SeverityErrors(errors=4, severity_only=3, pairs={"I20.9 for I20.0": 2, "J44.9 for J44.1": 1})

@@ -31,6 +31,17 @@ def test_parquet_carries_its_origin_and_the_same_rows_give_the_same_bytes(tmp_pa
     assert (tmp_path / "one.parquet").read_bytes() == (tmp_path / "two.parquet").read_bytes()
 
 
+def test_rows_are_written_a_row_group_at_a_time_with_the_bytes_of_a_whole_table(tmp_path: Path) -> None:
+    rows = [{"a": f"{number:x}", "b": number} for number in range(2 * storage.ROW_GROUP + 5)]
+    schema = pa.schema([("a", pa.string()), ("b", pa.int64())])
+    assert storage.write_parquet(tmp_path / "rows.parquet", iter(rows), schema, "public") == len(rows)
+    storage.write_parquet(tmp_path / "table.parquet", pa.Table.from_pylist(rows, schema), schema, "public")
+    assert (tmp_path / "rows.parquet").read_bytes() == (tmp_path / "table.parquet").read_bytes()
+    assert pq.ParquetFile(tmp_path / "rows.parquet").num_row_groups == 3
+    assert storage.write_parquet(tmp_path / "none.parquet", [], schema, "public") == 0
+    assert storage.read_table(tmp_path / "none.parquet", schema).num_rows == 0
+
+
 def test_a_file_that_does_not_say_counts_as_credentialed(tmp_path: Path) -> None:
     pq.write_table(pa.table({"x": [1]}), tmp_path / "foreign.parquet")
     assert storage.read_origin(tmp_path / "foreign.parquet") == "mimic"

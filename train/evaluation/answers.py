@@ -21,6 +21,7 @@ from deepicd.errors import DeepicdError
 from deepicd.stage_records import Generation
 from train.data import EvaluationSplit, Question
 from train.evaluation.predictions import Prediction
+from train.text_store import TextStore
 
 DEFAULT_ENGINE = "vllm"
 CHECKED_IN = Path(__file__).parent / "recipes"
@@ -83,46 +84,47 @@ def parse_answer_recipe(fields: Mapping[str, object]) -> AnswerRecipe:
 class _AnswerTask:
     """A note that waits for an answer; any answer is accepted."""
 
-    request: Request
+    model: EvaluatedModel
+    question: Question
     first_attempt: int = 0
 
     def build_request(self, attempt: int) -> Request:
-        return self.request
+        return self.model.build_request(self.question)
 
     def check(self, attempt: int, entry: Entry) -> Sequence[str]:
         return []
 
 
 def generate_answers(
-    model: EvaluatedModel, split: EvaluationSplit, out: Path, limit: int | None
+    model: EvaluatedModel, split: EvaluationSplit, out: Path, limit: int | None, texts: TextStore
 ) -> tuple[list[Prediction], Generation]:
     """Return the answers to the split's (first `limit`) notes, and figures of their generation."""
     questions = split.questions[:limit]
+    predictions, finish_reasons, engines = [], Counter[str](), Counter[str]()
+    tokens = 0
     with ledger.open_ledger(out, split.origin) as answers:
-        missing = [
-            model.build_request(question) for question in questions if model.find_key(answers, question) not in answers
-        ]
+        missing = [question for question in questions if model.find_key(answers, question) not in answers]
         unanswered = _generate(model, missing, answers, out)
-        entries = {
-            question.note_id: entry
-            for question in questions
-            if (entry := answers.read_completion(model.find_key(answers, question))) is not None
-        }
-    if unanswered and not entries:
+        for question in questions:
+            if (entry := answers.read_completion(model.find_key(answers, question))) is not None:
+                predictions.append(Prediction(question.note_id, None, texts.add(entry["text"])))
+                finish_reasons[entry["finish_reason"]] += 1
+                engines[f"{entry['engine']} {entry['engine_version']}".strip()] += 1
+                tokens += entry["completion_tokens"] or 0
+    if unanswered and not predictions:
         raise explain_no_answers(Counter(unanswered.values()))
-    engines = Counter(f"{entry['engine']} {entry['engine_version']}".strip() for entry in entries.values())
-    return [Prediction(note_id, None, entry["text"]) for note_id, entry in entries.items()], Generation(
+    return predictions, Generation(
         unanswered=dict(Counter(unanswered.values())),
-        finish_reasons=dict(Counter(entry["finish_reason"] for entry in entries.values())),
+        finish_reasons=dict(finish_reasons),
         engines=dict(engines),
-        completion_tokens=sum(entry["completion_tokens"] or 0 for entry in entries.values()),
+        completion_tokens=tokens,
     )
 
 
-def _generate(model: EvaluatedModel, requests: Sequence[Request], answers: Ledger, out: Path) -> dict[str, str]:
+def _generate(model: EvaluatedModel, questions: Sequence[Question], answers: Ledger, out: Path) -> dict[str, str]:
     """Have the engine answer; return the reason by request for those that it could not answer."""
-    if not requests:
+    if not questions:
         return {}
     digest = storage.digest_json(model.options)[:12]
-    tracking = metrics.track_metrics("answers", len(requests), out, digest)
-    return complete_tasks(model.recipe, answers, map(_AnswerTask, requests), 1, tracking)
+    tracking = metrics.track_metrics("answers", len(questions), out, digest)
+    return complete_tasks(model.recipe, answers, (_AnswerTask(model, each) for each in questions), 1, tracking)

@@ -23,6 +23,7 @@ from train.evaluation.predictions import (
 from train.evaluation.reading import Reading
 from train.evaluation.subgroups import list_cohort_files
 from train.run_folder import read_model_origin
+from train.text_store import TextStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,15 +94,15 @@ def check_settings(settings: EvaluationSettings) -> None:
         read_metrics(settings.against / METRICS_FILE)  # fails for one of another version, before anything is generated
 
 
-def read_inputs(settings: EvaluationSettings) -> Inputs:
-    """Return what the settings name. Raises DeepicdError for files that are absent or wrong."""
+def read_inputs(settings: EvaluationSettings, texts: TextStore) -> Inputs:
+    """Return what the settings name, with its texts in a store. Raises DeepicdError for absent or wrong files."""
     path = find_predictions(settings.predictions) if settings.predictions else None
-    predictions = read_predictions(path) if path else []
+    predictions = read_predictions(path, texts) if path else []
     split, paths, origins = None, {}, []
     if path:
         paths["predictions"] = path
     if settings.dataset:
-        split = load_evaluation_split(settings.dataset, settings.split, with_messages=settings.model is not None)
+        split = load_evaluation_split(settings.dataset, settings.split, texts if settings.model else None)
         paths["dataset"] = split.config_folder
         origins.append(split.origin)
     elif path:

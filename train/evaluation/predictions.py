@@ -26,6 +26,7 @@ from deepicd.schema import PREDICTIONS
 from deepicd.storage import Origin
 from train.data import EvaluationSplit
 from train.evaluation.reading import NO_CODE, Reading, extract_code
+from train.text_store import StoredText, TextStore
 
 PREDICTIONS_FILE = "predictions.parquet"
 EXAMPLE = Path(__file__).parent / "example_predictions.jsonl"
@@ -46,7 +47,7 @@ class Prediction:
     note_id: str
     truth: Code | None
     """As the line states it."""
-    text: str | None
+    text: StoredText | None
     code: str | None = None
     """The predicted code, where there is no text."""
 
@@ -60,7 +61,7 @@ class EvaluatedNote:
     predicted: Code | None
     problem: str | None
     """Why nothing is predicted; None if a code is."""
-    text: str | None
+    text: StoredText | None
 
     @property
     def overlap(self) -> int:
@@ -76,12 +77,12 @@ def find_predictions(path: Path) -> Path:
     return path
 
 
-def read_predictions(path: Path) -> list[Prediction]:
+def read_predictions(path: Path, texts: TextStore) -> list[Prediction]:
     """Return all predictions of a file in its order. Raises DeepicdError with the number of the wrong line."""
     predictions: list[Prediction] = []
     first_line: dict[str, int] = {}
     for number, row in (_read_csv if path.suffix.lower() == ".csv" else _read_json_lines)(path):
-        prediction = _parse_row(row, f"{path}, line {number:,}")
+        prediction = _parse_row(row, f"{path}, line {number:,}", texts)
         if prediction.note_id in first_line:
             raise DeepicdError(
                 f"{path}, line {number:,} answers the same note as line {first_line[prediction.note_id]:,}.",
@@ -124,7 +125,7 @@ def _read_csv(path: Path) -> Iterator[tuple[int, Mapping[str, object]]]:
             raise DeepicdError(f"{path}, after line {reader.line_num:,}, is not CSV in UTF-8.", EXPECTED) from error
 
 
-def _parse_row(row: Mapping[str, object], where: str) -> Prediction:
+def _parse_row(row: Mapping[str, object], where: str, texts: TextStore) -> Prediction:
     note_id = row.get("note_id")
     if not isinstance(note_id, (str, int)) or isinstance(note_id, bool) or not str(note_id).strip():
         raise DeepicdError(f"{where} has no note_id.", EXPECTED)
@@ -132,8 +133,10 @@ def _parse_row(row: Mapping[str, object], where: str) -> Prediction:
     if len(kinds) != 1 or not isinstance(answer := row[kinds[0]], str | None):
         problem = "both a completion and a code" if len(kinds) > 1 else "no completion and no code, or not as a text"
         raise DeepicdError(f"{where} has {problem}.", EXPECTED)
-    text, code = (answer, None) if kinds == ["completion"] else (None, answer)
-    return Prediction(str(note_id), _parse_truth(row.get("icd_code"), where), text, code)
+    truth = _parse_truth(row.get("icd_code"), where)
+    if kinds == ["code"]:
+        return Prediction(str(note_id), truth, None, answer)
+    return Prediction(str(note_id), truth, None if answer is None else texts.add(answer))
 
 
 def _parse_truth(value: object, where: str) -> Code | None:
@@ -179,7 +182,7 @@ def match_answers(
         if answer.code is not None:
             result: Code | str = read_code(answer.code) or NO_CODE
         else:
-            result = extract_code(answer.text, reading, opening)
+            result = extract_code(answer.text.read() if answer.text is not None else None, reading, opening)
         code, problem = (result, None) if isinstance(result, Code) else (None, result)
         notes.append(EvaluatedNote(note_id, truth, code, problem, answer.text))
     return notes
@@ -210,7 +213,9 @@ def read_other_run(folder: Path, notes: Sequence[EvaluatedNote]) -> list[Evaluat
             problem=row["problem"],
             text=None,
         )
-        for row in storage.read_table(folder / PREDICTIONS_FILE, PREDICTIONS).to_pylist()
+        for row in storage.read_table(
+            folder / PREDICTIONS_FILE, PREDICTIONS, ["note_id", "icd_code", "predicted", "problem"]
+        ).to_pylist()
     }
     ours = {note.note_id: note.truth for note in notes}
     if ours != {note_id: note.truth for note_id, note in theirs.items()}:

@@ -4,6 +4,7 @@ extract_code("<think>…</think><diagnosis>I50.21</diagnosis>", "form")        #
 extract_code("**I50.21** - Acute systolic heart failure", "diagnosis")       # Code(value='I5021')
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
@@ -68,20 +69,26 @@ def find_advice(texts: Iterable[str | None], *, reading: Reading, opening: str, 
 
     `texts`: all answers; `opening`: what the user said that the prompt ended with.
     """
-    given = [text for text in texts if text is not None]
-    now = _count_read(given, reading, "" if is_model else opening)  # an engine returns the opening with the answers
-    if reading == "diagnosis" or 2 * now > len(given):
+    if reading == "diagnosis":
         return None
-    if not is_model and _count_read(given, "form", "" if opening else THINK) > max(now, len(given) // 2):
+    ways: dict[str, tuple[Reading, str]] = {
+        "now": (reading, "" if is_model else opening),  # an engine returns the opening with the answers
+        "other opening": ("form", "" if opening else THINK),
+        "diagnosis": ("diagnosis", ""),
+    }
+    given, read = 0, Counter[str]()
+    for text in texts:
+        if text is not None:
+            given += 1
+            read.update(name for name, way in ways.items() if isinstance(extract_code(text, *way), Code))
+    if 2 * read["now"] > given:
+        return None
+    if not is_model and read["other opening"] > max(read["now"], given // 2):
         return (
             "Most are read without --opening: they open their think block themselves."
             if opening
             else f"Most are read with --opening '{THINK}': the prompt had opened their think block."
         )
-    if _count_read(given, "diagnosis", "") > now:
+    if read["diagnosis"] > read["now"]:
         return "More are read with --answers diagnosis, which needs no reasoning."
     return None
-
-
-def _count_read(texts: Iterable[str], reading: Reading, opening: str) -> int:
-    return sum(isinstance(extract_code(text, reading, opening), Code) for text in texts)

@@ -1,6 +1,6 @@
 """Measure the reasoning of answers, not their codes alone: what the clinicians of DeepICD-R1 complained of.
 
-    measures = measure_traces(notes, texts, opening="")       # one per answer with a trace
+    measures = measure_traces(answers, opening="")            # one per answer with a trace
     summarize(measures, show_all=False)                       # Reasoning(overall=…, chapters={'9': …})
 
 named early     the predicted code, its title or its category's stands in the first half of the trace: it closed early
@@ -15,10 +15,13 @@ at a time (train.evaluation.intervals).
 """
 
 import multiprocessing
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+import os
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain, islice
 from typing import NamedTuple
 
 import numpy as np
@@ -37,6 +40,8 @@ from train.evaluation.suppression import suppress_shares
 
 EARLY = 0.5  # of the trace
 IN_PROCESS = 500  # traces; more are measured by several processes
+CHUNK = 64  # traces that a process is given at once
+AHEAD = 4  # chunks per process that are in memory
 GROUNDED = ("numbers", "drugs", "quotations")
 INVENTED = "invented_vitals"
 
@@ -83,17 +88,33 @@ SHARES: Mapping[str, Callable[[TraceMeasures], bool]] = {
 """Of traces."""
 
 
-def measure_traces(notes: Sequence[EvaluatedNote], texts: Mapping[str, str], opening: str) -> list[TraceMeasures]:
-    """Return the measures of every answer that has a trace. `texts`: note_id → admission note, where it is known."""
-    traces = [
-        TraceToMeasure(note.note_id, note.truth.chapter.number, trace, note.predicted, texts.get(note.note_id))
-        for note in notes
-        if note.text is not None and (trace := extract_trace(note.text, opening))
-    ]
-    if len(traces) <= IN_PROCESS:
-        return [measure_trace(trace) for trace in traces]
+def measure_traces(answers: Iterable[tuple[EvaluatedNote, str | None]], opening: str) -> list[TraceMeasures]:
+    """Return the measures of every answer that has a trace. `answers`: each with its admission note, if it is known."""
+    traces = (
+        TraceToMeasure(note.note_id, note.truth.chapter.number, trace, note.predicted, text)
+        for note, text in answers
+        if note.text is not None and (trace := extract_trace(note.text.read(), opening))
+    )
+    first = list(islice(traces, IN_PROCESS))
+    if (further := next(traces, None)) is None:
+        return measure_chunk(first)
+    return list(_measure_in_processes(chain(first, [further], traces)))
+
+
+def _measure_in_processes(traces: Iterator[TraceToMeasure]) -> Iterator[TraceMeasures]:
+    """Yield the measures of traces in their order; a few chunks of them are in memory at once."""
+    pending: deque[Future[list[TraceMeasures]]] = deque()
     with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:  # an engine may have threads
-        return list(pool.map(measure_trace, traces, chunksize=64))
+        while chunk := list(islice(traces, CHUNK)):
+            pending.append(pool.submit(measure_chunk, chunk))
+            if len(pending) > AHEAD * (os.cpu_count() or 1):
+                yield from pending.popleft().result()
+        for future in pending:
+            yield from future.result()
+
+
+def measure_chunk(traces: Sequence[TraceToMeasure]) -> list[TraceMeasures]:
+    return [measure_trace(trace) for trace in traces]
 
 
 def measure_trace(item: TraceToMeasure) -> TraceMeasures:
@@ -179,11 +200,24 @@ def _get_value(ratios: Mapping[str, Ratio], name: str) -> float | None:
 def measure_ratios(group: Sequence[TraceMeasures]) -> dict[str, Ratio]:
     """Return every figure of these traces with its interval; those that need notes only for traces with notes."""
     patients = number_patients([one.note_id for one in group])
-    parts = {name: [(value(one), 1.0) for one in group] for name, value in MEANS.items()}
-    parts |= {name: [(float(holds(one)), 1.0) for one in group] for name, holds in SHARES.items()}
+    parts: dict[str, Callable[[TraceMeasures], Sequence[float]]] = {
+        name: partial(_count_one, value) for name, value in (*MEANS.items(), *SHARES.items())
+    }
     if any(one.grounded for one in group):
-        parts |= {f"grounded.{name}": [one.grounded.get(name, Share(0, 0)) for one in group] for name in GROUNDED}
-    return {name: _measure_ratio(np.array(pairs, float), patients, name in MEANS) for name, pairs in parts.items()}
+        parts |= {f"grounded.{name}": partial(_get_share, name) for name in GROUNDED}
+    return {
+        name: _measure_ratio(np.array([part(one) for one in group], float), patients, name in MEANS)
+        for name, part in parts.items()
+    }
+
+
+def _count_one(value: Callable[[TraceMeasures], float], one: TraceMeasures) -> Sequence[float]:
+    """Return a figure of a trace as part of one."""
+    return value(one), 1.0
+
+
+def _get_share(name: str, one: TraceMeasures) -> Sequence[float]:
+    return one.grounded.get(name, Share(0, 0))
 
 
 def _measure_ratio(pairs: Numbers, patients: Indices, is_mean: bool) -> Ratio:

@@ -30,7 +30,7 @@ from deepicd.log import RUN_LOG
 from deepicd.schema import PREDICTIONS
 from deepicd.stage_records import EvaluateCounts, EvaluateRecord
 from deepicd.storage import Origin
-from train.data import read_notes
+from train.data import iterate_notes, read_notes
 from train.evaluation.answers import generate_answers
 from train.evaluation.inputs import EvaluationSettings, Inputs, check_settings, read_inputs
 from train.evaluation.intervals import number_patients
@@ -45,6 +45,7 @@ from train.evaluation.reading import NO_ANSWER, explain_problems, find_advice
 from train.evaluation.reasoning import measure_traces, summarize
 from train.evaluation.report import render_report
 from train.evaluation.subgroups import measure_subgroups, name_terciles, read_columns
+from train.text_store import TextStore, open_text_store
 
 REPORT_FILE, FIGURE_FILE = "report.md", "chapters.png"
 OWN_NAMES = {METRICS_FILE, REPORT_FILE, FIGURE_FILE, PREDICTIONS_FILE, RUN_LOG, ledger.FOLDER, metrics.FOLDER}
@@ -56,7 +57,12 @@ logger = logging.getLogger(__name__)
 def evaluate(settings: EvaluationSettings, *, overwrite: bool = False) -> EvaluateRecord:
     """Measure and write everything; return the record. Raises DeepicdError before anything is generated or written."""
     check_settings(settings)
-    inputs = read_inputs(settings)
+    with open_text_store(settings.out) as texts:
+        return _evaluate(settings, texts, overwrite=overwrite)
+
+
+def _evaluate(settings: EvaluationSettings, texts: TextStore, *, overwrite: bool) -> EvaluateRecord:
+    inputs = read_inputs(settings, texts)
     plan = records.plan_run(EvaluateRecord, options=settings.options, inputs=inputs.paths)
     finished = records.find_finished(settings.out, plan)
     if finished and not (finished.counts.generation and finished.counts.generation.unanswered):
@@ -76,7 +82,7 @@ def evaluate(settings: EvaluationSettings, *, overwrite: bool = False) -> Evalua
     unanswered = [EvaluatedNote(question.note_id, question.code, None, NO_ANSWER, None) for question in questions]
     other = read_other_run(settings.against, unanswered) if settings.against else []  # before anything is generated
     with _open_ledger_folder(settings.out, plan, inputs.origin, overwrite=overwrite) as run:
-        answers, generation = generate_answers(settings.model, inputs.split, settings.out, settings.limit)
+        answers, generation = generate_answers(settings.model, inputs.split, settings.out, settings.limit, texts)
         notes = settings.match_answers(answers, inputs.split)
         counts = _write_outputs(run, settings, inputs, notes, other)
         run.counts = counts.model_copy(update={"generation": generation})
@@ -137,17 +143,17 @@ def _write_outputs(
     storage.write_text(run.folder / REPORT_FILE, render_report(settings.name, figures))
     theirs = build_chapters(metric_settings.build_vector(other), {}, metric_settings) if other else ()
     draw_chapters(run.folder / FIGURE_FILE, figures.chapters, theirs)
-    rows = [
+    rows = (
         {
             "note_id": note.note_id,
             "icd_code": note.truth.value,
             "predicted": note.predicted.value if note.predicted else None,
             "problem": note.problem,
             "overlap": note.overlap,
-            "completion": note.text.encode(errors="replace").decode() if note.text is not None else None,
+            "completion": note.text.read().encode(errors="replace").decode() if note.text is not None else None,
         }
         for note in notes
-    ]
+    )
     storage.write_parquet(run.folder / PREDICTIONS_FILE, rows, PREDICTIONS, inputs.origin)
     missing = sum(note.problem == NO_ANSWER for note in notes)
     if missing:
@@ -167,12 +173,24 @@ def _measure_reasoning(
     settings: EvaluationSettings, notes: Sequence[EvaluatedNote], metric_settings: MetricSettings
 ) -> dict[str, Reasoning | ReasoningMetrics | None]:
     """Return the fields of metrics.json about traces; the other run's are those in its own file."""
-    texts: dict[str, str] = {}
-    if settings.dataset and any(note.text for note in notes):
-        texts = {note.note_id: note.note for note in read_notes(settings.dataset, settings.split)}
-    reasoning = summarize(measure_traces(notes, texts, settings.opening), show_all=metric_settings.shows_all)
+    measures = measure_traces(_pair_with_notes(settings, notes), settings.opening)
+    measures.sort(key=lambda one: one.note_id)  # sums of floats depend on the order
+    reasoning = summarize(measures, show_all=metric_settings.shows_all)
     before = read_metrics(settings.against / METRICS_FILE).reasoning if settings.against else None
     return {"reasoning": reasoning, "reasoning_before": before.overall if before else None}
+
+
+def _pair_with_notes(
+    settings: EvaluationSettings, notes: Sequence[EvaluatedNote]
+) -> Iterator[tuple[EvaluatedNote, str | None]]:
+    """Yield the answers that have a text with their admission notes, which only a dataset has."""
+    answered = {note.note_id: note for note in notes if note.text}
+    if settings.dataset is None:
+        yield from ((note, None) for note in answered.values())
+    elif answered:
+        for row in iterate_notes(settings.dataset, settings.split):
+            if answer := answered.get(row.note_id):
+                yield answer, row.note
 
 
 def _explain_unread(settings: EvaluationSettings, notes: Sequence[EvaluatedNote], figures: Metrics) -> Iterator[str]:
@@ -180,6 +198,6 @@ def _explain_unread(settings: EvaluationSettings, notes: Sequence[EvaluatedNote]
     if line := explain_problems(figures.answers.problems, len(notes)):
         yield line
     opening = settings.model.opening if settings.model else settings.opening
-    texts = [note.text for note in notes]
+    texts = (note.text.read() if note.text is not None else None for note in notes)
     if advice := find_advice(texts, reading=settings.reading, opening=opening, is_model=settings.model is not None):
         yield advice

@@ -51,11 +51,16 @@ def read_columns(cohort: Path, note_ids: Sequence[str]) -> dict[str, list[str]]:
     import pyarrow as pa
 
     groups: dict[str, dict[str, str]] = {}
+    wanted = set(note_ids)
     for path in list_cohort_files(cohort):
         with storage.open_parquet(path, pa.schema([("note_id", pa.string())])) as file:
             names = [name for name in COLUMNS if name in file.schema_arrow.names]
-            rows = file.read(["note_id", *names]).to_pylist()
-        groups |= {row["note_id"]: {name: _name_group(name, row[name]) for name in names} for row in rows}
+            for batch in file.iter_batches(columns=["note_id", *names]):
+                groups |= {
+                    row["note_id"]: {name: _name_group(name, row[name]) for name in names}
+                    for row in batch.to_pylist()
+                    if row["note_id"] in wanted
+                }
     known = [groups[note_id] for note_id in note_ids if note_id in groups]
     if not known:
         raise DeepicdError(f"{cohort} has none of the notes.", "Name the cohort that the dataset was assembled from.")

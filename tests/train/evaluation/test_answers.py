@@ -16,6 +16,7 @@ from deepicd.icd10cm import Code
 from distill import tiny_teacher
 from train.data import Question
 from train.evaluation.answers import CHECKED_IN, AnswerRecipe, EvaluatedModel, parse_answer_recipe, read_answer_recipe
+from train.text_store import open_text_store
 
 
 @pytest.fixture(scope="module")
@@ -158,9 +159,9 @@ def test_a_recipe_names_the_model_and_options_change_it(tmp_path: Path, deepicd:
 def test_an_answer_of_an_earlier_version_is_found_again(tmp_path: Path) -> None:
     fields = {"model": "m", "engine": "openai_server", "base_url": "http://127.0.0.1:9/v1"}
     model = EvaluatedModel(parse_answer_recipe(fields), "<think>\n")
-    question = Question("n-1", Code("I214"), [{"role": "user", "content": "Cough."}])
     former_key = "8707053fab30e16221908f29ea453171"
-    with ledger.open_ledger(tmp_path, "synthetic") as book:
+    with ledger.open_ledger(tmp_path, "synthetic") as book, open_text_store(tmp_path) as chats:
+        question = Question("n-1", Code("I214"), chats.add('[{"role": "user", "content": "Cough."}]'))
         assert model.find_key(book, question) == model.build_request(question).key != former_key
         book.add_completion(former_key, {"text": "<think>"})
         assert model.find_key(book, question) == former_key

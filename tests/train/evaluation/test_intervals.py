@@ -20,7 +20,7 @@ CODES = [Code(code.value) for code in load_release().list_codes()]
 def note(number: int, truth: str, predicted: str | None, patient: int | None = None) -> EvaluatedNote:
     note_id = f"{patient}-DS-{number}" if patient is not None else f"n{number:05d}"
     guess = Code(predicted) if predicted else None
-    return EvaluatedNote(note_id, Code(truth), guess, None if guess else "missing tag", "")
+    return EvaluatedNote(note_id, Code(truth), guess, None if guess else "missing tag", None)
 
 
 def measure(notes: Sequence[EvaluatedNote], other: Sequence[EvaluatedNote] = ()) -> Metrics:

@@ -23,6 +23,7 @@ from train.evaluation.reasoning import (
     measure_traces,
     summarize,
 )
+from train.text_store import open_text_store
 
 EARLY = (
     "I21.4 it is: “pressure for two hours”, HR 110, BP 80/40, took metoprolol 25 mg. She was pale."
@@ -53,10 +54,13 @@ def test_without_the_note_there_is_no_grounding_and_without_a_code_no_closure() 
     assert summarize([], show_all=True) is None
 
 
-def test_answers_without_a_trace_are_left_out_and_broken_ones_measured() -> None:
+def test_answers_without_a_trace_are_left_out_and_broken_ones_measured(tmp_path: Path) -> None:
     texts = [LATE, "<think>Cough", "Cough.</think><diagnosis>I10</diagnosis>", "<diagnosis>I10</diagnosis>", None, ""]
-    notes = [EvaluatedNote(str(n), Code("I214"), None, "missing tag", text) for n, text in enumerate(texts)]
-    assert [one.words for one in measure_traces(notes, {}, "")] == [len(LATE.split()), 1, 1]
+    with open_text_store(tmp_path) as store:
+        stored = [store.add(text) if text is not None else None for text in texts]
+        notes = [EvaluatedNote(str(n), Code("I214"), None, "missing tag", text) for n, text in enumerate(stored)]
+        measures = measure_traces([(note, None) for note in notes], "")
+    assert [one.words for one in measures] == [len(LATE.split()), 1, 1]
 
 
 def test_shares_that_would_reveal_a_small_group_are_withheld() -> None:
@@ -75,12 +79,19 @@ def test_shares_that_would_reveal_a_small_group_are_withheld() -> None:
     assert hidden.overall.traces == 57
 
 
-def test_several_processes_measure_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    notes = [EvaluatedNote(str(n), Code("I214"), Code("I214"), None, EARLY) for n in range(3)]
-    texts = {str(n): NOTE for n in range(3)}
-    alone = measure_traces(notes, texts, "")
-    monkeypatch.setattr(reasoning, "IN_PROCESS", 2)
-    assert measure_traces(notes, texts, "") == alone
+def test_several_processes_measure_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_text_store(tmp_path) as store:
+        traces = [EARLY, LATE, EARLY, LATE, LATE]
+        answers = [
+            (EvaluatedNote(str(n), Code("I214"), Code("I214"), None, store.add(trace)), NOTE)
+            for n, trace in enumerate(traces)
+        ]
+        alone = measure_traces(answers, "")
+        monkeypatch.setattr(reasoning, "IN_PROCESS", 2)
+        monkeypatch.setattr(reasoning, "CHUNK", 2)
+        monkeypatch.setattr(reasoning, "AHEAD", 0)
+        assert measure_traces(answers, "") == alone
+    assert [one.words for one in alone] == [len(trace.split()) for trace in traces]
 
 
 def test_reasoning_stands_in_report_and_table_before_and_after(tmp_path: Path, deepicd: Deepicd) -> None:
