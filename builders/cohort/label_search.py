@@ -6,10 +6,12 @@ with a dash or full stop instead of a colon, and for abbreviations with dots.
 
 import re
 from collections import defaultdict
+from functools import cache
 from operator import itemgetter
+from typing import NamedTuple
 
 from builders.cohort.exam_parts import ADMISSION_WORDS, contains_any
-from builders.cohort.headers import KNOWN_NAMES, Headers, Label
+from builders.cohort.headers import KNOWN_NAMES, Headers, Label, load_headers
 from builders.cohort.section_rules import DISCHARGE_EXAM, EXAM, MEDICATIONS, RESULTS, follows_empty_line
 
 # What may be a label: words at the start of a line, followed by a colon or alone on it, perhaps with a remark in
@@ -44,16 +46,61 @@ Found = tuple[str | None, int, int, Label, bool]
 is an item of a list. A plain tuple, for speed."""
 
 
-def find_labels(note: str, headers: Headers) -> list[Found]:
+class Form(NamedTuple):
+    """What the start of a line says by itself, whatever stands around it."""
+
+    label: Label
+    has_colon: bool
+    is_item: bool
+    opens_nothing: bool
+    is_header: bool
+
+
+class Forms(dict[str, Form]):
+    """The start of a line as written, up to its colon → its form. Each is judged once, as are labels (Headers)."""
+
+    def __init__(self, headers: Headers) -> None:
+        self.headers = headers
+
+    def judge(self, match: re.Match[str]) -> Form:
+        """Return the form of a match of LABEL, and remember it."""
+        start, label = match[0], self.headers[match[1]]
+        form = _judge_form(label, has_colon=start.endswith(":"), is_item="#" in start[: start.index(match[1])])
+        if len(self) < Headers.MOST:
+            self[start] = form
+        return form
+
+
+@cache
+def load_forms(own: tuple[tuple[str, str], ...] = ()) -> Forms:
+    """Return the forms judged by the template's headers together with a user's."""
+    return Forms(load_headers(own))
+
+
+def _judge_form(label: Label, *, has_colon: bool, is_item: bool) -> Form:
+    name = label.section
+    # An item of a problem list, such as '# PE', is no header.
+    is_problem = is_item and name in KNOWN_NAMES and (len(label.text) < 5 or name == MEDICATIONS)
+    is_plain = name is not None and name != "Date of Birth" and not (name == RESULTS and "lab" in label.words)
+    return Form(
+        label,
+        has_colon,
+        is_item,
+        opens_nothing=label.is_inert or is_problem,
+        is_header=is_plain and has_colon and (label.is_title or label.has_capital),
+    )
+
+
+def find_labels(note: str, forms: Forms) -> list[Found]:
     """Return the labels of a note that begins and ends with a line break, in its order."""
-    found = _find_at_lines(note, headers)
+    found = _find_at_lines(note, forms)
     sections = {entry[0] for entry in found}
     if note.count(SEPARATOR) >= FEW and len(sections & MAIN) >= FEW_MAIN and not sections.isdisjoint(TEMPLATES_OWN):
         return found
-    return _add_others(found, note, headers)
+    return _add_others(found, note, forms.headers)
 
 
-def _find_at_lines(note: str, headers: Headers) -> list[Found]:
+def _find_at_lines(note: str, forms: Forms) -> list[Found]:
     """Return the labels at the starts of lines.
 
     Known ones begin with a capital or `___` and end in a colon, or have capitals throughout. Others must follow an
@@ -62,41 +109,37 @@ def _find_at_lines(note: str, headers: Headers) -> list[Found]:
     found = list[Found]()
     half: re.Match[str] | None = None  # a line that may be the first half of a header
     for match in LABEL.finditer(note):
-        label = headers[match[1]]
-        has_colon = note[match.end() - 1] == ":"
-        if has_colon:
-            if half is not None:
-                first, half = half, None
-                if joint := _join_halves(first, match, headers):
-                    if found and found[-1][1] == first.start():
-                        found.pop()
-                    found.append(joint)
-                    continue
-            if label.is_inert:
-                continue
-        else:
+        label, has_colon, is_item, opens_nothing, is_header = form = forms.get(match[0]) or forms.judge(match)
+        if not has_colon:
             half = match if label.may_be_half else None
-        if label.section is None:
-            if not label.is_inert and (entry := _describe_unknown(note, match, label, headers)):
-                found.append(entry)
-        elif (
-            (has_colon and (label.is_title or label.has_capital)) or _is_accepted(note, match.start(), has_colon, label)
-        ) and (entry := _describe_known(note, match, label)):
+        elif half is not None:
+            first, half = half, None
+            if joint := _join_halves(first, match, forms.headers):
+                if found and found[-1][1] == first.start():
+                    found.pop()
+                found.append(joint)
+                continue
+        if opens_nothing:
+            continue
+        if is_header:
+            found.append((label.section, match.start(), match.end(), label, is_item))
+        elif entry := _describe(note, match, form, forms.headers):
             found.append(entry)
     return found
 
 
-def _describe_known(note: str, match: re.Match[str], label: Label) -> Found | None:
-    """Return a label that a form matches, unless it is an item of a problem list, such as '# PE'."""
-    name, (start, begin) = label.section, match.span()
-    is_item = note[start + 1] == "#" or "#" in note[start : match.start(1)]
-    if is_item and name in KNOWN_NAMES and (len(label.text) < 5 or name == MEDICATIONS):
+def _describe(note: str, match: re.Match[str], form: Form, headers: Headers) -> Found | None:
+    """Return the label of a line whose form alone does not decide; None if it opens nothing."""
+    name, (start, begin) = form.label.section, match.span()
+    if name is None:
+        return _describe_unknown(note, match, form, headers)
+    if not _is_accepted(note, start, form):
         return None
     if name == "Date of Birth":
         name, begin = _find_sex(note, begin)
-    elif name == RESULTS and "lab" in label.words:
+    elif name == RESULTS and "lab" in form.label.words:
         begin = match.start(1)  # the header itself says which labs they are
-    return name, start, begin, label, is_item
+    return name, start, begin, form.label, form.is_item
 
 
 def _find_sex(note: str, begin: int) -> tuple[str, int]:
@@ -129,25 +172,26 @@ def _leads(half: Label) -> bool:
     return half.is_about_the_stay or contains_any(half.words, ADMISSION_WORDS)
 
 
-def _describe_unknown(note: str, match: re.Match[str], label: Label, headers: Headers) -> Found | None:
+def _describe_unknown(note: str, match: re.Match[str], form: Form, headers: Headers) -> Found | None:
     """Return a label that no form matches, if it may open a section all the same."""
-    raw, (start, begin) = match[1], match.span()
+    raw, label, (start, begin) = match[1], form.label, match.span()
     if " - " in raw:  # 'HOME MEDICATIONS - Daily:'
         head = raw.partition(" - ")[0]
         if headers[head].section:
             is_lab = headers[head].section == RESULTS
             return headers[head].section, start, match.start(1) + (0 if is_lab else len(head) + 2), headers[head], False
-    if note[begin - 1] == ":":
+    if form.has_colon:
         is_candidate = note[begin].isspace()  # not 'Q4H:PRN'
     else:
         is_set_off = note[begin + 1 : begin + 5] in _RULES or follows_empty_line(note, start)
         is_candidate = is_set_off or (label.is_caps and len(label.text) >= SHORTEST_BARE)
-    return (None, start, begin, label, "#" in note[start : match.start(1)]) if is_candidate else None
+    return (None, start, begin, label, form.is_item) if is_candidate else None
 
 
-def _is_accepted(note: str, start: int, has_colon: bool, label: Label) -> bool:
+def _is_accepted(note: str, start: int, form: Form) -> bool:
     """Return whether a known label stands as a header does."""
-    if has_colon:
+    label = form.label
+    if form.has_colon:
         return label.is_title or label.has_capital or follows_empty_line(note, start)
     return (label.is_own and label.is_title) or label.is_caps or follows_empty_line(note, start)
 

@@ -13,22 +13,22 @@ from collections.abc import Iterator
 _DAY = r"(?:#\s*)?(?:\d{1,2}|one|two|three|four|five|six|seven|eight|nine|ten)\b"
 # 'on day 3 of antibiotics' counts from elsewhere.
 _NOT_OF = r"(?!\s+of\s+(?!(?:admission|hospitali[sz]ation|(?:the|this|his|her)\s+(?:hospital|admission|stay))))"
+# Of a casefolded text: without IGNORECASE, an alternative whose first letter differs costs nothing.
 _STAY = re.compile(
-    r"\b(?:on|by|until)\s+the\s+(?:\w+(?:st|nd|rd|th)|first|second|third)\s+(?:hospital\s+|post-?operative\s+)?day\s+(?:of\s+(?:the|this|his|her)"
+    r"\b(?:(?:on|by|until)\s+the\s+(?:\w+(?:st|nd|rd|th)|first|second|third)\s+(?:hospital\s+|post-?operative\s+)?day\s+(?:of\s+(?:the|this|his|her)"
     r"\s+(?:stay|admission|hospitali[sz]ation)|after\s+(?:admission|surgery))"
-    rf"|\b(?:on|by|until)\s+(?:hospital|post-?\s?op(?:erative)?)\s+day\s+{_DAY}"
-    rf"|\b(?:underwent|received|(?:was|were)\s+(?:\w+\s+)?(?:taken|\w+ed|given|put|done|begun))\b[^.]*?\b(?:on|by|until)\s+day\s+{_DAY}{_NOT_OF}"
-    rf"|\b(?:on|by|until)\s+day\s+{_DAY}{_NOT_OF}[^.]*?\b(?:underwent|(?:was|were)\s+(?:\w+\s+)?(?:taken|started|given|transferred|extubated|intubated))\b"
-    rf"|\bhospital\s+day\b|\b(?:HD|POD)\s*#?\s*\d"
-    r"|\b(?:prior\s+to|before|until|at|on|upon|by)\s+(?:the\s+)?(?:(?:time|day|date)\s+of\s+)?(?:(?:his|her|their)\s+)?discharge\b"
+    rf"|(?:on|by|until)\s+(?:hospital|post-?\s?op(?:erative)?)\s+day\s+{_DAY}"
+    rf"|(?:underwent|received|(?:was|were)\s+(?:\w+\s+)?(?:taken|\w+ed|given|put|done|begun))\b[^.]*?\b(?:on|by|until)\s+day\s+{_DAY}{_NOT_OF}"
+    rf"|(?:on|by|until)\s+day\s+{_DAY}{_NOT_OF}[^.]*?\b(?:underwent|(?:was|were)\s+(?:\w+\s+)?(?:taken|started|given|transferred|extubated|intubated))\b"
+    rf"|hospital\s+day\b|(?:hd|pod)\s*#?\s*\d"
+    r"|(?:prior\s+to|before|until|at|on|upon|by)\s+(?:the\s+)?(?:(?:time|day|date)\s+of\s+)?(?:(?:his|her|their)\s+)?discharge\b"
     r"(?!\s+(?:from|of)\b)"
-    r"|\b(?:day|time)\s+of\s+(?:discharge|death)\b|\b(?:was|were)\s+(?:then\s+|later\s+|subsequently\s+|finally\s+)?discharged\b"
-    r"|\b(?:during|throughout)\s+(?:(?:this|his|her|their|the(?:\s+(?:remainder|rest|course)\s+of)?)\s+)(?:(?:this|his|her|the)\s+)?"
+    r"|(?:day|time)\s+of\s+(?:discharge|death)\b|(?:was|were)\s+(?:then\s+|later\s+|subsequently\s+|finally\s+)?discharged\b"
+    r"|(?:during|throughout)\s+(?:(?:this|his|her|their|the(?:\s+(?:remainder|rest|course)\s+of)?)\s+)(?:(?:this|his|her|the)\s+)?"
     r"(?:(?:current|present|entire|initial|inpatient)\s+)?(?:hospital\s+(?:stay|course)|hospitali[sz]ation|stay|admission)\b"
-    r"|\b(?:(?:morning|day|night|evening|hours?|days?|weeks?)\s+)?(?:after|following)\s+(?:(?:this|his|her|the)\s+)?admission\b"
-    r"|\bthe\s+(?:next|following)\s+(?:morning|day)\s+(?:he|she|the\s+patient)\s+(?:was|underwent)\b"
-    r"|\bhospital\s+course\b|\b(?:patient|pt|he|she)\s+expired\b",
-    re.IGNORECASE,
+    r"|(?:(?:morning|day|night|evening|hours?|days?|weeks?)\s+)?(?:after|following)\s+(?:(?:this|his|her|the)\s+)?admission\b"
+    r"|the\s+(?:next|following)\s+(?:morning|day)\s+(?:he|she|the\s+patient)\s+(?:was|underwent)\b"
+    r"|hospital\s+course\b|(?:patient|pt|he|she)\s+expired\b)"
 )
 # Days of the stay, outside of a history: there they may be days of an illness.
 _DAYS = re.compile(
@@ -117,7 +117,7 @@ def extract_stay(text: str) -> str:
 
 def _is_about_stay(sentence: str, *, is_history: bool) -> bool:
     """Return whether a sentence is about this stay and not about an earlier one."""
-    is_cue = _STAY.search(sentence) is not None or (not is_history and counts_days(sentence))
+    is_cue = _STAY.search(sentence.casefold()) is not None or (not is_history and counts_days(sentence))
     return is_cue and not _EARLIER.search(sentence)
 
 
@@ -135,17 +135,17 @@ def _may_tell_of_stay(text: str) -> bool:
     for cue in _CUES:
         place = folded.find(cue)
         while place >= 0:
-            if _STAY.search(text, max(place - _AROUND, 0), place + _AROUND):
+            if _STAY.search(folded, max(place - _AROUND, 0), place + _AROUND):
                 return True
             place = folded.find(cue, place + _AROUND)
     return any(
-        _STAY.search(text, max(cue.start() - _AROUND, 0), cue.start() + _AROUND) for cue in _DAY_CUE.finditer(folded)
+        _STAY.search(folded, max(cue.start() - _AROUND, 0), cue.start() + _AROUND) for cue in _DAY_CUE.finditer(folded)
     )
 
 
 def tells_later_events(sentence: str) -> bool:
     """Return whether a sentence of a history has a cue of events after the admission."""
-    is_about_stay = _STAY.search(sentence) or (counts_days(sentence) and not _ILLNESS.search(sentence))
+    is_about_stay = _STAY.search(sentence.casefold()) or (counts_days(sentence) and not _ILLNESS.search(sentence))
     if is_about_stay and not _EARLIER.search(sentence):
         return True
     return _LATER.search(sentence) is not None and not _ELSEWHERE.search(sentence)

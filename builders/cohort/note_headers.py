@@ -7,13 +7,11 @@ note's length.
 
 import re
 from collections import Counter
-from dataclasses import replace
 from functools import cached_property
 
 from builders.cohort.exam_parts import ADMISSION_WORDS, contains_any
-from builders.cohort.headers import KNOWN_NAMES, ORDER, TEXT, Headers, Label
-from builders.cohort.label_search import LABEL, Found, find_labels
-from builders.cohort.later_events import counts_days
+from builders.cohort.headers import KNOWN_NAMES, ORDER, TEXT, Label
+from builders.cohort.label_search import LABEL, Forms, Found, find_labels
 from builders.cohort.section_rules import (
     ABOUT_THE_STAY,
     AMBIGUOUS,
@@ -27,9 +25,7 @@ from builders.cohort.section_rules import (
     RESULTS,
     Place,
     find_rule,
-    follows_empty_line,
     follows_separator,
-    get_first_line,
 )
 from builders.cohort.unknown_headers import (
     Line,
@@ -44,8 +40,6 @@ from builders.cohort.unknown_headers import (
 
 UNKNOWN = "Unknown"
 """The section under a header that the template does not know."""
-_UNDERLINE = re.compile(r"[ \t]*[=_~*-]{4,}[ \t]*\n")
-MAX_RULE = 90  # characters of a line that underlines a header
 NOT_MEASURED = frozenset(
     {"Name", "Admission Date", "Sex", "Date of Birth", "Service", "Attending", "Facility", "Addendum", "Redacted"}
     | {DISCHARGE_EXAM, RESULTS}
@@ -68,13 +62,13 @@ A plain tuple: with some thirty headers per note, named ones would cost a quarte
 
 
 def find_headers(
-    note: str, headers: Headers, unknown: Counter[UnknownHeader] | None = None, *, with_results: bool = False
+    note: str, forms: Forms, unknown: Counter[UnknownHeader] | None = None, *, with_results: bool = False
 ) -> list[Header]:
     """Return the headers of a note that begins and ends with a line break. Count unknown ones in `unknown`.
 
     `with_results`: unknown headers end results too, of which a part is kept.
     """
-    decisions = _Decisions(note, find_labels(note, headers), headers, unknown)
+    decisions = _Decisions(note, find_labels(note, forms), forms, unknown)
     if with_results:
         decisions.may_be_kept |= {RESULTS}
     return decisions.decide()
@@ -83,8 +77,8 @@ def find_headers(
 class _Decisions:
     """Walks through the labels of one note and decides each by those before it."""
 
-    def __init__(self, note: str, found: list[Found], labels: Headers, unknown: Counter[UnknownHeader] | None) -> None:
-        self.note, self.found, self.labels, self.unknown = note, found, labels, unknown
+    def __init__(self, note: str, found: list[Found], forms: Forms, unknown: Counter[UnknownHeader] | None) -> None:
+        self.note, self.found, self.labels, self.unknown = note, found, forms.headers, unknown
         self.headers: list[Header] = []
         self.seen: dict[str, int] = {}  # section → where its text begins
         self.under = ""
@@ -170,10 +164,6 @@ class _Decisions:
     def _decide_unknown(self, entry: Found, index: int) -> None:
         _, start, begin, label, _ = entry
         line = self._describe(entry)
-        if self.under == EXAM and (after := LABEL.match(self.note, self.note.find("\n", begin))):
-            line = replace(line, precedes_label=is_sub_header(self.labels[after[1]], EXAM))
-        if line.has_colon and counts_days(get_first_line(self.note, begin)):
-            line = replace(line, counts_days=True)
         opens = decide_unknown(label, line, lambda: self.style, self.under)
         if opens is Opens.NOTHING:
             if line.has_colon and (line.follows_empty or line.is_alone or label.is_title):
@@ -211,15 +201,5 @@ class _Decisions:
         return follows_separator(self.note, entry[1]) or is_strong(entry[3], self._describe(entry), self.style)
 
     def _describe(self, entry: Found) -> Line:
-        note, (_, start, begin, _, is_item) = self.note, entry
-        end = note.find("\n", begin)
-        last = self.headers[-1][2] if self.headers else 0
-        return Line(
-            has_colon=note[begin - 1] == ":" or note[begin] != "\n",
-            is_block=follows_separator(note, start),
-            follows_empty=follows_empty_line(note, start),
-            is_alone=not note[begin:end].strip(),
-            is_item=is_item,
-            is_first=last <= start < last + MAX_RULE and not note[last:start].strip(" \t\n-=_*~"),
-            is_underlined=_UNDERLINE.match(note, end + 1) is not None,
-        )
+        _, start, begin, _, is_item = entry
+        return Line(self.note, start, begin, is_item, self.headers[-1][2] if self.headers else 0, self.labels)

@@ -18,7 +18,8 @@ from typing import NamedTuple
 
 from builders.cohort.criteria import DEFAULT, Criteria
 from builders.cohort.exam_parts import extract_admission_exam, extract_admission_labs, trim
-from builders.cohort.headers import KNOWN_NAMES, ORDER, load_headers
+from builders.cohort.headers import KNOWN_NAMES, ORDER
+from builders.cohort.label_search import load_forms
 from builders.cohort.later_events import extract_stay, is_reference, remove_stay
 from builders.cohort.note_headers import Header, find_headers
 from builders.cohort.section_rules import COURSE, DISCHARGE_EXAM, EXAM, MEDICATIONS, NARRATIVES, RESULTS
@@ -27,6 +28,7 @@ from builders.cohort.unknown_headers import UnknownHeader
 ADDENDUM = "Addendum"
 PERSONAL = frozenset({"Name", "Admission Date", "Sex", "Date of Birth", "Service", "Attending", "Facility"})
 """Sections that tell who was treated, when and by whom, and nothing of what was found."""
+_NAMED_BY_LABEL = frozenset({"Diagnosis", "Discharge", EXAM, DISCHARGE_EXAM})
 _LATER_PARTS = {EXAM: DISCHARGE_EXAM, RESULTS: RESULTS}
 _DISCHARGE_PARTS = {"diagnosis": "Diagnosis", "medications": "Medications", "condition": "Condition",
                     "disposition": "Disposition", "instructions": "Instructions"}  # fmt: skip
@@ -91,9 +93,9 @@ def divide_note(note: str, criteria: Criteria = DEFAULT, unknown: Counter[Unknow
                 texts.setdefault(name, []).append(text)
     sections = {}
     for name in sorted(texts, key=ORDER.__getitem__):
-        kept = [_cut(name, text, criteria) for text in texts[name]]
-        inside += [(_LATER_PARTS.get(name, COURSE), _find_cut(name, *pair))
-                   for pair in zip(texts[name], kept, strict=True)]  # fmt: skip
+        whole = [trim(text) for text in texts[name]]
+        kept = [_cut(name, *pair, criteria) for pair in zip(texts[name], whole, strict=True)]
+        inside += [(_LATER_PARTS.get(name, COURSE), _find_cut(name, *pair)) for pair in zip(whole, kept, strict=True)]
         if text := "\n".join(text for text in kept if text and text != "___"):
             sections[name] = text
     outside = [(_name_later(name, note[start:begin]), trim(note[begin:end]))
@@ -103,20 +105,20 @@ def divide_note(note: str, criteria: Criteria = DEFAULT, unknown: Counter[Unknow
 
 def _name_later(name: str, label: str) -> str:
     """Return the name of a section written later: the parts of 'Discharge' by the words of their header."""
+    if name not in _NAMED_BY_LABEL:
+        return name
     if name == "Diagnosis":
         return "Discharge Diagnosis"
     if name in (EXAM, DISCHARGE_EXAM):  # 'Mental Status' is the first line of the condition in MIMIC's template
         return "Discharge Condition" if _MENTAL_STATUS.search(label) else DISCHARGE_EXAM
-    if name == "Discharge" and (match := _DISCHARGE_PART.search(label)):
-        return f"Discharge {_DISCHARGE_PARTS[str(match.lastgroup)]}"
-    return name
+    match = _DISCHARGE_PART.search(label)
+    return f"Discharge {_DISCHARGE_PARTS[str(match.lastgroup)]}" if match else name
 
 
-def _find_cut(name: str, text: str, kept: str) -> str:
+def _find_cut(name: str, whole: str, kept: str) -> str:
     """Return what of a section was not known at admission; '' where all of it was kept."""
     if name in NARRATIVES:
-        return extract_stay(trim(text)) if kept != trim(text) else ""
-    whole = trim(text)
+        return extract_stay(whole) if kept != whole else ""
     if len(kept) == len(whole):
         return ""
     lines = Counter(map(str.rstrip, kept.split("\n")))
@@ -129,15 +131,15 @@ def _find_cut(name: str, text: str, kept: str) -> str:
     return trim("\n".join(cut))
 
 
-def _cut(name: str, text: str, criteria: Criteria) -> str:
-    """Return what a section says of the time of admission."""
+def _cut(name: str, text: str, whole: str, criteria: Criteria) -> str:
+    """Return what a section says of the time of admission. `whole` is its text, trimmed."""
     if name == EXAM and not criteria.whole_exam:
         return extract_admission_exam(text)
     if name == RESULTS:
         return extract_admission_labs(text)
     if name == MEDICATIONS:  # 'once a day'
-        return trim(text)
-    return remove_stay(trim(text), is_history=name in NARRATIVES)
+        return whole
+    return remove_stay(whole, is_history=name in NARRATIVES)
 
 
 def drop_references(sections: dict[str, str]) -> dict[str, str]:
@@ -199,6 +201,6 @@ def _normalize(note: str) -> str:
 
 
 def _find_spans(note: str, criteria: Criteria, unknown: Counter[UnknownHeader] | None = None) -> list[_Span]:
-    headers = find_headers(note, load_headers(criteria.headers), unknown, with_results=criteria.admission_labs)
+    headers = find_headers(note, load_forms(criteria.headers), unknown, with_results=criteria.admission_labs)
     ends = [start for _, start, *_ in headers[1:]] + [len(note)]
     return [(header[0], header[2], end, header) for header, end in zip(headers, ends, strict=False)]

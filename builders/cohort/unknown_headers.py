@@ -5,18 +5,24 @@ its line, and how the note writes the headers that are known. In doubt it opens 
 less than leaking a diagnosis.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
-from builders.cohort.headers import KNOWN_NAMES, TEMPLATE, Label
+from builders.cohort.headers import KNOWN_NAMES, TEMPLATE, Headers, Label
+from builders.cohort.label_search import LABEL
+from builders.cohort.later_events import counts_days
+from builders.cohort.section_rules import EXAM, follows_empty_line, follows_separator, get_first_line
 from deepicd.stage_records import UnknownHeaders
 
 CLOSED = frozenset({"Physical Exam", "Review of Systems"})
 """Sections whose labels are all in a list. Others hold names of diseases and drugs."""
 _LEAVING = ("discharge", "transfer", "post-op", "postop", "death", "hospital", "course", "pod ", "d/c")
 _FINDING = "discharge"  # of an ear or a wound
+_UNDERLINE = re.compile(r"[ \t]*[=_~*-]{4,}[ \t]*\n")
+MAX_RULE = 90  # characters of a line that underlines a header
 SHORTEST = 5
 """Letters of an abbreviation, which opens no section in a line between others."""
 
@@ -52,26 +58,62 @@ class Style:
     """Whether no empty line or separator precedes any."""
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """The line of a label."""
+class Line(NamedTuple):
+    """The line of a label. What it looks like is found out when it is asked: most lines are decided by their words."""
 
-    has_colon: bool
-    is_block: bool
-    """After MIMIC's separator."""
-    follows_empty: bool
-    """After an empty line."""
-    is_alone: bool
-    """Without text behind the label."""
+    note: str
+    start: int
+    begin: int
+    """Where the text behind the label begins."""
     is_item: bool
     """With a bullet."""
-    is_first: bool
-    """Right below a header, without text between."""
-    is_underlined: bool
-    precedes_label: bool = False
-    """Whether the next line begins with a label of an exam."""
-    counts_days: bool = False
-    """Whether its text counts the days of the stay."""
+    last: int
+    """Where the text of the header above begins."""
+    labels: Headers
+
+    @property
+    def has_colon(self) -> bool:
+        return self.note[self.begin - 1] == ":" or self.note[self.begin] != "\n"
+
+    @property
+    def is_block(self) -> bool:
+        """After MIMIC's separator."""
+        return follows_separator(self.note, self.start)
+
+    @property
+    def follows_empty(self) -> bool:
+        """After an empty line."""
+        return follows_empty_line(self.note, self.start)
+
+    @property
+    def end(self) -> int:
+        return self.note.find("\n", self.begin)
+
+    @property
+    def is_alone(self) -> bool:
+        """Without text behind the label."""
+        return not self.note[self.begin : self.end].strip()
+
+    @property
+    def is_first(self) -> bool:
+        """Right below a header, without text between."""
+        is_near = self.last <= self.start < self.last + MAX_RULE
+        return is_near and not self.note[self.last : self.start].strip(" \t\n-=_*~")
+
+    @property
+    def is_underlined(self) -> bool:
+        return _UNDERLINE.match(self.note, self.end + 1) is not None
+
+    @property
+    def precedes_label(self) -> bool:
+        """Whether the next line begins with a label of an exam."""
+        after = LABEL.match(self.note, self.end)
+        return after is not None and is_sub_header(self.labels[after[1]], EXAM)
+
+    @property
+    def counts_days(self) -> bool:
+        """Whether its text counts the days of the stay."""
+        return self.has_colon and counts_days(get_first_line(self.note, self.begin))
 
 
 def measure_style(lines: Iterable[tuple[Label, Line]]) -> Style:
@@ -132,7 +174,7 @@ def decide_unknown(label: Label, line: Line, measure: Callable[[], Style], under
     style = measure()
     if line.follows_empty:
         return _decide_paragraph(label, style, under)
-    if under == "Physical Exam":
+    if under == EXAM:
         return Opens.NOTHING if line.precedes_label or len(label.text) <= SHORTEST else Opens.LINE
     if style.uses_caps:
         return Opens.SECTION if label.is_caps and len(label.text) > 5 else Opens.NOTHING
