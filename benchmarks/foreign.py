@@ -20,8 +20,8 @@ import click
 
 from benchmarks.measure import RESULTS
 from benchmarks.sections import WITH_LABS, GoldRecord, read_notes, split_lines
+from builders.cohort.batch import ILLNESS
 from builders.cohort.criteria import Criteria
-from builders.cohort.extraction import ILLNESS
 from builders.cohort.sections import drop_references, extract_admission_sections
 from builders.synthetic.discharge_note import Style
 from builders.synthetic.synthesize import synthesize

@@ -106,12 +106,11 @@ def _decode(text: str | bytes, most_bytes: int, *, is_lenient: bool = False) -> 
 
 
 def _check_depth(value: object) -> None:
-    level: list[Any] = [value]
+    level: list[Any] = [[value]]
     for _ in range(MAX_DEPTH + 1):
-        holders = [entry for entry in level if isinstance(entry, (dict, list))]
-        if not holders:
+        children = (child for entry in level for child in (entry.values() if isinstance(entry, dict) else entry))
+        if not (level := [child for child in children if isinstance(child, (dict, list))]):
             return
-        level = [child for entry in holders for child in (entry.values() if isinstance(entry, dict) else entry)]
     raise ParseError(f"it is nested deeper than {MAX_DEPTH} levels")
 
 

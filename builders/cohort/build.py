@@ -22,12 +22,12 @@ from builders.cohort import splits
 from builders.cohort.analysis import CODES_OF_STAYS, read_analysis
 from builders.cohort.criteria import DEFAULT, Criteria, load_token_counter
 from builders.cohort.extraction import ROWS, extract_notes
-from builders.cohort.funnel import ICU_STAY, NO_SPLIT, SECOND_NOTE, build_funnel
+from builders.cohort.funnel import ICU_STAY, NO_SPLIT, SECOND_NOTE, build_funnel, count_headers
 from builders.cohort.outcome import write_outcomes
 from builders.cohort.parallel import MapInOrder, choose_processes, open_workers
 from builders.cohort.split_file import read_split_file
 from builders.cohort.stays import read_stays
-from builders.cohort.unknown_headers import UnknownHeader, count_headers
+from builders.cohort.unknown_headers import UnknownHeader
 from deepicd import records, storage
 from deepicd.errors import DeepicdError
 from deepicd.mimic import local_copy

@@ -5,8 +5,9 @@
 
 from collections.abc import Iterator, Mapping
 
+from builders.cohort.unknown_headers import UnknownHeader
 from deepicd.paper import MIMIC_REASON
-from deepicd.stage_records import Funnel, FunnelStep
+from deepicd.stage_records import Funnel, FunnelStep, UnknownHeaders
 
 # The size of the paper's cohort, and the steps before it on MIMIC-IV 3.1 with Note 2.2.
 PAPER = {"rows": MIMIC_REASON.samples, "codes": MIMIC_REASON.codes}
@@ -53,3 +54,12 @@ def format_funnel(funnel: Funnel) -> Iterator[str]:
         option = "--without-icu" if which == "without" else "the default"
         yield f"{rows:>10,}{'':>9}{PAPER['rows']:>11,}  {which} ICU stays ({option})"
     yield f"{funnel.codes:>10,}{'':>9}{PAPER['codes']:>11,}  distinct codes (the paper's)"
+
+
+def count_headers(headers: Mapping[UnknownHeader, int]) -> UnknownHeaders:
+    """Return how many distinct headers were cut and kept, and how often."""
+    counts = UnknownHeaders()
+    for is_kept, (distinct, times) in {False: ("cut", "times_cut"), True: ("kept", "times_kept")}.items():
+        chosen = {key: number for key, number in headers.items() if key.is_kept is is_kept}
+        counts = counts.model_copy(update={distinct: len({key.header for key in chosen}), times: sum(chosen.values())})
+    return counts

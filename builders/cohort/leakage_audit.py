@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from builders.cohort.batch import find_reason
 from builders.cohort.criteria import PRESETS
-from builders.cohort.extraction import find_reason
 from builders.cohort.leakage import SIGNALS, Terms, find_section_signals
 from builders.cohort.parallel import choose_processes, open_workers
 from builders.cohort.sections import drop_references, extract_admission_sections, extract_hospital_course

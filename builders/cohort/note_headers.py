@@ -5,7 +5,6 @@ Known labels (builders.cohort.label_search) are taken by their words, ambiguous 
 note's length.
 """
 
-import re
 from collections import Counter
 from functools import cached_property
 

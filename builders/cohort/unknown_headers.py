@@ -6,7 +6,7 @@ less than leaking a diagnosis.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
@@ -15,7 +15,6 @@ from builders.cohort.headers import KNOWN_NAMES, TEMPLATE, Headers, Label
 from builders.cohort.label_search import LABEL
 from builders.cohort.later_events import counts_days
 from builders.cohort.section_rules import EXAM, follows_empty_line, follows_separator, get_first_line
-from deepicd.stage_records import UnknownHeaders
 
 CLOSED = frozenset({"Physical Exam", "Review of Systems"})
 """Sections whose labels are all in a list. Others hold names of diseases and drugs."""
@@ -216,12 +215,3 @@ def _decide_paragraph(label: Label, style: Style, under: str) -> Opens:
 
 def _is_short(label: Label) -> bool:
     return label.is_caps or label.is_title or len(label.text.split()) <= 4
-
-
-def count_headers(headers: Mapping[UnknownHeader, int]) -> UnknownHeaders:
-    """Return how many distinct headers were cut and kept, and how often."""
-    counts = UnknownHeaders()
-    for is_kept, (distinct, times) in {False: ("cut", "times_cut"), True: ("kept", "times_kept")}.items():
-        chosen = {key: number for key, number in headers.items() if key.is_kept is is_kept}
-        counts = counts.model_copy(update={distinct: len({key.header for key in chosen}), times: sum(chosen.values())})
-    return counts

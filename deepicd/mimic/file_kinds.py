@@ -7,6 +7,7 @@ Typical causes: a login page saved in place of a download, a file that a browser
 that was never unpacked, a download whose space was set aside and never filled.
 """
 
+import re
 from pathlib import Path
 
 from deepicd.errors import DeepicdError
@@ -33,6 +34,7 @@ _MAGIC = (
     (b"\xd0\xcf\x11\xe0", "an Excel file"),
     (b"version https://git-lfs", "a pointer of Git LFS"),
 )
+_CONTROL = re.compile(rb"[^\t\n\f\r -\xff]")
 _WEB_PAGES = (b"<!doctype html", b"<html", b"<head", b"<body", b"<!--")
 _FETCH = "Fetch the file again; what is right is kept: deepicd physionet fetch --user NAME DIR"
 _ADVICE = {
@@ -58,7 +60,7 @@ def name_kind(head: bytes) -> str:
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     if text.startswith(_WEB_PAGES):
         return WEB_PAGE
-    return "data of an unknown kind" if any(byte < 32 and byte not in b"\t\n\f\r" for byte in head) else TEXT
+    return "data of an unknown kind" if _CONTROL.search(head) else TEXT
 
 
 def check_kind(path: Path) -> None:

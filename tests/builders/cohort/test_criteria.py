@@ -12,7 +12,7 @@ import pytest
 from conftest import Deepicd
 from copies import discharge, note, stay, write_copy
 
-from builders.cohort import extraction, parallel
+from builders.cohort import batch, parallel
 from builders.cohort.build import build
 from builders.cohort.criteria import DEFAULT, PRESETS
 from builders.cohort.sections import extract_admission_sections
@@ -180,8 +180,10 @@ def test_several_processes_extract_what_one_does(copy: Path) -> None:
         with parallel.open_workers(processes) as map_in_order, local_copy.open_copy(located) as db:
             read_stays(db, located)
             [notes] = join_notes(db, located)
-            batches = [notes.candidates.slice(start, 2) for start in (0, 2, 4)]
-            work = partial(extraction.extract_batch, criteria=DEFAULT, terms={})
+            texts, codes = (notes.candidates[name].to_pylist() for name in ("text", "icd_code"))
+            pairs = list(zip(texts, codes, strict=True))
+            batches = [pairs[start : start + 2] for start in (0, 2, 4)]
+            work = partial(batch.extract_batch, criteria=DEFAULT, terms={})
             outputs.append([(part.kept, part.lost, part.headers) for part in map_in_order(work, batches)])
     assert outputs[0] == outputs[1]
     assert sum(len(kept) for kept, _, _ in outputs[0]) == 5
