@@ -192,13 +192,13 @@ def _add_traces(counts: Counts, statistics: Statistics, record: DistillRecord) -
     lost = [cell for cell in cohort if not cell[2]]
     rejected = sum(statistics.cells[cell] for cell in lost)
     of_cohort, of_lost = _RowParts(counts, statistics, cohort), _RowParts(counts, statistics, lost)
-    of_attempts = _RowParts(counts, statistics, cohort, record.get_option("attempts", int) * record.n)
+    of_attempts = _RowParts(counts, statistics, cohort, record.get_option("attempts", int) * record.rollouts)
     for reason, rows in distill.reasons.items():
         of_lost.show(("reason", reason), rows)
     reasons: list[Key] = [("part", ("reason", reason)) for reason in distill.reasons]
     if (more := sum(distill.reasons.values()) - rejected) >= 0 and reasons:  # each row has at least one
         counts.tie(reasons, [*lost, counts.add_group("further reasons", more)])
-    failed = _add_attempts(counts, of_attempts, distill, kept, has_rollouts=record.n > 1)
+    failed = _add_attempts(counts, of_attempts, distill, kept, has_rollouts=record.rollouts > 1)
     for reason, attempts in distill.attempts_rejected_for.items():
         of_attempts.show(("attempts", reason), attempts, failed)
         earlier = attempts - distill.reasons.get(reason, 0)
@@ -206,7 +206,7 @@ def _add_traces(counts: Counts, statistics: Statistics, record: DistillRecord) -
             last = [("part", ("reason", reason)), counts.add_group(("earlier", reason), earlier)]
             counts.tie([("part", ("attempts", reason))], last)
     for reason, rows in distill.unanswered.items():  # a row may have a kept rollout and an unanswered one
-        (of_cohort if record.n > 1 else of_lost).show(("unanswered", reason), rows)
+        (of_cohort if record.rollouts > 1 else of_lost).show(("unanswered", reason), rows)
     of_cohort.show("without_description", distill.without_description)
     of_cohort.show("without_guidelines", distill.without_guidelines)
     of_cohort.show("shortened", distill.shortened)

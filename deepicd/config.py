@@ -10,18 +10,21 @@
 The error for an unknown field suggests the nearest name; that for a wrong value names the range or choices.
 """
 
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from deepicd import storage
 from deepicd.errors import DeepicdError
 from deepicd.parsing import ParseError, parse_yaml
+
+logger = logging.getLogger(__name__)
 
 _EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
 
@@ -54,6 +57,18 @@ class Config(BaseModel):
     LATER: ClassVar[frozenset[str]] = frozenset()
     """Fields that came after the first runs: not among the options at their default, so that these are still found."""
 
+    FORMER: ClassVar[Mapping[str, str]] = {}
+    """Other names of fields → the field: accepted, with a note."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rename_fields(cls, values: object) -> object:
+        if not isinstance(values, Mapping) or not (former := cls.FORMER.keys() & values.keys()):
+            return values
+        for name in sorted(former):
+            logger.info("The field %s of this recipe is called %s.", name, cls.FORMER[name])
+        return {cls.FORMER.get(name, name): value for name, value in values.items()}
+
     @classmethod
     def parse(cls, values: Mapping[str, object], source: str) -> Self:
         """Validate plain values. Raises DeepicdError that names the source and the wrong field."""
@@ -70,7 +85,8 @@ class Config(BaseModel):
     def replace(self, **changes: object) -> Self:
         """Return the settings with some fields changed; None leaves a field as it is. Raises DeepicdError."""
         overrides = {name: value for name, value in changes.items() if value is not None}
-        return self.parse({**dict(self), **overrides}, "the options given") if overrides else self
+        known = {name: value for name, value in self if name not in {self.FORMER.get(given) for given in overrides}}
+        return self.parse({**known, **overrides}, "the options given") if overrides else self
 
     @property
     def options(self) -> dict[str, object]:

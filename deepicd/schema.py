@@ -102,7 +102,7 @@ TRACES = pa.schema(
         ("words", _COUNT),  # of the trace; of the completion if there is no trace
         ("finish_reason", _TEXT),  # 'stop' or 'length'
         ("rejected_for", _TEXTS),  # reason codes of the checks; empty for a kept row
-        ("rollout", pa.int16()),  # of the recipe's n, 1 for the first; null where the row has no prompt
+        ("rollout", pa.int16()),  # of the recipe's rollouts, 1 for the first; null where the row has no prompt
         ("attempt", pa.int16()),  # at this rollout, 1 for the first
         ("attempts", pa.int16()),  # made for this rollout
         ("row_kept", pa.bool_()),  # whether one of the row's attempts was kept
@@ -196,7 +196,7 @@ VERIFIED = pa.schema(
     [
         ("note_id", _TEXT),  # as in the cohort
         ("split", _TEXT),  # train, validation, test
-        ("rollout", pa.int16()),  # of the recipe's n, 1 for the first
+        ("rollout", pa.int16()),  # of the recipe's rollouts, 1 for the first
         ("icd_code", _TEXT),  # the true code
         ("trace_sha256", _TEXT),  # of the trace that was verified
         # borne out

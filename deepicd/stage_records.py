@@ -233,9 +233,9 @@ class DistillRecord(Record):
         return self.get_option("model", str)
 
     @property
-    def n(self) -> int:
+    def rollouts(self) -> int:
         """Rollouts per row."""
-        return self.get_option("n", int) if "n" in self.options else 1
+        return self.get_option("rollouts", int) if "rollouts" in self.options else 1
 
 
 def describe_rehearsal(record: Record) -> str | None:
@@ -510,6 +510,8 @@ class Generation(Model):
     finish_reasons: ByName
     engines: ByName
     completion_tokens: int
+    template: list[str] = Field(default=[])
+    """What the model's chat template does to prompts, the date that it writes among it; earlier versions lack it."""
 
 
 class EvaluateCounts(Counts):

@@ -90,9 +90,9 @@ def run_judge(job: JudgeJob) -> JudgeRecord:
     """Score the traces of a job, and return the record."""
     recipe, out = job.recipe, job.out
     choose_template(rubric.PROMPT, recipe.prompt, recipe.messages)
-    if recipe.n > 1:
+    if recipe.rollouts > 1:
         raise DeepicdError(
-            f"The judge's recipe asks for {recipe.n} rollouts.", "It scores each trace once: leave out n."
+            f"The judge's recipe asks for {recipe.rollouts} rollouts.", "It scores each trace once: leave out rollouts."
         )
     registry.check_engine(recipe)
     traces, record_of_traces = records.find_run_folder(job.traces, DistillRecord, "kept")

@@ -111,5 +111,5 @@ def run_pilot(job: Job, share: Share) -> Forecast:
                     waiting=len(plan.waiting) - measured.rows,
                     devices=recipe.tensor_parallel * recipe.data_parallel,
                     capacity=engine.capacity,
-                    unit="rollouts" if recipe.n > 1 else "rows",
+                    unit="rollouts" if recipe.rollouts > 1 else "rows",
                 )

@@ -70,7 +70,7 @@ def plan_rows(rows: Iterable[tuple[str, Row]], history: History, folder: Path, a
             if isinstance(prompt, str):
                 continue
             code, waiting = Code(row["icd_code"]), len(plan.waiting)
-            for rollout in map(prompt.for_rollout, range(history.builder.recipe.n)):
+            for rollout in map(prompt.for_rollout, range(history.builder.recipe.rollouts)):
                 if (attempt := history.find_next_attempt(rollout)) is None:
                     continue
                 plan.waiting.append(Place(code.chapter.number, code.value, position, rollout.rollout, attempt))
@@ -101,7 +101,7 @@ def describe_plan(counts: Counter[str], builder: PromptBuilder) -> list[str]:
     """Return the plan in lines: what there is to do, what does not fit, what lacks knowledge."""
     recipe = builder.recipe
     waiting = counts["rows"] - counts["settled"] - counts["no note"] - counts["too long for the context"]
-    times = f", up to {recipe.n} times each" if recipe.n > 1 else ""
+    times = f", up to {recipe.rollouts} times each" if recipe.rollouts > 1 else ""
     lines = [f"{counts['rows']:,} rows: {counts['settled']:,} settled in the ledger, {waiting:,} to complete{times}."]
     room = f"context of {recipe.context:,} tokens less {recipe.max_tokens:,} to write, by {builder.tokens.method}"
     if counts["shortened"] or counts["too long for the context"]:

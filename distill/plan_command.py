@@ -21,7 +21,7 @@ FOLDER = click.Path(path_type=Path)
 @click.option("--descriptions", type=FOLDER, help="descriptions.parquet of `deepicd scrape`.")
 @click.option("--traces", type=FOLDER, help="OUT of a `deepicd distill --pilot` with this recipe: use its rates.")
 @click.option("--set", "fields", multiple=True, metavar="FIELD=VALUE",
-              help="Any field of the recipe, for instance n=8; may be repeated.")  # fmt: skip
+              help="Any field of the recipe, for instance rollouts=8; may be repeated.")  # fmt: skip
 def plan(
     cohort: Path | None,
     rows: int | None,

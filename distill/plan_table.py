@@ -71,13 +71,13 @@ def read_pilot(traces: Path, recipe: Recipe) -> Pilot | None:
 def build_plan(workload: Workload, recipe: Recipe, pilot: Pilot | None, pages: int | None = None) -> list[Line]:
     """Return the lines of the table. `pages`: that the crawl requests, where the codes are known."""
     note = workload.rows * workload.note_characters * NOTE_SHARE
-    completions = workload.rows * recipe.n
+    completions = workload.rows * recipe.rollouts
     pages = round(workload.codes * PAGES_PER_CODE) if pages is None else pages
     lines = [
         Line("build", "rows", f"{workload.rows:,}", "", _size(note + workload.rows * COHORT_ROW), _size(BUILD_MEMORY)),
         Line("scrape", "requests", f"{pages:,}", format_duration(pages * PAGE_DELAY), _size(pages * PAGE_BYTES)),
         *_list_prompts(workload, recipe),
-        Line("distill", "tokens written", _count(workload.completion_tokens * recipe.n)),
+        Line("distill", "tokens written", _count(workload.completion_tokens * recipe.rollouts)),
         *_list_models(workload, recipe),
     ]
     if pilot:
@@ -94,7 +94,7 @@ def build_plan(workload: Workload, recipe: Recipe, pilot: Pilot | None, pages: i
 def _list_prompts(workload: Workload, recipe: Recipe) -> Iterator[Line]:
     """Yield the tokens of the prompts in each layout."""
     for layout, tokens in workload.layouts.items():
-        total = tokens.count(workload.rows) * recipe.n
+        total = tokens.count(workload.rows) * recipe.rollouts
         cached = 1 - _count_new(workload, recipe, layout) / total
         mark = " (this recipe)" if layout == recipe.layout else ""
         yield Line("distill", f"prompts, {layout} layout{mark}", f"{_count(total)} tokens, {cached:.0%} in the cache")
@@ -104,7 +104,7 @@ def _list_models(workload: Workload, recipe: Recipe) -> Iterator[Line]:
     """Yield GPU-hours by model, tuned and as vLLM comes."""
     new = _count_new(workload, recipe, recipe.layout)
     for model in MODELS:
-        hours = estimate_rates(model.billions).count_hours(new, workload.completion_tokens * recipe.n)
+        hours = estimate_rates(model.billions).count_hours(new, workload.completion_tokens * recipe.rollouts)
         memory = f"{_size(model.billions * 2e9)} on {model.gpus} GPU{'s'[: model.gpus > 1]}"
         what = f"{model.name}, H100"
         span = f"{_hours(hours / 8)} to {_hours(hours * UNTUNED / 8)} on 8"
@@ -112,7 +112,7 @@ def _list_models(workload: Workload, recipe: Recipe) -> Iterator[Line]:
 
 
 def _describe_pilot(workload: Workload, recipe: Recipe, pilot: Pilot) -> Line:
-    hours = workload.rows * recipe.n / pilot.rows_per_second / 3600
+    hours = workload.rows * recipe.rollouts / pilot.rows_per_second / 3600
     what = f"{recipe.model}, measured on {pilot.totals['rows']:,.0f} rollouts"
     device = f"{hours * pilot.devices:,.1f} device-hours"
     return Line("distill", what, device, f"{_hours(hours)} on {pilot.devices}")
@@ -127,7 +127,8 @@ def list_assumptions(workload: Workload, recipe: Recipe, pilot: Pilot | None) ->
     """Return what the table takes for granted."""
     lines = [
         f"tokens by {workload.counted_by}; traces as long as the paper's ({MIMIC_REASON.words_mean} words),"
-        f" {recipe.n} rollout{'s'[: recipe.n > 1]} per row with one attempt each (at most {recipe.attempts})",
+        f" {recipe.rollouts} rollout{'s'[: recipe.rollouts > 1]} per row with one attempt each"
+        f" (at most {recipe.attempts})",
         *workload.assumptions,
         "the prefix cache holds the prompt before and nothing older",
         "GPU-hours: NVIDIA's published rates for H100 (TensorRT-LLM 1.0, prompts of 2,048 tokens, FP8 halved for"

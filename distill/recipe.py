@@ -6,7 +6,7 @@ Recipes are YAML files; a flag may override a field, and the result is saved wit
 """
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -29,7 +29,8 @@ Words = Annotated[int, Field(ge=0, le=1_000_000)]
 class Recipe(ModelRecipe):
     """The settings of one distillation; `model` is the teacher. A trace over `max_tokens` is cut and rejected."""
 
-    LATER = ModelRecipe.LATER | {"n", "messages"}
+    LATER = ModelRecipe.LATER | {"rollouts", "messages"}
+    FORMER: ClassVar = {"n": "rollouts"}
 
     name: str = ""
 
@@ -46,7 +47,7 @@ class Recipe(ModelRecipe):
     too_long: Literal["shorten", "drop"] = "shorten"
     """For a prompt over the context: relevant guidelines as far as they fit, or no trace. A note is never cut."""
 
-    n: Annotated[int, Field(ge=1, le=1000)] = 1
+    rollouts: Annotated[int, Field(ge=1, le=1000)] = 1
     """Rollouts per row, each with seeds of its own; all are kept. `assemble` chooses one."""
     attempts: Annotated[int, Field(ge=1, le=100)] = 3
     """Completions per rollout at most, each with another seed, until one passes the checks."""
@@ -79,10 +80,10 @@ class Recipe(ModelRecipe):
             raise ConfigError(
                 f"min_words {self.min_words} is above max_words {self.max_words}.", "Swap them or choose other lengths."
             )
-        if self.n > 1 and not self.temperature:
+        if self.rollouts > 1 and not self.temperature:
             raise ConfigError(
-                f"n is {self.n}, and at temperature 0 all rollouts of a row are the same.",
-                "Raise `temperature`, or leave out `n`.",
+                f"rollouts is {self.rollouts}, and at temperature 0 all rollouts of a row are the same.",
+                "Raise `temperature`, or leave out `rollouts`.",
             )
         return self
 

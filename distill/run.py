@@ -24,7 +24,7 @@ from deepicd.engines.base import Request
 from deepicd.engines.ledger import FOLDER as LEDGER_FOLDER
 from deepicd.engines.ledger import Entry, open_ledger
 from deepicd.engines.recipe import RUNNING
-from deepicd.engines.runner import complete_tasks, explain_no_answers
+from deepicd.engines.runner import complete_tasks, describe_template_dates, explain_no_answers
 from deepicd.engines.shard import WHOLE, Shard
 from deepicd.errors import DeepicdError
 from deepicd.log import track_progress
@@ -157,7 +157,7 @@ def _write_traces(job: Job, complete_elsewhere: Completion | None) -> DistillRec
         return finished
     records.refuse_other_content(folder, plan_of_run, overwrite=job.overwrite)
     if complete_elsewhere:
-        complete_elsewhere(job, sources.count(limit) * recipe.n)
+        complete_elsewhere(job, sources.count(limit) * recipe.rollouts)
         job = replace(job, merge=True)
     with open_plan(job, sources) as (plan, history):
         log_plan(plan, history)
@@ -194,6 +194,7 @@ def _write_traces(job: Job, complete_elsewhere: Completion | None) -> DistillRec
             run.notes += [f"Said by who ran it: {sentence}"] if sentence else []
             run.notes += _describe_damage(history)
             run.notes += history.builder.tokens.describe_template(recipe)
+            run.notes += describe_template_dates(tally.template_dates)
     throughput_figure.draw_throughput(out, recipe.digest)
     return run.record
 

@@ -48,6 +48,7 @@ class Tally:
     lengths: Counter[int] = field(default_factory=Counter)  # words → kept traces
     shares: dict[str, list[int]] = field(default_factory=dict)  # of kept traces: kind → [in the note, all]
     unanswered: Counter[str] = field(default_factory=Counter)  # the engine's reason → rows
+    template_dates: Counter[str] = field(default_factory=Counter)  # that a server's template wrote → completions
     rollouts_kept: Counter[int] = field(default_factory=Counter)  # kept rollouts of a row → rows
 
     def add(self, rows: list[Row]) -> None:
@@ -157,8 +158,9 @@ def _list_attempts(split: str, row: Row, history: History, unanswered: Mapping[s
         return [_build_empty_row(split, row, prompt)]
     rows: list[Row] = []
     missing: list[str] = []
-    for rollout in map(prompt.for_rollout, range(builder.recipe.n)):
+    for rollout in map(prompt.for_rollout, range(builder.recipe.rollouts)):
         attempts = list(history.read_attempts(rollout))
+        tally.template_dates.update(day for attempt in attempts if (day := attempt.entry.get("template_date")))
         common = {"attempts": len(attempts)}
         rows += [_build_row(split, rollout, attempt, builder) | common for attempt in attempts]
         if len(attempts) < builder.recipe.attempts and not (attempts and not attempts[-1].reasons):

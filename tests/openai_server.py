@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -60,6 +61,7 @@ class StandIn:
 
         environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
         environment.globals["raise_exception"] = raise_exception
+        environment.globals["strftime_now"] = datetime.now().astimezone().strftime
         names = {"messages": body["messages"], "add_generation_prompt": body["add_generation_prompt"]}
         text = environment.from_string(self.template).render(**names, **body["chat_template_kwargs"])
         if body["continue_final_message"]:

@@ -110,6 +110,7 @@ class GrpoRecipe(TrainingRecipe):
     """Reinforcement learning with group-relative advantages (GRPO), with verl or TRL."""
 
     LENGTH_FIELDS = ("max_prompt", "max_response")
+    FORMER: ClassVar = {"n": "rollouts"}
 
     backend: Literal["verl", "trl"] = "verl"
     rollout: Literal["vllm", "transformers"] = "vllm"  # what generates the answers; verl supports vllm alone

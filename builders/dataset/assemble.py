@@ -65,7 +65,9 @@ def assemble(cohort: Path, traces: Path, out: Path, given: AssembleOptions = Ass
     checked = find_verification(given.verified, select)
     inputs = {"cohort": cohort, "traces": traces} | {f"scores {path.name}": path for path in judges}
     inputs |= {"verified": checked} if checked else {}
-    options: dict[str, Any] = {"recipe": traces.name} | ({"select": select} if distilled.n > 1 or checked else {})
+    options: dict[str, Any] = {"recipe": traces.name} | (
+        {"select": select} if distilled.rollouts > 1 or checked else {}
+    )
     options |= {"prompt": dict(load_prompt(given.prompt, student.PROMPT))} if given.prompt else {}
     options |= {"config": given.config} if given.config else {}
     plan = records.plan_run(AssembleRecord, options=options, inputs=inputs)
@@ -94,7 +96,7 @@ def assemble(cohort: Path, traces: Path, out: Path, given: AssembleOptions = Ass
         chooser.check()
         run.counts = AssembleCounts(
             rows=counts,
-            chosen_by=dict(chooser.chosen_by) if distilled.n > 1 or checked else {},
+            chosen_by=dict(chooser.chosen_by) if distilled.rollouts > 1 or checked else {},
             **({"listed": dict(sorted(listed.items()))} if given.config else {}),
         )
     return run.record

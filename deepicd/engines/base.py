@@ -51,6 +51,8 @@ class Completion:
     """Prompt tokens that came from the prefix cache; None where the engine does not report them."""
     seconds: float | None = None
     """From submission to the end, as far as the engine knows."""
+    template_date: str | None = None
+    """The day that a server's chat template took for today, where no request can pin it."""
 
 
 @dataclass(frozen=True, slots=True)

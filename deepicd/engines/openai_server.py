@@ -23,6 +23,7 @@ import threading
 import time
 from collections.abc import Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date
 from typing import Any, TypeVar
 
 from deepicd.engines import replies
@@ -187,7 +188,7 @@ class OpenAIServerEngine:
         self._continues = owner in CONTINUES
         if self._continues:
             root = url.removesuffix("/v1")
-            self._form = await read_prompt_form(self._client.send, root, self.recipe.model)
+            self._form = await read_prompt_form(self._client.send, root, self.recipe.model, self.recipe.template_date)
         return f"{owner} {await self._client.read_version()}".strip() if self._continues else owner
 
     async def _complete(self, request: Request) -> Result:
@@ -211,6 +212,7 @@ class OpenAIServerEngine:
             completion_tokens=answer.completion_tokens,
             cached_tokens=answer.cached_tokens,
             seconds=time.monotonic() - started,
+            template_date=date.today().isoformat() if self._form.writes_date else None,
         )
 
     async def _find_out_whether_any_is_answered(self, body: Json) -> None:
@@ -232,8 +234,9 @@ class OpenAIServerEngine:
         body: Json = {"model": self.recipe.model, "seed": request.seed, **sampling}
         if self._continues:
             body |= {"top_k": top_k or -1, "min_p": 0.0, "repetition_penalty": 1.0}
-            if self._form.arguments and request.schema is None:
-                body["chat_template_kwargs"] = dict(self._form.arguments)
+            arguments = {**self._form.pinned, **(self._form.arguments if request.schema is None else {})}
+            if arguments:
+                body["chat_template_kwargs"] = arguments
             if request.opening and self._form.continues:
                 messages.append({"role": "assistant", "content": request.opening})
                 body |= {"continue_final_message": True, "add_generation_prompt": False}

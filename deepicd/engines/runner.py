@@ -51,7 +51,12 @@ class _Submission:
 class Interrupt:
     """Whether the user asked the run to stop."""
 
-    is_requested: bool = False
+    signal: str = ""
+    """The name of the signal by which; '' before."""
+
+    @property
+    def is_requested(self) -> bool:
+        return bool(self.signal)
 
 
 @dataclass
@@ -77,7 +82,7 @@ class Runner:
                     self._fill_engine(new)
                 if not self._in_flight:
                     break
-                results = self.engine.collect()
+                results = self._collect(interrupt)
                 if not results:
                     raise DeepicdError(
                         f"The engine {self.engine.name} has lost {len(self._in_flight):,} requests.",
@@ -87,6 +92,19 @@ class Runner:
                     self._handle(result)
             if interrupt.is_requested and (self._waiting or next(new, None)):
                 raise KeyboardInterrupt
+
+    def _collect(self, interrupt: Interrupt) -> list[Result]:
+        try:
+            return self.engine.collect()
+        except DeepicdError as error:
+            if not interrupt.is_requested:
+                raise
+            # a terminal, Slurm or systemd sends the signal to all processes of a run, and the engine's end with it
+            raise DeepicdError(
+                f"Stopped by {interrupt.signal}, which also ended the engine {self.engine.name}:"
+                f" {len(self._in_flight):,} requests in flight were lost, all that had been answered is kept.",
+                "Rerun the same command to continue.",
+            ) from error
 
     def _fill_engine(self, new: Iterator[_Submission]) -> None:
         room = self.engine.capacity - len(self._in_flight)
@@ -135,7 +153,8 @@ class Runner:
 
     def _build_entry(self, submission: _Submission, completion: Completion) -> Entry:
         """Return a completion as the ledger has it."""
-        return {
+        day = {} if completion.template_date is None else {"template_date": completion.template_date}
+        return day | {
             "text": completion.text,
             "finish_reason": completion.finish_reason,
             "rollout": submission.request.rollout,
@@ -167,6 +186,14 @@ def complete_tasks(
     return runner.unanswered
 
 
+def describe_template_dates(dates: Mapping[str, int]) -> list[str]:
+    """Return a sentence for a record about dates that a server's template wrote into prompts. `dates`: completions."""
+    if not dates:
+        return []
+    days = ", ".join(f"{day} ({number:,} completions)" for day, number in sorted(dates.items()))
+    return [f"The server's chat template writes today's date into prompts, and no request can pin it: {days}."]
+
+
 def explain_no_answers(reasons: Mapping[str, int]) -> DeepicdError:
     """Return the error for a run in which no row was answered: it has no result. `reasons`: reason → rows."""
     counts = ", ".join(f"{reason} ({rows:,})" for reason, rows in reasons.items())
@@ -181,10 +208,10 @@ def handle_interrupts() -> Iterator[Interrupt]:
         yield interrupt
         return
 
-    def request_stop(*_: object) -> None:
+    def request_stop(number: int, _: object) -> None:
         if interrupt.is_requested:
             raise KeyboardInterrupt
-        interrupt.is_requested = True
+        interrupt.signal = signal.Signals(number).name
         logger.warning("Stopping: waiting for the requests in flight. Press Ctrl-C again to stop at once.")
 
     before = {name: signal.signal(name, request_stop) for name in (signal.SIGINT, signal.SIGTERM)}

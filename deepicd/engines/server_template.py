@@ -5,11 +5,17 @@
 `continue_final_message` opens an answer with `<think>`, but with some templates (Qwen3 and later, GLM) the prompt then
 has an empty think block before it: there the model opens the block itself. Only a probe without a note is rendered. A
 server that does not list these paths is taken to continue a turn as it should.
+
+A template that writes today's date makes another prompt every day. Where it takes the date from the variable
+`date_string` (Llama 3's), the recipe's date is sent as that; where it reads the clock itself (Mistral's, gpt-oss's), no
+request can change it, and each completion records the day.
 """
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
+from typing import Any
 
 from deepicd.answer_form import THINK, THINK_END
 from deepicd.engines.base import Message
@@ -21,6 +27,10 @@ from deepicd.http import TransientError
 
 OPENING: Message = {"role": "assistant", "content": f"{THINK}\n"}
 REASONING = {"enable_thinking": True}  # what templates with a mode without reasoning call the other one
+
+DATE_VARIABLE = "date_string"
+DATE_FORMATS = ("%d %b %Y", "%d %B %Y", "%Y-%m-%d", "%B %d, %Y", "%b %d, %Y", "%Y/%m/%d", "%d/%m/%Y", "%m/%d/%Y")
+"""As templates write a day; the first is that of Llama 3's."""
 
 Fetch = Callable[[str, str, Json | None], Awaitable[Json]]
 """Method, URL and body to the JSON that the server answers."""
@@ -39,14 +49,42 @@ class PromptForm:
     merges_system: bool = False
     """Whether there is no system turn, so that its text stands before the user's."""
     arguments: Mapping[str, object] = field(default_factory=dict)
-    """Of the template (`chat_template_kwargs`)."""
+    """Of the template (`chat_template_kwargs`), for answers that have to reason."""
+    pinned: Mapping[str, object] = field(default_factory=dict)
+    """Of the template, for all answers: the recipe's date in place of today's."""
+    writes_date: bool = False
+    """Whether it writes today's date whatever it is told."""
 
 
-async def read_prompt_form(fetch: Fetch, root: str, model: str) -> PromptForm:
+async def read_prompt_form(fetch: Fetch, root: str, model: str, template_date: str) -> PromptForm:
     """Return how a server's template has to be asked. Raises DeepicdError where its tokenizer loses text."""
     renderer = _Renderer(fetch, root, model)
     if not await renderer.is_there():
         return PromptForm(continues=True)
+    form = await _find_form(renderer, root)
+    return replace(form, **await _find_date(renderer, form, date.fromisoformat(template_date)))
+
+
+async def _find_date(renderer: "_Renderer", form: PromptForm, day: date) -> dict[str, Any]:
+    """Return what the form says about the date: the argument by which it is pinned, or that it is today's."""
+    chat = merge_system(WITH_SYSTEM) if form.merges_system else WITH_SYSTEM
+    if not _has_todays_date(await renderer.render(chat, form.arguments) or ""):
+        return {}
+    pinned = {DATE_VARIABLE: day.strftime(DATE_FORMATS[0])}
+    prompt = await renderer.render(chat, {**form.arguments, **pinned}) or ""
+    if pinned[DATE_VARIABLE] in prompt and not _has_todays_date(prompt):
+        return {"pinned": pinned}
+    logger.warning("The server's chat template writes today's date: on another day the prompts are others.")
+    return {"writes_date": True}
+
+
+def _has_todays_date(prompt: str) -> bool:
+    """Return whether a prompt has the date of today, wherever on earth the server is."""
+    days = [date.today() + timedelta(days=days) for days in (-1, 0, 1)]
+    return any(day.strftime(form) in prompt for day in days for form in DATE_FORMATS)
+
+
+async def _find_form(renderer: "_Renderer", root: str) -> PromptForm:
     chat = [*WITH_SYSTEM[:1], {"role": "user", "content": PROBE.strip()}]
     merges_system = False
     if (prompt := await renderer.render(chat)) is None:

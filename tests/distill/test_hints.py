@@ -15,7 +15,7 @@ from distill.verification.recipe import load_recipe
 from distill.verification.rows import HINTS
 from distill.verification.run import VerifyJob, verify
 
-RECIPE = Recipe(name="t", engine="rehearsal", model="none", n=2)
+RECIPE = Recipe(name="t", engine="rehearsal", model="none", rollouts=2)
 
 
 @pytest.fixture(scope="module")

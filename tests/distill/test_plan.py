@@ -62,7 +62,7 @@ def test_published_rates_give_back_the_published_figures() -> None:
 
 def test_rollouts_write_more_and_read_hardly_more() -> None:
     workload = assume_workload(93_142, RECIPE)
-    one, eight = (build_plan(workload, RECIPE.replace(n=n), None) for n in (1, 8))
+    one, eight = (build_plan(workload, RECIPE.replace(rollouts=n), None) for n in (1, 8))
     written = [next(line.amount for line in lines if line.what == "tokens written") for lines in (one, eight)]
     assert written == ["62.2 M", "497.9 M"]
     assert [line.amount for line in one if line.stage == "scrape"] == ["10,189"]

@@ -100,3 +100,14 @@ def test_an_engine_that_is_no_vllm_takes_no_arguments_for_it() -> None:
     recipe = Recipe(name="a", engine="rehearsal", model="m", engine_args={"max_num_seqs": 8})
     with pytest.raises(DeepicdError, match="The engine 'rehearsal' takes no engine_args"):
         check_engine(recipe)
+
+
+def test_rollouts_may_be_called_n_as_in_earlier_recipes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    (tmp_path / "mine.yaml").write_text("engine: rehearsal\nmodel: none\nn: 4\n")
+    recipe = load_recipe(tmp_path / "mine.yaml")
+    assert "The field n of this recipe is called rollouts." in caplog.text
+    assert (recipe.rollouts, recipe.replace(n=2).rollouts, recipe.replace(rollouts=3).rollouts) == (4, 2, 3)
+    assert recipe.options["rollouts"] == 4
+    with pytest.raises(DeepicdError, match="rollouts is 0"):
+        recipe.replace(n=0)

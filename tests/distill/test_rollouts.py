@@ -22,7 +22,7 @@ from distill.pilot import Share, run_pilot
 from distill.recipe import Recipe
 
 ONE = Recipe(name="test", engine="rehearsal", model="none", attempts=1)
-FOUR = ONE.replace(n=4)
+FOUR = ONE.replace(rollouts=4)
 JUDGE = Recipe(name="judge", engine="rehearsal", model="rehearsal", prompt=rubric.VERSION)
 
 
@@ -109,7 +109,7 @@ def test_the_dataset_has_the_judges_favourite_of_each_row(tmp_path: Path) -> Non
 def test_a_judge_scores_each_trace_once(tmp_path: Path) -> None:
     run.distill(write_cohort(tmp_path / "cohort", 20), tmp_path / "traces", ONE)
     with pytest.raises(DeepicdError, match="The judge's recipe asks for 2 rollouts"):
-        judge(tmp_path / "traces", tmp_path / "scores", JUDGE.replace(n=2))
+        judge(tmp_path / "traces", tmp_path / "scores", JUDGE.replace(rollouts=2))
 
 
 TRACE = dict.fromkeys(selection.COLUMNS, 0) | {"judge_score": None, "rollout": 1}

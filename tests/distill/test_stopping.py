@@ -1,11 +1,13 @@
 """A run may end at any moment, by a kill, by Ctrl-C, by damage: what it had is kept, and the rows end the same."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,10 @@ from cohorts import write_cohort
 
 from benchmarks import kills
 from deepicd import records
+from deepicd.engines.base import Request, Result
+from deepicd.engines.metrics import RunMetrics
+from deepicd.engines.runner import Runner
+from deepicd.errors import DeepicdError
 from distill import run, throughput_figure
 from distill.recipe import Recipe
 
@@ -53,6 +59,30 @@ def test_ctrl_c_waits_for_what_is_under_way_and_the_same_command_goes_on(tmp_pat
     record = run.distill(cohort, out, RECIPE)
     assert sum(record.counts.kept.values()) + sum(record.counts.rejected.values()) == 6_000
     assert set(answered(out).values()) == {1}
+
+
+class _EngineThatEndsWithItsGroup:
+    """As vLLM does when a terminal, Slurm or systemd sends SIGTERM to all processes of a run."""
+
+    name, version, capacity = "vllm", "", 4
+
+    def submit(self, requests: Sequence[Request]) -> None: ...
+
+    def collect(self) -> list[Result]:
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise DeepicdError("vLLM cannot run tiny: cancelled.", "vLLM's documentation lists the models.")
+
+    def close(self) -> None: ...
+
+
+def test_a_signal_that_ends_the_engine_as_well_is_told_as_such(tmp_path: Path) -> None:
+    cohort = write_cohort(tmp_path / "cohort", 10)
+    job = run.Job(cohort, tmp_path / "out", RECIPE)
+    with run.open_plan(job, job.open_sources()) as (plan, history):
+        runner = Runner(_EngineThatEndsWithItsGroup(), history.ledger, 1, RunMetrics(lambda _: None))
+        with pytest.raises(DeepicdError, match=r"Stopped by SIGTERM.* engine vllm: 4 requests in flight") as stopped:
+            runner.run(run.build_tasks(plan, plan.waiting, history))
+    assert stopped.value.advice == "Rerun the same command to continue."
 
 
 def test_a_damaged_last_line_is_reported_and_its_row_asked_for_again(tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ from deepicd.engines import ledger, metrics, registry
 from deepicd.engines.base import Request
 from deepicd.engines.ledger import Entry, Ledger
 from deepicd.engines.recipe import ModelRecipe
-from deepicd.engines.runner import complete_tasks, explain_no_answers
+from deepicd.engines.runner import complete_tasks, describe_template_dates, explain_no_answers
+from deepicd.engines.tokens import find_counter
 from deepicd.errors import DeepicdError
 from deepicd.stage_records import Generation
 from train.data import EvaluationSplit, Question
@@ -101,7 +102,7 @@ def generate_answers(
     """Return the answers to the split's (first `limit`) notes, and figures of their generation."""
     questions = split.questions[:limit]
     predictions, finish_reasons, engines = [], Counter[str](), Counter[str]()
-    tokens = 0
+    tokens, dates = 0, Counter[str]()
     with ledger.open_ledger(out, split.origin) as answers:
         missing = [question for question in questions if model.find_key(answers, question) not in answers]
         unanswered = _generate(model, missing, answers, out)
@@ -111,6 +112,7 @@ def generate_answers(
                 finish_reasons[entry["finish_reason"]] += 1
                 engines[f"{entry['engine']} {entry['engine_version']}".strip()] += 1
                 tokens += entry["completion_tokens"] or 0
+                dates.update([day] if (day := entry.get("template_date")) else [])
     if unanswered and not predictions:
         raise explain_no_answers(Counter(unanswered.values()))
     return predictions, Generation(
@@ -118,6 +120,7 @@ def generate_answers(
         finish_reasons=dict(finish_reasons),
         engines=dict(engines),
         completion_tokens=tokens,
+        template=find_counter(model.recipe).describe_template(model.recipe) + describe_template_dates(dates),
     )
 
 

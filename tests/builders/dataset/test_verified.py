@@ -37,7 +37,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy = write_copy(folder / "copy", diagnoses, [discharge(hadm_id, text) for hadm_id in stays])
     build(copy, copy, folder / "cohort")
     distill(
-        folder / "cohort", folder / "traces", Recipe(name="t", engine="rehearsal", model="none", n=3), rehearse=True
+        folder / "cohort",
+        folder / "traces",
+        Recipe(name="t", engine="rehearsal", model="none", rollouts=3),
+        rehearse=True,
     )
     strict = REHEARSAL.replace(least_met=0.01, least_answer="chapter")
     verify(VerifyJob(folder / "traces", folder / "checked", strict, rehearse=True))

@@ -41,7 +41,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy = write_copy(folder / "copy", diagnoses, [discharge(hadm_id, text) for hadm_id in stays])
     build(copy, copy, folder / "cohort")
     distill(
-        folder / "cohort", folder / "traces", Recipe(name="t", engine="rehearsal", model="none", n=2), rehearse=True
+        folder / "cohort",
+        folder / "traces",
+        Recipe(name="t", engine="rehearsal", model="none", rollouts=2),
+        rehearse=True,
     )
     return folder
 
