@@ -28,7 +28,7 @@ $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashe
 { echo '# $(strip $(2))'; cat $(VENV)/lock; } > $(1)
 endef
 
-.PHONY: demo demo-train test test-full lint setup setup-full lock lock-engines teacher benchmarks audit faults fuzz docs clean help
+.PHONY: demo demo-train test test-full lint setup setup-full lock lock-engines teacher benchmarks audit faults fuzz docs site clean help
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -112,5 +112,9 @@ docs: $(READY) ## write docs/cli.md from the help of every command, docs/data.md
 	$(BIN)/python docs/make_cli.py
 	$(BIN)/python docs/make_data_dictionary.py
 
+site: ## the site of docs/ with the API reference, into out/site
+	test -x $(VENV)-docs/bin/mkdocs || { $(PYTHON) -m venv $(VENV)-docs && $(VENV)-docs/bin/$(PIP) -r requirements/docs.txt; }
+	$(VENV)-docs/bin/mkdocs build --strict
+
 clean: ## remove the environment and all output
-	rm -rf $(VENV) $(FULL) out
+	rm -rf $(VENV) $(VENV)-docs $(FULL) out

@@ -8,6 +8,7 @@ import click
 
 from builders.mimic.physionet.releases import MIMIC, NOTE
 from builders.mimic.physionet.session import PHYSIONET
+from deepicd import json_output
 from deepicd.accept_changes import accept_changes_option
 from deepicd.http import USER_AGENT
 
@@ -84,9 +85,10 @@ def verify(folders: tuple[Path, ...]) -> None:
     deepicd physionet verify ~/mimiciv/3.1 ~/mimic-iv-note/2.2
     """
     from builders.mimic.physionet.copy_parts import find_parts
-    from builders.mimic.physionet.verify import check_parts, format_report, require_no_difference
+    from builders.mimic.physionet.verify import check_parts, format_report, list_checks, require_no_difference
 
     sections = check_parts(find_parts(folders))
+    json_output.offer(list_checks(sections))
     click.echo(format_report(sections))
     require_no_difference(sections)
 

@@ -1,8 +1,11 @@
 """`deepicd card`, `deepicd bundle` and `deepicd check-disclosure`."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import click
+
+from deepicd import json_output
 
 MAX_UNCHECKED = 20  # names in the report
 
@@ -98,6 +101,11 @@ def check_disclosure(path: Path, notes_from: Path | None) -> None:
     from cards.firewall.check import check_path, format_findings
 
     report = check_path(path, notes_from=notes_from)
+    json_output.offer({
+        "may_leave": report.may_leave, "files": report.files, "bytes": report.size, "bytes_read": report.scanned,
+        "origins": dict(report.origins), "findings": [asdict(finding) for finding in report.findings],
+        "unchecked": report.unchecked, "notes_from": [str(place) for place in report.notes_from],
+    })  # fmt: skip
     for line in format_findings(report.findings):
         click.echo(line)
     origins = ", ".join(f"{number:,} {origin}" for origin, number in sorted(report.origins.items()))

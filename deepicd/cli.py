@@ -15,7 +15,10 @@ import click
 
 from deepicd import __version__, log
 from deepicd.errors import DeepicdError
+from deepicd.json_output import add_json_option
 from deepicd.remote.paths import accept_urls
+
+logger = logging.getLogger(__name__)
 
 # name → (module:function, summary), in the order in which data flows
 COMMANDS = {
@@ -42,6 +45,7 @@ COMMANDS = {
     "review": ("cards.reading_room.review.commands:review", "Let people rate traces; measure their agreement."),
     "train": ("train.commands:train", "Train on the dataset (SFT, GRPO); compare rewards."),
     "evaluate": ("train.evaluation.commands:evaluate", "Evaluate a model by the paper's metrics."),
+    "table": ("train.evaluation.commands:table", "Print the paper's tables with your evaluations beside them."),
     "card": ("cards.commands:card", "Write README.md and figures for a dataset or a model."),
     "bundle": ("cards.commands:bundle", "Bundle a dataset for submission to PhysioNet."),
     "rehydrate": ("builders.commands:rehydrate", "Restore a dataset from a bundle without notes and a copy of MIMIC."),
@@ -73,6 +77,8 @@ class LazyGroup(click.Group):
             raise explain_missing_library(error) from error
         add_log_options(command)
         accept_urls(name, command)
+        add_json_option(name, command)
+        accept_out_option(command)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -87,6 +93,44 @@ def add_log_options(command: click.Command) -> None:
             add_log_options(subcommand)
     elif not any(param.name == "log_level" for param in command.params):
         command.params += make_log_options()
+
+
+def accept_out_option(command: click.Command) -> None:
+    """Have each command whose last argument is OUT also take `--out OUT`, with a note: it is the name elsewhere."""
+    if isinstance(command, click.Group):
+        for subcommand in command.commands.values():
+            accept_out_option(subcommand)
+        return
+    arguments = [param for param in command.params if isinstance(param, click.Argument)]
+    if not arguments or arguments[-1].name != "out" or any("--out" in param.opts for param in command.params):
+        return
+    argument, is_required = arguments[-1], arguments[-1].required
+
+    def take_argument(ctx: click.Context, param: click.Parameter, value: object) -> object:
+        given = ctx.meta.get("deepicd.out")
+        if value is None and given is None and is_required:
+            raise click.MissingParameter(ctx=ctx, param=param)
+        if value is not None and given is not None:
+            raise click.UsageError(f"OUT is named twice: {value} and --out {given}.", ctx)
+        return given if value is None else value
+
+    def remember(ctx: click.Context, param: click.Parameter, value: object) -> None:
+        if value is not None:
+            ctx.meta["deepicd.out"] = value
+            logger.info("--out %s is taken for the argument OUT, which comes last.", value)
+
+    argument.required, argument.metavar = False, argument.metavar or "OUT"
+    argument.callback = take_argument
+    command.params.append(
+        click.Option(
+            ["--out", "out_option"],
+            type=argument.type,
+            hidden=True,
+            is_eager=True,
+            expose_value=False,
+            callback=remember,
+        )
+    )
 
 
 def make_log_options() -> list[click.Parameter]:

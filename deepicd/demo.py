@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from deepicd import storage
+from deepicd import json_output, storage
 
 if TYPE_CHECKING:
     from deepicd.records import Record
@@ -63,6 +63,8 @@ def demo(out: Path, admissions: int, seed: int, engine: str, overwrite: bool) ->
         record = step.run()
         runs[record.command] = record
         logger.info("  %.1f s", record.seconds)
+    counts = {command: record.counts.dump() for command, record in runs.items()}
+    json_output.offer({"dataset": str(out / "dataset"), "counts": counts})
     click.echo(summarize(out, engine, runs))
 
 

@@ -26,6 +26,7 @@ from typing import TypeVar, overload
 
 from deepicd import __version__, changed_inputs, storage
 from deepicd.errors import DeepicdError
+from deepicd.json_output import offer_record
 from deepicd.lease import LOCK, Lease, hold_lease
 from deepicd.log import RUN_LOG, write_run_log
 from deepicd.parsing import ParseError, parse_json
@@ -142,7 +143,9 @@ def find_finished(folder: Path, plan: Plan[R]) -> R | None:
         return None
     if compare_files(folder, record.outputs, content=False):
         return None
-    return record.parse_as(plan.kind, str(folder / RECORD))
+    finished = record.parse_as(plan.kind, str(folder / RECORD))
+    offer_record(finished)
+    return finished
 
 
 def find_run_folder(folder: Path, stage: type[R], marker: str) -> tuple[Path, R]:
@@ -287,6 +290,7 @@ def _write_record(run: Run[R], lease: Lease) -> Iterator[Run[R]]:
     plain[CHECKSUM] = _sum_record(plain)
     run.finished = parse_model(run.plan.kind, plain, RECORD)
     storage.write_json(run.folder / RECORD, plain)
+    offer_record(run.finished)
 
 
 def is_unchanged(folder: Path) -> bool:

@@ -1,9 +1,12 @@
 """`deepicd plan`."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from deepicd import json_output
 
 if TYPE_CHECKING:
     from distill.recipe import Layout, Recipe
@@ -61,7 +64,9 @@ def plan(
         raise click.UsageError(
             f"{traces} has no run of this recipe ({recipe.digest}). Run a pilot first: deepicd distill … --pilot 1%"
         )
-    click.echo(format_plan(build_plan(workload, recipe, pilot, pages), list_assumptions(workload, recipe, pilot)))
+    lines, assumptions = build_plan(workload, recipe, pilot, pages), list_assumptions(workload, recipe, pilot)
+    json_output.offer({"lines": [asdict(line) for line in lines], "assumptions": assumptions})
+    click.echo(format_plan(lines, assumptions))
 
 
 def _measure(

@@ -2,11 +2,13 @@
 
 import logging
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from deepicd import json_output
 from deepicd.errors import DeepicdError
 
 if TYPE_CHECKING:
@@ -126,6 +128,7 @@ def diff(before: Path, after: Path, form: str) -> None:
     from guidelines.diff import compare_years
 
     changes = compare_years(before, after)
+    json_output.offer(asdict(changes))
     click.echo(changes.to_json() if form == "json" else changes.to_markdown())
 
 

@@ -5,6 +5,7 @@ from typing import TypedDict, Unpack
 
 import click
 
+from deepicd import json_output
 from deepicd.accept_changes import accept_changes_option
 from scrapers.site import GESUND_URL, Language
 
@@ -78,18 +79,23 @@ def scrape(out: Path, **options: Unpack[ScrapeOptions]) -> None:
 
 @click.command()
 @click.argument("cohort", type=PATH)
+@click.argument("out", type=PATH, required=False)
 @click.option("--descriptions", type=PATH, required=True, help="descriptions.parquet of `deepicd scrape`.")
-@click.option("--out", type=PATH, metavar="DIR", help="Also draw the figure by chapter into DIR.")
 @accept_changes_option
 def coverage(cohort: Path, descriptions: Path, out: Path | None) -> None:
     """Print how many stays and codes of a COHORT have a description, at which level, and how reliable the match is.
 
+    With OUT, the figure by chapter and a record go there.
+
     \b
-    deepicd coverage out/cohort --descriptions out/scrape/descriptions.parquet --out out/coverage
+    deepicd coverage out/cohort --descriptions out/scrape/descriptions.parquet out/coverage
     """
     from scrapers.coverage import FIGURE, format_summary, measure_coverage
 
-    for line in format_summary(measure_coverage(cohort, descriptions, out)):
+    counts = measure_coverage(cohort, descriptions, out)
+    if out is None:
+        json_output.offer(counts.dump())
+    for line in format_summary(counts):
         click.echo(line)
     if out:
         click.echo(f"\n{out / FIGURE}")

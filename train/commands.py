@@ -1,5 +1,6 @@
 """`deepicd train …`: the commands of this stage. Each imports what it does only when it is called."""
 
+import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -159,8 +160,9 @@ def demo(dataset: str, out: Path, epochs: float, steps: int, limit: int, seeds: 
 
 @train.command("bench-rewards")
 @click.argument("cohort", type=click.Path(path_type=Path), required=False)
-@click.option("--json", "file", type=click.Path(path_type=Path), help="Also write all results to this file.")
-def bench_rewards(cohort: Path | None, file: Path | None) -> None:
+@click.option("--json", "file", is_flag=False, flag_value="-", metavar="[FILE]",
+              help="Print the results as JSON instead of tables, or also write them to this file.")  # fmt: skip
+def bench_rewards(cohort: Path | None, file: str | None) -> None:
     """Show what each variant of the rewards pays for good, broken and hostile answers.
 
     With COHORT (or a dataset folder), also what policies that never read a note would earn on its test rows. Nothing is
@@ -173,28 +175,29 @@ def bench_rewards(cohort: Path | None, file: Path | None) -> None:
     from train.rewards import bench
 
     results = bench.benchmark_rewards(*bench.load_codes(cohort))
+    if file == "-":
+        click.echo(json.dumps(results, indent=2))
+        return
     bench.print_tables(results)
     if file is not None:
-        storage.write_json(file, results)
+        storage.write_json(Path(file), results)
         logger.info("Results → %s", file)
 
 
-@train.command()
-@click.argument("evaluations", nargs=-1, required=True, metavar="RUN…")
-@click.option("--json", "file", type=click.Path(path_type=Path), help="Also write the rows to this file.")
-def table(evaluations: tuple[str, ...], file: Path | None) -> None:
-    """Print the paper's Tables 3 and 4 with your own evaluations beside them, as Markdown.
-
-    Each RUN is the --out of `deepicd evaluate`, or NAME=DIR to give it another name.
+@train.command("table", hidden=True)
+@click.argument("evaluations", nargs=-1, required=True)
+@click.option("--json", "file", type=click.Path(path_type=Path))
+def table_of_before(evaluations: tuple[str, ...], file: Path | None) -> None:
+    """Do what `deepicd table` does, which had this name before.
 
     \b
-    deepicd train table "7B, SFT=out/evaluation/sft" out/evaluation/grpo
+    deepicd table out/evaluation
     """
     from deepicd import storage
-    from train.evaluation import tables
+    from train.evaluation.commands import print_table
 
-    rows = tables.collect_rows(evaluations)
-    click.echo(tables.render_markdown(rows), nl=False)
+    logger.info("This command is now: deepicd table; its --json prints, and writes no file.")
+    rows = print_table(evaluations)
     if file is not None:
         storage.write_json(file, rows)
 

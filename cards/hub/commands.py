@@ -6,6 +6,8 @@ from typing import Literal, TypeVar
 
 import click
 
+from deepicd import json_output
+
 FOLDER = click.Path(path_type=Path)
 Command = TypeVar("Command", bound=Callable[..., None])
 
@@ -80,11 +82,15 @@ def publish(endpoint: str | None, timeout: float, tries: int, wait: float, **opt
         from cards.hub.publication import open_publication  # while the fresh process imports, and files are read
 
         with open_publication(settings, verifier=verifier) as publication:
-            click.echo("\n".join(publication.describe_plan()))
+            plan = publication.describe_plan()
+            json_output.offer({"plan": plan, "sent": False})
+            click.echo("\n".join(plan))
             if settings.dry_run:
                 click.echo("Nothing was changed: this was a dry run.")
                 return
             outcome = publication.send()
+    json_output.offer({"plan": plan, "sent": bool(outcome.changes), "url": outcome.url, "commit": outcome.commit,
+                       "visibility": outcome.state.visibility, "compared": outcome.compared})  # fmt: skip
     action = "sent in one commit" if outcome.changes else "nothing to send, the repository holds all of it already"
     click.echo(f"{outcome.changes}: {action}")
     click.echo(f"Verified at {outcome.commit[:12]}: {outcome.compared}")
@@ -119,6 +125,7 @@ def retract(
     retry = RetryPolicy(attempts=tries, timeout=timeout, first_wait=wait)
     hub = retraction.find_repository(repo, address, retry=retry, kind=kind)
     before, after = retraction.retract(hub, journals=journals)
+    json_output.offer({"repository": repo, "before": before.visibility, "after": after.visibility})
     click.echo(f"{repo} was {before.visibility} and is {after.visibility}.")
     for line in retraction.REMAINS:
         click.echo(f"- {line}")

@@ -1,5 +1,6 @@
 """The command line: exit codes, and messages instead of tracebacks."""
 
+import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -105,7 +106,7 @@ def leaf_commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tu
         assert command is not None
         if isinstance(command, click.Group):
             yield from leaf_commands(command, (*path, name))
-        else:
+        elif not command.hidden:
             yield (*path, name), command
 
 
@@ -146,3 +147,55 @@ def test_log_options_say_what_stands_beside_the_result(
     printed = capsys.readouterr()
     assert printed.out == "42\n"
     assert printed.err.splitlines() == lines
+
+
+def test_every_command_shows_an_example_to_paste() -> None:
+    for path, command in leaf_commands(cli):
+        assert f"deepicd {path[0]}" in (command.help or ""), path
+
+
+def test_every_command_but_servers_prints_its_result_as_json() -> None:
+    without = [
+        " ".join(path)
+        for path, command in leaf_commands(cli)
+        if not any("--json" in param.opts for param in command.params)
+    ]
+    assert without == ["view", "review rate"]
+
+
+def test_json_is_the_runs_record_on_stdout_and_the_table_on_stderr(deepicd: Deepicd, tmp_path: Path) -> None:
+    copy = write_copy(tmp_path / "copy", stay(20000001, [(1, "I214")]), [discharge(20000001)])
+    first = deepicd("build", "--mimic", copy, "--notes", copy, tmp_path / "out", "--json")
+    assert first.code == 0, first.err
+    record = json.loads(first.out)
+    assert (record["command"], record["counts"]["funnel"]["rows"]) == ("build", 1)
+    assert "lineage" not in record and "of an ICD-10 stay" in first.err
+    again = deepicd("build", "--mimic", copy, "--notes", copy, tmp_path / "out", "--json")
+    assert json.loads(again.out)["counts"] == record["counts"]
+
+
+def test_json_says_what_was_found_with_its_exit_code_and_nothing_for_an_error(deepicd: Deepicd, tmp_path: Path) -> None:
+    (tmp_path / "text.md").write_text("Seen by Dr. ___ on ___.")
+    refused = deepicd("check-disclosure", tmp_path / "text.md", "--json")
+    assert (refused.code, json.loads(refused.out)["may_leave"]) == (1, False)
+    wrong = deepicd("card", tmp_path / "absent", "--json")
+    assert (wrong.code, wrong.out) == (1, "")
+    shown = deepicd("prompt", "show", "judge", "--json")  # has no record: the lines that it prints
+    assert any("messages" in line for line in json.loads(shown.out)["printed"])
+
+
+def test_out_may_be_an_option_and_is_noted_but_not_twice(deepicd: Deepicd, tmp_path: Path) -> None:
+    outcome = deepicd("synthesize", "--admissions", 5, "--out", tmp_path / "copy")
+    assert outcome.code == 0, outcome.err
+    assert "is taken for the argument OUT, which comes last" in outcome.err
+    assert (tmp_path / "copy" / "run.json").is_file()
+    assert deepicd("synthesize", tmp_path / "a", "--out", tmp_path / "b").code == 2
+    assert deepicd("evaluate", "--predictions", "example", "--out", tmp_path / "scores").code == 0
+
+
+def test_a_table_is_beside_evaluate_and_answers_to_its_former_name(deepicd: Deepicd, tmp_path: Path) -> None:
+    assert deepicd("evaluate", "--predictions", "example", tmp_path / "run").code == 0
+    rows = json.loads(deepicd("table", f"ours={tmp_path / 'run'}", "--json").out)
+    assert rows[-1]["model"] == "ours"
+    former = deepicd("train", "table", tmp_path / "run")
+    assert former.code == 0 and "is now: deepicd table" in former.err

@@ -2,9 +2,6 @@
 
 import re
 import shlex
-import subprocess
-import sys
-from pathlib import Path
 
 import click
 import pytest
@@ -14,7 +11,7 @@ from conftest import REPOSITORY
 from deepicd.cli import cli
 
 DOCS = REPOSITORY / "docs"
-PAGES = sorted(path.name for path in DOCS.glob("*.md") if not path.name.startswith("_"))
+PAGES = sorted(path.name for path in (*DOCS.glob("*.md"), *DOCS.glob("*.ipynb")) if not path.name.startswith("_"))
 GUIDES = ["tutorial.md", "credentialed.md", "faq.md", "paper.md"]
 COMMAND = re.compile(r"^(?:\$ )?(deepicd .*)$", re.MULTILINE)
 
@@ -53,15 +50,3 @@ def test_every_command_of_a_guide_exists_with_its_options(page: str) -> None:
     for line in lines:
         words = shlex.split(line, comments=True)
         assert {word for word in words if word.startswith("--")} <= find_options(words), line
-
-
-@pytest.mark.slow
-def test_the_tutorials_commands_print_what_it_shows(tmp_path: Path) -> None:
-    blocks = re.findall(r"```\n\$ (deepicd [^\n]*)\n([^$]+?)```", (DOCS / "tutorial.md").read_text(encoding="utf-8"))
-    assert len(blocks) == 6
-    for command, shown in [("deepicd demo out/demo", ""), *blocks]:
-        arguments = [sys.executable, "-m", *shlex.split(command)]
-        done = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        printed = (done.stdout + done.stderr).splitlines()
-        assert [line for line in shown.splitlines() if line not in printed] == [], command

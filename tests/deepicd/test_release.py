@@ -1,5 +1,6 @@
 """What a release has in it, and that all places name the same version."""
 
+import os
 import subprocess
 import sys
 import tomllib
@@ -70,3 +71,29 @@ def test_the_release_workflow_publishes_nothing() -> None:
     assert workflow["permissions"] == {"contents": "read"}
     assert "secrets." not in text
     assert not [word for word in ("twine", "pypi", "gh release", "id-token") if word in text.lower()]
+
+
+def test_a_wheel_runs_the_demo_in_a_folder_that_has_scripts_of_its_packages_names(wheel: Path, tmp_path: Path) -> None:
+    installed, folder = tmp_path / "installed", tmp_path / "mine"
+    install = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-index",
+        "--target",
+        installed,
+        wheel,
+    ]
+    subprocess.run(install, check=True, capture_output=True)
+    folder.mkdir()
+    for name in ("train", "cards", "builders", "distill"):
+        (folder / f"{name}.py").write_text("raise SystemExit('the script of the user ran')\n")
+    environment = {**os.environ, "PYTHONPATH": str(installed)}
+    for program in ([sys.executable, installed / "bin" / "deepicd"], [sys.executable, "-m", "deepicd"]):
+        command = [*program, "demo", "out/demo", "--admissions", "100"]  # the second time nothing is left to do
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert "Dataset: out/demo/dataset" in done.stdout

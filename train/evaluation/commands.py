@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
+from deepicd import json_output
 from deepicd.accept_changes import accept_changes_option
 from deepicd.engines.registry import EngineName
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from train.evaluation.answers import EvaluatedModel
     from train.evaluation.baselines import Baseline
     from train.evaluation.reading import Reading
+    from train.evaluation.tables import Row
 
 
 class EvaluateOptions(TypedDict):
@@ -44,6 +46,7 @@ class EvaluateOptions(TypedDict):
 
 
 @click.command()
+@click.argument("out", type=click.Path(path_type=Path))
 @click.option("--predictions", type=click.Path(path_type=Path),
               help="JSON lines or CSV: note_id, icd_code, completion or code; or the word example.")  # fmt: skip
 @click.option("--model", help="Or a model to generate answers with, by name or path.")
@@ -53,7 +56,6 @@ class EvaluateOptions(TypedDict):
               help="Or a baseline that learns from the training notes; encoder: fine-tunes --model.")  # fmt: skip
 @click.option("--dataset", metavar="DIR_OR_REPO", help="Folder of `deepicd assemble`, or NAME/REPOSITORY@REVISION.")
 @click.option("--split", default="test", show_default=True)
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for metrics.json and the rest.")
 @click.option("--name", help="Name of the run in reports and tables. Default: the model or the file.")
 @click.option("--averaging", type=click.Choice(["truth", "union", "vocabulary"]), default="truth", show_default=True,
               help="The classes that the means cover: see docs/evaluation.md.")  # fmt: skip
@@ -61,7 +63,7 @@ class EvaluateOptions(TypedDict):
               help="Whether an answer needs the whole form, or a diagnosis block or a code alone.")  # fmt: skip
 @click.option("--opening", default="", help="Start of the assistant's turn that is missing from answers ('<think>').")
 @click.option("--resamples", type=int, hidden=True, help="Of the bootstrap of versions up to 0.1.0.")
-@click.option("--against", type=click.Path(path_type=Path), help="The --out of another run, to compare with.")
+@click.option("--against", type=click.Path(path_type=Path), help="The OUT of another run, to compare with.")
 @click.option("--subgroups", metavar="COHORT", type=click.Path(path_type=Path),
               help="Scores by sex, age, race, admission type: the cohort of `deepicd build`.")  # fmt: skip
 @click.option("--limit", type=click.IntRange(min=1), help="Only the first N notes of the split.")
@@ -74,14 +76,15 @@ class EvaluateOptions(TypedDict):
 @accept_changes_option
 @click.option("--overwrite", is_flag=True, help="Replace another evaluation in OUT.")
 def evaluate(**options: Unpack[EvaluateOptions]) -> None:
-    """Measure answers at chapter, category and full code: macro precision, recall, F1, accuracy, with intervals.
+    """Measure answers at chapter, category and full code, and write metrics.json, a report and a figure to OUT.
 
+    Macro precision, recall, F1 and accuracy have intervals.
     Answers come from a file, or a model generates them with the decoding of training; a stopped run resumes where it
     stopped. An answer that is not well-formed predicts nothing, and a note without an answer counts as wrong.
 
     \b
-    deepicd evaluate --predictions answers.jsonl --dataset out/dataset --split test --out out/evaluation
-    deepicd evaluate --baseline tfidf --dataset out/dataset --out out/tfidf
+    deepicd evaluate --predictions answers.jsonl --dataset out/dataset --split test out/evaluation
+    deepicd evaluate --baseline tfidf --dataset out/dataset out/tfidf
     """
     from train.evaluation import run
     from train.evaluation.inputs import EvaluationSettings
@@ -113,6 +116,28 @@ def evaluate(**options: Unpack[EvaluateOptions]) -> None:
     if record.origin == "mimic":
         logger.info("The answers count as credentialed: cells under ten are withheld.")
     logger.info("%s notes → %s", f"{record.counts.rows:,}", out / "report.md")
+
+
+@click.command()
+@click.argument("evaluations", nargs=-1, required=True, metavar="RUN…")
+def table(evaluations: tuple[str, ...]) -> None:
+    """Print the paper's Tables 3 and 4 with your own evaluations beside them, as Markdown.
+
+    Each RUN is the OUT of `deepicd evaluate`, or NAME=DIR to give it another name.
+
+    \b
+    deepicd table "7B, SFT=out/evaluation/sft" out/evaluation/grpo
+    """
+    json_output.offer(print_table(evaluations))
+
+
+def print_table(evaluations: tuple[str, ...]) -> "list[Row]":
+    """Print and return the rows of the table."""
+    from train.evaluation import tables
+
+    rows = tables.collect_rows(evaluations)
+    click.echo(tables.render_markdown(rows), nl=False)
+    return rows
 
 
 def _build_model(options: EvaluateOptions) -> "EvaluatedModel | None":

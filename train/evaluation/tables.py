@@ -1,4 +1,4 @@
-"""`deepicd train table`: the paper's Tables 3 and 4 with your own runs beside them, from their metrics.json.
+"""`deepicd table`: the paper's Tables 3 and 4 with your own runs beside them, from their metrics.json.
 
 A baseline without a language model stands in a table of its own. A run whose answers need no reasoning (`evaluate
 --answers diagnosis`, for models tuned on the outcome alone) goes into Table 4, any other into Table 3. The figures are

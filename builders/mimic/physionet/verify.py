@@ -12,7 +12,7 @@ Only `differs` is an error. `unknown`: it could not be determined. `absent`: it 
 
 import textwrap
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 import click
@@ -56,6 +56,11 @@ class Section:
 
     title: str
     checks: Sequence[Check]
+
+
+def list_checks(sections: Sequence[Section]) -> list[dict[str, str]]:
+    """Return every finding as an object, for programs."""
+    return [{"part": section.title} | asdict(check) for section in sections for check in section.checks]
 
 
 def check_parts(parts: Sequence[Part]) -> list[Section]:

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from deepicd import json_output
+
 if TYPE_CHECKING:
     from cards.reading_room.rows import Rows
     from deepicd.stage_records import ReviewRecord
@@ -112,7 +114,9 @@ def summary(out: Path) -> None:
         for place, trace in enumerate(item.traces)
         if by_row.get(trace.row) is not None
     }
-    click.echo(format_summary(summarize_review(out, scores)))
+    result = summarize_review(out, scores)
+    json_output.offer(result.dump())
+    click.echo(format_summary(result))
 
 
 @review.command("export")
