@@ -1,72 +1,117 @@
 """Report what this machine has, what is missing and what to do about it: `deepicd doctor`.
 
     deepicd 0.2.0
-      ok       Python       3.11.7
+      good     Python       3.11.7
       absent   extra pdf    not installed: pypdfium2
                             pip install -e '.[pdf]'
 
+    Verdict: good. 1 absent, which some stages need: extra pdf.
+
 Reads package metadata and asks the GPU's driver; imports no heavy library. With --mimic and --notes it also checks a
-copy, as `deepicd physionet verify` does.
+copy, as `deepicd physionet verify` does. Of tokens it says whether they are there.
 """
 
 import os
 import platform
-import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from importlib import metadata
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
 
-from builders.mimic.physionet.verify import Check, Section, check_parts, format_report, require_no_difference
-from deepicd import __version__
+from builders.doctor_packages import check_engines, check_lock, check_packages
+from builders.mimic.physionet.session import PASSWORD
+from builders.mimic.physionet.verify import (
+    Check,
+    Section,
+    Status,
+    check_parts,
+    format_report,
+    list_checks,
+    require_no_difference,
+)
+from deepicd import __version__, json_output
+from deepicd.paper import MIMIC_REASON
 
 FOLDER = click.Path(path_type=Path)
 GB = 10**9
-DISK_GB = 10  # the download takes 1.2, DuckDB may spill as much as the notes hold (3.5), then cohort and traces
-EXTRA = re.compile(r"""extra == ['"]([\w-]+)['"]""")
+COPY_BYTES = 5 * GB  # the download takes 1.2 GB, and DuckDB may spill as much as the notes hold (3.5)
+ROW_BYTES = 50_000  # of cohort, crawl, ledger, traces and dataset; twice what `deepicd plan` says
 DRIVER = ("nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader")
+TOKENS = {
+    "HF_TOKEN": "Needed by deepicd publish alone.",
+    "DEEPICD_API_KEY": "Needed by the engine openai_server alone, where the server asks for a key.",
+    PASSWORD: "Asked for by deepicd physionet fetch where it is not set.",
+}
 
 
 @click.command()
 @click.option("--mimic", type=FOLDER, envvar="DEEPICD_MIMIC", help="Check this copy too: the folder above hosp/.")
 @click.option("--notes", type=FOLDER, envvar="DEEPICD_NOTES", help="Check these notes too: the folder above note/.")
-def doctor(mimic: Path | None, notes: Path | None) -> None:
-    """Report what this machine has and lacks for deepicd, and whether a copy of MIMIC is right.
+@click.option("--rows", type=click.IntRange(min=1), default=MIMIC_REASON.samples, show_default=True,
+              help="Of the run that is planned: its disk is compared with what is free here.")  # fmt: skip
+def doctor(mimic: Path | None, notes: Path | None, rows: int) -> None:
+    """Report what is good, bad, unknown or absent here, and whether a copy of MIMIC is right, with a verdict.
 
-    Changes nothing and sends nothing. Exits with 1 if something is wrong; what is absent is needed by some stages only.
+    Changes nothing and sends nothing. Exits with 1 if something is bad; what is absent is needed by some stages only.
 
     \b
     deepicd doctor
     deepicd doctor --mimic ~/mimiciv/3.1 --notes ~/mimic-iv-note/2.2
     """
-    sections = [Section(f"deepicd {__version__}", [*check_machine(), *check_packages()])]
+    sections = [
+        Section(f"deepicd {__version__}", [*check_machine(rows), *check_packages(), check_lock()]),
+        Section("Engines and trainers", list(check_engines())),
+        Section("Tokens", list(check_tokens())),
+    ]
     if mimic or notes:
         from builders.mimic.physionet.copy_parts import find_only_part
         from builders.mimic.physionet.releases import MIMIC, NOTE
 
         targets = ((mimic, MIMIC, "--mimic"), (notes, NOTE, "--notes"))
         sections += check_parts([find_only_part(path, project, option) for path, project, option in targets if path])
+    verdict = summarize(sections)
+    json_output.offer({"verdict": verdict, "checks": list_checks(sections)})
     click.echo(format_report(sections))
+    click.echo(f"\nVerdict: {verdict}")
     require_no_difference(sections)
 
 
-def check_machine() -> Iterator[Check]:
+def summarize(sections: Sequence[Section]) -> str:
+    """Return the verdict: good or bad, and what is not good."""
+    checks = [check for section in sections for check in section.checks]
+    names: dict[Status, list[str]] = {status: [] for status in ("bad", "unknown", "absent")}
+    for check in checks:
+        if check.status != "good":
+            names[check.status].append(check.what)
+    parts = ["bad" if names["bad"] else "good"]
+    for status, meaning in (("bad", "fix it first"), ("unknown", "look at it"), ("absent", "some stages need it")):
+        if found := names[status]:
+            parts.append(f"{len(found)} {status} ({meaning}): {', '.join(found)}")
+    return ". ".join(parts) + "."
+
+
+def check_machine(rows: int) -> Iterator[Check]:
     """Yield findings about Python, cores, memory, disk and GPU."""
-    yield Check("ok" if sys.version_info >= (3, 11) else "differs", "Python", platform.python_version())
+    yield Check("good" if sys.version_info >= (3, 11) else "bad", "Python", platform.python_version())
     yield Check(
-        "ok", "machine", f"{os.cpu_count()} cores, {_describe_memory()}, {platform.system()} {platform.machine()}"
+        "good", "machine", f"{os.cpu_count()} cores, {_describe_memory()}, {platform.system()} {platform.machine()}"
     )
-    free = shutil.disk_usage(Path.cwd()).free / GB
-    if free >= DISK_GB:
-        yield Check("ok", "disk", f"{free:,.0f} GB free here")
-    else:
-        meaning = f"Copy, cohort and temporary files of full MIMIC need some {DISK_GB} GB."
-        yield Check("unknown", "disk", f"{free:,.1f} GB free here", meaning)
+    yield check_disk(shutil.disk_usage(Path.cwd()).free, rows)
     yield check_gpu()
+
+
+def check_disk(free: int, rows: int) -> Check:
+    """Compare the free disk with what a run of so many rows may take."""
+    needed = COPY_BYTES + rows * ROW_BYTES
+    finding = f"{free / GB:,.1f} GB free here, {rows:,} rows may take {needed / GB:,.1f} GB"
+    if free >= needed:
+        return Check("good", "disk", finding)
+    return Check(
+        "unknown", "disk", finding, "Copy, temporary files, ledger, traces and dataset. In detail: deepicd plan."
+    )
 
 
 def check_gpu() -> Check:
@@ -77,51 +122,24 @@ def check_gpu() -> Check:
     result = subprocess.run([program, *DRIVER[1:]], capture_output=True, text=True, timeout=60, check=False)
     if result.returncode or not result.stdout.strip():
         return Check("unknown", "GPU", f"nvidia-smi exited with {result.returncode} and listed no GPU", use)
-    return Check("ok", "GPU", "; ".join(result.stdout.strip().splitlines()))
+    return Check("good", "GPU", "; ".join(result.stdout.strip().splitlines()))
 
 
-def check_packages() -> Iterator[Check]:
-    """Compare the installed packages, core and per extra, with the requirements of pyproject.toml."""
-    try:
-        required = metadata.requires("deepicd") or []
-    except metadata.PackageNotFoundError:
-        how = "Install it, so that its requirements are known: pip install -e '.[all]'"
-        yield Check("unknown", "packages", "deepicd runs from a folder and is not installed", how)
-        return
-    by_extra: dict[str, list[str]] = {"": []}
-    for requirement in required:
-        text, _, marker = requirement.partition(";")
-        extra_match = EXTRA.search(marker)
-        by_extra.setdefault(extra_match[1] if extra_match else "", []).append(text.strip())
-    by_extra.pop("all", None)
-    for extra, requirements in by_extra.items():
-        yield _check_installed(extra, requirements)
-
-
-def _check_installed(extra: str, requirements: list[str]) -> Check:
-    """Compare the installed packages with the requirements of an extra, or of the core ('')."""
-    from packaging.requirements import Requirement
-
-    installed: list[str] = []
-    missing: list[str] = []
-    mismatched: list[str] = []
-    for requirement in map(Requirement, requirements):
-        try:
-            version = metadata.version(requirement.name)
-        except metadata.PackageNotFoundError:
-            missing.append(requirement.name)
-            continue
-        if requirement.specifier.contains(version, prereleases=True):
-            installed.append(f"{requirement.name} {version}")
+def check_tokens() -> Iterator[Check]:
+    """Yield whether each token is there. Its value is not looked at and never shown."""
+    for name, use in TOKENS.items():
+        if os.environ.get(name, "").strip():
+            yield Check("good", name, "is set")
+        elif name == "HF_TOKEN" and _find_login().is_file():
+            yield Check("good", name, "not set, but `hf auth login` has left one")
         else:
-            mismatched.append(f"{requirement.name} {version} ({requirement.specifier})")
-    what = f"extra {extra}" if extra else "packages"
-    how = f"pip install -e '.[{extra}]'" if extra else "pip install -e ."
-    if mismatched:
-        return Check("differs", what, f"versions that do not fit: {', '.join(mismatched)}", how)
-    if missing:
-        return Check("absent" if extra else "differs", what, f"not installed: {', '.join(missing)}", how)
-    return Check("ok", what, ", ".join(installed))
+            yield Check("absent", name, "is not set", use)
+
+
+def _find_login() -> Path:
+    """Return where `hf auth login` keeps its token."""
+    home = os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface"
+    return Path(os.environ.get("HF_TOKEN_PATH") or Path(home) / "token")
 
 
 def _describe_memory() -> str:

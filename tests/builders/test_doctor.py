@@ -1,12 +1,14 @@
 """`deepicd doctor`: what is here, and what is wrong with it."""
 
+import json
 from pathlib import Path
 
 import pytest
 from conftest import Deepicd
 from copies import discharge, stay, write_copy
 
-from builders.doctor import check_gpu, check_packages
+from builders.doctor import check_disk, check_gpu, check_tokens
+from builders.doctor_packages import check_lock, check_packages
 from deepicd import __version__
 
 
@@ -24,12 +26,13 @@ def _no_default_copy(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_machine_with_what_the_floor_needs_is_well(deepicd: Deepicd):
     outcome = deepicd("doctor")
     assert outcome.code == 0, outcome.err
-    assert outcome.out.startswith(f"deepicd {__version__}\n  ok       Python ")
+    assert "\nVerdict: good. " in outcome.out
+    assert outcome.out.startswith(f"deepicd {__version__}\n  good     Python ")
 
 
 def test_the_floor_and_each_extra_have_a_line():
     lines = {check.what: check for check in check_packages()}
-    assert lines["packages"].status == "ok"
+    assert lines["packages"].status == "good"
     assert "click 8" in lines["packages"].finding
     assert {"extra mimic", "extra hub"} <= set(lines)
     assert "extra all" not in lines
@@ -51,7 +54,7 @@ def test_a_damaged_copy_exits_with_1(copy, deepicd: Deepicd):
     (copy / "hosp" / "admissions.csv.gz").write_bytes(b"no gzip")
     outcome = deepicd("doctor", "--mimic", copy)
     assert outcome.code == 1
-    assert "differs  admissions" in outcome.out
+    assert "bad      admissions" in outcome.out
 
 
 def test_several_copies_under_one_option_are_an_error_that_lists_them(tmp_path, deepicd: Deepicd):
@@ -63,8 +66,8 @@ def test_several_copies_under_one_option_are_an_error_that_lists_them(tmp_path, 
 
 
 DRIVERS = {
-    "one": ("#!/bin/sh\necho 'NVIDIA H200, 143771 MiB'", "ok", "NVIDIA H200, 143771 MiB"),
-    "two": ("#!/bin/sh\nprintf 'A100, 1 MiB\\nA100, 1 MiB\\n'", "ok", "A100, 1 MiB; A100, 1 MiB"),
+    "one": ("#!/bin/sh\necho 'NVIDIA H200, 143771 MiB'", "good", "NVIDIA H200, 143771 MiB"),
+    "two": ("#!/bin/sh\nprintf 'A100, 1 MiB\\nA100, 1 MiB\\n'", "good", "A100, 1 MiB; A100, 1 MiB"),
     "broken": ("#!/bin/sh\nexit 9", "unknown", "nvidia-smi exited with 9 and listed no GPU"),
 }
 
@@ -82,3 +85,39 @@ def test_gpus_are_those_that_the_driver_names(script, status, found, tmp_path, m
 def test_no_driver_means_no_gpu(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert check_gpu().status == "absent"
+
+
+def test_the_lock_tells_other_versions_from_those_that_were_tried(tmp_path: Path) -> None:
+    from importlib.metadata import version
+
+    lock = tmp_path / "constraints.txt"
+    lock.write_text(f"# by make lock\nclick=={version('click')} \\\n    --hash=sha256:00\nnot-here==1.0\n")
+    assert (check_lock(tmp_path).status, check_lock(tmp_path).finding) == (
+        "good",
+        "1 of 2 packages are installed, all in the locked version",
+    )
+    lock.write_text("click==0.1 ; python_version >= '3.11' \\\nclick==9 ; python_version < '3.0'\n")
+    assert check_lock(tmp_path).status == "unknown"
+    assert check_lock(tmp_path).finding.endswith(f"another version: click {version('click')} (==0.1)")
+    assert check_lock(tmp_path / "absent").finding == "not here: an installed wheel has none"
+
+
+def test_disk_is_compared_with_the_rows_of_the_run() -> None:
+    assert check_disk(free=10 * 10**9, rows=93_142).status == "good"
+    small = check_disk(free=10 * 10**9, rows=1_000_000)
+    assert (small.status, small.finding) == ("unknown", "10.0 GB free here, 1,000,000 rows may take 55.0 GB")
+
+
+def test_a_token_is_present_or_absent_and_never_shown(deepicd: Deepicd, monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    monkeypatch.delenv("DEEPICD_API_KEY", raising=False)
+    checks = {check.what: check.status for check in check_tokens()}
+    assert (checks["HF_TOKEN"], checks["DEEPICD_API_KEY"]) == ("good", "absent")
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    outcome = deepicd("doctor", "--json")
+    assert "hf_secret" not in outcome.out + outcome.err
+    found = json.loads(outcome.out)
+    assert found["verdict"].startswith("good. ")
+    assert {"part": "Tokens", "status": "good", "what": "HF_TOKEN", "finding": "is set", "meaning": ""} in found[
+        "checks"
+    ]

@@ -3,11 +3,11 @@
 Three things are compared: checksums with SHA256SUMS.txt, row counts with those of the known releases, and the number of
 notes without an admission with the known one of the two releases. Findings are counts, printed as lines:
 
-    ok       release      MIMIC-IV 3.1
-    differs  admissions   546,000 rows, 3.1 has 546,028
+    good     release      MIMIC-IV 3.1
+    bad      admissions   546,000 rows, 3.1 has 546,028
              Rows are missing: the file was filtered, or cut short when it was unpacked.
 
-Only `differs` is an error. `unknown`: it could not be determined. `absent`: it is optional.
+Only `bad` is an error. `unknown`: it could not be determined. `absent`: it is optional.
 """
 
 import textwrap
@@ -34,8 +34,8 @@ from deepicd.mimic.databases import open_database
 
 NEEDED = ("admissions", "diagnoses_icd", "discharge")
 """Tables that a cohort needs. Titles can come from elsewhere; ages are not used."""
-Status = Literal["ok", "differs", "unknown", "absent"]
-COLOURS = {"ok": "green", "differs": "red", "unknown": "yellow", "absent": None}
+Status = Literal["good", "bad", "unknown", "absent"]
+COLOURS = {"good": "green", "bad": "red", "unknown": "yellow", "absent": None}
 WIDTH = 110
 
 
@@ -93,7 +93,7 @@ def check_parts(parts: Sequence[Part]) -> list[Section]:
 def _check_part(counts: PartCounts) -> Iterator[Check]:
     release = None
     if counts.is_synthetic:
-        yield Check("ok", "release", "none: every record is made up, as SYNTHETIC.json proves file by file")
+        yield Check("good", "release", "none: every record is made up, as SYNTHETIC.json proves file by file")
     else:
         release = identify_release(counts)
         yield _check_release(counts, release)
@@ -104,14 +104,14 @@ def _check_part(counts: PartCounts) -> Iterator[Check]:
         if table in counts.rows:
             yield _check_count(table, counts.rows[table], release, is_synthetic=counts.is_synthetic)
         if error := counts.errors.get(table):
-            yield Check("differs", table, error.what, error.advice)
+            yield Check("bad", table, error.what, error.advice)
     if "discharge" in counts.rows:
         finding = f"{counts.patients:,} patients, {counts.surplus:,} notes beyond one per stay"
         if counts.surplus and not counts.is_synthetic:
             meaning = "Release 2.2 has one note per stay; of several, the cohort takes the first."
-            yield Check("differs", "notes", finding, meaning)
+            yield Check("bad", "notes", finding, meaning)
         else:
-            yield Check("ok", "notes", finding)
+            yield Check("good", "notes", finding)
 
 
 def identify_release(counts: PartCounts) -> Release | None:
@@ -133,11 +133,9 @@ def _check_release(counts: PartCounts, release: Release | None) -> Check:
         )
     off = [table for table, rows in counts.rows.items() if not release.has_count(table, rows)]
     if not off:
-        return Check("ok", "release", f"{release}, by its row counts")
+        return Check("good", "release", f"{release}, by its row counts")
     agree = len(counts.rows) - len(off)
-    return Check(
-        "differs", "release", f"{release} by {agree} of {len(counts.rows)} tables, but not by {', '.join(off)}"
-    )
+    return Check("bad", "release", f"{release} by {agree} of {len(counts.rows)} tables, but not by {', '.join(off)}")
 
 
 def _check_files(part: Part) -> Iterator[Check]:
@@ -149,15 +147,15 @@ def _check_files(part: Part) -> Iterator[Check]:
     try:
         sums = read_checksums(path)
     except DeepicdError as error:
-        yield Check("differs", "checksums", error.what, error.advice)
+        yield Check("bad", "checksums", error.what, error.advice)
         return
     present = {name: file for name in sums if (file := part.root / name).is_file()}
     if wrong := [name for name, file in present.items() if storage.digest_path(file) != sums[name]]:
         meaning = "They are damaged, cut short or changed. Fetch again: files that are right are kept."
-        yield Check("differs", "checksums", f"{len(wrong)} of {len(present)} files differ: {', '.join(wrong)}", meaning)
+        yield Check("bad", "checksums", f"{len(wrong)} of {len(present)} files differ: {', '.join(wrong)}", meaning)
     elif present:
         partial = "; a partial download is normal" if len(present) < len(sums) else ""
-        yield Check("ok", "checksums", f"right for {len(present)} of the release's {len(sums)} files{partial}")
+        yield Check("good", "checksums", f"right for {len(present)} of the release's {len(sums)} files{partial}")
     if other := [file.name for file in part.files.values() if file.relative_to(part.root).as_posix() not in sums]:
         meaning = f"{CHECKSUMS} names files as PhysioNet ships them; for these only row counts can be compared."
         yield Check("unknown", "checksums", f"none for {', '.join(other)}", meaning)
@@ -165,15 +163,15 @@ def _check_files(part: Part) -> Iterator[Check]:
 
 def _report_absent(table: str) -> Check:
     if table in NEEDED:
-        return Check("differs", table, "is not here", "A cohort cannot be built without it: fetch it.")
+        return Check("bad", table, "is not here", "A cohort cannot be built without it: fetch it.")
     return Check("absent", table, "is not here", "The cohort can be built without it.")
 
 
 def _check_count(table: str, rows: int, release: Release | None, *, is_synthetic: bool) -> Check:
     if release is None:
-        return Check("ok" if is_synthetic else "unknown", table, f"{rows:,} rows")
+        return Check("good" if is_synthetic else "unknown", table, f"{rows:,} rows")
     if release.has_count(table, rows):
-        return Check("ok", table, f"{rows:,} rows, as in {release.version}")
+        return Check("good", table, f"{rows:,} rows, as in {release.version}")
     expected = release.rows[table][0]
     if others := [other for other in find_matching_releases({table: rows}) if other.title == release.title]:
         meaning = f"As many as in {others[0].version}: tables of two releases are mixed."
@@ -181,20 +179,20 @@ def _check_count(table: str, rows: int, release: Release | None, *, is_synthetic
         meaning = "Rows are missing: the file was filtered, or cut short when it was unpacked."
     else:
         meaning = "There are too many rows: it was changed, or is from a release that is not known here."
-    return Check("differs", table, f"{rows:,} rows, {release.version} has {expected:,}", meaning)
+    return Check("bad", table, f"{rows:,} rows, {release.version} has {expected:,}", meaning)
 
 
 def _check_pair(hosp: PartCounts, note: PartCounts, orphans: int | None) -> Iterator[Check]:
     """Compare two parts: by their releases, and by the notes without an admission (None: unknown)."""
     expected = None
     if hosp.is_synthetic != note.is_synthetic:
-        yield Check("differs", "pair", "one part is made up, the other is not", "Do not build a cohort from both.")
+        yield Check("bad", "pair", "one part is made up, the other is not", "Do not build a cohort from both.")
     elif hosp.is_synthetic:
-        yield Check("ok", "pair", "both made up")
+        yield Check("good", "pair", "both made up")
     elif (mimic := identify_release(hosp)) and (notes := identify_release(note)):
         expected = ORPHANS.get((str(mimic), str(notes)))
         if expected is not None:
-            yield Check("ok", "pair", f"{mimic} with {notes}, the usual pair")
+            yield Check("good", "pair", f"{mimic} with {notes}, the usual pair")
         else:
             meaning = "How many notes of this pair have no admission is not known here. The usual pair is 3.1 with 2.2."
             yield Check("unknown", "pair", f"{mimic} with {notes}", meaning)
@@ -207,22 +205,22 @@ def _check_pair(hosp: PartCounts, note: PartCounts, orphans: int | None) -> Iter
 def _check_orphans(orphans: int, notes: int, expected: int | None) -> Check:
     finding = f"{orphans:,} of {notes:,} notes have no admission"
     if orphans == expected:
-        return Check("ok", "orphans", f"{finding}, as expected")
+        return Check("good", "orphans", f"{finding}, as expected")
     if expected is not None:
         meaning = f"Expected {expected}: one of the two was changed, though its row counts are right."
-        return Check("differs", "orphans", finding, meaning)
+        return Check("bad", "orphans", finding, meaning)
     if orphans == 0:
-        return Check("ok", "orphans", finding)
+        return Check("good", "orphans", finding)
     if orphans == notes:
-        return Check("differs", "orphans", finding, "The two share no stay: they do not belong together.")
+        return Check("bad", "orphans", finding, "The two share no stay: they do not belong together.")
     return Check("unknown", "orphans", finding, "The cohort leaves them out.")
 
 
 def format_report(sections: Sequence[Section]) -> str:
     """Return findings as styled lines, a blank line between sections."""
-    width = max(len(check.what) for section in sections for check in section.checks)
     lines: list[str] = []
     for number, section in enumerate(sections):
+        width = max(len(check.what) for check in section.checks)
         lines += [""] * (number > 0)
         lines.append(click.style(section.title, bold=True))
         for check in section.checks:
@@ -235,6 +233,6 @@ def format_report(sections: Sequence[Section]) -> str:
 
 def require_no_difference(sections: Sequence[Section]) -> None:
     """Raise DeepicdError if a finding differs from what is expected."""
-    wrong = [check.what for section in sections for check in section.checks if check.status == "differs"]
+    wrong = [check.what for section in sections for check in section.checks if check.status == "bad"]
     if wrong:
         raise DeepicdError(f"These checks failed: {', '.join(wrong)}.", "See the explanation below each of them above.")

@@ -65,14 +65,14 @@ def test_the_usual_pair_is_recognised(whole):
     assert checks["pair"].finding == "MIMIC-IV 3.1 with MIMIC-IV-Note 2.2, the usual pair"
     assert checks["orphans"].finding == "61 of 331,793 notes have no admission, as expected"
     assert checks["diagnoses_icd"].finding == "6,364,488 rows, as in 3.1"
-    assert {check.status for what, check in checks.items() if what != "checksums"} == {"ok"}
+    assert {check.status for what, check in checks.items() if what != "checksums"} == {"good"}
 
 
 def test_a_filtered_table_is_named_and_so_is_what_is_missing(copy):
     write(copy / "mimiciv" / "3.1", "admissions", ROWS["admissions"] - 28)
     checks = found(copy)
-    assert checks["release"].status == "ok"  # of the notes
-    assert checks["admissions"].status == "differs"
+    assert checks["release"].status == "good"  # of the notes
+    assert checks["admissions"].status == "bad"
     assert checks["admissions"].finding == "546,000 rows, 3.1 has 546,028"
     assert checks["admissions"].meaning.startswith("Rows are missing")
 
@@ -87,18 +87,18 @@ def test_a_table_of_another_release_is_recognised_as_such(copy):
 def test_another_number_of_orphans_differs(copy):
     write(copy / "mimic-iv-note" / "2.2", "discharge", 331_793)
     checks = found(copy)
-    assert (checks["orphans"].status, checks["pair"].status) == ("differs", "ok")
+    assert (checks["orphans"].status, checks["pair"].status) == ("bad", "good")
     assert "Expected 61" in checks["orphans"].meaning
 
 
 def test_the_count_of_the_notes_page_will_do_as_well(copy):
     write(copy, "discharge", 331_794)
-    assert found(copy / "note")["discharge"].status == "ok"
+    assert found(copy / "note")["discharge"].status == "good"
 
 
 def test_an_unusual_pair_is_unknown_and_not_wrong(copy):
     write(copy / "mimic-iv-note" / "2.2", "discharge", 357_289)
-    assert (statuses(copy)["pair"], statuses(copy)["orphans"]) == ("unknown", "ok")
+    assert (statuses(copy)["pair"], statuses(copy)["orphans"]) == ("unknown", "good")
 
 
 def test_a_release_that_is_not_known_is_not_guessed(tmp_path):
@@ -114,18 +114,18 @@ def test_one_dictionary_fits_several_releases(tmp_path):
     write(tmp_path, "d_icd_diagnoses", 109_775)
     checks = found(tmp_path)
     assert checks["release"].finding == "one of MIMIC-IV 2.0, MIMIC-IV 2.1, MIMIC-IV 2.2, MIMIC-IV demo 2.2"
-    assert checks["admissions"].status == "differs"  # no cohort without it
+    assert checks["admissions"].status == "bad"  # no cohort without it
 
 
 def test_parts_that_share_no_stay_do_not_belong_together(tmp_path):
     copy = write_copy(tmp_path, stay(20000001, [(1, "I214")]), [discharge(20000002)])
-    assert found(copy)["orphans"].status == "differs"
+    assert found(copy)["orphans"].status == "bad"
 
 
 def test_several_notes_of_a_stay_differ(tmp_path):
     copy = write_copy(tmp_path, stay(20000001, [(1, "I214")]), [discharge(20000001), discharge(20000001, seq=2)])
     assert found(copy)["notes"].finding == "1 patients, 1 notes beyond one per stay"
-    assert found(copy)["notes"].status == "differs"
+    assert found(copy)["notes"].status == "bad"
 
 
 @pytest.fixture
@@ -140,7 +140,10 @@ def small(tmp_path: Path) -> Path:
 
 def test_a_partial_download_is_normal(small):
     check = found(small)["checksums"]
-    assert (check.status, check.finding) == ("ok", "right for 4 of the release's 5 files; a partial download is normal")
+    assert (check.status, check.finding) == (
+        "good",
+        "right for 4 of the release's 5 files; a partial download is normal",
+    )
 
 
 def test_an_unpacked_table_has_no_checksum(small):
@@ -165,8 +168,8 @@ def test_a_damaged_file_is_named_by_both_witnesses(damage, finding, small):
     checks = {
         (check.what, check.status): check for section in check_parts(find_parts([small])) for check in section.checks
     }
-    assert checks["checksums", "differs"].finding == "1 of 4 files differ: hosp/diagnoses_icd.csv.gz"
-    assert finding in checks["diagnoses_icd", "differs"].finding
+    assert checks["checksums", "bad"].finding == "1 of 4 files differ: hosp/diagnoses_icd.csv.gz"
+    assert finding in checks["diagnoses_icd", "bad"].finding
 
 
 def test_codes_read_as_numbers_differ(small):
@@ -198,7 +201,7 @@ def test_a_made_up_copy_is_recognised_and_its_counts_are_not_compared(tmp_path):
     checks = found(made_up(tmp_path))
     assert checks["release"].finding == "none: every record is made up, as SYNTHETIC.json proves file by file"
     assert checks["pair"].finding == "both made up"
-    assert checks["admissions"] == Check("ok", "admissions", "1 rows")
+    assert checks["admissions"] == Check("good", "admissions", "1 rows")
 
 
 def test_one_changed_table_makes_a_made_up_copy_like_any_other(tmp_path):
@@ -209,7 +212,7 @@ def test_one_changed_table_makes_a_made_up_copy_like_any_other(tmp_path):
 def test_made_up_notes_and_a_hosp_copy_that_is_not_are_no_pair(tmp_path):
     hosp = write_copy(tmp_path / "hosp_copy", stay(20000001, [(1, "I214")]), [discharge(20000001)])
     notes = made_up(tmp_path / "made_up")
-    assert found(hosp / "hosp", notes / "note")["pair"].status == "differs"
+    assert found(hosp / "hosp", notes / "note")["pair"].status == "bad"
 
 
 def test_the_open_demo_is_recognised(real_data):
@@ -231,7 +234,7 @@ def test_verify_prints_lines_and_exits_with_1_where_something_differs(small, dee
     (small / "hosp" / "admissions.csv.gz").unlink()
     outcome = deepicd("physionet", "verify", small)
     assert outcome.code == 1
-    assert "  differs  admissions       is not here\n" in outcome.out
+    assert "  bad      admissions       is not here\n" in outcome.out
     assert outcome.err.startswith("Error: These checks failed: admissions.")
     assert "20000001" not in outcome.out + outcome.err
 
