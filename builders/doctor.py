@@ -21,7 +21,7 @@ from pathlib import Path
 
 import click
 
-from builders.doctor_packages import check_engines, check_lock, check_packages
+from builders.doctor_packages import check_engines, check_lock, check_packages, find_locks
 from builders.mimic.physionet.session import PASSWORD
 from builders.mimic.physionet.verify import (
     Check,
@@ -62,7 +62,7 @@ def doctor(mimic: Path | None, notes: Path | None, rows: int) -> None:
     deepicd doctor --mimic ~/mimiciv/3.1 --notes ~/mimic-iv-note/2.2
     """
     sections = [
-        Section(f"deepicd {__version__}", [*check_machine(rows), *check_packages(), check_lock()]),
+        Section(f"deepicd {__version__}", [*check_machine(rows), *check_packages(), check_lock(find_locks())]),
         Section("Engines and trainers", list(check_engines())),
         Section("Tokens", list(check_tokens())),
     ]
@@ -81,13 +81,13 @@ def doctor(mimic: Path | None, notes: Path | None, rows: int) -> None:
 
 def summarize(sections: Sequence[Section]) -> str:
     """Return the verdict: good or bad, and what is not good."""
-    checks = [check for section in sections for check in section.checks]
-    names: dict[Status, list[str]] = {status: [] for status in ("bad", "unknown", "absent")}
-    for check in checks:
-        if check.status != "good":
+    names: dict[Status, list[str]] = {"good": [], "bad": [], "unknown": [], "absent": []}
+    for section in sections:
+        for check in section.checks:
             names[check.status].append(check.what)
     parts = ["bad" if names["bad"] else "good"]
-    for status, meaning in (("bad", "fix it first"), ("unknown", "look at it"), ("absent", "some stages need it")):
+    meanings: dict[Status, str] = {"bad": "fix it first", "unknown": "look at it", "absent": "some stages need it"}
+    for status, meaning in meanings.items():
         if found := names[status]:
             parts.append(f"{len(found)} {status} ({meaning}): {', '.join(found)}")
     return ". ".join(parts) + "."

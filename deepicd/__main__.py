@@ -4,8 +4,6 @@ import os
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-
 
 def main() -> None:
     try:
@@ -19,6 +17,8 @@ def main() -> None:
 
 def _leave_working_folder() -> None:
     """Find no module in the working folder, which may have a train.py of its own, unless deepicd itself lies there."""
+    from deepicd.own_packages import ROOT
+
     if __name__ == "__main__" and not sys.flags.safe_path and Path(sys.path[0]).resolve() != ROOT:
         del sys.path[0]  # of `python -m deepicd`
         os.environ["PYTHONSAFEPATH"] = "1"  # of `python -m` in the processes that it starts

@@ -20,7 +20,9 @@ def run_notebook(folder: Path) -> nbformat.NotebookNode:
     binaries = Path(sys.executable).parent
     environment = {**os.environ, "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}", "HF_HUB_OFFLINE": "1"}
     resources = {"metadata": {"path": str(folder)}}
-    client = NotebookClient(notebook, kernel_name="python3", timeout=TIMEOUT, resources=resources)
+    client = NotebookClient(
+        notebook, kernel_name="python3", timeout=TIMEOUT, coalesce_streams=True, resources=resources
+    )
     client.execute(env=environment)
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)  # times
