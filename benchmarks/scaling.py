@@ -117,18 +117,17 @@ def write_answers(dataset: Path, out: Path) -> None:
                     file.write(json.dumps(answer) + "\n")
 
 
-def measure(folder: Path, seeds: dict[str, Path], number: int, stages: list[str]) -> dict[str, Cost]:
-    """Return stage → cost of its command."""
-    costs: dict[str, Cost] = {}
+def measure(folder: Path, seeds: dict[str, Path], number: int, stages: list[str]) -> Iterator[tuple[str, Cost]]:
+    """Yield stages with the cost of their commands."""
     if "ledger" in stages:
-        costs["ledger"] = measure_ledger(folder / "book", number)
+        yield "ledger", measure_ledger(folder / "book", number)
     if not set(stages) - {"ledger"}:
-        return costs
+        return
     for name, source in SOURCES.items():
         multiply(seeds[name], folder / name, number, source)
     dataset, answers = folder / "dataset", folder / "answers.jsonl"
     inputs = [part for name in SOURCES for part in (f"--{name}", folder / name)]
-    costs["assemble"] = run(deepicd("assemble", *inputs, dataset, "-q"))
+    yield "assemble", run(deepicd("assemble", *inputs, dataset, "-q"))
     if "evaluate" in stages:
         write_answers(dataset, answers)
     commands = {
@@ -149,17 +148,16 @@ def measure(folder: Path, seeds: dict[str, Path], number: int, stages: list[str]
     }
     for stage, command in commands.items():
         if stage.partition(" ")[0] in stages:
-            costs[stage] = run(deepicd(*command, "-q"))
-    return costs
+            yield stage, run(deepicd(*command, "-q"))
 
 
-def record(number: int, costs: dict[str, Cost]) -> None:
-    """Put figures into results/scaling.json, beside those of other stages and sizes."""
+def record(number: int, stage: str, cost: Cost) -> None:
+    """Put a figure into results/scaling.json, beside those of other stages and sizes."""
     path = RESULTS / "scaling.json"
-    results = storage.read_json(path) if path.is_file() else {}
-    row = {name: {"cpu_seconds": round(cost.cpu, 1), "peak_mib": round(cost.peak_mib)} for name, cost in costs.items()}
-    results[f"{number}"] = results.get(f"{number}", {}) | row
-    print(f"{number:,} rows: {row}", flush=True)
+    results: dict[str, dict[str, Any]] = storage.read_json(path) if path.is_file() else {}
+    figures = {"cpu_seconds": round(cost.cpu, 1), "peak_mib": round(cost.peak_mib)}
+    results.setdefault(f"{number}", {})[stage] = figures
+    print(f"{number:,} rows, {stage}: {figures}", flush=True)
     storage.write_json(path, results)
 
 
@@ -173,7 +171,8 @@ def main() -> None:
         seeds = make_seeds(Path(scratch) / "seeds")
         for number in options.rows:
             with tempfile.TemporaryDirectory(dir=scratch) as folder:
-                record(number, measure(Path(folder), seeds, number, options.stages))
+                for stage, cost in measure(Path(folder), seeds, number, options.stages):
+                    record(number, stage, cost)
 
 
 if __name__ == "__main__":
