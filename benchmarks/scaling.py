@@ -134,17 +134,8 @@ def measure(folder: Path, seeds: dict[str, Path], number: int, stages: list[str]
         "card": ("card", dataset),
         "bundle": ("bundle", dataset, folder / "bundle"),
         "bundle --without-notes": ("bundle", dataset, folder / "bare", "--without-notes"),
-        "publish --dry-run": ("publish", dataset, "sam/rows", "--what", "rows", "--dry-run"),
-        "firewall": ("firewall", dataset / "README.md", "--notes-from", dataset),
-        "evaluate": (
-            "evaluate",
-            "--predictions",
-            folder / "answers.jsonl",
-            "--dataset",
-            dataset,
-            "--out",
-            folder / "e",
-        ),
+        "publish --what card --dry-run": ("publish", dataset, "sam/reason", "--what", "card", "--dry-run"),
+        "evaluate": ("evaluate", "--predictions", answers, "--dataset", dataset, "--out", folder / "evaluation"),
     }
     for stage, command in commands.items():
         if stage.partition(" ")[0] in stages:

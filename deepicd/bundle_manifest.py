@@ -8,7 +8,7 @@
 A bundle without notes and a credentialed copy of MIMIC give the dataset back, byte for byte.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,13 @@ from pydantic import JsonValue
 from deepicd import storage
 from deepicd.errors import DeepicdError
 from deepicd.record_model import Model, OutputFile, compare_files, describe_files, parse_model
-from deepicd.schema import BUNDLE, DATASET, SPLITS
+from deepicd.schema import BUNDLE, DATASET
 from deepicd.stage_records import AssembleRecord
 from deepicd.storage import Origin
 
 MANIFEST, ROWS = "bundle.json", "rows"
 FORMAT = 1
+BATCH = 1024  # rows in memory at once
 
 
 class Versions(Model):
@@ -97,10 +98,9 @@ def read_manifest(folder: Path) -> Manifest:
     return manifest
 
 
-def read_rows(folder: Path) -> dict[str, list[dict[str, Any]]]:
-    """Return split → rows of a bundle without notes, in the dataset's order."""
-    rows = {}
-    for split in SPLITS:
-        path = folder / ROWS / f"{split}.parquet"
-        rows[split] = storage.read_table(path, BUNDLE).to_pylist() if path.is_file() else []
-    return rows
+def iterate_rows(folder: Path, split: str, columns: Sequence[str] = BUNDLE.names) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a split of a bundle without notes, in the dataset's order; none where it lacks the split."""
+    path = folder / ROWS / f"{split}.parquet"
+    if path.is_file():
+        for batch in storage.open_parquet(path, BUNDLE).iter_batches(BATCH, columns=list(columns)):
+            yield from batch.to_pylist()

@@ -26,7 +26,7 @@ from deepicd.parsing import parse_json
 from deepicd.schema import CONFIGS, DATASET, SPLITS
 from deepicd.stage_records import TokenLengths
 from deepicd.storage import Origin
-from train.text_store import StoredText, TextStore
+from deepicd.text_store import StoredText, TextStore
 
 if TYPE_CHECKING:
     from datasets import Dataset

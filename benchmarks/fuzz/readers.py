@@ -230,8 +230,8 @@ def _list_tables(demo: Path, scratch: Path) -> Iterator[Reader]:
     from deepicd.knowledge.guideline_sections import read_sections
     from deepicd.knowledge.icd10gm_crosswalk import read_crosswalk
     from deepicd.schema import COHORT, FIRST_TRACES
+    from deepicd.text_store import open_text_store
     from train.evaluation.predictions import read_predictions
-    from train.text_store import open_text_store
 
     def read_answers(path: Path) -> object:
         with open_text_store(scratch) as texts:

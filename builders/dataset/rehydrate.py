@@ -23,18 +23,28 @@ from deepicd.errors import DeepicdError
 from deepicd.mimic import local_copy
 from deepicd.private_files import private_files
 from deepicd.prompts import student
-from deepicd.schema import DATASET
+from deepicd.schema import DATASET, SPLITS
 from deepicd.stage_records import AssembleCounts, AssembleRecord, BuildRecord, BundleRecord
 from deepicd.storage import Origin
+from deepicd.text_store import StoredText, TextStore, open_text_store
 
 NO_NOTE, OTHER_TEXT, OTHER_CODE = "no such note", "another text", "another first diagnosis"
+
+
+class CopyNote(NamedTuple):
+    """An admission note that was extracted from a copy."""
+
+    text: StoredText
+    sha256: str
+    code: str
+    """The first diagnosis."""
 
 
 class CopyNotes(NamedTuple):
     """The bundle's notes, as extracted from a copy."""
 
-    notes: dict[str, tuple[str, str]]
-    """note_id → admission note and first diagnosis."""
+    notes: dict[str, CopyNote]
+    """By note_id."""
     reasons: dict[str, str]
     """note_id → why a note of the copy has no admission note."""
 
@@ -58,40 +68,36 @@ def rehydrate(
     if done := records.find_finished(out, plan):
         return done
     records.refuse_other_content(out, plan, overwrite=overwrite)
-    by_split = bundle_manifest.read_rows(folder)
-    note_ids = {row["note_id"] for rows in by_split.values() for row in rows}
-    from_copy = _extract_notes(copy, _read_criteria(build), note_ids)
-    differences = _find_differences(by_split, from_copy)
-    listing = out.with_name(f"{out.name}.differences.csv")
-    with private_files(copy.origin):
-        _write_listing(listing, differences)
-    if differences and not partial:
-        raise DeepicdError(
-            f"{_count_differences(differences, by_split)} {_describe_cause(build, copy)}"
-            f" Only the list of these rows was written: {listing}",
-            "Use the releases that the bundle was made from; or leave these rows out: --partial",
-        )
-    origin = storage.combine_origins([manifest.origin, copy.origin])
-    with records.open_fresh_folder(out, plan, origin, overwrite=overwrite) as run:
-        counts: dict[str, dict[str, int]] = {config: {} for config in DATASET}
-        template = student.read_template(options)
-        for split, rows in by_split.items():
-            restored = [
-                row | {"admission_note": from_copy.notes[row["note_id"]][0]}
-                for row in rows
-                if row["note_id"] not in differences
-            ]
-            traces = {
-                row["note_id"]: {name: row[name] for name in (*TRACE, "judge_score")}
-                for row in restored
-                if row["trace"] is not None
-            }
-            joined = (Joined(row, traces.get(row["note_id"])) for row in restored)
-            for config, number in write_split(run.folder, split, joined, origin, template).items():
-                counts[config][split] = number
-        run.counts = AssembleCounts(rows=counts, differences=dict(Counter(differences.values())))
-        run.notes.append(_describe_identity(run.folder, manifest, len(differences), origin))
+    with open_text_store(out) as texts:
+        from_copy = _extract_notes(copy, _read_criteria(build), folder, texts)
+        differences = _find_differences(folder, from_copy)
+        listing = out.with_name(f"{out.name}.differences.csv")
+        with private_files(copy.origin):
+            _write_listing(listing, differences)
+        if differences and not partial:
+            raise DeepicdError(
+                f"{_count_differences(differences, manifest)} {_describe_cause(build, copy)}"
+                f" Only the list of these rows was written: {listing}",
+                "Use the releases that the bundle was made from; or leave these rows out: --partial",
+            )
+        origin = storage.combine_origins([manifest.origin, copy.origin])
+        with records.open_fresh_folder(out, plan, origin, overwrite=overwrite) as run:
+            counts: dict[str, dict[str, int]] = {config: {} for config in DATASET}
+            template = student.read_template(options)
+            for split in SPLITS:
+                rows = (row for row in bundle_manifest.iterate_rows(folder, split) if row["note_id"] not in differences)
+                joined = (_restore(row, from_copy.notes[row["note_id"]]) for row in rows)
+                for config, number in write_split(run.folder, split, joined, origin, template).items():
+                    counts[config][split] = number
+            run.counts = AssembleCounts(rows=counts, differences=dict(Counter(differences.values())))
+            run.notes.append(_describe_identity(run.folder, manifest, len(differences), origin))
     return run.record
+
+
+def _restore(row: Row, note: CopyNote) -> Joined:
+    """Return a row of the bundle with its note, and with its trace, if it has one."""
+    trace = {name: row[name] for name in (*TRACE, "judge_score")} if row["trace"] is not None else None
+    return Joined(row | {"admission_note": note.text.read()}, trace)
 
 
 def _read_criteria(build: BuildRecord) -> Criteria:
@@ -112,12 +118,14 @@ def _read_criteria(build: BuildRecord) -> Criteria:
         ) from error
 
 
-def _extract_notes(copy: local_copy.Copy, criteria: Criteria, note_ids: set[str]) -> CopyNotes:
+def _extract_notes(copy: local_copy.Copy, criteria: Criteria, bundle: Path, texts: TextStore) -> CopyNotes:
+    """Return the notes of the bundle that the copy has, with their texts in a store."""
     import pyarrow as pa
 
     from builders.cohort.extraction import extract_notes
 
     result = CopyNotes({}, {})
+    note_ids = {row["note_id"] for split in SPLITS for row in bundle_manifest.iterate_rows(bundle, split, ["note_id"])}
     with (
         open_workers(choose_processes(copy.files["discharge"])) as map_in_order,
         local_copy.open_copy(copy) as db,
@@ -125,23 +133,25 @@ def _extract_notes(copy: local_copy.Copy, criteria: Criteria, note_ids: set[str]
         read_stays(db, copy)
         for part in extract_notes(db, copy, criteria, map_in_order, pa.array(sorted(note_ids))):
             for row in part.rows.select(["note_id", "admission_note", "icd_code"]).to_pylist():
-                result.notes[row["note_id"]] = row["admission_note"], row["icd_code"]
+                note = row["admission_note"]
+                result.notes[row["note_id"]] = CopyNote(texts.add(note), storage.digest_text(note), row["icd_code"])
             for row in part.excluded.to_pylist():
                 result.reasons[row["note_id"]] = row["reason"]
     return result
 
 
-def _find_differences(by_split: Mapping[str, list[Row]], from_copy: CopyNotes) -> dict[str, str]:
+def _find_differences(bundle: Path, from_copy: CopyNotes) -> dict[str, str]:
     """Return note_id → why the row cannot be restored; {} if all can."""
     differences = {}
-    for row in (row for rows in by_split.values() for row in rows):
+    columns = ["note_id", "icd_code", "note_sha256"]
+    for row in (row for split in SPLITS for row in bundle_manifest.iterate_rows(bundle, split, columns)):
         note_id = row["note_id"]
-        note, code = from_copy.notes.get(note_id, (None, None))
+        note = from_copy.notes.get(note_id)
         if note is None:
             differences[note_id] = from_copy.reasons.get(note_id, NO_NOTE)
-        elif code != row["icd_code"]:
+        elif note.code != row["icd_code"]:
             differences[note_id] = OTHER_CODE
-        elif storage.digest_text(note) != row["note_sha256"]:
+        elif note.sha256 != row["note_sha256"]:
             differences[note_id] = OTHER_TEXT
     return differences
 
@@ -157,8 +167,8 @@ def _write_listing(path: Path, differences: Mapping[str, str]) -> None:
         writer.writerows(sorted(differences.items()))
 
 
-def _count_differences(differences: Mapping[str, str], by_split: Mapping[str, list[Row]]) -> str:
-    total = sum(len(rows) for rows in by_split.values())
+def _count_differences(differences: Mapping[str, str], manifest: bundle_manifest.Manifest) -> str:
+    total = sum(manifest.dataset.rows["grpo"].values())
     reasons = ", ".join(f"{number:,} {reason}" for reason, number in Counter(differences.values()).most_common())
     return f"{len(differences):,} of {total:,} rows cannot be restored from this copy: {reasons}."
 

@@ -20,9 +20,9 @@ from deepicd.engines.runner import complete_tasks, describe_template_dates, expl
 from deepicd.engines.tokens import find_counter
 from deepicd.errors import DeepicdError
 from deepicd.stage_records import Generation
+from deepicd.text_store import TextStore
 from train.data import EvaluationSplit, Question
 from train.evaluation.predictions import Prediction
-from train.text_store import TextStore
 
 DEFAULT_ENGINE = "vllm"
 CHECKED_IN = Path(__file__).parent / "recipes"

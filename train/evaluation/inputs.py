@@ -8,6 +8,7 @@ from deepicd import storage
 from deepicd.errors import DeepicdError
 from deepicd.evaluation_metrics import METRICS_FILE, Averaging, read_metrics
 from deepicd.storage import Origin
+from deepicd.text_store import TextStore
 from train.data import EvaluationSplit, load_evaluation_split
 from train.evaluation.answers import EvaluatedModel
 from train.evaluation.baselines import Baseline
@@ -23,7 +24,6 @@ from train.evaluation.predictions import (
 from train.evaluation.reading import Reading
 from train.evaluation.subgroups import list_cohort_files
 from train.run_folder import read_model_origin
-from train.text_store import TextStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,9 +24,9 @@ from deepicd.icd10cm import Code
 from deepicd.parsing import ParseError, parse_json
 from deepicd.schema import PREDICTIONS
 from deepicd.storage import Origin
+from deepicd.text_store import StoredText, TextStore
 from train.data import EvaluationSplit
 from train.evaluation.reading import NO_CODE, Reading, extract_code
-from train.text_store import StoredText, TextStore
 
 PREDICTIONS_FILE = "predictions.parquet"
 EXAMPLE = Path(__file__).parent / "example_predictions.jsonl"

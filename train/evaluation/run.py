@@ -30,6 +30,7 @@ from deepicd.log import RUN_LOG
 from deepicd.schema import PREDICTIONS
 from deepicd.stage_records import EvaluateCounts, EvaluateRecord
 from deepicd.storage import Origin
+from deepicd.text_store import TextStore, open_text_store
 from train.data import iterate_notes, read_notes
 from train.evaluation.answers import generate_answers
 from train.evaluation.inputs import EvaluationSettings, Inputs, check_settings, read_inputs
@@ -45,7 +46,6 @@ from train.evaluation.reading import NO_ANSWER, explain_problems, find_advice
 from train.evaluation.reasoning import measure_traces, summarize
 from train.evaluation.report import render_report
 from train.evaluation.subgroups import measure_subgroups, name_terciles, read_columns
-from train.text_store import TextStore, open_text_store
 
 REPORT_FILE, FIGURE_FILE = "report.md", "chapters.png"
 OWN_NAMES = {METRICS_FILE, REPORT_FILE, FIGURE_FILE, PREDICTIONS_FILE, RUN_LOG, ledger.FOLDER, metrics.FOLDER}

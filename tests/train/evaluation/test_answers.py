@@ -13,10 +13,10 @@ from openai_server import MODEL, answer, openai_server, status
 
 from deepicd.engines import ledger
 from deepicd.icd10cm import Code
+from deepicd.text_store import open_text_store
 from distill import tiny_teacher
 from train.data import Question
 from train.evaluation.answers import CHECKED_IN, AnswerRecipe, EvaluatedModel, parse_answer_recipe, read_answer_recipe
-from train.text_store import open_text_store
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from evaluations import dataset, metrics
 from deepicd.answer_form import write_answer
 from deepicd.grounding import Share
 from deepicd.icd10cm import Code
+from deepicd.text_store import open_text_store
 from train.data import read_notes
 from train.evaluation import reasoning
 from train.evaluation.predictions import EvaluatedNote
@@ -23,7 +24,6 @@ from train.evaluation.reasoning import (
     measure_traces,
     summarize,
 )
-from train.text_store import open_text_store
 
 EARLY = (
     "I21.4 it is: “pressure for two hours”, HR 110, BP 80/40, took metoprolol 25 mg. She was pale."

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from train.text_store import open_text_store
+from deepicd.text_store import open_text_store
 
 
 def test_a_text_comes_back_as_it_was_and_no_file_is_to_be_seen(tmp_path: Path) -> None:
