@@ -28,7 +28,6 @@ from deepicd.stage_records import BuildRecord, DistillRecord, JudgeRecord, Verif
 
 NOTE_LENGTH = 6_000  # characters
 SHARES = {"train": 0.7, "validation": 0.1, "test": 0.2}
-WRITTEN_AT_ONCE = 1_000
 STAGES = ["ledger", "assemble", "card", "bundle", "publish", "evaluate"]
 
 
@@ -64,31 +63,40 @@ def make_seeds(folder: Path) -> dict[str, Path]:
     return {"cohort": folder / "cohort"} | {name: found for name, [found] in runs.items()}
 
 
-def repeat_rows(rows: list[dict[str, Any]], split: str, number: int, rng: random.Random) -> Iterator[dict[str, Any]]:
-    """Yield rows under new ids; the n-th of a cohort and of its traces have the same one."""
-    first = 10_000_000 * (1 + list(SHARES).index(split))
-    for n in range(number):
-        row = rows[n % len(rows)]
-        new = {"note_id": f"{first + n}-DS-1"} | ({"hadm_id": first + n} if "hadm_id" in row else {})
-        if note := row.get("admission_note"):
-            words = note.split(" ")
-            extra = " ".join(rng.choices(words, k=max(0, NOTE_LENGTH - len(note)) // 6))
-            new["admission_note"] = f"{note} {extra}"
-        yield row | new
+def lengthen_notes(rows: pa.Table) -> pa.Table:
+    """Return rows whose admission notes, if they have any, are as long as those of MIMIC."""
+    if "admission_note" not in rows.column_names:
+        return rows
+    rng, notes = random.Random(1), rows["admission_note"].to_pylist()
+    longer = [f"{note} {' '.join(rng.choices(note.split(' '), k=(NOTE_LENGTH - len(note)) // 6))}" for note in notes]
+    return rows.set_column(rows.column_names.index("admission_note"), "admission_note", pa.array(longer))
+
+
+def rename_rows(rows: pa.Table, first: int) -> pa.Table:
+    """Return the rows under the ids of other stays, each of another patient."""
+    numbers = range(first, first + len(rows))
+    for name, ids in (("note_id", [f"{number}-DS-1" for number in numbers]), ("hadm_id", list(numbers))):
+        if name in rows.column_names:
+            rows = rows.set_column(rows.column_names.index(name), name, pa.array(ids, rows[name].type))
+    return rows
 
 
 def multiply(seed: Path, out: Path, number: int, source: Source) -> None:
-    """Write a run with many more rows, under the counts of a small one, as if they were credentialed."""
+    """Write a run with many more rows, under the counts of a small one, as if they were credentialed.
+
+    The n-th row of a split of each run has the same id.
+    """
     record = records.require(seed, source.kind)
     plan = records.plan_run(source.kind, options=record.options | {"rows": number}, inputs={})
     with records.open_fresh_folder(out, plan, "mimic") as made:
-        for split, share in SHARES.items():
-            rng = random.Random(split)
-            rows = pq.read_table(seed / source.file.format(split)).to_pylist()
-            repeated = repeat_rows(rows, split, round(number * share), rng)
-            with storage.open_parquet_writer(made.folder / source.file.format(split), source.schema, "mimic") as writer:
-                while batch := [row for _, row in zip(range(WRITTEN_AT_ONCE), repeated, strict=False)]:
-                    writer.write_table(pa.Table.from_pylist(batch, writer.schema))
+        for place, (split, share) in enumerate(SHARES.items(), 1):
+            name, count = source.file.format(split), round(number * share)
+            rows = lengthen_notes(pq.read_table(seed / name).select(source.schema.names))
+            with storage.open_parquet_writer(made.folder / name, source.schema, "mimic") as writer:
+                for start in range(0, count, storage.ROW_GROUP):
+                    places = [n % len(rows) for n in range(start, min(start + storage.ROW_GROUP, count))]
+                    part = rename_rows(rows.take(places), 10_000_000 * place + start)
+                    writer.write_table(part.cast(writer.schema))
         made.counts = record.counts
 
 
