@@ -15,7 +15,7 @@ import os
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -27,7 +27,7 @@ from deepicd.engines import metrics
 from deepicd.engines.ledger import FOLDER as LEDGER_FOLDER
 from deepicd.engines.ledger_lines import PATTERN as SESSIONS
 from deepicd.engines.ledger_segments import PATTERN as SEGMENTS
-from deepicd.engines.ray_cluster import open_cluster
+from deepicd.engines.ray_cluster import count_gpus, open_cluster
 from deepicd.engines.shard import Shard
 from deepicd.errors import DeepicdError
 from deepicd.lease import HEARTBEAT, STALE_AFTER, is_held
@@ -41,7 +41,6 @@ logger = logging.getLogger(__name__)
 
 POLL = 2.0  # seconds
 FRUITLESS = 2  # times in a row that a worker may die without having written anything
-ON_GPUS = ("vllm", "transformers")
 
 
 class WorkerDied(DeepicdError):
@@ -107,16 +106,16 @@ def _complete_rows(workers: int, job: Job, rollouts: int) -> None:
     """
     import ray
 
-    recipe = _build_worker_recipe(job.recipe)
+    recipe = build_worker_recipe(job.recipe)
     with (
-        open_cluster(workers, _count_gpus(recipe)) as options,
+        open_cluster(workers, count_gpus(recipe)) as options,
         _write_marker(job) as marker,
         track_progress("traces", rollouts) as advance,
     ):
         work = Work(_build_worker_job(job, recipe), Path.cwd(), marker, __version__)
         remote = ray.remote(_complete_shard).options(**options, max_retries=0)
         shards = [Shard(number, workers) for number in range(1, workers + 1)]
-        watch = _Watch(partial(remote.remote, work), _Progress(job, advance))
+        watch = Watch(partial(remote.remote, work), Progress(job, advance))
         watch.run(shards)
 
 
@@ -125,7 +124,7 @@ def _complete_shard(work: Work, shard: Shard) -> DeepicdError | None:
 
 
 @dataclass
-class _Progress:
+class Progress:
     """How far the shards are, by what their workers write beside the ledger."""
 
     job: Job
@@ -148,11 +147,11 @@ class _Progress:
 
 
 @dataclass
-class _Watch:
+class Watch:
     """Starts a task per shard, and again where one dies."""
 
-    start: Any
-    progress: _Progress
+    launch: Callable[[Shard], Any]
+    progress: Progress
     _before: dict[Shard, set[tuple[str, int]]] = field(default_factory=dict)  # a shard's files when it was last started
     _deaths: Counter[Shard] = field(default_factory=Counter)  # in a row, of workers that wrote nothing
 
@@ -160,7 +159,7 @@ class _Watch:
         """Run all shards to their end. Raises DeepicdError for the first that could not get further."""
         import ray
 
-        running = {self._start(shard): shard for shard in shards}
+        running = {self.start(shard): shard for shard in shards}
         failed: list[DeepicdError] = []
         while running:
             ended, _ = ray.wait(list(running), timeout=POLL)
@@ -169,25 +168,26 @@ class _Watch:
                 shard = running.pop(task)
                 if (error := _read_result(task)) is None:
                     continue
-                if self._may_continue(shard, error):
+                if self.may_continue(shard, error):
                     logger.warning("The worker of %s is started again: %s", shard, error.what)
-                    running[self._start(shard)] = shard
+                    running[self.start(shard)] = shard
                 else:
                     failed.append(error)
         if failed:
             raise failed[0]
 
-    def _may_continue(self, shard: Shard, error: DeepicdError) -> bool:
+    def may_continue(self, shard: Shard, error: DeepicdError) -> bool:
         """Return whether to start a worker again: one that got further, or that died, which may be its node's fault."""
-        if self.progress.describe(shard) != self._before[shard]:
+        if self.progress.describe(shard) != self._before.get(shard, set()):
             del self._deaths[shard]
             return True
         self._deaths[shard] += 1
         return isinstance(error, WorkerDied) and self._deaths[shard] <= FRUITLESS
 
-    def _start(self, shard: Shard) -> Any:
+    def start(self, shard: Shard) -> Any:
+        """Start the worker of a shard; return its task."""
         self._before[shard] = self.progress.describe(shard)
-        return self.start(shard)
+        return self.launch(shard)
 
 
 def _read_result(task: Any) -> DeepicdError | None:
@@ -214,16 +214,12 @@ def _write_marker(job: Job) -> Iterator[Path]:
         yield Path(marker.name)
 
 
-def _build_worker_recipe(recipe: Recipe) -> Recipe:
+def build_worker_recipe(recipe: Recipe) -> Recipe:
     """Return the recipe of a worker, which has one of the copies of the model."""
     if recipe.engine != "ray":
         return recipe
     share = -(-recipe.in_flight // recipe.data_parallel)
     return recipe.replace(engine="vllm", data_parallel=1, in_flight=share)
-
-
-def _count_gpus(recipe: Recipe) -> int:
-    return recipe.tensor_parallel * recipe.data_parallel if recipe.engine in ON_GPUS else 0
 
 
 def _build_worker_job(job: Job, recipe: Recipe) -> Job:

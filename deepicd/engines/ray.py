@@ -15,7 +15,7 @@ from typing import Any
 
 from deepicd.engines.base import Engine, Request, Result
 from deepicd.engines.model import find_model
-from deepicd.engines.ray_cluster import open_cluster
+from deepicd.engines.ray_cluster import count_gpus, open_cluster
 from deepicd.engines.recipe import ModelRecipe
 from deepicd.engines.registry import open_engine as open_engine_of_recipe
 from deepicd.errors import DeepicdError
@@ -77,7 +77,7 @@ class RayEngine:
         replicas = recipe.data_parallel
         self._recipe = recipe.replace(engine="vllm", data_parallel=1, in_flight=-(-recipe.in_flight // replicas))
         with ExitStack() as stack:
-            options = stack.enter_context(open_cluster(replicas, recipe.tensor_parallel))
+            options = stack.enter_context(open_cluster(replicas, count_gpus(self._recipe)))
             import ray
 
             self._class = ray.remote(Replica).options(**options, max_restarts=0)

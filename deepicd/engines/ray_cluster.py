@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from deepicd.engines.recipe import ModelRecipe
 from deepicd.engines.registry import TELEMETRY_OFF
 from deepicd.errors import DeepicdError
 
@@ -19,6 +20,13 @@ OBJECT_STORE = 2**28  # bytes of a cluster that is started here; requests and re
 # Ray binds to loopback alone where it is not meant to reach other machines, which it assumes of a Mac
 ON_LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 PASSED_ON = ("HF_HUB_OFFLINE", "HF_HOME", "VLLM_CPU_KVCACHE_SPACE")
+
+
+def count_gpus(recipe: ModelRecipe) -> int:
+    """Return the GPUs that a recipe's engine takes in one process; 0 for an engine that loads no model."""
+    if recipe.engine not in ("vllm", "transformers"):
+        return 0
+    return recipe.tensor_parallel * recipe.data_parallel * int(recipe.engine_args.get("pipeline_parallel_size", 1))
 
 
 @contextmanager

@@ -14,6 +14,8 @@ from cohorts import rows_in, write_cohort
 
 from benchmarks import kills
 from benchmarks.distill import count_completions
+from deepicd.engines.ledger import build_key
+from deepicd.engines.ray_cluster import count_gpus
 from deepicd.engines.shard import Shard
 from deepicd.errors import DeepicdError
 from distill import ray_workers, run
@@ -117,3 +119,27 @@ def test_a_worker_that_does_not_see_the_disk_of_the_run_writes_nothing(tmp_path:
     assert error is not None
     assert "A worker does not see what is in" in error.what
     assert not (tmp_path / "out").exists()
+
+
+def test_a_worker_has_one_copy_of_the_model_and_writes_under_the_keys_of_the_run() -> None:
+    recipe = load_recipe(Path("tiny")).replace(engine="ray", data_parallel=8, tensor_parallel=2, in_flight=100)
+    worker = ray_workers.build_worker_recipe(recipe)
+    assert (worker.engine, worker.data_parallel, worker.in_flight, count_gpus(worker)) == ("vllm", 1, 13, 2)
+    assert worker.digest == recipe.digest
+    assert build_key(worker, "1-DS-1", "sha") == build_key(recipe, "1-DS-1", "sha")
+    assert count_gpus(RECIPE) == 0
+
+
+def test_a_worker_is_started_again_while_it_gets_further_and_otherwise_twice(tmp_path: Path) -> None:
+    started: list[Shard] = []
+    job = run.Job(tmp_path, tmp_path, RECIPE)
+    watch = ray_workers.Watch(started.append, ray_workers.Progress(job, lambda n, status="": None))
+    died = ray_workers.WorkerDied("A worker ended without a word.")
+    watch.start(FIRST)
+    assert [watch.may_continue(FIRST, died) for _ in range(3)] == [True, True, False]
+    assert not watch.may_continue(SECOND, DeepicdError("There is no model."))
+    (tmp_path / "ledger").mkdir()
+    (tmp_path / "ledger" / "00001.jsonl").write_text("another shard's")
+    assert not watch.may_continue(FIRST, died)
+    (tmp_path / "ledger" / "00002.jsonl").write_text("its own")
+    assert watch.may_continue(FIRST, DeepicdError("vLLM ended."))
