@@ -78,8 +78,8 @@ def main(part: str, pdf: Path | None = None) -> None:
             blocks = {"num_gpu_blocks_override": ORDER_BLOCKS[16 if CARD else 128]}
             full = short | {"context": CONTEXT, "guideline_text": "full", "max_tokens": 16, "engine_args": blocks}
             cohort = build_cohort(folder, LAYOUT_ROWS, ORDER_CHAPTERS)
-            side = {"cohort": cohort, "guidelines": str(folder / "guidelines"), "recipe": full, "bare": True}
-            comparison = compare("rows by chapter and code", side, "rows shuffled", side | {"shuffled": True})
+            ordered: Side = {"cohort": cohort, "guidelines": str(folder / "guidelines"), "recipe": full, "bare": True}
+            comparison = compare("rows by chapter and code", ordered, "rows shuffled", ordered | {"shuffled": True})
         else:
             sys.exit("Choose loop, endpoint, or layout or order with the path of the guideline PDF.")
         record(f"distill_{part}_gpu" if CARD else f"distill_{part}", [comparison],
