@@ -1,4 +1,4 @@
-"""Compare `deepicd publish --what rows` with a bare `upload_folder` of the same files; measure the firewall.
+"""Compare `deepicd publish --what rows` with a bare `upload_folder` of the same files.
 
 Both run as whole processes, as a user starts them, and send to the stand-in server of tests/hub_server.py, a process of
 its own on this machine, each to a new repository. Ours also computes every digest before anything is sent, runs the
@@ -17,21 +17,20 @@ Run: python -m benchmarks.publish [ROWS]
 """
 
 import base64
-import json
 import os
 import random
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measure import RESULTS, Comparison, Cost, compare, deepicd, python, record, run
+from benchmarks.measure import Comparison, Cost, compare, deepicd, python, record, run
 
 BARE = """
 import sys
@@ -84,10 +83,6 @@ def main(rows: int = 100_000) -> None:
                 short, folder / "hub", f"publish over a gigabit line, {rows:,} rows in three configs"
             )
         record("publish", comparisons, PACKAGES)
-        rates = measure_firewall(short, folder)
-    path = RESULTS / "publish.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"firewall": rates}, indent=2) + "\n", encoding="utf-8")
-    print(json.dumps(rates, indent=2))
 
 
 def compare_uploads(dataset: Path, hub: Path, what: str) -> list[Comparison]:
@@ -200,39 +195,6 @@ def lengthen(row: dict[str, Any], number: int, filler: str) -> dict[str, Any]:
         return row | {"admission_note": f"{row['admission_note']}\n{filler}"}
     *before, last = row["prompt"]
     return row | {"prompt": [*before, last | {"content": f"{last['content']}\n{filler}"}]}
-
-
-def measure_firewall(dataset: Path, folder: Path) -> dict[str, Any]:
-    """Return the throughput of the search for ids and removed words, of the comparison with notes, and of SHA-256."""
-    import hashlib
-
-    from cards.firewall import passages
-    from cards.firewall.check import check_path
-
-    big, notes = folder / "text" / "big.txt", []
-    big.parent.mkdir()
-    with big.open("wb") as file:
-        for text in passages.read_notes(dataset / "traces"):
-            file.write(text.replace(b"___", b"of a"))
-            notes.append(text)
-    content, words = big.read_bytes(), (dataset / "README.md").read_bytes()
-    candidates = [hashes for hashes, _ in passages.WordRuns().feed(words)]
-    return {
-        "text": _rate(len(content), lambda: check_path(big)),
-        "notes": _rate(sum(map(len, notes)), lambda: passages.find_shared(candidates[0], notes)),
-        "sha256": _rate(len(content), lambda: hashlib.sha256(content).digest()),
-    }
-
-
-def _rate(size: int, work: Callable[[], object]) -> dict[str, float]:
-    best = min(_time(work) for _ in range(ROUNDS))
-    return {"megabytes": round(size / 1e6, 1), "megabytes_a_second": round(size / 1e6 / best, 1)}
-
-
-def _time(work: Callable[[], object]) -> float:
-    clock = time.perf_counter()
-    work()
-    return time.perf_counter() - clock
 
 
 if __name__ == "__main__":

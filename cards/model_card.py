@@ -9,6 +9,7 @@ numbers of rows: exact ones would have to be consistent with what the dataset's 
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ from deepicd.errors import DeepicdError
 from deepicd.evaluation_metrics import METRICS_FILE, ChapterMetrics, LevelName, Metrics, read_metrics
 from deepicd.paper import get_f1
 from deepicd.parsing import MAX_BYTES, ParseError, parse_json
-from deepicd.small_counts import Counts
+from deepicd.small_counts import KNOWN, Counts
 from deepicd.stage_records import CardCounts, CardRecord, TrainingRecord
 from deepicd.storage import Origin
 
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 COMMANDS = {"train sft": "supervised fine-tuning", "train grpo": "reinforcement learning (GRPO)"}
 LEVELS: dict[LevelName, str] = {"chapter": "chapter", "category": "category (three characters)", "full": "full code"}
 DEEPEST_FIRST: tuple[LevelName, ...] = ("full", "category", "chapter")
-WHOLE = 1e9  # cost of withholding the rows of the test split, which the dataset's card shows
 METRICS = ("macro_precision", "macro_recall", "macro_f1", "accuracy")
 TINY = 100_000_000  # parameters below which a model only serves to test the pipeline
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -100,7 +100,7 @@ def resolve_evaluation_origin(path: Path, metrics: Metrics) -> Origin:
 def suppress_scores(metrics: Metrics) -> dict[str, object]:
     """Return metrics of credentialed notes, without the scores of levels that would reveal a small group.
 
-    Accuracy times rows is the number of right answers, and the card of the dataset has the rows. Its groups are the
+    Accuracy times rows is the number of right answers, and the card of the dataset tells the rows. Its groups are the
     answers that are right to the full code, to the category alone, to the chapter alone, and not at all. The means over
     classes go with the accuracy: recall times classes gives it back.
     """
@@ -110,7 +110,7 @@ def suppress_scores(metrics: Metrics) -> dict[str, object]:
         people = metrics.right_patients.get(name, reached - before if metrics.intervals.patients == metrics.rows else 1)
         groups.append(str(counts.add_group(name, max(reached - before, 0))))
         counts.guard([name], people=people)
-        counts.show(name, list(groups), cost=1.0 if name != "none" else WHOLE)
+        counts.show(name, list(groups), cost=1.0 if name != "none" else KNOWN)
     published = counts.select_published(everything=False)
     is_contradictory = right != sorted(right)  # right to the full code, and not to the chapter
     withheld = {name for name in LEVELS if not metrics.rows or is_contradictory or published[name] is None}
@@ -118,12 +118,39 @@ def suppress_scores(metrics: Metrics) -> dict[str, object]:
     return metrics.dump() | {name: metrics.get_level(name).dump() | hidden for name in withheld}
 
 
+def list_shown_counts(metrics: Metrics, model: str) -> dict[str, int | None]:
+    """Return what readers can compute from the card of a model, to be held against other publications.
+
+    Accuracies are right answers over the rows of the test split. An answer is right to the full code, to the category
+    alone, … : each of these groups, and any in a row of them, is a count where its two ends are shown.
+    """
+    measured = suppress_scores(metrics)
+    ends = {"nothing": 0}
+    for name in DEEPEST_FIRST:
+        level = measured[name]
+        if isinstance(level, dict) and level["accuracy"] is not None:
+            ends[name] = round(level["accuracy"] * metrics.rows)
+    if len(ends) == 1:
+        return {}
+    ends["all"] = metrics.rows
+    answers = {f"answers/{model}/{first}/{last}": ends[last] - ends[first] for first, last in combinations(ends, 2)}
+    classes = {f"classes/{name}": metrics.get_level(name).classes for name in LEVELS}
+    return {"rows/grpo/test": metrics.rows, **classes, **answers}
+
+
 def select_chapters(metrics: Metrics, *, careful: bool) -> list[ChapterMetrics]:
     """Return the chapters whose F1 the figure may show: if it lacked one alone, the mean would give that one back."""
+    if careful and not _shows_chapters(metrics):
+        return []
     chapters = [chapter for chapter in metrics.chapters if chapter.f1 is not None]
     if careful and chapters and metrics.chapter.classes - len(chapters) == 1:
         chapters.remove(min(chapters, key=lambda chapter: chapter.samples or 0))
     return chapters
+
+
+def _shows_chapters(metrics: Metrics) -> bool:
+    level = suppress_scores(metrics)["chapter"]
+    return isinstance(level, dict) and level["accuracy"] is not None
 
 
 def build_fields(run: Path, record: TrainingRecord, metrics: Metrics | None, *, careful: bool) -> dict[str, Any]:

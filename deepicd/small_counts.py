@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 SMALLEST_CELL = 10  # the smallest count to show, by the custom of publications from MIMIC and CMS
 TOLERANCE = 1e-4  # of the solver; counts are whole numbers
 NEAR = 3 * SMALLEST_CELL  # bounds that are wider are not tried in whole numbers, which differ by a few at most
+KNOWN = float("inf")  # cost of a count that readers know from elsewhere: withholding it here would hide nothing
 ZERO_COST = 50.0  # of withholding a zero: it reveals nobody, and withholding it hardly hides others
 
 Key = Hashable
@@ -178,11 +179,15 @@ class Counts:
         withheld = {key for key, count in self.counts.items() if count.shown and count.small}
         small = list(dict.fromkeys(count.groups for count in self.counts.values() if count.small))
         for groups in small:
-            while tight := self._find_tight(groups, withheld):
+            while tight := self._select_own(self._find_tight(groups, withheld)):
                 withheld.add(self._choose_cheapest(tight, groups, withheld))
         for groups in (groups for groups in small if groups not in self._wide):
             while self._is_tight_in_whole_numbers(groups, frozenset(withheld)):
-                left = [key for key, count in self.counts.items() if count.shown and key not in withheld]
+                left = self._select_own(
+                    key for key, count in self.counts.items() if count.shown and key not in withheld
+                )
+                if not left:
+                    break
                 withheld.add(min(left, key=lambda key: (not self._concerns(key, groups), self.counts[key].cost)))
         return frozenset(withheld)
 
@@ -207,6 +212,10 @@ class Counts:
         if -most < SMALLEST_CELL - TOLERANCE:
             return above
         return below + above if -most - least < SMALLEST_CELL - TOLERANCE else []
+
+    def _select_own(self, keys: Iterable[Key]) -> list[Key]:
+        """Return the counts that can be withheld."""
+        return [key for key in keys if self.counts[key].cost < KNOWN]
 
     def _choose_cheapest(self, tight: list[Key], groups: frozenset[Key], withheld: set[Key]) -> Key:
         """Return the cheapest of the `tight` counts without which the sum is safe; if none is, the cheapest."""

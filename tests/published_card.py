@@ -63,18 +63,23 @@ def what_it_says(card: str) -> list[Said]:
 
 def small_sums(rows: Counter[Group], patients: dict[Group, set[str]]) -> list[set[Group]]:
     """Every group of fewer than ten rows or patients, by chapter, split and outcome, or some of them."""
-    small = []
+    return [
+        groups
+        for groups in list_sums()
+        if sum(rows[group] for group in groups)
+        and len(set().union(*(patients.get(group, set()) for group in groups))) < 10
+    ]
+
+
+def list_sums() -> list[set[Group]]:
+    """Every group of rows by chapter, split and outcome, or some of them."""
+    found: list[set[Group]] = []
     for dimensions in (part for size in (1, 2, 3) for part in combinations(range(3), size)):
         sums: dict[tuple[object, ...], set[Group]] = {}
         for group in EVERY:
             sums.setdefault(tuple(group[place] for place in dimensions), set()).add(group)
-        small += [
-            groups
-            for groups in sums.values()
-            if sum(rows[group] for group in groups)
-            and len(set().union(*(patients.get(group, set()) for group in groups))) < 10
-        ]
-    return small
+        found += sums.values()
+    return found
 
 
 def solve(said: Sequence[Said], wanted: Iterable[Group]) -> tuple[float, float]:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.faults.stages import Stage, read_output
+from benchmarks.faults.stage import Stage
 
 DEEPICD = [sys.executable, "-m", "deepicd"]
 LIMIT = 300  # seconds for one command
@@ -72,13 +72,13 @@ class Trial:
             if (end := run(self.command)).code:
                 raise RuntimeError(f"{self.stage.name} fails undisturbed: {end.err[-800:]}")
             self.seconds = time.monotonic() - started
-            outputs.append(read_output(self.out))
+            outputs.append(self.stage.read(self.out))
         self.right = {name: digest for name, digest in outputs[0].items() if outputs[1].get(name) == digest}
         if not self.right or outputs[0].keys() != outputs[1].keys():
             raise RuntimeError(f"{self.stage.name} has no output that two runs share.")
 
     def is_right(self, out: Path | None = None) -> bool:
-        said = read_output(out or self.out)
+        said = self.stage.read(out or self.out)
         return all(said.get(name) == digest for name, digest in self.right.items())
 
     def judge(self, end: End) -> str:

@@ -1,35 +1,22 @@
-"""The stages that faults are tried on: their commands on a small demo, their inputs, and what their output says.
+"""The stages that faults are tried on, with their commands on a small demo.
 
-with open_stages(folder) as stages:     # a demo of 60 admissions, and the sample site for the crawl
+with open_stages(folder) as stages:     # a demo of 60 admissions, and servers on loopback for what needs one
     stages["build"].command(out)        # ['build', '--mimic', …]
-    read_output(out)                    # name → what a file says: rows of a table, else its digest
+
+Stages that need an engine are among them where it is installed.
 """
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-from deepicd import records, storage
+from benchmarks.faults.models import list_models
+from benchmarks.faults.servers import open_servers
+from benchmarks.faults.stage import Stage
 
 ADMISSIONS = 60
-CLOCKED = {"fetched_at", "seconds"}
-"""Columns that say when or how long, and differ from run to run."""
-
-
-@dataclass(frozen=True)
-class Stage:
-    name: str
-    command: Callable[[Path], list[object]]
-    """OUT → arguments of deepicd."""
-    inputs: Sequence[Path]
-    """Files of other kinds that it reads; each is damaged in turn."""
-    unverified: Sequence[Path] = ()
-    """Inputs that carry no checksum, so that a damaged one may be another good one."""
-    before: Callable[[Path], object] = lambda out: None
-    """Prepares OUT, for a stage that adds to a folder."""
 
 
 @contextmanager
@@ -43,8 +30,9 @@ def open_stages(folder: Path) -> Iterator[dict[str, Stage]]:
         step.run()
     _write_answers(folder / "dataset", folder / "answers.jsonl")
     write_bundle(folder / "dataset", folder / "bundle", notes=False)
-    with sample_site() as base_url:
-        yield {stage.name: stage for stage in _list_stages(folder, base_url)}
+    with sample_site() as base_url, open_servers(folder) as with_server:
+        stages = [*_list_stages(folder, base_url), *_list_people(folder), *with_server, *list_models(folder)]
+        yield {stage.name: stage for stage in stages}
 
 
 def _list_stages(demo: Path, base_url: str) -> Iterator[Stage]:
@@ -84,6 +72,46 @@ def _list_stages(demo: Path, base_url: str) -> Iterator[Stage]:
     yield Stage("rehydrate", lambda out: ["rehydrate", bundle, out, *copy], [bundle / "bundle.json", notes])
 
 
+def _list_people(demo: Path) -> Iterator[Stage]:
+    """Yield what people look at and rate: the static pages of `view`, and a review."""
+    from cards.reading_room.review.assignment import read_review
+
+    [kept] = (demo / "traces").glob("*/kept/train-00000.parquet")
+    ratings = demo / "ratings.json"
+    answers = {"premature_closure": "no", "severity_missed": "no", "hallucination": "no"}
+    answers |= {"linkage": "4", "concision": "5", "overall": "4"}
+    responses = {name: [{"user_id": "ana", "value": value}] for name, value in answers.items()}
+    ratings.write_text(json.dumps([{"id": f"item-{number}-0", "responses": responses} for number in range(4)]))
+    start = ["review", "start", demo / "traces"]
+    drawn = ["--reviewers", "ana,ben", "--rows", 8, "--overlap", 4]
+
+    def draw(out: Path) -> None:
+        from click.testing import CliRunner
+
+        from cards.reading_room.review.commands import review
+
+        done = CliRunner().invoke(review, [*map(str, [*start[1:], out, *drawn])])
+        if done.exit_code:
+            raise RuntimeError(f"No review could be drawn: {done.output}")
+
+    def read_answers(out: Path) -> dict[str, str]:
+        from cards.reading_room.review.ratings import read_known_ratings
+
+        known = read_known_ratings(out, read_review(out)[0]) if out.is_dir() else []
+        return {f"{rating.reviewer} {rating.item}": repr(sorted(rating.answers.items())) for rating in known}
+
+    yield Stage("report", lambda out: ["report", demo, out, "--rows", 20], [kept])
+    yield Stage("review start", lambda out: [*start, out, *drawn], [kept])
+    yield Stage(
+        "review import",
+        lambda out: ["review", "import", out, ratings, "--format", "argilla"],
+        [ratings],
+        unverified=[ratings],
+        before=draw,
+        read=read_answers,
+    )
+
+
 def _copy_bare(dataset: Path, out: Path) -> None:
     """Copy a dataset as it was before its card."""
     shutil.copytree(dataset, out, ignore=shutil.ignore_patterns("card", "README.md"))
@@ -101,25 +129,3 @@ def _write_answers(dataset: Path, path: Path) -> None:
         for number, row in enumerate(rows)
     ]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-
-
-def read_output(out: Path) -> Mapping[str, str]:
-    """Return name → digest of the rows of a table or of the bytes of a file; empty unless a run has ended there.
-
-    Where `out` holds a folder per recipe, the folders of runs are read, not ledger and progress.
-    """
-    import pyarrow.parquet as pq
-
-    folders = [path.parent for path in (out / records.RECORD, *out.glob("*/run.json")) if path.is_file()]
-    said = {}
-    for folder in folders:
-        for path in storage.list_files(folder):
-            name = path.relative_to(out).as_posix()
-            if path.suffix == ".parquet":
-                table = pq.ParquetFile(path).read()
-                said[name] = storage.digest_text(
-                    repr(table.select(sorted({*table.column_names} - CLOCKED)).to_pylist())
-                )
-            else:
-                said[name] = storage.digest_path(path)
-    return said

@@ -226,6 +226,7 @@ def _gather_model_card(options: PublicationOptions, record: records.Record, stag
     readme = (folder / README).read_text(encoding="utf-8")
     text = card_trimming.remove_weights(readme, credentialed=origin == "mimic", version=record.version)
     storage.write_text(staging / README, text)
+    metrics = model_card.find_metrics(folder)
     top_level = {path.relative_to(folder).parts[0] for path in folder.rglob("*") if path.is_file()}
     return Contents(
         what="card",
@@ -233,6 +234,7 @@ def _gather_model_card(options: PublicationOptions, record: records.Record, stag
         origin=origin,
         notes_from=_find_notes(folder, record, options.notes_from) if origin == "mimic" else (),
         not_sent=sorted(top_level - {README, "card"}),
+        shown=model_card.list_shown_counts(metrics[1], record.key) if metrics and origin == "mimic" else {},
         kind="model",
     )
 
