@@ -35,6 +35,7 @@ from deepicd.stage_records import (
 from deepicd.storage import Origin
 
 README = "README.md"
+SAMPLES = 2  # rows that the card of made-up records shows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,10 +178,23 @@ def build_fields(facts: DatasetFacts) -> dict[str, Any]:
         "reasons": list_rejections(shown),
         "flags": shown.select("flag"),
         "figures": list_figures(facts),
+        "samples": [] if facts.origin != "synthetic" else read_samples(facts),
         "licence": LICENCE,
         "licence_link": LICENCE_LINK,
         "agreement": AGREEMENT,
     }
+
+
+def read_samples(facts: DatasetFacts) -> list[dict[str, str]]:
+    """Return the first rows of `traces`, of made-up records alone."""
+    paths = next(iter(facts.statistics.files["traces"].values()), [])
+    columns = ["icd_code", "icd_title", "admission_note", "trace"]
+    for path in paths[:1]:
+        file = storage.open_parquet(facts.folder / path, CONFIGS["traces"])
+        for batch in file.iter_batches(batch_size=SAMPLES, columns=columns):
+            rows: list[dict[str, str]] = batch.to_pylist()
+            return rows
+    return []
 
 
 def _select_public(record: records.Record) -> dict[str, object]:

@@ -199,12 +199,23 @@ def format_duration(seconds: float) -> str:
 
 def _format_line(what: str, done: int, total: int | None, seconds: float) -> str:
     """'pages: 1,200 of 12,000, 10/s, 18 minutes left'."""
-    line = f"{what}: {done:,}{f' of {total:,}' if total else ''}, {_format_rate(done, seconds)}"
+    line = f"{what}: {done:,}{f' of {total:,}' if total else ''}"
+    if rate := _format_rate(done, seconds):
+        line += f", {rate}"
     if not total or not done:
         return line
     return f"{line}, {format_duration(max(0, total - done) * seconds / done)} left"
 
 
 def _format_rate(done: float, seconds: float) -> str:
-    rate = done / seconds if seconds else 0.0
-    return f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s"
+    """Return a rate in a unit that makes it a number to read; '' while it is not known.
+
+    >>> _format_rate(500, 10), _format_rate(3, 60), _format_rate(2, 3600), _format_rate(0, 10)
+    ('50/s', '3.0/min', '2.0/h', '')
+    """
+    if not done or not seconds:
+        return ""
+    for unit, length in (("s", 1), ("min", 60)):
+        if (rate := done / seconds * length) >= 0.5:
+            return f"{rate:,.0f}/{unit}" if rate >= 10 else f"{rate:.1f}/{unit}"
+    return f"{done / seconds * 3600:.1f}/h"

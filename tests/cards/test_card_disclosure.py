@@ -47,6 +47,11 @@ def true_groups(dataset: Path) -> Counter[Group]:
     return groups
 
 
+def test_a_card_of_credentialed_rows_shows_none_of_them(card: str) -> None:
+    assert "Pressure for two hours" not in card
+    assert "<details>" not in card and "## Two rows" not in card
+
+
 def test_no_small_group_of_chapter_split_and_outcome_can_be_derived(dataset: Path, card: str) -> None:
     truth, said = true_groups(dataset), what_it_says(card)
     assert all(sum(truth[group] for group in groups) == value for groups, value in said)

@@ -101,6 +101,13 @@ def test_a_line_has_count_rate_time_left_and_status(monkeypatch, capsys):
     assert second.endswith("; 9 described, 1 no text"), "a status stays until another comes"
 
 
+def test_a_line_never_says_that_nothing_is_done_per_second(monkeypatch, capsys):
+    monkeypatch.setattr(log, "LINE_EVERY", 0.0)
+    with log.track_progress("pages", total=1_000) as advance:
+        advance(0, "waiting for the server")
+    assert capsys.readouterr().err == "pages: 0 of 1,000; waiting for the server\n"
+
+
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0 seconds"), (119, "119 seconds"), (121, "2 minutes")])
 def test_durations_read_well(seconds, text):
     assert log.format_duration(seconds) == text
