@@ -189,11 +189,11 @@ def _make_line_printer(what: str, total: int | None) -> Advance:
 def format_duration(seconds: float) -> str:
     """Return a duration in the largest unit that keeps it exact enough.
 
-    >>> format_duration(45), format_duration(750), format_duration(16_817)
-    ('45 seconds', '12 minutes', '4.7 hours')
+    >>> format_duration(1), format_duration(45), format_duration(750), format_duration(16_817)
+    ('1 second', '45 seconds', '12 minutes', '4.7 hours')
     """
     if seconds < 120:
-        return f"{seconds:.0f} seconds"
+        return f"{seconds:.0f} second{'' if round(seconds) == 1 else 's'}"
     return f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"
 
 
