@@ -63,7 +63,8 @@ def write_bundle(
     fields = dataset_card.build_fields(facts) | {"notes": notes, "title": title, "release": release, "parents": PARENTS}
     fields["left_out"] = [] if notes else bundle_manifest.list_left_out(record.counts.rows)
     if fields["left_out"] and fields["verification"]:
-        fields["verification"] |= {"shown": None, "chapters": None}
+        fields["verification"] |= {"counts": None}
+        facts.statistics.verified = None  # so that no figure has them
     fields["abstract"] = own_abstract or validate_abstract(render_template("abstract.txt.j2", fields))
     with records.open_fresh_folder(out, plan, facts.origin, overwrite=overwrite) as run:
         run.is_portable = True

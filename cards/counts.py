@@ -15,11 +15,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cards.dataset_statistics import Cell, Statistics
+from cards.verified_statistics import VERDICTS, VerifiedStatistics
 from deepicd.icd10cm import CHAPTERS
-from deepicd.records import Record
 from deepicd.schema import SPLITS
 from deepicd.small_counts import Counts, Key, is_small
-from deepicd.stage_records import BuildCounts, BuildRecord, DistillCounts, DistillRecord, JudgeRecord
+from deepicd.stage_records import (
+    AssembleRecord,
+    BuildCounts,
+    BuildRecord,
+    DistillCounts,
+    DistillRecord,
+    JudgeRecord,
+    VerifyRecord,
+)
 
 BUCKETS = (("1", 1), ("2–9", 9), ("10–99", 99), ("100 and more", None))  # name, largest number of rows of a code
 CHAPTER_OF_FLAG = {"symptom first": 18, "Z code first": 21}  # flags that mean a chapter
@@ -70,7 +78,7 @@ def _divide(cells: Sequence[Cell]) -> dict[str, list[Cell]]:
     }
 
 
-def collect_counts(statistics: Statistics, record: Record, rows: Sequence[ChapterRow]) -> Counts:
+def collect_counts(statistics: Statistics, record: AssembleRecord, rows: Sequence[ChapterRow]) -> Counts:
     """Return the counts of a dataset folder and of the records of the stages before it."""
     counts = Counts()
     for cell, number in statistics.cells.items():
@@ -80,7 +88,11 @@ def collect_counts(statistics: Statistics, record: Record, rows: Sequence[Chapte
     _add_chapters(counts, statistics, rows)
     _add_codes(counts, statistics)
     _add_funnel(counts, statistics, record.require_upstream(BuildRecord).counts)
-    _add_traces(counts, statistics, record.require_upstream(DistillRecord))
+    rollouts = _add_traces(counts, statistics, record.require_upstream(DistillRecord))
+    if statistics.verified:
+        kept = [cell for cell in statistics.cells if cell[2]]
+        parts = RowParts(counts, statistics, kept, record.require_upstream(DistillRecord).rollouts)
+        add_verification(counts, statistics.verified, record, parts, rollouts)
     _add_scores(counts, statistics, record.find_upstream(JudgeRecord))
     return counts
 
@@ -163,7 +175,7 @@ def _add_funnel(counts: Counts, statistics: Statistics, build: BuildCounts) -> N
 
 
 @dataclass(frozen=True)
-class _RowParts:
+class RowParts:
     """Shows parts of some rows of which a record does not say whose they are."""
 
     counts: Counts
@@ -184,21 +196,24 @@ class _RowParts:
         self.counts.show_part(key, number, groups, people=few(number), rest_people=few(rest))
 
 
-def _add_traces(counts: Counts, statistics: Statistics, record: DistillRecord) -> None:
-    """Add why rows have no trace, why attempts were rejected, and what the teacher was not shown."""
+def _add_traces(counts: Counts, statistics: Statistics, record: DistillRecord) -> list[Key]:
+    """Add why rows have no trace, why attempts were rejected, and what the teacher was not shown.
+
+    Returns the groups that all kept traces are.
+    """
     distill = record.counts
     cohort = list(statistics.cells)
     kept = [cell for cell in cohort if cell[2]]
     lost = [cell for cell in cohort if not cell[2]]
     rejected = sum(statistics.cells[cell] for cell in lost)
-    of_cohort, of_lost = _RowParts(counts, statistics, cohort), _RowParts(counts, statistics, lost)
-    of_attempts = _RowParts(counts, statistics, cohort, record.get_option("attempts", int) * record.rollouts)
+    of_cohort, of_lost = RowParts(counts, statistics, cohort), RowParts(counts, statistics, lost)
+    of_attempts = RowParts(counts, statistics, cohort, record.get_option("attempts", int) * record.rollouts)
     for reason, rows in distill.reasons.items():
         of_lost.show(("reason", reason), rows)
     reasons: list[Key] = [("part", ("reason", reason)) for reason in distill.reasons]
     if (more := sum(distill.reasons.values()) - rejected) >= 0 and reasons:  # each row has at least one
         counts.tie(reasons, [*lost, counts.add_group("further reasons", more)])
-    failed = _add_attempts(counts, of_attempts, distill, kept, has_rollouts=record.rollouts > 1)
+    rollouts, failed = _add_attempts(counts, of_attempts, distill, kept, has_rollouts=record.rollouts > 1)
     for reason, attempts in distill.attempts_rejected_for.items():
         of_attempts.show(("attempts", reason), attempts, failed)
         earlier = attempts - distill.reasons.get(reason, 0)
@@ -210,16 +225,18 @@ def _add_traces(counts: Counts, statistics: Statistics, record: DistillRecord) -
     of_cohort.show("without_description", distill.without_description)
     of_cohort.show("without_guidelines", distill.without_guidelines)
     of_cohort.show("shortened", distill.shortened)
+    return rollouts
 
 
 def _add_attempts(
-    counts: Counts, parts: _RowParts, distill: DistillCounts, kept: list[Cell], *, has_rollouts: bool
-) -> list[Key]:
-    """Add the attempts and kept rollouts; return the group of the attempts that failed."""
+    counts: Counts, parts: RowParts, distill: DistillCounts, kept: list[Cell], *, has_rollouts: bool
+) -> tuple[list[Key], list[Key]]:
+    """Add the attempts and kept rollouts; return the groups of the kept rollouts, and of the attempts that failed."""
     few = parts.count_fewest_patients
     rows_kept = sum(parts.statistics.cells[cell] for cell in kept)
     more = max(sum(int(number) * rows for number, rows in distill.rollouts_kept.items()) - rows_kept, 0)
-    further: list[Key] = [counts.add_group("further rollouts", more)] if has_rollouts else []
+    # with one rollout per row there are more where the dataset lacks rows whose traces failed their verification
+    further: list[Key] = [counts.add_group("further rollouts", more)] if has_rollouts or more else []
     rejected = max(distill.attempts - rows_kept - more, 0)
     failed: list[Key] = [counts.add_group("failed attempts", rejected)]
     counts.show("attempts", [*kept, *further, *failed], people=few(distill.attempts), cost=STEP)
@@ -228,7 +245,7 @@ def _add_attempts(
         counts.show("rollouts", [*kept, *further], people=few(rows_kept + more), cost=STEP)
         counts.guard(further, people=few(more))
         counts.guard([*further, *failed], people=few(more + rejected))
-    return failed
+    return [*kept, *further], failed
 
 
 def _add_scores(counts: Counts, statistics: Statistics, judge: JudgeRecord | None) -> None:
@@ -244,3 +261,27 @@ def _add_scores(counts: Counts, statistics: Statistics, judge: JudgeRecord | Non
     if judge and judge.counts.mean is not None:
         values = {group: float(score) for score, group in groups.items() if score != "none"}
         counts.show_mean(MEAN_SCORE, values, judge.counts.mean, places=PLACES, cost=MEAN)
+
+
+def add_verification(
+    counts: Counts, verified: VerifiedStatistics, record: AssembleRecord, rows: RowParts, rollouts: Sequence[Key]
+) -> None:
+    """Add expectations by category and verdict, rows that fail by reason, and the verified ones of all kept traces.
+
+    `rows`: of the config; `rollouts`: the groups that all kept traces are.
+    """
+    for category in verified.categories:
+        kinds = [(category, verdict) for verdict in VERDICTS]
+        groups = [counts.add_group(("forecast", *kind), verified.forecasts[kind]) for kind in kinds]
+        for group, kind in zip(groups, kinds, strict=True):
+            counts.show(group, [group], people=len(verified.patients[kind]))
+        everyone = set().union(*(verified.patients[kind] for kind in kinds))
+        counts.show(("forecast", category, "all"), groups, people=len(everyone))
+    whole = sum(counts.groups[cell] for cell in rows.cells)
+    for reason, number in verified.reasons.items():
+        counts.show_part(
+            ("failed", reason), number, rows.cells,
+            people=len(verified.reason_patients[reason]), rest_people=rows.count_fewest_patients(whole - number),
+        )  # fmt: skip
+    if upstream := record.find_upstream(VerifyRecord):
+        rows.show("verified traces", sum(upstream.counts.verified.values()), rollouts)

@@ -15,7 +15,7 @@ from cards.counts import BUCKETS, MEAN_SCORE, ChapterRow, collect_counts, list_c
 from cards.dataset_statistics import Bin, Statistics, build_histogram, read_statistics, summarize_lengths
 from cards.front_matter import AGREEMENT, LICENCE, LICENCE_LINK, build_front_matter, join_card
 from cards.rendering import TEMPLATES, render_template
-from cards.verification import summarize_verification
+from cards.verification import list_kinds, list_lifts, list_selection, summarize_verification
 from deepicd import records, storage
 from deepicd.errors import DeepicdError
 from deepicd.paper import MIMIC_REASON
@@ -171,7 +171,7 @@ def build_fields(facts: DatasetFacts) -> dict[str, Any]:
         "distill": stages["distill"],
         "knowledge": {name: stages[name] for name in ("guidelines", "scrape") if name in stages},
         "judge": stages.get("judge"),
-        "verification": summarize_verification(record, is_free=is_free),
+        "verification": summarize_verification(record, statistics.verified, shown, facts.chapter_rows, is_free=is_free),
         "configs": list(statistics.files),
         "judges": sum(role.startswith("scores ") for role in lineage.get("assemble", record).inputs),
         "funnel": build_funnel(record.require_upstream(BuildRecord), shown),
@@ -231,20 +231,21 @@ def _join_key(key: Key) -> str:
 
 def list_figures(facts: DatasetFacts) -> list[str]:
     """Return the names of the figures for which there is data."""
-    scrape = facts.record.find_upstream(ScrapeRecord)
+    scrape, verified = facts.record.find_upstream(ScrapeRecord), facts.statistics.verified
     return [
         "chapters",
         *(["spread"] if any(facts.shown["chapter", row.key, "all"] for row in facts.chapter_rows) else []),
         *(["descriptions"] if scrape and scrape.counts.described_by_chapter else []),
         *(["trace_lengths"] if facts.bins else []),
         "codes",
+        *(verified.figures if verified else []),
         "funnel",
     ]
 
 
 def draw_figures(folder: Path, facts: DatasetFacts) -> None:
     """Draw the figures of the card, and remove those of an earlier one."""
-    from cards import figures
+    from cards import figures, verification_figures
 
     shown = facts.shown
     chapters = [(row.roman, row.title, shown["chapter", row.key, "all"]) for row in facts.chapter_rows]
@@ -259,6 +260,9 @@ def draw_figures(folder: Path, facts: DatasetFacts) -> None:
         words = facts.statistics.words
         figures.draw_trace_lengths(folder / "trace_lengths.png", facts.bins, sum(words) / len(words))
     figures.draw_code_frequency(folder / "codes.png", [(name, shown["codes", name]) for name, _ in BUCKETS])
+    if verified := facts.statistics.verified:
+        lifts = list_lifts(verified, shown, facts.chapter_rows, is_free=facts.origin != "mimic")
+        verification_figures.draw(folder, verified.figures, list_kinds(verified, shown), lifts, list_selection(shown))
     build = build_funnel(facts.record.require_upstream(BuildRecord), shown)
     lost = {reason: rows for reason, rows, _ in list_rejections(shown) if rows != 0}
     steps = [(row.step, row.rows, row.lost) for row in build]

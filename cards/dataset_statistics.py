@@ -10,6 +10,8 @@ from pathlib import Path
 from sys import intern
 from typing import TYPE_CHECKING
 
+from cards.verified_statistics import CONFIG as VERIFIED
+from cards.verified_statistics import VerifiedStatistics, read_verified
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
 from deepicd.schema import CONFIGS, DATASET, SPLITS
@@ -40,6 +42,8 @@ class Statistics:
     words: list[int] = field(default_factory=list)  # per kept trace, sorted
     scores: Counter[int] = field(default_factory=Counter)  # judge's score, rounded → traces that have one
     score_patients: dict[int | None, set[str]] = field(default_factory=lambda: defaultdict(set))
+    verified: VerifiedStatistics | None = None
+    """None without the config."""
     _running_totals: dict[tuple[Cell, ...], "array[int]"] = field(default_factory=dict)  # of rows, by patient
 
     @property
@@ -100,6 +104,7 @@ def read_statistics(folder: Path) -> Statistics:
         whole = "grpo" if config in OF_COHORT else "traces"
         if statistics.rows[config] != statistics.rows[whole]:
             raise _mismatch_error(folder, f"`{config}` has other rows than `{whole}`")
+    statistics.verified = read_verified([path for paths in files.get(VERIFIED, {}).values() for path in paths])
     for split in SPLITS:
         _count_split(statistics, folder, split, files)
     statistics.words.sort()

@@ -210,6 +210,8 @@ class DistillCounts(Counts):
     """numbers, drugs, quotes → share of those in kept traces that stand in the note; None for none."""
     unanswered: ByName = Field(default_factory=dict)
     """The engine's reason → rows."""
+    tokens: ByName = Field(default_factory=dict)
+    """prompt_tokens, completion_tokens and cached_tokens of all attempts; 0 where the engine reports none."""
     shortened: int = 0
     without_description: int = 0
     without_guidelines: int = 0

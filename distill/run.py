@@ -177,6 +177,7 @@ def _write_traces(job: Job, complete_elsewhere: Completion | None) -> DistillRec
                 words=tally.words,
                 grounded=tally.grounded,
                 unanswered=dict(tally.unanswered.most_common()),
+                tokens=dict(tally.tokens),
                 shortened=plan.counts["shortened"],
                 without_description=plan.counts["without description"],
                 without_guidelines=plan.counts["without guidelines"],

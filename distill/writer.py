@@ -33,6 +33,7 @@ SHARD = 16_384  # rows of the cohort per file
 ROW_GROUP = 512  # rows that are written at once
 VERDICTS = ("kept", "rejected")
 NO_ANSWER = "no answer"
+TOKENS = ("prompt_tokens", "completion_tokens", "cached_tokens")
 
 
 @dataclass
@@ -49,6 +50,7 @@ class Tally:
     shares: dict[str, list[int]] = field(default_factory=dict)  # of kept traces: kind → [in the note, all]
     unanswered: Counter[str] = field(default_factory=Counter)  # the engine's reason → rows
     template_dates: Counter[str] = field(default_factory=Counter)  # that a server's template wrote → completions
+    tokens: Counter[str] = field(default_factory=Counter)  # of all attempts
     rollouts_kept: Counter[int] = field(default_factory=Counter)  # kept rollouts of a row → rows
 
     def add(self, rows: list[Row]) -> None:
@@ -62,6 +64,7 @@ class Tally:
                 self.attempts += 1
                 self.engines[f"{row['engine']} {row['engine_version']}".strip()] += 1
                 self.attempt_reasons.update(row["rejected_for"])
+                self.tokens.update({name: row[name] or 0 for name in TOKENS})
         if not kept:
             self.reasons.update(list(dict.fromkeys(reason for row in last.values() for reason in row["rejected_for"])))
         for row in kept:

@@ -121,7 +121,8 @@ def test_a_bundle_without_notes_says_that_it_leaves_the_config_out(
     assert "Left out, as the bundle has no notes: the config verified." in done.out
     readme = (tmp_path / "bundle" / "README.md").read_text()
     assert "Left out, and not restored: the configuration `verified`" in readme
-    assert "traces verified" not in readme
+    assert "left out here, and its counts with it" in readme
+    assert not (tmp_path / "bundle" / "card" / "selection.png").exists()
     done = deepicd(
         "rehydrate", tmp_path / "bundle", tmp_path / "out", "--mimic", made / "copy", "--notes", made / "copy"
     )
@@ -182,5 +183,5 @@ def test_datasets_loads_the_config_by_the_cards_yaml(made: Path, tmp_path: Path)
     assert question.startswith("Does it")
     card = (out / "README.md").read_text()
     assert "**Verification** (`deepicd verify`, recipe `rehearsal`" in card
-    assert "Its counts are withheld: they are of credentialed rows." in card
+    assert "What only its run record counts is withheld: it is of credentialed rows." in card
     assert "| `verified` |" in card
