@@ -23,7 +23,7 @@ from cards.firewall.content_origin import (
     find_obstacle,
     list_outgoing,
 )
-from cards.firewall.normalize import blank_tags, join_wraps, normalize, split_columns
+from cards.firewall.normalize import blank_tags, decode_quoted, join_marked, join_wraps, normalize, split_columns
 from cards.firewall.note_search import find_notes
 from deepicd.errors import DeepicdError
 
@@ -163,7 +163,7 @@ def _scan(file: OutgoingFile, report: Report, words: _TextRuns | None) -> Iterat
         report.scanned += len(block)
         block = normalize(block)
         ends = np.flatnonzero(np.frombuffer(block, np.uint8) == 10)
-        for place, reason in patterns.find_patterns(block, markdown=file.path.suffix == ".md"):
+        for place, reason in _find_patterns(block, markdown=file.path.suffix == ".md"):
             number += 1
             yield Finding(file.name, line + int(np.searchsorted(ends, place)) if file.kind != "picture" else 0, reason)
         if number >= MAX_FINDINGS:
@@ -179,6 +179,16 @@ def _scan(file: OutgoingFile, report: Report, words: _TextRuns | None) -> Iterat
                     words.lines.append(line + np.searchsorted(ends, np.maximum(places - start, 0)).astype(np.int64))
                     words.names += [file.name]
         line += len(ends)
+
+
+def _find_patterns(block: bytes, *, markdown: bool) -> Iterator[tuple[int, str]]:
+    """Yield what stands in a text, and the numbers that tags or stars divide in it."""
+    found = set(patterns.find_patterns(block, markdown=markdown))
+    yield from sorted(found)
+    if b"<" in block or b"*" in block:
+        known = {reason for _, reason in found}
+        joined = patterns.find_patterns(join_marked(block), markdown=markdown)
+        yield from ((place, reason) for place, reason in joined if reason in patterns.IDS and reason not in known)
 
 
 def _open_views() -> defaultdict[str, passages.WordRuns]:
@@ -197,6 +207,10 @@ def _derive_views(block: bytes) -> Iterator[tuple[str, bytes]]:
         untagged = blank_tags(block)
         yield "untagged", untagged
         yield "untagged rare", untagged
+    if b"<" in block or b"*" in block:
+        yield "unmarked", join_marked(block)
+    if b"=20" in block or b"=\n" in block or b"=\r\n" in block:
+        yield "unquoted", decode_quoted(block)
     if b"-\n" in block or b"-\r\n" in block:
         yield "joined", join_wraps(block)
     for place, column in enumerate(split_columns(block)):

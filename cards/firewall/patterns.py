@@ -2,9 +2,9 @@
 
 The text is normalized before (cards.firewall.normalize). What counts as an id: eight digits that begin with 1
 (subject_id), 2 (hadm_id) or 3 (stay_id of the ICU), on their own or behind or before a word (`subject10103827`,
-`p10103827`); with leading zeros, with thousands separated (`10,103,827`), with a fraction (`10103827.0`), as a float
-(`1.0103827e+07`), over the end of a line of prose; and note ids, `10103827-DS-21`. What does not count, so that
-harmless files pass:
+`p10103827`); with leading zeros, with thousands separated (`10,103,827`, in India `1,01,03,827`), with a fraction
+(`10103827.0`), as a float (`1.0103827e+07`), over the end of a line of prose; and note ids, `10103827-DS-21`. What does
+not count, so that harmless files pass:
 
   digests, UUIDs     letters on both sides, ten or more hexadecimal digits with a letter among them, or a UUID
   decimals           0.12345678
@@ -27,6 +27,7 @@ SUBJECT = "a number in MIMIC's range of subject_id"
 STAY = "a number in MIMIC's range of hadm_id"
 ICU = "a number in MIMIC's range of stay_id"
 NOTE = "a note id as MIMIC writes them"
+IDS = (SUBJECT, STAY, ICU, NOTE)
 BLANK = "`___`, MIMIC's mark for removed words"
 EMBEDDED = "embedded data, which cannot be read"
 PROMPT = "a prompt with an admission note"
@@ -95,6 +96,20 @@ def _find_long_numbers(
         number = text[starts[place] : ends[place]].lstrip(b"0")
         if len(number) == 8 and number[:1] in b"123":
             yield int(starts[place]), int(ends[place])
+    yield from _find_divided_numbers(text, codes, starts, ends)
+    gaps, between = starts[1:] - ends[:-1], codes[np.minimum(ends, len(codes) - 1)]
+    breaks = np.flatnonzero(is_high[:-1] & (lengths[:-1] + lengths[1:] == 8) & (gaps <= 4) & (between[:-1] == 10))
+    for place in breaks.tolist():
+        if _is_wrapped(text, *(int(edge) for edge in (starts[place], ends[place], starts[place + 1], ends[place + 1]))):
+            yield int(starts[place]), int(ends[place + 1])
+
+
+def _find_divided_numbers(
+    text: bytes, codes: npt.NDArray[np.uint8], starts: npt.NDArray[np.intp], ends: npt.NDArray[np.intp]
+) -> Iterator[tuple[int, int]]:
+    """Yield those that are written in groups or as floats."""
+    lengths, first = ends - starts, codes[starts]
+    is_high = (first >= 49) & (first <= 51)
     gaps = starts[1:] - ends[:-1]
     between = codes[np.minimum(ends, len(codes) - 1)]
     is_next = np.append(gaps == 1, False)
@@ -106,14 +121,15 @@ def _find_long_numbers(
             follows = place > 0 and gaps[place - 1] == 1 and between[place - 1] == between[place]
             if separator in b",. '_" and between[place + 1] == between[place] and not goes_on and not follows:
                 yield int(starts[place]), int(ends[place + 2])
+    crores = np.flatnonzero(is_high & (lengths == 1) & is_next & (between == 44))
+    for place in crores[crores + 3 < len(starts)].tolist():  # 1,01,03,827
+        is_grouped = (gaps[place + 1 : place + 3] == 1).all() and (between[place + 1 : place + 3] == 44).all()
+        if is_grouped and lengths[place + 1 : place + 4].tolist() == [2, 2, 3]:
+            yield int(starts[place]), int(ends[place + 3])
     floats = np.flatnonzero(is_high & (lengths == 1) & is_next & (between == 46))
     for place in floats.tolist():  # 1.0103827e+07
         if lengths[place + 1] >= 5 and (match := _EXPONENT.match(text, int(ends[place + 1]))):
             yield int(starts[place]), match.end()
-    breaks = np.flatnonzero(is_high[:-1] & (lengths[:-1] + lengths[1:] == 8) & (gaps <= 4) & (between[:-1] == 10))
-    for place in breaks.tolist():
-        if _is_wrapped(text, *(int(edge) for edge in (starts[place], ends[place], starts[place + 1], ends[place + 1]))):
-            yield int(starts[place]), int(ends[place + 1])
 
 
 def _is_wrapped(text: bytes, start: int, end: int, resumed: int, stop: int) -> bool:

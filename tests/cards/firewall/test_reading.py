@@ -11,7 +11,7 @@ from cohorts import write_cohort
 
 from cards.firewall import patterns
 from cards.firewall.check import PASSAGE, check_path
-from cards.firewall.normalize import normalize
+from cards.firewall.normalize import join_marked, normalize
 
 WORDS = (
     "Slipped on wet leaves behind the brewery and twisted her left ankle, kept walking for 3 days, then noticed"
@@ -57,6 +57,13 @@ WRITINGS: dict[str, tuple[str, Callable[[], str]]] = {
     "numbered": ("a.md", lambda: "\n".join(f"| {n} | {part} |" for n, part in enumerate(cut(WORDS, 5)))),
     "grep": ("a.txt", lambda: "\n".join(f"ward.csv:{n}:{part}" for n, part in enumerate(cut(WORDS, 5)))),
     "quoted": ("a.md", lambda: "\n".join(f"> {part}" for part in cut(WORDS, 4))),
+    "drop caps": ("a.html", lambda: " ".join(f"<b>{word[0]}</b>{word[1:]}" for word in WORDS)),
+    "a tag per glyph": ("a.svg", lambda: "".join(f'<tspan x="{n}">{c}</tspan>' for n, c in enumerate(TEXT))),
+    "stars": ("a.md", lambda: " ".join(f"{word[:2]}**{word[2:]}**" for word in WORDS)),
+    "an address in an address": ("a.txt", lambda: quote(quote(TEXT))),
+    "mail": ("a.txt", lambda: "=20".join(WORDS)),
+    "mail, soft breaks": ("a.txt", lambda: " ".join(f"{w[:3]}=\n{w[3:]}" if len(w) > 3 else w for w in WORDS)),
+    "long escapes": ("a.txt", lambda: "".join(f"\\U{ord(c):08x}" for c in TEXT)),
     "hyphenated": ("a.md", lambda: " ".join(f"{w[:3]}-\n{w[3:]}" if len(w) > 5 else w for w in WORDS)),
 }  # fmt: skip
 
@@ -97,6 +104,21 @@ def test_a_finding_has_the_line_of_the_file(notes: Path, tmp_path: Path) -> None
 )
 def test_an_id_is_found_in_the_digits_of_any_script(text: str) -> None:
     assert [reason for _, reason in patterns.find_patterns(normalize(f"of {text} it".encode()))]
+
+
+@pytest.mark.parametrize("text", ["1765<b>4321</b>", "1765**4321**", "1,76,54,321", "<i>1</i>7654321-DS-9"])
+def test_an_id_is_found_behind_marks_and_separators(text: str, tmp_path: Path) -> None:
+    (tmp_path / "a.html").write_text(f"of {text} it")
+    assert [finding.reason for finding in check_path(tmp_path / "a.html").findings]
+
+
+def test_a_long_line_of_marks_costs_its_length() -> None:
+    for block in (b"*" * 2**18, b"a*" * 2**17, b"<a>" * 2**16, b"<a b>" * 2**16, b"<" * 2**18, b"a" * 2**18 + b"<"):
+        assert len(join_marked(block)) == len(block)
+
+
+def test_a_word_in_tags_keeps_its_line() -> None:
+    assert join_marked(b"a\n<b>p</b>ain\n").split(b"\n") == [b"a", b"pain       ", b""]
 
 
 def test_a_file_name_is_read_too_and_not_shown(notes: Path, tmp_path: Path) -> None:
