@@ -207,7 +207,7 @@ def open_plan(job: Job, sources: Sources) -> Iterator[tuple[Plan, History]]:
     shard = job.shard or WHOLE
     with open_ledger(job.out, sources.origin, shard) as ledger:
         history = History(ledger, builder)
-        rows = (entry for entry in sources.read_rows(job.limit) if shard.has(entry[1]["note_id"]))
+        rows = sources.read_rows(job.limit, shard)
         with (
             track_progress("rows planned", sources.count(job.limit) // shard.total) as advance,
             plan_rows(rows, history, job.out / LEDGER_FOLDER, advance) as plan,

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepicd import records, storage
+from deepicd.engines.shard import WHOLE, Shard
 from deepicd.errors import DeepicdError
 from deepicd.knowledge.code_knowledge import Knowledge
 from deepicd.schema import COHORT, SPLITS
@@ -36,11 +36,20 @@ class Sources:
         """Return the number of rows that `read_rows` yields."""
         return sum(min(limit or rows, rows) for rows in (file.metadata.num_rows for file in self.files.values()))
 
-    def read_rows(self, limit: int | None = None) -> Iterator[tuple[str, Row]]:
-        """Yield (split, row) in the cohort's order; of each split the first `limit` rows."""
+    def read_rows(self, limit: int | None = None, shard: Shard = WHOLE) -> Iterator[tuple[str, Row]]:
+        """Yield (split, row) in the cohort's order: of the first `limit` rows of each split those of the shard."""
+        import pyarrow as pa
+
         for split, file in self.files.items():
-            rows = (row for batch in file.iter_batches(BATCH, columns=list(COLUMNS)) for row in batch.to_pylist())
-            yield from ((split, row) for row in islice(rows, limit))
+            left = limit or file.metadata.num_rows
+            for batch in file.iter_batches(BATCH, columns=list(COLUMNS)):
+                rows, left = batch.slice(0, left), max(0, left - batch.num_rows)
+                if shard.is_part:  # most notes are other shards', and become no Python text
+                    is_own = [shard.has(note_id) for note_id in rows["note_id"].to_pylist()]
+                    rows = rows.filter(pa.array(is_own, pa.bool_()))
+                yield from ((split, row) for row in rows.to_pylist())
+                if not left:
+                    break
 
 
 def open_sources(cohort: Path, guidelines: Path | None, descriptions: Path | None) -> Sources:
