@@ -56,7 +56,7 @@ class Work:
     """The working directory of the run, for paths in the recipe."""
     marker: Path
     """A file beside the ledger, which only those see who share the disk."""
-    version: str
+    version: str = __version__
 
     def complete(self, shard: Shard) -> DeepicdError | None:
         """Complete a shard. Return what stopped it."""
@@ -112,7 +112,7 @@ def _complete_rows(workers: int, job: Job, rollouts: int) -> None:
         _write_marker(job) as marker,
         track_progress("traces", rollouts) as advance,
     ):
-        work = Work(_build_worker_job(job, recipe), Path.cwd(), marker, __version__)
+        work = Work(_build_worker_job(job, recipe), Path.cwd(), marker)
         remote = ray.remote(_complete_shard).options(**options, max_retries=0)
         shards = [Shard(number, workers) for number in range(1, workers + 1)]
         watch = Watch(partial(remote.remote, work), Progress(job, advance))

@@ -114,7 +114,7 @@ def test_a_shard_that_does_not_get_further_ends_the_run(cluster: Any, tmp_path: 
 
 def test_a_worker_that_does_not_see_the_disk_of_the_run_writes_nothing(tmp_path: Path) -> None:
     job = run.Job(write_cohort(tmp_path / "cohort", 20), tmp_path / "out", RECIPE)
-    work = ray_workers.Work(job, tmp_path, tmp_path / "out" / "ledger" / ".workers-x", ray_workers.__version__)
+    work = ray_workers.Work(job, tmp_path, tmp_path / "out" / "ledger" / ".workers-x")
     error = work.complete(FIRST)
     assert error is not None
     assert "A worker does not see what is in" in error.what

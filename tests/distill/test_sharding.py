@@ -14,6 +14,7 @@ from deepicd.engines.shard import Shard
 from deepicd.errors import DeepicdError
 from distill import run, sharding
 from distill.recipe import Recipe, load_recipe
+from distill.sources import open_sources
 
 RECIPE = Recipe(name="sharded", engine="rehearsal", model="none")
 
@@ -51,6 +52,15 @@ def test_each_row_belongs_to_one_shard(tmp_path: Path) -> None:
     rows = [complete(cohort, tmp_path / "out", f"{number}/4").rows for number in (1, 2, 3, 4)]
     assert sum(rows) == len(rows_in(cohort))
     assert all(rows)
+
+
+def test_shards_divide_the_rows_within_a_limit_and_keep_their_order(tmp_path: Path) -> None:
+    sources = open_sources(write_cohort(tmp_path / "cohort", 1000), None, None)
+    rows = list(sources.read_rows(300))
+    assert [sum(split == name for split, _ in rows) for name in ("train", "validation", "test")] == [300, 100, 200]
+    for number in (1, 2, 3):
+        shard = Shard(number, 3)
+        assert list(sources.read_rows(300, shard)) == [entry for entry in rows if shard.has(entry[1]["note_id"])]
 
 
 def test_merging_is_refused_until_every_shard_has_ended(tmp_path: Path) -> None:
