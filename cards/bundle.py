@@ -62,6 +62,7 @@ def write_bundle(
     facts = dataset_card.read_facts(folder, record)
     fields = dataset_card.build_fields(facts) | {"notes": notes, "title": title, "release": release, "parents": PARENTS}
     fields["left_out"] = [] if notes else bundle_manifest.list_left_out(record.counts.rows)
+    fields["configs"] = [config for config in fields["configs"] if config not in fields["left_out"]]
     if fields["left_out"] and fields["verification"]:
         fields["verification"] |= {"counts": None}
         facts.statistics.verified = None  # so that no figure has them

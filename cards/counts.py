@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cards.dataset_statistics import Cell, Statistics
+from cards.several import add_other_diagnoses
 from cards.verified_statistics import VERDICTS, VerifiedStatistics
 from deepicd.icd10cm import CHAPTERS
 from deepicd.schema import SPLITS
@@ -94,6 +95,7 @@ def collect_counts(statistics: Statistics, record: AssembleRecord, rows: Sequenc
         parts = RowParts(counts, statistics, kept, record.require_upstream(DistillRecord).rollouts)
         add_verification(counts, statistics.verified, record, parts, rollouts)
     _add_scores(counts, statistics, record.find_upstream(JudgeRecord))
+    add_other_diagnoses(counts, statistics.others, statistics.cells)
     return counts
 
 

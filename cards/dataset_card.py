@@ -15,6 +15,7 @@ from cards.counts import BUCKETS, MEAN_SCORE, ChapterRow, collect_counts, list_c
 from cards.dataset_statistics import Bin, Statistics, build_histogram, read_statistics, summarize_lengths
 from cards.front_matter import AGREEMENT, LICENCE, LICENCE_LINK, build_front_matter, join_card
 from cards.rendering import TEMPLATES, render_template
+from cards.several import BUCKETS as OTHER_BUCKETS
 from cards.verification import list_kinds, list_lifts, list_selection, summarize_verification
 from deepicd import records, storage
 from deepicd.errors import DeepicdError
@@ -173,6 +174,7 @@ def build_fields(facts: DatasetFacts) -> dict[str, Any]:
         "judge": stages.get("judge"),
         "verification": summarize_verification(record, statistics.verified, shown, facts.chapter_rows, is_free=is_free),
         "configs": list(statistics.files),
+        "others": [name for name, _ in OTHER_BUCKETS],
         "judges": sum(role.startswith("scores ") for role in lineage.get("assemble", record).inputs),
         "funnel": build_funnel(record.require_upstream(BuildRecord), shown),
         "reasons": list_rejections(shown),

@@ -10,6 +10,7 @@ from pathlib import Path
 from sys import intern
 from typing import TYPE_CHECKING
 
+from cards.several import OtherDiagnoses, count_other_diagnoses
 from cards.verified_statistics import CONFIG as VERIFIED
 from cards.verified_statistics import VerifiedStatistics, read_verified
 from deepicd.errors import DeepicdError
@@ -41,6 +42,7 @@ class Statistics:
     note_words: list[int] = field(default_factory=list)  # per admission note, sorted
     words: list[int] = field(default_factory=list)  # per kept trace, sorted
     scores: Counter[int] = field(default_factory=Counter)  # judge's score, rounded → traces that have one
+    others: OtherDiagnoses = field(default_factory=OtherDiagnoses)  # of the config multi
     score_patients: dict[int | None, set[str]] = field(default_factory=lambda: defaultdict(set))
     verified: VerifiedStatistics | None = None
     """None without the config."""
@@ -107,6 +109,7 @@ def read_statistics(folder: Path) -> Statistics:
     statistics.verified = read_verified([path for paths in files.get(VERIFIED, {}).values() for path in paths])
     for split in SPLITS:
         _count_split(statistics, folder, split, files)
+    statistics.others = count_other_diagnoses(path for paths in files.get("multi", {}).values() for path in paths)
     statistics.words.sort()
     statistics.note_words.sort()
     return statistics

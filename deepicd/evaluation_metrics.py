@@ -17,6 +17,7 @@ from deepicd.records import Model
 from deepicd.storage import Origin
 
 LevelName = Literal["chapter", "category", "full"]
+ListLevelName = Literal["category", "full"]
 Averaging = Literal["truth", "union", "vocabulary"]
 Interval = list[float]
 """[low, high]."""
@@ -96,6 +97,37 @@ class SeverityErrors(Model):
     severity_only: int
     pairs: dict[str, int]
     """'I20.9 for I20.0' (predicted for true) → answers, the most frequent ten."""
+
+
+class ListLevel(Model):
+    """Means over the lists of a split, at one level."""
+
+    means: dict[str, float]
+    """'recall_at_1', '…_3', '…_5', '…_10', 'recall', 'precision', 'f1', 'average_precision'."""
+    interval: dict[str, Interval | None]
+
+
+class ListChapter(Model):
+    """The codes of a chapter in all lists. None where withheld, or where there is no such code."""
+
+    chapter: int
+    true: int | None
+    recall: float | None
+    precision: float | None
+
+
+class ListMetrics(Model):
+    """Lists of codes against the codes of the stays that the note supports (config multi)."""
+
+    listed: float
+    """Codes per answer, on the average."""
+    true: float
+    repeated: float
+    """Share of the listed codes that stand in the list already, on the average."""
+    levels: dict[ListLevelName, ListLevel]
+    chapters: list[ListChapter]
+    severity: SeverityErrors | None
+    """Wrong codes of the lists; None for credentialed rows."""
 
 
 class AnswerCounts(Model):
@@ -196,6 +228,8 @@ class Metrics(Model):
     """Of the run that this one is compared with."""
     subgroups: dict[str, Subgroups] | None = None
     """'sex', 'age_band', 'race', 'admission_type', 'icu', 'frequency'; absent unless a cohort is named."""
+    several: ListMetrics | None = None
+    """Absent unless the config multi is evaluated. All else in this file is about the first code."""
     comparison: dict[str, Difference] | None = None
     """'LEVEL.METRIC' → difference; absent unless two runs are compared."""
 

@@ -245,6 +245,15 @@ PREDICTIONS = pa.schema(
     ]
 )
 
+# evaluate → its user: one row per note of the split of the config multi, OUT/lists.parquet, ordered by note_id
+LISTS = pa.schema(
+    [
+        ("note_id", _TEXT),  # as in the cohort
+        ("icd_codes", _TEXTS),  # the true codes, as in the config
+        ("predicted", _TEXTS),  # the codes that the answer lists, in its order; null for a block without a code
+    ]
+)
+
 # scrape → distill: one row per requested page, ordered by code and language
 DESCRIPTIONS = pa.schema(
     [

@@ -59,6 +59,7 @@ TABLES = {
     "Support of a code": ("SUPPORT",),
     "Bundle": ("BUNDLE", "traces"),
     "Predictions": ("PREDICTIONS",),
+    "Predicted lists": ("LISTS",),
     "Descriptions": ("DESCRIPTIONS",),
     "Guideline sections": ("SECTIONS",),
 }

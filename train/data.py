@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 EVALUATION_CONFIG = "grpo"  # it has every row of the cohort, with the chat that asks for an answer
+MULTI = "multi"  # as above, asking for several diagnoses
 BATCH = 1024  # rows in memory at once
 
 
@@ -134,19 +135,22 @@ class EvaluationSplit:
     questions: list[Question]
     train: list[Code]
     vocabulary: set[Code]
+    config: str = EVALUATION_CONFIG
 
     @property
     def config_folder(self) -> Path:
         """The folder of the files that were read."""
-        return self.folder / EVALUATION_CONFIG
+        return self.folder / self.config
 
 
-def load_evaluation_split(source: str, split: str, chats: TextStore | None = None) -> EvaluationSplit:
+def load_evaluation_split(
+    source: str, split: str, chats: TextStore | None = None, *, config: str = EVALUATION_CONFIG
+) -> EvaluationSplit:
     """Return a split of a dataset folder or of a repository on the Hub, its notes sorted by id. Raises DeepicdError.
 
-    `chats`: a store for the chats, if a model is to answer.
+    `chats`: a store for the chats, if a model is to answer. `config`: or multi, whose first codes are the true ones.
     """
-    dataset = open_dataset(source, EVALUATION_CONFIG, split)
+    dataset = open_dataset(source, config, split)
     files = {name: dataset.list_files(name) for name in SPLITS}
     codes = {name: [code for path in paths for code in _read_codes(path)] for name, paths in files.items()}
     asked = (each for path in files[split] for each in _read_chats(path, chats))
@@ -160,7 +164,18 @@ def load_evaluation_split(source: str, split: str, chats: TextStore | None = Non
         questions=sorted(questions, key=lambda question: question.note_id),
         train=codes["train"],
         vocabulary={code for split_codes in codes.values() for code in split_codes},
+        config=config,
     )
+
+
+def read_true_lists(split: EvaluationSplit) -> dict[str, tuple[Code, ...]]:
+    """Return note_id → all true codes of a split of the config multi."""
+    lists: dict[str, tuple[Code, ...]] = {}
+    for path in sorted(split.config_folder.glob(f"{split.split}-*.parquet")):
+        columns = ["note_id", "icd_codes"]
+        for batch in storage.open_parquet(path, CONFIGS[MULTI]).iter_batches(BATCH, columns=columns):
+            lists |= {row["note_id"]: tuple(map(_parse_code, row["icd_codes"])) for row in batch.to_pylist()}
+    return lists
 
 
 class LabelledNote(NamedTuple):
@@ -192,7 +207,7 @@ def _iterate_rows(path: Path, columns: Sequence[str]) -> Iterator[dict[str, Any]
 
 def _read_codes(path: Path) -> Iterator[Code]:
     for row in _iterate_rows(path, ["reward_model.ground_truth"]):
-        yield _parse_code(row["reward_model"]["ground_truth"])
+        yield _parse_code(row["reward_model"]["ground_truth"].partition(",")[0])  # the first of several
 
 
 _parse_code = cache(Code.parse)  # a million rows have a few thousand codes

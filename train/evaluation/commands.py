@@ -2,7 +2,7 @@
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict, Unpack
+from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
 
 import click
 
@@ -29,6 +29,7 @@ class EvaluateOptions(TypedDict):
     baseline: "Baseline | None"
     dataset: str | None
     split: str
+    config: Literal["multi"] | None
     out: Path
     name: str | None
     averaging: "Averaging"
@@ -48,7 +49,7 @@ class EvaluateOptions(TypedDict):
 @click.command()
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--predictions", type=click.Path(path_type=Path),
-              help="JSON lines or CSV: note_id, icd_code, completion or code; or the word example.")  # fmt: skip
+              help="JSON lines or CSV: note_id, icd_code, completion, code or codes; or the word example.")  # fmt: skip
 @click.option("--model", help="Or a model to generate answers with, by name or path.")
 @click.option("--recipe", type=click.Path(path_type=Path),
               help="Settings of a model: a YAML file, or huatuogpt-o1-7b or medreason-8b of this package.")  # fmt: skip
@@ -56,6 +57,8 @@ class EvaluateOptions(TypedDict):
               help="Or a baseline that learns from the training notes; encoder: fine-tunes --model.")  # fmt: skip
 @click.option("--dataset", metavar="DIR_OR_REPO", help="Folder of `deepicd assemble`, or NAME/REPOSITORY@REVISION.")
 @click.option("--split", default="test", show_default=True)
+@click.option("--config", type=click.Choice(["multi"]),
+              help="multi: answers are lists of diagnoses, measured as lists and by their first code.")  # fmt: skip
 @click.option("--name", help="Name of the run in reports and tables. Default: the model or the file.")
 @click.option("--averaging", type=click.Choice(["truth", "union", "vocabulary"]), default="truth", show_default=True,
               help="The classes that the means cover: see docs/evaluation.md.")  # fmt: skip
@@ -103,6 +106,7 @@ def evaluate(**options: Unpack[EvaluateOptions]) -> None:
         dataset=options["dataset"],
         split=options["split"],
         limit=options["limit"],
+        config=options["config"],
         averaging=options["averaging"],
         reading=options["reading"],
         opening="" if model else options["opening"],  # an engine returns it with the answers

@@ -3,13 +3,14 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from deepicd import storage
 from deepicd.errors import DeepicdError
 from deepicd.evaluation_metrics import METRICS_FILE, Averaging, read_metrics
 from deepicd.storage import Origin
 from deepicd.text_store import TextStore
-from train.data import EvaluationSplit, load_evaluation_split
+from train.data import EVALUATION_CONFIG, EvaluationSplit, load_evaluation_split
 from train.evaluation.answers import EvaluatedModel
 from train.evaluation.baselines import Baseline
 from train.evaluation.predictions import (
@@ -41,6 +42,8 @@ class EvaluationSettings:
     dataset: str | None = None
     split: str = "test"
     limit: int | None = None
+    config: Literal["multi"] | None = None
+    """multi: answers are lists of codes, and are measured as lists too."""
     averaging: Averaging = "truth"
     reading: Reading = "form"
     opening: str = ""
@@ -53,10 +56,16 @@ class EvaluationSettings:
         """The options of the run's plan."""
         shared = ("name", "split", "limit", "averaging", "reading", "opening")
         options = {name: getattr(self, name) for name in shared} | (self.model.options if self.model else {})
+        options |= {"config": self.config} if self.config else {}
         return options | ({"baseline": self.baseline, "encoder": self.encoder} if self.baseline else {})
 
     def match_answers(self, answers: Iterable[Prediction], split: EvaluationSplit | None) -> list[EvaluatedNote]:
-        return match_answers(answers, split, limit=self.limit, reading=self.reading, opening=self.opening)
+        return match_answers(answers, split, limit=self.limit, reading=self.answer_reading, opening=self.opening)
+
+    @property
+    def answer_reading(self) -> Reading:
+        """How answers are read: with the config multi, the form is that of a list."""
+        return "list" if self.config and self.reading == "form" else self.reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +87,8 @@ def check_settings(settings: EvaluationSettings) -> None:
             "An evaluation needs a file of predictions, a model or a baseline, and only one of them.",
             "Give --predictions FILE or --model NAME.",
         )
-    if settings.dataset is None and (settings.model or settings.baseline or settings.averaging == "vocabulary"):
+    needs_dataset = settings.model or settings.baseline or settings.config or settings.averaging == "vocabulary"
+    if settings.dataset is None and needs_dataset:
         raise DeepicdError("This needs the dataset.", "Name it: --dataset DIR_OR_REPOSITORY")
     if settings.encoder and settings.baseline != "encoder":
         raise DeepicdError(f"{settings.baseline} learns from the notes alone.", "Leave --model out.")
@@ -102,7 +112,12 @@ def read_inputs(settings: EvaluationSettings, texts: TextStore) -> Inputs:
     if path:
         paths["predictions"] = path
     if settings.dataset:
-        split = load_evaluation_split(settings.dataset, settings.split, texts if settings.model else None)
+        split = load_evaluation_split(
+            settings.dataset,
+            settings.split,
+            texts if settings.model else None,
+            config=settings.config or EVALUATION_CONFIG,
+        )
         paths["dataset"] = split.config_folder
         origins.append(split.origin)
     elif path:

@@ -2,11 +2,13 @@
 
     {"note_id": "10000001-DS-1", "icd_code": "I5021", "completion": "<think>…</think><diagnosis>I5023</diagnosis>"}
     {"note_id": "10000001-DS-1", "icd_code": "I5021", "code": "I50.23"}
+    {"note_id": "10000001-DS-1", "icd_code": "I5021", "codes": ["I50.23", "I10"]}
 
 `icd_code` is the true code, with or without its dot. With a dataset it may be left out; if present, it must agree.
-`completion` is the whole answer of a model; where there is only a code, it stands under `code`. A null, in CSV an empty
-cell, means no answer. Other keys are ignored. An error names the line and never quotes its text, which may come from a
-credentialed record. `--predictions example` is a file of this package, made up.
+`completion` is the whole answer of a model; where there is only a code, it stands under `code`, a list of codes under
+`codes` (in CSV with spaces between them): all of them count with `--config multi`, without it the first. A null, in CSV
+an empty cell, means no answer. Other keys are ignored. An error names the line and never quotes its text, which may
+come from a credentialed record. `--predictions example` is a file of this package, made up.
 
 Answers are then matched with the notes of a split (`match_answers`), or with those of another run.
 """
@@ -26,7 +28,7 @@ from deepicd.schema import PREDICTIONS
 from deepicd.storage import Origin
 from deepicd.text_store import StoredText, TextStore
 from train.data import EvaluationSplit
-from train.evaluation.reading import NO_CODE, Reading, extract_code
+from train.evaluation.reading import NO_CODE, Reading, extract_code, extract_codes
 
 PREDICTIONS_FILE = "predictions.parquet"
 EXAMPLE = Path(__file__).parent / "example_predictions.jsonl"
@@ -50,6 +52,8 @@ class Prediction:
     text: StoredText | None
     code: str | None = None
     """The predicted code, where there is no text."""
+    others: tuple[str, ...] = ()
+    """Those listed after it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +66,19 @@ class EvaluatedNote:
     problem: str | None
     """Why nothing is predicted; None if a code is."""
     text: StoredText | None
+    others: tuple[str, ...] = ()
+    """Of an answer without text, the codes listed after the first."""
 
     @property
     def overlap(self) -> int:
         return measure_overlap(self.predicted.value, self.truth.value) if self.predicted else 0
+
+    def list_codes(self, reading: Reading, opening: str) -> tuple[Code | None, ...]:
+        """Return all codes that the answer lists, None for what is no code."""
+        if self.text is not None:
+            return tuple(extract_codes(self.text.read(), reading, opening))
+        first = (self.predicted,) if self.predicted or self.problem == NO_CODE else ()
+        return (*first, *map(read_code, self.others))
 
 
 def find_predictions(path: Path) -> Path:
@@ -129,6 +142,9 @@ def _parse_row(row: Mapping[str, object], where: str, texts: TextStore) -> Predi
     note_id = row.get("note_id")
     if not isinstance(note_id, (str, int)) or isinstance(note_id, bool) or not str(note_id).strip():
         raise DeepicdError(f"{where} has no note_id.", EXPECTED)
+    if "codes" in row:
+        truth, codes = _parse_truth(row.get("icd_code"), where), _parse_list(row["codes"], where)
+        return Prediction(str(note_id), truth, None, codes[0] if codes else None, tuple(codes[1:]))
     kinds = [name for name in ("completion", "code") if name in row]
     if len(kinds) != 1 or not isinstance(answer := row[kinds[0]], str | None):
         problem = "both a completion and a code" if len(kinds) > 1 else "no completion and no code, or not as a text"
@@ -137,6 +153,16 @@ def _parse_row(row: Mapping[str, object], where: str, texts: TextStore) -> Predi
     if kinds == ["code"]:
         return Prediction(str(note_id), truth, None, answer)
     return Prediction(str(note_id), truth, None if answer is None else texts.add(answer))
+
+
+def _parse_list(value: object, where: str) -> list[str]:
+    """Return the codes of a list, or of a text with commas or spaces between them; none for null."""
+    if value is None:
+        return []
+    codes = value.replace(",", " ").split() if isinstance(value, str) else value
+    if not isinstance(codes, list) or not all(isinstance(code, str) for code in codes):
+        raise DeepicdError(f"{where} has codes that are no list of texts.", 'Write them like ["I21.4", "I10"].')
+    return codes
 
 
 def _parse_truth(value: object, where: str) -> Code | None:
@@ -184,7 +210,7 @@ def match_answers(
         else:
             result = extract_code(answer.text.read() if answer.text is not None else None, reading, opening)
         code, problem = (result, None) if isinstance(result, Code) else (None, result)
-        notes.append(EvaluatedNote(note_id, truth, code, problem, answer.text))
+        notes.append(EvaluatedNote(note_id, truth, code, problem, answer.text, answer.others))
     return notes
 
 

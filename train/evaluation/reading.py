@@ -10,10 +10,12 @@ from typing import Literal
 
 from deepicd import answer_form
 from deepicd.answer_form import DIAGNOSIS, THINK, THINK_END, Answer, read_code
+from deepicd.answer_list import Answers, list_diagnoses, parse_answers
 from deepicd.icd10cm import Code
 
-Reading = Literal["form", "diagnosis"]
-"""form: only a well-formed answer predicts a code. diagnosis: the first diagnosis block, or a line that is a code."""
+Reading = Literal["form", "diagnosis", "list"]
+"""form: only a well-formed answer predicts a code. diagnosis: the first diagnosis block, or a line that is a code.
+list: the first code of a well-formed answer of several diagnoses."""
 
 NO_ANSWER = "no answer"
 NO_DIAGNOSIS = "no diagnosis block"
@@ -31,12 +33,28 @@ def extract_code(text: str | None, reading: Reading, opening: str = "") -> Code 
     if reading == "form":
         answer = answer_form.parse_answer(opening + text)
         return answer.code if isinstance(answer, Answer) else answer.problem
+    if reading == "list":
+        several = parse_answers(opening + text)
+        return several.codes[0] if isinstance(several, Answers) else several.problem
     diagnosis = answer_form.find_diagnosis(text)
     if diagnosis is None:
         last = text.rpartition(THINK_END)[2].strip()
         is_line = last and "\n" not in last and DIAGNOSIS not in last and THINK not in last
         return (read_code(last) if is_line else None) or NO_DIAGNOSIS
     return read_code(diagnosis) or NO_CODE
+
+
+def extract_codes(text: str, reading: Reading, opening: str = "") -> list[Code | None]:
+    """Return the codes that an answer lists, None for a block without one; read as `extract_code` reads the first.
+
+    >>> extract_codes("<diagnosis>I50.21</diagnosis><diagnosis>I10</diagnosis>", "diagnosis")
+    [Code(value='I5021'), Code(value='I10')]
+    """
+    if reading == "diagnosis":
+        first = extract_code(text, reading)
+        return list_diagnoses(text) or ([first] if isinstance(first, Code) else [])
+    several = parse_answers(opening + text)
+    return list(several.codes) if isinstance(several, Answers) else []
 
 
 def extract_trace(text: str, opening: str = "") -> str:
@@ -73,7 +91,7 @@ def find_advice(texts: Iterable[str | None], *, reading: Reading, opening: str, 
         return None
     ways: dict[str, tuple[Reading, str]] = {
         "now": (reading, "" if is_model else opening),  # an engine returns the opening with the answers
-        "other opening": ("form", "" if opening else THINK),
+        "other opening": (reading, "" if opening else THINK),
         "diagnosis": ("diagnosis", ""),
     }
     given, read = 0, Counter[str]()

@@ -8,6 +8,7 @@ from deepicd.icd10cm import CHAPTERS
 from train.evaluation.intervals import FEWEST_DIFFERING, FEWEST_NOTES
 from train.evaluation.metric_vector import GROUPS
 from train.evaluation.metrics import LEVELS
+from train.evaluation.several import KS
 
 CONVENTIONS = {
     "truth": "the classes that occur in the truth; NIL is a wrong prediction and no class",
@@ -47,6 +48,7 @@ def _render_lines(name: str, metrics: Metrics) -> Iterator[str]:
     for reason in dict.fromkeys(metrics.intervals.missing.values()):
         names = [name.replace(".", " ") for name, why in metrics.intervals.missing.items() if why == reason]
         yield from ("", f"No interval ({reason}): {', '.join(names).replace('_', ' ')}.")
+    yield from _render_several(metrics)
     yield from _render_conventions(metrics)
     yield from _render_answers(metrics)
     yield from _render_depth(metrics)
@@ -71,6 +73,42 @@ def format_percent(value: float | None, interval: Interval | None = None) -> str
 
 def _format_count(value: int | None) -> str:
     return "withheld" if value is None else f"{value:,}"
+
+
+LIST_COLUMNS = {
+    **{f"recall_at_{k}": f"recall at {k}" for k in KS},
+    "recall": "recall",
+    "precision": "precision",
+    "f1": "F1",
+    "average_precision": "MAP",
+}
+
+
+def _render_several(metrics: Metrics) -> Iterator[str]:
+    if (several := metrics.several) is None:
+        return
+    yield from ("", "## Lists of diagnoses", "")
+    yield (
+        f"An answer lists {several.listed:.1f} codes on the average, a stay has {several.true:.1f} that its note"
+        f" supports; {several.repeated:.1%} of what is listed stands in the list already. Means over the notes, in per"
+        " cent. The table above, and all others, are about the first code."
+    )
+    yield from ("", f"| level | {' | '.join(LIST_COLUMNS.values())} |", f"|---|{'---:|' * len(LIST_COLUMNS)}")
+    for name, level in several.levels.items():
+        cells = [format_percent(level.means[key], level.interval[key]) for key in LIST_COLUMNS if key in level.means]
+        yield f"| {LEVEL_NAMES[name]} | {' | '.join(cells)} |"
+    yield from ("", "By chapter of the codes, over all lists:", "")
+    yield from ("| chapter | true codes | recall | precision |", "|---|---:|---:|---:|")
+    for row in several.chapters:
+        if row.true == 0 and row.precision is None:
+            continue
+        roman, shares = CHAPTERS[row.chapter - 1].roman, (row.recall, row.precision)
+        is_withheld = row.true is None
+        cells = ["–" if share is None and not is_withheld else format_percent(share) for share in shares]
+        yield f"| {roman} | {_format_count(row.true)} | {' | '.join(cells)} |"
+    if several.severity:
+        yield from ("", f"Of {several.severity.errors:,} wrong codes in the lists, {several.severity.severity_only:,}"
+                    " name a disease of the stay in another severity.")  # fmt: skip
 
 
 def _render_conventions(metrics: Metrics) -> Iterator[str]:

@@ -3,6 +3,7 @@
     OUT/metrics.json           all figures (deepicd.evaluation_metrics)
     OUT/report.md, chapters.png
     OUT/predictions.parquet    what was predicted for each note; --against compares another run with it
+    OUT/lists.parquet          with the config multi: true and predicted codes of each note
     OUT/run.json
     OUT/ledger/…               with a model: every answer as it arrives (deepicd.engines.ledger)
 
@@ -20,6 +21,7 @@ from deepicd.engines import ledger, metrics
 from deepicd.errors import DeepicdError
 from deepicd.evaluation_metrics import (
     METRICS_FILE,
+    ListMetrics,
     Metrics,
     Reasoning,
     ReasoningMetrics,
@@ -27,11 +29,11 @@ from deepicd.evaluation_metrics import (
     read_metrics,
 )
 from deepicd.log import RUN_LOG
-from deepicd.schema import PREDICTIONS
+from deepicd.schema import LISTS, PREDICTIONS
 from deepicd.stage_records import EvaluateCounts, EvaluateRecord
 from deepicd.storage import Origin
 from deepicd.text_store import TextStore, open_text_store
-from train.data import iterate_notes, read_notes
+from train.data import EvaluationSplit, iterate_notes, read_notes, read_true_lists
 from train.evaluation.answers import generate_answers
 from train.evaluation.inputs import EvaluationSettings, Inputs, check_settings, read_inputs
 from train.evaluation.intervals import number_patients
@@ -45,10 +47,13 @@ from train.evaluation.predictions import (
 from train.evaluation.reading import NO_ANSWER, explain_problems, find_advice
 from train.evaluation.reasoning import measure_traces, summarize
 from train.evaluation.report import render_report
+from train.evaluation.several import PredictedList, measure_lists
 from train.evaluation.subgroups import measure_subgroups, name_terciles, read_columns
 
 REPORT_FILE, FIGURE_FILE = "report.md", "chapters.png"
-OWN_NAMES = {METRICS_FILE, REPORT_FILE, FIGURE_FILE, PREDICTIONS_FILE, RUN_LOG, ledger.FOLDER, metrics.FOLDER}
+LISTS_FILE = "lists.parquet"
+OWN_NAMES = {METRICS_FILE, REPORT_FILE, FIGURE_FILE, PREDICTIONS_FILE, LISTS_FILE, RUN_LOG, ledger.FOLDER,
+             metrics.FOLDER}  # fmt: skip
 """What an evaluation that was killed may have left."""
 
 logger = logging.getLogger(__name__)
@@ -137,6 +142,8 @@ def _write_outputs(
             update={"subgroups": _measure_subgroups(settings.subgroups, notes, metric_settings)}
         )
     figures = figures.model_copy(update=_measure_reasoning(settings, notes, metric_settings))
+    if settings.config and inputs.split:
+        figures = figures.model_copy(update={"several": _measure_lists(run, settings, inputs.split, notes)})
     storage.write_json(run.folder / METRICS_FILE, figures.dump())
     for line in _explain_unread(settings, notes, figures):
         logger.warning("%s", line)
@@ -159,6 +166,29 @@ def _write_outputs(
     if missing:
         run.notes.append(f"{missing:,} notes without an answer count as wrong.")
     return EvaluateCounts(rows=len(notes), answered=len(notes) - missing)
+
+
+def _measure_lists(
+    run: records.Run[EvaluateRecord],
+    settings: EvaluationSettings,
+    split: EvaluationSplit,
+    notes: Sequence[EvaluatedNote],
+) -> ListMetrics:
+    """Write the lists of all answers, and return their figures."""
+    truths = read_true_lists(split)
+    opening = settings.opening
+    lists = [PredictedList(note.note_id, truths[note.note_id], note.list_codes(settings.answer_reading, opening))
+             for note in notes]  # fmt: skip
+    rows = (
+        {
+            "note_id": one.note_id,
+            "icd_codes": [code.value for code in one.truth],
+            "predicted": [code.value if code else None for code in one.listed],
+        }
+        for one in lists
+    )
+    storage.write_parquet(run.folder / LISTS_FILE, rows, LISTS, split.origin)
+    return measure_lists(lists, show_all=split.origin != "mimic")
 
 
 def _measure_subgroups(cohort: Path, notes: Sequence[EvaluatedNote], settings: MetricSettings) -> dict[str, Subgroups]:
@@ -199,5 +229,7 @@ def _explain_unread(settings: EvaluationSettings, notes: Sequence[EvaluatedNote]
         yield line
     opening = settings.model.opening if settings.model else settings.opening
     texts = (note.text.read() if note.text is not None else None for note in notes)
-    if advice := find_advice(texts, reading=settings.reading, opening=opening, is_model=settings.model is not None):
+    if advice := find_advice(
+        texts, reading=settings.answer_reading, opening=opening, is_model=settings.model is not None
+    ):
         yield advice
