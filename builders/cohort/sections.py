@@ -14,6 +14,7 @@ sentence costs less than leaking a diagnosis. Line breaks and lists survive.
 import re
 from collections import Counter
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 from builders.cohort.criteria import DEFAULT, Criteria
@@ -98,15 +99,16 @@ def divide_note(note: str, criteria: Criteria = DEFAULT, unknown: Counter[Unknow
         inside += [(_LATER_PARTS.get(name, COURSE), _find_cut(name, *pair)) for pair in zip(whole, kept, strict=True)]
         if text := "\n".join(text for text in kept if text and text != "___"):
             sections[name] = text
-    outside = [(_name_later(name, note[start:begin]), trim(note[begin:end]))
-               for begin, (name, start, end) in later.items()]  # fmt: skip
+    outside = [
+        (_name_later(name, note[start:begin]) if name in _NAMED_BY_LABEL else name, trim(note[begin:end]))
+        for begin, (name, start, end) in later.items()
+    ]
     return DividedNote(sections, [(name, text) for name, text in outside + inside if text not in ("", "___")])
 
 
+@lru_cache(2**12)
 def _name_later(name: str, label: str) -> str:
     """Return the name of a section written later: the parts of 'Discharge' by the words of their header."""
-    if name not in _NAMED_BY_LABEL:
-        return name
     if name == "Diagnosis":
         return "Discharge Diagnosis"
     if name in (EXAM, DISCHARGE_EXAM):  # 'Mental Status' is the first line of the condition in MIMIC's template
