@@ -1,39 +1,24 @@
-"""`deepicd init`, `run` and `status`: the whole chain from one file, deepicd.yaml.
+"""The whole chain from one file, deepicd.yaml: its settings, and the steps that follow from them.
 
-    deepicd init                     # deepicd.yaml, every field explained in place
-    deepicd run --until build        # runs what is missing, in order; each stage as a command line of its own
-    deepicd status                   # what is there, how old, and whether it still follows from what is before it
-
-`run` starts the stages as programs and prints their command lines, which stay usable alone. It adds no state and judges
-nothing: every stage is started, and one that has this very run in its folder already ends at once.
+list_steps(read_settings(Path("deepicd.yaml")), base=Path())[1].command     # 'deepicd build --mimic …'
 """
 
 import json
 import shlex
-import subprocess
-import sys
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
-import click
 from pydantic import Field, field_validator
 
-from deepicd import records, storage
+from deepicd import storage
 from deepicd.config import Config, ConfigError
 from deepicd.errors import DeepicdError
-from deepicd.lease import LOCK, is_held
-from deepicd.log import format_duration
 from deepicd.parsing import ParseError, parse_yaml
-from deepicd.record_model import Record, compare_files
 
 FILE = Path("deepicd.yaml")
-
-State = Literal["done", "running", "changed", "out of date", "unfinished", "waiting"]
-
 
 Name = Annotated[str, Field(min_length=1)]
 
@@ -120,19 +105,6 @@ class Step:
         return shlex.join(["deepicd", *self.arguments])
 
 
-@dataclass(frozen=True)
-class StepStatus:
-    """What is there of a step."""
-
-    step: str
-    state: State
-    finished: str | None
-    """ISO 8601, UTC."""
-    seconds: float | None
-    origin: str | None
-    folder: str
-
-
 def write_settings(values: Mapping[str, object]) -> str:
     """Return deepicd.yaml: every field with its explanation above it."""
     lines = ["# What `deepicd run` does, and with what. Relative paths start at this file's folder."]
@@ -205,157 +177,3 @@ def list_steps(settings: ChainSettings, base: Path) -> list[Step]:
 def _locate_recipe(recipe: str, base: Path) -> Path:
     """Return a recipe's file, or its bare name, which distill resolves."""
     return base / Path(recipe).expanduser() if "/" in recipe or recipe.endswith((".yaml", ".yml")) else Path(recipe)
-
-
-def check_steps(steps: Sequence[Step]) -> list[StepStatus]:
-    """Return what is there of each step. Sizes of files are compared, their content is left to the stages."""
-    found: dict[str, Record] = {}
-    statuses = []
-    for step in steps:
-        folder, record = _find_record(step.folder)
-        state: State = "waiting"
-        if any(is_held(lock) for lock in _list_locks(step.folder)):
-            state = "running"
-        elif record is None:
-            state = "unfinished" if step.folder.is_dir() and any(step.folder.iterdir()) else "waiting"
-        elif compare_files(folder, record.outputs, content=False):
-            state = "changed"
-        elif _is_out_of_date(record, found):
-            state = "out of date"
-        else:
-            state = "done"
-        if record is not None:
-            found[record.command] = record
-        finished = _compute_end(record) if record else None
-        seconds, origin = (record.seconds, record.origin) if record else (None, None)
-        statuses.append(StepStatus(step.name, state, finished, seconds, origin, str(step.folder)))
-    return statuses
-
-
-def _list_locks(folder: Path) -> Iterator[Path]:
-    """Yield the lock files of a step: beside its folder or in it, and those of a ledger, one per shard."""
-    yield folder.with_name(f".{folder.name}{LOCK}")
-    yield from folder.glob(f"*{LOCK}")
-    yield from folder.glob(f"ledger/{LOCK}*")
-
-
-def _find_record(folder: Path) -> tuple[Path, Record | None]:
-    """Return the folder of the newest run.json in a folder or directly below it, and the record; None without one."""
-    runs = [(path.parent, record) for path in _list_records(folder) if (record := records.read(path.parent))]
-    return max(runs, key=lambda run: run[1].started, default=(folder, None))
-
-
-def _list_records(folder: Path) -> Iterator[Path]:
-    yield from folder.glob(records.RECORD)
-    yield from (path for path in folder.glob(f"*/{records.RECORD}") if path.parent.name != "card")
-
-
-def _is_out_of_date(record: Record, found: Mapping[str, Record]) -> bool:
-    """Return whether a run before this one has been made anew since."""
-    return any(command in found and found[command].key != upstream.key for command, upstream in record.lineage.items())
-
-
-def _compute_end(record: Record) -> str | None:
-    if not record.started:
-        return None
-    return datetime.fromtimestamp(datetime.fromisoformat(record.started).timestamp() + record.seconds, UTC).isoformat(
-        timespec="seconds"
-    )
-
-
-def render_board(statuses: Sequence[StepStatus]) -> str:
-    """Return the table of `status`."""
-    rows = [("stage", "state", "finished (UTC)", "took", "origin", "folder")]
-    rows += [
-        (
-            status.step,
-            status.state,
-            (status.finished or "").replace("T", " ")[:16],
-            format_duration(status.seconds) if status.seconds is not None else "",
-            status.origin or "",
-            status.folder,
-        )
-        for status in statuses
-    ]
-    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]) - 1)]
-    return "\n".join(
-        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]).rstrip()
-        for row in rows
-    )
-
-
-_settings_option = click.option(
-    "--settings", type=click.Path(path_type=Path, dir_okay=False), default=FILE, show_default=True,
-    help="The file that `deepicd init` wrote.",
-)  # fmt: skip
-
-
-@click.command()
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False), default=FILE)
-@click.option("--mimic", help="The version folder of MIMIC-IV.")
-@click.option("--notes", help="The version folder of MIMIC-IV-Note.")
-@click.option("--recipe", help="Of the teacher.")
-@click.option("--out", help="Where all stages write.")
-@click.option("--overwrite", is_flag=True, help="Replace FILE.")
-def init(file: Path, *, overwrite: bool, **given: str | None) -> None:
-    """Write FILE (deepicd.yaml): what `deepicd run` does and with what, every field explained.
-
-    \b
-    deepicd init --mimic ~/mimiciv/3.1 --notes ~/mimic-iv-note/2.2 --recipe qwen2.5-32b
-    """
-    if file.exists() and not overwrite:
-        raise DeepicdError(f"{file} exists.", "Edit it, or pass --overwrite.")
-    values = EXAMPLE | {name: value for name, value in given.items() if value is not None}
-    storage.write_text(file, write_settings(values))
-    click.echo(f"{file}: edit it, then look at what will run: deepicd run --dry-run")
-
-
-@click.command()
-@_settings_option
-@click.option("--until", metavar="STAGE", help="Stop after this stage.")
-@click.option("--dry-run", is_flag=True, help="Print the commands, and run nothing.")
-def run(settings: Path, until: str | None, *, dry_run: bool) -> None:
-    """Run what is missing of the whole chain, in order, as deepicd.yaml says.
-
-    Every stage's command line is printed and may be used alone. Stop it at any time; the same command continues. Where
-    a folder holds another run of a stage, that stage says so and the chain stops. Nothing is published.
-
-    \b
-    deepicd run --until build
-    """
-    values = read_settings(settings)
-    steps = list_steps(values, settings.parent)
-    names = [step.name for step in steps]
-    if until is not None and until not in names:
-        raise DeepicdError(f"There is no stage {until!r} in {settings}.", f"Its stages are {', '.join(names)}.")
-    steps = steps[: names.index(until) + 1] if until else steps
-    for step in steps:
-        click.echo(f"$ {step.command}", err=not dry_run)
-        if dry_run:
-            continue
-        code = subprocess.run([sys.executable, "-P", "-m", "deepicd", *step.arguments], check=False).returncode
-        if code:
-            click.echo(render_board(check_steps(steps)), err=True)
-            again = "deepicd run" if settings == FILE else shlex.join(["deepicd", "run", "--settings", str(settings)])
-            click.echo(f"Stopped at {step.name}; its message is above. Then rerun: {again}", err=True)
-            sys.exit(code if code > 0 else 1)
-    if not dry_run:
-        click.echo(render_board(check_steps(steps)))
-    if values.publish and until is None:
-        click.echo(f"To publish the card: {shlex.join(['deepicd', 'publish', steps[-1].arguments[1], values.publish])}")
-
-
-@click.command()
-@_settings_option
-@click.option("--json", "as_json", is_flag=True, help="Print a list of objects.")
-def status(settings: Path, *, as_json: bool) -> None:
-    """Show which stages of deepicd.yaml are done, running or waiting, how old they are, and from what they come.
-
-    out of date: a stage before it has been run again since. changed: its files are not those of its record. Whether the
-    settings have changed since is not looked at here: `deepicd run` finds that out, stage by stage.
-
-    \b
-    deepicd status
-    """
-    statuses = check_steps(list_steps(read_settings(settings), settings.parent))
-    click.echo(json.dumps([asdict(one) for one in statuses], indent=2) if as_json else render_board(statuses))

@@ -23,9 +23,9 @@ logger = logging.getLogger(__name__)
 # name → (module:function, summary), in the order in which data flows
 COMMANDS = {
     "demo": ("deepicd.demo:demo", "Run every stage on made-up records."),
-    "init": ("deepicd.chain:init", "Write deepicd.yaml: the whole chain in one file."),
-    "run": ("deepicd.chain:run", "Run what is missing of the chain in deepicd.yaml."),
-    "status": ("deepicd.chain:status", "Show what is done of the chain in deepicd.yaml."),
+    "init": ("deepicd.commands:init", "Write deepicd.yaml: the whole chain in one file."),
+    "run": ("deepicd.commands:run", "Run what is missing of the chain in deepicd.yaml."),
+    "status": ("deepicd.commands:status", "Show what is done of the chain in deepicd.yaml."),
     "doctor": ("builders.doctor:doctor", "Check this machine and a copy of MIMIC."),
     "physionet": ("builders.commands:physionet", "Download MIMIC-IV and its notes, or verify a copy."),
     "synthesize": ("builders.commands:synthesize", "Make up a copy of MIMIC-IV 3.1 and Note 2.2."),
