@@ -31,7 +31,6 @@ from deepicd.errors import DeepicdError
 from deepicd.icd10cm import load_release
 from deepicd.log import Advance, track_progress
 from deepicd.mimic import local_copy
-from deepicd.mimic.tables import Table
 from deepicd.stage_records import SynthesizeCounts, SynthesizeRecord
 from deepicd.synthetic_proof import is_synthetic, write_mark
 
@@ -116,7 +115,7 @@ def synthesize_notes(
     """
     _check_options(length, processes)
     copy = HospCopy.find(hosp)
-    local_copy.check_codes(Table.at(copy.files["diagnoses_icd"], "diagnoses_icd"))
+    local_copy.check_codes(copy.tables["diagnoses_icd"])
     is_made_up = is_synthetic(copy.root, copy.files.values())
     plan = _plan_run({"hosp": True, "seed": seed, "length": length}, style, copy.files)
     if done := records.find_finished(out, plan):

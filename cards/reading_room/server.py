@@ -83,12 +83,12 @@ class Address:
     token: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
 
     @property
-    def shown_host(self) -> str:
+    def url_host(self) -> str:
         return f"[{self.host}]" if ":" in self.host else self.host
 
     @property
     def url(self) -> str:
-        return f"http://{self.shown_host}:{self.port}/?token={self.token}"
+        return f"http://{self.url_host}:{self.port}/?token={self.token}"
 
     @property
     def cookie(self) -> str:
@@ -97,7 +97,7 @@ class Address:
 
     def is_own(self, host: str) -> bool:
         """Return whether a Host header names this server."""
-        names = {self.shown_host, *(("127.0.0.1", "localhost", "[::1]") if self.host in LOOPBACK else ())}
+        names = {self.url_host, *(("127.0.0.1", "localhost", "[::1]") if self.host in LOOPBACK else ())}
         return host in {f"{name}:{self.port}" for name in names}
 
 

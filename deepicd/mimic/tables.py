@@ -51,6 +51,7 @@ OPTIONAL_COLUMNS: dict[str, dict[str, str]] = {
         "admittime": "varchar",
         "dischtime": "varchar",
         "admission_type": "varchar",
+        "discharge_location": "varchar",
         "race": "varchar",
         "hospital_expire_flag": "bigint",
     },

@@ -37,7 +37,7 @@ class Case:
     outcome: Outcome
 
     @cached_property
-    def given(self) -> tuple[str, ...]:
+    def diagnosis_names(self) -> tuple[str, ...]:
         """What the writer of the trace was told of the diagnosis."""
         return tuple(dict.fromkeys(filter(None, (self.title, self.code.title, *self.code.inclusion_terms))))
 

@@ -70,7 +70,7 @@ class Questions:
     def build(cls, case: Case, reader: CaseReader) -> "Questions":
         recipe = reader.recipe
         asks_answer, asks_points = "answer" in recipe.checks, "rubric" in recipe.checks
-        masked = mask_diagnosis(case.trace, case.code, case.given, MASK) if asks_answer else ""
+        masked = mask_diagnosis(case.trace, case.code, case.diagnosis_names, MASK) if asks_answer else ""
         samples = range(recipe.note_answers) if asks_answer else ()
         outcome = reader.fit_outcome(case.outcome) if asks_points else ""
         return cls(
@@ -111,7 +111,7 @@ def _hold_expectations(case: Case, recipe: VerifyRecipe) -> Row:
     if "borne out" not in recipe.checks:
         return dict.fromkeys(names)
     outcome = read_outcome(case.outcome.reveal_sections(), case.titles)
-    expected = list_expectations(case.trace, case.note, outcome.names, case.given)
+    expected = list_expectations(case.trace, case.note, outcome.names, case.diagnosis_names)
     forecasts = find_borne_out(expected, outcome)
     return {"forecasts": [_list_values(one) for one in forecasts]} | {
         verdict.value: sum(one.verdict is verdict for one in forecasts) for verdict in Verdict

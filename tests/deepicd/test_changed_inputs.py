@@ -21,36 +21,36 @@ RECIPE = Recipe(name="test", engine="rehearsal", model="none")
 
 
 @pytest.fixture
-def made(tmp_path: Path) -> Path:
+def outputs(tmp_path: Path) -> Path:
     """A cohort and its traces."""
     distill(write_cohort(tmp_path / "cohort", 30), tmp_path / "traces", RECIPE)
     return tmp_path
 
 
-def edit_a_note(made: Path) -> None:
-    path = made / "cohort" / "test.parquet"
+def edit_a_note(outputs: Path) -> None:
+    path = outputs / "cohort" / "test.parquet"
     table = pq.read_table(path)
     rows = table.to_pylist()
     rows[0]["admission_note"] = rows[0]["admission_note"].replace("Gout", "Goat")
     pq.write_table(table.from_pylist(rows, schema=table.schema), path)
 
 
-def remove_a_split(made: Path) -> None:
-    (made / "cohort" / "validation.parquet").unlink()
+def remove_a_split(outputs: Path) -> None:
+    (outputs / "cohort" / "validation.parquet").unlink()
 
 
-def add_traces(made: Path) -> None:
-    first = next((made / "traces").glob("*/kept/*.parquet"))
+def add_traces(outputs: Path) -> None:
+    first = next((outputs / "traces").glob("*/kept/*.parquet"))
     first.with_name("more.parquet").write_bytes(first.read_bytes())
 
 
-def edit_the_record(made: Path) -> None:
-    path = made / "cohort" / "run.json"
+def edit_the_record(outputs: Path) -> None:
+    path = outputs / "cohort" / "run.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"origin": "public"}))
 
 
-def build_again(made: Path) -> None:
-    write_cohort(made / "cohort", 31)
+def build_again(outputs: Path) -> None:
+    write_cohort(outputs / "cohort", 31)
 
 
 @pytest.mark.parametrize(
@@ -63,38 +63,48 @@ def build_again(made: Path) -> None:
         (build_again, "traces: descends from another cohort than cohort"),
     ],
 )
-def test_what_changed_between_two_stages_is_refused(change: Callable[[Path], None], what: str, made: Path) -> None:
-    change(made)
+def test_what_changed_between_two_stages_is_refused(change: Callable[[Path], None], what: str, outputs: Path) -> None:
+    change(outputs)
     with pytest.raises(DeepicdError) as refusal:
-        assemble(made / "cohort", made / "traces", made / "dataset")
+        assemble(outputs / "cohort", outputs / "traces", outputs / "dataset")
     assert f"\n  {what}\n" in str(refusal.value) and "--accept-changes" in str(refusal.value)
-    assert not (made / "dataset").exists()
+    assert not (outputs / "dataset").exists()
 
 
-def test_an_accepted_change_stands_in_the_record(made: Path, deepicd: Deepicd) -> None:
-    edit_a_note(made)
-    command = ("assemble", "--cohort", made / "cohort", "--traces", made / "traces", made / "dataset")
+def test_an_accepted_change_stands_in_the_record(outputs: Path, deepicd: Deepicd) -> None:
+    edit_a_note(outputs)
+    command = ("assemble", "--cohort", outputs / "cohort", "--traces", outputs / "traces", outputs / "dataset")
     assert deepicd(*command).code == 1
     assert deepicd(*command, "--accept-changes").code == 0
-    record = records.read(made / "dataset")
+    record = records.read(outputs / "dataset")
     assert record and record.options["accepted_changes"] == {"cohort": "changed: test.parquet"}
     assert deepicd(*command).code == 1, "the next command accepts nothing"
 
 
-def test_verify_and_report_have_the_option_and_nothing_else_advises_it(made: Path, deepicd: Deepicd) -> None:
-    edit_a_note(made)
-    verification = ("verify", made / "traces", made / "verified", "--recipe", "rules", "--cohort", made / "cohort")
+def test_verify_and_report_have_the_option_and_nothing_else_advises_it(outputs: Path, deepicd: Deepicd) -> None:
+    edit_a_note(outputs)
+    verification = (
+        "verify",
+        outputs / "traces",
+        outputs / "verified",
+        "--recipe",
+        "rules",
+        "--cohort",
+        outputs / "cohort",
+    )
     assert "add --accept-changes" in deepicd(*verification).err
     assert "that are not what their records say" not in deepicd(*verification, "--accept-changes").err
-    assert deepicd("report", made / "traces", made / "report").code == 1
-    assert deepicd("report", made / "traces", made / "report", "--accept-changes").code == 0
+    assert deepicd("report", outputs / "traces", outputs / "report").code == 1
+    assert deepicd("report", outputs / "traces", outputs / "report", "--accept-changes").code == 0
     with click.Context(click.Command("bundle")), pytest.raises(DeepicdError) as refusal:
-        records.plan_run("bundle", options={}, inputs={"cohort": made / "cohort"})
+        records.plan_run("bundle", options={}, inputs={"cohort": outputs / "cohort"})
     assert "--accept-changes" not in str(refusal.value)
 
 
-def test_one_hash_per_file_serves_plan_and_comparison(made: Path) -> None:
+def test_one_hash_per_file_serves_plan_and_comparison(outputs: Path) -> None:
     storage._digest_file.cache_clear()
     with accept_changes():
-        records.plan_run("x", options={}, inputs={"cohort": made / "cohort", "train": made / "cohort/train.parquet"})
-    assert storage._digest_file.cache_info().misses == len(storage.list_files(made / "cohort"))
+        records.plan_run(
+            "x", options={}, inputs={"cohort": outputs / "cohort", "train": outputs / "cohort/train.parquet"}
+        )
+    assert storage._digest_file.cache_info().misses == len(storage.list_files(outputs / "cohort"))

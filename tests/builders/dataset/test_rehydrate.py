@@ -35,7 +35,7 @@ def copy(root: Path, stays: Sequence[int] = STAYS, **changed: dict[int, str]) ->
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """dataset/, bundle/ and the copy that they were made of."""
     folder = tmp_path_factory.mktemp("rehydrated")
     make(folder, copy(folder / "mimic"), DEFAULT)
@@ -56,13 +56,15 @@ def assert_identical(one: Path, other: Path) -> None:
     assert [name for name in files if (one / name).read_bytes() != (other / name).read_bytes()] == []
 
 
-def test_the_dataset_comes_back_byte_for_byte_on_another_machine(made: Path, tmp_path: Path, deepicd: Deepicd) -> None:
-    shutil.copytree(made / "bundle", tmp_path / "bundle")  # nothing else of the first machine is there
+def test_the_dataset_comes_back_byte_for_byte_on_another_machine(
+    outputs: Path, tmp_path: Path, deepicd: Deepicd
+) -> None:
+    shutil.copytree(outputs / "bundle", tmp_path / "bundle")  # nothing else of the first machine is there
     mimic = copy(tmp_path / "mimic")
     done = deepicd("rehydrate", tmp_path / "bundle", tmp_path / "out", "--mimic", mimic, "--notes", mimic)
     assert done.code == 0, done.err
     assert "all 9 files are byte-identical to the original" in done.out
-    assert_identical(made / "dataset", tmp_path / "out")
+    assert_identical(outputs / "dataset", tmp_path / "out")
     again = deepicd("rehydrate", tmp_path / "bundle", tmp_path / "out", "--mimic", mimic, "--notes", mimic)
     assert again.code == 0
 
@@ -74,11 +76,11 @@ def test_so_do_datasets_of_other_options(tmp_path: Path) -> None:
     assert_identical(tmp_path / "dataset", tmp_path / "out")
 
 
-def test_a_dataset_that_came_back_has_the_same_card(made: Path, tmp_path: Path) -> None:
-    rehydrate(made / "bundle", tmp_path / "out", made / "mimic", made / "mimic")
-    write_card(made / "dataset")
+def test_a_dataset_that_came_back_has_the_same_card(outputs: Path, tmp_path: Path) -> None:
+    rehydrate(outputs / "bundle", tmp_path / "out", outputs / "mimic", outputs / "mimic")
+    write_card(outputs / "dataset")
     write_card(tmp_path / "out")
-    assert (tmp_path / "out" / "README.md").read_text() == (made / "dataset" / "README.md").read_text()
+    assert (tmp_path / "out" / "README.md").read_text() == (outputs / "dataset" / "README.md").read_text()
 
 
 def differing(tmp_path: Path) -> Path:
@@ -97,10 +99,10 @@ def text_of(one: int) -> str:
 
 
 def test_rows_that_differ_are_counted_by_reason_and_listed_in_a_file_alone(
-    made: Path, tmp_path: Path, deepicd: Deepicd
+    outputs: Path, tmp_path: Path, deepicd: Deepicd
 ) -> None:
     mimic = differing(tmp_path)
-    done = deepicd("rehydrate", made / "bundle", tmp_path / "out", "--mimic", mimic, "--notes", mimic)
+    done = deepicd("rehydrate", outputs / "bundle", tmp_path / "out", "--mimic", mimic, "--notes", mimic)
     assert done.code == 1
     assert "4 of 24 rows cannot be restored from this copy" in done.err
     for reason in ("1 no such note", "1 another text", "1 another first diagnosis", "1 not ICD-10"):
@@ -117,36 +119,36 @@ def test_rows_that_differ_are_counted_by_reason_and_listed_in_a_file_alone(
         }
 
 
-def test_the_rows_that_can_be_had_back_are_written_if_asked_for(made: Path, tmp_path: Path) -> None:
+def test_the_rows_that_can_be_had_back_are_written_if_asked_for(outputs: Path, tmp_path: Path) -> None:
     mimic = differing(tmp_path)
-    record = rehydrate(made / "bundle", tmp_path / "out", mimic, mimic, partial=True)
+    record = rehydrate(outputs / "bundle", tmp_path / "out", mimic, mimic, partial=True)
     assert sum(record.counts.rows["grpo"].values()) == 20
     assert "4 rows could not be restored and are left out" in record.notes[0]
-    before = {row["extra_info"]["note_id"]: row["extra_info"]["note"] for row in rows_in(made / "dataset" / "grpo")}
+    before = {row["extra_info"]["note_id"]: row["extra_info"]["note"] for row in rows_in(outputs / "dataset" / "grpo")}
     after = {row["extra_info"]["note_id"]: row["extra_info"]["note"] for row in rows_in(tmp_path / "out" / "grpo")}
     assert after.items() < before.items()
     write_card(tmp_path / "out")
 
 
-def test_the_list_of_an_earlier_try_goes_with_a_whole_copy(made: Path, tmp_path: Path) -> None:
+def test_the_list_of_an_earlier_try_goes_with_a_whole_copy(outputs: Path, tmp_path: Path) -> None:
     with pytest.raises(DeepicdError):
-        rehydrate(made / "bundle", tmp_path / "out", *[differing(tmp_path)] * 2)
-    rehydrate(made / "bundle", tmp_path / "out", made / "mimic", made / "mimic")
+        rehydrate(outputs / "bundle", tmp_path / "out", *[differing(tmp_path)] * 2)
+    rehydrate(outputs / "bundle", tmp_path / "out", outputs / "mimic", outputs / "mimic")
     assert not (tmp_path / "out.differences.csv").exists()
 
 
-def test_a_damaged_bundle_is_refused_with_the_files_that_are_not_whole(made: Path, tmp_path: Path) -> None:
+def test_a_damaged_bundle_is_refused_with_the_files_that_are_not_whole(outputs: Path, tmp_path: Path) -> None:
     bundle = tmp_path / "bundle"
-    shutil.copytree(made / "bundle", bundle)
+    shutil.copytree(outputs / "bundle", bundle)
     rows = bundle / "rows" / "train.parquet"
     rows.write_bytes(rows.read_bytes()[:-1])
     with pytest.raises(DeepicdError, match=r"1 of \d+ files .* are missing or changed; changed: rows/train.parquet"):
-        rehydrate(bundle, tmp_path / "out", made / "mimic", made / "mimic")
+        rehydrate(bundle, tmp_path / "out", outputs / "mimic", outputs / "mimic")
     with pytest.raises(DeepicdError, match=r"is not a bundle"):
-        rehydrate(made / "dataset", tmp_path / "out", made / "mimic", made / "mimic")
+        rehydrate(outputs / "dataset", tmp_path / "out", outputs / "mimic", outputs / "mimic")
 
 
-def test_a_bundle_with_notes_needs_no_copy(made: Path, tmp_path: Path) -> None:
-    write_bundle(made / "dataset", tmp_path / "bundle")
+def test_a_bundle_with_notes_needs_no_copy(outputs: Path, tmp_path: Path) -> None:
+    write_bundle(outputs / "dataset", tmp_path / "bundle")
     with pytest.raises(DeepicdError, match="has its notes"):
-        rehydrate(tmp_path / "bundle", tmp_path / "out", made / "mimic", made / "mimic")
+        rehydrate(tmp_path / "bundle", tmp_path / "out", outputs / "mimic", outputs / "mimic")

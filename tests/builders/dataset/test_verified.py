@@ -27,7 +27,7 @@ REHEARSAL = load_recipe(Path("rehearsal"))
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Cohort, traces with three rollouts, and their verification, of which some fail."""
     folder = tmp_path_factory.mktemp("verified")
     stays = range(20000001, 20000031)
@@ -85,16 +85,16 @@ def test_a_row_whose_traces_all_fail_has_none_by_the_rule_verified() -> None:
     assert choice[0]["rollout"] == 2
 
 
-def test_the_config_has_the_rows_of_traces_and_what_was_found_of_each(made: Path, tmp_path: Path) -> None:
+def test_the_config_has_the_rows_of_traces_and_what_was_found_of_each(outputs: Path, tmp_path: Path) -> None:
     out = tmp_path / "dataset"
     record = assemble(
-        made / "cohort", made / "traces", out, AssembleOptions(verified=made / "checked", select="strongest")
+        outputs / "cohort", outputs / "traces", out, AssembleOptions(verified=outputs / "checked", select="strongest")
     )
     rows, traces = rows_in(out / "verified"), rows_in(out / "traces")
     assert [(row["note_id"], row["trace"]) for row in rows] == [(row["note_id"], row["trace"]) for row in traces]
     assert list(rows[0]) == CONFIGS["verified"].names
     checked = {
-        (row["note_id"], row["trace_sha256"]): row for row in rows_in(next((made / "checked").glob("*/verified")))
+        (row["note_id"], row["trace_sha256"]): row for row in rows_in(next((outputs / "checked").glob("*/verified")))
     }
     for row in rows:
         found = checked[row["note_id"], storage.digest_text(row["trace"])]
@@ -109,13 +109,13 @@ def test_the_config_has_the_rows_of_traces_and_what_was_found_of_each(made: Path
 
 
 def test_a_bundle_without_notes_says_that_it_leaves_the_config_out(
-    made: Path, tmp_path: Path, deepicd: Deepicd
+    outputs: Path, tmp_path: Path, deepicd: Deepicd
 ) -> None:
     assemble(
-        made / "cohort",
-        made / "traces",
+        outputs / "cohort",
+        outputs / "traces",
         tmp_path / "dataset",
-        AssembleOptions(verified=made / "checked", select="strongest"),
+        AssembleOptions(verified=outputs / "checked", select="strongest"),
     )
     done = deepicd("bundle", tmp_path / "dataset", tmp_path / "bundle", "--without-notes")
     assert "Left out, as the bundle has no notes: the config verified." in done.out
@@ -124,24 +124,24 @@ def test_a_bundle_without_notes_says_that_it_leaves_the_config_out(
     assert "left out here, and its counts with it" in readme
     assert not (tmp_path / "bundle" / "card" / "selection.png").exists()
     done = deepicd(
-        "rehydrate", tmp_path / "bundle", tmp_path / "out", "--mimic", made / "copy", "--notes", made / "copy"
+        "rehydrate", tmp_path / "bundle", tmp_path / "out", "--mimic", outputs / "copy", "--notes", outputs / "copy"
     )
     assert "The bundle left out the config verified, which the original has." in done.out
     assert not (tmp_path / "out" / "verified").exists()
 
 
-def test_the_rule_verified_leaves_no_failed_trace_for_training(made: Path, tmp_path: Path) -> None:
+def test_the_rule_verified_leaves_no_failed_trace_for_training(outputs: Path, tmp_path: Path) -> None:
     assemble(
-        made / "cohort",
-        made / "traces",
+        outputs / "cohort",
+        outputs / "traces",
         tmp_path / "all",
-        AssembleOptions(verified=made / "checked", select="strongest"),
+        AssembleOptions(verified=outputs / "checked", select="strongest"),
     )
     assemble(
-        made / "cohort",
-        made / "traces",
+        outputs / "cohort",
+        outputs / "traces",
         tmp_path / "some",
-        AssembleOptions(verified=made / "checked", select="verified"),
+        AssembleOptions(verified=outputs / "checked", select="verified"),
     )
     failed = {row["note_id"] for row in rows_in(tmp_path / "all" / "verified") if row["failed_for"]}
     kept = {row["note_id"] for row in rows_in(tmp_path / "some" / "sft")}
@@ -150,12 +150,12 @@ def test_the_rule_verified_leaves_no_failed_trace_for_training(made: Path, tmp_p
     assert len(rows_in(tmp_path / "some" / "grpo")) == 30
 
 
-def test_a_rule_without_its_verification_and_one_of_other_traces_are_refused(made: Path, tmp_path: Path) -> None:
+def test_a_rule_without_its_verification_and_one_of_other_traces_are_refused(outputs: Path, tmp_path: Path) -> None:
     with pytest.raises(DeepicdError, match="needs what `deepicd verify` found"):
-        assemble(made / "cohort", made / "traces", tmp_path / "none", AssembleOptions(select="verified"))
-    verify(VerifyJob(made / "traces", tmp_path / "few", load_recipe(Path("rules")), limit=2))
+        assemble(outputs / "cohort", outputs / "traces", tmp_path / "none", AssembleOptions(select="verified"))
+    verify(VerifyJob(outputs / "traces", tmp_path / "few", load_recipe(Path("rules")), limit=2))
     with pytest.raises(DeepicdError, match="The verification lacks some of these traces"):
-        assemble(made / "cohort", made / "traces", tmp_path / "none", AssembleOptions(verified=tmp_path / "few"))
+        assemble(outputs / "cohort", outputs / "traces", tmp_path / "none", AssembleOptions(verified=tmp_path / "few"))
     assert not (tmp_path / "none").exists()
 
 
@@ -167,10 +167,10 @@ print(json.dumps([loaded.num_rows, loaded["train"][0]["points"][0]["question"]])
 """
 
 
-def test_datasets_loads_the_config_by_the_cards_yaml(made: Path, tmp_path: Path) -> None:
+def test_datasets_loads_the_config_by_the_cards_yaml(outputs: Path, tmp_path: Path) -> None:
     out = tmp_path / "dataset"
     record = assemble(
-        made / "cohort", made / "traces", out, AssembleOptions(verified=made / "checked", select="strongest")
+        outputs / "cohort", outputs / "traces", out, AssembleOptions(verified=outputs / "checked", select="strongest")
     )
     write_card(out)
     done = subprocess.run(

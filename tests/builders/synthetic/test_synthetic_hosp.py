@@ -100,13 +100,13 @@ def test_running_twice_does_nothing_the_second_time(hosp, tmp_path):
 
 
 def test_a_missing_folder_table_or_column_is_named(hosp, tmp_path):
-    with pytest.raises(DeepicdError, match="There is no folder"):
+    with pytest.raises(DeepicdError, match="does not exist"):
         synthesize_notes(tmp_path / "out", tmp_path / "nowhere")
     (hosp / "patients.csv").write_text("subject_id,gender\n10000001,F\n")
     with pytest.raises(DeepicdError, match="no column anchor_age, anchor_year"):
         synthesize_notes(tmp_path / "out", hosp)
     (hosp / "patients.csv").unlink()
-    with pytest.raises(DeepicdError, match=r"lacks patients\.csv\.gz"):
+    with pytest.raises(DeepicdError, match=r"holds neither patients\.csv\.gz nor"):
         synthesize_notes(tmp_path / "out", hosp)
     assert not (tmp_path / "out").exists()
 

@@ -23,7 +23,7 @@ ROWS = "rows of credentialed records, or of records whose origin is unknown"
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made_up(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A made-up dataset with its card, its cohort beside it."""
     folder = tmp_path_factory.mktemp("made") / "made"
     write_card(write_dataset(folder, 40))
@@ -42,27 +42,27 @@ def reasons(report: Report) -> dict[str, str]:
     )
 
 
-def test_a_made_up_dataset_with_its_card_and_record_is_free(made: Path) -> None:
+def test_a_made_up_dataset_with_its_card_and_record_is_free(made_up: Path) -> None:
     for folder in ("cohort", "dataset"):
-        report = check_path(made / folder)
+        report = check_path(made_up / folder)
         assert report.may_leave and set(report.origins) == {"synthetic"}, reasons(report)
 
 
-def join_tables(made: Path, real: Path) -> pa.Table:
-    return pa.concat_tables([pq.read_table(made), pq.read_table(real)])
+def join_tables(made_up: Path, real: Path) -> pa.Table:
+    return pa.concat_tables([pq.read_table(made_up), pq.read_table(real)])
 
 
-def borrow_schema(made: Path, real: Path) -> pa.Table:
-    return pa.Table.from_pylist(pq.read_table(real).to_pylist(), schema=pq.read_schema(made))
+def borrow_schema(made_up: Path, real: Path) -> pa.Table:
+    return pa.Table.from_pylist(pq.read_table(real).to_pylist(), schema=pq.read_schema(made_up))
 
 
 @pytest.mark.parametrize("mix", [join_tables, borrow_schema])
 @pytest.mark.parametrize("place", ["apart.parquet", "cohort/validation.parquet", "cohort/more.parquet"])
 def test_real_rows_behind_a_made_up_label_are_refused(
-    mix: Callable[[Path, Path], pa.Table], place: str, made: Path, real: Path, tmp_path: Path
+    mix: Callable[[Path, Path], pa.Table], place: str, made_up: Path, real: Path, tmp_path: Path
 ) -> None:
-    shutil.copytree(made / "cohort", tmp_path / "cohort")
-    table = mix(made / "cohort" / "train.parquet", real / "train.parquet")
+    shutil.copytree(made_up / "cohort", tmp_path / "cohort")
+    table = mix(made_up / "cohort" / "train.parquet", real / "train.parquet")
     assert table.schema.metadata[storage.ORIGIN_KEY] == b"synthetic"
     pq.write_table(table, tmp_path / place)
     assert reasons(check_path(tmp_path / place)) == {Path(place).name: ROWS}
@@ -70,9 +70,9 @@ def test_real_rows_behind_a_made_up_label_are_refused(
 
 @pytest.mark.parametrize("name", ["notes.csv", "scratch/deep/notes.txt", "card/notes.md", ".hidden.md"])
 def test_a_text_laid_into_a_made_up_folder_is_read_and_compared(
-    name: str, made: Path, real: Path, tmp_path: Path
+    name: str, made_up: Path, real: Path, tmp_path: Path
 ) -> None:
-    out = Path(shutil.copytree(made / "dataset", tmp_path / "dataset"))
+    out = Path(shutil.copytree(made_up / "dataset", tmp_path / "dataset"))
     (out / name).parent.mkdir(parents=True, exist_ok=True)
     (out / name).write_text(TEXT)
     assert reasons(check_path(out)) == {name: "not checked"}
@@ -80,8 +80,10 @@ def test_a_text_laid_into_a_made_up_folder_is_read_and_compared(
 
 
 @pytest.mark.parametrize("name", ["README.md", "card/statistics.json"])
-def test_a_text_pasted_into_what_a_made_up_run_wrote_is_read(name: str, made: Path, real: Path, tmp_path: Path) -> None:
-    out = Path(shutil.copytree(made / "dataset", tmp_path / "dataset"))
+def test_a_text_pasted_into_what_a_made_up_run_wrote_is_read(
+    name: str, made_up: Path, real: Path, tmp_path: Path
+) -> None:
+    out = Path(shutil.copytree(made_up / "dataset", tmp_path / "dataset"))
     with (out / name).open("a") as file:
         file.write(TEXT)
     assert reasons(check_path(out / name)) == {Path(name).name: "not checked"}
@@ -93,35 +95,35 @@ def test_a_ledger_that_calls_itself_made_up_is_refused(tmp_path: Path) -> None:
     assert [finding.reason[:8] for finding in check_path(tmp_path).findings] == ["a ledger"]
 
 
-def relabel(made: dict[str, Any], real: dict[str, Any], digest: str) -> dict[str, Any]:
+def relabel(made_up: dict[str, Any], real: dict[str, Any], digest: str) -> dict[str, Any]:
     return real | {"origin": "synthetic"}
 
 
-def list_another_file(made: dict[str, Any], real: dict[str, Any], digest: str) -> dict[str, Any]:
-    return made | {"outputs": made["outputs"] | {"a.csv": {"bytes": len(TEXT), "sha256": digest}}}
+def list_another_file(made_up: dict[str, Any], real: dict[str, Any], digest: str) -> dict[str, Any]:
+    return made_up | {"outputs": made_up["outputs"] | {"a.csv": {"bytes": len(TEXT), "sha256": digest}}}
 
 
-def drop_the_checksum(made: dict[str, Any], real: dict[str, Any], digest: str) -> dict[str, Any]:
-    changed = list_another_file(made, real, digest)
+def drop_the_checksum(made_up: dict[str, Any], real: dict[str, Any], digest: str) -> dict[str, Any]:
+    changed = list_another_file(made_up, real, digest)
     return {name: value for name, value in changed.items() if name != "checksum"}
 
 
-def write_a_source(made: dict[str, Any], real: dict[str, Any], digest: str) -> dict[str, Any]:
-    return list_another_file(made, real, digest) | {"command": "scrape", "inputs": {}, "lineage": {}}
+def write_a_source(made_up: dict[str, Any], real: dict[str, Any], digest: str) -> dict[str, Any]:
+    return list_another_file(made_up, real, digest) | {"command": "scrape", "inputs": {}, "lineage": {}}
 
 
 @pytest.mark.parametrize("forge", [relabel, list_another_file, drop_the_checksum, write_a_source])
 def test_a_forged_record_proves_nothing(
-    forge: Callable[..., dict[str, Any]], made: Path, real: Path, tmp_path: Path
+    forge: Callable[..., dict[str, Any]], made_up: Path, real: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "a.csv").write_text(TEXT)
-    values = [storage.read_json(folder / "run.json") for folder in (made / "cohort", real)]
+    values = [storage.read_json(folder / "run.json") for folder in (made_up / "cohort", real)]
     storage.write_json(tmp_path / "run.json", forge(*values, storage.digest_path(tmp_path / "a.csv")))
     assert set(reasons(check_path(tmp_path))) == {"a.csv", "run.json"}
 
 
-def test_a_note_pasted_into_a_record_makes_it_a_text_like_any_other(made: Path, real: Path, tmp_path: Path) -> None:
-    out = Path(shutil.copytree(made / "cohort", tmp_path / "cohort"))
+def test_a_note_pasted_into_a_record_makes_it_a_text_like_any_other(made_up: Path, real: Path, tmp_path: Path) -> None:
+    out = Path(shutil.copytree(made_up / "cohort", tmp_path / "cohort"))
     storage.write_json(out / "run.json", storage.read_json(out / "run.json") | {"notes": [TEXT]})
     assert reasons(check_path(out, notes_from=real))["run.json"] == PASSAGE
 

@@ -31,7 +31,7 @@ COURSE = (
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a cohort of thirty stays and rehearsed traces, two rollouts each."""
     folder = tmp_path_factory.mktemp("verify")
     stays = range(20000001, 20000031)
@@ -53,10 +53,10 @@ def rows_of(out: Path) -> list[dict[str, Any]]:
     return rows_in(next(out.glob("*/verified")))
 
 
-def test_each_kept_trace_gets_a_row_with_what_every_check_found(made: Path, tmp_path: Path) -> None:
-    record = verify(VerifyJob(made / "traces", tmp_path / "out", REHEARSAL, rehearse=True))
+def test_each_kept_trace_gets_a_row_with_what_every_check_found(outputs: Path, tmp_path: Path) -> None:
+    record = verify(VerifyJob(outputs / "traces", tmp_path / "out", REHEARSAL, rehearse=True))
     rows = rows_of(tmp_path / "out")
-    kept = rows_in(next((made / "traces").glob("*/kept")))
+    kept = rows_in(next((outputs / "traces").glob("*/kept")))
     assert {(row["note_id"], row["rollout"], row["trace_sha256"]) for row in rows} == {
         (row["note_id"], row["rollout"], storage.digest_text(row["trace"])) for row in kept
     }
@@ -71,36 +71,36 @@ def test_each_kept_trace_gets_a_row_with_what_every_check_found(made: Path, tmp_
     assert len({json.dumps([one["question"] for one in row["points"]]) for row in rows}) == 1  # one stay, one set
 
 
-def test_rules_alone_start_no_engine_and_are_the_same_bytes_again(made: Path, tmp_path: Path) -> None:
+def test_rules_alone_start_no_engine_and_are_the_same_bytes_again(outputs: Path, tmp_path: Path) -> None:
     rules = load_recipe(Path("rules"))
-    first = verify(VerifyJob(made / "traces", tmp_path / "one", rules))  # credentialed rows, and no --rehearse
-    again = verify(VerifyJob(made / "traces", tmp_path / "two", rules))
+    first = verify(VerifyJob(outputs / "traces", tmp_path / "one", rules))  # credentialed rows, and no --rehearse
+    again = verify(VerifyJob(outputs / "traces", tmp_path / "two", rules))
     assert first.outputs == again.outputs
     assert first.outputs
-    assert verify(VerifyJob(made / "traces", tmp_path / "one", rules)) == first
+    assert verify(VerifyJob(outputs / "traces", tmp_path / "one", rules)) == first
     assert not list((tmp_path / "one" / "ledger").glob("0*.jsonl"))
     [row, *_] = rows_of(tmp_path / "one")
     assert (row["from_trace"], row["points"], row["verifier"]) == (None, None, None)
 
 
-def test_no_column_has_words_of_the_outcome_beside_the_questions(made: Path, tmp_path: Path) -> None:
-    verify(VerifyJob(made / "traces", tmp_path / "out", REHEARSAL, rehearse=True))
-    told = next(read_outcomes(made / "cohort", "train", reader="verify")).reveal()
+def test_no_column_has_words_of_the_outcome_beside_the_questions(outputs: Path, tmp_path: Path) -> None:
+    verify(VerifyJob(outputs / "traces", tmp_path / "out", REHEARSAL, rehearse=True))
+    told = next(read_outcomes(outputs / "cohort", "train", reader="verify")).reveal()
     assert "secretword" in told
     for row in rows_of(tmp_path / "out"):
         assert "secretword" not in str(row | {"points": None})
 
 
-def test_an_engine_without_a_model_is_refused_on_credentialed_traces(made: Path, tmp_path: Path) -> None:
+def test_an_engine_without_a_model_is_refused_on_credentialed_traces(outputs: Path, tmp_path: Path) -> None:
     with pytest.raises(DeepicdError, match="is not a language model, and these rows are credentialed"):
-        verify(VerifyJob(made / "traces", tmp_path / "out", REHEARSAL))
+        verify(VerifyJob(outputs / "traces", tmp_path / "out", REHEARSAL))
 
 
-def test_what_the_ledger_has_is_not_asked_again(made: Path, tmp_path: Path) -> None:
-    verify(VerifyJob(made / "traces", tmp_path / "out", REHEARSAL, rehearse=True))
+def test_what_the_ledger_has_is_not_asked_again(outputs: Path, tmp_path: Path) -> None:
+    verify(VerifyJob(outputs / "traces", tmp_path / "out", REHEARSAL, rehearse=True))
     size = sum(path.stat().st_size for path in (tmp_path / "out" / "ledger").iterdir())
     strict = REHEARSAL.replace(least_answer="code")
-    record = verify(VerifyJob(made / "traces", tmp_path / "out", strict, rehearse=True))
+    record = verify(VerifyJob(outputs / "traces", tmp_path / "out", strict, rehearse=True))
     assert sum(path.stat().st_size for path in (tmp_path / "out" / "ledger").iterdir()) == size
     assert record.counts.reasons["does not lead to the diagnosis"] > 0
     assert len(list((tmp_path / "out").glob("*/run.json"))) == 2
@@ -169,10 +169,10 @@ def test_thresholds_are_the_recipes_and_what_was_not_asked_fails_no_trace(
     assert set(reasons) <= HINTS.keys() | {UNREAD}
 
 
-def test_no_trace_is_verified_by_answers_that_cannot_be_read(made: Path, tmp_path: Path) -> None:
+def test_no_trace_is_verified_by_answers_that_cannot_be_read(outputs: Path, tmp_path: Path) -> None:
     with openai_server() as server:
         recipe = VerifyRecipe(engine="openai_server", model=MODEL, base_url=server.url, attempts=1)
-        counts = verify(VerifyJob(made / "traces", tmp_path / "out", recipe, limit=2)).counts
+        counts = verify(VerifyJob(outputs / "traces", tmp_path / "out", recipe, limit=2)).counts
     traces = sum(counts.traces.values())
     assert (traces > 0, sum(counts.verified.values()), counts.reasons[UNREAD]) == (True, 0, traces)
     assert counts.unread == {"points of the stay": traces}
@@ -185,16 +185,16 @@ def test_hints_name_nothing_of_a_stay() -> None:
 
 
 def test_the_command_says_what_was_verified_and_why_the_rest_was_not(
-    made: Path, tmp_path: Path, deepicd: Deepicd
+    outputs: Path, tmp_path: Path, deepicd: Deepicd
 ) -> None:
-    done = deepicd("verify", made / "traces", tmp_path / "out", "--recipe", "rehearsal", "--rehearse")
+    done = deepicd("verify", outputs / "traces", tmp_path / "out", "--recipe", "rehearsal", "--rehearse")
     assert done.code == 0, done.err
     assert done.out.startswith("No language model answered")
     assert "traces verified" in done.out
     assert "answers from trace:" in done.out
     assert "points of the stay met:" in done.out
     assert records.require(next(path.parent for path in (tmp_path / "out").glob("*/run.json")), VerifyRecord)
-    lost = deepicd("verify", made / "traces", tmp_path / "other")
+    lost = deepicd("verify", outputs / "traces", tmp_path / "other")
     assert (lost.code, "rules (rehearsal)" in lost.err) == (2, True)
 
 
