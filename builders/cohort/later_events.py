@@ -15,7 +15,7 @@ _DAY = r"(?:#\s*)?(?:\d{1,2}|one|two|three|four|five|six|seven|eight|nine|ten)\b
 _NOT_OF = r"(?!\s+of\s+(?!(?:admission|hospitali[sz]ation|(?:the|this|his|her)\s+(?:hospital|admission|stay))))"
 # Of a casefolded text: without IGNORECASE, an alternative whose first letter differs costs nothing.
 _STAY = re.compile(
-    r"\b(?:(?:on|by|until)\s+the\s+(?:\w+(?:st|nd|rd|th)|first|second|third)\s+(?:hospital\s+|post-?operative\s+)?day\s+(?:of\s+(?:the|this|his|her)"
+    r"\b(?=\w)(?:(?:on|by|until)\s+the\s+(?:\w+(?:st|nd|rd|th)|first|second|third)\s+(?:hospital\s+|post-?operative\s+)?day\s+(?:of\s+(?:the|this|his|her)"
     r"\s+(?:stay|admission|hospitali[sz]ation)|after\s+(?:admission|surgery))"
     rf"|(?:on|by|until)\s+(?:hospital|post-?\s?op(?:erative)?)\s+day\s+{_DAY}"
     rf"|(?:underwent|received|(?:was|were)\s+(?:\w+\s+)?(?:taken|\w+ed|given|put|done|begun))\b[^.]*?\b(?:on|by|until)\s+day\s+{_DAY}{_NOT_OF}"

@@ -34,7 +34,6 @@ from builders.cohort.unknown_headers import (
     decide_unknown,
     is_strong,
     is_sub_header,
-    measure_style,
 )
 
 UNKNOWN = "Unknown"
@@ -194,7 +193,7 @@ class _Decisions:
         for entry in self.found:
             if entry[0] and entry[0] not in NOT_MEASURED and self.note[entry[1]] == "\n":
                 first.setdefault(entry[0], entry)
-        return measure_style((entry[3], self._describe(entry)) for entry in first.values())
+        return Style((entry[3], self._describe(entry)) for entry in first.values())
 
     def _is_strong(self, entry: Found) -> bool:
         return follows_separator(self.note, entry[1]) or is_strong(entry[3], self._describe(entry), self.style)

@@ -7,8 +7,8 @@ less than leaking a diagnosis.
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 from typing import NamedTuple
 
 from builders.cohort.headers import KNOWN_NAMES, TEMPLATE, Headers, Label
@@ -42,19 +42,6 @@ class Opens(Enum):
     NOTHING = "part of the text"
     LINE = "a line to cut, up to the next label of the exam"
     SECTION = "a section to cut"
-
-
-@dataclass(frozen=True, slots=True)
-class Style:
-    """How a note writes the headers that the template knows."""
-
-    uses_separators: bool
-    uses_caps: bool
-    uses_lines: bool
-    """Whether text follows on the header's line."""
-    lacks_colons: bool = False
-    lacks_gaps: bool = False
-    """Whether no empty line or separator precedes any."""
 
 
 class Line(NamedTuple):
@@ -115,23 +102,36 @@ class Line(NamedTuple):
         return self.has_colon and counts_days(get_first_line(self.note, self.begin))
 
 
-def measure_style(lines: Iterable[tuple[Label, Line]]) -> Style:
-    """Return the style of a note's known headers."""
-    total = separated = caps = text = bare = gaps = 0
-    for label, line in lines:
-        total += 1
-        separated += line.is_block
-        caps += label.is_caps
-        text += not line.is_alone
-        bare += not line.has_colon
-        gaps += line.follows_empty or line.is_block
-    return Style(
-        uses_separators=separated >= 2 and 2 * separated >= total,
-        uses_caps=caps >= 2 and 2 * caps > total,
-        uses_lines=2 * text > total,
-        lacks_colons=bare >= 2 and 2 * bare > total,
-        lacks_gaps=total >= 3 and gaps <= 1,
-    )
+class Style:
+    """How a note writes the headers that the template knows, found out as far as it is asked."""
+
+    def __init__(self, headers: Iterable[tuple[Label, Line]]) -> None:
+        self.headers = list(headers)
+
+    @cached_property
+    def uses_separators(self) -> bool:
+        separated = sum(line.is_block for _, line in self.headers)
+        return separated >= 2 and 2 * separated >= len(self.headers)
+
+    @cached_property
+    def uses_caps(self) -> bool:
+        caps = sum(label.is_caps for label, _ in self.headers)
+        return caps >= 2 and 2 * caps > len(self.headers)
+
+    @cached_property
+    def uses_lines(self) -> bool:
+        """Whether text follows on the header's line."""
+        return 2 * sum(not line.is_alone for _, line in self.headers) > len(self.headers)
+
+    @cached_property
+    def lacks_colons(self) -> bool:
+        bare = sum(not line.has_colon for _, line in self.headers)
+        return bare >= 2 and 2 * bare > len(self.headers)
+
+    @cached_property
+    def lacks_gaps(self) -> bool:
+        """Whether no empty line or separator precedes any but one."""
+        return len(self.headers) >= 3 and sum(line.follows_empty or line.is_block for _, line in self.headers) <= 1
 
 
 def is_strong(label: Label, line: Line, style: Style) -> bool:
