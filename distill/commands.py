@@ -112,6 +112,8 @@ def _load_recipe(options: dict[str, Any], *, example: str, needs_file: bool) -> 
 @click.option("--hints", type=click.Path(path_type=Path), metavar="DIR",
               help="Output of `deepicd verify`: write the rollouts anew that it rejected, each with the reason as a"
                    " hint; add --overwrite.")  # fmt: skip
+@click.option("--examples", type=click.Path(path_type=Path), metavar="DIR",
+              help="Output of a run on this cohort, for a recipe that shows examples: --set examples=2.")  # fmt: skip
 @click.option("--finish", is_flag=True,
               help="Request nothing more: write the answered rows, and mark the others as unanswered.")  # fmt: skip
 @accept_changes_option

@@ -111,6 +111,10 @@ def describe_plan(counts: Counter[str], builder: PromptBuilder) -> list[str]:
         )
     else:
         lines.append(f"All prompts fit the {room}.")
+    if recipe.examples:
+        lines.append(
+            f"{recipe.examples} examples per prompt, of {len(builder.examples):,} kept traces of other patients."
+        )
     lacking = {
         "no note": "have no note",
         "without description": "have no description",

@@ -22,6 +22,7 @@ FOLDER = click.Path(path_type=Path)
               help="A YAML file, or the name of a recipe of this package.")  # fmt: skip
 @click.option("--guidelines", type=FOLDER, help="Folder of `deepicd guidelines`.")
 @click.option("--descriptions", type=FOLDER, help="descriptions.parquet of `deepicd scrape`.")
+@click.option("--examples", type=FOLDER, help="Output of a run on this cohort, for a recipe that shows examples.")
 @click.option("--traces", type=FOLDER, help="OUT of a `deepicd distill --pilot` with this recipe: use its rates.")
 @click.option("--set", "fields", multiple=True, metavar="FIELD=VALUE",
               help="Any field of the recipe, for instance rollouts=8; may be repeated.")  # fmt: skip
@@ -29,10 +30,9 @@ def plan(
     cohort: Path | None,
     rows: int | None,
     recipe_path: Path,
-    guidelines: Path | None,
-    descriptions: Path | None,
     traces: Path | None,
     fields: tuple[str, ...],
+    **shown: Path | None,
 ) -> None:
     """Print what COHORT, or N rows, will take at each stage: tokens, GPU-hours, disk and memory. Needs no GPU.
 
@@ -51,13 +51,15 @@ def plan(
 
     if cohort is None and rows is None:
         raise click.UsageError("Name a cohort, or a number of rows: --rows 93142.")
-    if cohort is None and (guidelines or descriptions):
-        raise click.UsageError("--guidelines and --descriptions need a cohort: deepicd plan COHORT --rows N …")
+    if cohort is None and any(shown.values()):
+        raise click.UsageError(
+            "--guidelines, --descriptions and --examples need a cohort: deepicd plan COHORT --rows N …"
+        )
     recipe = load_recipe(recipe_path).replace(**parse_assignments(fields))
     if cohort is None:
         workload, pages = assume_workload(rows or 1, recipe), None
     else:
-        workload, pages = _measure(cohort, recipe, guidelines, descriptions)
+        workload, pages = _measure(cohort, recipe, **shown)
         if rows is not None and rows != workload.rows:
             workload, pages = workload.scale(rows), None
     pilot = read_pilot(traces, recipe) if traces else None
@@ -78,16 +80,19 @@ def plan(
 
 
 def _measure(
-    cohort: Path, recipe: "Recipe", guidelines: Path | None, descriptions: Path | None
+    cohort: Path, recipe: "Recipe", guidelines: Path | None, descriptions: Path | None, examples: Path | None
 ) -> tuple["Workload", int]:
     """Return the workload of a cohort, and the pages that a crawl for its codes requests."""
     from deepicd.engines.tokens import find_counter
     from distill.prompt_builder import PromptBuilder
-    from distill.sources import open_sources
+    from distill.sources import add_examples, open_sources
     from distill.workload import count_pages, measure_workload
 
-    sources = open_sources(cohort, guidelines, descriptions)
+    sources = add_examples(open_sources(cohort, guidelines, descriptions), examples, recipe)
     counter = find_counter(recipe)
     layouts: tuple[Layout, ...] = ("prefix", "paper")
-    builders = {layout: PromptBuilder(recipe.replace(layout=layout), sources.knowledge, counter) for layout in layouts}
+    builders = {
+        layout: PromptBuilder(recipe.replace(layout=layout), sources.knowledge, counter, examples=sources.examples)
+        for layout in layouts
+    }
     return measure_workload(sources, builders), count_pages(sources)

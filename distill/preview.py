@@ -29,7 +29,8 @@ def preview_prompts(job: Job, count: int) -> str:
             "These notes are credentialed: a preview goes to a terminal only, not into a file or another program.",
             "Run the same command without redirecting its output.",
         )
-    builder = PromptBuilder(job.recipe, sources.knowledge, tokens.find_counter(job.recipe))
+    counter = tokens.find_counter(job.recipe)
+    builder = PromptBuilder(job.recipe, sources.knowledge, counter, examples=sources.examples)
     built = (builder.build(row) for _, row in sources.read_rows())
     prompts = islice((row_prompt for row_prompt in built if isinstance(row_prompt, Prompt)), count)
     shown = [_format(row_prompt, number, builder) for number, row_prompt in enumerate(prompts, start=1)]
@@ -47,7 +48,8 @@ def _format(built: Prompt, number: int, builder: PromptBuilder) -> str:
         [
             RULE,
             f"Prompt {number}: {builder.tokens.count(text):,} tokens by {builder.tokens.method}; {template};"
-            f" guidelines: {built.guideline_text}; the teacher continues after the last line.",
+            f" guidelines: {built.guideline_text}; examples: {len(built.material.examples)};"
+            " the teacher continues after the last line.",
             RULE,
             text,
         ]

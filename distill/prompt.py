@@ -12,6 +12,7 @@ from deepicd.engines.base import Message
 from deepicd.icd10cm import Code
 from deepicd.knowledge.code_knowledge import Description
 from deepicd.prompts.template import Kind, PromptTemplate, load_own
+from distill.examples import Example
 from distill.recipe import Layout
 
 PROMPT = Kind(
@@ -28,6 +29,9 @@ PROMPT = Kind(
         "guidelines": "9. Chapter 9",
         "with_guidelines": True,
         "layout": "prefix",
+        "examples": (
+            {"note": "Cough.", "code": "J18.9", "icd_code": "J189", "title": "Pneumonia", "answer": "<think>…"},
+        ),
     },
     optional=frozenset({"description", "description_code", "guidelines"}),
     once=("note", "description", "guidelines"),
@@ -56,6 +60,7 @@ class Material:
     """None where there are none for the code."""
     with_guidelines: bool = True
     """Whether the prompt has a place for guidelines at all."""
+    examples: tuple[Example, ...] = ()
 
 
 def find_opening(template: PromptTemplate) -> str:
@@ -77,5 +82,6 @@ def build_messages(material: Material, layout: Layout, template: PromptTemplate 
         "guidelines": (material.guidelines or None) if material.with_guidelines else None,
         "with_guidelines": material.with_guidelines,
         "layout": layout,
+        "examples": tuple(example.values for example in material.examples),
     }
     return (template or load_own(PROMPT)).render(values)

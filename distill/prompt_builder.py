@@ -4,7 +4,7 @@ The note is never cut. Where a prompt would not fit, the whole chapter is replac
 code, as far as there is room, and a note that leaves no room at all gets no trace ('too long for the context').
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import Any, Literal, Self
@@ -13,10 +13,12 @@ from deepicd import storage
 from deepicd.engines.base import Message, Request
 from deepicd.engines.ledger import build_former_key, build_key, digest_prompt
 from deepicd.engines.tokens import CHAT_TOKENS, TokenCounter
+from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
 from deepicd.knowledge.code_knowledge import Knowledge
 from deepicd.prompts.template import choose_template
 from distill import prompt
+from distill.examples import NO_EXAMPLES, Examples
 from distill.hints import ROOM as HINT_ROOM
 from distill.hints import Hints, add_hint
 from distill.prompt import Material
@@ -56,9 +58,21 @@ class Prompt:
 class PromptBuilder:
     """Builds prompts and requests by a recipe, from what is known of the codes."""
 
-    def __init__(self, recipe: Recipe, knowledge: Knowledge, tokens: TokenCounter, hints: Hints | None = None) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        knowledge: Knowledge,
+        tokens: TokenCounter,
+        hints: Hints | None = None,
+        examples: Examples = NO_EXAMPLES,
+    ) -> None:
         self.recipe, self.knowledge, self.tokens, self.hints = recipe, knowledge, tokens, hints or {}
-        self.template = choose_template(prompt.PROMPT, recipe.prompt, recipe.messages)
+        self.template, self.examples = choose_template(prompt.PROMPT, recipe.prompt, recipe.messages), examples
+        if recipe.examples and not self.template.shows_lists:
+            raise DeepicdError(
+                f"The recipe shows {recipe.examples} examples, and its prompt {recipe.prompt!r} has no place for them.",
+                "Add {% for example in examples %} … {% endfor %}, as deepicd prompt show teacher has it.",
+            )
         self.opening = prompt.find_opening(self.template)
         self._count_shared = lru_cache(maxsize=65_536)(tokens.count)  # of texts that many prompts share
         self._build_cached_excerpt = lru_cache(maxsize=None)(
@@ -82,8 +96,10 @@ class PromptBuilder:
         about_code = f"{row['icd_title']} {description.text}" if description else row["icd_title"]
         guideline_text = self.recipe.guideline_text
         guidelines = self._select_guidelines(code)
-        if not self._fits(note, about_code, guidelines):
-            room = self.room - self.tokens.count(note) - self._count_shared(about_code)
+        examples = self.examples.choose(row)
+        shared = (about_code, *(example.text for example in examples))
+        if not self._fits(note, (*shared, guidelines or "")):
+            room = self.room - self.tokens.count(note) - sum(map(self._count_shared, shared))
             if room < 0 or self.recipe.too_long == "drop":
                 return "too long for the context"
             guidelines = self._build_excerpt(code, room) if room > SMALLEST_EXCERPT else None
@@ -95,6 +111,7 @@ class PromptBuilder:
             description=description,
             guidelines=guidelines,
             with_guidelines=self.recipe.guideline_text != "none",
+            examples=examples,
         )
         messages = prompt.build_messages(material, self.recipe.layout, self.template)
         sha256 = digest_prompt(messages, self.opening)
@@ -130,9 +147,9 @@ class PromptBuilder:
             return self._build_cached_excerpt(code, self.recipe.guideline_tokens)
         return self.knowledge.find_guidelines(code)
 
-    def _fits(self, note: str, about_code: str, guidelines: str | None) -> bool:
+    def _fits(self, note: str, shared: Iterable[str]) -> bool:
         """Return whether a prompt fits. Counting notes takes most of planning, so a bound is tried first."""
-        room = self.room - self._count_shared(about_code) - self._count_shared(guidelines or "")
+        room = self.room - sum(map(self._count_shared, shared))
         return self.tokens.bound_tokens(note) <= room or self.tokens.count(note) <= room
 
     def _build_excerpt(self, code: Code, max_tokens: int) -> str | None:

@@ -224,5 +224,5 @@ def build_worker_recipe(recipe: Recipe) -> Recipe:
 
 def _build_worker_job(job: Job, recipe: Recipe) -> Job:
     """Return a job with paths that do not depend on where a worker is started."""
-    paths = {name: getattr(job, name) for name in ("cohort", "out", "guidelines", "descriptions", "hints")}
+    paths = {name: getattr(job, name) for name in ("cohort", "out", "guidelines", "descriptions", "hints", "examples")}
     return replace(job, recipe=recipe, **{name: path.absolute() for name, path in paths.items() if path})

@@ -29,7 +29,7 @@ Words = Annotated[int, Field(ge=0, le=1_000_000)]
 class Recipe(ModelRecipe):
     """The settings of one distillation; `model` is the teacher. A trace over `max_tokens` is cut and rejected."""
 
-    LATER = ModelRecipe.LATER | {"rollouts", "messages"}
+    LATER = ModelRecipe.LATER | {"rollouts", "messages", "examples"}
     FORMER: ClassVar = {"n": "rollouts"}
 
     name: str = ""
@@ -46,6 +46,9 @@ class Recipe(ModelRecipe):
     guideline_tokens: PositiveCount = 1024  # of `relevant`, at most
     too_long: Literal["shorten", "drop"] = "shorten"
     """For a prompt over the context: relevant guidelines as far as they fit, or no trace. A note is never cut."""
+
+    examples: Annotated[int, Field(ge=0, le=16)] = 0
+    """Kept traces of other patients of the training split that a prompt shows first (distill.examples)."""
 
     rollouts: Annotated[int, Field(ge=1, le=1000)] = 1
     """Rollouts per row, each with seeds of its own; all are kept. `assemble` chooses one."""

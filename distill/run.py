@@ -37,7 +37,7 @@ from distill.nothing_kept import explain_nothing_kept
 from distill.plan import Place, Plan, describe_plan, plan_rows
 from distill.prompt_builder import Prompt, PromptBuilder
 from distill.recipe import Recipe, refuse_rehearsal
-from distill.sources import Sources, open_sources
+from distill.sources import Sources, add_examples, open_sources
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +53,7 @@ class JobOptions(TypedDict, total=False):
     rehearse: bool
     finish: bool
     hints: Path | None
+    examples: Path | None
     shard: Shard | None
     merge: bool
 
@@ -79,6 +80,8 @@ class Job:
     """Allow an engine without a language model to write traces of credentialed notes."""
     hints: Path | None = None
     """Output of `deepicd verify`: rollouts that it rejected are written anew."""
+    examples: Path | None = None
+    """Output of a run on this cohort, for the examples that the recipe shows."""
     finish: bool = False
     """Request nothing more: write what the ledger has, and the other rows as unanswered."""
     shard: Shard | None = None
@@ -89,7 +92,8 @@ class Job:
     def open_sources(self) -> Sources:
         """Open the inputs, as far as prompts need them. Raises DeepicdError; no engine is needed for that."""
         choose_template(prompt.PROMPT, self.recipe.prompt, self.recipe.messages)
-        return open_sources(self.cohort, self.guidelines, self.descriptions)
+        sources = open_sources(self.cohort, self.guidelines, self.descriptions)
+        return add_examples(sources, self.examples, self.recipe)
 
     def read_hints(self) -> Hints | None:
         """Return what a verification has to say to further attempts; None without one. Raises DeepicdError."""
@@ -203,7 +207,8 @@ def _write_traces(job: Job, complete_elsewhere: Completion | None) -> DistillRec
 @contextmanager
 def open_plan(job: Job, sources: Sources) -> Iterator[tuple[Plan, History]]:
     """Open the ledger, and plan which rows (of this shard) still need a completion."""
-    builder = PromptBuilder(job.recipe, sources.knowledge, tokens.find_counter(job.recipe), job.read_hints())
+    counter = tokens.find_counter(job.recipe)
+    builder = PromptBuilder(job.recipe, sources.knowledge, counter, job.read_hints(), sources.examples)
     shard = job.shard or WHOLE
     with open_ledger(job.out, sources.origin, shard) as ledger:
         history = History(ledger, builder)

@@ -1,7 +1,7 @@
 """What a distillation reads: a cohort, and the guidelines and descriptions of its codes."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +11,13 @@ from deepicd.errors import DeepicdError
 from deepicd.knowledge.code_knowledge import Knowledge
 from deepicd.schema import COHORT, SPLITS
 from deepicd.storage import Origin
+from distill.examples import NO_EXAMPLES, Examples, find_traces, read_examples
+from distill.recipe import Recipe
 
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
-COLUMNS = ("note_id", "icd_code", "icd_title", "admission_note")
+COLUMNS = ("note_id", "subject_id", "icd_code", "icd_title", "admission_note")
 BATCH = 256  # rows of the cohort in memory at once
 
 Row = dict[str, Any]
@@ -31,16 +33,19 @@ class Sources:
     origin: Origin
     paths: dict[str, Path]
     """Role → path, which a run's record names and digests."""
+    examples: Examples = NO_EXAMPLES
 
     def count(self, limit: int | None) -> int:
         """Return the number of rows that `read_rows` yields."""
         return sum(min(limit or rows, rows) for rows in (file.metadata.num_rows for file in self.files.values()))
 
-    def read_rows(self, limit: int | None = None, shard: Shard = WHOLE) -> Iterator[tuple[str, Row]]:
+    def read_rows(
+        self, limit: int | None = None, shard: Shard = WHOLE, splits: Sequence[str] = SPLITS
+    ) -> Iterator[tuple[str, Row]]:
         """Yield (split, row) in the cohort's order: of the first `limit` rows of each split those of the shard."""
         import pyarrow as pa
 
-        for split, file in self.files.items():
+        for split, file in ((split, self.files[split]) for split in splits):
             left = limit or file.metadata.num_rows
             for batch in file.iter_batches(BATCH, columns=list(COLUMNS)):
                 rows, left = batch.slice(0, left), max(0, left - batch.num_rows)
@@ -70,6 +75,15 @@ def open_sources(cohort: Path, guidelines: Path | None, descriptions: Path | Non
         origin=storage.combine_origins(storage.read_origin(path) for path in files.values()),
         paths={role: path for role, path in paths.items() if path is not None},
     )
+
+
+def add_examples(sources: Sources, folder: Path | None, recipe: Recipe) -> Sources:
+    """Return the sources with the examples that a recipe shows, from a run on the same cohort. Raises DeepicdError."""
+    if (traces := find_traces(folder, recipe)) is None:
+        return sources
+    train = (row for _, row in sources.read_rows(splits=("train",)))
+    examples = read_examples(traces, train, recipe, sources.origin)
+    return replace(sources, examples=examples, paths=sources.paths | {"examples": traces})
 
 
 def find_fiscal_year(folder: Path) -> Path:

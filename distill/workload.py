@@ -80,22 +80,24 @@ def assume_workload(rows: int, recipe: Recipe) -> Workload:
     shown = {"full": CHAPTER_TOKENS, "relevant": min(CHAPTER_TOKENS, recipe.guideline_tokens), "none": 0}
     guideline_tokens = shown[recipe.guideline_text]
     about = ABOUT_CODE_TOKENS + guideline_tokens
-    per_row = NOTE_TOKENS + OWN_WORDS_TOKENS + about
-    # the same chapter as before, but for 21 of the codes
-    new_code = ABOUT_CODE_TOKENS + guideline_tokens * 21 / MIMIC_REASON.codes
+    examples = recipe.examples * round(NOTE_TOKENS + MIMIC_REASON.words_mean * TOKENS_PER_WORD)
+    per_row = NOTE_TOKENS + OWN_WORDS_TOKENS + about + examples
+    # the same chapter, and its examples, as before but for 21 of the codes
+    new_chapter = MIMIC_REASON.chapters / MIMIC_REASON.codes
+    new_code = ABOUT_CODE_TOKENS + (guideline_tokens + examples) * new_chapter
     whole = Workload(
         rows=MIMIC_REASON.samples,
         codes=MIMIC_REASON.codes,
         note_characters=NOTE_TOKENS * 4.0,
         layouts={
             "prefix": LayoutTokens(per_row, NOTE_TOKENS, new_code),
-            "paper": LayoutTokens(per_row, NOTE_TOKENS + about, 0.0),
+            "paper": LayoutTokens(per_row, NOTE_TOKENS + about, examples * new_chapter),
         },
         counted_by="assumptions",
         assumptions=(
             f"no cohort: notes of {NOTE_TOKENS:,} tokens, {guideline_tokens:,} of guidelines, {ABOUT_CODE_TOKENS} about"
-            f" a code, {OWN_WORDS_TOKENS} of our own words; codes as in the paper ({MIMIC_REASON.codes:,} in"
-            f" {MIMIC_REASON.samples:,} rows)",
+            f" a code, {OWN_WORDS_TOKENS} of our own words, {examples:,} of examples; codes as in the paper"
+            f" ({MIMIC_REASON.codes:,} in {MIMIC_REASON.samples:,} rows)",
         ),
     )
     return whole.scale(rows)

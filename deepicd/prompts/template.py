@@ -171,6 +171,7 @@ class PromptTemplate:
         marks = {name: f"\x00{name} {LONG_TEXT}\x00" for name in self.kind.once}
         full = self._render_sample(dict(self.kind.values) | marks)
         self._render_sample(dict(self.kind.values) | dict.fromkeys(self.kind.optional))
+        self._render_sample(dict(self.kind.values) | self._find_empty_lists())
         for name, mark in marks.items():
             times = full.count(mark)
             if times > 1 or (times == 0 and name in self.kind.required):
@@ -183,6 +184,16 @@ class PromptTemplate:
             other = {**self.kind.values, **marks, name: "\x00"}
             if self._render_sample(other) == full:
                 raise DeepicdError(f"The prompt for the {self.kind.who} never uses {name}.", f"Add {{{{ {name} }}}}.")
+
+    def _find_empty_lists(self) -> dict[str, object]:
+        return {name: () for name, value in self.kind.values.items() if isinstance(value, tuple)}
+
+    @cached_property
+    def shows_lists(self) -> bool:
+        """Whether it shows what may come in any number: examples."""
+        return self._render_sample(self.kind.values) != self._render_sample(
+            {**self.kind.values, **self._find_empty_lists()}
+        )
 
     def _render_sample(self, values: Mapping[str, object]) -> str:
         from jinja2 import TemplateError
