@@ -135,11 +135,11 @@ def distill(cohort: Path, out: Path, recipe: Recipe, **options: Unpack[JobOption
     return run_job(Job(cohort, out, recipe, **options))
 
 
-Completion = Callable[[Job, int], None]
+CompleteRows = Callable[[Job, int], None]
 """Completes the rows of a job, of so many rollouts, into the ledger."""
 
 
-def run_job(job: Job, complete_elsewhere: Completion | None = None) -> DistillRecord:
+def run_job(job: Job, complete_elsewhere: CompleteRows | None = None) -> DistillRecord:
     """Write the traces of a job, and return the record. Raises DeepicdError, once they are written, if none is kept.
 
     `complete_elsewhere`: has other processes complete the rows; None for this one.
@@ -150,7 +150,7 @@ def run_job(job: Job, complete_elsewhere: Completion | None = None) -> DistillRe
     return record
 
 
-def _write_traces(job: Job, complete_elsewhere: Completion | None) -> DistillRecord:
+def _write_traces(job: Job, complete_elsewhere: CompleteRows | None) -> DistillRecord:
     recipe, out, limit = job.recipe, job.out, job.limit
     sources, sentence = job.prepare()
     options = recipe.options | {"by_model": recipe.uses_model} | ({"hints": job.digest_hints()} if job.hints else {})

@@ -66,11 +66,12 @@ def _join(workers: int) -> bool:
     try:
         options = {} if address else here | {"address": "local", "include_dashboard": False}
         ray.init(log_to_driver=False, logging_level=logging.WARNING, **options)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except Exception as error:  # Ray raises one that has no better name where a node takes over 30 seconds to start
         raise DeepicdError(
             f"No Ray cluster could be joined or started: {str(error).strip().splitlines()[0][:200]}",
             "RAY_ADDRESS names the head of a running cluster. One that `ray start` made needs RAY_AUTH_MODE=token and"
-            " the same RAY_AUTH_TOKEN_PATH on every machine.",
+            " the same RAY_AUTH_TOKEN_PATH on every machine. Where none is named, this machine may be too busy to start"
+            " one: rerun the command.",
         ) from error
     logging.getLogger("ray").setLevel(logging.ERROR)
     return True

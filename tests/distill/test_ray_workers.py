@@ -15,12 +15,14 @@ from cohorts import rows_in, write_cohort
 from benchmarks import kills
 from benchmarks.distill import count_completions
 from deepicd.engines.ledger import build_key
-from deepicd.engines.ray_cluster import count_gpus
+from deepicd.engines.ray_cluster import ON_LOOPBACK, count_gpus
+from deepicd.engines.registry import TELEMETRY_OFF
 from deepicd.engines.shard import Shard
 from deepicd.errors import DeepicdError
 from distill import ray_workers, run
 from distill.recipe import Recipe, load_recipe
 
+os.environ |= ON_LOOPBACK | TELEMETRY_OFF  # before any test imports Ray
 RECIPE = Recipe(name="workers", engine="rehearsal", model="none")
 FIRST, SECOND = Shard(1, 2), Shard(2, 2)
 
@@ -28,8 +30,6 @@ FIRST, SECOND = Shard(1, 2), Shard(2, 2)
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A head that runs no worker, and two raylets that run one each; all on loopback."""
-    monkeypatch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     pytest.importorskip("ray")
     from ray.cluster_utils import Cluster
 

@@ -11,6 +11,7 @@ import pytest
 from engine_requests import answers, request
 
 from deepicd.engines.base import Completion
+from deepicd.engines.ray_cluster import open_cluster
 from deepicd.engines.registry import open_engine
 from distill.recipe import Recipe
 
@@ -45,6 +46,18 @@ def test_an_answer_of_a_replica_meets_the_schema_it_is_asked_in(tiny: Recipe) ->
         assert isinstance(answer, Completion)
         text = answer.text.removeprefix("<think>\n")
         assert not number % 2 or json.loads(text)["score"] in range(1, 6)
+
+
+def test_a_cluster_that_is_started_here_listens_on_loopback_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    psutil = pytest.importorskip("psutil")
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with open_cluster(1, 0):
+        processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
+        sockets = [socket for process in processes for socket in process.net_connections("inet")]
+        addresses = {socket.laddr.ip for socket in sockets if socket.status == psutil.CONN_LISTEN}
+    assert len(processes) > 3
+    assert addresses
+    assert addresses <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
 
 
 def _kill_one_replica(killed: list[int]) -> None:
