@@ -8,6 +8,7 @@ import pytest
 import yaml
 from conftest import REPOSITORY
 
+from deepicd import api
 from deepicd.cli import cli
 
 DOCS = REPOSITORY / "docs"
@@ -50,3 +51,8 @@ def test_every_command_of_a_guide_exists_with_its_options(page: str) -> None:
     for line in lines:
         words = shlex.split(line, comments=True)
         assert {word for word in words if word.startswith("--")} <= find_options(words), line
+
+
+def test_the_api_reference_has_every_name_of_the_api() -> None:
+    listed = re.findall(r"^ {8}- (\w+)$", (DOCS / "api.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(listed) == sorted(api.__all__)
