@@ -150,7 +150,7 @@ def draw_funnel(path: Path, steps: Steps) -> None:
             if rows is not None:
                 _draw_step(axes, place, (rows, before or rows), _format_share(rows, first))
             if lost:
-                reasons = ", ".join(f"{WITHHELD if n is None else f'{n:,}'} {reason}" for reason, n in lost.items())
+                reasons = " · ".join(f"{reason} {WITHHELD if n is None else f'{n:,}'}" for reason, n in lost.items())
                 axes.annotate(f"lost: {reasons}", (0, place + 0.36), xytext=(1, -5.5), textcoords="offset points",
                               va="center", size=SMALL - 1, color=GREY)  # fmt: skip
             before = rows
