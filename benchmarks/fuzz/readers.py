@@ -338,6 +338,7 @@ def _list_replies() -> Iterator[Reader]:
 def _list_texts() -> Iterator[Reader]:
     from builders.cohort.sections import split_sections
     from deepicd.answer_form import find_diagnosis, parse_answer, read_code
+    from deepicd.answer_list import list_diagnoses, parse_answers
     from deepicd.evidence import find_evidence
     from deepicd.icd10cm import Code
     from train.rewards.score import parse_scheme, parse_truths, score
@@ -349,7 +350,8 @@ def _list_texts() -> Iterator[Reader]:
     def read_answer(data: bytes) -> object:
         text = data.decode(errors="replace")
         rewards = [score([text], ["I5021"], scheme)[0].total for scheme in schemes]
-        return parse_answer(text), rewards, read_code(find_diagnosis(text) or "")
+        several = parse_answers(text), list_diagnoses(text), score([text], ["I5021, E119"], parse_scheme("several"))
+        return parse_answer(text), rewards, read_code(find_diagnosis(text) or ""), several
 
     def read_truth(data: bytes) -> object:
         return parse_truths(data.decode(errors="replace")), Code.find(data.decode(errors="replace"))

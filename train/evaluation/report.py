@@ -291,4 +291,9 @@ def format_summary(folder: Path) -> str:
         shares = (level.macro_precision, level.macro_recall, level.macro_f1, level.accuracy)
         cells = [f"{100 * share:.1f}" for share in shares]
         lines.append(f"{name:10}{level.classes:>9,}{cells[0]:>11}{cells[1]:>9}{cells[2]:>9}{cells[3]:>10}")
+    if figures.several:
+        means = figures.several.levels["full"].means
+        shown = ("recall_at_5", "precision", "f1", "average_precision")
+        listed = ", ".join(f"{LIST_COLUMNS[name]} {100 * means[name]:.1f}" for name in shown if name in means)
+        lines.append(f"lists of full codes: {listed} (means over notes, in %; above, the first code)")
     return "\n".join(lines)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from conftest import Deepicd
+from openai_server import MODEL, openai_server
 from small_dataset import small_dataset
 
 from deepicd import storage
@@ -153,3 +154,14 @@ def test_lists_need_a_dataset_that_has_them(several: Path, tmp_path: Path, deepi
         "evaluate", "--predictions", "example", "--config", "multi", "--dataset", plain, "--out", tmp_path / "out"
     )
     assert done.code == 1 and "has no config 'multi'" in done.err
+
+
+def test_a_model_is_asked_for_several_diagnoses(several: Path, tmp_path: Path, deepicd: Deepicd) -> None:
+    with openai_server() as server:
+        done = deepicd("evaluate", "--model", MODEL, "--engine", "openai_server", "--base-url", server.url,
+                       "--dataset", several, "--config", "multi", tmp_path / "out")  # fmt: skip
+        assert done.code == 0, done.err
+    assert len(server.asked) == 8
+    assert "<diagnosis>the next code, without a dot</diagnosis>" in server.asked[0]["messages"][0]["content"]
+    assert storage.read_json(tmp_path / "out" / "metrics.json")["several"]["listed"] == 1.0  # R69, in each answer
+    assert "lists of full codes: recall at 5 0.0, precision 0.0, F1 0.0, MAP 0.0" in done.out
