@@ -7,9 +7,8 @@
 docs/evidence.md has the four kinds, the rules and their limits.
 """
 
-from deepicd.evidence.claims import NUMERIC, Category, Evidence, Kind, count_kinds, drop_overlaps
+from deepicd.evidence.claims import NUMERIC, Category, Evidence, Kind, count_kinds, drop_overlaps, find_unused
 from deepicd.evidence.matching import find_all_evidence, find_evidence
-from deepicd.evidence.unused import find_unused
 
 __all__ = [
     "NUMERIC",
