@@ -23,7 +23,15 @@ from cards.firewall.content_origin import (
     find_obstacle,
     list_outgoing,
 )
-from cards.firewall.normalize import blank_tags, decode_quoted, join_marked, join_wraps, normalize, split_columns
+from cards.firewall.normalize import (
+    blank_tags,
+    decode_quoted,
+    has_divided,
+    join_marked,
+    join_wraps,
+    normalize,
+    split_columns,
+)
 from cards.firewall.note_search import find_notes
 from deepicd.errors import DeepicdError
 
@@ -185,7 +193,7 @@ def _find_patterns(block: bytes, *, markdown: bool) -> Iterator[tuple[int, str]]
     """Yield what stands in a text, and the numbers that tags or stars divide in it."""
     found = set(patterns.find_patterns(block, markdown=markdown))
     yield from sorted(found)
-    if b"<" in block or b"*" in block:
+    if has_divided(block):
         known = {reason for _, reason in found}
         joined = patterns.find_patterns(join_marked(block), markdown=markdown)
         yield from ((place, reason) for place, reason in joined if reason in patterns.IDS and reason not in known)
@@ -207,7 +215,7 @@ def _derive_views(block: bytes) -> Iterator[tuple[str, bytes]]:
         untagged = blank_tags(block)
         yield "untagged", untagged
         yield "untagged rare", untagged
-    if b"<" in block or b"*" in block:
+    if has_divided(block):
         yield "unmarked", join_marked(block)
     if b"=20" in block or b"=\n" in block or b"=\r\n" in block:
         yield "unquoted", decode_quoted(block)

@@ -26,6 +26,7 @@ _TAG = re.compile(rb"<[^<>\n]{0,300}>")
 _MARK = re.compile(rb"<[^<>\n]{0,300}>|\*")
 # From the beginning of a word on and without going back, so that a line of stars costs its length.
 _MARKED = re.compile(rb"(?<!\S)[^\s<>*]*+(?:(?:<[^<>\n]{0,300}>|\*)++[^\s<>*]++)++(?:<[^<>\n]{0,300}>|\*)*+")
+_DIVIDED = re.compile(rb"[0-9A-Za-z](?:<[^<>\n]{0,300}>|\*)++[0-9A-Za-z]")
 _SOFT_BREAK = re.compile(rb"=(\r?\n)([A-Za-z]*)")
 _QUOTED = re.compile(rb"=[0-9A-F]{2}")
 _WRAP = re.compile(rb"([A-Za-z])-\r?\n([^A-Za-z0-9\n]*)([A-Za-z]+)")
@@ -82,6 +83,11 @@ def _flatten(text: str) -> bytes:
 def blank_tags(block: bytes) -> bytes:
     """Return the text with blanks for tags; offsets do not change."""
     return _TAG.sub(lambda tag: b" " * len(tag[0]), block)
+
+
+def has_divided(block: bytes) -> bool:
+    """Return whether tags or stars stand inside a word."""
+    return (b"<" in block or b"*" in block) and _DIVIDED.search(block) is not None
 
 
 def join_marked(block: bytes) -> bytes:
