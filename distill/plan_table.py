@@ -41,7 +41,8 @@ LEDGER_COMPLETION = 4_600
 TRACES_ROLLOUT = 2_000
 DATASET_ROW = 3_000
 DATASET_NOTES = 4  # times that the three configs hold a note
-CLIENT_MEMORY, CLIENT_ROW = 120 * MIB, 1_200  # resident, and what each rollout adds (benchmarks.distill_client)
+# of 1,000 rows with 512 in flight (benchmarks.distill_client); per rollout from 10,000 to 100,000 (benchmarks.distill)
+CLIENT_MEMORY, CLIENT_ROW = 140 * MIB, 550
 BUILD_MEMORY = 1_300 * MIB  # two processes; benchmarks.build
 ASSEMBLE_MEMORY = 420 * MIB  # a row group per config; benchmarks.scaling
 
