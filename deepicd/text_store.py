@@ -18,9 +18,10 @@ from typing import BinaryIO
 
 @contextmanager
 def open_text_store(folder: Path) -> Iterator["TextStore"]:
-    """Yield an empty store on the disk of a folder, which need not exist yet."""
+    """Yield an empty store on the disk of a folder, which need not exist yet; elsewhere if nobody may write there."""
     path = folder.absolute()
-    with tempfile.TemporaryFile(dir=next(place for place in (path, *path.parents) if place.is_dir())) as file:
+    places = (place for place in (path, *path.parents) if place.is_dir() and os.access(place, os.W_OK))
+    with tempfile.TemporaryFile(dir=next(places, None)) as file:
         yield TextStore(file)
 
 
