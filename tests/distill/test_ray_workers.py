@@ -86,8 +86,8 @@ def test_a_killed_worker_and_a_killed_raylet_leave_all_rows_once(cluster: Any, t
 @pytest.mark.engines
 def test_the_engine_ray_runs_a_model_per_worker_and_outlives_one(cluster: Any, tmp_path: Path) -> None:
     pytest.importorskip("vllm")
-    cohort, out = write_cohort(tmp_path / "cohort", 120), tmp_path / "out"
-    recipe = load_recipe(Path("tiny")).replace(engine="ray", data_parallel=2, max_tokens=64, attempts=1)
+    cohort, out = write_cohort(tmp_path / "cohort", 60), tmp_path / "out"
+    recipe = load_recipe(Path("tiny")).replace(engine="ray", data_parallel=2, attempts=1, in_flight=8)
 
     def kill() -> None:
         wait_for_lines(out, SECOND, 3)
