@@ -87,7 +87,7 @@ def test_a_killed_worker_and_a_killed_raylet_leave_all_rows_once(cluster: Any, t
 def test_the_engine_ray_runs_a_model_per_worker_and_outlives_one(cluster: Any, tmp_path: Path) -> None:
     pytest.importorskip("vllm")
     cohort, out = write_cohort(tmp_path / "cohort", 60), tmp_path / "out"
-    recipe = load_recipe(Path("tiny")).replace(engine="ray", data_parallel=2, attempts=1, in_flight=8)
+    recipe = load_recipe(Path("tiny")).replace(engine="ray", data_parallel=2, in_flight=8, attempts=1, max_tokens=64)
 
     def kill() -> None:
         wait_for_lines(out, SECOND, 3)
@@ -95,12 +95,14 @@ def test_the_engine_ray_runs_a_model_per_worker_and_outlives_one(cluster: Any, t
 
     killer = threading.Thread(target=kill, daemon=True)
     killer.start()
-    record = ray_workers.run_on_ray(run.Job(cohort, out, recipe), 2)
+    with pytest.raises(DeepicdError, match="of 60 attempts all were rejected"):  # no trace ends within 64 tokens
+        ray_workers.run_on_ray(run.Job(cohort, out, recipe), 2)
     killer.join()
     assert len(list((out / "ledger").glob("*.jsonl"))) == 3  # two sessions, and that of the worker's successor
-    assert record.counts.attempts == len(rows_in(cohort)) == len(count_completions(out))
-    assert not record.counts.unanswered
-    assert [name.split()[0] for name in record.counts.engines] == ["vllm"]
+    completions = count_completions(out)
+    assert len(completions) == len(rows_in(cohort)) == 60
+    assert set(completions.values()) == {1}
+    assert {row["engine"] for row in rows_in(out / recipe.digest)} == {"vllm"}
 
 
 @pytest.mark.engines
