@@ -209,7 +209,8 @@ def _add_traces(counts: Counts, statistics: Statistics, record: DistillRecord) -
     lost = [cell for cell in cohort if not cell[2]]
     rejected = sum(statistics.cells[cell] for cell in lost)
     of_cohort, of_lost = RowParts(counts, statistics, cohort), RowParts(counts, statistics, lost)
-    of_attempts = RowParts(counts, statistics, cohort, record.get_option("attempts", int) * record.rollouts)
+    most = max(record.get_option("attempts", int), distill.rare.get("attempts at most", 0))
+    of_attempts = RowParts(counts, statistics, cohort, most * record.rollouts)
     for reason, rows in distill.reasons.items():
         of_lost.show(("reason", reason), rows)
     reasons: list[Key] = [("part", ("reason", reason)) for reason in distill.reasons]

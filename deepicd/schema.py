@@ -186,6 +186,7 @@ FORECAST = pa.struct(
         ("stance", _TEXT),  # 'asserted', 'weighed', 'excluded'
         ("verdict", _TEXT),  # 'confirmed', 'refuted', 'untouched'
         ("section", _TEXT),  # of the outcome, that decides it; '' where the outcome is silent
+        ("by_model", pa.bool_()),  # whether a model decided, with a quotation, what the rules left untouched
     ]
 )
 

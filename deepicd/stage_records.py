@@ -210,6 +210,8 @@ class DistillCounts(Counts):
     """numbers, drugs, quotes → share of those in kept traces that stand in the note; None for none."""
     unanswered: ByName = Field(default_factory=dict)
     """The engine's reason → rows."""
+    rare: ByName = Field(default_factory=dict)
+    """Codes and rows with the larger budget of rare codes, their kept rows and attempts, and rows beyond its cap."""
     tokens: ByName = Field(default_factory=dict)
     """prompt_tokens, completion_tokens and cached_tokens of all attempts; 0 where the engine reports none."""
     shortened: int = 0
@@ -287,6 +289,8 @@ class VerifyCounts(Counts):
     """Why the others fail → traces."""
     forecasts: dict[str, ByName]
     """Category → verdict → expectations."""
+    by_model: ByName = Field(default_factory=dict)
+    """Verdict → expectations that a model decided, with a quotation, where the rules had nothing to say."""
     levels: dict[str, ByName]
     """'from trace', 'from note' → level, '0' to '3' → traces."""
     lift_by_chapter: dict[str, float]

@@ -33,7 +33,7 @@ class History:
 
     def read_attempts(self, prompt: Prompt) -> Iterator[Attempt]:
         """Yield the attempts in order, up to the first that passed or the last there is."""
-        for number in range(self.builder.recipe.attempts):
+        for number in range(prompt.attempts):
             key = self.find_key(prompt, number)
             if (entry := self.ledger.read_completion(key)) is None:
                 return
@@ -49,7 +49,7 @@ class History:
             if not attempt.reasons:
                 return None
             used += 1
-        return used if used < self.builder.recipe.attempts else None
+        return used if used < prompt.attempts else None
 
     def find_key(self, prompt: Prompt, number: int) -> str:
         """Return the key under which the ledger has an attempt, or would have it."""

@@ -186,6 +186,12 @@ def format_summary(record: "DistillRecord", out: Path) -> str:
     lines += [f"  {number:>7,} rows unanswered: {reason}" for reason, number in counts.unanswered.items()]
     if counts.unanswered:
         lines.append("  The same command asks for these again.")
+    if rare := counts.rare:
+        lines.append(
+            f"  {rare.get('codes', 0):,} rare codes had up to {rare['attempts at most']} attempts:"
+            f" {rare.get('rows kept', 0):,} of their rows kept with {rare.get('attempts', 0):,} attempts;"
+            f" {rare.get('rows beyond the cap', 0):,} rows of rare codes were beyond the cap."
+        )
     shares = [f"{share:.0%} of {kind}" for kind, share in counts.grounded.items() if share is not None]
     if shares:
         lines.append(f"  Of the kept traces, the notes contain {', '.join(shares)}.")

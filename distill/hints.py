@@ -16,7 +16,7 @@ from deepicd.errors import DeepicdError
 from deepicd.schema import VERIFIED
 from deepicd.stage_records import DistillRecord, VerifyRecord
 from distill.recipe import Recipe
-from distill.verification.rows import HINTS, UNREAD
+from distill.verification.rows import HINTS, MISLEADS, UNREAD
 
 Hints = Mapping[str, Mapping[int, str]]
 """note_id → rollout, from 0 → what its next attempt is told"""
@@ -45,6 +45,11 @@ def read_hints(folder: Path, recipe: Recipe) -> Hints:
             if text := " ".join(HINTS[reason] for reason in row["failed_for"] if reason != UNREAD):
                 hints.setdefault(row["note_id"], {})[row["rollout"] - 1] = text
     return hints
+
+
+def is_misled(hint: str) -> bool:
+    """Return whether a hint is for a trace that did not lead to its diagnosis."""
+    return HINTS[MISLEADS] in hint
 
 
 def add_hint(messages: Sequence[Message], hint: str) -> list[Message]:

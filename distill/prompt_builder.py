@@ -18,9 +18,10 @@ from deepicd.icd10cm import Code
 from deepicd.knowledge.code_knowledge import Knowledge
 from deepicd.prompts.template import choose_template
 from distill import prompt
+from distill.budget import plan_budget, quote_guideline
 from distill.examples import NO_EXAMPLES, Examples
 from distill.hints import ROOM as HINT_ROOM
-from distill.hints import Hints, add_hint
+from distill.hints import Hints, add_hint, is_misled
 from distill.prompt import Material
 from distill.recipe import GuidelineText, Recipe
 
@@ -41,6 +42,8 @@ class Prompt:
     """Of the messages and the opening."""
     guideline_text: GuidelineText
     """How much of the guidelines it shows; less than the recipe's where it had to be shortened."""
+    attempts: int
+    """Completions per rollout at most."""
     rollout: int = 0
     hinted: Mapping[int, tuple[list[Message], str]] = field(default_factory=dict)
     """Rollout → its messages with a hint, and their digest, for those that a verification has rejected."""
@@ -73,6 +76,8 @@ class PromptBuilder:
                 f"The recipe shows {recipe.examples} examples, and its prompt {recipe.prompt!r} has no place for them.",
                 "Add {% for example in examples %} … {% endfor %}, as deepicd prompt show teacher has it.",
             )
+        self.budget = plan_budget(recipe, {})
+        """Nothing is rare, unless a run sets the budget of its cohort."""
         self.opening = prompt.find_opening(self.template)
         self._count_shared = lru_cache(maxsize=65_536)(tokens.count)  # of texts that many prompts share
         self._build_cached_excerpt = lru_cache(maxsize=None)(
@@ -115,18 +120,31 @@ class PromptBuilder:
         )
         messages = prompt.build_messages(material, self.recipe.layout, self.template)
         sha256 = digest_prompt(messages, self.opening)
-        hinted = self._add_hints(messages, self.hints.get(row["note_id"], {}))
-        return Prompt(row["note_id"], material, messages, sha256, guideline_text, hinted=hinted)
+        hinted = self._add_hints(messages, self.hints.get(row["note_id"], {}), material)
+        attempts = self.budget.get_attempts(code)
+        return Prompt(row["note_id"], material, messages, sha256, guideline_text, attempts, hinted=hinted)
 
-    def _add_hints(self, messages: list[Message], hints: Mapping[int, str]) -> dict[int, tuple[list[Message], str]]:
+    def _add_hints(
+        self, messages: list[Message], hints: Mapping[int, str], material: Material
+    ) -> dict[int, tuple[list[Message], str]]:
         """Return the messages and digests of the rollouts with a hint; none where there is no room for one."""
         if not hints:
             return {}
         text = "\n".join(message["content"] for message in messages)
-        if self.tokens.count(text) + HINT_ROOM + CHAT_TOKENS > self.recipe.context - self.recipe.max_tokens:
+        room = self.recipe.context - self.recipe.max_tokens - self.tokens.count(text) - CHAT_TOKENS - HINT_ROOM
+        if room < 0:
             return {}
+        hints = {rollout: self._add_guideline(hint, material, room) for rollout, hint in hints.items()}
         longer = {rollout: add_hint(messages, hint) for rollout, hint in hints.items()}
         return {rollout: (turns, digest_prompt(turns, self.opening)) for rollout, turns in longer.items()}
+
+    def _add_guideline(self, hint: str, material: Material, room: int) -> str:
+        """Return a hint with what the guidelines say on a rare code, as far as the recipe and the context have room."""
+        tokens = min(self.recipe.hint_tokens, room)
+        if not (tokens and is_misled(hint) and material.code.value in self.budget.rare):
+            return hint
+        quoted = quote_guideline(self.knowledge, material.code, material.title, tokens)
+        return f"{hint}\n\n{quoted}" if quoted else hint
 
     def build_request(self, built: Prompt, attempt: int) -> Request:
         """Return an attempt at a prompt, counted from 0."""

@@ -29,7 +29,9 @@ Words = Annotated[int, Field(ge=0, le=1_000_000)]
 class Recipe(ModelRecipe):
     """The settings of one distillation; `model` is the teacher. A trace over `max_tokens` is cut and rejected."""
 
-    LATER = ModelRecipe.LATER | {"rollouts", "messages", "examples"}
+    LATER = ModelRecipe.LATER | {
+        "rollouts", "messages", "examples", "rare_below", "rare_attempts", "rare_most", "hint_tokens",
+    }  # fmt: skip
     FORMER: ClassVar = {"n": "rollouts"}
 
     name: str = ""
@@ -54,6 +56,16 @@ class Recipe(ModelRecipe):
     """Rollouts per row, each with seeds of its own; all are kept. `assemble` chooses one."""
     attempts: Annotated[int, Field(ge=1, le=100)] = 3
     """Completions per rollout at most, each with another seed, until one passes the checks."""
+
+    # Rare codes (distill.budget)
+    rare_below: Words = 0
+    """A code with fewer rows in the cohort is rare; 0 for no such codes."""
+    rare_attempts: Annotated[int, Field(ge=1, le=100)] = 6
+    """Completions per rollout of a rare code at most."""
+    rare_most: Share = 0.2
+    """Share of the cohort's rows that may have them, the rarest codes first."""
+    hint_tokens: Annotated[int, Field(ge=0, le=4096)] = 0
+    """With --hints: of the guidelines on a rare code whose trace misled its reader, without its names; 0 for none."""
 
     # Checks
     min_words: Words = MIMIC_REASON.words_min
@@ -82,6 +94,11 @@ class Recipe(ModelRecipe):
         if self.min_words > self.max_words:
             raise ConfigError(
                 f"min_words {self.min_words} is above max_words {self.max_words}.", "Swap them or choose other lengths."
+            )
+        if self.rare_below and self.rare_attempts < self.attempts:
+            raise ConfigError(
+                f"rare_attempts is {self.rare_attempts}, and other codes have {self.attempts} attempts.",
+                "Raise `rare_attempts`, or leave out `rare_below`.",
             )
         if self.rollouts > 1 and not self.temperature:
             raise ConfigError(

@@ -32,6 +32,7 @@ from deepicd.prompts.template import choose_template
 from deepicd.stage_records import DistillCounts, DistillRecord, PromptText
 from distill import prompt, throughput_figure, writer
 from distill.attempts import History
+from distill.budget import count_codes, plan_budget
 from distill.hints import Hints, read_hints
 from distill.nothing_kept import explain_nothing_kept
 from distill.plan import Place, Plan, describe_plan, plan_rows
@@ -126,6 +127,10 @@ class _Task:
     def build_request(self, attempt: int) -> Request:
         return self.history.builder.build_request(self.prompt, attempt)
 
+    @property
+    def attempts(self) -> int:
+        return self.prompt.attempts
+
     def check(self, attempt: int, entry: Entry) -> Sequence[str]:
         return self.history.check(self.prompt, attempt, entry).reasons
 
@@ -182,6 +187,7 @@ def _write_traces(job: Job, complete_elsewhere: CompleteRows | None) -> DistillR
                 grounded=tally.grounded,
                 unanswered=dict(tally.unanswered.most_common()),
                 tokens=dict(tally.tokens),
+                rare=history.builder.budget.describe() | dict(tally.of_rare),
                 shortened=plan.counts["shortened"],
                 without_description=plan.counts["without description"],
                 without_guidelines=plan.counts["without guidelines"],
@@ -209,6 +215,8 @@ def open_plan(job: Job, sources: Sources) -> Iterator[tuple[Plan, History]]:
     """Open the ledger, and plan which rows (of this shard) still need a completion."""
     counter = tokens.find_counter(job.recipe)
     builder = PromptBuilder(job.recipe, sources.knowledge, counter, job.read_hints(), sources.examples)
+    if job.recipe.rare_below:
+        builder.budget = plan_budget(job.recipe, count_codes(sources))
     shard = job.shard or WHOLE
     with open_ledger(job.out, sources.origin, shard) as ledger:
         history = History(ledger, builder)

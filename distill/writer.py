@@ -50,6 +50,8 @@ class Tally:
     shares: dict[str, list[int]] = field(default_factory=dict)  # of kept traces: kind → [in the note, all]
     unanswered: Counter[str] = field(default_factory=Counter)  # the engine's reason → rows
     template_dates: Counter[str] = field(default_factory=Counter)  # that a server's template wrote → completions
+    rare: Mapping[str, int] = field(default_factory=dict)  # code with a larger budget → rows
+    of_rare: Counter[str] = field(default_factory=Counter)  # kept rows and attempts of these codes
     tokens: Counter[str] = field(default_factory=Counter)  # of all attempts
     rollouts_kept: Counter[int] = field(default_factory=Counter)  # kept rollouts of a row → rows
 
@@ -59,6 +61,9 @@ class Tally:
         kept = [row for row in last.values() if not row["rejected_for"]]
         (self.kept if kept else self.rejected)[rows[0]["split"]] += 1
         self.rollouts_kept[len(kept)] += 1
+        if rows[0]["icd_code"] in self.rare:
+            asked = sum(row["completion"] is not None for row in rows)
+            self.of_rare.update({"rows kept": int(bool(kept)), "attempts": asked})
         for row in rows:
             if row["completion"] is not None:
                 self.attempts += 1
@@ -92,7 +97,7 @@ def write_traces(
     folder: Path, sources: Sources, history: History, *, limit: int | None, unanswered: Mapping[str, str]
 ) -> Tally:
     """Write the files of a recipe from the ledger, and count their rows. `unanswered`: key of a request → reason."""
-    tally = Tally()
+    tally = Tally(rare=history.builder.budget.rare)
     numbered = _number_shards(sources.read_rows(limit))
     with track_progress("rows written", sources.count(limit)) as advance:
         for (split, number), rows in groupby(numbered, key=lambda entry: entry[:2]):
@@ -166,7 +171,7 @@ def _list_attempts(split: str, row: Row, history: History, unanswered: Mapping[s
         tally.template_dates.update(day for attempt in attempts if (day := attempt.entry.get("template_date")))
         common = {"attempts": len(attempts)}
         rows += [_build_row(split, rollout, attempt, builder) | common for attempt in attempts]
-        if len(attempts) < builder.recipe.attempts and not (attempts and not attempts[-1].reasons):
+        if len(attempts) < rollout.attempts and not (attempts and not attempts[-1].reasons):
             missing.append(unanswered.get(history.find_key(rollout, len(attempts)), "not asked"))
             rows.append(_build_empty_row(split, row, NO_ANSWER) | _describe_prompt(rollout, builder) | common)
     tally.unanswered.update(missing[:1])

@@ -61,7 +61,7 @@ class Interrupt:
 
 @dataclass
 class Runner:
-    """Completes tasks with an engine, each in `attempts` attempts at most."""
+    """Completes tasks with an engine, each in `attempts` attempts at most, or in as many as it names itself."""
 
     engine: Engine
     ledger: Ledger
@@ -128,7 +128,7 @@ class Runner:
         self.ledger.add_completion(result.key, entry)
         task, next_attempt = submission.task, submission.attempt + 1
         reasons = task.check(submission.attempt, entry)
-        is_settled = not reasons or next_attempt >= self.attempts
+        is_settled = not reasons or next_attempt >= getattr(task, "attempts", self.attempts)
         self.metrics.add_completion(result, reasons, is_settled=is_settled)
         if not is_settled:
             self._waiting.append(_Submission(task, next_attempt, task.build_request(next_attempt)))

@@ -59,6 +59,8 @@ class Forecast:
     verdict: Verdict
     section: str
     """Of the outcome; '' where it is silent."""
+    by_model: bool = False
+    """Whether a model decided, where the rules left it untouched."""
 
 
 _AGAINST = re.compile(

@@ -85,6 +85,9 @@ def format_summary(counts: "VerifyCounts") -> list[str]:
             f"{verdicts.get(verdict, 0):,} {verdict}" for verdict in ("confirmed", "refuted", "untouched")
         )
         lines.append(f"  expected {category}s: {parts}")
+    if counts.by_model:
+        parts = ", ".join(f"{number:,} {verdict}" for verdict, number in counts.by_model.items())
+        lines.append(f"  of these by the model, with a quotation: {parts}")
     if counts.nameable:
         lines.append(f"  other diagnoses named: {counts.covered:,} of {counts.nameable:,}")
     names = ("another chapter", "chapter", "category", "code")

@@ -126,7 +126,7 @@ def ask_for_points(recipe: VerifyRecipe, note_id: str, outcome: str) -> Question
     schema = {"type": "object", "properties": {"points": points}, "required": ["points"], "additionalProperties": False}
     system = POINTS.format(least=recipe.points_least, most=recipe.points_most)
     messages = [{"role": "system", "content": system}, {"role": "user", "content": f"{OUTCOME_HEADING}\n{outcome}"}]
-    plain = _normalize(outcome)
+    plain = normalize(outcome)
 
     def parse(text: str) -> list[Point] | None:
         found = [point for point in parse_points(text) if is_quoted(point.quotation, plain)]
@@ -192,11 +192,12 @@ def find_object(text: str, field: str) -> object:
 
 def is_quoted(quotation: str, plain: str) -> bool:
     """Return whether a normalized text has the words of a quotation."""
-    words = _normalize(quotation).strip(" .\"'“”…")
+    words = normalize(quotation).strip(" .\"'“”…")
     return len(words) >= SHORTEST_QUOTATION and words in plain
 
 
-def _normalize(text: str) -> str:
+def normalize(text: str) -> str:
+    """Return a text in lower case, with single spaces."""
     return " ".join(text.lower().split())
 
 

@@ -10,14 +10,15 @@ from deepicd import storage
 from deepicd.config import ConfigError, PositiveCount, Share
 from deepicd.engines.recipe import ModelRecipe
 
-Check = Literal["borne out", "weighing", "answer", "rubric"]
+Check = Literal["borne out", "untouched", "weighing", "answer", "rubric"]
 RULES: tuple[Check, ...] = ("borne out", "weighing")
 """Checks that ask no model."""
+USUAL: tuple[Check, ...] = ("borne out", "weighing", "answer", "rubric")
 Level = Literal["none", "chapter", "category", "code"]
 LEVELS: tuple[Level, ...] = get_args(Level)
 
 CHECKED_IN = Path(__file__).parent / "recipes"
-VERSION = "verification-2"
+VERSION = "verification-3"
 """Change it with the rules or the wording of a prompt: rows say which version measured them."""
 
 
@@ -29,7 +30,8 @@ class VerifyRecipe(ModelRecipe):
     """The settings of one verification; `model` solves, writes the points of a stay and grades."""
 
     name: str = ""
-    checks: Annotated[tuple[Check, ...], BeforeValidator(_read_checks)] = get_args(Check)
+    checks: Annotated[tuple[Check, ...], BeforeValidator(_read_checks)] = USUAL
+    """`untouched` asks the model for the claims that `borne out` leaves untouched."""
     attempts: Annotated[int, Field(ge=1, le=100)] = 3
     """Answers to one question at most, each with another seed, until one can be read."""
     note_answers: Annotated[int, Field(ge=1, le=64)] = 1
@@ -66,6 +68,10 @@ class VerifyRecipe(ModelRecipe):
     def _order_checks(cls, checks: tuple[Check, ...]) -> tuple[Check, ...]:
         if not checks:
             raise ConfigError("It names no check.", f"Checks are {', '.join(get_args(Check))}.")
+        if "untouched" in checks and "borne out" not in checks:
+            raise ConfigError(
+                "The check `untouched` is of what `borne out` leaves untouched.", "Add `borne out` to the checks."
+            )
         return tuple(check for check in get_args(Check) if check in checks)
 
     @model_validator(mode="after")

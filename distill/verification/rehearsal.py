@@ -16,9 +16,11 @@ from math import log, sqrt
 from deepicd.answer_form import write_answer
 from deepicd.engines.base import Request
 from deepicd.icd10cm import CHAPTERS, Code, find_chapter, load_release
+from distill.verification.claims import CLAIMS, CLAIMS_HEADING
 from distill.verification.questions import GRADES, OUTCOME_HEADING, POINTS, POINTS_HEADING, SOLVER, TRACE_HEADING
 
 _WORD = re.compile(r"[a-z]{4,}")
+_CLAIM = re.compile(r"^\d+\. It \w+ '(?P<name>[^'\n]+)':", re.MULTILINE)
 _POINT = re.compile(r"^\d+\. Does it (?:consider|mention) (?P<name>.+)\?$", re.MULTILINE)
 _SENTENCE = re.compile(r"[^\n.:;]{12,120}")
 COMMON = 1500  # titles with a word beyond which it tells nothing
@@ -37,6 +39,8 @@ def answer(request: Request) -> str | None:
         return _grade(user)
     if system.startswith(POINTS.partition("{")[0]):
         return _write_points(user.removeprefix(f"{OUTCOME_HEADING}\n"))
+    if system == CLAIMS:
+        return _rule(user)
     return None
 
 
@@ -80,6 +84,19 @@ def _write_points(outcome: str) -> str:
         if len(points) == MOST_POINTS:
             break
     return json.dumps({"points": points})
+
+
+def _rule(user: str) -> str:
+    """Confirm a claim by the first sentence of the outcome that has all words of its name."""
+    outcome, _, listed = user.removeprefix(f"{OUTCOME_HEADING}\n").partition(f"\n\n{CLAIMS_HEADING}\n")
+    sentences = [(sentence, set(_WORD.findall(sentence.lower()))) for sentence in _SENTENCE.findall(outcome)]
+    claims: list[dict[str, object]] = []
+    for number, name in enumerate(_CLAIM.findall(listed), 1):
+        words = set(_WORD.findall(name.lower()))
+        quotation = next((sentence for sentence, known in sentences if words and words <= known), "")
+        verdict = "confirmed" if quotation else "untouched"
+        claims.append({"number": number, "verdict": verdict, "quotation": quotation})
+    return json.dumps({"claims": claims})
 
 
 def _grade(user: str) -> str:

@@ -1,6 +1,6 @@
 """One row of a verification: what each check found of a trace, and why it fails."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
@@ -14,6 +14,7 @@ from deepicd.verification.masking import mask_diagnosis
 from deepicd.verification.outcome_text import read_outcome
 from deepicd.verification.weighing import weigh
 from distill.verification.cases import Case, CaseReader
+from distill.verification.claims import Ruling, apply_rulings, ask_for_claims
 from distill.verification.questions import (
     MASK,
     Point,
@@ -31,6 +32,8 @@ Row = dict[str, Any]
 MISLEADS, DECORATION, REFUTED, UNMET = (
     "does not lead to the diagnosis", "adds nothing to the note", "refuted by the outcome", "misses points of its stay",
 )  # fmt: skip
+CLAIMS_READ = "claims_read"
+"""Key of a row, and no column: whether the answer for its untouched claims can be read; None where none was asked."""
 UNREAD = "lacks an answer that can be read"
 HINTS: Mapping[str, str] = {
     MISLEADS: "An earlier line of thought did not lead its reader to one diagnosis: name the findings that decide, and"
@@ -65,6 +68,7 @@ class Questions:
     from_trace: Question[Code] | None
     from_note: tuple[Question[Code], ...]
     points: Question[list[Point]] | None
+    claims: Question[list[Ruling]] | None
 
     @classmethod
     def build(cls, case: Case, reader: CaseReader) -> "Questions":
@@ -72,11 +76,13 @@ class Questions:
         asks_answer, asks_points = "answer" in recipe.checks, "rubric" in recipe.checks
         masked = mask_diagnosis(case.trace, case.code, case.diagnosis_names, MASK) if asks_answer else ""
         samples = range(recipe.note_answers) if asks_answer else ()
-        outcome = reader.fit_outcome(case.outcome) if asks_points else ""
+        asks_claims = "untouched" in recipe.checks
+        outcome = reader.fit_outcome(case.outcome) if asks_points or asks_claims else ""
         return cls(
             ask_from_trace(recipe, case.note_id, masked) if asks_answer else None,
             tuple(ask_from_note(recipe, case.note_id, case.note, sample) for sample in samples),
-            ask_for_points(recipe, case.note_id, outcome) if outcome else None,
+            ask_for_points(recipe, case.note_id, outcome) if asks_points and outcome else None,
+            ask_for_claims(recipe, case.note_id, case.trace, hold_expectations(case), outcome) if asks_claims else None,
         )
 
     def ask_for_grades(self, case: Case, ledger: Ledger) -> Question[list[bool]] | None:
@@ -94,7 +100,6 @@ def build_row(case: Case, reader: CaseReader, ledger: Ledger) -> Row:
         "rollout": case.rollout,
         "icd_code": case.code.value,
         "trace_sha256": storage.digest_text(case.trace),
-        **_hold_expectations(case, recipe),
         **_weigh(case, recipe),
         **_read_answers(case, reader, ledger),
         "recipe": recipe.name,
@@ -106,13 +111,16 @@ def build_row(case: Case, reader: CaseReader, ledger: Ledger) -> Row:
     return row | {"failed_for": find_reasons(row, recipe)}
 
 
-def _hold_expectations(case: Case, recipe: VerifyRecipe) -> Row:
-    names = ("forecasts", "confirmed", "refuted", "untouched")
-    if "borne out" not in recipe.checks:
-        return dict.fromkeys(names)
+def hold_expectations(case: Case) -> list[Forecast]:
+    """Return what the rules say of the expectations of a case."""
     outcome = read_outcome(case.outcome.reveal_sections(), case.titles)
-    expected = list_expectations(case.trace, case.note, outcome.names, case.diagnosis_names)
-    forecasts = find_borne_out(expected, outcome)
+    return find_borne_out(list_expectations(case.trace, case.note, outcome.names, case.diagnosis_names), outcome)
+
+
+def _count_verdicts(case: Case, recipe: VerifyRecipe, rulings: Sequence[Ruling] | None) -> Row:
+    if "borne out" not in recipe.checks:
+        return dict.fromkeys(("forecasts", "confirmed", "refuted", "untouched"))
+    forecasts = apply_rulings(hold_expectations(case), rulings, case.outcome)
     return {"forecasts": [_list_values(one) for one in forecasts]} | {
         verdict.value: sum(one.verdict is verdict for one in forecasts) for verdict in Verdict
     }
@@ -126,6 +134,7 @@ def _list_values(one: Forecast) -> Row:
         "stance": one.stance.value,
         "verdict": one.verdict.value,
         "section": one.section,
+        "by_model": one.by_model,
     }
 
 
@@ -151,9 +160,12 @@ def _read_answers(case: Case, reader: CaseReader, ledger: Ledger) -> Row:
     levels = [level for code in from_note if (level := measure_level(code, case.code)) is not None]
     points: list[Point] | None = read(questions.points)
     met: list[bool] | None = read(questions.ask_for_grades(case, ledger))
+    rulings: list[Ruling] | None = read(questions.claims)
     trace_level, note_level = measure_level(from_trace, case.code), sum(levels) / len(levels) if levels else None
     tokens_in, tokens_out = count_tokens(entries)
     return {
+        **_count_verdicts(case, reader.recipe, rulings),
+        CLAIMS_READ: None if questions.claims is None else rulings is not None,
         "from_trace": from_trace.value if from_trace else None,
         "from_note": [code.value if code else None for code in from_note] if questions.from_note else None,
         "trace_level": trace_level,
@@ -200,5 +212,6 @@ def list_unread(row: Row, recipe: VerifyRecipe) -> list[str]:
         "answer from the note": asks_answer and recipe.needs_lift and row["note_level"] is None,
         "points of the stay": points == [],
         "grades": bool(points) and row["met"] is None,
+        "untouched claims": row.get(CLAIMS_READ) is False,
     }
     return [what for what, is_unread in unread.items() if is_unread]

@@ -107,7 +107,7 @@ def _list_questions(reader: CaseReader, ledger: Ledger) -> Iterator[Question[Any
         asked: set[str] = set()
         for case in cases:
             questions = Questions.build(case, reader)
-            for question in (questions.from_trace, *questions.from_note, questions.points):
+            for question in (questions.from_trace, *questions.from_note, questions.points, questions.claims):
                 task = question.find_task(ledger) if question else None
                 if task and (key := task.build_request(task.first_attempt).key) not in asked:
                     asked.add(key)
@@ -127,7 +127,7 @@ def _write_rows(folder: Path, reader: CaseReader, ledger: Ledger) -> "Tally":
         with open_row_file(folder / FOLDER / f"{split}-00000.parquet", VERIFIED, reader.sources.origin) as add:
             for case in cases:
                 row = build_row(case, reader, ledger)
-                add(row)
+                add({name: row[name] for name in VERIFIED.names})
                 tally.add(row)
     return tally
 
@@ -147,6 +147,7 @@ class Tally:
     weighed: Counter[str] = field(default_factory=Counter)
     tokens: Counter[str] = field(default_factory=Counter)
     unread: Counter[str] = field(default_factory=Counter)
+    by_model: Counter[str] = field(default_factory=Counter)  # verdict → expectations that the model decided
 
     def add(self, row: dict[str, Any]) -> None:
         self.traces[row["split"]] += 1
@@ -154,6 +155,7 @@ class Tally:
         self.reasons.update(row["failed_for"])
         for one in row["forecasts"] or ():
             self.forecasts.setdefault(one["category"], Counter())[one["verdict"]] += 1
+            self.by_model[one["verdict"]] += one["by_model"]
         for what, level in (("from trace", row["trace_level"]), ("from note", row["note_level"])):
             if level is not None:
                 self.levels.setdefault(what, Counter())[str(round(level))] += 1
@@ -180,6 +182,7 @@ class Tally:
             nameable=self.weighed["nameable"],
             tokens=dict(self.tokens),
             unread=dict(self.unread),
+            by_model={verdict: number for verdict, number in self.by_model.items() if number},
             unanswered=dict(unanswered),
             recipe_digest=self.recipe.digest,
         )
