@@ -18,7 +18,7 @@ from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 from typing import TypedDict, Unpack
 
-from deepicd import disclosure, records, storage
+from deepicd import disclosure, records
 from deepicd.engines import metrics, registry, tokens
 from deepicd.engines.base import Request
 from deepicd.engines.ledger import FOLDER as LEDGER_FOLDER
@@ -33,7 +33,7 @@ from deepicd.stage_records import DistillCounts, DistillRecord, PromptText
 from distill import prompt, throughput_figure, writer
 from distill.attempts import History
 from distill.budget import count_codes, plan_budget
-from distill.hints import Hints, read_hints
+from distill.hints import Rejections, digest_hints, keep_round, phrase, read_rejections
 from distill.nothing_kept import explain_nothing_kept
 from distill.plan import Place, Plan, describe_plan, plan_rows
 from distill.prompt_builder import Prompt, PromptBuilder
@@ -96,14 +96,9 @@ class Job:
         sources = open_sources(self.cohort, self.guidelines, self.descriptions)
         return add_examples(sources, self.examples, self.recipe)
 
-    def read_hints(self) -> Hints | None:
-        """Return what a verification has to say to further attempts; None without one. Raises DeepicdError."""
-        return read_hints(self.hints, self.recipe) if self.hints else None
-
-    def digest_hints(self) -> str:
-        """Return a digest of the hints, which decide a run's output as its options do."""
-        hints = self.read_hints() or {}
-        return storage.digest_json([[note_id, sorted(hints[note_id].items())] for note_id in sorted(hints)])
+    def read_rejections(self) -> Rejections:
+        """Return why earlier traces were rejected, as a verification says; empty without one. Raises DeepicdError."""
+        return read_rejections(self.hints, self.recipe, self.out) if self.hints else {}
 
     def prepare(self) -> tuple[Sources, str | None]:
         """Check everything that can be wrong before anything is written. Raises DeepicdError.
@@ -158,7 +153,10 @@ def run_job(job: Job, complete_elsewhere: CompleteRows | None = None) -> Distill
 def _write_traces(job: Job, complete_elsewhere: CompleteRows | None) -> DistillRecord:
     recipe, out, limit = job.recipe, job.out, job.limit
     sources, sentence = job.prepare()
-    options = recipe.options | {"by_model": recipe.uses_model} | ({"hints": job.digest_hints()} if job.hints else {})
+    options = recipe.options | {"by_model": recipe.uses_model}
+    if job.hints:
+        options |= {"hints": digest_hints(phrase(rejections := job.read_rejections()))}
+        keep_round(out, rejections)
     plan_of_run = records.plan_run(DistillRecord, options=options, inputs=sources.paths)
     folder = out / recipe.digest
     finished = records.find_finished(folder, plan_of_run)
@@ -214,7 +212,7 @@ def _write_traces(job: Job, complete_elsewhere: CompleteRows | None) -> DistillR
 def open_plan(job: Job, sources: Sources) -> Iterator[tuple[Plan, History]]:
     """Open the ledger, and plan which rows (of this shard) still need a completion."""
     counter = tokens.find_counter(job.recipe)
-    builder = PromptBuilder(job.recipe, sources.knowledge, counter, job.read_hints(), sources.examples)
+    builder = PromptBuilder(job.recipe, sources.knowledge, counter, phrase(job.read_rejections()), sources.examples)
     if job.recipe.rare_below:
         builder.budget = plan_budget(job.recipe, count_codes(sources))
     shard = job.shard or WHOLE

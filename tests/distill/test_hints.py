@@ -8,7 +8,7 @@ from copies import discharge, note, stay, write_copy
 
 from builders.cohort.build import build
 from deepicd.errors import DeepicdError
-from distill.hints import add_hint, read_hints
+from distill.hints import ROUNDS, add_hint, phrase, read_rejections
 from distill.recipe import Recipe
 from distill.run import distill
 from distill.verification.recipe import load_recipe
@@ -36,7 +36,7 @@ def test_only_rejected_rollouts_are_written_anew_and_know_why(made: Path, tmp_pa
     before = {(row["note_id"], row["rollout"]): row for row in rows_in(out / RECIPE.digest / "kept")}
     recipe = load_recipe(Path("rehearsal")).replace(least_answer="category", least_met=0.0)
     verify(VerifyJob(out, tmp_path / "checked", recipe, rehearse=True))
-    hints = read_hints(tmp_path / "checked", RECIPE)
+    hints = phrase(read_rejections(tmp_path / "checked", RECIPE, out))
     failed = {(note_id, rollout + 1) for note_id, of_note in hints.items() for rollout in of_note}
     assert failed
     assert failed < before.keys() or failed == before.keys()
@@ -54,17 +54,49 @@ def test_hints_of_another_recipes_traces_are_refused(made: Path, tmp_path: Path)
     distill(made / "cohort", tmp_path / "traces", RECIPE, rehearse=True)
     verify(VerifyJob(tmp_path / "traces", tmp_path / "checked", load_recipe(Path("rules"))))
     with pytest.raises(DeepicdError, match="Give the recipe and options"):
-        read_hints(tmp_path / "checked", RECIPE.replace(seed=7))
+        read_rejections(tmp_path / "checked", RECIPE.replace(seed=7), tmp_path / "traces")
 
 
-def test_a_verification_of_traces_with_hints_gives_no_second_round(made: Path, tmp_path: Path) -> None:
-    recipe = load_recipe(Path("rehearsal")).replace(least_answer="category", least_met=0.0)
+def test_further_rounds_write_anew_who_fails_again_and_going_back_asks_nothing(made: Path, tmp_path: Path) -> None:
+    recipe = load_recipe(Path("rehearsal")).replace(least_answer="code", least_met=0.0)  # which no rehearsal reaches
+    traces, checked = tmp_path / "traces", [tmp_path / f"checked-{number}" for number in range(ROUNDS + 1)]
+    prompts: list[dict[tuple[str, int], str]] = []
+    for number, folder in enumerate(checked):
+        hints = {"hints": checked[number - 1]} if number else {}
+        distill(made / "cohort", traces, RECIPE, rehearse=True, overwrite=True, **hints)  # type: ignore[arg-type]
+        rows = rows_in(traces / RECIPE.digest / "kept")
+        prompts.append({(row["note_id"], row["rollout"]): row["prompt_sha256"] for row in rows})
+        verify(VerifyJob(traces, folder, recipe, rehearse=True, overwrite=True))
+    always = set.intersection(*map(set, prompts))
+    assert always
+    failing = {
+        (row["note_id"], row["rollout"]) for row in rows_in(next(checked[0].glob("*/verified"))) if row["failed_for"]
+    }
+    for key in always & failing:
+        assert len({of_round[key] for of_round in prompts}) > 1
+    assert max(len({of_round[key] for of_round in prompts}) for key in always) == ROUNDS + 1
+    asked = _read_sizes(traces)
+    distill(made / "cohort", traces, RECIPE, rehearse=True, overwrite=True, hints=checked[ROUNDS])  # all rounds used up
+    distill(made / "cohort", traces, RECIPE, rehearse=True, overwrite=True, hints=checked[0])
+    assert {
+        (r["note_id"], r["rollout"]): r["prompt_sha256"] for r in rows_in(traces / RECIPE.digest / "kept")
+    } == prompts[1]
+    assert _read_sizes(traces) == asked
+
+
+def _read_sizes(traces: Path) -> int:
+    return sum(path.stat().st_size for path in (traces / "ledger").rglob("*") if path.is_file())
+
+
+def test_a_round_whose_hints_are_gone_is_no_start_for_another(made: Path, tmp_path: Path) -> None:
+    recipe = load_recipe(Path("rehearsal")).replace(least_answer="code", least_met=0.0)
     traces, checked = tmp_path / "traces", tmp_path / "checked"
     distill(made / "cohort", traces, RECIPE, rehearse=True)
     verify(VerifyJob(traces, checked, recipe, rehearse=True))
     distill(made / "cohort", traces, RECIPE, rehearse=True, hints=checked, overwrite=True)
     verify(VerifyJob(traces, checked, recipe, rehearse=True, overwrite=True))
-    with pytest.raises(DeepicdError, match="written with hints already"):
+    next((traces / "hints").glob("*.json")).unlink()
+    with pytest.raises(DeepicdError, match="would come back"):
         distill(made / "cohort", traces, RECIPE, rehearse=True, hints=checked, overwrite=True)
 
 
