@@ -2,6 +2,7 @@
 
 import pytest
 
+from benchmarks.ablation import DOC, format_table
 from benchmarks.borne_out import GOAL, SEED, Stay, read_stays, score
 from builders.cohort.build import build
 from builders.cohort.criteria import Criteria
@@ -68,3 +69,7 @@ def test_planted_names_of_other_codes_are_covered_and_others_are_not(stays: list
     assert planted > 50
     assert found >= GOAL * planted
     assert invented == 0
+
+
+def test_the_documentation_has_the_recorded_ablation() -> None:
+    assert format_table() in DOC.read_text(encoding="utf-8")
