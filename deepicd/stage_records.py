@@ -469,6 +469,7 @@ class GrpoCounts(Counts):
     device: str
     devices: int
     judge_missed: ByName = Field(default_factory=dict)
+    points_missed: ByName = Field(default_factory=dict)
 
 
 class TrainingCounts(Counts):

@@ -20,7 +20,7 @@ from train.rewards import score
 from train.rewards.score import RewardScheme, SchemeVariant
 
 CHECKED_IN = Path(__file__).parent / "recipes"
-REWARD_PARTS = ("form", "outcome", "length", "repetition", "judge", "borne_out")
+REWARD_PARTS = ("form", "outcome", "length", "repetition", "judge", "borne_out", "points")
 
 Attention = Literal["sdpa", "eager", "flash_attention_2"]
 
@@ -32,7 +32,10 @@ LearningRate = Annotated[Number, Field(ge=1e-9, le=1)]
 class TrainingRecipe(Config):
     """The settings that every training has."""
 
-    LATER = frozenset({"template_date", "pad_to_multiple_of", "borne_out_weight", "borne_out_cohort"})
+    LATER = frozenset(
+        {"template_date", "pad_to_multiple_of", "borne_out_weight", "borne_out_cohort", "points_weight"}
+        | {"points_verified"}
+    )
     LENGTH_FIELDS: ClassVar[tuple[str, ...]]
     """The fields that together limit the tokens of a row."""
 
@@ -159,6 +162,8 @@ class GrpoRecipe(TrainingRecipe):
 
     borne_out_weight: Weight = 0.0  # of a trace whose expectations the stay bears out, all of them
     borne_out_cohort: str = ""  # folder of `deepicd build` with the sealed outcomes of these notes
+    points_weight: Weight = 0.0  # of a trace that meets all points of its stay and none of others; asks the judge
+    points_verified: str = ""  # output of `deepicd verify` with the check `rubric`
 
     # Stop a hopeless run after `patience` steps in a row in which a share exceeds its limit; 1 for never
     stop_at_zero_variance: Share = 1.0  # groups whose answers all earn the same, which teach nothing
@@ -194,13 +199,12 @@ class GrpoRecipe(TrainingRecipe):
         """The fields of the judge's recipe (train.rewards.judge) that this one sets; empty without a judge."""
         if not self.judge_weight:
             return {}
-        return {
-            "model": self.judge_model,
-            "base_url": self.judge_url,
-            "timeout": self.judge_timeout,
-            "guidelines": self.judge_guidelines,
-            "descriptions": self.judge_descriptions,
-        }
+        return self.judge_server | {"guidelines": self.judge_guidelines, "descriptions": self.judge_descriptions}
+
+    @property
+    def judge_server(self) -> dict[str, str | float]:
+        """The fields of the judge's recipe that say which server to ask; points ask it too."""
+        return {"model": self.judge_model, "base_url": self.judge_url, "timeout": self.judge_timeout}
 
 
 Recipe = SftRecipe | GrpoRecipe
@@ -230,6 +234,10 @@ def load_grpo_recipe(path: Path, **changes: object) -> GrpoRecipe:
     if recipe.judge_weight and not (recipe.judge_url and recipe.judge_model):
         what = f"{name} pays for a judge's score and names no judge."
         raise DeepicdError(what, "Set judge_url and judge_model, or judge_weight: 0.")
+    if recipe.points_weight and not (recipe.judge_url and recipe.judge_model and recipe.points_verified):
+        what = f"{name} pays for points of the stay and lacks the points or a judge to grade by them."
+        advice = "Set points_verified to the output of `deepicd verify`, judge_url and judge_model; or no weight."
+        raise DeepicdError(what, advice)
     if recipe.borne_out_weight and not recipe.borne_out_cohort:
         what = f"{name} pays for what the stay bears out and names no cohort with outcomes."
         raise DeepicdError(what, "Set borne_out_cohort to the output of `deepicd build`, or borne_out_weight: 0.")

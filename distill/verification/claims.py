@@ -11,7 +11,8 @@ from typing import Any
 
 from deepicd.outcome import Outcome
 from deepicd.verification.borne_out import Forecast, Stance, Verdict
-from distill.verification.questions import OUTCOME_HEADING, Question, find_object, is_quoted, normalize
+from deepicd.verification.points import find_object
+from distill.verification.questions import OUTCOME_HEADING, Question, is_quoted, normalize
 from distill.verification.recipe import VerifyRecipe
 
 MOST_CLAIMS = 20

@@ -3,7 +3,6 @@
 An answer counts only as far as it can be checked: a code has to be one, and a quotation has to stand in the outcome.
 """
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -14,13 +13,20 @@ from deepicd.engines.base import Message, Request
 from deepicd.engines.ledger import Entry, Ledger, build_key, digest_prompt
 from deepicd.icd10cm import Code
 from deepicd.prompts import student
+from deepicd.verification.points import (
+    MET_SCHEMA,
+    TRACE_HEADING,
+    build_grading_messages,
+    find_object,
+    parse_met,
+)
 from distill.verification.recipe import VerifyRecipe
 
 UNREADABLE = "answer cannot be read"
 SHORTEST_QUOTATION = 8  # characters; shorter words stand in any text
 MASK = "[diagnosis]"
 
-TRACE_HEADING, OUTCOME_HEADING, POINTS_HEADING = "# Line of thought", "# What became of the stay", "# Points"
+OUTCOME_HEADING = "# What became of the stay"
 
 SOLVER = f"""\
 You are shown the line of thought of a physician about a patient at admission. You do not see the record. The name of \
@@ -42,19 +48,7 @@ of the record that decide it, verbatim and short.
 
 Answer as JSON: {{"points": [{{"question": "Does it …?", "quotation": "…"}}]}}"""
 
-GRADES = """\
-You are shown points and a line of thought of a physician about a patient at admission. Decide for each point, in \
-order, whether the line of thought meets it: it has to say so itself, not merely be compatible with it.
-
-Answer as JSON: {"met": [true, false, …]}, one value per point."""
-
 T = TypeVar("T")
-MET_SCHEMA: Mapping[str, Any] = {
-    "type": "object",
-    "properties": {"met": {"type": "array", "items": {"type": "boolean"}, "minItems": 1, "maxItems": 20}},
-    "required": ["met"],
-    "additionalProperties": False,
-}
 
 
 class Point(NamedTuple):
@@ -137,15 +131,10 @@ def ask_for_points(recipe: VerifyRecipe, note_id: str, outcome: str) -> Question
 
 def ask_for_grades(recipe: VerifyRecipe, note_id: str, points: Sequence[Point], trace: str) -> Question[list[bool]]:
     """Return the question whether a trace meets the points of its stay."""
-    listed = "\n".join(f"{number}. {point.question}" for number, point in enumerate(points, 1))
-    user = f"{POINTS_HEADING}\n{listed}\n\n{TRACE_HEADING}\n{trace}"
-    messages = [{"role": "system", "content": GRADES}, {"role": "user", "content": user}]
+    messages = build_grading_messages([point.question for point in points], trace)
 
     def parse(text: str) -> list[bool] | None:
-        met = find_object(text, "met")
-        if not isinstance(met, list) or len(met) != len(points):
-            return None
-        return met if all(isinstance(one, bool) for one in met) else None
+        return parse_met(text, len(points))
 
     return Question(recipe, note_id, messages, parse, MET_SCHEMA)
 
@@ -171,23 +160,6 @@ def parse_points(text: str) -> list[Point]:
         for item in (points if isinstance(points, list) else [])
         if isinstance(item, dict) and item.get("question") and item.get("quotation")
     ]
-
-
-def find_object(text: str, field: str) -> object:
-    """Return a field of the last JSON object with it that stands behind the reasoning; None if there is none."""
-    verdict = text.rpartition(answer_form.THINK_END)[2]
-    start = verdict.rfind(f'{{"{field}"')
-    starts = [start] if start >= 0 else [verdict.find("{")]
-    for place in starts:
-        if place < 0:
-            continue
-        try:
-            value, _ = json.JSONDecoder().raw_decode(verdict, place)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(value, dict):
-            return value.get(field)
-    return None
 
 
 def is_quoted(quotation: str, plain: str) -> bool:

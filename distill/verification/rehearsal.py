@@ -16,8 +16,9 @@ from math import log, sqrt
 from deepicd.answer_form import write_answer
 from deepicd.engines.base import Request
 from deepicd.icd10cm import CHAPTERS, Code, find_chapter, load_release
+from deepicd.verification.points import GRADES, POINTS_HEADING, TRACE_HEADING
 from distill.verification.claims import CLAIMS, CLAIMS_HEADING
-from distill.verification.questions import GRADES, OUTCOME_HEADING, POINTS, POINTS_HEADING, SOLVER, TRACE_HEADING
+from distill.verification.questions import OUTCOME_HEADING, POINTS, SOLVER
 
 _WORD = re.compile(r"[a-z]{4,}")
 _CLAIM = re.compile(r"^\d+\. It \w+ '(?P<name>[^'\n]+)':", re.MULTILINE)

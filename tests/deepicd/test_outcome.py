@@ -26,6 +26,7 @@ MAY_OPEN = {
     "builders/cohort/outcome.py",  # writes it
     "builders/dataset/stay_codes.py",  # reads the codes alone, which the config multi has as answers
     "distill/verification/cases.py",  # reads it for checks of finished traces
+    "distill/verification/claims.py",  # says in which of its sections a quotation stands
     "train/rewards/borne_out.py",  # turns it into a number per answer
 }
 """The short list: files that import deepicd.outcome. None of them makes a prompt for teacher or student."""

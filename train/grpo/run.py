@@ -19,6 +19,7 @@ from train.grpo.monitor import StepLog
 from train.grpo.setup import Config, prepare_grpo
 from train.rewards.borne_out import BorneOut
 from train.rewards.judge import open_judge
+from train.rewards.points import open_points
 from train.run_folder import open_training_folder
 
 
@@ -47,6 +48,10 @@ def train(
         judge = open_judge(recipe.judge, setup.dataset.origin)
         judge.check()
         judge.close()
+    if recipe.points_weight:
+        points = open_points(recipe.judge_server, Path(recipe.points_verified), setup.dataset.origin)
+        points.check()
+        points.close()
     if recipe.borne_out_weight:
         BorneOut(Path(recipe.borne_out_cohort).expanduser())  # fail now rather than after the model is loaded
     fit = trl.fit if recipe.backend == "trl" else verl.fit

@@ -12,6 +12,7 @@ from train import base_model, launch
 from train.base_model import PretrainedModel
 from train.config import GrpoRecipe
 from train.data import DatasetConfig, LengthSummary, open_dataset
+from train.rewards.points import find_points
 
 Config = Literal["grpo", "multi"]
 
@@ -26,6 +27,7 @@ class FitOutcome(TypedDict, total=False):
     device: Required[str]
     devices: Required[int]
     judge_missed: dict[str, int]
+    points_missed: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -54,10 +56,12 @@ class GrpoSetup:
 
     @property
     def plan(self) -> records.Plan[GrpoRecord]:
-        """The plan of the run: recipe, dataset and model decide it, and outcomes where the reward reads some."""
+        """The plan of the run: recipe, dataset and model decide it, and the outcomes or points that rewards read."""
         inputs = {"dataset": self.dataset.config_folder} | self.base.inputs
         if self.recipe.borne_out_weight:
             inputs["borne_out_cohort"] = Path(self.recipe.borne_out_cohort).expanduser()
+        if self.recipe.points_weight:
+            inputs["points_verified"] = find_points(Path(self.recipe.points_verified))
         return records.plan_run(GrpoRecord, options=self.recipe.options | self.base.options, inputs=inputs)
 
     def __str__(self) -> str:

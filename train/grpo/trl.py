@@ -19,6 +19,7 @@ from train.grpo.setup import FitOutcome, GrpoSetup
 from train.rewards import trl
 from train.rewards.borne_out import BorneOut
 from train.rewards.judge import open_judge
+from train.rewards.points import Points, open_points
 from train.rewards.trl import Completion, RewardFunction, extract_texts
 from train.run_folder import TrainingFolder, find_last_checkpoint, parse_step
 from train.trainer_callbacks import TrainerState, TrainingProgress
@@ -38,7 +39,9 @@ def fit(setup: GrpoSetup, folder: TrainingFolder[GrpoRecord]) -> FitOutcome:
     judge = open_judge(recipe.judge, setup.dataset.origin) if recipe.judge_weight else None
     progress, guard = TrainingProgress(), NonfiniteGradientGuard(folder.checkpoints)
     held = BorneOut(Path(recipe.borne_out_cohort).expanduser()).score if recipe.borne_out_weight else None
-    functions = trl.build_reward_functions(recipe.build_scheme(setup.base.chat.opening), judge, held)
+    points = _open_points(setup) if recipe.points_weight else None
+    scheme = recipe.build_scheme(setup.base.chat.opening)
+    functions = trl.build_reward_functions(scheme, judge, held, points.score if points else None)
     monitored = MonitoredRewards(setup, functions, StepLog(folder.run.folder), progress)
     trainer = GRPOTrainer(
         model=setup.base.path,
@@ -56,8 +59,9 @@ def fit(setup: GrpoSetup, folder: TrainingFolder[GrpoRecord]) -> FitOutcome:
     trainer.save_model(str(weights))
     base_model.export_model(setup.base, recipe, weights, folder.model)
     storage.remove(weights)
-    if judge:
-        judge.close()
+    for server in (judge, points):
+        if server:
+            server.close()
     return {
         "skipped_updates": len(guard.skipped),
         "skipped": guard.skipped[:100],
@@ -66,7 +70,13 @@ def fit(setup: GrpoSetup, folder: TrainingFolder[GrpoRecord]) -> FitOutcome:
         "device": trainer.args.device.type,
         "devices": 1,
         "judge_missed": dict(judge.missed) if judge else {},
+        "points_missed": points.count_missed() if points else {},
     }
+
+
+def _open_points(setup: GrpoSetup) -> Points:
+    recipe = setup.recipe
+    return open_points(recipe.judge_server, Path(recipe.points_verified), setup.dataset.origin)
 
 
 def _read_prompts(setup: GrpoSetup) -> "Dataset":

@@ -28,7 +28,7 @@ from train.rewards.verl import PROMPT
 from train.run_folder import TrainingFolder
 
 POLL_SECONDS = 0.5
-NOT_PARTS = (PROMPT, "words", "repeated", "score", "at", "judged")
+NOT_PARTS = (PROMPT, "words", "repeated", "score", "at", "judged", "graded")
 """Fields of a reward line that are not parts of the reward."""
 
 

@@ -22,6 +22,7 @@ from deepicd.errors import DeepicdError
 from deepicd.parsing import parse_json
 from train.grpo.setup import GrpoSetup
 from train.launch import SILENT
+from train.rewards.points import find_points
 
 Overrides = dict[str, object]
 REWARD = "pkg://train.rewards.verl"
@@ -130,7 +131,9 @@ def build_reward_fields(setup: GrpoSetup, out: Path) -> Overrides:
     fields = setup.recipe.build_scheme(setup.base.chat.opening).options | {"record": str(out / ".rewards")}
     if setup.recipe.borne_out_weight:
         fields |= {"cohort": str(Path(setup.recipe.borne_out_cohort).expanduser().absolute())}
-    if judge := setup.recipe.judge:
+    if setup.recipe.points_weight:
+        fields |= {"verified": str(find_points(Path(setup.recipe.points_verified)).absolute())}
+    if judge := setup.recipe.judge or (setup.recipe.judge_server if setup.recipe.points_weight else {}):
         fields |= {f"judge_{name}": value for name, value in judge.items()} | {"judge_origin": setup.dataset.origin}
     return fields
 
@@ -216,6 +219,8 @@ def check_overrides(path: Path) -> None:
     record.mkdir()
     fields = config.reward.custom_reward_function.reward_kwargs
     fields.record, fields.judge = str(record), 0.0  # without the judge
+    if "points" in fields:
+        fields.points = 0.0
     compute_score = get_custom_reward_fn(config)
     answer = "<think>\nFever.\n</think>\n<diagnosis>A000</diagnosis>"
     if fields.opening:

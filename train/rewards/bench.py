@@ -28,6 +28,7 @@ from train.rewards.bench_cases import (
     EXPECTATION_CODES,
     EXPECTATION_NOTE,
     EXPECTATION_OUTCOME,
+    POINTS_OF_STAYS,
     TRACE,
     AnswerCase,
     build_cases,
@@ -35,6 +36,8 @@ from train.rewards.bench_cases import (
 )
 from train.rewards.bench_lists import build_list_cases
 from train.rewards.outcome import OUTCOMES, Variant
+from train.rewards.points import draw_points, leave_out_copies
+from train.rewards.points import pay as pay_points
 from train.rewards.score import RewardScheme
 
 VARIANTS: tuple[Variant, ...] = ("default", "paper", "authors")
@@ -69,7 +72,7 @@ class Results(TypedDict):
     lists: list[dict[str, str | float]]
     """case, and what a list of codes earns in `several`."""
     expectations: list[dict[str, str | float]]
-    """case, and what its expectations earn, from −1 to 1."""
+    """case, and what its expectations and its points earn, from −1 to 1."""
 
 
 def benchmark_rewards(truths: Sequence[Code] = (), train: Sequence[Code] = ()) -> Results:
@@ -87,7 +90,8 @@ def benchmark_rewards(truths: Sequence[Code] = (), train: Sequence[Code] = ()) -
         "properties": {variant: _check_properties(cases, scheme) for variant, scheme in schemes.items()},
         "lists": [{"case": case.name, "several": _score_list(case)} for case in build_list_cases()],
         "expectations": [
-            {"case": case.name, "borne_out": round(_hold(case.trace), 3)} for case in build_expectation_cases()
+            {"case": case.name, "borne_out": round(_hold(case.trace), 3), "points": round(_grade(case.trace), 3)}
+            for case in build_expectation_cases()
         ],
     }
 
@@ -101,6 +105,13 @@ def _hold(trace: str) -> float:
     titles = [Code(value).title or "" for value in EXPECTATION_CODES]
     read = read_outcome(EXPECTATION_OUTCOME, titles)
     return pay(find_borne_out(list_expectations(trace, EXPECTATION_NOTE, read.names, [TRUTH.title or ""]), read))
+
+
+def _grade(trace: str) -> float:
+    """Return what points pay if one counts as met where its words stand in the trace; no model reads it."""
+    asked = draw_points("breathlessness", POINTS_OF_STAYS, sorted(POINTS_OF_STAYS))
+    own = leave_out_copies(trace, EXPECTATION_NOTE).lower()
+    return pay_points([point in own for point in asked.questions], asked)
 
 
 def load_codes(folder: Path | None) -> tuple[list[Code], list[Code]]:
@@ -148,9 +159,9 @@ def print_tables(results: Results) -> None:
     for row in results["lists"]:
         lists.add_row(str(row["case"]), f"{row['several']:.2f}")
     console.print(lists)
-    expectations = Table("trace", "borne out", title="What expectations earn, −1 to 1", title_justify="left")
+    expectations = Table("trace", "borne out", "points", title="What a trace earns, −1 to 1", title_justify="left")
     for row in results["expectations"]:
-        expectations.add_row(str(row["case"]), f"{row['borne_out']:.2f}")
+        expectations.add_row(str(row["case"]), f"{row['borne_out']:.2f}", f"{row['points']:.2f}")
     console.print(expectations)
     properties = Table("property", *VARIANTS, title="What training relies on", title_justify="left")
     for name, description in PROPERTIES.items():

@@ -42,6 +42,14 @@ EXPECTATION_OUTCOME = (
     ("Discharge Diagnosis", "Acute systolic heart failure\nAtrial fibrillation"),
     ("Discharge Medications", "1. Apixaban 5 mg PO BID\n2. Furosemide 40 mg PO DAILY"),
 )
+POINTS_OF_STAYS = {
+    "breathlessness": ("atrial fibrillation", "pneumonia", "furosemide", "kidney injury", "anticoagulation"),
+    "a fall": ("hip fracture", "stroke", "anemia"),
+    "fever": ("sepsis", "pyelonephritis", "meningitis"),
+    "abdominal pain": ("pancreatitis", "cholecystitis", "appendicitis"),
+    "chest pain": ("myocardial infarction", "pulmonary embolism", "asthma"),
+}
+"""What a trace about the stay has to consider, and what is to be considered in others."""
 EXPECTATION_CODES = ("I5021", "I4891", "N179")
 _EVERYTHING = (
     "pneumonia, pulmonary embolism, sepsis, stroke, myocardial infarction, pancreatitis, cirrhosis, cholecystitis,"

@@ -50,7 +50,7 @@ Words = Annotated[int, Field(ge=1, le=1_000_000)]
 class RewardScheme(Config):
     """The weight of each part of the reward. A weight of 0 leaves the part out (the paper's ablations)."""
 
-    LATER = frozenset({"borne_out"})
+    LATER = frozenset({"borne_out", "points"})
 
     variant: SchemeVariant = "default"
     form: Weight = 1.0
@@ -59,6 +59,8 @@ class RewardScheme(Config):
     """Per point of a score of 1 to 5. The authors' job files pay 0.8 beside outcomes up to 105; 0.2 fits `default`."""
     borne_out: Weight = 0.0
     """What a trace earns whose expectations the stay bears out, all of them (train.rewards.borne_out)."""
+    points: Weight = 0.0
+    """What a trace earns that meets all points of its stay and none of others (train.rewards.points)."""
     length: Weight = 0.0
     """The penalty at `length_to` words and above; it grows linearly from `length_from` on (DAPO's soft overlong
     punishment)."""
@@ -100,10 +102,13 @@ class Reward(NamedTuple):
     """None without a judge, a trace to judge or a score; negative for an answer without the form in `authors`."""
     borne_out: float | None = None
     """None where it is not paid for, and without a trace or an outcome; negative where more is refuted."""
+    points: float | None = None
+    """None where they are not paid for, and without trace, points or grades; negative where more of others are met."""
 
     @property
     def total(self) -> float:
-        return self.form + self.outcome + self.length + self.repetition + (self.judge or 0.0) + (self.borne_out or 0.0)
+        optional = (self.judge, self.borne_out, self.points)
+        return self.form + self.outcome + self.length + self.repetition + sum(one or 0.0 for one in optional)
 
 
 def score(
@@ -113,19 +118,27 @@ def score(
     *,
     judged: Sequence[float | None] | None = None,
     borne_out: Sequence[float | None] | None = None,
+    points: Sequence[float | None] | None = None,
 ) -> list[Reward]:
     """Return what each text earns against its true code (dotted or not).
 
-    `judged`: scores of 1 to 5 or None; `borne_out`: values from −1 to 1 or None.
+    `judged`: scores of 1 to 5 or None; `borne_out` and `points`: values from −1 to 1 or None.
     """
     judge_scores = [None] * len(texts) if judged is None else judged
-    values = [None] * len(texts) if borne_out is None else borne_out
+    forecasts = [None] * len(texts) if borne_out is None else borne_out
+    grades = [None] * len(texts) if points is None else points
     return [
         _score_answer(text or "", truth, scheme, judge_score)._replace(
-            borne_out=None if value is None or not scheme.borne_out else scheme.borne_out * value
+            borne_out=_weigh(scheme.borne_out, forecast), points=_weigh(scheme.points, grade)
         )
-        for text, truth, judge_score, value in zip(texts, truths, judge_scores, values, strict=True)
+        for text, truth, judge_score, forecast, grade in zip(
+            texts, truths, judge_scores, forecasts, grades, strict=True
+        )
     ]
+
+
+def _weigh(weight: float, value: float | None) -> float | None:
+    return None if value is None or not weight else weight * value
 
 
 def _score_answer(text: str, truth: Truth, scheme: RewardScheme, judge_score: float | None) -> Reward:

@@ -19,6 +19,8 @@ JudgeFunction = Callable[[Sequence[str], Sequence[str]], list[int | None]]
 """Notes and answers to a judge's scores of 1 to 5; train.rewards.judge.Judge is one."""
 BorneOutFunction = Callable[[Sequence[str], Sequence[str], Sequence[str]], list[float | None]]
 """Ids of notes, notes and answers to values from −1 to 1; train.rewards.borne_out.BorneOut.score is one."""
+PointsFunction = BorneOutFunction
+"""The same for points of the stay; train.rewards.points.Points.score is one."""
 RewardFunction = Callable[..., list[float | None]]
 Completion = str | Sequence[Mapping[str, object]]
 """A plain text, or a list of messages; TRL parses what a tokenizer's response schema describes."""
@@ -40,7 +42,10 @@ class ExtraInfo(TypedDict):
 
 
 def build_reward_functions(
-    scheme: RewardScheme, judge: JudgeFunction | None = None, borne_out: BorneOutFunction | None = None
+    scheme: RewardScheme,
+    judge: JudgeFunction | None = None,
+    borne_out: BorneOutFunction | None = None,
+    points: PointsFunction | None = None,
 ) -> list[RewardFunction]:
     """Return functions for `reward_funcs`, named after their parts; parts of weight 0 are left out."""
     if scheme.judge and judge is None:
@@ -55,6 +60,11 @@ def build_reward_functions(
             what = "The rewards pay for what is borne out, but no cohort with outcomes was given."
             raise DeepicdError(what, "Name one, or set borne_out: 0.")
         functions.append(_build_borne_out_part(scheme, borne_out))
+    if scheme.points:
+        if points is None:
+            what = "The rewards pay for points of the stay, but no verification with points was given."
+            raise DeepicdError(what, "Name one, or set points: 0.")
+        functions.append(_build_points_part(scheme, points))
     if not functions:
         raise DeepicdError("The rewards pay for nothing: every weight is 0.", "Give at least one part a weight.")
     return functions
@@ -144,14 +154,28 @@ def _build_borne_out_part(scheme: RewardScheme, borne_out: BorneOutFunction) -> 
     return score_borne_out
 
 
+def _build_points_part(scheme: RewardScheme, points: PointsFunction) -> RewardFunction:
+    def score_points(
+        completions: Sequence[Completion], extra_info: Sequence[ExtraInfo], **_: object
+    ) -> list[float | None]:
+        texts = extract_texts(completions, scheme.opening)
+        ids, notes = [entry["note_id"] for entry in extra_info], [entry["note"] for entry in extra_info]
+        graded = points(ids, notes, [score.complete_answer(text, scheme) for text in texts])
+        paid = [None if one is None else scheme.points * one for one in graded]
+        return _leave_out_unjudged_groups(paid, texts, graded, ids, scheme)
+
+    score_points.__name__ = "points"
+    return score_points
+
+
 def _leave_out_unjudged_groups(
     paid: list[float | None],
     answers: Sequence[str],
-    judged: Sequence[int | None],
+    judged: Sequence[float | None],
     notes: Sequence[str],
     scheme: RewardScheme,
 ) -> list[float | None]:
-    """Leave the judge out for all answers to a note of which one has a trace and got no score.
+    """Leave a judge out for all answers to a note of which one has a trace and got no score.
 
     Answers to one note are compared with each other: one that the judge missed would neither earn nor lose by it.
     """

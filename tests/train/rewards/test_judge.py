@@ -10,7 +10,8 @@ from openai_server import MODEL, StandIn, hang, openai_server, status
 from deepicd.answer_form import write_answer
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
-from train.rewards.judge import FAILURES, Judge, open_judge
+from train.rewards.judge import Judge, open_judge
+from train.rewards.judge_server import FAILURES
 from train.rewards.verl import compute_score
 
 NOTE = "Dyspnea since Monday."
