@@ -1,6 +1,7 @@
 """A dataset folder of made-up rows with short notes, and models so small that a step of training takes no time."""
 
 import random
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,11 @@ from deepicd.answer_list import write_answers
 from deepicd.icd10cm import Code
 from deepicd.prompts.student import SEVERAL, build_messages
 from deepicd.prompts.template import load_own
-from deepicd.schema import CONFIGS
+from deepicd.schema import CONFIGS, VERIFIED
+from deepicd.stage_records import VerifyRecord
 from deepicd.storage import Origin
+from distill.verification.recipe import load_recipe
+from distill.verification.run import Tally
 
 COMPLAINTS = {"J189": "Cough and fever", "I2510": "Chest pain", "N390": "Burning urination", "R51": "Headache"}
 
@@ -32,6 +36,22 @@ def small_dataset(
                 path = run.folder / config / f"{split}-00000-of-00001.parquet"
                 storage.write_parquet(path, [one[config] for one in made], CONFIGS[config], origin)
         run.counts = records.Counts(rows=dict.fromkeys(configs, numbers))
+    return folder
+
+
+def small_verification(folder: Path, notes: list[str]) -> Path:
+    """OUT of `deepicd verify` in small: two points per stay."""
+    recipe = load_recipe(Path("rehearsal"))
+    row = dict.fromkeys(VERIFIED.names) | {"split": "train"}
+    rows = [
+        row | {"note_id": note, "points": [{"question": f"Is it {place % 7} {k}?", "is_met": None} for k in "ab"]}
+        for place, note in enumerate(notes)
+    ]
+    plan = records.plan_run(VerifyRecord, options=recipe.options, inputs=list_made_up_inputs("synthetic"))
+    with records.open_fresh_folder(folder, plan, "synthetic") as run:
+        (run.folder / "verified").mkdir()
+        storage.write_parquet(run.folder / "verified" / "train-00000.parquet", rows, VERIFIED, "synthetic")
+        run.counts = Tally(recipe).summarize(Counter())
     return folder
 
 

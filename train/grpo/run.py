@@ -16,7 +16,7 @@ from train import base_model
 from train.config import GrpoRecipe
 from train.grpo import monitor, trl, verl, verl_config
 from train.grpo.monitor import StepLog
-from train.grpo.setup import Config, prepare_grpo
+from train.grpo.setup import Config, GrpoSetup, prepare_grpo
 from train.rewards.borne_out import BorneOut
 from train.rewards.judge import open_judge
 from train.rewards.points import open_points
@@ -48,10 +48,7 @@ def train(
         judge = open_judge(recipe.judge, setup.dataset.origin)
         judge.check()
         judge.close()
-    if recipe.points_weight:
-        points = open_points(recipe.judge_server, Path(recipe.points_verified), setup.dataset.origin)
-        points.check()
-        points.close()
+    notes = check_points(setup) if recipe.points_weight else []
     if recipe.borne_out_weight:
         BorneOut(Path(recipe.borne_out_cohort).expanduser())  # fail now rather than after the model is loaded
     fit = trl.fit if recipe.backend == "trl" else verl.fit
@@ -65,5 +62,23 @@ def train(
             **monitor.summarize_run(StepLog(folder.run.folder).read()),
             **outcome,
         )
-        folder.run.notes += setup.base.chat.describe(recipe.template_date)
+        folder.run.notes += [*setup.base.chat.describe(recipe.template_date), *notes]
     return folder.run.record
+
+
+def check_points(setup: GrpoSetup) -> list[str]:
+    """Return how many prompts have points of their stay. Raises DeepicdError for none, and without a server."""
+    recipe = setup.recipe
+    points = open_points(recipe.judge_server, Path(recipe.points_verified), setup.dataset.origin)
+    try:
+        points.check()
+        about = setup.dataset.read_rows("train").select(setup.kept_rows)["extra_info"]
+        covered = sum(points.has_points(one["note_id"]) for one in about)
+    finally:
+        points.close()
+    if not covered:
+        raise DeepicdError(
+            f"No prompt is about a stay that {recipe.points_verified} has points of.",
+            "Verify the traces that this dataset was assembled from: deepicd verify TRACES OUT --recipe verify",
+        )
+    return [f"{covered:,} of {len(setup.kept_rows):,} prompts are about a stay with points, which the reward pays for."]

@@ -95,9 +95,12 @@ class Points(JudgeServer[float]):
         asked = [self._request_grades(*item) for item in zip(note_ids, notes, texts, strict=True)]
         return [one.result() if isinstance(one, Future) else one for one in asked]
 
+    def has_points(self, note_id: str) -> bool:
+        return note_id in self._points
+
     def can_grade(self, note_id: str, text: str) -> bool:
         """Return whether there is a trace, and points of its stay."""
-        return note_id in self._points and isinstance(parse_answer(text), Answer)
+        return self.has_points(note_id) and isinstance(parse_answer(text), Answer)
 
     def count_missed(self) -> dict[str, int]:
         """Return reason → answers with a trace that got no value, for the record."""
@@ -107,7 +110,7 @@ class Points(JudgeServer[float]):
         answer = parse_answer(text.encode(errors="replace").decode())  # as the judge does
         if not isinstance(answer, Answer):
             return None
-        if note_id not in self._points:
+        if not self.has_points(note_id):
             self.unknown += 1
             if self.unknown == 1:
                 logger.warning("An answer is about a stay without points: it earns nothing for them.")

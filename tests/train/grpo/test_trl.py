@@ -1,12 +1,13 @@
 """`deepicd train grpo --backend trl`: TRL's real trainer with the shipped tiny model, on a CPU."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import Deepicd
 from openai_server import MODEL, hang, openai_server
-from small_dataset import small_model
+from small_dataset import small_model, small_verification
 
 from deepicd import records, storage
 from deepicd.schema import DESCRIPTIONS
@@ -134,3 +135,32 @@ def test_a_model_without_a_template_is_refused(dataset: Path, tmp_path: Path, de
     base = small_model(tmp_path / "base", template="")
     done = deepicd(*command(dataset, tmp_path / "out"), "--model", base)
     assert done.code == 1 and "has no chat template" in done.err
+
+
+def test_points_are_paid_for_while_the_server_lives_and_it_stops_nothing_when_it_dies(
+    dataset: Path, tuned: Path, tmp_path: Path, deepicd: Deepicd
+) -> None:
+    out, verified = tmp_path / "out", small_verification(tmp_path / "verified", [f"{n}-DS-train" for n in range(40)])
+    with openai_server() as server:
+
+        def dies_after_six(body: dict[str, Any]) -> dict[str, Any]:
+            """Meet the first point only: whose it is goes by lot."""
+            if len(server.asked) >= 6:
+                server.always = hang(60)
+            number = body["messages"][-1]["content"].partition("# Line")[0].count("Is it")
+            text = json.dumps({"met": [place == 0 for place in range(number)]})
+            return {"choices": [{"message": {"content": text}, "finish_reason": "stop"}], "usage": {}}
+
+        server.completion = dies_after_six  # type: ignore[method-assign]
+        fields = {"points_weight": 1.0, "points_verified": verified, "judge_model": MODEL, "judge_url": server.url}
+        fields |= {"judge_timeout": 1.0, "batch": 8, "mini_batch": 8, "max_response": 128, "max_steps": 3}
+        other = small_verification(tmp_path / "other", ["x", "y"])
+        done = deepicd(*command(dataset, out, **fields | {"points_verified": other}), "--model", tuned)
+        assert done.code == 1 and "No prompt is about a stay" in done.err
+        done = deepicd(*command(dataset, out, **fields), "--model", tuned)
+    assert done.code == 0, done.err
+    assert all(set(report.parts) == {"form", "outcome", "points"} for report in StepLog(out).read())
+    record = records.read(out)
+    assert record is not None and record.counts.points_missed["no answer within 1 seconds"] > 0
+    assert "40 of 48 prompts are about a stay with points, which the reward pays for." in record.notes
+    assert "The grader of points gave no score for" in done.err

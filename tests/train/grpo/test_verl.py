@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import Deepicd
+from small_dataset import small_verification
 
 from deepicd import records
 from deepicd.errors import DeepicdError
@@ -43,6 +44,20 @@ def test_verl_composes_and_checks_the_recipe_without_starting_anything(
     assert config["reward"]["custom_reward_function"]["path"] == "pkg://train.rewards.verl"
     assert config["reward"]["reward_manager"]["name"] == "naive"
     assert not (tmp_path / "out").exists()
+
+
+def test_verl_is_given_the_points_and_the_server_that_grades_by_them(
+    dataset: Path, tmp_path: Path, deepicd: Deepicd
+) -> None:
+    verified = small_verification(tmp_path / "verified", ["0-DS-train", "1-DS-train"])
+    fields = {"points_weight": 0.5, "points_verified": verified, "judge_model": "m"}
+    fields |= {"judge_url": "http://127.0.0.1:9/v1"}
+    done = deepicd(*command(dataset, tmp_path / "out", **fields), "--dry-run")
+    assert done.code == 0, done.err
+    config = yaml.safe_load(done.out[done.out.index("actor_rollout_ref:") :])
+    given = config["reward"]["custom_reward_function"]["reward_kwargs"]
+    assert (given["points"], given["verified"], given["judge_model"]) == (0.5, str(verified), "m")
+    assert "judge_guidelines" not in given
 
 
 def test_a_recipe_for_gpus_is_composed_on_a_machine_without_one(
