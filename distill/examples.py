@@ -102,35 +102,38 @@ def read_examples(traces: Path, rows: Iterable[Mapping[str, Any]], recipe: Recip
             f"The examples in {traces} descend from {others.pop()} records, the cohort from {origin} ones.",
             "Take examples from a run on this cohort.",
         )
-    candidates = dict(_list_candidates(traces, recipe))
+    candidates = {note_id: (code, answer) for note_id, code, answer in _list_candidates(traces, recipe)}
     found: dict[int, list[Example]] = {chapter.number: [] for chapter in CHAPTERS}
     patients: set[int] = set()
     known = {row["note_id"]: row for row in rows if row["note_id"] in candidates}
-    for note_id, answer in candidates.items():
+    for note_id, (of_trace, answer) in candidates.items():
         if (row := known.get(note_id)) is None or row["subject_id"] in patients:
             continue
-        code = Code(row["icd_code"])
+        if (code := Code(row["icd_code"])) != of_trace:  # another cohort chose another diagnosis of the stay
+            continue
         if len(of_chapter := found[code.chapter.number]) <= recipe.examples:  # one more, for rows of these patients
             patients.add(row["subject_id"])
             title = row["icd_title"]
             of_chapter.append(Example(note_id, row["subject_id"], row["admission_note"], code, title, answer))
     if not patients:
         raise DeepicdError(
-            f"{traces} has no kept trace of a row that this cohort has in its training split.",
+            f"{traces} has no kept trace of a row that this cohort has in its training split with the same code.",
             "Take examples from a run on this cohort.",
         )
     return Examples(recipe.examples, {number: tuple(rows) for number, rows in found.items() if rows})
 
 
-def _list_candidates(traces: Path, recipe: Recipe) -> Iterator[tuple[str, str]]:
-    """Yield note_id and completion of some kept traces of each chapter, in the order that follows from the seed."""
-    ranked: dict[int, list[tuple[str, str, str]]] = {}
+def _list_candidates(traces: Path, recipe: Recipe) -> Iterator[tuple[str, Code, str]]:
+    """Yield note_id, code and completion of some kept traces of each chapter, in the order that the seed decides."""
+    ranked: dict[int, list[tuple[str, str, str, str]]] = {}
     most = SPARE * (recipe.examples + 1)
     for row in read_kept_traces(traces, "train", ("note_id", "icd_code", "completion")):
         if row["rollout"] == 1:
             chapter = ranked.setdefault(Code(row["icd_code"]).chapter.number, [])
-            chapter.append((storage.digest_json([recipe.seed, row["note_id"]]), row["note_id"], row["completion"]))
+            rank = storage.digest_json([recipe.seed, row["note_id"]])
+            chapter.append((rank, row["note_id"], row["icd_code"], row["completion"]))
             if len(chapter) > 16 * most:
                 chapter[:] = nsmallest(most, chapter)
     for number in sorted(ranked):
-        yield from ((note_id, answer) for _, note_id, answer in nsmallest(most, ranked[number]))
+        for _, note_id, code, answer in nsmallest(most, ranked[number]):
+            yield note_id, Code(code), answer

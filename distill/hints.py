@@ -1,6 +1,6 @@
 """What another attempt is told where a verification has rejected a trace: its reason, and nothing of the outcome.
 
-    rejections = read_rejections(Path("out/verified"), recipe, Path("out/traces"))
+    rejections = read_rejections(Path("out/verified"), recipe, Path("out/traces"), sources)
     phrase(rejections)["10000019-DS-3"][0]     # 'An earlier line of thought did not lead its reader to …'
 
 The prompt of a rollout with a hint is another prompt, so the ledger keeps the trace that failed and is asked for a new
@@ -12,12 +12,15 @@ kept as OUT/hints/<digest>.json, and going back to an earlier verification finds
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from deepicd import records, storage
+from deepicd import changed_inputs, records, storage
 from deepicd.engines.base import Message
 from deepicd.errors import DeepicdError
+from deepicd.private_files import make_private
 from deepicd.schema import VERIFIED
 from deepicd.stage_records import DistillRecord, VerifyRecord
+from deepicd.storage import Origin
 from distill.recipe import Recipe
+from distill.sources import Sources
 from distill.verification.rows import HINTS, MISLEADS, UNREAD
 
 Hints = Mapping[str, Mapping[int, str]]
@@ -29,10 +32,11 @@ ROUNDS = 3  # hints that one rollout gets
 ROOM = 192  # tokens, more than all hints of one prompt take
 
 
-def read_rejections(folder: Path, recipe: Recipe, out: Path) -> Rejections:
+def read_rejections(folder: Path, recipe: Recipe, out: Path, sources: Sources) -> Rejections:
     """Return why traces were rejected, by the verification and by those before it whose hints its traces have.
 
-    `out`: of the traces. Raises DeepicdError for another recipe's traces, and where an earlier round is not there.
+    `out`: of the traces. Raises DeepicdError for traces of another recipe, cohort or origin, and where an earlier round
+    is not there.
     """
     run, record = records.find_run_folder(folder, VerifyRecord, "verified")
     traces = record.require_upstream(DistillRecord)
@@ -42,14 +46,34 @@ def read_rejections(folder: Path, recipe: Recipe, out: Path) -> Rejections:
             f"{folder} verifies traces of the recipe {digest}, and this one is {recipe.digest}.",
             "Give the recipe and options that the verified traces were written with.",
         )
+    files = sorted((run / "verified").glob("*.parquet"))
+    _require_same_cohort(folder, record, files, sources)
     rejections = _read_round(out, traces.get_option("hints", str)) if "hints" in traces.options else {}
-    for path in sorted((run / "verified").glob("*.parquet")):
+    for path in files:
         for row in storage.read_table(path, VERIFIED, ["note_id", "rollout", "failed_for"]).to_pylist():
             text = " ".join(HINTS[reason] for reason in row["failed_for"] if reason != UNREAD)
             earlier = rejections.get(row["note_id"], {}).get(row["rollout"] - 1, [])
             if text and len(earlier) < ROUNDS:
                 rejections.setdefault(row["note_id"], {})[row["rollout"] - 1] = [*earlier, text]
+    if unknown := rejections.keys() - sources.read_note_ids():
+        raise DeepicdError(
+            f"{folder} rejects traces of {len(unknown):,} notes that are not in {sources.cohort}.",
+            "Give --hints the verification of a run on this cohort.",
+        )
     return rejections
+
+
+def _require_same_cohort(folder: Path, record: VerifyRecord, files: Sequence[Path], sources: Sources) -> None:
+    """Raise unless the verified traces are of this cohort, and of its origin."""
+    advice = "Give --hints the verification of a run on this cohort."
+    if others := {storage.read_origin(path) for path in files} - {sources.origin}:
+        raise DeepicdError(
+            f"{folder} verifies traces made from {others.pop()} records, the cohort from {sources.origin} ones.",
+            advice,
+        )
+    cohort = records.require(sources.cohort, "build")
+    if changed_inputs.find_other_cohorts({"cohort": cohort, "hints": record}):
+        raise DeepicdError(f"{folder} verifies traces of another cohort than {sources.cohort}.", advice)
 
 
 def phrase(rejections: Rejections) -> Hints:
@@ -68,12 +92,13 @@ def digest_hints(hints: Hints) -> str:
     return storage.digest_json([[note_id, sorted(hints[note_id].items())] for note_id in sorted(hints)])
 
 
-def keep_round(out: Path, rejections: Rejections) -> None:
+def keep_round(out: Path, rejections: Rejections, origin: Origin) -> None:
     """Write OUT/hints/<digest>.json, from which a verification of these traces starts the next round."""
     path = out / FOLDER / f"{digest_hints(phrase(rejections))}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     listed = {note: {str(rollout): texts for rollout, texts in of_note.items()} for note, of_note in rejections.items()}
     storage.write_json(path, listed)
+    make_private(path.parent, origin)
 
 
 def _read_round(out: Path, digest: str) -> Rejections:

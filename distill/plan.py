@@ -115,6 +115,11 @@ def describe_plan(counts: Counter[str], builder: PromptBuilder) -> list[str]:
         lines.append(
             f"{recipe.examples} examples per prompt, of {len(builder.examples):,} kept traces of other patients."
         )
+    if builder.hints is not None:
+        hinted = sum(map(len, builder.hints.values()))
+        lines.append(
+            f"{hinted:,} rollouts of {len(builder.hints):,} rows were rejected and are written anew, with a hint."
+        )
     lacking = {
         "no note": "have no note",
         "without description": "have no description",

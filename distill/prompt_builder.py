@@ -69,7 +69,7 @@ class PromptBuilder:
         hints: Hints | None = None,
         examples: Examples = NO_EXAMPLES,
     ) -> None:
-        self.recipe, self.knowledge, self.tokens, self.hints = recipe, knowledge, tokens, hints or {}
+        self.recipe, self.knowledge, self.tokens, self.hints = recipe, knowledge, tokens, hints
         self.template, self.examples = choose_template(prompt.PROMPT, recipe.prompt, recipe.messages), examples
         if recipe.examples and not self.template.shows_lists:
             raise DeepicdError(
@@ -120,7 +120,7 @@ class PromptBuilder:
         )
         messages = prompt.build_messages(material, self.recipe.layout, self.template)
         sha256 = digest_prompt(messages, self.opening)
-        hinted = self._add_hints(messages, self.hints.get(row["note_id"], {}), material)
+        hinted = self._add_hints(messages, (self.hints or {}).get(row["note_id"], {}), material)
         attempts = self.budget.get_attempts(code)
         return Prompt(row["note_id"], material, messages, sha256, guideline_text, attempts, hinted=hinted)
 

@@ -96,9 +96,9 @@ class Job:
         sources = open_sources(self.cohort, self.guidelines, self.descriptions)
         return add_examples(sources, self.examples, self.recipe)
 
-    def read_rejections(self) -> Rejections:
+    def read_rejections(self, sources: Sources) -> Rejections:
         """Return why earlier traces were rejected, as a verification says; empty without one. Raises DeepicdError."""
-        return read_rejections(self.hints, self.recipe, self.out) if self.hints else {}
+        return read_rejections(self.hints, self.recipe, self.out, sources) if self.hints else {}
 
     def prepare(self) -> tuple[Sources, str | None]:
         """Check everything that can be wrong before anything is written. Raises DeepicdError.
@@ -154,9 +154,9 @@ def _write_traces(job: Job, complete_elsewhere: CompleteRows | None) -> DistillR
     recipe, out, limit = job.recipe, job.out, job.limit
     sources, sentence = job.prepare()
     options = recipe.options | {"by_model": recipe.uses_model}
+    rejections = job.read_rejections(sources)
     if job.hints:
-        options |= {"hints": digest_hints(phrase(rejections := job.read_rejections()))}
-        keep_round(out, rejections)
+        options |= {"hints": digest_hints(phrase(rejections))}
     plan_of_run = records.plan_run(DistillRecord, options=options, inputs=sources.paths)
     folder = out / recipe.digest
     finished = records.find_finished(folder, plan_of_run)
@@ -173,6 +173,8 @@ def _write_traces(job: Job, complete_elsewhere: CompleteRows | None) -> DistillR
             tally = writer.write_traces(run.folder, sources, history, limit=limit, unanswered=unanswered)
             if tally.unanswered and not tally.attempts:
                 raise explain_no_answers(tally.unanswered)
+            if job.hints:
+                keep_round(out, rejections, sources.origin)
             run.counts = DistillCounts(
                 kept=dict(tally.kept),
                 rejected=dict(tally.rejected),
@@ -212,7 +214,8 @@ def _write_traces(job: Job, complete_elsewhere: CompleteRows | None) -> DistillR
 def open_plan(job: Job, sources: Sources) -> Iterator[tuple[Plan, History]]:
     """Open the ledger, and plan which rows (of this shard) still need a completion."""
     counter = tokens.find_counter(job.recipe)
-    builder = PromptBuilder(job.recipe, sources.knowledge, counter, phrase(job.read_rejections()), sources.examples)
+    hints = phrase(job.read_rejections(sources)) if job.hints else None
+    builder = PromptBuilder(job.recipe, sources.knowledge, counter, hints, sources.examples)
     if job.recipe.rare_below:
         builder.budget = plan_budget(job.recipe, count_codes(sources))
     shard = job.shard or WHOLE

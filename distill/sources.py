@@ -39,6 +39,10 @@ class Sources:
         """Return the number of rows that `read_rows` yields."""
         return sum(min(limit or rows, rows) for rows in (file.metadata.num_rows for file in self.files.values()))
 
+    def read_note_ids(self) -> set[str]:
+        """Return the note_ids of all splits."""
+        return {note_id for file in self.files.values() for note_id in file.read(["note_id"])["note_id"].to_pylist()}
+
     def read_rows(
         self, limit: int | None = None, shard: Shard = WHOLE, splits: Sequence[str] = SPLITS
     ) -> Iterator[tuple[str, Row]]:

@@ -30,8 +30,8 @@ from deepicd.small_counts import has_count, is_small
 from deepicd.stage_records import DistillRecord, PromptText
 
 SHORTEST = 50  # words in a note that serves as key
-_LOCAL = {"argv", "base_url", "checksum", "contact", "path", "running", "series"}
-"""Keys of records that describe the machine or the person who ran it."""
+_LOCAL = {"argv", "base_url", "checksum", "contact", "hints", "path", "running", "series"}
+"""Keys of records that describe the machine or the person who ran it; and `hints`, a plain digest over note_ids."""
 _PATH = re.compile(r"^(~|/|[A-Za-z]:[\\/]|\.{1,2}[\\/])")
 
 

@@ -49,6 +49,12 @@ def test_each_prompt_shows_traces_of_its_chapter_but_never_of_its_own_row_or_ano
     assert sources.examples == Job(cohort, traces, TWO, examples=traces).open_sources().examples
 
 
+def test_a_trace_for_another_code_than_its_row_has_is_no_example(traces: Path, tmp_path: Path) -> None:
+    other = write_cohort(tmp_path / "other", 60, codes=("I10",))  # the same notes, with another diagnosis
+    with pytest.raises(DeepicdError, match="with the same code"):
+        Job(other, tmp_path / "out", TWO, examples=traces).open_sources()
+
+
 def test_another_note_of_the_same_patient_is_no_example() -> None:
     def example(number: int, subject: int) -> Example:
         return Example(f"note-{number}", subject, "Chest pain.", Code("I214"), "NSTEMI", "<think>…")

@@ -3,14 +3,18 @@
 from pathlib import Path
 
 import pytest
-from cohorts import rows_in
+from cohorts import rows_in, write_cohort
 from copies import discharge, note, stay, write_copy
 
 from builders.cohort.build import build
+from cards.hub.recipe_files import make_portable
 from deepicd.errors import DeepicdError
+from deepicd.storage import Origin
 from distill.hints import ROUNDS, add_hint, phrase, read_rejections
+from distill.preview import describe_job
 from distill.recipe import Recipe
-from distill.run import distill
+from distill.run import Job, distill
+from distill.sources import open_sources
 from distill.verification.recipe import load_recipe
 from distill.verification.rows import HINTS
 from distill.verification.run import VerifyJob, verify
@@ -36,11 +40,21 @@ def test_only_rejected_rollouts_are_written_anew_and_know_why(made: Path, tmp_pa
     before = {(row["note_id"], row["rollout"]): row for row in rows_in(out / RECIPE.digest / "kept")}
     recipe = load_recipe(Path("rehearsal")).replace(least_answer="category", least_met=0.0)
     verify(VerifyJob(out, tmp_path / "checked", recipe, rehearse=True))
-    hints = phrase(read_rejections(tmp_path / "checked", RECIPE, out))
+    sources = open_sources(made / "cohort", None, None)
+    hints = phrase(read_rejections(tmp_path / "checked", RECIPE, out, sources))
     failed = {(note_id, rollout + 1) for note_id, of_note in hints.items() for rollout in of_note}
     assert failed
     assert failed < before.keys() or failed == before.keys()
-    distill(made / "cohort", out, RECIPE, rehearse=True, hints=tmp_path / "checked", overwrite=True)
+    with pytest.raises(DeepicdError, match="--overwrite"):
+        distill(made / "cohort", out, RECIPE, rehearse=True, hints=tmp_path / "checked")
+    assert not (out / "hints").exists()
+    job = Job(made / "cohort", out, RECIPE, hints=tmp_path / "checked")
+    assert f"\n{len(failed)} rollouts of {len(hints)} rows were rejected" in describe_job(job)
+    record = distill(made / "cohort", out, RECIPE, rehearse=True, hints=tmp_path / "checked", overwrite=True)
+    [kept] = (out / "hints").iterdir()
+    assert (kept.stat().st_mode & 0o777, kept.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    digest = record.options["hints"]
+    assert kept.stem == digest and digest not in str(make_portable(record.strip_paths()))  # it would reveal note_ids
     after = {(row["note_id"], row["rollout"]): row for row in rows_in(out / RECIPE.digest / "kept")}
     for key, row in after.items():
         if key in before:
@@ -54,7 +68,26 @@ def test_hints_of_another_recipes_traces_are_refused(made: Path, tmp_path: Path)
     distill(made / "cohort", tmp_path / "traces", RECIPE, rehearse=True)
     verify(VerifyJob(tmp_path / "traces", tmp_path / "checked", load_recipe(Path("rules"))))
     with pytest.raises(DeepicdError, match="Give the recipe and options"):
-        read_rejections(tmp_path / "checked", RECIPE.replace(seed=7), tmp_path / "traces")
+        read_rejections(
+            tmp_path / "checked",
+            RECIPE.replace(seed=7),
+            tmp_path / "traces",
+            open_sources(made / "cohort", None, None),
+        )
+
+
+def test_hints_of_another_cohort_or_origin_are_refused(made: Path, tmp_path: Path) -> None:
+    distill(made / "cohort", tmp_path / "traces", RECIPE, rehearse=True)
+    verify(VerifyJob(tmp_path / "traces", tmp_path / "checked", load_recipe(Path("rules"))))
+    cases: list[tuple[Origin, str]] = [
+        ("mimic", "of another cohort"),
+        ("synthetic", "from mimic records, the cohort from synth"),
+    ]
+    for origin, message in cases:
+        other = write_cohort(tmp_path / origin, 12, origin)
+        with pytest.raises(DeepicdError, match=message):
+            distill(other, tmp_path / "new", RECIPE, rehearse=True, hints=tmp_path / "checked")
+        assert not (tmp_path / "new").exists()
 
 
 def test_further_rounds_write_anew_who_fails_again_and_going_back_asks_nothing(made: Path, tmp_path: Path) -> None:
