@@ -122,8 +122,8 @@ def _list_prompts(scratch: Path) -> Iterator[Reader]:
         seeds = [kind.own.read_bytes().replace(kind.version.encode(), b"ours", 1)]
         path = scratch / f"{kind.who}.yaml"
         yield Reader(f"prompt of the {kind.who}", seeds, read_through_file(path, load), slowness=20)
-    turns = b'{"system": "You are a doctor.", "user": "Explain {ICD}: $$$NOTE$$$ in {{}}."}'
-    rows = b'role,content\nsystem,You are a doctor.\nuser,"Explain {ICD}: $$$NOTE$$$"\n'
+    turns = b'{"system": "You are a doctor.", "user": "Explain {icd}: $$$NOTE$$$ in {{}}."}'
+    rows = b'role,content\nsystem,You are a doctor.\nuser,"Explain {icd}: $$$NOTE$$$"\n'
     for ending, seed in (("json", turns), ("csv", rows)):
         yield Reader(
             f"prompt of the authors, {ending}",
@@ -133,7 +133,7 @@ def _list_prompts(scratch: Path) -> Iterator[Reader]:
             ),
             slowness=4,
         )
-    settings = write_settings({"mimic": "mimic", "notes": "notes", "out": "out"}).encode()
+    settings = write_settings({"mimic": "mimic", "notes": "notes", "recipe": "rehearsal", "out": "out"}).encode()
     yield Reader("deepicd.yaml", [settings], read_through_file(scratch / "deepicd.yaml", read_settings))
 
 

@@ -28,6 +28,7 @@ RECORDED = Kind(
     values={
         "note": "Cough.", "code": "I10", "icd_code": "I10", "title": "a", "chapter": "b", "description": "c",
         "description_code": "I10", "guidelines": "d", "with_guidelines": True, "layout": "prefix",
+        "examples": (),
     },
     optional=frozenset({"description", "description_code", "guidelines"}),
     once=("note", "guidelines"),
@@ -114,6 +115,7 @@ class Teaching:
             "guidelines": guidelines if with_guidelines else None,
             "with_guidelines": with_guidelines,
             "layout": self.record.options.get("layout"),
+            "examples": (),  # of other rows: a prompt that showed some has another digest, and is not shown
         }
 
     def _find_guidelines(self, code: Code, attempt: Mapping[str, Any]) -> str | None:

@@ -91,7 +91,8 @@ def test_any_spelling_of_a_code_is_the_code(value: str, before: str, after: str,
 
 def test_optional_columns_that_a_table_lacks_are_null(tmp_path: Path) -> None:
     path = write(tmp_path / "admissions.csv", "hadm_id,SUBJECT_ID,Race\n20000019,10000019,WHITE\n")
-    absent = {"admittime": None, "dischtime": None, "admission_type": None, "hospital_expire_flag": None}
+    names = ("admittime", "dischtime", "admission_type", "discharge_location", "hospital_expire_flag")
+    absent = dict.fromkeys(names)
     assert read(path) == [{"subject_id": 10000019, "hadm_id": 20000019, "race": "WHITE", **absent}]
 
 
