@@ -189,7 +189,7 @@ def _list_leaving(demo: Path, scratch: Path) -> Iterator[Reader]:
 
     notes = scratch / "notes"
     notes.mkdir(parents=True)
-    (notes / "train.parquet").write_bytes((demo / "cohort" / "test.parquet").read_bytes())
+    (notes / "train.parquet").write_bytes((demo / "cohort" / "train.parquet").read_bytes())
     card = (demo / "dataset" / "README.md").read_bytes()
     picture = min(demo.glob("dataset/card/*.png"), key=lambda path: path.stat().st_size).read_bytes()
     table = b"<table><tr><td>Chest&nbsp;pain</td></tr></table>\ntoken\tB-X\nof\tO\n10,103,827 %20 \\u0041\n"

@@ -1,5 +1,6 @@
 """Recipes of training: the checked-in ones, what they are built on, and what is refused."""
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from deepicd.config import parse_assignments
 from deepicd.errors import DeepicdError
 from train import config
 from train.config import CHECKED_IN, GrpoRecipe, SftRecipe
+from train.grpo.setup import check_judge
 
 OURS = sorted(path.stem for path in CHECKED_IN.glob("*.yaml"))
 
@@ -128,3 +130,19 @@ def test_a_file_of_ones_own_builds_on_one_of_ours(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("like: sft-7b\nepochs: 2\n")
     found = config.load_sft_recipe(tmp_path / "mine.yaml")
     assert (found.name, found.epochs, found.learning_rate) == ("mine", 2, 2e-5)
+
+
+def test_every_documented_command_of_grpo_names_what_its_judge_is_shown() -> None:
+    repository = Path(__file__).parents[2]
+    commands = [
+        line
+        for page in (repository / "README.md", *sorted((repository / "docs").glob("*.md")))
+        for line in page.read_text(encoding="utf-8").replace("\\\n", " ").splitlines()
+        if line.startswith("deepicd train grpo ")
+    ]
+    assert len(commands) >= 4
+    for command in commands:
+        words = shlex.split(command, comments=True)
+        [recipe] = [Path(words[place + 1]) for place, word in enumerate(words) if word == "--recipe"]
+        values = parse_assignments([words[place + 1] for place, word in enumerate(words) if word == "--set"])
+        check_judge(config.load_grpo_recipe(recipe, **values))

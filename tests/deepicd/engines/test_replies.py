@@ -91,9 +91,10 @@ def test_reasoning_beside_or_within_the_text_makes_one_trace(message: object, ow
 
 @pytest.mark.parametrize("content", [None, ""])
 def test_an_answer_that_is_cut_while_reasoning_is_cut_off(content: str | None, tmp_path: Path) -> None:
-    with openai_server(always_chat=reply({"content": content, "reasoning": TRACE}, "length")) as server:
-        with pytest.raises(DeepicdError, match=r"of 20 attempts all were rejected\. Rows by reason: cut off \(10\)"):
-            distilled(server, tmp_path, 10, attempts=2)
+    cut = reply({"content": content, "reasoning": TRACE}, "length")
+    nothing_kept = r"of 20 attempts all were rejected\. Rows by reason: cut off \(10\)"
+    with openai_server(always_chat=cut) as server, pytest.raises(DeepicdError, match=nothing_kept):
+        distilled(server, tmp_path, 10, attempts=2)
     assert len(server.asked) == 20
 
 
