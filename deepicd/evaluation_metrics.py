@@ -119,10 +119,10 @@ class ListChapter(Model):
 class ListMetrics(Model):
     """Lists of codes against the codes of the stays that the note supports (config multi)."""
 
-    listed: float
-    """Codes per answer, on the average."""
-    true: float
-    repeated: float
+    listed: float | None
+    """Codes per answer, on the average. For credentialed rows this, `true` and `repeated` are rounded or None."""
+    true: float | None
+    repeated: float | None
     """Share of the listed codes that stand in the list already, on the average."""
     levels: dict[ListLevelName, ListLevel]
     chapters: list[ListChapter]

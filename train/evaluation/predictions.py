@@ -6,9 +6,10 @@
 
 `icd_code` is the true code, with or without its dot. With a dataset it may be left out; if present, it must agree.
 `completion` is the whole answer of a model; where there is only a code, it stands under `code`, a list of codes under
-`codes` (in CSV with spaces between them): all of them count with `--config multi`, without it the first. A null, in CSV
-an empty cell, means no answer. Other keys are ignored. An error names the line and never quotes its text, which may
-come from a credentialed record. `--predictions example` is a file of this package, made up.
+`codes` (in CSV with spaces, commas or semicolons between them): all of them count with `--config multi`, without it the
+first. A null, in CSV an empty cell, means no answer; only one of the three may have a value. Other keys are ignored. An
+error names the line and never quotes its text, which may come from a credentialed record. `--predictions example` is a
+file of this package, made up.
 
 Answers are then matched with the notes of a split (`match_answers`), or with those of another run.
 """
@@ -33,9 +34,10 @@ from train.evaluation.reading import NO_CODE, Reading, extract_code, extract_cod
 PREDICTIONS_FILE = "predictions.parquet"
 EXAMPLE = Path(__file__).parent / "example_predictions.jsonl"
 EXPECTED = (
-    'Each line is one JSON object: {"note_id": "…", "icd_code": "…", "completion": "…"}, or has "code" for completion;'
-    " a .csv file has these columns. For an example: --predictions example"
+    'Each line is one JSON object: {"note_id": "…", "icd_code": "…", "completion": "…"}, or has "code" or "codes" for'
+    " completion; a .csv file has these columns. For an example: --predictions example"
 )
+KINDS = {"completion": "a completion", "code": "a code", "codes": "codes"}
 MAX_CELL = 2**27
 """Characters; the csv module's own limit is 131,072."""
 
@@ -142,24 +144,26 @@ def _parse_row(row: Mapping[str, object], where: str, texts: TextStore) -> Predi
     note_id = row.get("note_id")
     if not isinstance(note_id, (str, int)) or isinstance(note_id, bool) or not str(note_id).strip():
         raise DeepicdError(f"{where} has no note_id.", EXPECTED)
-    if "codes" in row:
-        truth, codes = _parse_truth(row.get("icd_code"), where), _parse_list(row["codes"], where)
-        return Prediction(str(note_id), truth, None, codes[0] if codes else None, tuple(codes[1:]))
-    kinds = [name for name in ("completion", "code") if name in row]
-    if len(kinds) != 1 or not isinstance(answer := row[kinds[0]], str | None):
-        problem = "both a completion and a code" if len(kinds) > 1 else "no completion and no code, or not as a text"
-        raise DeepicdError(f"{where} has {problem}.", EXPECTED)
+    kinds = [name for name in KINDS if name in row]
+    filled = [name for name in kinds if row[name] not in (None, [], "")] or kinds[-1:]
+    if len(filled) > 1:
+        raise DeepicdError(f"{where} has both {' and '.join(KINDS[name] for name in filled)}.", EXPECTED)
     truth = _parse_truth(row.get("icd_code"), where)
-    if kinds == ["code"]:
+    if filled == ["codes"]:
+        codes = _parse_list(row["codes"], where)
+        return Prediction(str(note_id), truth, None, codes[0] if codes else None, tuple(codes[1:]))
+    if not filled or not isinstance(answer := row[filled[0]], str | None):
+        raise DeepicdError(f"{where} has no completion and no code, or not as a text.", EXPECTED)
+    if filled == ["code"]:
         return Prediction(str(note_id), truth, None, answer)
     return Prediction(str(note_id), truth, None if answer is None else texts.add(answer))
 
 
 def _parse_list(value: object, where: str) -> list[str]:
-    """Return the codes of a list, or of a text with commas or spaces between them; none for null."""
+    """Return the codes of a list, or of a text with commas, semicolons or spaces between them; none for null."""
     if value is None:
         return []
-    codes = value.replace(",", " ").split() if isinstance(value, str) else value
+    codes = value.replace(",", " ").replace(";", " ").split() if isinstance(value, str) else value
     if not isinstance(codes, list) or not all(isinstance(code, str) for code in codes):
         raise DeepicdError(f"{where} has codes that are no list of texts.", 'Write them like ["I21.4", "I10"].')
     return codes

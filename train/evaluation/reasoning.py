@@ -9,9 +9,9 @@ grounded        share of numbers, drugs and quotations that the note has (deepic
 invented vitals traces with a vital sign with a value that the note does not have for it
 repeated        share of words in runs of six that occurred before
 
-Grounding needs the notes, so a dataset. Chapters are those of the true code. Shares of credentialed traces that would
-reveal a small group are None. Every figure is a ratio of two sums over traces, and its interval leaves out one patient
-at a time (train.evaluation.intervals).
+Grounding needs the notes, so a dataset. Chapters are those of the true code. Figures of credentialed traces that rest
+on fewer than ten patients, or from which such a one would follow, are None. Every figure is a ratio of two sums over
+traces, and its interval leaves out one patient at a time (train.evaluation.intervals).
 """
 
 import multiprocessing
@@ -30,13 +30,12 @@ from deepicd.answer_form import measure_repetition
 from deepicd.evaluation_metrics import Interval, Reasoning, ReasoningMetrics
 from deepicd.grounding import Grounding, Share, measure_grounding
 from deepicd.icd10cm import Code
-from deepicd.small_counts import suppress_small
+from deepicd.small_counts import is_small
 from deepicd.trace_measures import count_weighing, find_first_mention
 from train.evaluation.intervals import FEWEST_NOTES, estimate_interval, estimate_mean, measure_spread, number_patients
 from train.evaluation.metrics import Indices, Numbers
 from train.evaluation.predictions import EvaluatedNote
 from train.evaluation.reading import extract_trace
-from train.evaluation.suppression import suppress_shares
 
 EARLY = 0.5  # of the trace
 IN_PROCESS = 500  # traces; more are measured by several processes
@@ -86,6 +85,8 @@ SHARES: Mapping[str, Callable[[TraceMeasures], bool]] = {
     INVENTED: lambda one: one.invented_vitals > 0,
 }
 """Of traces."""
+Sides = tuple[set[int], set[int], set[int], set[int]]
+"""Patients with traces that a figure is of, with a part of it, with a rest of it, and with what follows otherwise."""
 
 
 def measure_traces(answers: Iterable[tuple[EvaluatedNote, str | None]], opening: str) -> list[TraceMeasures]:
@@ -157,34 +158,73 @@ def summarize(measures: Sequence[TraceMeasures], *, show_all: bool) -> Reasoning
 
 
 def _summarize_groups(groups: Mapping[int, Sequence[TraceMeasures]], *, show_all: bool) -> dict[int, ReasoningMetrics]:
-    sizes = {number: len(group) for number, group in groups.items()}
-    shown: dict[int, int | None] = dict(sizes) if show_all else suppress_small(sizes)
-
-    def share(holds: Callable[[TraceMeasures], bool]) -> dict[int, float | None]:
-        return suppress_shares({n: sum(map(holds, group)) for n, group in groups.items()}, shown, show_all=show_all)
-
     ratios = {number: measure_ratios(group) for number, group in groups.items()}
-    means = {number: ratios[number] if shown[number] is not None else {} for number in groups}
-    shares = {name: share(holds) for name, holds in SHARES.items()}
+    if not show_all:
+        shown = _choose_shown(groups)
+        ratios = {
+            number: {name: ratio for name, ratio in of_group.items() if number in shown[name]}
+            for number, of_group in ratios.items()
+        }
     return {
         number: ReasoningMetrics(
-            traces=shown[number],
-            **{name: _get_value(means[number], name) for name in MEANS},
-            **{name: shares[name][number] for name in SHARES if name != INVENTED},
+            traces=len(group) if "words" in ratios[number] else None,
+            **{name: _get_value(ratios[number], name) for name in (*MEANS, *SHARES) if name != INVENTED},
             grounded={
-                name: _get_value(means[number], f"grounded.{name}")
+                name: _get_value(ratios[number], f"grounded.{name}")
                 for name in GROUNDED
-                if f"grounded.{name}" in means[number]
+                if "words" in ratios[number] and any(one.grounded for one in group)
             },
-            invented_vitals=shares[INVENTED][number] if any(one.grounded for one in group) else None,
-            interval={
-                name: ratio.interval
-                for name, ratio in means[number].items()
-                if ratio.interval and (name not in SHARES or shares[name][number] is not None)
-            },
+            invented_vitals=_get_value(ratios[number], INVENTED) if any(one.grounded for one in group) else None,
+            interval={name: ratio.interval for name, ratio in ratios[number].items() if ratio.interval},
         )
         for number, group in groups.items()
     }
+
+
+def _choose_shown(groups: Mapping[int, Sequence[TraceMeasures]]) -> dict[str, set[int]]:
+    """Return the groups of traces of which each figure may be shown."""
+    measures = [(number, one) for number, group in groups.items() for one in group]
+    patients = number_patients([one.note_id for _, one in measures]).tolist()
+    sides: dict[str, dict[int, Sides]] = {}
+    for name, part in _list_parts(has_notes=True).items():
+        sides[name] = {number: (set(), set(), set(), set()) for number in groups}
+        for (number, one), patient in zip(measures, patients, strict=True):
+            some, whole = part(one)
+            late = name == "named_early" and one.named_at is not None and not some  # follows from `named`
+            lacks = not some if name in MEANS else some < whole
+            for side, holds in zip(sides[name][number], (whole, whole and some, whole and lacks, late), strict=True):
+                if holds:
+                    side.add(patient)
+    enough = choose_groups(sides["words"], groups)
+    return {name: choose_groups(of_groups, enough) for name, of_groups in sides.items()}
+
+
+def choose_groups(groups: Mapping[int, Sides], among: Iterable[int]) -> set[int]:
+    """Return those of `among` of which a figure may be shown: on each side stands nobody, or ten patients or more.
+
+    That of all groups is known. So if one is withheld, the smallest of the others is withheld too, until the withheld
+    ones are several and no side of them together is small.
+
+    >>> many, none = set(range(100)), set()
+    >>> choose_groups({1: (many, many, {1}, none), 2: (many, none, many, none), 3: (many, many, many, none)}, [1, 2, 3])
+    {3}
+    """
+    filled = {number for number, sides in groups.items() if sides[0]}
+    shown = {number for number in among if not any(is_small(len(side)) for side in groups[number])}
+    while hidden := filled - shown:
+        small = [
+            place
+            for place, side in enumerate(zip(*(groups[number] for number in hidden), strict=True))
+            if is_small(len(set().union(*side)))
+        ]
+        others = sorted(
+            filled & shown,
+            key=lambda number: (not any(groups[number][place] for place in small), len(groups[number][0]), number),
+        )
+        if not others or (len(hidden) > 1 and not small):
+            break
+        shown.discard(others[0])
+    return shown
 
 
 class Ratio(NamedTuple):
@@ -200,15 +240,18 @@ def _get_value(ratios: Mapping[str, Ratio], name: str) -> float | None:
 def measure_ratios(group: Sequence[TraceMeasures]) -> dict[str, Ratio]:
     """Return every figure of these traces with its interval; those that need notes only for traces with notes."""
     patients = number_patients([one.note_id for one in group])
+    return {
+        name: _measure_ratio(np.array([part(one) for one in group], float), patients, name in MEANS)
+        for name, part in _list_parts(has_notes=any(one.grounded for one in group)).items()
+    }
+
+
+def _list_parts(*, has_notes: bool) -> dict[str, Callable[[TraceMeasures], Sequence[float]]]:
+    """Return for each figure a function that gives part and whole of a trace."""
     parts: dict[str, Callable[[TraceMeasures], Sequence[float]]] = {
         name: partial(_count_one, value) for name, value in (*MEANS.items(), *SHARES.items())
     }
-    if any(one.grounded for one in group):
-        parts |= {f"grounded.{name}": partial(_get_share, name) for name in GROUNDED}
-    return {
-        name: _measure_ratio(np.array([part(one) for one in group], float), patients, name in MEANS)
-        for name, part in parts.items()
-    }
+    return parts | {f"grounded.{name}": partial(_get_share, name) for name in GROUNDED if has_notes}
 
 
 def _count_one(value: Callable[[TraceMeasures], float], one: TraceMeasures) -> Sequence[float]:

@@ -88,10 +88,12 @@ def _render_several(metrics: Metrics) -> Iterator[str]:
     if (several := metrics.several) is None:
         return
     yield from ("", "## Lists of diagnoses", "")
+    listed, true = ("–" if mean is None else f"{mean:.1f}" for mean in (several.listed, several.true))
+    repeated = "–" if several.repeated is None else f"{several.repeated:.1%}"
     yield (
-        f"An answer lists {several.listed:.1f} codes on the average, a stay has {several.true:.1f} that its note"
-        f" supports; {several.repeated:.1%} of what is listed stands in the list already. Means over the notes, in per"
-        " cent. The table above, and all others, are about the first code."
+        f"An answer lists {listed} codes on the average, a stay has {true} that its note"
+        f" supports; {repeated} of what is listed stands in the list already (–: withheld). Means over the notes,"
+        " in per cent. The table above, and all others, are about the first code."
     )
     yield from ("", f"| level | {' | '.join(LIST_COLUMNS.values())} |", f"|---|{'---:|' * len(LIST_COLUMNS)}")
     for name, level in several.levels.items():

@@ -18,12 +18,19 @@ import numpy as np
 from deepicd.evaluation_metrics import Interval, ListChapter, ListLevel, ListLevelName, ListMetrics, SeverityErrors
 from deepicd.icd10cm import CHAPTERS, Code
 from deepicd.severity import differs_in_severity
-from deepicd.small_counts import is_small
+from deepicd.small_counts import Counts, Key, is_small
 from train.evaluation.intervals import FEWEST_NOTES, estimate_interval, measure_spread, number_patients
 from train.evaluation.metrics import Indices
 
 KS = (1, 3, 5, 10)
 SHOWN_PAIRS = 10
+PLACES = {"listed": 1, "true": 1, "repeated": 3}
+"""Of a mean over credentialed rows."""
+PARTS = ("right", "missed", "wrong")
+FURTHER = ("further", 0)
+"""The places of lists that hold no code, or one again."""
+CodeCounts = defaultdict[tuple[str, int], Counter[int]]
+"""(part, chapter) or FURTHER → index of a list → codes."""
 
 
 class PredictedList(NamedTuple):
@@ -51,15 +58,23 @@ def measure_lists(lists: Sequence[PredictedList], *, show_all: bool) -> ListMetr
         "category": lambda code: code.category,
         "full": lambda code: code.value,
     }
+    counts = _count_codes(lists)
+    withheld = frozenset[Key]() if show_all else _find_withheld(lists, counts, patients)
+    means = {
+        "listed": _average(len(one.listed) for one in lists),
+        "true": _average(len(one.truth) for one in lists),
+        "repeated": _average(_share_repeated(one.listed) for one in lists),
+    }
     return ListMetrics(
-        listed=_average(len(one.listed) for one in lists),
-        true=_average(len(one.truth) for one in lists),
-        repeated=_average(_share_repeated(one.listed) for one in lists),
+        **{
+            name: mean if show_all else None if name in withheld else round(mean, PLACES[name])
+            for name, mean in means.items()
+        },
         levels={
             name: _measure_level([_find_places(one, get_class) for one in lists], patients)
             for name, get_class in levels.items()
         },
-        chapters=_measure_chapters(lists, show_all=show_all),
+        chapters=_measure_chapters(counts, withheld),
         severity=_count_severity(lists) if show_all else None,
     )
 
@@ -128,37 +143,71 @@ def _measure_level(places: Sequence[_Places], patients: Indices) -> ListLevel:
     return ListLevel(means=dict(zip(names, means.tolist(), strict=True)), interval=intervals)
 
 
-def _measure_chapters(lists: Sequence[PredictedList], *, show_all: bool) -> list[ListChapter]:
-    """Return the codes of each chapter, over all lists: true ones, and recall and precision of full codes.
+def _measure_chapters(counts: CodeCounts, withheld: frozenset[Key]) -> list[ListChapter]:
+    """Return the codes of each chapter over all lists: true ones, and recall and precision of full codes.
 
-    A chapter is withheld as a whole where a small group of patients has such codes, right, missed or wrong ones.
+    A chapter is withheld as a whole where one of its counts has to be.
     """
-    counts: dict[str, Counter[int]] = defaultdict(Counter)
-    patients: dict[tuple[str, int], set[str]] = defaultdict(set)
-    for one in lists:
-        true, listed = set(one.truth), {code for code in one.listed if code is not None}
-        groups = {"true": true, "right": true & listed, "missed": true - listed, "wrong": listed - true}
-        for name, codes in groups.items():
-            for code in codes:
-                counts[name][code.chapter.number] += 1
-                patients[name, code.chapter.number].add(one.note_id.partition("-")[0])
     rows = []
-    for chapter in CHAPTERS:
-        number = chapter.number
-        people = [len(patients[name, number]) for name in ("true", "right", "missed", "wrong")]
-        if not show_all and any(map(is_small, people)):
+    for number in (chapter.number for chapter in CHAPTERS):
+        if withheld & {(name, number) for name in ("true", *PARTS)}:
             rows.append(ListChapter(chapter=number, true=None, recall=None, precision=None))
             continue
-        of_stays, right, wrong = (counts[name][number] for name in ("true", "right", "wrong"))
+        right, missed, wrong = (counts[name, number].total() for name in PARTS)
+        true, listed = right + missed, right + wrong
         rows.append(
             ListChapter(
                 chapter=number,
-                true=of_stays,
-                recall=right / of_stays if of_stays else None,
-                precision=right / (right + wrong) if right + wrong else None,
+                true=true,
+                recall=right / true if true else None,
+                precision=right / listed if listed else None,
             )
         )
     return rows
+
+
+def _count_codes(lists: Sequence[PredictedList]) -> CodeCounts:
+    counts: CodeCounts = defaultdict(Counter)
+    for index, one in enumerate(lists):
+        true, listed = set(one.truth), {code for code in one.listed if code is not None}
+        for name, codes in zip(PARTS, (true & listed, true - listed, listed - true), strict=True):
+            for code in codes:
+                counts[name, code.chapter.number][index] += 1
+        counts[FURTHER][index] += len(one.listed) - len(listed)
+    return counts
+
+
+def _find_withheld(lists: Sequence[PredictedList], counts: CodeCounts, patients: Indices) -> frozenset[Key]:
+    """Return the means, and the ('true', chapter) and (part, chapter) that must not be shown. All, if the solver fails.
+
+    A mean times the rows is the sum of the chapters' codes. It counts as that sum even where it is shown rounded.
+    """
+    system = Counts()
+
+    def count_people(indices: Iterable[int]) -> int:
+        return len({int(patients[index]) for index in indices})
+
+    def show(key: Key, groups: Sequence[tuple[str, int]], cost: float | None) -> None:
+        people = count_people(index for group in groups for index, codes in counts[group].items() if codes)
+        system.show(key, groups, people=people, cost=cost)
+
+    every = [(name, chapter.number) for chapter in CHAPTERS for name in PARTS]
+    for group in (*every, FURTHER):
+        system.add_group(group, counts[group].total())
+    for number in (chapter.number for chapter in CHAPTERS):
+        of_chapter = [(name, number) for name in PARTS]
+        cost = float(sum(counts[group].total() for group in of_chapter)) or None
+        for group in of_chapter:
+            show(group, [group], cost)
+        show(("true", number), [group for group in of_chapter if group[0] != "wrong"], cost)
+    system.guard([FURTHER], people=count_people(index for index, codes in counts[FURTHER].items() if codes))
+    show("true", [group for group in every if group[0] != "wrong"], 1e9)
+    show("listed", [*(group for group in every if group[0] != "missed"), FURTHER], 1e6)
+    published = system.select_published(everything=False).counts
+    repeating = [index for index, one in enumerate(lists) if _share_repeated(one.listed)]
+    others = set(range(len(lists))).difference(repeating)
+    few = {"repeated"} if is_small(count_people(repeating)) or is_small(count_people(others)) else set()
+    return frozenset(key for key, value in published.items() if value is None) | few
 
 
 def _count_severity(lists: Iterable[PredictedList]) -> SeverityErrors:

@@ -68,6 +68,7 @@ def test_shares_that_would_reveal_a_small_group_are_withheld() -> None:
     rows = (
         [one] * 30 + [replace(one, named_at=0.1)] * 3 + [replace(one, chapter=1)] * 4 + [replace(one, chapter=2)] * 20
     )
+    rows = [replace(row, note_id=f"{number}-DS-1") for number, row in enumerate(rows)]
     shown = summarize(rows, show_all=True)
     hidden = summarize(rows, show_all=False)
     assert shown and hidden
@@ -77,6 +78,35 @@ def test_shares_that_would_reveal_a_small_group_are_withheld() -> None:
     assert hidden.chapters["1"].grounded == {}
     assert hidden.chapters["9"].traces == 33 and hidden.chapters["9"].named_early is None
     assert hidden.overall.traces == 57
+
+
+def test_no_figure_rests_on_few_patients_or_follows_from_others() -> None:
+    base = replace(measure(LATE), grounded={"numbers": Share(2, 3), "drugs": Share(0, 0), "quotations": Share(0, 0)})
+
+    def build(chapter: int, traces: int, **changes: object) -> list[TraceMeasures]:
+        return [replace(base, chapter=chapter, **changes) for _ in range(traces)]  # type: ignore[arg-type]
+
+    rows = build(9, 30, weighing=2, repeated=0.1) + build(9, 30, weighing=0, repeated=0.0)
+    rows += build(1, 27, weighing=0, repeated=0.0) + build(1, 3, weighing=1, repeated=0.5)  # 3 sentences of 3 patients
+    rows += build(2, 15, weighing=1, repeated=0.1) + build(2, 15, weighing=0, repeated=0.0)
+    rows[0] = replace(rows[0], grounded=base.grounded | {"drugs": Share(1, 1)})
+    rows = [replace(row, note_id=f"{number}-DS-1") for number, row in enumerate(rows)]
+    found = summarize(rows, show_all=False)
+    assert found
+    overall, chapters = found.overall, found.chapters
+    assert overall.weighing == pytest.approx(78 / 120) and overall.without_weighing == pytest.approx(72 / 120)
+    for name in ("weighing", "without_weighing", "repeated"):
+        assert [getattr(chapters[key], name) is None for key in ("1", "2", "9")] == [True, True, False], name
+        assert name not in chapters["2"].interval
+    # a reader is left with 120 · 0.65 - 60 = 18 sentences in two chapters, not with 3 in one
+    assert overall.grounded == {
+        "numbers": pytest.approx(2 / 3),
+        "drugs": None,
+        "quotations": None,
+    }  # one patient's drug
+    same = [replace(row, note_id=f"1-DS-{number}") for number, row in enumerate(rows)]
+    alone = summarize(same, show_all=False)
+    assert alone and alone.overall.traces is None and alone.overall.words is None and alone.overall.interval == {}
 
 
 def test_several_processes_measure_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

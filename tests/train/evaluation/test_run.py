@@ -145,6 +145,7 @@ def test_notes_without_an_answer_count_as_wrong_and_are_said(
         ([{"note_id": "a", "icd_code": "SECRET", "completion": "x"}], "line 1 has an icd_code that is not"),
         ([{"note_id": "a", "icd_code": "I10"}], "line 1 has no completion and no code"),
         ([{"note_id": "a", "icd_code": "I10", "completion": "x", "code": "I10"}], "line 1 has both a completion and a"),
+        ([{"note_id": "a", "icd_code": "I10", "code": "I10", "codes": ["I10"]}], "line 1 has both a code and codes"),
         ([{"note_id": "a", "icd_code": "I10", "completion": ["SECRET"]}], "line 1 has no completion"),
         ([{"note_id": "SECRET", "icd_code": "I10", "completion": "x"}] * 2, "line 2 answers the same note as line 1"),
         ([{"note_id": "SECRET", "completion": "x"}], "1 predictions have no icd_code"),
