@@ -66,7 +66,9 @@ class Config(BaseModel):
         if not isinstance(values, Mapping) or not (former := cls.FORMER.keys() & values.keys()):
             return values
         for name in sorted(former):
-            logger.info("The field %s of this recipe is called %s.", name, cls.FORMER[name])
+            if (current := cls.FORMER[name]) in values:
+                raise ConfigError(f"{name} and {current} are the same field, and both are given.", f"Drop {name}.")
+            logger.info("The field %s of this recipe is called %s.", name, current)
         return {cls.FORMER.get(name, name): value for name, value in values.items()}
 
     @classmethod

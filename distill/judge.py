@@ -28,6 +28,7 @@ from deepicd.schema import SCORES
 from deepicd.stage_records import DistillRecord, JudgeCounts, JudgeRecord
 from distill.judge_cases import NO_SCORE, Case, CaseReader
 from distill.judge_reliability import check_independence, compare_judges
+from distill.nothing_kept import require_kept
 from distill.recipe import Recipe, refuse_rehearsal
 from distill.sources import Row, Sources, open_sources
 from distill.writer import open_row_file
@@ -96,6 +97,7 @@ def run_judge(job: JudgeJob) -> JudgeRecord:
         )
     registry.check_engine(recipe)
     traces, record_of_traces = records.find_run_folder(job.traces, DistillRecord, "kept")
+    require_kept(traces, record_of_traces.counts)
     doubt = check_independence(record_of_traces.teacher, recipe, allow_same=job.same_family)
     sources = job.open_sources(record_of_traces)
     refuse_rehearsal(recipe, origin=sources.origin, is_allowed=job.rehearse)

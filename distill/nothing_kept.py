@@ -1,4 +1,4 @@
-"""The error of a run that kept no trace: the commonest reasons, and where to look. What was written stays."""
+"""The errors for a run that kept no trace: the commonest reasons, and where to look. What was written stays."""
 
 from collections import Counter
 from pathlib import Path
@@ -16,6 +16,14 @@ CAUSES = {
 }
 """What to look at first, by the commonest reason."""
 THRESHOLD = "Each reason has a threshold in the recipe (docs/distillation.md, Checks)."
+
+
+def require_kept(folder: Path, counts: DistillCounts) -> None:
+    """Raise DeepicdError where a run kept no trace that a later stage could work on."""
+    if not sum(counts.kept.values()):
+        raise DeepicdError(
+            f"{folder} holds no kept trace.", f"Why each was rejected: deepicd view {folder}. Write the traces again."
+        )
 
 
 def explain_nothing_kept(folder: Path, counts: DistillCounts) -> DeepicdError:

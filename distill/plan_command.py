@@ -45,6 +45,7 @@ def plan(
     deepicd plan --rows 93142 --recipe paper
     """
     from deepicd.config import parse_assignments
+    from deepicd.engines import metrics
     from distill.plan_table import build_plan, find_limits, format_plan, list_assumptions, read_pilot
     from distill.recipe import load_recipe
     from distill.workload import assume_workload
@@ -64,8 +65,10 @@ def plan(
             workload, pages = workload.scale(rows), None
     pilot = read_pilot(traces, recipe) if traces else None
     if traces and pilot is None:
+        has = "only a run by shards or workers" if metrics.has_parts(traces, recipe.digest) else "no run"
         raise click.UsageError(
-            f"{traces} has no run of this recipe ({recipe.digest}). Run a pilot first: deepicd distill … --pilot 1%"
+            f"{traces} has {has} of this recipe ({recipe.digest}), and rates come from a run of one process. Run a"
+            " pilot first: deepicd distill … --pilot 1%"
         )
     lines, assumptions = build_plan(workload, recipe, pilot, pages), list_assumptions(workload, recipe, pilot)
     limits = find_limits(workload, recipe)

@@ -12,7 +12,6 @@ so several times without getting any further.
 
 import logging
 import os
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -30,7 +29,7 @@ from deepicd.engines.ledger_segments import PATTERN as SEGMENTS
 from deepicd.engines.ray_cluster import count_gpus, open_cluster
 from deepicd.engines.shard import Shard
 from deepicd.errors import DeepicdError
-from deepicd.lease import HEARTBEAT, STALE_AFTER, is_held
+from deepicd.lease import HEARTBEAT, STALE_AFTER, hold_lease, is_held
 from deepicd.log import Advance, track_progress
 from deepicd.stage_records import DistillRecord
 from distill.recipe import Recipe
@@ -39,6 +38,7 @@ from distill.sharding import run_shard
 
 logger = logging.getLogger(__name__)
 
+MARKER = ".workers.lock"
 POLL = 2.0  # seconds
 FRUITLESS = 2  # times in a row that a worker may die without having written anything
 
@@ -62,7 +62,7 @@ class Work:
         """Complete a shard. Return what stopped it."""
         try:
             self._check()
-            self._wait_for_lease(shard)
+            _wait_for_lease(self.job.out / LEDGER_FOLDER / shard.lock)
             run_shard(replace(self.job, shard=shard), shard)
         except DeepicdError as error:
             return error
@@ -82,11 +82,12 @@ class Work:
         if self.folder.is_dir():
             os.chdir(self.folder)
 
-    def _wait_for_lease(self, shard: Shard) -> None:
-        """Wait until a worker that died before this one no longer counts as alive, if there was one."""
-        lock, until = self.job.out / LEDGER_FOLDER / shard.lock, time.monotonic() + STALE_AFTER + 2 * HEARTBEAT
-        while is_held(lock) and time.monotonic() < until:
-            time.sleep(POLL)
+
+def _wait_for_lease(lock: Path) -> None:
+    """Wait until a process that held a lease and died no longer counts as alive, if there was one."""
+    until = time.monotonic() + STALE_AFTER + 2 * HEARTBEAT
+    while is_held(lock) and time.monotonic() < until:
+        time.sleep(POLL)
 
 
 def run_on_ray(job: Job, workers: int) -> DistillRecord:
@@ -208,10 +209,15 @@ def _read_result(task: Any) -> DeepicdError | None:
 
 @contextmanager
 def _write_marker(job: Job) -> Iterator[Path]:
+    """Yield a file beside the ledger: the lease of the process that starts the workers, which a killed one leaves."""
     folder = (job.out / LEDGER_FOLDER).absolute()
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=folder, prefix=".workers-") as marker:
-        yield Path(marker.name)
+    marker = folder / MARKER
+    _wait_for_lease(marker)
+    with hold_lease(marker, f"completing rows of {job.out} with workers"):
+        for left in folder.glob(".workers-*"):  # by a killed process of an earlier version
+            left.unlink(missing_ok=True)
+        yield marker
 
 
 def build_worker_recipe(recipe: Recipe) -> Recipe:

@@ -42,6 +42,11 @@ from distill.sources import Sources, add_examples, open_sources
 
 logger = logging.getLogger(__name__)
 
+SERIES_OF_PARTS = (
+    "Shards or workers have completed rows, and each has a time series of its own, in OUT/progress: `series` is without"
+    " them."
+)
+
 
 class JobOptions(TypedDict, total=False):
     """The optional fields of a job."""
@@ -204,6 +209,7 @@ def _write_traces(job: Job, complete_elsewhere: CompleteRows | None) -> DistillR
             )
             run.notes += [f"Said by who ran it: {sentence}"] if sentence else []
             run.notes += _describe_damage(history)
+            run.notes += [SERIES_OF_PARTS] if metrics.has_parts(out, recipe.digest) else []
             run.notes += history.builder.tokens.describe_template(recipe)
             run.notes += describe_template_dates(tally.template_dates)
     throughput_figure.draw_throughput(out, recipe.digest)

@@ -123,6 +123,11 @@ def track_metrics(what: str, total: int, out: Path, digest: str) -> Iterator[Run
             metrics.write_sample()
 
 
+def has_parts(out: Path, digest: str) -> bool:
+    """Return whether shards have series of a recipe. Their sum would be none, as no sample says when it was taken."""
+    return any((out / FOLDER).glob(f"{digest}-*-of-*.jsonl"))
+
+
 def read_series(out: Path, digest: str) -> list[Sample]:
     """Return the samples of all sessions in one series: each session continues where the one before ended."""
     series: list[Sample] = []

@@ -24,6 +24,7 @@ from deepicd.icd10cm import Code
 from deepicd.schema import VERIFIED
 from deepicd.stage_records import DistillRecord, VerifyCounts, VerifyRecord
 from distill.judge import find_input
+from distill.nothing_kept import require_kept
 from distill.recipe import refuse_rehearsal
 from distill.sources import Sources, open_sources
 from distill.verification.cases import CaseReader
@@ -61,6 +62,7 @@ def verify(job: VerifyJob) -> VerifyRecord:
     """Verify the traces of a job, and return the record. Raises DeepicdError."""
     recipe = job.recipe
     traces, record_of_traces = records.find_run_folder(job.traces, DistillRecord, "kept")
+    require_kept(traces, record_of_traces.counts)
     sources = job.open_sources(record_of_traces)
     sentence = None
     if recipe.asks_model:

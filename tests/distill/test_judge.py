@@ -20,6 +20,8 @@ from distill.judge_cases import CaseReader
 from distill.judge_reliability import find_families
 from distill.recipe import Recipe
 from distill.sources import open_sources
+from distill.verification.recipe import load_recipe as load_verify_recipe
+from distill.verification.run import VerifyJob, verify
 
 TEACHER = Recipe(name="test", engine="rehearsal", model="rehearsal")
 JUDGE = Recipe(name="judge", engine="rehearsal", model="rehearsal", prompt=rubric.VERSION, guideline_text="relevant")
@@ -45,6 +47,17 @@ def test_every_kept_trace_gets_a_score_and_the_dataset_has_it(tmp_path: Path) ->
     assemble(cohort, made, tmp_path / "dataset", AssembleOptions(scores=tmp_path / "scores"))
     given = {row["note_id"]: row["judge_score"] for row in rows_in(tmp_path / "dataset" / "traces")}
     assert given == {row["note_id"]: row["score"] for row in rows}
+
+
+def test_a_run_that_kept_nothing_is_neither_judged_nor_verified(tmp_path: Path) -> None:
+    cohort = write_cohort(tmp_path / "cohort", 20)
+    with pytest.raises(DeepicdError, match="None of 20 rows"):
+        run.distill(cohort, tmp_path / "traces", TEACHER.replace(min_words=9000, max_words=9001))
+    with pytest.raises(DeepicdError, match="holds no kept trace"):
+        judge(tmp_path / "traces", tmp_path / "scores", JUDGE)
+    with pytest.raises(DeepicdError, match="holds no kept trace"):
+        verify(VerifyJob(tmp_path / "traces", tmp_path / "checked", load_verify_recipe(Path("rules"))))
+    assert not (tmp_path / "scores").exists() and not (tmp_path / "checked").exists()
 
 
 def test_scores_of_other_traces_are_refused(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from deepicd.engines.ray_cluster import ON_LOOPBACK, count_gpus
 from deepicd.engines.registry import TELEMETRY_OFF
 from deepicd.engines.shard import Shard
 from deepicd.errors import DeepicdError
+from deepicd.lease import Owner
 from distill import ray_workers, run
 from distill.recipe import Recipe, load_recipe
 
@@ -116,11 +118,22 @@ def test_a_shard_that_does_not_get_further_ends_the_run(cluster: Any, tmp_path: 
 
 def test_a_worker_that_does_not_see_the_disk_of_the_run_writes_nothing(tmp_path: Path) -> None:
     job = run.Job(write_cohort(tmp_path / "cohort", 20), tmp_path / "out", RECIPE)
-    work = ray_workers.Work(job, tmp_path, tmp_path / "out" / "ledger" / ".workers-x")
+    work = ray_workers.Work(job, tmp_path, tmp_path / "out" / "ledger" / ray_workers.MARKER)
     error = work.complete(FIRST)
     assert error is not None
     assert "A worker does not see what is in" in error.what
     assert not (tmp_path / "out").exists()
+
+
+def test_the_marker_of_a_killed_run_is_taken_over_and_none_is_left(tmp_path: Path) -> None:
+    job, ledger = run.Job(tmp_path, tmp_path, RECIPE), tmp_path / "ledger"
+    ledger.mkdir()
+    (ledger / ".workers-x1y2").touch()
+    ended = replace(Owner.describe_this_process(), started="0")  # a process that had this one's pid before
+    (ledger / ray_workers.MARKER).write_text(json.dumps(asdict(ended)))
+    with ray_workers._write_marker(job) as marker:
+        assert list(ledger.iterdir()) == [marker]
+    assert not list(ledger.iterdir())
 
 
 def test_a_worker_has_one_copy_of_the_model_and_writes_under_the_keys_of_the_run() -> None:

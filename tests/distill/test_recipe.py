@@ -111,3 +111,5 @@ def test_rollouts_may_be_called_n_as_in_earlier_recipes(tmp_path: Path, caplog: 
     assert recipe.options["rollouts"] == 4
     with pytest.raises(DeepicdError, match="rollouts is 0"):
         recipe.replace(n=0)
+    with pytest.raises(DeepicdError, match="n and rollouts are the same field, and both are given"):
+        recipe.replace(n=1, rollouts=3)

@@ -45,6 +45,10 @@ def test_processes_beside_each_other_one_of_them_killed_give_the_bytes_of_one(tm
     merged = run.distill(cohort, out, recipe, merge=True)
     assert kills.digest_outputs(out) == kills.digest_outputs(tmp_path / "alone")
     assert (merged.counts.kept, merged.counts.attempts) == (alone.counts.kept, alone.counts.attempts)
+    assert (merged.notes, alone.notes, merged.counts.series) == ([run.SERIES_OF_PARTS], [], [])
+    planned = ["plan", "--rows", "900", "--recipe", "rehearsal", "--traces"]
+    said = subprocess.run([sys.executable, "-m", "deepicd", *planned, out], capture_output=True, text=True, check=False)
+    assert (said.returncode, "has only a run by shards or workers" in " ".join(said.stderr.split())) == (2, True)
 
 
 def test_each_row_belongs_to_one_shard(tmp_path: Path) -> None:
