@@ -34,8 +34,8 @@ def card(out: Path, template: Path | None) -> None:
 
 
 @click.command()
+@click.argument("dataset", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--without-notes", is_flag=True, help="Only ids, codes, traces and digests; see deepicd rehydrate.")
 @click.option("--title", help="Your own title; if it uses the name MIMIC, it has to begin with MIMIC-IV-Ext-.")
 @click.option(
@@ -44,19 +44,19 @@ def card(out: Path, template: Path | None) -> None:
     help="A file with your own abstract of up to 250 words.",
 )
 @click.option("--release", default="1.0.0", show_default=True, help="Version of the submission.")
-@click.option("--overwrite", is_flag=True, help="Replace the output of another run of this stage in DIR.")
+@click.option("--overwrite", is_flag=True, help="Replace the output of another run of this stage in OUT.")
 def bundle(
+    dataset: Path,
     out: Path,
-    folder: Path,
     without_notes: bool,
     title: str | None,
     abstract: Path | None,
     release: str,
     overwrite: bool,
 ) -> None:
-    """Turn the dataset folder OUT into a submission to PhysioNet, in the folder DIR.
+    """Turn the folder DATASET into a submission to PhysioNet, in the folder OUT.
 
-    PhysioNet is where data derived from MIMIC may be shared. DIR receives the data files, README.md with PhysioNet's
+    PhysioNet is where data derived from MIMIC may be shared. OUT receives the data files, README.md with PhysioNet's
     sections, metadata.json, LICENSE.txt, RECORDS and SHA256SUMS.txt. Nothing is sent anywhere.
 
     \b
@@ -67,8 +67,8 @@ def bundle(
     from deepicd.stage_records import describe_rehearsal
 
     record = write_bundle(
+        dataset,
         out,
-        folder,
         notes=not without_notes,
         title=title,
         abstract=abstract.read_text(encoding="utf-8") if abstract else None,
@@ -80,7 +80,7 @@ def bundle(
     for note in record.notes:
         click.echo(note)
     counts = record.counts
-    click.echo(f"{counts.files} data files, an abstract of {counts.abstract_words} words → {folder}")
+    click.echo(f"{counts.files} data files, an abstract of {counts.abstract_words} words → {out}")
 
 
 @click.command()

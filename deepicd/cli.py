@@ -58,6 +58,8 @@ GC_THRESHOLD = 100_000
 build spent a twentieth of its time searching for cycles."""
 ON_WINDOWS = """deepicd does not run on Windows itself: vLLM, Ray and verl do not, and open files are replaced.
 Run it in WSL 2 (wsl --install), with the data on its own disk (~/…, not /mnt/c). That has not been tried."""
+IN_PLACE = ("card",)
+"""Commands whose OUT is a folder that they read: `--out` would promise another."""
 PACKAGES = {target.split(".")[0] for target, _ in COMMANDS.values()}
 
 
@@ -102,7 +104,12 @@ def accept_out_option(command: click.Command) -> None:
             accept_out_option(subcommand)
         return
     arguments = [param for param in command.params if isinstance(param, click.Argument)]
-    if not arguments or arguments[-1].name != "out" or any("--out" in param.opts for param in command.params):
+    if (
+        command.name in IN_PLACE
+        or not arguments
+        or arguments[-1].name != "out"
+        or any("--out" in param.opts for param in command.params)
+    ):
         return
     argument, is_required = arguments[-1], arguments[-1].required
 

@@ -115,14 +115,23 @@ class Config(BaseModel):
         name = str(first["loc"][0]) if first["loc"] else ""
         if name not in cls.model_fields:
             return DeepicdError(f"{source}: {first['msg']}.")
-        return DeepicdError(f"{source}: {name} is {shorten(first['input'])}.", f"It takes {cls._describe_field(name)}.")
+        near = get_close_matches(str(first["input"])[:80], cls._list_choices(name), n=1)
+        advice = f"It takes {cls._describe_field(name)}." + (f" Did you mean {near[0]}?" if near else "")
+        return DeepicdError(f"{source}: {name} is {shorten(first['input'])}.", advice)
+
+    @classmethod
+    def _list_choices(cls, name: str) -> list[str]:
+        """Return the values of a field of literals, or of a list of them; none for another field."""
+        kind = cls.model_fields[name].annotation
+        literals = [one for one in (kind, *get_args(kind)) if get_origin(one) is Literal]
+        return [str(value) for literal in literals for value in get_args(literal)]
 
     @classmethod
     def _describe_field(cls, name: str) -> str:
         """Return what a field takes: 'one of: a, b', 'a number from 0 to 1', 'a whole number'."""
         field = cls.model_fields[name]
-        if get_origin(field.annotation) is Literal:
-            return f"one of: {', '.join(map(str, get_args(field.annotation)))}"
+        if choices := cls._list_choices(name):
+            return f"{'one' if get_origin(field.annotation) is Literal else 'some'} of: {', '.join(choices)}"
         kinds: dict[object, str] = {int: "a whole number", bool: "true or false", str: "a text"}
         kind = kinds.get(field.annotation, "a number")
         least = next((entry.ge for entry in field.metadata if hasattr(entry, "ge")), None)

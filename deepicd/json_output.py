@@ -3,7 +3,8 @@
     deepicd build --mimic DIR --notes DIR out/cohort --json | jq .counts.funnel.rows
 
 The result of a stage is the record of its run: command, options, counts, notes, files. Other commands offer what they
-found with `offer`. Where there is neither (a dry run), the document has the printed lines.
+found with `offer`. Where there is neither (a dry run), the document has the printed lines. A command that fails adds
+`error`, the message; where it found nothing, the document has nothing else.
 """
 
 import functools
@@ -15,6 +16,8 @@ from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from deepicd.errors import DeepicdError
 
 if TYPE_CHECKING:
     from deepicd.record_model import Record
@@ -72,9 +75,22 @@ def _print_result(callback: Callable[..., Any]) -> Callable[..., Any]:
                 callback(*args, **options)
         finally:
             click.echo(printed.getvalue(), nl=False, err=True)
-            is_error = isinstance(sys.exc_info()[1], Exception)
-            if _offered or not is_error:
-                result = _offered[0] if _offered else {"printed": printed.getvalue().splitlines()}
-                click.echo(json.dumps(result, indent=2, ensure_ascii=False, default=str))
+            result = _offered[0] if _offered else {"printed": printed.getvalue().splitlines()}
+            error = sys.exc_info()[1]
+            if isinstance(error, Exception):
+                found = result if _offered and isinstance(result, dict) else {}
+                result = {**found, "error": _get_message(error)}
+            click.echo(json.dumps(result, indent=2, ensure_ascii=False, default=str))
 
     return run
+
+
+def _get_message(error: Exception) -> str:
+    """Return what is said of an error. Only those that people are meant to read are quoted: others may hold a note."""
+    if isinstance(error, click.ClickException):
+        return error.format_message()
+    return (
+        str(error)
+        if isinstance(error, DeepicdError | OSError | ModuleNotFoundError)
+        else f"A bug: {type(error).__name__}"
+    )

@@ -16,9 +16,10 @@ command. What each stage does and why stands in the other pages of this folder.
 
 Exit codes: 0 what was written is right; 1 an error that the message explains; 2 wrong usage; 130 stopped, and
 the same command continues. With `--json` stdout is one JSON document: of a stage the record of its run
-(command, options, counts, notes, files), of another command what it found, else the lines that it prints; what
-people read goes to stderr. OUT, the folder that a command writes, is its last argument; `--out OUT` is taken
-for it, with a note. Completion for bash, zsh and fish: `eval "$(_DEEPICD_COMPLETE=bash_source deepicd)"`.
+(command, options, counts, notes, files), of another command what it found, else the lines that it prints; if the
+command fails, `error` is its message. What people read goes to stderr. OUT, the folder that a command writes, is its
+last argument; `--out OUT` is taken for it, with a note (not by `card`, which writes into the folder that it reads).
+Completion for bash, zsh and fish: `eval "$(_DEEPICD_COMPLETE=bash_source deepicd)"`.
 
 """
 TABLE = Path(__file__).with_name("_commands.md")

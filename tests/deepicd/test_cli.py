@@ -11,8 +11,9 @@ from cohorts import write_cohort
 from conftest import Deepicd
 from copies import discharge, stay, write_copy
 
-from deepicd import log
+from deepicd import json_output, log
 from deepicd.cli import PACKAGES, add_log_options, cli
+from deepicd.errors import DeepicdError
 
 
 @pytest.mark.parametrize(
@@ -174,12 +175,26 @@ def test_json_is_the_runs_record_on_stdout_and_the_table_on_stderr(deepicd: Deep
     assert json.loads(again.out)["counts"] == record["counts"]
 
 
-def test_json_says_what_was_found_with_its_exit_code_and_nothing_for_an_error(deepicd: Deepicd, tmp_path: Path) -> None:
+def test_json_of_a_run_that_fails_is_its_record_and_the_error(capsys: pytest.CaptureFixture[str]) -> None:
+    @click.command()
+    def stop() -> None:
+        json_output.offer({"counts": 3})
+        raise DeepicdError("The disk is full.", "Empty it.")
+
+    json_output.add_json_option("stop", stop)
+    with pytest.raises(DeepicdError):
+        stop.main(["--json"], standalone_mode=False)
+    assert json.loads(capsys.readouterr().out) == {"counts": 3, "error": "The disk is full.\nEmpty it."}
+
+
+def test_json_says_what_was_found_and_the_message_of_an_error(deepicd: Deepicd, tmp_path: Path) -> None:
     (tmp_path / "text.md").write_text("Seen by Dr. ___ on ___.")
     refused = deepicd("check-disclosure", tmp_path / "text.md", "--json")
     assert (refused.code, json.loads(refused.out)["may_leave"]) == (1, False)
     wrong = deepicd("card", tmp_path / "absent", "--json")
-    assert (wrong.code, wrong.out) == (1, "")
+    assert wrong.code == 1 and "Traceback" not in wrong.err
+    message = json.loads(wrong.out)["error"]
+    assert str(tmp_path / "absent") in message and message in wrong.err
     shown = deepicd("prompt", "show", "judge", "--json")  # has no record: the lines that it prints
     assert any("messages" in line for line in json.loads(shown.out)["printed"])
 
@@ -191,6 +206,10 @@ def test_out_may_be_an_option_and_is_noted_but_not_twice(deepicd: Deepicd, tmp_p
     assert (tmp_path / "copy" / "run.json").is_file()
     assert deepicd("synthesize", tmp_path / "a", "--out", tmp_path / "b").code == 2
     assert deepicd("evaluate", "--predictions", "example", "--out", tmp_path / "scores").code == 0
+    bundle = deepicd("bundle", tmp_path / "absent", "--out", tmp_path / "submission")
+    assert bundle.code == 1 and str(tmp_path / "absent") in bundle.err
+    card = deepicd("card", "--out", tmp_path / "absent")
+    assert card.code == 2 and "No such option" in card.err
 
 
 def test_a_table_is_beside_evaluate_and_answers_to_its_former_name(deepicd: Deepicd, tmp_path: Path) -> None:

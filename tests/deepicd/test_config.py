@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 import click
 import pytest
-from pydantic import Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from deepicd.config import Config, ConfigError, Count, Number, Share, parse_assignments
 from deepicd.errors import DeepicdError
@@ -20,6 +20,7 @@ class Sampling(Config):
     shortest: Count = 1
     longest: Count = 10
     strict: bool = False
+    checks: Annotated[tuple[Literal["borne out", "weighing"], ...], BeforeValidator(tuple)] = ()
 
     @model_validator(mode="after")
     def _check_lengths(self) -> Self:
@@ -55,6 +56,10 @@ def test_a_file_is_read_by_its_path_or_by_its_bare_name(tmp_path: Path) -> None:
         ("{model: m, temperature: .nan}", "temperature is nan"),
         ("{model: m, shortest: 1.0}", "shortest is 1.0.\nIt takes a whole number from 0 to 10000000."),
         ("{model: m, layout: wide}", "layout is 'wide'.\nIt takes one of: prefix, paper."),
+        (
+            "{model: m, checks: [weighing, borne_out]}",
+            "checks is 'borne_out'.\nIt takes some of: borne out, weighing. Did you mean borne out?",
+        ),
         ("{model: m, strict: 1}", "strict is 1.\nIt takes true or false."),
         ("{model: 7}", "model is 7.\nIt takes a text."),
         ("{model: m, shortest: 11}", "shortest is above longest.\nSwap them."),

@@ -98,7 +98,7 @@ def check_settings(settings: EvaluationSettings) -> None:
         )
     if settings.against and not (settings.against / PREDICTIONS_FILE).is_file():
         raise DeepicdError(
-            f"{settings.against} holds no {PREDICTIONS_FILE}.", "Point --against at the --out of another evaluation."
+            f"{settings.against} holds no {PREDICTIONS_FILE}.", "Point --against at the OUT of another evaluation."
         )
     if settings.against:
         read_metrics(settings.against / METRICS_FILE)  # fails for one of another version, before anything is generated

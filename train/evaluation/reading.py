@@ -92,6 +92,7 @@ def find_advice(texts: Iterable[str | None], *, reading: Reading, opening: str, 
     ways: dict[str, tuple[Reading, str]] = {
         "now": (reading, "" if is_model else opening),  # an engine returns the opening with the answers
         "other opening": (reading, "" if opening else THINK),
+        "list": ("list", "" if is_model else opening),
         "diagnosis": ("diagnosis", ""),
     }
     given, read = 0, Counter[str]()
@@ -101,6 +102,8 @@ def find_advice(texts: Iterable[str | None], *, reading: Reading, opening: str, 
             read.update(name for name, way in ways.items() if isinstance(extract_code(text, *way), Code))
     if 2 * read["now"] > given:
         return None
+    if reading == "form" and read["list"] > max(read["now"], given // 2):
+        return "Most are well-formed lists of several: evaluate them with --config multi, and a dataset that has it."
     if not is_model and read["other opening"] > max(read["now"], given // 2):
         return (
             "Most are read without --opening: they open their think block themselves."

@@ -74,6 +74,13 @@ def test_no_advice_leads_in_a_circle() -> None:
                     opening = "" if "without" in advice else "<think>"
 
 
+def test_lists_are_told_to_be_evaluated_as_lists() -> None:
+    several = "<think>Reasons.</think><diagnosis>I5021</diagnosis><diagnosis>I10</diagnosis>"
+    advice = find_advice([several, several, BARE], reading="form", opening="", is_model=False)
+    assert advice is not None and "--config multi" in advice
+    assert find_advice([several], reading="list", opening="", is_model=False) is None
+
+
 def test_a_model_is_never_told_to_change_its_opening() -> None:
     assert find_advice([OPENED], reading="form", opening="", is_model=False) is not None
     advice = find_advice([OPENED], reading="form", opening="<think>", is_model=True)
