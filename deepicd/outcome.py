@@ -71,6 +71,8 @@ def read_outcomes(cohort: Path, split: str, *, reader: Reader) -> Iterator[Outco
     path = _find_file(cohort, split)
     for batch in storage.open_parquet(path, OUTCOME, is_sealed=True).iter_batches(BATCH, columns=OUTCOME.names):
         for row in batch.to_pylist():
+            if None in (row["icd_codes"], row["sections"]) or None in row["sections"]:
+                raise DeepicdError(f"{path} has a row without codes or sections.", "Build the cohort again.")
             yield Outcome(
                 note_id=row["note_id"],
                 hadm_id=row["hadm_id"],
@@ -92,7 +94,7 @@ def read_codes(cohort: Path, split: str, *, reader: CodesReader) -> Iterator[tup
     columns = ["note_id", "icd_codes"]
     for batch in storage.open_parquet(_find_file(cohort, split), OUTCOME, is_sealed=True).iter_batches(columns=columns):
         for row in batch.to_pylist():
-            yield row["note_id"], tuple(row["icd_codes"])
+            yield row["note_id"], tuple(row["icd_codes"] or ())  # a stay without codes is refused by its reader
 
 
 def _find_file(cohort: Path, split: str) -> Path:

@@ -260,7 +260,7 @@ def open_store(path: Path) -> Iterator[PageStore]:
         ) from error
     except sqlite3.DatabaseError as error:
         raise DeepicdError(f"{path} is not the page store of a crawl: {error}.", "Choose another folder.") from error
-    except (zlib.error, ValidationError, BadCode) as error:  # a page, a reading or a code that is none
+    except (zlib.error, ValidationError, BadCode, UnicodeDecodeError) as error:  # a page or code that is none
         raise DeepicdError(
             f"{path} is damaged: what it holds cannot be read ({type(error).__name__}).",
             "Crawl again into another folder, or put back a copy of it.",

@@ -36,6 +36,7 @@ _AIR = re.compile(
 )
 _PERSON = frozenset("man woman male female gentleman lady patient boy girl person".split())
 _OLDEST = 120  # years
+_AGE_DIGITS = 4  # more are no age, and Python refuses to read thousands of them
 _TEMPERATURE = Term("measure", "temperature", "vital")
 
 
@@ -213,7 +214,7 @@ def _read_number(tokens: Tokens, at: int, word: str, unit_and_end: tuple[str, in
 
 def _is_age(tokens: Tokens, at: int, value: str, unit: str, *, is_decade: bool) -> bool:
     """Return whether a number is an age without saying so: 'a man of 71', '71M with', 'a woman in her 70s'."""
-    if not value.isdecimal() or not int(value) <= _OLDEST:
+    if not value.isdecimal() or len(value) > _AGE_DIGITS or int(value) > _OLDEST:
         return False
     before = tokens.words[max(at - 3, 0) : at]
     if is_decade:

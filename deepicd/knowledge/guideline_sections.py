@@ -16,6 +16,7 @@ from typing import Literal
 
 from deepicd import storage
 from deepicd.engines.tokens import estimate_tokens
+from deepicd.errors import DeepicdError
 from deepicd.icd10cm import CHAPTERS, Code
 from deepicd.schema import SECTIONS, CodeReference
 
@@ -242,6 +243,8 @@ def _list_parents(sections: Mapping[str, SectionText], section: SectionText) -> 
     """Return the sections that contain one, outermost first."""
     path: list[SectionText] = []
     while section.parent is not None:
+        if section.parent not in sections:
+            raise DeepicdError("A section of the guidelines has a parent that is not there.", "Parse the PDF again.")
         section = sections[section.parent]
         if section.id not in OMITTED_HEADINGS:
             path.insert(0, section)

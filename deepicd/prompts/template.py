@@ -156,6 +156,8 @@ class PromptTemplate:
         try:
             unknown = meta.find_undeclared_variables(environment.parse(content)) - self.kind.values.keys()
             template = environment.from_string(content)
+        except RecursionError as error:
+            raise DeepicdError(f"The prompt for the {self.kind.who} is nested too deeply.", _ADVICE) from error
         except TemplateSyntaxError as error:
             raise DeepicdError(
                 f"Line {error.lineno} of the prompt for the {self.kind.who} is not Jinja2: {error.message}.", _ADVICE
@@ -201,9 +203,9 @@ class PromptTemplate:
         try:
             opening = [] if self.opening is None else [self.opening]
             return "\n".join([message["content"] for message in self.render(values)] + opening)
-        except MemoryError as error:
+        except (MemoryError, RecursionError) as error:
             raise DeepicdError(
-                f"The prompt for the {self.kind.who} needs more memory than there is.", _ADVICE
+                f"The prompt for the {self.kind.who} needs more memory than there is, or is nested too deeply.", _ADVICE
             ) from error
         except (TemplateError, TypeError, ValueError, ArithmeticError, AttributeError, LookupError) as error:
             raise DeepicdError(f"The prompt for the {self.kind.who} fails: {error}.", _ADVICE) from error

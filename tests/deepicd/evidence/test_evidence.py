@@ -265,3 +265,7 @@ def test_every_name_in_the_lexicon_is_found_by_itself() -> None:
         and not find_evidence(text := name.cased or re.sub(r" ([/.+']) ", r"\1", " ".join(name.words)), text)
     ]
     assert silent == []
+
+
+def test_a_number_of_thousands_of_digits_is_no_age() -> None:
+    assert find_evidence(f"A man of {'9' * 5000}.", "A 71 year-old man.") is not None

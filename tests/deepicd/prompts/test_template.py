@@ -56,6 +56,7 @@ def judge_prompt(content: str) -> list[dict[str, str]]:
         ("{{ trace }}", "shows the note not at all"),
         ("{{ note }} {{ trace }} {{ [1, 2]|random }}", "No filter named 'random'"),
         ("{{ note }} {{ trace }} {{ lipsum() }}", "uses lipsum"),
+        ("{{ note }} {{ trace }} {{ " + "(" * 5000 + "1" + ")" * 5000 + " }}", "nested too deeply"),
         ("{{ note }} {{ trace }} {{ 'a' * 10 ** 18 }}", "needs more memory than there is"),
     ],
 )
