@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.borne_out import ASSERTED, EXCLUDED, SEED, Stay, hold, plant, read_stays
-from benchmarks.measure import RESULTS, describe_machine
+from benchmarks.measure import RESULTS, describe_machine, write_into_doc
 from builders.cohort.build import build
 from builders.cohort.criteria import Criteria
 from builders.synthetic.synthesize import synthesize
@@ -234,9 +234,7 @@ def main() -> None:
         **measure(rows),
     }
     RESULT.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    text = DOC.read_text(encoding="utf-8")
-    before, _, rest = text.partition(START)
-    DOC.write_text(f"{before}{START}\n{format_table()}{END}{rest.partition(END)[2]}", encoding="utf-8")
+    write_into_doc(DOC, START, format_table(), END)
     print(format_table())
 
 

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.measure import RESULTS
+from benchmarks.measure import RESULTS, write_into_doc
 from deepicd.evaluation_metrics import Interval, LevelName
 from deepicd.grounding import Share
 from deepicd.icd10cm import Code, load_release
@@ -272,13 +272,7 @@ def main() -> None:
         "rows": rows,
     }
     RESULT.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    write_tables()
-
-
-def write_tables() -> None:
-    text = DOC.read_text(encoding="utf-8")
-    before, _, rest = text.partition(START)
-    DOC.write_text(f"{before}{START}\n{format_tables()}{END}{rest.partition(END)[2]}", encoding="utf-8")
+    write_into_doc(DOC, START, format_tables(), END)
 
 
 def format_tables() -> str:

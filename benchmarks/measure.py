@@ -119,6 +119,12 @@ def record(name: str, comparisons: Sequence[Comparison], packages: Sequence[str]
     (RESULTS / "README.md").write_text(format_table(), encoding="utf-8")
 
 
+def write_into_doc(doc: Path, start: str, text: str, end: str) -> None:
+    """Replace what stands in a page between two marks, of which the first has a line of its own."""
+    before, _, rest = doc.read_text(encoding="utf-8").partition(start)
+    doc.write_text(f"{before}{start}\n{text}{end}{rest.partition(end)[2]}", encoding="utf-8")
+
+
 def list_versions(packages: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Yield name and version of the packages that are installed: vLLM for CPUs has another name than vLLM for GPUs."""
     for package in packages:

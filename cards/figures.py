@@ -19,7 +19,6 @@ from deepicd.figure_style import (
     SHORT_NAMES,
     SKY,
     SMALL,
-    WITHHELD,
     describe_f1,
     draw_bars,
     format_thousands,
@@ -28,6 +27,7 @@ from deepicd.figure_style import (
     set_title,
 )
 from deepicd.icd10cm import CHAPTERS
+from deepicd.small_counts import WITHHELD
 
 THIRDS = (("first third", BLUE, ""), ("second third", SKY, "//"), ("last third", ORANGE, ".."))
 

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from deepicd.errors import DeepicdError
+from deepicd.small_counts import WITHHELD
 
 TEMPLATES = Path(__file__).parent / "templates"
-WITHHELD = "withheld"
 
 
 def render_template(template: Path | str, fields: Mapping[str, Any]) -> str:

@@ -10,12 +10,12 @@ from deepicd.figure_style import (
     PALE,
     SHORT_NAMES,
     SMALL,
-    WITHHELD,
     draw_bars,
     name_chapter,
     open_figure,
     set_title,
 )
+from deepicd.small_counts import WITHHELD
 
 LOOKS = {"confirmed": (BLUE, ""), "refuted": (ORANGE, "//"), "untouched": (PALE, "")}
 

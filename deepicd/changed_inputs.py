@@ -5,13 +5,14 @@ that was built again after its traces were written: a run on them would carry a 
 are refused; `--accept-changes` accepts them, and the option `accepted_changes` of the record says what had changed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from deepicd import storage
 from deepicd.accept_changes import is_accepted, is_offered
 from deepicd.errors import DeepicdError
 from deepicd.record_model import FileChanges, Record, compare_files
+from deepicd.storage import Origin
 
 EDITED = "its run.json was edited"
 OPTION = "accepted_changes"
@@ -39,6 +40,12 @@ def _is_of_another_run(file: Path, folder: Path) -> bool:
     if file == folder / "README.md" and (folder / "card" / "run.json").is_file():
         return True
     return any((above / "run.json").is_file() for above in file.parents if folder in above.parents)
+
+
+def require_origin(files: Iterable[Path], origin: Origin, *, what: str, advice: str) -> None:
+    """Raise DeepicdError unless all files have the origin of the cohort. `what` begins the sentence that says so."""
+    if others := {storage.read_origin(path) for path in files} - {origin}:
+        raise DeepicdError(f"{what} {others.pop()} records, the cohort from {origin} ones.", advice)
 
 
 def find_other_cohorts(own: Mapping[str, Record]) -> dict[str, str]:

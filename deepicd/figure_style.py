@@ -22,11 +22,11 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from deepicd import storage
 from deepicd.icd10cm import CHAPTERS
+from deepicd.small_counts import WITHHELD
 
 BLUE, SKY, ORANGE, VERMILION, GREY, PALE = "#0072B2", "#56B4E9", "#E69F00", "#D55E00", "#666666", "#D9D9D9"
 WIDTH, DPI = 7.6, 144  # inches, pixels per inch: 1,094 pixels
 SMALL, TEXT, TITLE = 8.0, 9.0, 11.5  # points
-WITHHELD = "withheld"
 STYLE = {
     "font.family": "DejaVu Sans",  # comes with matplotlib
     "font.size": TEXT,

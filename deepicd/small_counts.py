@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SMALLEST_CELL = 10  # the smallest count to show, by the custom of publications from MIMIC and CMS
+WITHHELD = "withheld"  # what cards and figures say in place of a count
 TOLERANCE = 1e-4  # of the solver; counts are whole numbers
 NEAR = 3 * SMALLEST_CELL  # bounds that are wider are not tried in whole numbers, which differ by a few at most
 KNOWN = float("inf")  # cost of a count that readers know from elsewhere: withholding it here would hide nothing

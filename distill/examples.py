@@ -16,7 +16,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from deepicd import records, storage
+from deepicd import changed_inputs, records, storage
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import CHAPTERS, Code
 from deepicd.kept_traces import read_kept_traces
@@ -97,11 +97,8 @@ def find_traces(folder: Path | None, recipe: Recipe) -> Path | None:
 def read_examples(traces: Path, rows: Iterable[Mapping[str, Any]], recipe: Recipe, origin: Origin) -> Examples:
     """Return the examples in a run. `rows`: of the cohort's training split. Raises DeepicdError where none is there."""
     files = sorted((traces / "kept").glob("train-*.parquet"))
-    if others := {storage.read_origin(path) for path in files} - {origin}:
-        raise DeepicdError(
-            f"The examples in {traces} descend from {others.pop()} records, the cohort from {origin} ones.",
-            "Take examples from a run on this cohort.",
-        )
+    advice = "Take examples from a run on this cohort."
+    changed_inputs.require_origin(files, origin, what=f"The examples in {traces} descend from", advice=advice)
     candidates = {note_id: (code, answer) for note_id, code, answer in _list_candidates(traces, recipe)}
     found: dict[int, list[Example]] = {chapter.number: [] for chapter in CHAPTERS}
     patients: set[int] = set()
@@ -118,7 +115,7 @@ def read_examples(traces: Path, rows: Iterable[Mapping[str, Any]], recipe: Recip
     if not patients:
         raise DeepicdError(
             f"{traces} has no kept trace of a row that this cohort has in its training split with the same code.",
-            "Take examples from a run on this cohort.",
+            advice,
         )
     return Examples(recipe.examples, {number: tuple(rows) for number, rows in found.items() if rows})
 

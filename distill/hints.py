@@ -66,11 +66,7 @@ def read_rejections(folder: Path, recipe: Recipe, out: Path, sources: Sources) -
 def _require_same_cohort(folder: Path, record: VerifyRecord, files: Sequence[Path], sources: Sources) -> None:
     """Raise unless the verified traces are of this cohort, and of its origin."""
     advice = "Give --hints the verification of a run on this cohort."
-    if others := {storage.read_origin(path) for path in files} - {sources.origin}:
-        raise DeepicdError(
-            f"{folder} verifies traces made from {others.pop()} records, the cohort from {sources.origin} ones.",
-            advice,
-        )
+    changed_inputs.require_origin(files, sources.origin, what=f"{folder} verifies traces made from", advice=advice)
     cohort = records.require(sources.cohort, "build")
     if changed_inputs.find_other_cohorts({"cohort": cohort, "hints": record}):
         raise DeepicdError(f"{folder} verifies traces of another cohort than {sources.cohort}.", advice)

@@ -10,7 +10,6 @@ prompts of 4,000 tokens (GPUStack's performance lab, Qwen3-32B on an H100: 2,149
 from dataclasses import dataclass
 
 UNTUNED = 4929 / 2149
-GIB = 2**30
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from deepicd.engines import metrics
 from deepicd.engines.ledger import FOLDER as LEDGER_FOLDER
 from deepicd.engines.ledger_lines import PATTERN as SESSIONS
 from deepicd.engines.ledger_segments import PATTERN as SEGMENTS
-from deepicd.engines.ray_cluster import count_gpus, open_cluster
+from deepicd.engines.ray_cluster import build_replica_recipe, count_gpus, open_cluster
 from deepicd.engines.shard import Shard
 from deepicd.errors import DeepicdError
 from deepicd.lease import HEARTBEAT, STALE_AFTER, hold_lease, is_held
@@ -222,10 +222,7 @@ def _write_marker(job: Job) -> Iterator[Path]:
 
 def build_worker_recipe(recipe: Recipe) -> Recipe:
     """Return the recipe of a worker, which has one of the copies of the model."""
-    if recipe.engine != "ray":
-        return recipe
-    share = -(-recipe.in_flight // recipe.data_parallel)
-    return recipe.replace(engine="vllm", data_parallel=1, in_flight=share)
+    return build_replica_recipe(recipe) if recipe.engine == "ray" else recipe
 
 
 def _build_worker_job(job: Job, recipe: Recipe) -> Job:

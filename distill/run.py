@@ -171,7 +171,7 @@ def _write_traces(job: Job, complete_elsewhere: CompleteRows | None) -> DistillR
     if complete_elsewhere:
         complete_elsewhere(job, sources.count(limit) * recipe.rollouts)
         job = replace(job, merge=True)
-    with open_plan(job, sources) as (plan, history):
+    with open_plan(job, sources, rejections) as (plan, history):
         log_plan(plan, history)
         with records.open_fresh_folder(folder, plan_of_run, sources.origin, overwrite=job.overwrite) as run:
             unanswered = _complete(job, plan, history)
@@ -217,10 +217,15 @@ def _write_traces(job: Job, complete_elsewhere: CompleteRows | None) -> DistillR
 
 
 @contextmanager
-def open_plan(job: Job, sources: Sources) -> Iterator[tuple[Plan, History]]:
-    """Open the ledger, and plan which rows (of this shard) still need a completion."""
+def open_plan(job: Job, sources: Sources, rejections: Rejections | None = None) -> Iterator[tuple[Plan, History]]:
+    """Open the ledger, and plan which rows (of this shard) still need a completion.
+
+    `rejections`: what the job's verification says, where it has been read already.
+    """
     counter = tokens.find_counter(job.recipe)
-    hints = phrase(job.read_rejections(sources)) if job.hints else None
+    hints = None
+    if job.hints:
+        hints = phrase(job.read_rejections(sources) if rejections is None else rejections)
     builder = PromptBuilder(job.recipe, sources.knowledge, counter, hints, sources.examples)
     if job.recipe.rare_below:
         builder.budget = plan_budget(job.recipe, count_codes(sources))

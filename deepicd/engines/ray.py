@@ -15,7 +15,7 @@ from typing import Any
 
 from deepicd.engines.base import Engine, Request, Result
 from deepicd.engines.model import find_model
-from deepicd.engines.ray_cluster import count_gpus, open_cluster
+from deepicd.engines.ray_cluster import build_replica_recipe, count_gpus, open_cluster
 from deepicd.engines.recipe import ModelRecipe
 from deepicd.engines.registry import open_engine as open_engine_of_recipe
 from deepicd.errors import DeepicdError
@@ -75,7 +75,7 @@ class RayEngine:
         self._calls: dict[Any, _Handle] = {}  # under way
         self._waiting: deque[Request] = deque()
         replicas = recipe.data_parallel
-        self._recipe = recipe.replace(engine="vllm", data_parallel=1, in_flight=-(-recipe.in_flight // replicas))
+        self._recipe = build_replica_recipe(recipe)
         with ExitStack() as stack:
             options = stack.enter_context(open_cluster(replicas, count_gpus(self._recipe)))
             import ray

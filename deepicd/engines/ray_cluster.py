@@ -10,11 +10,13 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from deepicd.engines.recipe import ModelRecipe
 from deepicd.engines.registry import TELEMETRY_OFF
 from deepicd.errors import DeepicdError
+
+RecipeType = TypeVar("RecipeType", bound=ModelRecipe)
 
 OBJECT_STORE = 2**28  # bytes of a cluster that is started here; requests and results are small
 # Ray binds to loopback alone where it is not meant to reach other machines, which it assumes of a Mac
@@ -27,6 +29,12 @@ def count_gpus(recipe: ModelRecipe) -> int:
     if recipe.engine not in ("vllm", "transformers"):
         return 0
     return recipe.tensor_parallel * recipe.data_parallel * int(recipe.engine_args.get("pipeline_parallel_size", 1))
+
+
+def build_replica_recipe(recipe: RecipeType) -> RecipeType:
+    """Return the recipe of one replica, which has one of the copies of the model and its share of the requests."""
+    share = -(-recipe.in_flight // recipe.data_parallel)
+    return recipe.replace(engine="vllm", data_parallel=1, in_flight=share)
 
 
 @contextmanager

@@ -140,14 +140,6 @@ class PromptTokenizer:
         self.tokenizer.save_pretrained(folder)
         return {"tokenizer": str(folder), "tokenizer_revision": None}
 
-    def refuse_replaced(self) -> None:
-        """Raise DeepicdError where other machines, which load the model's tokenizer by its class, would misread it."""
-        if is_replaced(self.tokenizer):
-            raise DeepicdError(
-                f"The replicas would load the tokenizer of {self._recipe.model} with a class that loses text.",
-                "Use --engine vllm, or save the model with its tokenizer.json as class PreTrainedTokenizerFast.",
-            )
-
     def tokenize(self, request: Request) -> list[int] | Failure:
         """Return the prompt in tokens, its opening included; a Failure where it leaves no room to write.
 

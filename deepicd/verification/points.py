@@ -49,14 +49,12 @@ def find_object(text: str, field: str) -> object:
     """Return a field of the last JSON object with it that stands behind the reasoning; None if there is none."""
     verdict = text.rpartition(answer_form.THINK_END)[2]
     start = verdict.rfind(f'{{"{field}"')
-    starts = [start] if start >= 0 else [verdict.find("{")]
-    for place in starts:
-        if place < 0:
-            continue
-        try:
-            value, _ = json.JSONDecoder().raw_decode(verdict, place)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(value, dict):
-            return value.get(field)
-    return None
+    if start < 0:
+        start = verdict.find("{")
+    if start < 0:
+        return None
+    try:
+        value, _ = json.JSONDecoder().raw_decode(verdict, start)
+    except (ValueError, RecursionError):
+        return None
+    return value.get(field) if isinstance(value, dict) else None

@@ -23,7 +23,7 @@ RECIPE = Recipe(name="t", engine="rehearsal", model="none", rollouts=2)
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("hints")
     stays = range(20000001, 20000016)
     text = note("Cough", "A cough for two days. She is pale and denies fever. It began after a long flight.")
@@ -34,23 +34,23 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_only_rejected_rollouts_are_written_anew_and_know_why(made: Path, tmp_path: Path) -> None:
+def test_only_rejected_rollouts_are_written_anew_and_know_why(root: Path, tmp_path: Path) -> None:
     out = tmp_path / "traces"
-    distill(made / "cohort", out, RECIPE, rehearse=True)
+    distill(root / "cohort", out, RECIPE, rehearse=True)
     before = {(row["note_id"], row["rollout"]): row for row in rows_in(out / RECIPE.digest / "kept")}
     recipe = load_recipe(Path("rehearsal")).replace(least_answer="category", least_met=0.0)
     verify(VerifyJob(out, tmp_path / "checked", recipe, rehearse=True))
-    sources = open_sources(made / "cohort", None, None)
+    sources = open_sources(root / "cohort", None, None)
     hints = phrase(read_rejections(tmp_path / "checked", RECIPE, out, sources))
     failed = {(note_id, rollout + 1) for note_id, of_note in hints.items() for rollout in of_note}
     assert failed
     assert failed < before.keys() or failed == before.keys()
     with pytest.raises(DeepicdError, match="--overwrite"):
-        distill(made / "cohort", out, RECIPE, rehearse=True, hints=tmp_path / "checked")
+        distill(root / "cohort", out, RECIPE, rehearse=True, hints=tmp_path / "checked")
     assert not (out / "hints").exists()
-    job = Job(made / "cohort", out, RECIPE, hints=tmp_path / "checked")
+    job = Job(root / "cohort", out, RECIPE, hints=tmp_path / "checked")
     assert f"\n{len(failed)} rollouts of {len(hints)} rows were rejected" in describe_job(job)
-    record = distill(made / "cohort", out, RECIPE, rehearse=True, hints=tmp_path / "checked", overwrite=True)
+    record = distill(root / "cohort", out, RECIPE, rehearse=True, hints=tmp_path / "checked", overwrite=True)
     [kept] = (out / "hints").iterdir()
     assert (kept.stat().st_mode & 0o777, kept.parent.stat().st_mode & 0o777) == (0o600, 0o700)
     digest = record.options["hints"]
@@ -64,20 +64,20 @@ def test_only_rejected_rollouts_are_written_anew_and_know_why(made: Path, tmp_pa
         assert set(of_note.values()) == {HINTS["does not lead to the diagnosis"]}
 
 
-def test_hints_of_another_recipes_traces_are_refused(made: Path, tmp_path: Path) -> None:
-    distill(made / "cohort", tmp_path / "traces", RECIPE, rehearse=True)
+def test_hints_of_another_recipes_traces_are_refused(root: Path, tmp_path: Path) -> None:
+    distill(root / "cohort", tmp_path / "traces", RECIPE, rehearse=True)
     verify(VerifyJob(tmp_path / "traces", tmp_path / "checked", load_recipe(Path("rules"))))
     with pytest.raises(DeepicdError, match="Give the recipe and options"):
         read_rejections(
             tmp_path / "checked",
             RECIPE.replace(seed=7),
             tmp_path / "traces",
-            open_sources(made / "cohort", None, None),
+            open_sources(root / "cohort", None, None),
         )
 
 
-def test_hints_of_another_cohort_or_origin_are_refused(made: Path, tmp_path: Path) -> None:
-    distill(made / "cohort", tmp_path / "traces", RECIPE, rehearse=True)
+def test_hints_of_another_cohort_or_origin_are_refused(root: Path, tmp_path: Path) -> None:
+    distill(root / "cohort", tmp_path / "traces", RECIPE, rehearse=True)
     verify(VerifyJob(tmp_path / "traces", tmp_path / "checked", load_recipe(Path("rules"))))
     cases: list[tuple[Origin, str]] = [
         ("mimic", "of another cohort"),
@@ -90,13 +90,13 @@ def test_hints_of_another_cohort_or_origin_are_refused(made: Path, tmp_path: Pat
         assert not (tmp_path / "new").exists()
 
 
-def test_further_rounds_write_anew_who_fails_again_and_going_back_asks_nothing(made: Path, tmp_path: Path) -> None:
+def test_further_rounds_write_anew_who_fails_again_and_going_back_asks_nothing(root: Path, tmp_path: Path) -> None:
     recipe = load_recipe(Path("rehearsal")).replace(least_answer="code", least_met=0.0)  # which no rehearsal reaches
     traces, checked = tmp_path / "traces", [tmp_path / f"checked-{number}" for number in range(ROUNDS + 1)]
     prompts: list[dict[tuple[str, int], str]] = []
     for number, folder in enumerate(checked):
         hints = {"hints": checked[number - 1]} if number else {}
-        distill(made / "cohort", traces, RECIPE, rehearse=True, overwrite=True, **hints)  # type: ignore[arg-type]
+        distill(root / "cohort", traces, RECIPE, rehearse=True, overwrite=True, **hints)  # type: ignore[arg-type]
         rows = rows_in(traces / RECIPE.digest / "kept")
         prompts.append({(row["note_id"], row["rollout"]): row["prompt_sha256"] for row in rows})
         verify(VerifyJob(traces, folder, recipe, rehearse=True, overwrite=True))
@@ -109,8 +109,8 @@ def test_further_rounds_write_anew_who_fails_again_and_going_back_asks_nothing(m
         assert len({of_round[key] for of_round in prompts}) > 1
     assert max(len({of_round[key] for of_round in prompts}) for key in always) == ROUNDS + 1
     asked = _read_sizes(traces)
-    distill(made / "cohort", traces, RECIPE, rehearse=True, overwrite=True, hints=checked[ROUNDS])  # all rounds used up
-    distill(made / "cohort", traces, RECIPE, rehearse=True, overwrite=True, hints=checked[0])
+    distill(root / "cohort", traces, RECIPE, rehearse=True, overwrite=True, hints=checked[ROUNDS])  # all rounds used up
+    distill(root / "cohort", traces, RECIPE, rehearse=True, overwrite=True, hints=checked[0])
     assert {
         (r["note_id"], r["rollout"]): r["prompt_sha256"] for r in rows_in(traces / RECIPE.digest / "kept")
     } == prompts[1]
@@ -121,16 +121,16 @@ def _read_sizes(traces: Path) -> int:
     return sum(path.stat().st_size for path in (traces / "ledger").rglob("*") if path.is_file())
 
 
-def test_a_round_whose_hints_are_gone_is_no_start_for_another(made: Path, tmp_path: Path) -> None:
+def test_a_round_whose_hints_are_gone_is_no_start_for_another(root: Path, tmp_path: Path) -> None:
     recipe = load_recipe(Path("rehearsal")).replace(least_answer="code", least_met=0.0)
     traces, checked = tmp_path / "traces", tmp_path / "checked"
-    distill(made / "cohort", traces, RECIPE, rehearse=True)
+    distill(root / "cohort", traces, RECIPE, rehearse=True)
     verify(VerifyJob(traces, checked, recipe, rehearse=True))
-    distill(made / "cohort", traces, RECIPE, rehearse=True, hints=checked, overwrite=True)
+    distill(root / "cohort", traces, RECIPE, rehearse=True, hints=checked, overwrite=True)
     verify(VerifyJob(traces, checked, recipe, rehearse=True, overwrite=True))
     next((traces / "hints").glob("*.json")).unlink()
     with pytest.raises(DeepicdError, match="would come back"):
-        distill(made / "cohort", traces, RECIPE, rehearse=True, hints=checked, overwrite=True)
+        distill(root / "cohort", traces, RECIPE, rehearse=True, hints=checked, overwrite=True)
 
 
 def test_a_hint_stands_behind_everything_that_rows_share() -> None:

@@ -21,7 +21,6 @@ from cards.reading_room.review.rubric import Question, Rubric
 from deepicd import storage
 from deepicd.errors import DeepicdError
 
-FORMATS = ("csv", "jsonl", "argilla", "label-studio")
 Texts = Callable[[int], tuple[str, str]]
 """Row → note and trace."""
 

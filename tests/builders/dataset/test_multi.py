@@ -26,7 +26,7 @@ TEXT = "Pressure for two hours. She has HTN and no COPD, and was pale. Na 128. I
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("multi")
     copy = write_copy(
         folder / "copy",
@@ -41,8 +41,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def rows(made: Path) -> list[dict[str, Any]]:
-    return rows_in(made / "dataset" / "multi")
+def rows(root: Path) -> list[dict[str, Any]]:
+    return rows_in(root / "dataset" / "multi")
 
 
 def test_a_row_lists_what_the_note_supports_and_apart_what_it_does_not(rows: list[dict[str, Any]]) -> None:
@@ -55,8 +55,8 @@ def test_a_row_lists_what_the_note_supports_and_apart_what_it_does_not(rows: lis
         assert places == [("I10", "finding", "HTN"), ("E871", "value", "Na 128")]
 
 
-def test_the_answer_is_the_kept_trace_with_a_block_per_code(made: Path, rows: list[dict[str, Any]]) -> None:
-    traces = {row["note_id"]: row["trace"] for row in rows_in(made / "dataset" / "traces")}
+def test_the_answer_is_the_kept_trace_with_a_block_per_code(root: Path, rows: list[dict[str, Any]]) -> None:
+    traces = {row["note_id"]: row["trace"] for row in rows_in(root / "dataset" / "traces")}
     assert traces
     for row in rows:
         if row["note_id"] not in traces:
@@ -74,23 +74,23 @@ def test_the_prompt_asks_for_several_and_gives_none_away(rows: list[dict[str, An
     assert not [code for _, code in CODES if code in json.dumps(rows[0]["prompt"])]
 
 
-def test_rows_are_those_of_grpo_in_its_order(made: Path, rows: list[dict[str, Any]]) -> None:
-    assert [row["extra_info"] for row in rows] == [row["extra_info"] for row in rows_in(made / "dataset" / "grpo")]
+def test_rows_are_those_of_grpo_in_its_order(root: Path, rows: list[dict[str, Any]]) -> None:
+    assert [row["extra_info"] for row in rows] == [row["extra_info"] for row in rows_in(root / "dataset" / "grpo")]
 
 
-def test_other_configs_are_the_same_bytes_with_and_without_it(made: Path) -> None:
-    plain = records.require(made / "plain", AssembleRecord)
-    with_multi = records.require(made / "dataset", AssembleRecord)
+def test_other_configs_are_the_same_bytes_with_and_without_it(root: Path) -> None:
+    plain = records.require(root / "plain", AssembleRecord)
+    with_multi = records.require(root / "dataset", AssembleRecord)
     assert plain.outputs.items() <= with_multi.outputs.items()
     assert "config" not in plain.options
-    assert "listed" not in json.loads((made / "plain" / "run.json").read_text())["counts"]
+    assert "listed" not in json.loads((root / "plain" / "run.json").read_text())["counts"]
     assert with_multi.counts.listed == {"by finding": 40, "by value": 40, "not supported": 80}
 
 
-def test_a_cohort_without_outcomes_is_refused_in_words(made: Path, tmp_path: Path) -> None:
-    (made / "cohort" / "outcome").rename(tmp_path / "outcome")
+def test_a_cohort_without_outcomes_is_refused_in_words(root: Path, tmp_path: Path) -> None:
+    (root / "cohort" / "outcome").rename(tmp_path / "outcome")
     try:
         with accept_changes(), pytest.raises(DeepicdError, match="holds no sealed outcome"):
-            assemble(made / "cohort", made / "traces", tmp_path / "out", AssembleOptions(config="multi"))
+            assemble(root / "cohort", root / "traces", tmp_path / "out", AssembleOptions(config="multi"))
     finally:
-        (tmp_path / "outcome").rename(made / "cohort" / "outcome")
+        (tmp_path / "outcome").rename(root / "cohort" / "outcome")
