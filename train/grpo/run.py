@@ -7,6 +7,7 @@ The judge's server is checked. A run that was killed resumes from its last check
 Run: deepicd train grpo --dataset out/dataset --recipe grpo-7b --model out/sft-7b/model out/grpo-7b
 """
 
+from contextlib import closing
 from pathlib import Path
 
 from deepicd import records
@@ -45,9 +46,8 @@ def train(
     if not overwrite and (finished := records.find_finished(out, plan)):
         return finished
     if recipe.judge_weight:
-        judge = open_judge(recipe.judge, setup.dataset.origin)
-        judge.check()
-        judge.close()
+        with closing(open_judge(recipe.judge, setup.dataset.origin)) as judge:
+            judge.check()
     notes = check_points(setup) if recipe.points_weight else []
     if recipe.borne_out_weight:
         BorneOut(Path(recipe.borne_out_cohort).expanduser())  # fail now rather than after the model is loaded
@@ -69,13 +69,10 @@ def train(
 def check_points(setup: GrpoSetup) -> list[str]:
     """Return how many prompts have points of their stay. Raises DeepicdError for none, and without a server."""
     recipe = setup.recipe
-    points = open_points(recipe.judge_server, Path(recipe.points_verified), setup.dataset.origin)
-    try:
+    with closing(open_points(recipe.judge_server, Path(recipe.points_verified), setup.dataset.origin)) as points:
         points.check()
         about = setup.dataset.read_rows("train").select(setup.kept_rows)["extra_info"]
         covered = sum(points.has_points(one["note_id"]) for one in about)
-    finally:
-        points.close()
     if not covered:
         raise DeepicdError(
             f"No prompt is about a stay that {recipe.points_verified} has points of.",

@@ -5,6 +5,7 @@ check every generation before the model learns from it (train.grpo.monitor).
 """
 
 from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from train.grpo.monitor import AnswerStatistics, GuardRails, StepLog, summarize_
 from train.grpo.setup import FitOutcome, GrpoSetup
 from train.rewards import trl
 from train.rewards.borne_out import BorneOut
-from train.rewards.judge import open_judge
+from train.rewards.judge import Judge, open_judge
 from train.rewards.points import Points, open_points
 from train.rewards.trl import Completion, RewardFunction, extract_texts
 from train.run_folder import TrainingFolder, find_last_checkpoint, parse_step
@@ -36,32 +37,30 @@ def fit(setup: GrpoSetup, folder: TrainingFolder[GrpoRecord]) -> FitOutcome:
     from trl import GRPOTrainer
 
     recipe = setup.recipe
-    judge = open_judge(recipe.judge, setup.dataset.origin) if recipe.judge_weight else None
     progress, guard = TrainingProgress(), NonfiniteGradientGuard(folder.checkpoints)
     held = BorneOut(Path(recipe.borne_out_cohort).expanduser()).score if recipe.borne_out_weight else None
-    points = _open_points(setup) if recipe.points_weight else None
     scheme = recipe.build_scheme(setup.base.chat.opening)
-    functions = trl.build_reward_functions(scheme, judge, held, points.score if points else None)
-    monitored = MonitoredRewards(setup, functions, StepLog(folder.run.folder), progress)
-    trainer = GRPOTrainer(
-        model=setup.base.path,
-        args=_build_arguments(setup, folder.checkpoints),
-        train_dataset=_read_prompts(setup),
-        processing_class=setup.base.chat.tokenizer,
-        reward_funcs=monitored.functions,
-        callbacks=[progress.build_callback()],
-    )
-    trainer.remove_callback(PrinterCallback)
-    guard.watch(trainer)
-    last = find_last_checkpoint(folder.checkpoints)
-    trainer.train(resume_from_checkpoint=str(last) if last else None)
+    with ExitStack() as servers:
+        judge = servers.enter_context(closing(_open_judge(setup))) if recipe.judge_weight else None
+        points = servers.enter_context(closing(_open_points(setup))) if recipe.points_weight else None
+        functions = trl.build_reward_functions(scheme, judge, held, points.score if points else None)
+        monitored = MonitoredRewards(setup, functions, StepLog(folder.run.folder), progress)
+        trainer = GRPOTrainer(
+            model=setup.base.path,
+            args=_build_arguments(setup, folder.checkpoints),
+            train_dataset=_read_prompts(setup),
+            processing_class=setup.base.chat.tokenizer,
+            reward_funcs=monitored.functions,
+            callbacks=[progress.build_callback()],
+        )
+        trainer.remove_callback(PrinterCallback)
+        guard.watch(trainer)
+        last = find_last_checkpoint(folder.checkpoints)
+        trainer.train(resume_from_checkpoint=str(last) if last else None)
     weights = folder.run.folder / ".weights"
     trainer.save_model(str(weights))
     base_model.export_model(setup.base, recipe, weights, folder.model)
     storage.remove(weights)
-    for server in (judge, points):
-        if server:
-            server.close()
     return {
         "skipped_updates": len(guard.skipped),
         "skipped": guard.skipped[:100],
@@ -72,6 +71,10 @@ def fit(setup: GrpoSetup, folder: TrainingFolder[GrpoRecord]) -> FitOutcome:
         "judge_missed": dict(judge.missed) if judge else {},
         "points_missed": points.count_missed() if points else {},
     }
+
+
+def _open_judge(setup: GrpoSetup) -> Judge:
+    return open_judge(setup.recipe.judge, setup.dataset.origin)
 
 
 def _open_points(setup: GrpoSetup) -> Points:

@@ -10,6 +10,7 @@ can check every step. verl's manager `naive` calls from several threads; each pr
 parts are numbers, as verl's metrics require.
 """
 
+import atexit
 import json
 import os
 import time
@@ -89,6 +90,7 @@ def _build(fields: tuple[tuple[str, Any], ...]) -> "tuple[RewardScheme, Judge | 
         from train.rewards.judge import open_judge
 
         judge = open_judge(of_judge)
+        atexit.register(judge.close)
     if scheme.borne_out:
         from train.rewards.borne_out import BorneOut
 
@@ -97,6 +99,7 @@ def _build(fields: tuple[tuple[str, Any], ...]) -> "tuple[RewardScheme, Judge | 
         from train.rewards.points import open_points
 
         points = open_points(of_judge, Path(verified or ""))
+        atexit.register(points.close)
     return scheme, judge, held, points
 
 

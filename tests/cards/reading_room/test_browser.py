@@ -75,14 +75,20 @@ def go(page: "Page", address: Address, path: str) -> None:
     page.goto(f"http://127.0.0.1:{address.port}{path}")
 
 
+def follow(page: "Page", link: str, url: str) -> None:
+    """Click a link and wait until the page behind it has loaded: before, its script does not hear a key."""
+    page.click(link)
+    page.wait_for_url(url)
+
+
 def test_a_reader_opens_filters_searches_and_steps_by_key(page: "Page") -> None:
     assert "token" not in page.url
-    page.click("text=Read the rows")
+    follow(page, "text=Read the rows", "**/rows")
     assert page.inner_text(".count") == "4 rows"
     page.select_option("select[name=chapter]", "9")  # applies at once
     page.wait_for_url("**/rows?chapter=9")
     assert page.inner_text(".count") == "2 rows selected"
-    page.click("a:text-is('I50.23')")
+    follow(page, "a:text-is('I50.23')", "**/rows/1?chapter=9")
     assert page.inner_text(".steps .soft") == "1 of 2"
     page.keyboard.press("j")
     page.wait_for_url("**/rows/4?chapter=9")
@@ -94,8 +100,7 @@ def test_a_reader_opens_filters_searches_and_steps_by_key(page: "Page") -> None:
     page.keyboard.press("Enter")
     page.wait_for_url("**q=digoxin**")
     assert page.inner_text(".count") == "1 row selected"
-    page.click("text=Show all")
-    page.wait_for_url("**/rows")
+    follow(page, "text=Show all", "**/rows")
     assert page.inner_text(".count") == "4 rows"
 
 
@@ -160,8 +165,7 @@ def test_without_scripts_every_text_can_be_read_and_narrowed(browser: "Browser",
     visit.page.goto(address.url)
     go(visit.page, address, "/rows")
     visit.page.select_option("select[name=chapter]", "10")
-    visit.page.click("text=Apply")
-    visit.page.wait_for_url("**chapter=10**")
+    follow(visit.page, "text=Apply", "**chapter=10**")
     assert visit.page.inner_text(".count") == "1 row selected"
     visit.page.click("a:text-is('J18.9')")
     assert "Bronchial breath sounds" in visit.page.inner_text(".note .text")
@@ -207,11 +211,10 @@ def test_a_report_opens_from_the_disk_and_asks_for_nothing_else(deepicd: Deepicd
     visit.context.set_offline(True)
     page = visit.page
     page.goto((tmp_path / "report" / "index.html").as_uri())
-    page.click("text=Read the rows")
+    follow(page, "text=Read the rows", "**/rows.html")
     page.fill("#find-text", "pneumonia")
     assert page.inner_text(".count") == "1 row"
-    page.click("a:text-is('J18.9')")
-    page.wait_for_url("**/row/2.html")
+    follow(page, "a:text-is('J18.9')", "**/row/2.html")
     page.keyboard.press("k")
     page.wait_for_url("**/row/1.html")
     page.click(f"{TEXTS} .claim.contradicted >> nth=0")
@@ -233,8 +236,7 @@ def test_a_reviewer_rates_reloads_goes_on_and_the_ratings_are_exported(
     with serve_app(lambda address: build_review_app(forms, address)) as address:
         page.goto(address.url)
         assert list_faults(page) == []
-        page.click("text=Begin with form 1")
-        page.wait_for_url("**/forms/1")
+        follow(page, "text=Begin with form 1", "**/forms/1")
         assert list_faults(page) == []
         page.keyboard.press("r")
         for name in ("premature_closure", "severity_missed", "hallucination"):
@@ -246,16 +248,12 @@ def test_a_reviewer_rates_reloads_goes_on_and_the_ratings_are_exported(
         assert read_all_ratings(out) == []
         page.check("[name=overall][value='5']", force=True)
         page.fill("[name=comment]", "reads well")
-        page.click("text=Store and go on")
-        page.wait_for_url("**/forms/2")
+        follow(page, "text=Store and go on", "**/forms/2")
         page.reload()
-        page.click("text=Forms of ana")
-        page.wait_for_url("**/")
+        follow(page, "text=Forms of ana", "**/")
         assert "1 of 4 filled in" in page.inner_text("main")
-        page.click("text=Go on with form 2")
-        page.wait_for_url("**/forms/2")
-        page.click(".steps [rel=prev]")
-        page.wait_for_url("**/forms/1")
+        follow(page, "text=Go on with form 2", "**/forms/2")
+        follow(page, ".steps [rel=prev]", "**/forms/1")
         assert page.is_checked("[name=overall][value='5']")
         assert page.input_value("[name=comment]") == "reads well"
     visit.context.close()

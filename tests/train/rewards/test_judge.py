@@ -1,8 +1,8 @@
 """The judge while training runs: asked side by side, never in the way."""
 
 import time
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 
 import pytest
 from openai_server import MODEL, StandIn, hang, openai_server, status
@@ -23,17 +23,22 @@ def server() -> Iterator[StandIn]:
         yield stand_in
 
 
-def open_test_judge(server: StandIn, **fields: Any) -> Judge:
-    return open_judge({"model": MODEL, "base_url": server.url, "timeout": 5.0, **fields})
+@pytest.fixture
+def open_test_judge(server: StandIn) -> Iterator[Callable[..., Judge]]:
+    """A function that opens a judge at the server; each is closed at the end."""
+    with ExitStack() as judges:
+        yield lambda **fields: judges.enter_context(
+            closing(open_judge({"model": MODEL, "base_url": server.url, "timeout": 5.0, **fields}))
+        )
 
 
 def answers(number: int, code: str = "I5021") -> list[str]:
     return [write_answer(f"Crackles, {n} of them.", Code(code)) for n in range(number)]
 
 
-def test_answers_are_judged_side_by_side_and_once(server: StandIn) -> None:
+def test_answers_are_judged_side_by_side_and_once(open_test_judge: Callable[..., Judge], server: StandIn) -> None:
     server.delay = 0.1
-    judge = open_test_judge(server)
+    judge = open_test_judge()
     texts = [*answers(24), *answers(24), "no form"]
     assert judge.score([NOTE] * 49, texts) == [4] * 48 + [None]
     assert len(server.asked) == 24
@@ -41,8 +46,10 @@ def test_answers_are_judged_side_by_side_and_once(server: StandIn) -> None:
     assert not judge.missed
 
 
-def test_the_judge_is_told_of_the_predicted_code_and_asked_for_json(server: StandIn) -> None:
-    open_test_judge(server).score([NOTE], answers(1, "J189"))
+def test_the_judge_is_told_of_the_predicted_code_and_asked_for_json(
+    open_test_judge: Callable[..., Judge], server: StandIn
+) -> None:
+    open_test_judge().score([NOTE], answers(1, "J189"))
     prompt = server.asked[0]["messages"][1]["content"]
     assert "J18.9: Pneumonia, unspecified organism" in prompt
     assert NOTE in prompt and "Crackles, 0 of them." in prompt
@@ -50,23 +57,27 @@ def test_the_judge_is_told_of_the_predicted_code_and_asked_for_json(server: Stan
     assert server.asked[0]["temperature"] == 0.0
 
 
-def test_a_judge_that_fails_costs_its_score_and_a_line(server: StandIn, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_judge_that_fails_costs_its_score_and_a_line(
+    open_test_judge: Callable[..., Judge], server: StandIn, caplog: pytest.LogCaptureFixture
+) -> None:
     server.faults = [status(400)]
-    judge = open_test_judge(server, in_flight=1)
+    judge = open_test_judge(in_flight=1)
     assert judge.score([NOTE] * 3, answers(3)) == [None, 4, 4]
     assert judge.missed.total() == 1
     assert "The judge gave no score for 1 answers so far (the server answered 400 to this prompt 1)" in caplog.text
     assert judge.score([NOTE], answers(1)) == [4]  # what was missed is asked for again
 
 
-def test_rubbish_in_place_of_a_score_is_none(server: StandIn) -> None:
+def test_rubbish_in_place_of_a_score_is_none(open_test_judge: Callable[..., Judge], server: StandIn) -> None:
     server.completion = lambda body: {"choices": [{"message": {"content": "[" * 100_000}}]}  # type: ignore[method-assign]
-    assert open_test_judge(server).score([NOTE] * 2, answers(2)) == [None, None]
+    assert open_test_judge().score([NOTE] * 2, answers(2)) == [None, None]
 
 
-def test_a_dead_judge_costs_one_timeout_and_not_one_for_each_answer(server: StandIn) -> None:
+def test_a_dead_judge_costs_one_timeout_and_not_one_for_each_answer(
+    open_test_judge: Callable[..., Judge], server: StandIn
+) -> None:
     server.always = hang(30)
-    judge = open_test_judge(server, timeout=0.5, in_flight=8)
+    judge = open_test_judge(timeout=0.5, in_flight=8)
     began = time.monotonic()
     assert judge.score([NOTE] * 200, answers(200)) == [None] * 200
     assert time.monotonic() - began < 5
@@ -74,12 +85,14 @@ def test_a_dead_judge_costs_one_timeout_and_not_one_for_each_answer(server: Stan
     assert judge.missed["not asked: it failed too often just before"] >= 200 - FAILURES - 8
 
 
-def test_a_judge_that_is_not_there_is_told_before_training(server: StandIn) -> None:
-    open_test_judge(server).check()
+def test_a_judge_that_is_not_there_is_told_before_training(
+    open_test_judge: Callable[..., Judge], server: StandIn
+) -> None:
+    open_test_judge().check()
     with pytest.raises(DeepicdError, match=r"has no model 'another'"):
-        open_test_judge(server, model="another").check()
+        open_test_judge(model="another").check()
     with pytest.raises(DeepicdError, match="no server answers") as error:
-        open_judge({"model": "m", "base_url": "http://127.0.0.1:9/v1"}).check()
+        open_test_judge(model="m", base_url="http://127.0.0.1:9/v1").check()
     assert error.value.advice == "Start it, for instance: vllm serve m --port 9"
     with pytest.raises(DeepicdError, match="must be one server"):
         open_judge({"model": "m"})
@@ -110,8 +123,8 @@ def test_an_answer_that_the_judge_missed_earns_in_verl_what_judged_ones_earned(s
     assert (missed["judge"], missed["judged"]) == (pytest.approx(0.8), 0.0)
 
 
-def test_a_prompt_over_the_judges_context_is_not_sent(server: StandIn) -> None:
-    judge = open_test_judge(server, context=1000)
+def test_a_prompt_over_the_judges_context_is_not_sent(open_test_judge: Callable[..., Judge], server: StandIn) -> None:
+    judge = open_test_judge(context=1000)
     assert judge.score([NOTE, "cough " * 2000], [answers(2)[0], answers(2)[1]]) == [4, None]
     assert judge.missed == {"the prompt is too long for the judge's context": 1}
     assert len(server.asked) == 1
