@@ -53,8 +53,11 @@ def write_bundle(
     record = dataset_card.require_dataset(folder)
     title = validate_title(title or TITLE + (" (made-up records)" if record.origin == "synthetic" else ""))
     own_abstract = validate_abstract(abstract) if abstract is not None else None
-    options = {"notes": notes, "title": title, "abstract": own_abstract, "release": validate_release(release)}
-    inputs = {"dataset": folder / records.RECORD} | {config: folder / config for config in DATASET}
+    options = {
+        "notes": notes, "title": title, "abstract": own_abstract, "release": validate_release(release),
+        "record": storage.digest_json(records.make_portable(record.dump())),  # not of run.json, which has more to try
+    }  # fmt: skip
+    inputs = {config: folder / config for config in DATASET}
     plan = records.plan_run(BundleRecord, options=options, inputs=inputs)
     if done := records.find_finished(out, plan):
         return done

@@ -5,11 +5,12 @@ A record keeps fields that only another version writes. `deepicd.records` reads 
 """
 
 import json
+import re
 from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
@@ -17,6 +18,13 @@ from deepicd import __version__, storage
 from deepicd.errors import DeepicdError
 from deepicd.parsing import parse_json
 from deepicd.storage import Origin
+
+LOCAL = {"argv", "base_url", "checksum", "contact", "path", "running", "series"}
+"""Keys of records that describe the machine or the person who ran it."""
+TRIABLE = {"hints", "split_digest"}
+"""Keys of digests of note_ids: each is one of ten million patients and a small number, all of which can be tried."""
+_PATH = re.compile(r"^(~|/|[A-Za-z]:[\\/]|\.{1,2}[\\/])")
+_COHORT = re.compile(r"(train|validation|test)\.parquet")
 
 
 class Model(BaseModel):
@@ -60,6 +68,7 @@ class Record(Model):
     argv: str | None = None
     """The command line; absent from a portable record."""
     key: str
+    """Of the run's plan; empty in a portable record."""
     origin: Origin
     options: dict[str, JsonValue]
     inputs: dict[str, Input]
@@ -114,6 +123,34 @@ class Record(Model):
         kept = {name: value for name, value in self.dump().items() if name not in ("argv", "checksum", "lineage")}
         kept["inputs"] = {role: {"digest": entry.digest} for role, entry in self.inputs.items()}
         return kept
+
+
+def make_portable(record: Mapping[str, object]) -> dict[str, Any]:
+    """Return a record as others may have it, its lineage included: without paths, addresses and digests to try.
+
+    Keys of runs are digests of their options, and so are empty. Of credentialed stages before this one only the files
+    of the cohort keep digests: others may hold a few ids or small counts alone (splits.csv, excluded.parquet).
+    """
+    portable: dict[str, Any] = strip_local(record) | {"key": ""}
+    for stage in portable.get("lineage", {}).values():
+        stage["key"] = ""
+        if stage["origin"] == "mimic":
+            is_build = stage["command"] == "build"
+            stage["outputs"] = {
+                name: file for name, file in stage["outputs"].items() if is_build and _COHORT.fullmatch(name)
+            }
+    return portable
+
+
+def strip_local(value: object) -> Any:
+    """Return a part of a record without the keys in LOCAL and TRIABLE and without folders of paths, at any depth."""
+    if isinstance(value, Mapping):
+        return {key: strip_local(entry) for key, entry in value.items() if key not in LOCAL | TRIABLE}
+    if isinstance(value, list):
+        return [strip_local(entry) for entry in value]
+    if isinstance(value, str) and _PATH.match(value):
+        return re.split(r"[\\/]", value.rstrip("\\/"))[-1]
+    return value
 
 
 def parse_model(kind: type[M], value: object, source: str) -> M:

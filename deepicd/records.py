@@ -44,13 +44,14 @@ from deepicd.record_model import (
     describe_difference,
     describe_files,
     inherit_origin,
+    make_portable,
     parse_model,
 )  # fmt: skip
 from deepicd.storage import Origin
 
 __all__ = [
     "Counts", "FileChanges", "Input", "Model", "OutputFile", "Plan", "Record", "Run", "compare_files",
-    "describe_difference", "describe_files", "inherit_origin", "parse_model",
+    "describe_difference", "describe_files", "inherit_origin", "make_portable", "parse_model",
 ]  # fmt: skip
 
 RECORD = "run.json"
@@ -286,7 +287,7 @@ def _write_record(run: Run[R], lease: Lease) -> Iterator[Run[R]]:
     }
     plain = parse_json(json.dumps(value))  # as it will be read: lists for tuples
     if run.is_portable:
-        plain = parse_model(Record, plain, RECORD).strip_paths() | {"lineage": plain["lineage"]}
+        plain = make_portable(plain) | {"key": run.plan.key}
     plain[CHECKSUM] = _sum_record(plain)
     run.finished = parse_model(run.plan.kind, plain, RECORD)
     storage.write_json(run.folder / RECORD, plain)

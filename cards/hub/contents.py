@@ -159,7 +159,7 @@ def _gather_dataset(options: PublicationOptions, staging: Path) -> Contents:
     if what == "rows":
         storage.write_text(staging / README, card_trimming.insert_repository(readme, options.repo))
         # under another name, since the firewall refuses run.json unread, and is to read this one, which has no paths
-        storage.write_json(staging / PORTABLE_RECORD, recipe_files.make_portable(record.dump()))
+        storage.write_json(staging / PORTABLE_RECORD, records.make_portable(record.dump()))
         outputs = {name: folder / name for name in record.outputs if name.endswith(".parquet")}
     else:
         holds = "only the card" if what == "card" else "only the card and the recipe (`recipe/`)"

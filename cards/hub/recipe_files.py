@@ -16,42 +16,29 @@ the card together reveal no group that is smaller.
 
 import hashlib
 import hmac
-import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pyarrow.parquet as pq
 import yaml
 
 from deepicd import records, storage
+from deepicd.record_model import strip_local
 from deepicd.schema import SPLITS
 from deepicd.small_counts import has_count, is_small
 from deepicd.stage_records import DistillRecord, PromptText
 
 SHORTEST = 50  # words in a note that serves as key
-_LOCAL = {"argv", "base_url", "checksum", "contact", "hints", "path", "running", "series"}
-"""Keys of records that describe the machine or the person who ran it; and `hints`, a plain digest over note_ids."""
-_PATH = re.compile(r"^(~|/|[A-Za-z]:[\\/]|\.{1,2}[\\/])")
-
-
-def make_portable(value: object) -> Any:
-    """Return a record without command lines, paths and addresses, at any depth."""
-    if isinstance(value, Mapping):
-        return {key: make_portable(entry) for key, entry in value.items() if key not in _LOCAL}
-    if isinstance(value, list):
-        return [make_portable(entry) for entry in value]
-    if isinstance(value, str) and _PATH.match(value):
-        return re.split(r"[\\/]", value.rstrip("\\/"))[-1]
-    return value
 
 
 def describe_stages(record: records.Record) -> dict[str, object]:
     """Return version, options and digests of inputs of each stage."""
-    stages = {**record.lineage, record.command: record}
+    portable = records.make_portable(record.dump())
+    stages = {**portable["lineage"], record.command: portable}
     return {
-        name: {key: make_portable(stage.dump()[key]) for key in ("version", "origin", "options", "inputs")}
-        | {"notes": [note for note in make_portable(stage.notes) if stage.origin != "mimic" or not has_count(note)]}
+        name: {key: stage[key] for key in ("version", "origin", "options", "inputs")}
+        | {"notes": [note for note in stage["notes"] if stage["origin"] != "mimic" or not has_count(note)]}
         for name, stage in stages.items()
     }
 
@@ -61,7 +48,7 @@ def write_recipe(dataset: Path, record: records.Record, out: Path) -> None:
     folder, distill = out / "recipe", record.require_upstream(DistillRecord)
     storage.write_json(folder / "stages.json", describe_stages(record))
     storage.write_text(
-        folder / "recipe.yaml", yaml.safe_dump(make_portable(distill.options), sort_keys=False, allow_unicode=True)
+        folder / "recipe.yaml", yaml.safe_dump(strip_local(distill.options), sort_keys=False, allow_unicode=True)
     )
     if prompt := distill.counts.asked:
         storage.write_text(folder / "prompts.md", format_prompts(prompt))

@@ -1,5 +1,7 @@
 """Rejected traces go back for another attempt, told why and nothing of the outcome; the others are left alone."""
 
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -7,7 +9,10 @@ from cohorts import rows_in, write_cohort
 from copies import discharge, note, stay, write_copy
 
 from builders.cohort.build import build
-from cards.hub.recipe_files import make_portable
+from builders.dataset.assemble import assemble
+from cards.bundle import write_bundle
+from cards.hub.recipe_files import describe_stages
+from deepicd import records, storage
 from deepicd.errors import DeepicdError
 from deepicd.storage import Origin
 from distill.hints import ROUNDS, add_hint, phrase, read_rejections
@@ -53,8 +58,7 @@ def test_only_rejected_rollouts_are_written_anew_and_know_why(root: Path, tmp_pa
     record = distill(root / "cohort", out, RECIPE, rehearse=True, hints=tmp_path / "checked", overwrite=True)
     [kept] = (out / "hints").iterdir()
     assert (kept.stat().st_mode & 0o777, kept.parent.stat().st_mode & 0o777) == (0o600, 0o700)
-    digest = record.options["hints"]
-    assert kept.stem == digest and digest not in str(make_portable(record.strip_paths()))  # it would reveal note_ids
+    assert kept.stem == record.options["hints"]
     after = {(row["note_id"], row["rollout"]): row for row in rows_in(out / RECIPE.digest / "kept")}
     for key, row in after.items():
         if key in before:
@@ -62,6 +66,31 @@ def test_only_rejected_rollouts_are_written_anew_and_know_why(root: Path, tmp_pa
             assert (row["trace"] == before[key]["trace"]) is (key not in failed)
     for of_note in hints.values():
         assert set(of_note.values()) == {HINTS["does not lead to the diagnosis"]}
+
+
+def test_nothing_that_others_receive_has_a_digest_by_which_ids_or_small_counts_can_be_tried(
+    root: Path, tmp_path: Path
+) -> None:
+    cohort, out, dataset = root / "cohort", tmp_path / "traces", tmp_path / "dataset"
+    distill(cohort, out, RECIPE, rehearse=True)
+    recipe = load_recipe(Path("rehearsal")).replace(least_answer="category", least_met=0.0)
+    verify(VerifyJob(out, tmp_path / "checked", recipe, rehearse=True))
+    hinted = distill(cohort, out, RECIPE, rehearse=True, hints=tmp_path / "checked", overwrite=True)
+    assembled = assemble(cohort, out, dataset)
+    write_bundle(dataset, tmp_path / "bundle", notes=False)
+    records_for_others = [
+        *(storage.read_json(tmp_path / "bundle" / name) for name in ("run.json", "bundle.json")),
+        records.make_portable(assembled.dump()),  # what `publish --what rows` sends
+        describe_stages(assembled),
+    ]
+    keys = {record.key for record in (assembled, *assembled.lineage.values())}
+    small = [dataset / "run.json", *(cohort / name for name in ("splits.csv", "excluded.parquet", "funnel.json"))]
+    assert hinted.key in keys
+    secret = {hinted.options["hints"], *keys, *map(storage.digest_path, small)}
+    for record in records_for_others:
+        assert not secret & set(re.findall(r"\b[0-9a-f]{64}\b", json.dumps(record)))
+    assert storage.digest_path(cohort / "train.parquet") in json.dumps(records_for_others[0])
+    assert write_bundle(dataset, tmp_path / "bundle", notes=False).key  # a second run finds the first one's output
 
 
 def test_hints_of_another_recipes_traces_are_refused(root: Path, tmp_path: Path) -> None:
