@@ -14,6 +14,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from builders.mimic.physionet.verify import Check
+from deepicd.errors import advise_install
 from deepicd.parsing import parse_json
 
 EXTRA = re.compile(r"""extra == ['"]([\w-]+)['"]""")
@@ -34,7 +35,7 @@ def check_packages() -> Iterator[Check]:
     try:
         required = metadata.requires("deepicd") or []
     except metadata.PackageNotFoundError:
-        how = "Install it, so that its requirements are known: pip install -e '.[all]'"
+        how = f"Install it, so that its requirements are known: {advise_install('all')}"
         yield Check("unknown", "packages", "deepicd runs from a folder and is not installed", how)
         return
     by_extra: dict[str, list[str]] = {"": []}
@@ -61,7 +62,7 @@ def _check_installed(extra: str, requirements: list[str]) -> Check:
         else:
             mismatched.append(f"{requirement.name} {version} ({requirement.specifier})")
     what = f"extra {extra}" if extra else "packages"
-    how = f"pip install -e '.[{extra}]'" if extra else "pip install -e ."
+    how = advise_install(extra)
     if mismatched:
         return Check("bad", what, f"versions that do not fit: {', '.join(mismatched)}", how)
     if missing:

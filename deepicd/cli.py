@@ -14,7 +14,7 @@ from typing import NoReturn
 import click
 
 from deepicd import __version__, log
-from deepicd.errors import DeepicdError
+from deepicd.errors import DeepicdError, advise_install
 from deepicd.json_output import add_json_option
 from deepicd.remote.paths import accept_urls
 
@@ -184,7 +184,7 @@ def explain_missing_library(error: ModuleNotFoundError) -> DeepicdError:
         raise error
     return DeepicdError(
         f"This command needs the Python package {error.name!r}, which is not installed.",
-        "Install the packages of all stages: make setup, or pip install -e '.[all]'",
+        f"Install the packages of all stages: {advise_install('all')}",
     )
 
 

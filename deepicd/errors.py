@@ -18,3 +18,28 @@ class DeepicdError(Exception):
 
 class BadCode(DeepicdError, ValueError):
     """A text that is not an ICD-10-CM code."""
+
+
+def advise_install(extra: str = "") -> str:
+    """Return the command that installs the packages of an extra, from where deepicd itself was installed.
+
+    A clone: pip install -e '/home/me/deepicd[pdf]'; a wheel: pip install 'deepicd[pdf] @ file:///tmp/deepicd-1.whl'.
+    """
+    import shlex
+    from importlib import metadata
+    from urllib.parse import unquote, urlsplit
+
+    from deepicd.parsing import parse_json
+
+    wanted = f"[{extra}]" if extra else ""
+    try:  # PEP 610: pip and uv say where a package came from, unless it was an index
+        source = parse_json(metadata.distribution("deepicd").read_text("direct_url.json") or "{}")
+    except metadata.PackageNotFoundError:
+        return f"pip install -e {shlex.quote(f'.{wanted}')}"
+    url = source.get("url", "")
+    if (folder := source.get("dir_info")) is not None:
+        path = unquote(urlsplit(url).path)
+        return f"pip install {'-e ' if folder.get('editable') else ''}{shlex.quote(f'{path}{wanted}')}"
+    if version := source.get("vcs_info"):
+        url = f"{version['vcs']}+{url}@{version['commit_id']}"
+    return f"pip install {shlex.quote(f'deepicd{wanted} @ {url}' if url else f'deepicd{wanted}')}"

@@ -137,6 +137,12 @@ def is_held(path: Path) -> bool:
     return age is not None and not _is_stale(owner, age)
 
 
+def is_held_elsewhere(path: Path) -> bool:
+    """Return whether a lease is held by a process that this machine cannot judge: it may have ended, and lapse soon."""
+    owner, age = _read_lock(path)
+    return age is not None and age <= STALE_AFTER and (owner is None or owner.is_running() is None)
+
+
 def _create(path: Path, owner: Owner) -> bool:
     """Make a lock file unless it exists; return whether it was made."""
     try:

@@ -93,7 +93,8 @@ def _load_recipe(options: dict[str, Any], *, example: str, needs_file: bool) -> 
 @click.option("--layout", type=click.Choice(["prefix", "paper"]), help="Shared texts first, or the paper's order.")
 @click.option("--context", type=int, help="Tokens of prompt and completion together.")
 @_add_shared_options
-@click.option("--limit", type=click.IntRange(min=1), help="Only the first N rows of each split.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N",
+              help="Only the first N rows of each split, so up to 3 × N in all.")  # fmt: skip
 @click.option(
     "--dry-run",
     is_flag=True,
@@ -210,7 +211,8 @@ def format_summary(record: "DistillRecord", out: Path) -> str:
 @click.option("--guidelines", type=click.Path(path_type=Path), help="By default those of the traces.")
 @click.option("--descriptions", type=click.Path(path_type=Path), help="By default those of the traces.")
 @_add_shared_options
-@click.option("--limit", type=click.IntRange(min=1), help="Only the first N kept traces of each split.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N",
+              help="Only the first N kept traces of each split, so up to 3 × N in all.")  # fmt: skip
 @click.option("--same-family", is_flag=True, help="Allow a judge of the teacher's own family; the record says so.")
 @accept_changes_option
 @click.option("--overwrite", is_flag=True, help="Replace what OUT holds for this judge and other traces.")

@@ -29,7 +29,7 @@ from deepicd.engines.ledger_segments import PATTERN as SEGMENTS
 from deepicd.engines.ray_cluster import build_replica_recipe, count_gpus, open_cluster
 from deepicd.engines.shard import Shard
 from deepicd.errors import DeepicdError
-from deepicd.lease import HEARTBEAT, STALE_AFTER, hold_lease, is_held
+from deepicd.lease import HEARTBEAT, STALE_AFTER, hold_lease, is_held, is_held_elsewhere
 from deepicd.log import Advance, track_progress
 from deepicd.stage_records import DistillRecord
 from distill.recipe import Recipe
@@ -83,7 +83,7 @@ class Work:
             os.chdir(self.folder)
 
 
-def _wait_for_lease(lock: Path) -> None:
+def _wait_for_lease(lock: Path, is_held: Callable[[Path], bool] = is_held) -> None:
     """Wait until a process that held a lease and died no longer counts as alive, if there was one."""
     until = time.monotonic() + STALE_AFTER + 2 * HEARTBEAT
     while is_held(lock) and time.monotonic() < until:
@@ -213,7 +213,7 @@ def _write_marker(job: Job) -> Iterator[Path]:
     folder = (job.out / LEDGER_FOLDER).absolute()
     folder.mkdir(parents=True, exist_ok=True)
     marker = folder / MARKER
-    _wait_for_lease(marker)
+    _wait_for_lease(marker, is_held_elsewhere)  # a run that lives on this machine is refused at once
     with hold_lease(marker, f"completing rows of {job.out} with workers"):
         for left in folder.glob(".workers-*"):  # by a killed process of an earlier version
             left.unlink(missing_ok=True)

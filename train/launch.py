@@ -14,7 +14,7 @@ from pathlib import Path
 
 from deepicd.engines.attention import switch_off_cudnn_attention
 from deepicd.engines.registry import TELEMETRY_OFF
-from deepicd.errors import DeepicdError
+from deepicd.errors import DeepicdError, advise_install
 
 # package → the extra that installs it
 EXTRAS = {
@@ -62,7 +62,7 @@ def check_installed(*packages: str) -> None:
         if find_spec(package) is None:
             raise DeepicdError(
                 f"This needs the Python package {package!r}, which is not installed.",
-                f"With GPUs: pip install -e '.[{EXTRAS[package]}]' and vllm. On a CPU: make setup-full",
+                f"With GPUs: {advise_install(EXTRAS[package])} and vllm. On a CPU, in a clone: make setup-full",
             )
 
 

@@ -14,14 +14,17 @@ disregarded if a killed process did not come to that.
 import hashlib
 import json
 import os
+from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from heapq import merge as merge_sorted
-from itertools import chain, groupby
+from itertools import accumulate, chain, groupby
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from deepicd import storage
 from deepicd.engines.ledger_lines import Session, is_whole
@@ -33,6 +36,7 @@ PATTERN = "*.arrow"
 SESSIONS_KEY = b"deepicd.sessions"
 BATCH = 16_384  # rows that are written at once, some 20 MB
 KEY_BYTES = 16
+NUMBERS = {pa.uint64(): "Q", pa.int32(): "i"}  # Arrow's type → that of Python's `array`
 COLUMNS = pa.schema(
     [
         pa.field("key", pa.binary(KEY_BYTES), nullable=False),
@@ -177,8 +181,22 @@ def _write(folder: Path, rows: Iterable[Row], sessions: Iterable[str], origin: O
 def _batch(rows: Iterable[Row], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     for _, group in groupby(enumerate(rows), key=lambda numbered: numbered[0] // BATCH):
         columns = zip(*(row for _, row in group), strict=True)
-        arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
-        yield pa.record_batch(arrays, schema=schema)
+        yield pa.record_batch([_build_array(*column) for column in zip(columns, schema, strict=True)], schema=schema)
+
+
+def _build_array(values: Sequence[Any], field: pa.Field) -> pa.Array:
+    """Return values as an array; pa.array would do so too, and import pandas (50 MiB)."""
+    if pa.types.is_integer(field.type):
+        numbers = array(NUMBERS[field.type], values)
+        return pa.Array.from_buffers(field.type, len(values), [None, pa.py_buffer(numbers)])
+    content = pa.py_buffer(b"".join(value or b"" for value in values))
+    if pa.types.is_fixed_size_binary(field.type):
+        return pa.Array.from_buffers(field.type, len(values), [None, content])
+    lengths = array("i", (len(value or b"") for value in values))
+    ends = pa.py_buffer(array("i", accumulate(lengths, initial=0)))
+    is_there = pa.Array.from_buffers(pa.int32(), len(values), [None, pa.py_buffer(lengths)]).cast(pa.bool_())
+    filled = pa.Array.from_buffers(field.type, len(values), [None, ends, content])
+    return pc.if_else(is_there, filled, pa.nulls(len(values), field.type))
 
 
 def _compress_row(key: bytes, sessions: Sequence[Session]) -> Row:

@@ -21,6 +21,9 @@ RecipeType = TypeVar("RecipeType", bound=ModelRecipe)
 OBJECT_STORE = 2**28  # bytes of a cluster that is started here; requests and results are small
 # Ray binds to loopback alone where it is not meant to reach other machines, which it assumes of a Mac
 ON_LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+WITH_TOKEN = {
+    "RAY_AUTH_MODE": "token"
+}  # Ray's default for a cluster that it starts, of which it warns unless it is set
 PASSED_ON = ("HF_HUB_OFFLINE", "HF_HOME", "VLLM_CPU_KVCACHE_SPACE")
 
 
@@ -63,7 +66,7 @@ def open_cluster(workers: int, gpus: int) -> Iterator[dict[str, Any]]:
 def _join(workers: int) -> bool:
     """Join a cluster, and return whether it was started here."""
     address = os.environ.get("RAY_ADDRESS")
-    for name, value in TELEMETRY_OFF.items() | (set() if address else ON_LOOPBACK.items()):
+    for name, value in (TELEMETRY_OFF | ({} if address else ON_LOOPBACK | WITH_TOKEN)).items():
         os.environ.setdefault(name, value)  # before the import, which reads them
     import ray
 

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 import click
 
-from deepicd.errors import DeepicdError
+from deepicd.errors import DeepicdError, advise_install
 
 if TYPE_CHECKING:
     from deepicd.engines.base import Engine
@@ -205,5 +205,5 @@ class EngineName(click.ParamType[str]):
 def _explain_missing_package(engine: str, package: str) -> DeepicdError:
     return DeepicdError(
         f"The engine {engine!r} needs the Python package {package!r}, which is not installed here.",
-        INSTALL.get(package, "Install the extra: pip install 'deepicd[distill]'"),
+        INSTALL.get(package) or f"Install the extra: {advise_install('distill')}",
     )

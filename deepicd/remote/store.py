@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from deepicd.addresses import is_private
 from deepicd.disclosure import SENTENCE
-from deepicd.errors import DeepicdError
+from deepicd.errors import DeepicdError, advise_install
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -54,7 +54,7 @@ class Store:
         except (ImportError, ValueError) as error:
             raise DeepicdError(
                 f"{self.url}: {str(error).rstrip('.')}.",
-                "s3:// needs the package s3fs (pip install 'deepicd[remote]'), gs:// needs gcsfs.",
+                f"s3:// needs the package s3fs ({advise_install('remote')}), gs:// needs gcsfs.",
             ) from error
 
     def list_files(self) -> dict[str, Remote]:

@@ -29,7 +29,8 @@ PATH = click.Path(path_type=Path)
 @click.option("--responsible", metavar="SENTENCE",
               help="Allow credentialed notes to go to a server elsewhere; the error gives the sentence.")  # fmt: skip
 @click.option("--rehearse", is_flag=True, help="Allow an engine without a language model on credentialed rows.")
-@click.option("--limit", type=click.IntRange(min=1), help="Only the first N kept traces of each split.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N",
+              help="Only the first N kept traces of each split, so up to 3 × N in all.")  # fmt: skip
 @accept_changes_option
 @click.option("--overwrite", is_flag=True, help="Replace what OUT holds for this recipe and other traces.")
 def verify(traces: Path, out: Path, **options: Any) -> None:

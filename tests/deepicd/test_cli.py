@@ -13,7 +13,7 @@ from copies import discharge, stay, write_copy
 
 from deepicd import json_output, log
 from deepicd.cli import PACKAGES, add_log_options, cli
-from deepicd.errors import DeepicdError
+from deepicd.errors import DeepicdError, advise_install
 
 
 @pytest.mark.parametrize(
@@ -57,6 +57,37 @@ def test_a_mistake_exits_with_1_a_message_and_no_trace_of_output(
     assert len(outcome.err.splitlines()) >= 2  # what happened, then what to do
     assert "Traceback" not in outcome.err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("direct_url", "command"),
+    [
+        (
+            '{"url": "file:///home/me/a%20clone", "dir_info": {"editable": true}}',
+            "pip install -e '/home/me/a clone[pdf]'",
+        ),
+        ('{"url": "file:///home/me/clone", "dir_info": {}}', "pip install '/home/me/clone[pdf]'"),
+        (
+            '{"url": "file:///tmp/deepicd-1.whl", "archive_info": {}}',
+            "pip install 'deepicd[pdf] @ file:///tmp/deepicd-1.whl'",
+        ),
+        (
+            '{"url": "https://x.org/deepicd", "vcs_info": {"vcs": "git", "commit_id": "1f0c"}}',
+            "pip install 'deepicd[pdf] @ git+https://x.org/deepicd@1f0c'",
+        ),
+        ("", "pip install 'deepicd[pdf]'"),
+    ],
+    ids=["clone", "folder", "wheel", "git", "index"],
+)
+def test_the_advice_to_install_an_extra_fits_how_deepicd_was_installed(
+    direct_url: str, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    information = tmp_path / "deepicd-9.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: deepicd\nVersion: 9\n")
+    (information / "direct_url.json").write_text(direct_url)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert advise_install("pdf") == command
 
 
 def test_a_folder_that_cannot_be_written_is_a_message(deepicd: Deepicd, tmp_path: Path) -> None:

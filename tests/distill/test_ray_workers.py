@@ -136,6 +136,17 @@ def test_the_marker_of_a_killed_run_is_taken_over_and_none_is_left(tmp_path: Pat
     assert not list(ledger.iterdir())
 
 
+def test_a_second_run_with_workers_is_refused_at_once_while_the_first_lives(tmp_path: Path) -> None:
+    job, started = run.Job(tmp_path, tmp_path, RECIPE), time.monotonic()
+    with (
+        ray_workers._write_marker(job),
+        pytest.raises(DeepicdError, match="Another process is completing rows of"),
+        ray_workers._write_marker(job),
+    ):
+        pass
+    assert time.monotonic() - started < 5
+
+
 def test_a_worker_has_one_copy_of_the_model_and_writes_under_the_keys_of_the_run() -> None:
     recipe = load_recipe(Path("tiny")).replace(engine="ray", data_parallel=8, tensor_parallel=2, in_flight=100)
     worker = ray_workers.build_worker_recipe(recipe)

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from deepicd.errors import DeepicdError
+from deepicd.errors import DeepicdError, advise_install
 from deepicd.icd10cm import Code
 from train.data import LabelledNote
 
@@ -31,7 +31,7 @@ def train_encoder(notes: Sequence[LabelledNote], model: str, seed: int) -> Calla
         from transformers import AutoModelForSequenceClassification, AutoTokenizer, get_linear_schedule_with_warmup
     except ImportError as error:
         raise DeepicdError(
-            "The baseline encoder needs PyTorch and transformers.", "Install them: pip install 'deepicd[trl]'"
+            "The baseline encoder needs PyTorch and transformers.", f"Install them: {advise_install('trl')}"
         ) from error
     torch.manual_seed(seed)
     codes = sorted({note.code for note in notes})
