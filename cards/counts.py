@@ -280,11 +280,32 @@ def add_verification(
             counts.show(group, [group], people=len(verified.patients[kind]))
         everyone = set().union(*(verified.patients[kind] for kind in kinds))
         counts.show(("forecast", category, "all"), groups, people=len(everyone))
-    whole = sum(counts.groups[cell] for cell in rows.cells)
-    for reason, number in verified.reasons.items():
-        counts.show_part(
-            ("failed", reason), number, rows.cells,
-            people=len(verified.reason_patients[reason]), rest_people=rows.count_fewest_patients(whole - number),
-        )  # fmt: skip
+    _add_failures(counts, verified, rows)
     if upstream := record.find_upstream(VerifyRecord):
         rows.show("verified traces", sum(upstream.counts.verified.values()), rollouts)
+        # with one rollout per row these are the failing rows of the dataset, and readers know it
+        if (rest := ("rest", "verified traces")) in counts.groups:
+            counts.tie([rest], [("failure", failure) for failure in verified.failures])
+
+
+def _add_failures(counts: Counts, verified: VerifiedStatistics, rows: RowParts) -> None:
+    """Add the rows whose trace fails, by reason; guard those that fail for other reasons alone."""
+    groups = {failure: counts.add_group(("failure", failure), number) for failure, number in verified.failures.items()}
+    passed = sum(counts.groups[cell] for cell in rows.cells) - verified.failures.total()
+    counts.tie([*groups.values(), counts.add_group("not failing", passed)], rows.cells)
+    few = rows.count_fewest_patients
+    counts.guard(groups.values(), people=len(set().union(*verified.failure_patients.values())))
+    counts.guard(["not failing"], people=few(passed))
+    for reason in verified.reasons:
+        having = [failure for failure in groups if reason in failure]
+        others = [failure for failure in groups if reason not in failure]
+        number = sum(verified.failures[failure] for failure in having)
+        people, of_others = (
+            len(set().union(*(verified.failure_patients[failure] for failure in part))) for part in (having, others)
+        )
+        counts.show(("failed", reason), [groups[failure] for failure in having], people=people)
+        counts.guard([groups[failure] for failure in others], people=of_others)
+        counts.guard(
+            [*(groups[failure] for failure in others), "not failing"],
+            people=few(passed + verified.failures.total() - number),
+        )

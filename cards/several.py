@@ -25,6 +25,15 @@ class OtherDiagnoses:
     rows: Counter[str] = field(default_factory=Counter)
     patients: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
 
+    def add(self, bucket: str, patient: str) -> None:
+        self.rows[bucket] += 1
+        self.patients[bucket].add(patient)
+
+
+def name_bucket(number: int) -> str:
+    """Return the bucket of a number of other diagnoses."""
+    return next(name for name, most in BUCKETS if most is None or number <= most)
+
 
 def count_other_diagnoses(paths: Iterable[Path]) -> OtherDiagnoses:
     """Count the rows of the config's files by bucket, exactly."""
@@ -32,9 +41,7 @@ def count_other_diagnoses(paths: Iterable[Path]) -> OtherDiagnoses:
     for path in paths:
         for batch in open_parquet(path, CONFIGS[CONFIG]).iter_batches(_BATCH, columns=["note_id", "icd_codes"]):
             for note_id, codes in zip(batch["note_id"].to_pylist(), batch["icd_codes"].to_pylist(), strict=True):
-                name = next(name for name, most in BUCKETS if most is None or len(codes) - 1 <= most)
-                counted.rows[name] += 1
-                counted.patients[name].add(note_id.partition("-")[0])
+                counted.add(name_bucket(len(codes) - 1), note_id.partition("-")[0])
     return counted
 
 

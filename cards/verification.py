@@ -40,7 +40,7 @@ def summarize_verification(
         "select": record.options.get("select"),
         "counts": None if verified is None else {
             "kinds": list_kinds(verified, shown),
-            "reasons": [(reason, shown["failed", reason]) for reason in sorted(verified.reasons)],
+            "reasons": [(reason, shown["failed", reason]) for reason in verified.reasons],
             "lift": list_lifts(verified, shown, chapters, is_free=is_free),
             "selection": list_selection(shown),
             "tokens": list(_list_tokens(record, shown)),

@@ -17,6 +17,8 @@ BATCH = 1024
 
 Kind = tuple[str, str]
 """Category and verdict of an expectation."""
+Failure = frozenset[str]
+"""All reasons for which one trace fails: each trace has one such set, so that the sets divide the traces."""
 
 
 @dataclass
@@ -25,8 +27,8 @@ class VerifiedStatistics:
 
     forecasts: Counter[Kind] = field(default_factory=Counter)
     patients: dict[Kind, set[str]] = field(default_factory=lambda: defaultdict(set))
-    reasons: Counter[str] = field(default_factory=Counter)  # why traces fail → rows
-    reason_patients: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    failures: Counter[Failure] = field(default_factory=Counter)
+    failure_patients: dict[Failure, set[str]] = field(default_factory=lambda: defaultdict(set))
     lifts: dict[int, list[float]] = field(default_factory=lambda: defaultdict(list))  # chapter → of each row
     lift_patients: dict[int, set[str]] = field(default_factory=lambda: defaultdict(set))
 
@@ -36,9 +38,9 @@ class VerifiedStatistics:
             kind = one["category"], one["verdict"]
             self.forecasts[kind] += 1
             self.patients[kind].add(patient)
-        for reason in row["failed_for"] or ():
-            self.reasons[reason] += 1
-            self.reason_patients[reason].add(patient)
+        if failure := frozenset(row["failed_for"] or ()):
+            self.failures[failure] += 1
+            self.failure_patients[failure].add(patient)
         if row["lift"] is not None:
             self.lifts[row["chapter"]].append(row["lift"])
             self.lift_patients[row["chapter"]].add(patient)
@@ -46,6 +48,11 @@ class VerifiedStatistics:
     @property
     def categories(self) -> list[str]:
         return sorted({category for category, _ in self.forecasts})
+
+    @property
+    def reasons(self) -> list[str]:
+        """Return why traces fail."""
+        return sorted(set[str]().union(*self.failures))
 
     @property
     def figures(self) -> list[str]:

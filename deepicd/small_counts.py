@@ -254,7 +254,8 @@ class Counts:
         solution = linprog(
             sign * self._build_row(groups), **system.equations, bounds=(0, None), method="highs", integrality=int(whole)
         )
-        if solution.status == 3 or (whole and solution.status == 4):  # unbounded, or as good as unbounded
+        # of whole numbers the solver does not distinguish what has no bound from what it failed to bound
+        if solution.status == 3 or (whole and solution.status == 4 and self._is_unbounded(groups, withheld, sign)):
             return float("-inf"), []
         if solution.status != 0:  # the true counts are a solution, so this is the solver's failure
             raise SolverError(f"The bounds of a small count could not be computed: {solution.message}")
@@ -263,6 +264,9 @@ class Counts:
         duals = list(solution.eqlin.marginals[: len(system.sums)]) + list(solution.ineqlin.marginals)
         causes = zip([*system.sums, *system.sides], duals, strict=True)
         return float(solution.fun), [key for key, dual in causes if abs(dual) > TOLERANCE]
+
+    def _is_unbounded(self, groups: frozenset[Key], withheld: frozenset[Key], sign: int) -> bool:
+        return self._solve(groups, withheld, sign)[0] == float("-inf")
 
     def _build_system(self, withheld: frozenset[Key]) -> "_System":
         """Return what a reader knows if these counts are withheld; the last system is kept."""

@@ -45,7 +45,7 @@ def what_it_says(card: str) -> list[Said]:
             said.append((groups, value))
 
     for config, *cells in tables(card)["rows"][1:]:
-        of = EVERY if config == "`grpo`" else [group for group in EVERY if group[2]]
+        of = EVERY if config.startswith("`grpo`") else [group for group in EVERY if group[2]]
         for split, cell in zip([*SPLITS, None], cells, strict=True):
             say(cell, [group for group in of if split in (group[1], None)])
     for title, *cells in tables(card)["chapter"][1:]:

@@ -1,4 +1,4 @@
-"""Stages that run a model in their own process: vLLM, and training by TRL, with the shipped tiny one on a CPU.
+"""Stages on the heavy engines: Ray workers, vLLM, and training by TRL, with the shipped tiny model on a CPU.
 
 Only where the engines are installed (`make setup-full`): one trial of a fault takes a minute.
 """
@@ -24,6 +24,11 @@ def list_models(demo: Path) -> Iterator[Stage]:
         settings = [word for value in values for word in ("--set", value)]
         return ["train", kind, "--dataset", dataset, "--recipe", f"tiny-{kind}", *settings]
 
+    def distill_by_workers(out: Path) -> list[object]:
+        return ["distill", cohort, out, "--recipe", "rehearsal", "--workers", 2]
+
+    if find_spec("ray"):
+        yield Stage("distill by Ray workers", distill_by_workers, [cohort / "train.parquet"])
     if find_spec("vllm"):
         yield Stage("distill by vLLM", distill, [cohort / "train.parquet"])
     if find_spec("trl"):

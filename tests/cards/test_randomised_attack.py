@@ -3,8 +3,9 @@
 import random
 import re
 from collections import Counter, defaultdict
+from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -19,13 +20,34 @@ from cards.dataset_statistics import Statistics
 from cards.hub.differences import find_small_differences
 from cards.hub.recipe_files import ListedRow, list_splits
 from cards.rendering import render_template
+from cards.several import OtherDiagnoses, name_bucket
+from cards.verified_statistics import VERDICTS, VerifiedStatistics
 from deepicd.icd10cm import CHAPTERS, Code
 from deepicd.record_model import Counts, Record
 from deepicd.schema import SPLITS
-from deepicd.stage_records import AssembleRecord, BuildRecord, DistillRecord, FunnelStep
+from deepicd.stage_records import AssembleRecord, BuildRecord, DistillRecord, FunnelStep, VerifyCounts, VerifyRecord
 
 CODES = ("I214", "I5021", "J189", "C7A8", "K3580", "N179", "V00031A", "H401", "Z3A08", "R51", "A419", "E1165", "F329")
 REASONS = ("form", "cut off", "wrong code")
+FAILURES = ("refuted by the outcome", "no lift", "too easy")
+CATEGORIES = ("disease", "drug", "procedure")
+
+
+class Row(NamedTuple):
+    """A stay: what the stages find of it."""
+
+    patient: str
+    code: str
+    split: str
+    kept: bool
+    score: int | None
+    reason: str | None
+    others: int
+    """Further diagnoses that its note supports."""
+    forecasts: list[tuple[str, str]]
+    """Category and verdict of what its trace expects."""
+    failed: frozenset[str]
+    """Why its trace fails its verification."""
 
 
 class Cohort:
@@ -36,7 +58,9 @@ class Cohort:
         codes = drawn.sample(CODES, drawn.randint(2, len(CODES)))
         weights = [drawn.paretovariate(0.8) for _ in codes]
         few, most = drawn.choice([(1.0, 1), (0.95, 30), (0.5, 4)])
-        self.rows: list[tuple[str, str, str, bool, int | None, str | None]] = []
+        self.further = random.Random(f"{seed} further")
+        self.shares = {reason: self.further.choice((0.02, 0.1, 0.3)) for reason in FAILURES}
+        self.rows: list[Row] = []
         for patient in range(drawn.randint(60, 220)):
             split = drawn.choices(SPLITS, (7, 1, 2))[0]
             usual = drawn.choices(codes, drawn.choice((weights, None)))[0]  # many stays are for the same disease
@@ -45,7 +69,7 @@ class Cohort:
                 score = drawn.choices((1, 2, 3, 4, 5, None), (1, 1, 5, 9, 4, 1))[0] if kept else None
                 reason = None if kept else drawn.choices(REASONS, (5, 2, 1))[0]
                 code = usual if drawn.random() < 0.8 else drawn.choices(codes, weights)[0]
-                self.rows.append((f"p{patient}", code, split, kept, score, reason))
+                self.rows.append(self._draw(f"p{patient}", code, split, kept, score, reason))
         self.lost = {"not ICD-10": drawn.choice([3, 15, 40]), "too short": drawn.choice([0, 12])}
         self.lost_patients = {"not ICD-10": drawn.choice([2, 12]), "too short": 12}
         self.listed = [
@@ -53,17 +77,28 @@ class Cohort:
             for n, row in enumerate(self.rows)
         ]
 
+    def _draw(self, *known: Any) -> Row:
+        """Draw what a verification and the config multi know of a row."""
+        drawn, kept = self.further, known[3]
+        others = drawn.choices((0, 1, 4, 9), (1, 9, 5, 1))[0]
+        kinds = drawn.choices(CATEGORIES, (20, 5, 1), k=drawn.randint(0, 2))
+        forecasts = [(kind, drawn.choices(VERDICTS, (9, 1, 4))[0]) for kind in kinds]
+        failed = [reason for reason, share in self.shares.items() if drawn.random() < share]
+        return Row(*known, others, forecasts if kept else [], frozenset(failed if kept else ()))
+
     def grow(self, drawn: random.Random, patients: int) -> None:
         """Add the stays of further patients, as a later version of the records has them."""
         for place in range(patients):
             code, split, kept = drawn.choice(CODES), drawn.choices(SPLITS, (7, 1, 2))[0], drawn.random() < 0.9
-            row = (f"later{place}", code, split, kept, 4 if kept else None, None if kept else "form")
+            row = self._draw(f"later{place}", code, split, kept, 4 if kept else None, None if kept else "form")
             self.rows += [row] * drawn.choice((1, 1, 1, 3))
         self.listed += [ListedRow(90, f"later{n}", row[2], row[0]) for n, row in enumerate(self.rows)][-patients:]
 
     def count(self) -> Statistics:
-        statistics = Statistics({"traces": {}, "grpo": {}}, {}, note_words=[40], words=[100] * 30)
-        for patient, code, split, kept, score, _ in self.rows:
+        files: dict[str, dict[str, list[str]]] = {name: {} for name in ("traces", "grpo", "multi", "verified")}
+        statistics, verified = Statistics(files, {}, note_words=[40], words=[100] * 30), VerifiedStatistics()
+        statistics.others, statistics.verified = OtherDiagnoses(), verified
+        for patient, code, split, kept, score, _, others, forecasts, failed in self.rows:
             cell = (Code(code).chapter.number, split, kept)
             statistics.cells[cell] += 1
             statistics.patients[cell][patient] += 1
@@ -72,6 +107,10 @@ class Cohort:
             if kept:
                 statistics.score_patients[score].add(patient)
                 statistics.scores.update([score] if score else [])
+                expected = [{"category": category, "verdict": verdict} for category, verdict in forecasts]
+                found = {"note_id": f"{patient}-DS-1", "chapter": cell[0], "lift": None}
+                verified.add(found | {"forecasts": expected, "failed_for": list(failed)})
+            statistics.others.add(name_bucket(others), patient)
         return statistics
 
     def describe(self, record: AssembleRecord) -> AssembleRecord:
@@ -97,8 +136,24 @@ class Cohort:
             version="1", command="judge", key="", origin="mimic", options={"prompt": "r", "model": "m"}, inputs={},
             counts=judged, notes=["Scored 97 of 100 traces."], outputs={},
         )  # fmt: skip
-        before = {"build": build.model_copy(update={"counts": built}), "judge": judge}
-        return record.model_copy(update={"lineage": before | {"distill": distill.model_copy(update={"counts": made})}})
+        before = {"build": build.model_copy(update={"counts": built}), "judge": judge, "verify": self._verify()}
+        return record.model_copy(
+            update={
+                "lineage": before | {"distill": distill.model_copy(update={"counts": made})},
+                "inputs": record.inputs | {"verified": record.inputs["traces"]},
+            }
+        )
+
+    def _verify(self) -> Record:
+        verified = sum(row.kept and not row.failed for row in self.rows)
+        counts = VerifyCounts(
+            traces={}, verified={"all": verified}, reasons={}, forecasts={}, levels={}, lift_by_chapter={}, met=None,
+            covered=0, nameable=0, tokens={}, unread={}, unanswered={}, recipe_digest="0",
+        )  # fmt: skip
+        return VerifyRecord(
+            version="1", command="verify", key="", origin="mimic", options={"name": "rules", "checks": ["forecasts"]},
+            inputs={}, counts=counts, notes=[], outputs={},
+        )  # fmt: skip
 
 
 def publish(cohort: Cohort, record: AssembleRecord) -> tuple[str, Counter[str], dict[str, int | None]]:
@@ -123,7 +178,7 @@ def record(tmp_path_factory: pytest.TempPathFactory) -> AssembleRecord:
 @pytest.mark.parametrize("seed", range(8))
 def test_a_solver_finds_no_small_group_in_a_publication(seed: int, record: AssembleRecord) -> None:
     cohort = Cohort(seed)
-    card, listed, _ = publish(cohort, record)
+    card, listed, shown = publish(cohort, record)
     romans = {code: Code(code).chapter.roman for code in CODES}
     rows: Counter[Group] = Counter()
     patients: dict[Group, set[str]] = defaultdict(set)
@@ -139,6 +194,9 @@ def test_a_solver_finds_no_small_group_in_a_publication(seed: int, record: Assem
     attack_scores(cohort, card)
     attack_patients(cohort, card)
     attack_reasons(cohort, card)
+    attack_other_diagnoses(cohort, card)
+    attack_expectations(cohort, card)
+    attack_failures(cohort, card, shown)
     assert "97 of 100" not in card
 
 
@@ -199,10 +257,59 @@ def attack_scores(cohort: Cohort, card: str) -> None:
         values = np.array([1, 2, 3, 4, 5, 0]) - mean * np.array([1, 1, 1, 1, 1, 0])
         half = 0.005001 * np.array([1, 1, 1, 1, 1, 0])
         known += [(values - half, -np.inf, 0), (values + half, 0, np.inf)]
-    for place, people in enumerate(by_score):
-        if 0 < len(set(people)) < 10:
-            least, most = bound(np.eye(6)[place], known)
-            assert most > 9.9 and most - least > 9.9, (place, least, most)
+    require_room([(np.eye(6)[place], people) for place, people in enumerate(by_score)], known)
+
+
+def attack_other_diagnoses(cohort: Cohort, card: str) -> None:
+    """The stays by their other diagnoses, and all stays, leave room for every small number of them."""
+    [_, *cells], [_, *stays] = tables(card)["other diagnoses that the admission note supports"]
+    found = {name: [row.patient for row in cohort.rows if name_bucket(row.others) == name] for name in cells}
+    assert sum(map(len, found.values())) == len(cohort.rows)
+    known = [(np.eye(4)[place], n, n) for place, cell in enumerate(stays) if (n := number(cell)) is not None]
+    if (total := number(tables(card)["rows"][2][-1])) is not None:
+        known.append((np.ones(4), total, total))
+    require_room([(np.eye(4)[place], patients) for place, patients in enumerate(found.values())], known)
+
+
+def attack_expectations(cohort: Cohort, card: str) -> None:
+    """The expectations of a category by verdict, and all of them, leave room for every small number of them."""
+    for category, *cells in tables(card)["expectations"][1:]:
+        found = [
+            [row.patient for row in cohort.rows for each in row.forecasts if each == (category, verdict)]
+            for verdict in VERDICTS
+        ]
+        sums = [*np.eye(3), np.ones(3)]
+        known = [(sums[place], n, n) for place, cell in enumerate(cells) if (n := number(cell)) is not None]
+        require_room([(row, join(found, row)) for row in sums], known)
+        assert all(len(join(found, row)) == n for row, n, _ in known), "the card is right"
+
+
+def attack_failures(cohort: Cohort, card: str, shown: dict[str, int | None]) -> None:
+    """Readers know why traces fail, and how many are kept and verified: one rollout per row was kept."""
+    sets = [frozenset(part) for size in range(4) for part in combinations(FAILURES, size)]
+    found = [[row.patient for row in cohort.rows if row.kept and row.failed == each] for each in sets]
+    failing = np.array([float(bool(each)) for each in sets])
+    having = {reason: np.array([float(reason in each) for each in sets]) for reason in FAILURES}
+    said = re.findall(rf"({'|'.join(FAILURES)}) \(([^)]+)\)", card)
+    numbers = [(having[reason], number(cell)) for reason, cell in said]
+    numbers += [(np.ones(8), number(tables(card)["rows"][1][-1])), (1 - failing, shown["verified traces"])]
+    known = [(row, n, n) for row, n in numbers if n is not None]
+    groups = [failing, 1 - failing, *having.values(), *(failing - row for row in having.values())]
+    require_room([(row, join(found, row)) for row in groups], known)
+    assert all(len(join(found, row)) == n for row, n, _ in known), "the card is right"
+
+
+def join(found: list[list[str]], inside: Any) -> list[str]:
+    """The patients of those parts, once for each row."""
+    return [patient for part, is_inside in zip(found, inside, strict=True) if is_inside for patient in part]
+
+
+def require_room(groups: list[tuple[Any, list[str]]], known: list[Any]) -> None:
+    """Fail unless what is known leaves room for the size of every group of fewer than ten patients."""
+    for wanted, patients in groups:
+        if 0 < len(set(patients)) < 10:
+            least, most = bound(wanted, known)
+            assert most > 9.9 and most - least > 9.9, (wanted, least, most)
 
 
 def bound(wanted: Any, known: list[Any]) -> tuple[float, float]:
