@@ -105,14 +105,14 @@ def _complete_rows(workers: int, job: Job, rollouts: int) -> None:
 
     `rollouts`: of the whole run, for the progress.
     """
-    import ray
-
     recipe = build_worker_recipe(job.recipe)
     with (
         open_cluster(workers, count_gpus(recipe)) as options,
         _write_marker(job) as marker,
         track_progress("traces", rollouts) as advance,
     ):
+        import ray  # only now: it reads, as it is imported, what opening a cluster puts into the environment
+
         work = Work(_build_worker_job(job, recipe), Path.cwd(), marker)
         remote = ray.remote(_complete_shard).options(**options, max_retries=0)
         shards = [Shard(number, workers) for number in range(1, workers + 1)]

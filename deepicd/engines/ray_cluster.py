@@ -24,6 +24,14 @@ ON_LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 WITH_TOKEN = {
     "RAY_AUTH_MODE": "token"
 }  # Ray's default for a cluster that it starts, of which it warns unless it is set
+ADVICE = (
+    "RAY_ADDRESS names the head of a running cluster. One that `ray start` made needs RAY_AUTH_MODE=token and the same"
+    " RAY_AUTH_TOKEN_PATH on every machine. Where none is named, this machine may be too busy to start one: rerun the"
+    " command."
+)
+SHORTEN = (
+    "Ray's sockets lie in the folder for temporary files, whose path is too long. Name a shorter one: RAY_TMPDIR=/tmp"
+)
 PASSED_ON = ("HF_HUB_OFFLINE", "HF_HOME", "VLLM_CPU_KVCACHE_SPACE")
 
 
@@ -80,9 +88,7 @@ def _join(workers: int) -> bool:
     except Exception as error:  # Ray raises one that has no better name where a node takes over 30 seconds to start
         raise DeepicdError(
             f"No Ray cluster could be joined or started: {str(error).strip().splitlines()[0][:200]}",
-            "RAY_ADDRESS names the head of a running cluster. One that `ray start` made needs RAY_AUTH_MODE=token and"
-            " the same RAY_AUTH_TOKEN_PATH on every machine. Where none is named, this machine may be too busy to start"
-            " one: rerun the command.",
+            SHORTEN if "AF_UNIX path" in str(error) else ADVICE,
         ) from error
     logging.getLogger("ray").setLevel(logging.ERROR)
     return True

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -105,6 +106,22 @@ def test_the_engine_ray_runs_a_model_per_worker_and_outlives_one(cluster: Any, t
     assert len(completions) == len(rows_in(cohort)) == 60
     assert set(completions.values()) == {1}
     assert {row["engine"] for row in rows_in(out / recipe.digest)} == {"vllm"}
+
+
+@pytest.mark.engines
+def test_the_command_starts_a_cluster_of_its_own_or_says_why_ray_cannot(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    cohort, out = write_cohort(tmp_path / "cohort", 20), tmp_path / "out"
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "TMPDIR"))}
+    command = [*kills.build_command(cohort, out), "--workers", "2"]
+    deep = tmp_path / ("x" * 90)
+    deep.mkdir()
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=kept | {"TMPDIR": str(deep)})
+    assert done.returncode == 1
+    assert "a shorter one: RAY_TMPDIR=/tmp" in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr
+    subprocess.run(command, check=True, env=kept)
+    assert rows_in(next(out.glob("*/kept")))
 
 
 @pytest.mark.engines
