@@ -16,7 +16,6 @@ from deepicd.figure_style import (
     GREY,
     ORANGE,
     PALE,
-    SHORT_NAMES,
     SKY,
     SMALL,
     describe_f1,
@@ -26,7 +25,7 @@ from deepicd.figure_style import (
     open_figure,
     set_title,
 )
-from deepicd.icd10cm import CHAPTERS
+from deepicd.icd10cm import CHAPTERS, SHORT_NAMES
 from deepicd.small_counts import WITHHELD
 
 THIRDS = (("first third", BLUE, ""), ("second third", SKY, "//"), ("last third", ORANGE, ".."))

@@ -8,13 +8,13 @@ from deepicd.figure_style import (
     GREY,
     ORANGE,
     PALE,
-    SHORT_NAMES,
     SMALL,
     draw_bars,
     name_chapter,
     open_figure,
     set_title,
 )
+from deepicd.icd10cm import SHORT_NAMES
 from deepicd.small_counts import WITHHELD
 
 LOOKS = {"confirmed": (BLUE, ""), "refuted": (ORANGE, "//"), "untouched": (PALE, "")}

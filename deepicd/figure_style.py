@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from deepicd import storage
-from deepicd.icd10cm import CHAPTERS
+from deepicd.icd10cm import SHORT_NAMES
 from deepicd.small_counts import WITHHELD
 
 BLUE, SKY, ORANGE, VERMILION, GREY, PALE = "#0072B2", "#56B4E9", "#E69F00", "#D55E00", "#666666", "#D9D9D9"
@@ -44,10 +44,6 @@ STYLE = {
     "lines.linewidth": 1.5,
     "savefig.dpi": DPI,
 }
-NAMES = """Infections; Neoplasms; Blood, immunity; Endocrine, metabolic; Mental, behavioral; Nervous system; Eye; Ear;
-Circulatory; Respiratory; Digestive; Skin; Musculoskeletal; Genitourinary; Pregnancy, childbirth; Perinatal; Congenital;
-Symptoms, signs; Injury, poisoning; External causes; Health services; Special purposes"""
-SHORT_NAMES = dict(zip((each.roman for each in CHAPTERS), map(str.strip, NAMES.split(";")), strict=True))
 
 
 @contextmanager

@@ -74,6 +74,12 @@ CHAPTERS: tuple[Chapter, ...] = tuple(
 )  # fmt: skip
 
 # Where each chapter starts in alphabetical order: U (22) stands between T (19) and V (20).
+_NAMES = """Infections; Neoplasms; Blood, immunity; Endocrine, metabolic; Mental, behavioral; Nervous system; Eye; Ear;
+Circulatory; Respiratory; Digestive; Skin; Musculoskeletal; Genitourinary; Pregnancy, childbirth; Perinatal; Congenital;
+Symptoms, signs; Injury, poisoning; External causes; Health services; Special purposes"""
+SHORT_NAMES = dict(zip((each.roman for each in CHAPTERS), map(str.strip, _NAMES.split(";")), strict=True))
+"""Roman numeral of a chapter → a name that fits beside a bar."""
+
 _BY_START = sorted(CHAPTERS, key=lambda chapter: chapter.ranges[0][0])
 _STARTS = [chapter.ranges[0][0] for chapter in _BY_START]
 

@@ -10,11 +10,12 @@ A label is what precedes a colon at the start of a line, or stands alone on one.
 """
 
 import re
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from deepicd import storage
 from deepicd.errors import DeepicdError
@@ -24,6 +25,7 @@ TEMPLATE_FILE = Path(__file__).with_name("headers.yaml")
 TEXT = "text"
 """What a user says a header opens if it is part of the section it stands under."""
 _SMALL_WORDS = {"of", "the", "or", "and", "on", "at", "in", "for", "to", "by", "with", "prior", "upon", "&", "/", "a"}
+_FAULTS = (re.error, Warning, RecursionError, ArithmeticError, LookupError, AttributeError, TypeError, ValueError)
 _CONJUNCTIONS = re.compile(r"\s*(?:[/,&]|\band\b)\s*", re.IGNORECASE)
 
 
@@ -86,32 +88,34 @@ class Label(NamedTuple):
 def load_template(path: Path = TEMPLATE_FILE) -> Template:
     """Return the sections in the template's order, and the lists of words. Raises DeepicdError for another file."""
     try:
-        tree = parse_yaml(storage.read_bounded(path))
-        sections = tuple(_parse_heading(entry, tree["fragments"]) for entry in tree["sections"])
-        labels = {name: frozenset(words.split()) for name, words in tree["labels"].items()}
-        template = Template(
-            sections,
-            labels,
-            {name: frozenset(lists) for name, lists in tree["labels_of"].items()},
-            {name: re.compile("|".join(forms), re.IGNORECASE) for name, forms in tree["phrases"].items()},
-            frozenset(tree["stay_words"].split()),
-            frozenset(tree["prose_words"].split()),
-            tuple(f"{word} " for word in tree["prose_starts"].split()),
-        )
-    except (re.error, RecursionError, OverflowError, LookupError, AttributeError, TypeError, ValueError) as error:
+        with warnings.catch_warnings(action="error"):  # of a pattern that another Python may read differently
+            template = _parse_template(parse_yaml(storage.read_bounded(path)))
+    except _FAULTS as error:
         raise DeepicdError(
             f"{path} is not a template of discharge notes ({type(error).__name__}: {error}).",
             "Each section has a name, `known` (true or false) and one or more regular expressions as `forms`.",
         ) from error
-    names = [heading.name for heading in sections]
+    names = [heading.name for heading in template.sections]
     if repeated := {name for name in names if names.count(name) > 1}:
         raise DeepicdError(f"{path} names sections twice: {', '.join(sorted(repeated))}.", "Merge their forms.")
     return template
 
 
+def _parse_template(tree: Any) -> Template:
+    return Template(
+        sections=tuple(_parse_heading(entry, tree["fragments"]) for entry in tree["sections"]),
+        labels={name: frozenset(words.split()) for name, words in tree["labels"].items()},
+        labels_of={name: frozenset(lists) for name, lists in tree["labels_of"].items()},
+        phrases={name: re.compile("|".join(forms), re.IGNORECASE) for name, forms in tree["phrases"].items()},
+        stay_words=frozenset(tree["stay_words"].split()),
+        prose_words=frozenset(tree["prose_words"].split()),
+        prose_starts=tuple(f"{word} " for word in tree["prose_starts"].split()),
+    )
+
+
 def _parse_heading(entry: Mapping[str, object], fragments: Mapping[str, str]) -> Heading:
     name, known, forms, others = entry["name"], entry["known"], entry["forms"], entry.get("others", [])
-    if not isinstance(name, str) or not isinstance(known, bool) or not isinstance(forms, list) or not forms:
+    if not (isinstance(name, str) and isinstance(known, bool) and isinstance(forms, list) and forms):
         raise ValueError(f"section {name!r}")
     if not isinstance(others, list):
         raise ValueError(f"section {name!r}")
@@ -119,8 +123,7 @@ def _parse_heading(entry: Mapping[str, object], fragments: Mapping[str, str]) ->
     for form in (*forms, *others):
         for fragment, pattern in fragments.items():
             form = form.replace(f"{{{fragment}}}", pattern)
-        re.compile(form)
-        expanded.append(form)
+        expanded.append(re.compile(form).pattern)
     return Heading(name, known, tuple(expanded[: len(forms)]), tuple(expanded[len(forms) :]))
 
 

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deepicd.icd10cm import CHAPTERS, Code
+from deepicd.icd10cm import CHAPTERS, SHORT_NAMES, Code
 
 if TYPE_CHECKING:
     import jinja2
@@ -49,6 +49,7 @@ def _load_environment() -> "jinja2.Environment":
         lstrip_blocks=True,
     )
     environment.filters |= {"dotted": lambda code: str(Code(code)), "roman": lambda number: CHAPTERS[number - 1].roman,
-                            "chapter_title": lambda number: CHAPTERS[number - 1].title}  # fmt: skip
+                            "chapter_title": lambda number: CHAPTERS[number - 1].title,
+                            "chapter_name": lambda number: SHORT_NAMES[CHAPTERS[number - 1].roman]}  # fmt: skip
     environment.globals["chapters"] = CHAPTERS
     return environment

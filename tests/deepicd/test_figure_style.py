@@ -7,7 +7,8 @@ import pytest
 from conftest import REPOSITORY
 
 from cards import figures
-from deepicd.figure_style import SHORT_NAMES, describe_f1, name_chapter, open_figure, set_title
+from deepicd.figure_style import describe_f1, name_chapter, open_figure, set_title
+from deepicd.icd10cm import SHORT_NAMES
 
 
 def draw(path: Path) -> bytes:

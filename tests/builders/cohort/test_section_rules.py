@@ -52,11 +52,12 @@ def test_rules_name_sections_of_the_template():
         "fragments: {}\nsections: [{name: Sex, known: perhaps, forms: [Sex]}]",
         "fragments: {}\nsections: [{name: Sex, forms: [Sex]}]",
         "fragments: {}\nsections: [{name: Sex, known: true, forms: []}]",
+        "fragments: {}\nsections: [{name: Sex, known: true, forms: ['[[S]ex']}]",
         "fragments: {}\nsections: [{name: Sex, known: true, forms: [Sex]}, {name: Sex, known: true, forms: [S]}]",
         "[Sex]",
         "sections: [",
     ],
-    ids=["pattern", "not a boolean", "no field", "no form", "twice", "no mapping", "no YAML"],
+    ids=["pattern", "not a boolean", "no field", "no form", "odd pattern", "twice", "no mapping", "no YAML"],
 )
 def test_a_template_that_is_none_is_an_error_that_names_the_file(text, tmp_path):
     (tmp_path / "headers.yaml").write_text(text)
