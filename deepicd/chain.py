@@ -82,7 +82,7 @@ class ChainSettings(Config):
     def _refuse_urls(cls, value: str) -> str:
         if "://" in value:
             raise ConfigError(
-                f"{value} is no folder of this machine.",
+                f"{value} is not a folder of this machine.",
                 "`deepicd run` works on local folders; stages that take URLs do so alone (docs/scaling.md).",
             )
         return value

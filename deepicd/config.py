@@ -114,7 +114,7 @@ class Config(BaseModel):
             return DeepicdError(f"{source}: {reason.what}", reason.advice)
         name = str(first["loc"][0]) if first["loc"] else ""
         if name not in cls.model_fields:
-            return DeepicdError(f"{source}: {first['msg']}.")
+            return DeepicdError(f"{source}: {first['msg']}.", f"Fields are {', '.join(cls.model_fields)}.")
         near = get_close_matches(str(first["input"])[:80], cls._list_choices(name), n=1)
         advice = f"It takes {cls._describe_field(name)}." + (f" Did you mean {near[0]}?" if near else "")
         return DeepicdError(f"{source}: {name} is {shorten(first['input'])}.", advice)

@@ -87,7 +87,10 @@ class Record(Model):
         """Return this record as its stage's own kind. Raises DeepicdError if it is another's, or incomplete."""
         source = source or f"The record of `deepicd {self.command}`"
         if kind.COMMANDS and self.command not in kind.COMMANDS:
-            raise DeepicdError(f"{source} is not a record of `deepicd {kind.COMMANDS[0]}`.")
+            raise DeepicdError(
+                f"{source} is not a record of `deepicd {kind.COMMANDS[0]}`.",
+                f"Point at the output of `deepicd {kind.COMMANDS[0]}`.",
+            )
         return parse_model(kind, self.dump(), source)
 
     def find_upstream(self, kind: type[R]) -> R | None:

@@ -65,10 +65,10 @@ def plan(
             workload, pages = workload.scale(rows), None
     pilot = read_pilot(traces, recipe) if traces else None
     if traces and pilot is None:
-        has = "only a run by shards or workers" if metrics.has_parts(traces, recipe.digest) else "no run"
+        has = "only rates of shards or workers" if metrics.has_parts(traces, recipe.digest) else "no rates"
         raise click.UsageError(
-            f"{traces} has {has} of this recipe ({recipe.digest}), and rates come from a run of one process. Run a"
-            " pilot first: deepicd distill … --pilot 1%"
+            f"{traces} has {has} of this recipe ({recipe.digest}). They come from a run of one process that takes a"
+            " tenth of a second or more: deepicd distill … --pilot 1%"
         )
     lines, assumptions = build_plan(workload, recipe, pilot, pages), list_assumptions(workload, recipe, pilot)
     limits = find_limits(workload, recipe)

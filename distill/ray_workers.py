@@ -200,9 +200,8 @@ def _read_result(task: Any) -> DeepicdError | None:
         raise  # a bug, with its traceback
     except ray.exceptions.RayError as error:
         return WorkerDied(
-            f"A worker ended without a word ({type(error).__name__}), as one does whose node goes away or runs out of"
-            " memory.",
-            "The same command continues from what is finished. `ray status` and the logs of Ray say more.",
+            f"A worker has ended ({type(error).__name__}).",
+            "See `ray status` and the logs of Ray for the reason; the same command continues from what is finished.",
         )
     return result
 

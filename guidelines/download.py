@@ -49,7 +49,7 @@ def _download(url: str, to: Path, policy: RetryPolicy) -> None:
         except httpx.HTTPStatusError as error:
             raise DeepicdError(
                 f"{url} answers {error.response.status_code} {error.response.reason_phrase}.",
-                f"The year may be published under another name: download it by hand. {SOURCE_ADVICE}",
+                f"Download the PDF of that year in a browser, and name the file. {SOURCE_ADVICE}",
             ) from error
         except (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError) as error:  # UnicodeError: 'http://a..b'
             raise DeepicdError(

@@ -128,7 +128,10 @@ def _format_days(document: Document) -> list[str]:
 def _build_chapter(document: Document, section: Section) -> ChapterGuidelines:
     match = CHAPTER.fullmatch(section["title"])
     if match is None:
-        raise DeepicdError(f"Section {section['id']} is not a chapter: its title is {section['title']!r}.")
+        raise DeepicdError(
+            f"Section {section['id']} is not a chapter: its title is {section['title']!r}.",
+            f"Use the document as it was published. {SOURCE_ADVICE}",
+        )
     number, title = int(match[1]), match[2]
     return ChapterGuidelines(
         fiscal_year=document.fiscal_year,

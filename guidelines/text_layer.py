@@ -84,7 +84,7 @@ def refuse_illegible(path: Path, runs: Sequence[Sequence[Run]], advice: str) -> 
     if total and sum(everywhere[word] for word in ENGLISH) < ENGLISH_SHARE * total:
         raise DeepicdError(
             f"{path} cannot be read: most of its {total:,} words are not English.",
-            f"Its letters may have lost their meaning (no ToUnicode). Use the document as it was published. {advice}",
+            f"Use the document as it was published; nothing was written. {advice}",
         )
     vocabulary = _list_vocabulary()
     for number, words in enumerate(by_page, start=1):

@@ -116,7 +116,7 @@ def _list_unanswered(counts: ScrapeCounts, store: PageStore) -> list[str]:
         reasons = ", ".join(f"{number:,} × {reason}" for reason, number in store.count_failures().items())
         notes.append(f"Pages without an answer: {unfetched:,} ({reasons}). The same command requests them again.")
     if counts.doubtful:
-        notes.append(f"Answers that are no ICD pages: {counts.doubtful:,}. The same command requests them again.")
+        notes.append(f"Answers that are not ICD pages: {counts.doubtful:,}. The same command requests them again.")
     return notes
 
 
@@ -170,8 +170,8 @@ def _refuse_without_text(outcomes: dict[str, int], store: PageStore, codes: list
     counted = ", ".join(f"{number:,} × {outcome}" for outcome, number in outcomes.items())
     raise DeepicdError(
         f"None of the {len(codes):,} pages of {site.base_url} has a text for its code: {counted}.",
-        "Look at one of them in a browser: the address may be another site's, or the layout of its pages has changed. "
-        f"To fetch them once more, remove {out / CRAWL_FOLDER} first.",
+        "Look at one of them in a browser, and check --base-url. To fetch them once more, remove"
+        f" {out / CRAWL_FOLDER} first.",
     )
 
 

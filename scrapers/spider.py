@@ -195,7 +195,7 @@ class PageSpider(Spider):
         where = f" (the last one is {_get_path(page.url)})" if page else ""
         with self._stop_on_storage_error():
             self.pages.forget_pages(self.doubtful)
-        self._stop(f"its last {number} answers are no pages of codes{where}, {reason}; they are not kept")
+        self._stop(f"its last {number} answers are not pages of codes{where}, {reason}; they are not kept")
 
     def _lists_pages(self, response: Response) -> bool:
         """Return whether a page links to a code or a list besides the section itself, which the site's menu names."""

@@ -133,4 +133,4 @@ def _check_times(db: "duckdb.DuckDBPyConnection", admissions: Table) -> Iterator
                 "Write them as in 2153-04-01 10:00:00; ages and lengths of stay come from them.",
             )
         if unread:
-            yield f"{unread:,} of {given:,} values of {name} in hosp/admissions are no times: what they give is null."
+            yield f"{unread:,} of {given:,} values of {name} in hosp/admissions are not times; their results are null."

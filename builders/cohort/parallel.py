@@ -60,7 +60,7 @@ def open_workers(processes: int) -> Iterator[MapInOrder]:
         yield map_in_order
     except BrokenProcessPool as error:
         raise DeepicdError(
-            "A worker process was killed, most often for lack of memory.",
+            "A worker process ended before its work was done.",
             "Free some memory and rerun the command, or use fewer processes if it takes --processes.",
         ) from error
     finally:

@@ -131,6 +131,6 @@ def _name_level(path: Path, column: str, rows: Iterable[tuple[str | None, str | 
 
 def _build_error(path: Path, why: str) -> DeepicdError:
     return DeepicdError(
-        f"{path} is no split that can be used: {why}.",
+        f"{path} cannot be used as a split: {why}.",
         "Expected one row per note, stay or patient with its id and train, validation or test.",
     )

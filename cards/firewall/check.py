@@ -87,7 +87,7 @@ class Report:
             raise DeepicdError(
                 f"{len(self.unchecked):,} of {self.files:,} files were not checked, {self.unchecked[0]} among them:"
                 " they are not proven to be made up or public, and there are no notes to compare them with.",
-                "Name the notes that they must not repeat, or run again the stage that made them.",
+                "Name the notes to compare them with (--notes-from DIR), or rerun the stage that made them.",
             )
 
 

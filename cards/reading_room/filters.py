@@ -111,7 +111,7 @@ def _choose(query: Mapping[str, str], name: str, offered: Sequence[str]) -> str:
 def _count(query: Mapping[str, str], name: str, most: int) -> int:
     value = query.get(name, "") or "0"
     if not (value.isascii() and value.isdigit() and len(value) < 9 and int(value) <= most):
-        raise DeepicdError(f"{value[:MAX_TEXT]!r} is no {name}.", f"Give a whole number from 1 to {most:,}.")
+        raise DeepicdError(f"{value[:MAX_TEXT]!r} is not a {name}.", f"Give a whole number from 1 to {most:,}.")
     return int(value)
 
 

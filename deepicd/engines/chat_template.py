@@ -67,7 +67,7 @@ class ChatTemplate:
         if not has_answer or PROBE_QUESTION not in prompt:
             raise DeepicdError(
                 f"The chat template of {model} leaves out the question or the answer.",
-                "It may expect pictures. Take a model whose template accepts plain text.",
+                "Take a model whose template accepts plain text.",
             )
         block = _CLOSED.search(prompt) or _OPEN.search(prompt)
         header = prompt[: block.start()] if block else prompt

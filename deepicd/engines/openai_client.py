@@ -48,7 +48,10 @@ class OpenAIClient:
         self._headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "gzip", "Content-Type": "application/json"}
         if api_key := os.environ.get("DEEPICD_API_KEY", "").strip():
             if not (api_key.isascii() and api_key.isprintable()):
-                raise DeepicdError("DEEPICD_API_KEY is no key: it has characters that no header may have.")
+                raise DeepicdError(
+                    "DEEPICD_API_KEY has characters that an HTTP header may not have.",
+                    "Set it to the server's key alone: export DEEPICD_API_KEY=…",
+                )
             self._headers["Authorization"] = f"Bearer {api_key}"
         self._session: aiohttp.ClientSession | None = None
 
@@ -111,7 +114,11 @@ class OpenAIClient:
             ):
                 content = await _read_body(response)
         except (aiohttp.ClientSSLError, aiohttp.InvalidURL) as error:
-            what = "it is no address" if isinstance(error, aiohttp.InvalidURL) else "it has no TLS that can be verified"
+            what = (
+                "it is not an address"
+                if isinstance(error, aiohttp.InvalidURL)
+                else "its TLS certificate cannot be verified"
+            )
             raise DeepicdError(f"{self.url}: {what}.", "Check --base-url, http or https above all.") from error
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise TransientError("no server answers") from error

@@ -225,7 +225,9 @@ class OpenAIServerEngine:
             except RefusedError as error:
                 raise await explain_refusal(self._client, body, error) from error
             except TransientError as error:
-                raise DeepicdError(f"The server at {self._client.url}: {error}.", "Is it overloaded?") from error
+                raise DeepicdError(
+                    f"The server at {self._client.url}: {error}.", "Look at its own log, then rerun the command."
+                ) from error
 
     def _build_body(self, request: Request) -> Json:
         messages: list[Message] = merge_system(request.messages) if self._form.merges_system else [*request.messages]

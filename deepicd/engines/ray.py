@@ -154,6 +154,6 @@ def _read(call: Any) -> Any:
         raise  # a bug, with its traceback
     except ray.exceptions.RayError as error:
         return DeepicdError(
-            f"A process that runs the model ended without a word ({type(error).__name__}).",
-            "It may have run out of memory, or its node went away: the logs of Ray say more.",
+            f"A process that runs the model has ended ({type(error).__name__}).",
+            "Look for the reason in the logs of Ray, then rerun the command: it continues from what is finished.",
         )

@@ -26,8 +26,8 @@ WITH_TOKEN = {
 }  # Ray's default for a cluster that it starts, of which it warns unless it is set
 ADVICE = (
     "RAY_ADDRESS names the head of a running cluster. One that `ray start` made needs RAY_AUTH_MODE=token and the same"
-    " RAY_AUTH_TOKEN_PATH on every machine. Where none is named, this machine may be too busy to start one: rerun the"
-    " command."
+    " RAY_AUTH_TOKEN_PATH on every machine. Without RAY_ADDRESS a cluster is started on this machine: rerun the command"
+    " when it is less busy."
 )
 SHORTEN = (
     "Ray's sockets lie in the folder for temporary files, whose path is too long. Name a shorter one: RAY_TMPDIR=/tmp"

@@ -25,7 +25,7 @@ async def explain_refusal(client: OpenAIClient, body: Json, refusal: RefusedErro
         return DeepicdError(
             f"{where} Its model's chat template accepts no system message.", "Choose a model whose template has one."
         )
-    return DeepicdError(where, "It may not support a setting of this recipe; its own log has the reason.")
+    return DeepicdError(where, "Look for the reason in its own log, and change the recipe's setting that it names.")
 
 
 async def _find_setting(client: OpenAIClient, body: Json, refusal: RefusedError) -> str | None:

@@ -30,7 +30,9 @@ class Shard:
         """Return the shard that '3/16' names. Raises DeepicdError."""
         match = re.fullmatch(r"(\d{1,5})/(\d{1,5})", text, re.ASCII)
         if match is None or not 1 <= int(match[1]) <= int(match[2]):
-            raise DeepicdError(f"{text!r} is no shard.", "Write it like 3/16: the third of sixteen; the first is 1/16.")
+            raise DeepicdError(
+                f"{text!r} is not a shard.", "Write it like 3/16: the third of sixteen; the first is 1/16."
+            )
         return cls(int(match[1]), int(match[2]))
 
     @property

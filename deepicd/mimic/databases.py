@@ -94,7 +94,7 @@ def open_database(spill: Path | None = None) -> Iterator["duckdb.DuckDBPyConnect
                 f"DuckDB may not write into {spill}.", "Name an output folder that this user may write to."
             ) from None
         raise DeepicdError(
-            f"DuckDB failed on the copy's tables, for no known reason ({type(error).__name__}).",
+            f"DuckDB failed on the copy's tables ({type(error).__name__}).",
             "Its message is not shown, since it may quote a row. Please report the command and this line.",
         ) from None
 
@@ -110,7 +110,7 @@ def explain_file_error(path: Path, error: "duckdb.Error") -> DeepicdError:
             happened = what.format(process=f" (process {process[1]})" if process else "", version=duckdb.__version__)
             return DeepicdError(f"{path} {happened}.", advice)
     return DeepicdError(
-        f"{path} cannot be read, for no known reason ({type(error).__name__}).",
+        f"DuckDB cannot read {path} ({type(error).__name__}).",
         "DuckDB's message is not shown, since it may quote a row; run DuckDB on the file to see it.",
     )
 

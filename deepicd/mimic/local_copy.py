@@ -110,7 +110,9 @@ def _no_copy_error(path: Path, folder: str, option: str) -> DeepicdError:
         )
     is_file = path.is_file()
     return DeepicdError(
-        f"{path} is a file, and no DuckDB file by its name." if is_file else f"The folder {path} does not exist.",
+        f"{path} is a file, but its name is not that of a DuckDB file."
+        if is_file
+        else f"The folder {path} does not exist.",
         f"Point {option} at a copy of MIMIC-IV: the folder above {folder}/, or a file {' or '.join(DATABASES)}.",
     )
 

@@ -241,5 +241,5 @@ def unreadable_error(path: Path, why: str) -> DeepicdError:
     """Return the error for a file that is damaged."""
     return DeepicdError(
         f"{path} cannot be read to its end: {why}.",
-        "Compare it with SHA256SUMS.txt and fetch it again: it may be damaged, or its download was cut short.",
+        "Compare it with SHA256SUMS.txt, and fetch it again if its checksum differs.",
     )

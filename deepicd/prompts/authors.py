@@ -98,7 +98,7 @@ def _make_literal(text: str) -> str:
 def _read_turns(path: Path) -> list[tuple[str, str]]:
     """Return (role, content) of each turn."""
     if not path.is_file() or path.stat().st_size > MAX_BYTES:
-        raise DeepicdError(f"There is no file {path}, or one of over a megabyte.", "Name a file of src/prompts.")
+        raise DeepicdError(f"{path} is not a file of at most {MAX_BYTES:,} bytes.", "Name a file of src/prompts.")
     try:
         text = path.read_text(encoding="utf-8-sig")
         if path.suffix == ".json":
@@ -107,7 +107,7 @@ def _read_turns(path: Path) -> list[tuple[str, str]]:
             turns = [(row["role"], row["content"]) for row in csv.DictReader(text.splitlines(keepends=True))]
     except (ValueError, KeyError, AttributeError, RecursionError, csv.Error) as error:
         raise DeepicdError(
-            f"{path} is no prompt of the authors ({type(error).__name__}).",
+            f"{path} is not a prompt of the authors ({type(error).__name__}).",
             "Expected is CSV with the columns role and content, or JSON with SYSTEM and USER.",
         ) from error
     if not turns or not all(isinstance(content, str) for _, content in turns):

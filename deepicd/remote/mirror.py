@@ -122,7 +122,7 @@ def fetch_input(url: str) -> Path:
             raise DeepicdError(
                 f"{url} does not hold what its {records.RECORD} says: {len(changes.missing)} files are missing and"
                 f" {len(changes.changed)} differ.",
-                "Another process may be writing there: try again, or write it again with the stage that made it.",
+                "Wait for whatever writes there, then rerun the command; or write it again with its stage.",
             )
     return mirror.folder
 

@@ -85,7 +85,7 @@ def test_other_settings_stop_the_chain_and_a_stage_made_anew_shows_in_what_follo
         ("mimic: a\nnotes: b\nrecipes: c\n", "Did you mean recipe?"),
         ("mimic: a\nnotes: b\nrecipe: c\nextra: {bild: []}\n", "extra has no stage 'bild'"),
         ("mimic: a\nnotes: b\nrecipe: c\nextra: {build: --strict}\n", "extra is not a list of options"),
-        ("mimic: a\nnotes: b\nrecipe: c\nout: s3://b/out\n", "s3://b/out is no folder of this machine"),
+        ("mimic: a\nnotes: b\nrecipe: c\nout: s3://b/out\n", "s3://b/out is not a folder of this machine"),
         ("mimic: ''\nnotes: b\nrecipe: c\n", "mimic is ''"),
         ("mimic: [", "is not YAML"),
     ],

@@ -61,7 +61,7 @@ def test_a_site_that_closes_stops_the_crawl_and_its_answers_are_forgotten(tmp_pa
 
     is_open = False
     with serve(respond) as site:
-        with pytest.raises(DeepicdError, match=r"its last 2\d answers are no pages of codes.*C\d\d, which had a text"):
+        with pytest.raises(DeepicdError, match=r"its last 2\d answers are not pages of codes.*C\d\d, which had a text"):
             crawl.scrape(CODES, tmp_path, base_url=site.url)
         in_section = [path for path in site.pages if path.startswith("/icd-code-suche/")]
         assert len(in_section) <= 10 + 20 + 3, "a run, the page that had a text, and what was under way"

@@ -99,7 +99,7 @@ def test_a_site_under_maintenance_is_asked_for_the_same_pages_by_the_next_run(tm
 
     codes = [Code(f"C{number:02}") for number in range(30)]
     with serve(maintained) as site:
-        with pytest.raises(DeepicdError, match=r"its last 2\d answers are no pages of codes"):
+        with pytest.raises(DeepicdError, match=r"its last 2\d answers are not pages of codes"):
             crawl.scrape(codes, tmp_path, base_url=site.url)
         closed, requests = False, len(site.pages)
         crawl.scrape(codes, tmp_path, base_url=site.url)

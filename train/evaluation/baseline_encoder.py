@@ -74,7 +74,9 @@ def train_encoder(notes: Sequence[LabelledNote], model: str, seed: int) -> Calla
         if step % 100 == 0 or step == steps:
             logger.info("Encoder: step %s of %s, loss %.3f", f"{step:,}", f"{steps:,}", loss.item())
     if not torch.isfinite(loss):
-        raise DeepicdError("The loss of the encoder is not finite.", "Try another encoder.")
+        raise DeepicdError(
+            "The loss of the encoder is not finite.", "Name another encoder: --model NAME, or use --baseline tfidf."
+        )
     network.eval()
 
     def predict(texts: Sequence[str]) -> list[Code]:

@@ -84,7 +84,7 @@ def _fit(vectorizer: "TfidfVectorizer", notes: Sequence[LabelledNote]) -> Any:
         vectorizer.fit([note.note for note in notes[::step]])
     except ValueError as error:  # no words at all
         raise DeepicdError(
-            "The notes of the training split have no words to learn from.", "Look at the dataset: are its notes empty?"
+            "The notes of the training split have no words to learn from.", "Look at its notes: deepicd view DATASET"
         ) from error
     return vectorizer.transform([note.note for note in notes])
 

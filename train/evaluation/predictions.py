@@ -165,7 +165,7 @@ def _parse_list(value: object, where: str) -> list[str]:
         return []
     codes = value.replace(",", " ").replace(";", " ").split() if isinstance(value, str) else value
     if not isinstance(codes, list) or not all(isinstance(code, str) for code in codes):
-        raise DeepicdError(f"{where} has codes that are no list of texts.", 'Write them like ["I21.4", "I10"].')
+        raise DeepicdError(f"{where} has codes that are not a list of texts.", 'Write them like ["I21.4", "I10"].')
     return codes
 
 
@@ -227,7 +227,7 @@ def _check_answers(answers: Mapping[str, Prediction], truths: Mapping[str, Code 
     if differing := sum(answer.truth not in (None, truths[note_id]) for note_id, answer in answers.items()):
         raise DeepicdError(
             f"{differing:,} of {len(answers):,} predictions have another icd_code than the dataset.",
-            "icd_code is the true code, not the predicted one. Was another version of the dataset answered?",
+            "icd_code is the true code, not the predicted one. Name the dataset that was answered: --dataset DIR",
         )
     if missing := len(truths) - len(answers):
         logger.warning("%s of %s notes have no answer: they count as wrong.", f"{missing:,}", f"{len(truths):,}")

@@ -71,7 +71,7 @@ def download(session: Session, remote: RemoteFile, policy: RetryPolicy) -> None:
         _discard(part)
     raise DeepicdError(
         f"{session.url(remote.path)} was received twice with wrong bytes: {fault}.",
-        "Try again later, or from another network: a proxy may change files, or PhysioNet may be replacing them.",
+        "Rerun the command later, or from another network.",
     )
 
 

@@ -170,7 +170,7 @@ class Session:
         return DeepicdError(
             f"{self.account.user} has no access to {name}: its agreement is not signed, or the training that it"
             " requires is missing or out of date.",
-            f"Each project has an agreement of its own; sign this one at the foot of {self.page}",
+            f"Each project has its own agreement; sign this one at the foot of {self.page}",
         )
 
 

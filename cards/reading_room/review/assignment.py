@@ -122,7 +122,7 @@ def read_review(out: Path) -> tuple[Review, ReviewRecord]:
     try:
         review = Review.model_validate(storage.read_json(out / PLAN))
     except ValidationError as error:
-        raise DeepicdError(f"{out / PLAN} is no plan of a review.", advice) from error
+        raise DeepicdError(f"{out / PLAN} is not the plan of a review.", advice) from error
     if not all(review.has_form(step.item, step.trace) for steps in review.steps.values() for step in steps):
         raise DeepicdError(f"{out / PLAN} has a step for an item that it does not have.", advice)
     return review, record
@@ -131,7 +131,8 @@ def read_review(out: Path) -> tuple[Review, ReviewRecord]:
 def _check(draw: Draw) -> None:
     if wrong := [name for name in draw.reviewers if not _NAME.fullmatch(name)]:
         raise DeepicdError(
-            f"{wrong[0]!r} is no name of a reviewer.", "Use lower-case letters, digits, - and _, up to 32 characters."
+            f"{wrong[0]!r} cannot be the name of a reviewer.",
+            "Use lower-case letters, digits, - and _, up to 32 characters.",
         )
     if len(set(draw.reviewers)) < len(draw.reviewers):
         raise DeepicdError("Two reviewers have the same name.", "Give each a name of their own.")

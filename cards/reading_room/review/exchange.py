@@ -188,7 +188,7 @@ def _find_trace(review: Review, name: str) -> tuple[int, int]:
     }
     if name not in known:
         raise DeepicdError(
-            "The file has a record that is none of this review's.", "Import what `deepicd review export` wrote."
+            "The file has a record that does not belong to this review.", "Import what `deepicd review export` wrote."
         )
     return known[name]
 

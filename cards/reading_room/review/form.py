@@ -180,6 +180,6 @@ def open_forms(pages: Pages, review: Review, out: Path, reviewer: str) -> Forms:
     """Return a reviewer's own. Raises DeepicdError for somebody who has no part in the review."""
     if reviewer not in review.steps:
         raise DeepicdError(
-            f"{reviewer!r} is no reviewer of {out}.", f"Its reviewers are: {', '.join(sorted(review.steps))}."
+            f"{reviewer!r} is not a reviewer of {out}.", f"Its reviewers are: {', '.join(sorted(review.steps))}."
         )
     return Forms(pages, review, reviewer, Ratings(out, reviewer))

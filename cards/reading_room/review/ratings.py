@@ -80,7 +80,7 @@ def read_ratings(file: Path) -> list[Rating]:
             ratings.append(Rating.model_validate_json(line))
         except ValidationError as error:
             raise DeepicdError(
-                f"{file.name}, line {number}, is no rating.", "Restore the file, or remove that line; it was edited."
+                f"{file.name}, line {number}, is not a rating.", "Restore the file, or remove that line; it was edited."
             ) from error
     return ratings
 

@@ -71,7 +71,9 @@ class Rubric(Config):
             raise ConfigError("Two questions have the same name.", "Give each a name of its own.")
         scales = [question.name for question in self.questions if question.kind == "scale"]
         if self.judged is not None and self.judged not in scales:
-            raise ConfigError(f"judged: {self.judged!r} is no question with a scale.", f"Scales: {', '.join(scales)}")
+            raise ConfigError(
+                f"judged: {self.judged!r} is not a question with a scale.", f"Scales: {', '.join(scales)}"
+            )
         return self
 
     def parse_answers(self, given: Mapping[str, str]) -> Answers:

@@ -83,7 +83,7 @@ def test_times_in_another_form_are_counted_and_refused_where_none_can_be_read(
         assert "2145" not in str(error.value)
     else:
         notes = build(copy, copy, tmp_path / "out").notes
-        assert "9 of 10 values of admittime in hosp/admissions are no times: what they give is null." in notes
+        assert "9 of 10 values of admittime in hosp/admissions are not times; their results are null." in notes
 
 
 def test_stays_in_an_icu_are_left_out_on_request_and_counted_either_way(

@@ -34,7 +34,7 @@ def test_only_a_few_items_are_taken_before_the_first_result_is_used() -> None:
 
 def test_a_process_that_dies_is_an_error_with_advice() -> None:
     with (
-        pytest.raises(DeepicdError, match="was killed, most often for lack of memory"),
+        pytest.raises(DeepicdError, match="A worker process ended before its work was done"),
         open_workers(2) as map_in_order,
     ):
         list(map_in_order(os._exit, [1] * 9))

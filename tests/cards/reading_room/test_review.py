@@ -236,7 +236,7 @@ def test_a_file_of_another_review_is_refused(deepicd: Deepicd, tmp_path: Path) -
         '[{"id": "item-99-0", "responses": {"overall": [{"value": 4, "user_id": "ana"}]}}]'
     )
     outcome = deepicd("review", "import", out, tmp_path / "other.json", "--format", "argilla")
-    assert (outcome.code, "none of this review's" in outcome.err) == (1, True)
+    assert (outcome.code, "does not belong to this review" in outcome.err) == (1, True)
 
 
 @pytest.mark.parametrize("format_name", ["argilla", "label-studio"])
@@ -263,7 +263,7 @@ def test_a_line_that_was_edited_is_an_error_and_not_a_missing_form(deepicd: Deep
     rate(out, "ana", GOOD, 1)
     with (out / "ratings" / "ana.jsonl").open("a") as file:
         file.write('{"reviewer": "ana"')
-    with pytest.raises(DeepicdError, match="line 2, is no rating"):
+    with pytest.raises(DeepicdError, match="line 2, is not a rating"):
         read_all_ratings(out)
 
 
@@ -277,11 +277,11 @@ def test_a_comment_with_separators_of_unicode_is_one_line(deepicd: Deepicd, tmp_
 @pytest.mark.parametrize(
     ("file", "old", "new", "problem"),
     [
-        ("review.json", rb'"seed": \d+', b'"seed": "x"', "is no plan of a review"),
+        ("review.json", rb'"seed": \d+', b'"seed": "x"', "is not the plan of a review"),
         ("review.json", rb'"trace": 0', b'"trace": 7', "has a step for an item that it does not have"),
         ("ratings/ana.jsonl", rb'"item": \d+', b'"item": 99', "has a rating of an item that"),
         ("ratings/ana.jsonl", b'"hallucination": "no"', b'"hallucination": "perhaps"', "was not offered"),
-        ("ratings/ana.jsonl", b"clear", b"cl\xf0ar", "line 1, is no rating"),
+        ("ratings/ana.jsonl", b"clear", b"cl\xf0ar", "line 1, is not a rating"),
     ],
 )
 def test_an_edited_review_is_an_error_of_ours(

@@ -67,8 +67,8 @@ def test_a_students_csv_loses_its_opening_which_is_an_option_elsewhere(tmp_path:
     ("name", "text", "message"),
     [
         ("a.csv", "role,content\nuser,$$$NOTE$$$ $$$AGE$$$\n", "a placeholder 'AGE' that nothing here corresponds to"),
-        ("a.csv", "who,what\nuser,x\n", "is no prompt of the authors"),
-        ("a.json", "[1]", "is no prompt of the authors"),
+        ("a.csv", "who,what\nuser,x\n", "is not a prompt of the authors"),
+        ("a.json", "[1]", "is not a prompt of the authors"),
         ("a.json", '{"USER": 1}', "has no turns"),
         ("a.csv", "role,content\nuser,Nothing.\n", "shows the note not at all"),
     ],
