@@ -100,7 +100,7 @@ def search_plainly(path: Path, notes: Path) -> object:
             found += [hashes for hashes, _ in runs.feed(block)]
     import numpy as np
 
-    candidates = np.setdiff1d(np.concatenate(found), passages.hash_titles())
+    candidates = passages.leave_out_titles(np.concatenate(found))
     return number, passages.find_shared(candidates, passages.read_notes(notes))
 
 

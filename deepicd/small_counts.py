@@ -206,12 +206,12 @@ class Counts:
 
     def _find_tight(self, groups: frozenset[Key], withheld: set[Key]) -> list[Key]:
         """Return the shown counts that bound a sum of groups too tightly; none if it is safe."""
-        least, below = self._solve(groups, frozenset(withheld), 1)
         most, above = self._solve(groups, frozenset(withheld), -1)
-        if -most > NEAR and -most - least > NEAR:
-            self._wide.add(groups)  # and it stays so: withholding more only widens them
         if -most < SMALLEST_CELL - TOLERANCE:
             return above
+        least, below = self._solve(groups, frozenset(withheld), 1)
+        if -most > NEAR and -most - least > NEAR:
+            self._wide.add(groups)  # and it stays so: withholding more only widens them
         return below + above if -most - least < SMALLEST_CELL - TOLERANCE else []
 
     def _select_own(self, keys: Iterable[Key]) -> list[Key]:
@@ -226,9 +226,11 @@ class Counts:
 
     def _is_tight_in_whole_numbers(self, groups: frozenset[Key], withheld: frozenset[Key]) -> bool:
         """Return whether the whole numbers that a sum of groups may be end below ten, or are not ten apart."""
-        least, _ = self._solve(groups, withheld, 1, whole=True)
         most, _ = self._solve(groups, withheld, -1, whole=True)
-        return -most < SMALLEST_CELL - TOLERANCE or -most - least < SMALLEST_CELL - TOLERANCE
+        if -most < SMALLEST_CELL - TOLERANCE:
+            return True
+        least, _ = self._solve(groups, withheld, 1, whole=True)
+        return -most - least < SMALLEST_CELL - TOLERANCE
 
     def _concerns(self, key: Key, groups: frozenset[Key]) -> bool:
         return bool((self.counts[key].groups | self.means.get(key, ({}, 0, 0))[0].keys()) & groups)

@@ -244,7 +244,7 @@ def _require_utf8(block: bytes) -> None:
 
 def _find_passages(words: _TextRuns, notes_from: Sequence[Path]) -> Iterator[Finding]:
     """Yield the lines that share a run of words with the notes."""
-    candidates = np.setdiff1d(np.concatenate(words.hashes), passages.hash_titles())
+    candidates = passages.leave_out_titles(np.concatenate(words.hashes))
     shared = passages.find_shared(candidates, (text for source in notes_from for text in passages.read_notes(source)))
     for name, hashes, lines in zip(words.names, words.hashes, words.lines, strict=True):
         for line in np.unique(lines[np.isin(hashes, shared)]).tolist():

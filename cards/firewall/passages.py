@@ -180,6 +180,14 @@ def hash_titles() -> Hashes:
     return np.unique(np.concatenate([hashes for hashes, _ in runs.feed("\n".join(titles + terms).encode())]))
 
 
+def leave_out_titles(hashes: Hashes) -> Hashes:
+    """Return those of the runs of words that are not in ICD-10-CM's own titles."""
+    titles = hash_titles()  # half a million, sorted: sorting them again takes as long as reading many a card
+    places = np.minimum(np.searchsorted(titles, hashes), len(titles) - 1)
+    others: Hashes = hashes[titles[places] != hashes]
+    return others
+
+
 def has_notes(folder: Path) -> bool:
     """Return whether a folder has a parquet file with admission notes, at any depth, or is MIMIC's table of notes."""
     import pyarrow as pa
