@@ -51,7 +51,7 @@ TOKENS = {
 @click.option("--mimic", type=FOLDER, envvar="DEEPICD_MIMIC", help="Check this copy too: the folder above hosp/.")
 @click.option("--notes", type=FOLDER, envvar="DEEPICD_NOTES", help="Check these notes too: the folder above note/.")
 @click.option("--rows", type=click.IntRange(min=1), default=MIMIC_REASON.samples, show_default=True,
-              help="Of the run that is planned: its disk is compared with what is free here.")  # fmt: skip
+              help="Rows of the planned run, whose disk is compared with what is free here.")  # fmt: skip
 def doctor(mimic: Path | None, notes: Path | None, rows: int) -> None:
     """Report what is good, bad, unknown or absent here, and whether a copy of MIMIC is right, with a verdict.
 

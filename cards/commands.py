@@ -110,8 +110,8 @@ def check_disclosure(path: Path, notes_from: Path | None) -> None:
         click.echo(line)
     origins = ", ".join(f"{number:,} {origin}" for origin, number in sorted(report.origins.items()))
     click.echo(
-        f"{report.files:,} files ({origins}), {report.size / 1e6:,.1f} MB; "
-        f"{report.scanned / 1e6:,.1f} MB read word by word"
+        f"{report.files:,} file{'s'[: report.files != 1]} ({origins}), {report.size / 1e3:,.0f} kB;"
+        f" {report.scanned / 1e3:,.0f} kB read word by word"
     )
     for place in report.notes_from:
         click.echo(f"Compared with the notes in {place}")

@@ -119,7 +119,7 @@ def suppress_scores(metrics: Metrics) -> dict[str, object]:
 
 
 def list_shown_counts(metrics: Metrics, model: str) -> dict[str, int | None]:
-    """Return what readers can compute from the card of a model, to be held against other publications.
+    """Return what readers can compute from the card of a model, to be compared with other publications.
 
     Accuracies are right answers over the rows of the test split. An answer is right to the full code, to the category
     alone, … : each of these groups, and any in a row of them, is a count where its two ends are shown.

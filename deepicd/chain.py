@@ -43,7 +43,7 @@ class ChainSettings(Config):
         ),
     ] = ""
     recipe: Annotated[
-        Name, Field(description="Of the teacher: a name (deepicd distill --help lists them), or your own YAML file.")
+        Name, Field(description="The teacher's: a name (deepicd distill --help lists them), or your own YAML file.")
     ]
     base_url: Annotated[
         str, Field(description="A server that has the model, such as http://127.0.0.1:8000/v1; '' to run it here.")

@@ -38,7 +38,7 @@ COMMANDS = {
     "distill": ("distill.commands:distill", "Write reasoning traces with a teacher model."),
     "prompt": ("distill.prompt_commands:prompt", "Show prompts, or import the authors'."),
     "judge": ("distill.commands:judge", "Score traces from 1 to 5 with another model."),
-    "verify": ("distill.verification.commands:verify", "Hold traces against what became of their stays."),
+    "verify": ("distill.verification.commands:verify", "Compare traces with what became of their stays."),
     "assemble": ("builders.commands:assemble", "Assemble cohort and traces into a dataset folder."),
     "view": ("cards.reading_room.commands:view", "Read traces beside their notes in a browser."),
     "report": ("cards.reading_room.commands:report", "Write the same pages, for a sample, into a folder."),

@@ -30,9 +30,9 @@ _settings_option = click.option(
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False), default=FILE)
-@click.option("--mimic", help="The version folder of MIMIC-IV.")
-@click.option("--notes", help="The version folder of MIMIC-IV-Note.")
-@click.option("--recipe", help="Of the teacher.")
+@click.option("--mimic", help="Folder above hosp/, or a DuckDB file.")
+@click.option("--notes", help="Folder above note/, or a DuckDB file.")
+@click.option("--recipe", help="The teacher's recipe, by name or as a YAML file.")
 @click.option("--out", help="Where all stages write.")
 @click.option("--overwrite", is_flag=True, help="Replace FILE.")
 def init(file: Path, *, overwrite: bool, **given: str | None) -> None:

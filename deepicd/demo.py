@@ -44,7 +44,7 @@ class Step:
 @click.option(
     "--admissions", type=click.IntRange(min=50), default=1000, show_default=True, help="Number of made-up admissions."
 )
-@click.option("--seed", type=int, default=42, show_default=True)
+@click.option("--seed", type=int, default=42, show_default=True, help="Same seed, same records.")
 @click.option("--engine", type=click.Choice(list(_TEACHERS)), default="rehearsal", show_default=True,
               help="What writes the traces: no model (rehearsal), or one of two million parameters.")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace the output of another demo in OUT.")

@@ -85,7 +85,8 @@ def _load_recipe(options: dict[str, Any], *, example: str, needs_file: bool) -> 
 @click.argument("cohort", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--recipe", "recipe_path", type=click.Path(path_type=Path),
-              help="A YAML file, or the name of a recipe of this package; or give --engine and --model.")  # fmt: skip
+              help="A YAML file, or one of: qwen2.5-32b, qwen2.5-72b, paper, tiny, rehearsal; or give --engine and"
+                   " --model.")  # fmt: skip
 @click.option("--guidelines", type=click.Path(path_type=Path), help="Folder of `deepicd guidelines`.")
 @click.option("--descriptions", type=click.Path(path_type=Path), help="descriptions.parquet of `deepicd scrape`.")
 @click.option("--guideline-text", type=click.Choice(["full", "relevant", "none"]),
@@ -206,10 +207,12 @@ def format_summary(record: "DistillRecord", out: Path) -> str:
 @click.argument("traces", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--recipe", "recipe_path", type=click.Path(path_type=Path),
-              help="A YAML file, or the name of a recipe of this package.")  # fmt: skip
+              help="A YAML file, or one of: judge, judge-rehearsal.")  # fmt: skip
 @click.option("--cohort", type=click.Path(path_type=Path), help="Cohort with the notes; by default that of the traces.")
-@click.option("--guidelines", type=click.Path(path_type=Path), help="By default those of the traces.")
-@click.option("--descriptions", type=click.Path(path_type=Path), help="By default those of the traces.")
+@click.option("--guidelines", type=click.Path(path_type=Path),
+              help="Folder of `deepicd guidelines`; by default that of the traces.")  # fmt: skip
+@click.option("--descriptions", type=click.Path(path_type=Path),
+              help="descriptions.parquet of `deepicd scrape`; by default that of the traces.")  # fmt: skip
 @_add_shared_options
 @click.option("--limit", type=click.IntRange(min=1), metavar="N",
               help="Only the first N kept traces of each split, so up to 3 × N in all.")  # fmt: skip

@@ -19,7 +19,7 @@ FOLDER = click.Path(path_type=Path)
 @click.argument("cohort", type=FOLDER, required=False)
 @click.option("--rows", type=click.IntRange(min=1), help="Plan for N rows: without a cohort, or with its texts.")
 @click.option("--recipe", "recipe_path", type=FOLDER, default=Path("qwen2.5-32b"), show_default=True,
-              help="A YAML file, or the name of a recipe of this package.")  # fmt: skip
+              help="A YAML file, or one of: qwen2.5-32b, qwen2.5-72b, paper, tiny, rehearsal.")  # fmt: skip
 @click.option("--guidelines", type=FOLDER, help="Folder of `deepicd guidelines`.")
 @click.option("--descriptions", type=FOLDER, help="descriptions.parquet of `deepicd scrape`.")
 @click.option("--examples", type=FOLDER, help="Output of a run on this cohort, for a recipe that shows examples.")
@@ -37,8 +37,8 @@ def plan(
     """Print what COHORT, or N rows, will take at each stage: tokens, GPU-hours, disk and memory. Needs no GPU.
 
     Prompts are built for each code by the recipe and their tokens counted in both layouts, with what a prefix cache
-    saves. Hours come from published rates, and from your own once a pilot has run. Below the table: at how many rows
-    what gives way first.
+    saves. Hours come from published rates, and from your own once a pilot has run. Below the table stand the limits
+    that more rows meet first.
 
     \b
     deepicd plan out/cohort --recipe qwen2.5-32b --guidelines out/guidelines

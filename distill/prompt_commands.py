@@ -13,7 +13,11 @@ WHO = click.Choice(["teacher", "student", "judge"])
 
 @click.group()
 def prompt() -> None:
-    """Prompts of teacher, student and judge: show ours, try out your own, import the authors'."""
+    """Show the prompts of teacher, student and judge, try out your own, or import the authors'.
+
+    \b
+    deepicd prompt show teacher > out/teacher.yaml
+    """
 
 
 @prompt.command()

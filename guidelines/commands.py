@@ -30,7 +30,7 @@ class ParseByDefault(click.Group):
 
 @click.group(cls=ParseByDefault)
 def guidelines() -> None:
-    """Guideline PDF → OUT/fy<year>/chapter_01.json … chapter_22.json, section_*.json, sections.parquet, run.json.
+    """Parse the guideline PDF into OUT/fy<year>/: chapter_01.json … chapter_22.json, sections.parquet, run.json.
 
     PDF OUT alone means `parse PDF OUT`. The year is read from the front page; a second run on the same PDF does
     nothing.
@@ -118,7 +118,8 @@ def _audit(pdf: Path, folder: Path) -> None:
 @guidelines.command()
 @click.argument("before", type=PATH)
 @click.argument("after", type=PATH)
-@click.option("--format", "form", type=click.Choice(["markdown", "json"]), default="markdown", show_default=True)
+@click.option("--format", "form", type=click.Choice(["markdown", "json"]), default="markdown", show_default=True,
+              help="Form of the list on stdout.")  # fmt: skip
 def diff(before: Path, after: Path, form: str) -> None:
     """Print what changed between two parsed years: sections added, removed, moved and reworded.
 
@@ -137,7 +138,7 @@ def diff(before: Path, after: Path, form: str) -> None:
 @click.argument("out", type=PATH)
 @click.option("--overwrite", is_flag=True, help="Replace the output of another run of this step in OUT.")
 def dataset(years: tuple[Path, ...], out: Path, overwrite: bool) -> None:
-    """Parsed years → OUT, a dataset folder for the Hub: one table of sections per year, and a card.
+    """Write parsed years into OUT, a dataset folder for the Hub: one table of sections per year, and a card.
 
     \b
     deepicd guidelines dataset out/guidelines/fy2025 out/guideline-dataset

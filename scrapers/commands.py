@@ -35,7 +35,7 @@ class ScrapeOptions(TypedDict):
 @click.option("--gm-list", type=PATH, metavar="FILE",
               help="BfArM's list of GM codes: its titles are used, and what it lacks is not requested.")  # fmt: skip
 @click.option("--follow", is_flag=True, help="Request every page that the site's ICD section links to.")
-@click.option("--language", type=click.Choice(["de", "en"]), default="de", show_default=True)
+@click.option("--language", type=click.Choice(["de", "en"]), default="de", show_default=True, help="Of the pages.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Request only the first N pages of codes.")
 @click.option("--base-url", default=GESUND_URL, show_default=True, metavar="URL",
               help="The site, without the path of its ICD section.")  # fmt: skip

@@ -21,7 +21,7 @@ SHARED_OPTIONS = [
     click.option("--config", type=click.Choice(["multi"]),
                  help="multi: train on several diagnoses per stay (assemble --config multi). Default: the first."),
     click.option("--model", help="The model to start from: a folder or a name on the Hub. Default: the recipe's."),
-    click.option("--seed", type=int, help="Default: the recipe's."),
+    click.option("--seed", type=int, help="Seed of the training; default: the recipe's."),
     click.option("--set", "assignments", multiple=True, metavar="FIELD=VALUE",
                  help="Change any field of the recipe, for instance learning_rate=1e-5; may be repeated."),
     click.option("--dry-run", is_flag=True, help="Check everything, and describe the run without starting it."),
@@ -71,7 +71,7 @@ def add_shared_options(command: Command) -> Command:
 @train.command()
 @add_shared_options
 @click.option("--recipe", default="sft-7b", type=click.Path(path_type=Path), show_default=True,
-              help="A YAML file, or the name of a recipe of this package.")  # fmt: skip
+              help="A YAML file, or one of train/recipes: sft-7b, tiny-sft, … (docs/training.md).")  # fmt: skip
 @click.option("--preview", type=click.IntRange(min=1), metavar="N", help="Only show N rows as tokens, with the mask.")
 @click.option("--accelerate-config", "accelerate", type=click.Path(path_type=Path),
               help="A file of `accelerate config`, for DeepSpeed or several machines. The recipe sets the number of "
@@ -107,7 +107,7 @@ def sft(**options: Unpack[SftOptions]) -> None:
 @train.command()
 @add_shared_options
 @click.option("--recipe", default="grpo-7b", type=click.Path(path_type=Path), show_default=True,
-              help="A YAML file, or the name of a recipe of this package.")  # fmt: skip
+              help="A YAML file, or one of train/recipes: grpo-7b, tiny-grpo, … (docs/training.md).")  # fmt: skip
 @click.option("--backend", type=click.Choice(["verl", "trl"]), help="verl: GPUs and nodes; trl: one device.")
 def grpo(**options: Unpack[GrpoOptions]) -> None:
     """Train a model with GRPO (verl or TRL) on the rewards of its own answers, into OUT/model.
@@ -137,8 +137,8 @@ def grpo(**options: Unpack[GrpoOptions]) -> None:
 @train.command()
 @click.argument("dataset")
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option("--epochs", type=float, default=3.0, show_default=True, help="Of the fine-tuning.")
-@click.option("--steps", type=click.IntRange(min=1), default=14, show_default=True, help="Of GRPO.")
+@click.option("--epochs", type=float, default=3.0, show_default=True, help="Epochs of fine-tuning.")
+@click.option("--steps", type=click.IntRange(min=1), default=14, show_default=True, help="Steps of GRPO.")
 @click.option("--limit", type=click.IntRange(min=1), default=400, show_default=True, help="Test notes to evaluate.")
 @click.option("--seeds", type=click.IntRange(min=1, max=20), default=1, show_default=True,
               help="Repeat everything with so many seeds, and print the means.")  # fmt: skip

@@ -46,7 +46,7 @@ def view(path: Path, cohort: Path | None, host: str, port: int, responsible: str
 @click.option(
     "--rows", type=click.IntRange(min=1), default=200, show_default=True, help="Rows, from every chapter and verdict."
 )
-@click.option("--seed", type=int, default=42, show_default=True, help="Decides which rows.")
+@click.option("--seed", type=int, default=42, show_default=True, help="Seed of the sample.")
 @click.option(
     "--cohort", type=click.Path(path_type=Path), help="The cohort, if it has moved since its traces were made."
 )

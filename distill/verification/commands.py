@@ -18,7 +18,7 @@ PATH = click.Path(path_type=Path)
 @click.command()
 @click.argument("traces", type=PATH)
 @click.argument("out", type=PATH)
-@click.option("--recipe", "recipe_path", type=PATH, help="A YAML file, or the name of a recipe of this package.")
+@click.option("--recipe", "recipe_path", type=PATH, help="A YAML file, or one of: rules, verify, rehearsal.")
 @click.option("--cohort", type=PATH, help="Cohort with the sealed outcome; by default that of the traces.")
 @click.option("--engine", type=EngineName(), help="Which engine answers.")
 @click.option("--model", help="The model, by name or path.")
@@ -34,7 +34,7 @@ PATH = click.Path(path_type=Path)
 @accept_changes_option
 @click.option("--overwrite", is_flag=True, help="Replace what OUT holds for this recipe and other traces.")
 def verify(traces: Path, out: Path, **options: Any) -> None:
-    """Hold the kept TRACES of a recipe against what became of their stays, into OUT/<recipe digest>.
+    """Compare the kept TRACES of a recipe with what became of their stays, into OUT/<recipe digest>.
 
     Rules say which expectations of a trace were borne out and which other diagnoses it weighs. A model that sees the
     trace alone says where it leads, beside what the note alone gives; and it grades by points that it has drawn from

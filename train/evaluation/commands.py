@@ -56,7 +56,7 @@ class EvaluateOptions(TypedDict):
 @click.option("--baseline", type=click.Choice(["majority", "tfidf", "neighbors", "encoder"]),
               help="Or a baseline that learns from the training notes; encoder: fine-tunes --model.")  # fmt: skip
 @click.option("--dataset", metavar="DIR_OR_REPO", help="Folder of `deepicd assemble`, or NAME/REPOSITORY@REVISION.")
-@click.option("--split", default="test", show_default=True)
+@click.option("--split", default="test", show_default=True, help="Split of the dataset whose notes are answered.")
 @click.option("--config", type=click.Choice(["multi"]),
               help="multi: answers are lists of diagnoses, measured as lists and by their first code.")  # fmt: skip
 @click.option("--name", help="Name of the run in reports and tables. Default: the model or the file.")

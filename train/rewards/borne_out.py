@@ -1,4 +1,4 @@
-"""What a trace expects beyond its note, held against what became of the stay, as a reward from −1 to 1.
+"""What a trace expects beyond its note, compared with what became of the stay, as a reward from −1 to 1.
 
     held = BorneOut(Path("out/cohort"))
     held.score(note_ids, notes, texts)     # [0.4, None, …]; never raises

@@ -35,7 +35,7 @@ def review() -> None:
 )
 @click.option("--pairs", is_flag=True, help="Compare the traces of two teachers, whose names are hidden.")
 @click.option("--rubric", type=click.Path(path_type=Path), default=Path("clinicians"), help="A YAML file of questions.")
-@click.option("--seed", type=int, default=42, show_default=True)
+@click.option("--seed", type=int, default=42, show_default=True, help="Seed of the draw.")
 @click.option(
     "--cohort", type=click.Path(path_type=Path), help="The cohort, if it has moved since its traces were made."
 )
@@ -128,6 +128,7 @@ def summary(out: Path) -> None:
     type=click.Choice(["csv", "jsonl", "argilla", "label-studio"]),
     default="csv",
     show_default=True,
+    help="csv or jsonl: ratings alone; argilla or label-studio: records for that program.",
 )
 def export_command(out: Path, file: Path, format_name: str) -> None:
     """Write the ratings to FILE; for Argilla and Label Studio with the texts, so that people can rate there.
@@ -154,7 +155,8 @@ def export_command(out: Path, file: Path, format_name: str) -> None:
 @review.command("import")
 @click.argument("out", type=click.Path(path_type=Path))
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--format", "format_name", type=click.Choice(["argilla", "label-studio"]), required=True)
+@click.option("--format", "format_name", type=click.Choice(["argilla", "label-studio"]), required=True,
+              help="The program that FILE comes from.")  # fmt: skip
 def import_command(out: Path, file: Path, format_name: str) -> None:
     """Add ratings that were made in Argilla or Label Studio on what `deepicd review export` wrote.
 
