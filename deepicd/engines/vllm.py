@@ -26,6 +26,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from deepicd.engines.base import Completion, Failure, Request, Result
 from deepicd.engines.model import check_gpus, find_model
+from deepicd.engines.orphans import start_watching
 from deepicd.engines.recipe import ModelRecipe
 from deepicd.engines.tokens import PromptTokenizer
 from deepicd.errors import DeepicdError
@@ -78,6 +79,7 @@ class VLLMEngine:
             self._stack = contextlib.ExitStack()
             folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="deepicd-tokenizer-")))
             self._adapter = _open_adapter(recipe)
+            self._stack.callback(start_watching(os.getpid()).kill)
             self._llm = _start(recipe, self._log, self._tokenizer.save_replaced(folder))
         logging.getLogger("vllm").setLevel(logging.CRITICAL)  # its tracebacks; the line that matters is in the error
         self._portal = self._stack.enter_context(start_blocking_portal(name="vllm"))

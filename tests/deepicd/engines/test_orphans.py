@@ -1,0 +1,51 @@
+"""What an engine had started ends when its own process is killed, and only then."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+PARENT = """
+import subprocess, sys, time, os
+from deepicd.engines.orphans import start_watching
+watcher = start_watching(os.getpid())
+below = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(600)'])"
+engine = subprocess.Popen([sys.executable, "-c", below], start_new_session=True)
+print(watcher.pid, engine.pid, flush=True)
+time.sleep(600)
+"""
+
+
+def wait_until(is_true: Callable[[], bool], seconds: float = 60) -> bool:
+    end = time.monotonic() + seconds
+    while not is_true():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def test_processes_below_a_killed_process_are_killed() -> None:
+    psutil = pytest.importorskip("psutil")
+    with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        watcher, engine = map(psutil.Process, map(int, parent.stdout.readline().split()))
+        assert wait_until(lambda: len(engine.children()) == 1)
+        below = engine.children()[0]
+        time.sleep(2.5)  # the watcher has looked, and has left them alone
+        assert watcher.is_running() and engine.is_running() and below.is_running()
+        parent.send_signal(signal.SIGKILL)
+        parent.wait()
+    ended = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+
+    def has_ended(process: Any) -> bool:
+        try:
+            return process.status() in ended
+        except psutil.NoSuchProcess:
+            return True
+
+    assert wait_until(lambda: all(map(has_ended, (watcher, engine, below))))
