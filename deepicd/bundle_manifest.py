@@ -18,7 +18,7 @@ from pydantic import JsonValue
 from deepicd import storage
 from deepicd.errors import DeepicdError
 from deepicd.record_model import Model, OutputFile, compare_files, describe_files, parse_model
-from deepicd.schema import BUNDLE, DATASET
+from deepicd.schema import BUNDLE, BUNDLE_NULLABLE, DATASET
 from deepicd.stage_records import AssembleRecord
 from deepicd.storage import Origin
 
@@ -102,5 +102,6 @@ def iterate_rows(folder: Path, split: str, columns: Sequence[str] = BUNDLE.names
     """Yield the rows of a split of a bundle without notes, in the dataset's order; none where it lacks the split."""
     path = folder / ROWS / f"{split}.parquet"
     if path.is_file():
-        for batch in storage.open_parquet(path, BUNDLE).iter_batches(BATCH, columns=list(columns)):
+        file = storage.open_parquet(path, BUNDLE, nullable=BUNDLE_NULLABLE)
+        for batch in file.iter_batches(BATCH, columns=list(columns)):
             yield from batch.to_pylist()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepicd import storage
-from deepicd.schema import FIRST_TRACES
+from deepicd.schema import FIRST_TRACES, TRACES
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -22,7 +22,7 @@ BATCH = 256  # rows in memory at once
 def read_kept_traces(folder: Path, split: str, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
     """Yield the traces of a split with these columns and `rollout`, which is 1 where a file has none."""
     for path in sorted((folder / "kept").glob(f"{split}-*.parquet")):
-        file = storage.open_parquet(path, FIRST_TRACES)
+        file = storage.open_parquet(path, FIRST_TRACES, optional=TRACES)
         has_rollouts = "rollout" in file.schema_arrow.names
         for batch in file.iter_batches(BATCH, columns=[*columns, *(["rollout"] if has_rollouts else [])]):
             yield from ({"rollout": 1} | row for row in batch.to_pylist())

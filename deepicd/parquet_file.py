@@ -1,10 +1,11 @@
 """A parquet file whose damage is an error of ours that names it, wherever it shows: in the footer, a page or a text.
 
 Pages that deepicd writes have checksums, so that a flipped bit is found and not read as another letter. Texts and
-offsets are validated as well, since other programs write no checksums and Arrow follows a bad offset anywhere.
+offsets are validated as well, since other programs write no checksums and Arrow follows a bad offset anywhere. So are
+columns that no row may lack.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,10 @@ from deepicd.errors import DeepicdError
 
 
 class CheckedParquetFile(pq.ParquetFile):  # type: ignore[misc]  # pyarrow has no types
-    """A ParquetFile that raises DeepicdError for damage."""
+    """A ParquetFile that raises DeepicdError for damage, and for nulls in columns that have none."""
 
-    def __init__(self, path: Path, **options: Any) -> None:
-        self.path = path
+    def __init__(self, path: Path, never_null: Collection[str] = (), **options: Any) -> None:
+        self.path, self.never_null = path, never_null
         with name_damage(path):
             super().__init__(path, page_checksum_verification=True, **options)
 
@@ -27,7 +28,9 @@ class CheckedParquetFile(pq.ParquetFile):  # type: ignore[misc]  # pyarrow has n
         with name_damage(self.path):
             table = super().read(*arguments, **options)
             table.validate(full=True)
-            return table
+        for batch in table.to_batches():
+            self._refuse_nulls(batch)
+        return table
 
     def iter_batches(self, batch_size: int = 65_536, **options: Any) -> Iterator[pa.RecordBatch]:
         """Yield batches of a row group at a time: one reader over all of them keeps in memory what it has read."""
@@ -40,7 +43,24 @@ class CheckedParquetFile(pq.ParquetFile):  # type: ignore[misc]  # pyarrow has n
                     if batch is None:
                         break
                     batch.validate(full=True)
+                self._refuse_nulls(batch)
                 yield batch
+
+    def _refuse_nulls(self, batch: pa.RecordBatch) -> None:
+        for name in batch.schema.names:
+            if name in self.never_null and _has_null(batch[name]):
+                raise DeepicdError(
+                    f"{self.path} has rows without {name}.", "Write it again with the stage that made it."
+                )
+
+
+def _has_null(array: pa.Array) -> bool:
+    """Return whether a value is null, or one within a value."""
+    if array.null_count:
+        return True
+    if pa.types.is_struct(array.type):
+        return any(_has_null(array.field(place)) for place in range(array.type.num_fields))
+    return pa.types.is_list(array.type) and _has_null(array.flatten())
 
 
 @contextmanager

@@ -376,6 +376,26 @@ BUNDLE = pa.schema(
     ]
 )  # fmt: skip
 
+# Columns, of any table, whose values no row may lack: readers refuse a file with nulls there, or within
+NEVER_NULL = frozenset(
+    {
+        *(
+            "note_id",
+            "split",
+            "admission_note",
+            "icd_code",
+            "icd_title",
+            "icd_codes",
+            "trace",
+            "rejected_for",
+            "rollout",
+        ),
+        *("giveaways", "repeated", "english", "other_script", "numbers", "numbers_in_note", "drugs", "drugs_in_note"),
+        *("quotes", "quotes_in_note", "failed_for", "code", "outcome", "prompt", "reward_model", "extra_info"),
+    }
+)
+BUNDLE_NULLABLE = frozenset(BUNDLE.names[3:])
+
 
 class Mark(TypedDict):
     """Characters `start` up to `end` of a text are printed in a style, which the front page explains. In FY2025, bold

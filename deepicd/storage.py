@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import lru_cache
@@ -148,16 +148,25 @@ def read_table(path: Path, schema: "pa.Schema", columns: Sequence[str] | None = 
     return open_parquet(path, schema).read(list(columns or schema.names))
 
 
-def open_parquet(path: Path, schema: "pa.Schema", *, is_sealed: bool = False) -> "pq.ParquetFile":
+def open_parquet(
+    path: Path,
+    schema: "pa.Schema",
+    *,
+    optional: "pa.Schema | None" = None,
+    nullable: Collection[str] = (),
+    is_sealed: bool = False,
+) -> "pq.ParquetFile":
     """Open a parquet file that has at least the columns of the schema, with their types. Raises DeepicdError.
 
-    A sealed file is opened for `deepicd.outcome` alone.
+    `optional`: columns that have these types where they are present; `nullable`: those that rows of this table may
+    lack. A sealed file is opened for `deepicd.outcome` alone.
     """
     from deepicd.parquet_file import CheckedParquetFile
+    from deepicd.schema import NEVER_NULL
 
     if not path.is_file():
         raise DeepicdError(f"There is no file {path}.", "Check the path, or run the stage that writes it.")
-    file = CheckedParquetFile(path)
+    file = CheckedParquetFile(path, NEVER_NULL.difference(nullable))
     if (SEAL_KEY in (file.schema_arrow.metadata or {})) != is_sealed:
         raise DeepicdError(
             f"{path} is {'not sealed' if is_sealed else 'sealed'}.",
@@ -166,7 +175,7 @@ def open_parquet(path: Path, schema: "pa.Schema", *, is_sealed: bool = False) ->
     types = {field.name: field.type for field in file.schema_arrow}
     mismatches = [
         f"{field.name} ({field.type} expected, {types.get(field.name, 'absent')})"
-        for field in schema
+        for field in (*schema, *(field for field in optional or () if field.name in types))
         if types.get(field.name) != field.type
     ]
     if mismatches:
@@ -238,14 +247,30 @@ def _digest_file(path: Path, _inode: int, size: int, _time: int) -> str:
 
 
 def list_files(folder: Path) -> list[Path]:
-    """Return the files that are the content of a folder, sorted: not run.json, run.log or hidden files."""
-    return sorted(
+    """Return the files that are the content of a folder, sorted: not run.json, run.log or hidden files.
+
+    Raises DeepicdError for a name that is not UTF-8.
+    """
+    files = sorted(
         path
         for path in folder.rglob("*")
         if path.is_file()
         and path.name not in ("run.json", RUN_LOG)
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     )
+    for path in files:
+        require_utf8(path)
+    return files
+
+
+def require_utf8(path: Path) -> None:
+    """Raise DeepicdError for a path with a name that is not UTF-8, which neither JSON nor Arrow nor DuckDB can hold."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise DeepicdError(
+            f"The name of {os.fsencode(path)!r} is not UTF-8.", "Rename the file or folder, then rerun the command."
+        ) from error
 
 
 def find_only_folder(folder: Path, marker: str, contents: str, advice: str = "Point at one of them.") -> Path | None:

@@ -18,6 +18,8 @@ from cards.reading_room.folders import Holdings
 from cards.reading_room.rows import Rows
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import CHAPTERS, Code
+from deepicd.schema import PREDICTIONS
+from deepicd.storage import open_parquet
 
 NONE = "none"  # the label of an answer without a code
 LARGEST = 18  # rows and columns of a matrix; what is rarer is put together
@@ -75,7 +77,9 @@ def read_predictions(rows: Rows, holdings: Holdings) -> list[str]:
         rows.query(statement)
     names = name_runs(list(holdings.evaluations))
     for folder, name in names.items():
-        rows.query(READ, [name, str(folder / "predictions.parquet")])
+        file = folder / "predictions.parquet"
+        open_parquet(file, PREDICTIONS).close()
+        rows.query(READ, [name, str(file)])
     found = rows.query("select distinct truth as code from predictions union select predicted from predictions")
     codes = [Code(row["code"]) for row in found if row["code"]]
     for code in codes:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from cards.reading_room.folders import Holdings
 from deepicd.icd10cm import Code
-from deepicd.schema import SPLITS
+from deepicd.schema import COHORT, DATASET, FIRST_TRACES, SCORES, SPLITS, TRACES
+from deepicd.storage import open_parquet
 
 if TYPE_CHECKING:
     import duckdb
@@ -114,6 +115,7 @@ def create_tables(connection: "duckdb.DuckDBPyConnection", holdings: Holdings) -
     """Create and fill all tables."""
     connection.execute(CREATE)
     for file in holdings.list_notes():
+        open_parquet(file, COHORT).close()
         connection.execute(READ_COHORT, {"split": file.stem, "file": str(file)})
     for folder, record in holdings.traces.items():
         values = {"digest": record.counts.recipe_digest, "teacher": record.teacher, "recipe": _name_recipe(record)}
@@ -123,9 +125,11 @@ def create_tables(connection: "duckdb.DuckDBPyConnection", holdings: Holdings) -
                 connection.execute(sql, {**values, "verdict": verdict, "file": str(file)})
     _read_datasets(connection, holdings)
     _complete_codes(connection)
-    files = [str(path) for folder in holdings.scores for path in sorted(folder.glob("scores/*.parquet"))]
+    files = [path for folder in holdings.scores for path in sorted(folder.glob("scores/*.parquet"))]
+    for file in files:
+        open_parquet(file, SCORES).close()
     if files:
-        connection.execute(READ_SCORES, {"files": files})
+        connection.execute(READ_SCORES, {"files": list(map(str, files))})
     connection.execute(CREATE_ENTRIES, {"splits": list(SPLITS)})
 
 
@@ -135,10 +139,9 @@ def _name_recipe(record: object) -> str:
 
 
 def _build_attempts(file: Path, *, with_digest: bool) -> str:
-    import pyarrow.parquet as pq
-
     kinds = ("supported", "inference", "contradicted", "absent")
-    columns = pq.read_schema(file).names
+    with open_parquet(file, FIRST_TRACES, optional=TRACES) as opened:
+        columns = opened.schema_arrow.names
     has_evidence = "evidence" in columns
     count = "len(list_filter(evidence, lambda claim: claim.kind = '{kind}'))" if has_evidence else "null"
     claims = ", ".join(count.format(kind=kind) for kind in kinds)
@@ -153,12 +156,14 @@ def _read_datasets(connection: "duckdb.DuckDBPyConnection", holdings: Holdings) 
     """Read notes and traces from a dataset folder where no cohort and no folder of traces is at hand."""
     for number, folder in enumerate(holdings.datasets):
         for file in sorted(folder.glob("traces/*.parquet")):
+            open_parquet(file, DATASET["traces"]).close()
             values = {"split": file.name.split("-")[0], "file": str(file)}
             if not holdings.cohorts and not number:
                 connection.execute(READ_DATASET_NOTES, values)
             if not holdings.traces:
                 connection.execute(READ_DATASET_TRACES, {"file": str(file), "digest": folder.name})
         for file in sorted(folder.glob("grpo/*.parquet")):
+            open_parquet(file, DATASET["grpo"]).close()
             if not holdings.cohorts and not number:
                 values = {"split": file.name.split("-")[0], "file": str(file)}
                 connection.execute(READ_DATASET_WITHOUT_TRACE, values)

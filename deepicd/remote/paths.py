@@ -4,6 +4,7 @@ Inputs are fetched before the command runs, its OUT is written back when it ends
 is not among `COMMANDS` refuses a URL in words, rather than making a folder named "s3:".
 """
 
+import errno
 import functools
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,6 +15,7 @@ import click
 
 from deepicd.errors import DeepicdError
 from deepicd.remote.store import URL
+from deepicd.storage import require_utf8
 
 COMMANDS = ("build", "distill", "judge", "assemble", "card", "evaluate")
 OUTPUT = "out"
@@ -31,7 +33,7 @@ class UrlPath(click.Path[Any]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         match = URL.match(value) if isinstance(value, str) else None
         if match is None:
-            return super().convert(value, param, ctx)
+            return _require_usable(super().convert(value, param, ctx))
         parts = urlsplit(value)
         if match[1].lower() == "file":
             if parts.netloc not in ("", "localhost"):
@@ -45,6 +47,18 @@ class UrlPath(click.Path[Any]):
                 + ".",
             )
         return value
+
+
+def _require_usable(path: Any) -> Any:
+    """Return a path. Raises DeepicdError for a name that is not UTF-8, OSError for links that lead to themselves."""
+    if isinstance(path, Path):
+        require_utf8(path.absolute())
+        try:
+            path.stat()
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise
+    return path
 
 
 def accept_urls(name: str, command: click.Command) -> None:

@@ -97,6 +97,17 @@ def test_a_folder_that_cannot_be_written_is_a_message(deepicd: Deepicd, tmp_path
     assert "Traceback" not in outcome.err
 
 
+@pytest.mark.parametrize("place", ["loop", "out \udcff"])
+def test_a_link_to_itself_and_a_name_that_is_not_utf8_are_refused_in_words(
+    place: str, deepicd: Deepicd, tmp_path: Path
+) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    outcome = deepicd("synthesize", tmp_path / place, "--admissions", "50")
+    assert outcome.code == 1
+    assert ("Too many levels of symbolic links" if place == "loop" else "is not UTF-8") in outcome.err
+    assert [path.name for path in tmp_path.iterdir()] == ["loop"]
+
+
 def test_synthesize_prints_what_it_made_up(deepicd: Deepicd, tmp_path: Path) -> None:
     outcome = deepicd("synthesize", tmp_path / "copy", "--admissions", "20")
     assert outcome.code == 0

@@ -80,3 +80,36 @@ def test_a_digest_that_is_being_taken_is_waited_for(tmp_path: Path) -> None:
     with storage.digest_ahead(paths):
         digests = [storage.digest_path(path) for path in reversed(paths)]
     assert digests == [hashlib.sha256(path.read_bytes()).hexdigest() for path in reversed(paths)]
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [("icd_code", ["I214", None]), ("extra_info", [{"note": "a"}, {"note": None}]), ("prompt", [[{"role": None}]])],
+)
+def test_rows_that_lack_what_no_row_may_lack_are_refused_by_column(
+    name: str, values: list[object], tmp_path: Path
+) -> None:
+    """A stage would otherwise end in a traceback, or write a row that says nothing."""
+    path = tmp_path / "table.parquet"
+    table = pa.table({name: values})
+    pq.write_table(table, path)
+    with pytest.raises(DeepicdError, match=f"has rows without {name}"):
+        storage.read_table(path, table.schema)
+    with pytest.raises(DeepicdError, match=f"has rows without {name}"):
+        list(storage.open_parquet(path, table.schema).iter_batches())
+    assert storage.open_parquet(path, table.schema, nullable=[name]).read().num_rows == len(values)
+
+
+def test_columns_that_a_table_may_lack_have_their_type_where_it_has_them(tmp_path: Path) -> None:
+    path, rollout = tmp_path / "table.parquet", pa.schema([("rollout", pa.int16())])
+    pq.write_table(pa.table({"words": [1]}), path)
+    assert storage.open_parquet(path, pa.schema([]), optional=rollout).read().num_rows == 1
+    pq.write_table(pa.table({"rollout": ["1"]}), path)
+    with pytest.raises(DeepicdError, match=r"rollout \(int16 expected, string"):
+        storage.open_parquet(path, pa.schema([]), optional=rollout)
+
+
+def test_a_folder_that_holds_a_name_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a\udcff.parquet").touch()
+    with pytest.raises(DeepicdError, match=r"a\\xff.parquet' is not UTF-8"):
+        storage.digest_path(tmp_path)

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import pyarrow.parquet as pq
 from conftest import Deepicd
 from reading_room_example import HOSTILE, write_example
 
@@ -71,3 +72,12 @@ def test_a_sample_is_in_proportion_and_the_same_for_a_seed(tmp_path: Path) -> No
         chapters = rows.query("select chapter, count(*) as rows from entries group by chapter order by chapter")
         assert [(row["chapter"], row["rows"]) for row in chapters] == [(9, 4), (10, 2), (11, 2)]
     assert samples[0] == samples[1]
+
+
+def test_a_report_of_traces_that_lack_a_column_is_an_error_of_ours(deepicd: Deepicd, tmp_path: Path) -> None:
+    [kept] = write_example(tmp_path).glob("traces/*/kept/train-*.parquet")
+    pq.write_table(pq.read_table(kept).drop_columns(["finish_reason"]), kept)
+    outcome = deepicd("report", tmp_path, tmp_path / "report", "--accept-changes")
+    assert outcome.code == 1
+    assert "finish_reason (string expected, absent)" in outcome.err
+    assert not (tmp_path / "report").exists()
