@@ -3,7 +3,7 @@
     OUT/<recipe digest>/kept/train-00000.parquet       of each rollout of a row the attempt that passed every check
     OUT/<recipe digest>/rejected/train-00000.parquet   every attempt that did not, text and reasons included
 
-Files are numbered by rows of the cohort, `SHARD` per file, so the same row is always in the file of the same number.
+A file has `ROWS_PER_FILE` rows of the cohort, so the same row is always in the file of the same number.
 """
 
 import io
@@ -29,7 +29,7 @@ from distill.sources import Row, Sources
 if TYPE_CHECKING:
     import pyarrow as pa
 
-SHARD = 16_384  # rows of the cohort per file
+ROWS_PER_FILE = 16_384  # of the cohort
 ROW_GROUP = 512  # rows that are written at once
 VERDICTS = ("kept", "rejected")
 NO_ANSWER = "no answer"
@@ -98,7 +98,7 @@ def write_traces(
 ) -> Tally:
     """Write the files of a recipe from the ledger, and count their rows. `unanswered`: key of a request → reason."""
     tally = Tally(rare=history.builder.budget.rare)
-    numbered = _number_shards(sources.read_rows(limit))
+    numbered = _number_files(sources.read_rows(limit))
     with track_progress("rows written", sources.count(limit)) as advance:
         for (split, number), rows in groupby(numbered, key=lambda entry: entry[:2]):
             kept, rejected = (folder / verdict / f"{split}-{number:05d}.parquet" for verdict in VERDICTS)
@@ -151,11 +151,11 @@ def _parse_lines(lines: list[bytes], schema: "pa.Schema") -> "pa.Table":
     )
 
 
-def _number_shards(rows: Iterator[tuple[str, Row]]) -> Iterator[tuple[str, int, Row]]:
+def _number_files(rows: Iterator[tuple[str, Row]]) -> Iterator[tuple[str, int, Row]]:
     """Yield (split, number of its file, row)."""
     for split, group in groupby(rows, key=lambda entry: entry[0]):
         for number, (_, row) in enumerate(group):
-            yield split, number // SHARD, row
+            yield split, number // ROWS_PER_FILE, row
 
 
 def _list_attempts(split: str, row: Row, history: History, unanswered: Mapping[str, str], tally: Tally) -> list[Row]:
