@@ -30,7 +30,7 @@ from builders.cohort.build import build
 from builders.cohort.criteria import Criteria
 from builders.synthetic.synthesize import synthesize
 from deepicd.verification.borne_out import Verdict
-from deepicd.verification.masking import mask_diagnosis
+from deepicd.verification.diseases import mask_diagnosis
 from distill.rehearsal_trace import rehearse
 from distill.verification.recipe import VerifyRecipe
 from train.evaluation.intervals import estimate_difference, measure_spread

@@ -12,8 +12,7 @@ from functools import cache
 from hashlib import sha256
 
 from deepicd.icd10cm import Code
-from scrapers.sample.site import Answer, answer_path, find_text_owner, is_unknown, render_page
-from scrapers.sample.texts import compose_text
+from scrapers.sample.site import Answer, answer_path, compose_text, find_text_owner, is_unknown, render_page
 from scrapers.site import MADE_UP_HEADER, PATHS
 
 CODES = [

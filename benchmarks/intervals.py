@@ -24,9 +24,9 @@ import numpy as np
 
 from benchmarks.measure import RESULTS, write_into_doc
 from deepicd.evaluation_metrics import Interval, LevelName
-from deepicd.grounding import Share
 from deepicd.icd10cm import Code, load_release
 from deepicd.paper import MIMIC_REASON
+from deepicd.trace_measures import Share
 from train.evaluation.intervals import (
     FEWEST_DIFFERING,
     estimate_difference,

@@ -9,7 +9,7 @@ import click
 from builders.mimic.physionet.releases import MIMIC, NOTE
 from builders.mimic.physionet.session import PHYSIONET
 from deepicd import json_output
-from deepicd.accept_changes import accept_changes_option
+from deepicd.changed_inputs import accept_changes_option
 from deepicd.http import USER_AGENT
 
 logger = logging.getLogger(__name__)

@@ -7,12 +7,22 @@
 
 DeepICD-R1 requires exactly one block of each, neither empty. Its pattern for the code expects two digits after the
 letter, which rules out C7A, M1A, Z3A and others; here every form of an ICD-10-CM code is accepted.
+
+An answer with several diagnoses has a `<diagnosis>` for each code, in order. Whatever an answer of one diagnosis needs,
+this needs too, so that an answer of one is an answer of several. Order and repetition stay as they are: what a
+repeated code is worth is for scores to say.
+
+    >>> parse_answers(write_answers("Chest pain on exertion.", [Code("I200"), Code("I10")]))
+    Answers(trace='Chest pain on exertion.', codes=(Code(value='I200'), Code(value='I10')))
+    >>> parse_answers("<think>Cough.</think>")
+    Malformed(problem='missing tag')
+
 Evaluation, selection and rewards share these functions; the prompt that asks for an answer is deepicd.prompts.student.
 All are linear in the length of the text, even for a megabyte of `<`.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
@@ -145,3 +155,70 @@ def measure_repetition(words: Sequence[str]) -> float:
             end = start + LOOP
         seen.add(run)
     return covered / len(words) if words else 0.0
+
+
+_TAG = re.compile("|".join(TAGS))
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """A well-formed answer: the reasoning without its tags, and the predicted codes, one or more."""
+
+    trace: str
+    codes: tuple[Code, ...]
+
+
+def write_answers(trace: str, codes: Iterable[Code]) -> str:
+    """Return the canonical text, with the codes written without their dots, a line each."""
+    blocks = "\n".join(f"{DIAGNOSIS}{code.value}{DIAGNOSIS_END}" for code in codes)
+    return f"{THINK}\n{trace.strip()}\n{THINK_END}\n{blocks}"
+
+
+def parse_answers(text: str) -> Answers | Malformed:
+    """Parse the text of a model. Where the prompt opens the answer with `<think>`, put that back before parsing."""
+    end = text.find(THINK_END)
+    head, tail = text[: end + len(THINK_END)], text[end + len(THINK_END) :]
+    blocks = _split_blocks(tail) if end >= 0 else None
+    if not blocks:
+        return _find_problem(text)
+    codes: list[Code] = []
+    for block in blocks:
+        answer = parse_answer(f"{head}{DIAGNOSIS}{block}{DIAGNOSIS_END}") if not codes else None
+        if isinstance(answer, Malformed):
+            return answer
+        code = answer.code if answer else Code.find(block)
+        if code is None:
+            return Malformed("no code in the diagnosis")
+        codes.append(code)
+    return Answers(head.removesuffix(THINK_END).partition(THINK)[2].strip(), tuple(codes))
+
+
+def _split_blocks(tail: str) -> list[str] | None:
+    """Return the contents of the diagnosis blocks that a text consists of; None if it is anything else."""
+    blocks: list[str] = []
+    at = 0
+    tags = list(_TAG.finditer(tail))
+    for opening, closing in zip(tags[::2], tags[1::2], strict=False):
+        if (opening.group(), closing.group()) != (DIAGNOSIS, DIAGNOSIS_END) or tail[at : opening.start()].strip():
+            return None
+        blocks.append(tail[opening.end() : closing.start()])
+        at = closing.end()
+    return None if len(tags) % 2 or tail[at:].strip() else blocks
+
+
+def _find_problem(text: str) -> Malformed:
+    """Return the first problem of a text that is no think block with diagnosis blocks after it."""
+    counts = {tag: text.count(tag) for tag in TAGS}
+    if 0 in counts.values():
+        return Malformed("missing tag")
+    if counts[THINK] > 1 or counts[THINK_END] > 1:
+        return Malformed("repeated tag")
+    is_paired = counts[DIAGNOSIS] == counts[DIAGNOSIS_END]
+    in_order = is_paired and text.find(THINK_END) < text.find(DIAGNOSIS)
+    return Malformed("text outside the blocks" if in_order else "tags out of order")
+
+
+def list_diagnoses(text: str) -> list[Code | None]:
+    """Return the code of each complete diagnosis block, whatever surrounds the blocks; None for one without a code."""
+    ends = [part.partition(DIAGNOSIS_END) for part in text.split(DIAGNOSIS)[1:]]
+    return [read_code(content) for content, end, _ in ends if end]

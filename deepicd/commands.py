@@ -18,8 +18,7 @@ from pathlib import Path
 import click
 
 from deepicd import storage
-from deepicd.chain import EXAMPLE, FILE, list_steps, read_settings, write_settings
-from deepicd.chain_status import check_steps, render_board
+from deepicd.chain import EXAMPLE, FILE, check_steps, list_steps, read_settings, render_board, write_settings
 from deepicd.errors import DeepicdError
 
 _settings_option = click.option(

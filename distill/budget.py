@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from deepicd.icd10cm import Code
 from deepicd.knowledge.code_knowledge import Knowledge
-from deepicd.verification.masking import mask_diagnosis
+from deepicd.verification.diseases import mask_diagnosis
 from distill.recipe import Recipe
 from distill.sources import Sources
 

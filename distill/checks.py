@@ -6,17 +6,22 @@
 Findings depend on the text and its note alone and are kept in the ledger; thresholds are the recipe's, so
 changing one repeats no measurement. Shares of grounding count only where there are enough items for a share.
 Every measure is linear in the length of text and note.
+
+A run of which nothing was kept is an error, with the commonest reasons and what to look at first.
 """
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any, Literal
 
 from deepicd.answer_form import Answer, measure_repetition, parse_answer
+from deepicd.errors import DeepicdError
 from deepicd.evidence import Evidence
-from deepicd.grounding import Share, measure_grounding
-from deepicd.trace_measures import find_first_mention
+from deepicd.stage_records import DistillCounts
+from deepicd.trace_measures import Share, find_first_mention, measure_grounding
 from distill.prompt import Material
 from distill.recipe import Recipe
 
@@ -202,3 +207,36 @@ def measure_other_script(text: str) -> float:
     if text.isascii() or not letters:
         return 0.0
     return len(_OTHER_LETTER.findall(text)) / letters
+
+
+COMMONEST = 5  # reasons in an error
+CAUSES = {
+    "cut off": "Answers end at max_tokens: raise it (--set max_tokens=4096).",
+    "form": "The model does not answer in <think> and <diagnosis>: is it an instruct model, with its own chat template?"
+    " --preview 1 shows what it reads.",
+    "wrong code": "The model does not conclude with the code that it is given: --preview 1 shows what it reads.",
+    "too long for the context": "Prompts do not fit: raise context, or choose --guideline-text relevant.",
+}
+"""What to look at first, by the commonest reason."""
+THRESHOLD = "Each reason has a threshold in the recipe (docs/distillation.md, Checks)."
+
+
+def require_kept(folder: Path, counts: DistillCounts) -> None:
+    """Raise DeepicdError where a run kept no trace that a later stage could work on."""
+    if not sum(counts.kept.values()):
+        raise DeepicdError(
+            f"{folder} holds no kept trace.", f"Why each was rejected: deepicd view {folder}. Write the traces again."
+        )
+
+
+def explain_nothing_kept(folder: Path, counts: DistillCounts) -> DeepicdError:
+    """Return the error for a run without a kept trace: every later stage would have nothing to work on."""
+    commonest = Counter(counts.reasons).most_common(COMMONEST)
+    reasons = ", ".join(f"{reason} ({rows:,})" for reason, rows in commonest)
+    [(first, _), *_] = commonest
+    return DeepicdError(
+        f"None of {sum(counts.rejected.values()):,} rows has a trace that was kept; of {counts.attempts:,} attempts all"
+        f" were rejected. Rows by reason: {reasons}.",
+        f"{CAUSES.get(first, THRESHOLD)} Every attempt is in {folder / 'rejected'}, and in the ledger: read some with"
+        f" deepicd view {folder}. A changed recipe asks only for what is new.",
+    )

@@ -10,7 +10,7 @@ import click
 if TYPE_CHECKING:
     from deepicd.stage_records import DistillRecord
 
-from deepicd.accept_changes import accept_changes_option
+from deepicd.changed_inputs import accept_changes_option
 from deepicd.engines.registry import EngineName
 
 if TYPE_CHECKING:
@@ -135,8 +135,8 @@ def distill(cohort: Path, out: Path, dry_run: bool, preview: int | None, pilot: 
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     from deepicd.engines.shard import Shard
     from deepicd.stage_records import REHEARSED
-    from distill.ray_workers import count_workers, run_on_ray
     from distill.run import Job, run_job
+    from distill.sharding import count_workers, run_on_ray
 
     recipe = _load_recipe(options, example=DISTILL_EXAMPLE, needs_file=False)
     if not recipe.uses_model:

@@ -18,17 +18,17 @@ from typing import TypedDict, Unpack
 
 from deepicd import disclosure, records, storage
 from deepicd.engines import metrics, registry
-from deepicd.engines.judge_prompt import TOO_LONG
 from deepicd.engines.ledger import Entry, Ledger, open_ledger
 from deepicd.engines.runner import complete_tasks, explain_no_answers
 from deepicd.errors import DeepicdError
 from deepicd.knowledge import rubric
+from deepicd.knowledge.rubric import TOO_LONG
 from deepicd.prompts.template import choose_template
 from deepicd.schema import SCORES
 from deepicd.stage_records import DistillRecord, JudgeCounts, JudgeRecord
+from distill.checks import require_kept
 from distill.judge_cases import NO_SCORE, Case, CaseReader
 from distill.judge_reliability import check_independence, compare_judges
-from distill.nothing_kept import require_kept
 from distill.recipe import Recipe, refuse_rehearsal
 from distill.sources import Row, Sources, open_sources
 from distill.writer import open_row_file

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 
-from deepicd.engines import judge_prompt
 from deepicd.engines.base import Message, Request
 from deepicd.engines.ledger import Entry, Ledger, build_former_key, build_key, digest_prompt
 from deepicd.engines.tokens import TokenCounter, find_counter
@@ -117,7 +116,7 @@ class CaseReader:
     def _build_case(self, split: str, row: Row, trace: Row, guidelines: str | None) -> Case:
         code = Code(trace["icd_code"])  # a kept trace predicts the code of its row
         judged = JudgedTrace(row["admission_note"], trace["trace"], code, code.title or row["icd_title"])
-        messages, is_shortened = judge_prompt.fit_messages(
+        messages, is_shortened = rubric.fit_messages(
             judged, self.sources.knowledge, self.recipe, self.tokens, guidelines, template=self.template
         )
         prompt_sha256 = digest_prompt(messages or [], "")

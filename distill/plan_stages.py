@@ -1,15 +1,147 @@
-"""What the stages beside `distill` take: judge, verify by published rates, training by operations, files as measured.
+"""What stages take: how fast models read and write, and a line of `deepicd plan` for each stage beside `distill`.
 
-Lengths are those of the recipes as they are checked in; what has no measurement is a constant here with its source, and
-`ASSUMPTIONS` says so to whoever reads the table.
+Published: NVIDIA, TensorRT-LLM 1.0, "Overview" of performance: total output tokens/s under full load on H100 80GB with
+FP8 weights, prompts of 2,048 tokens and answers of 128 or of 2,048. Two lengths give two rates, of reading and of
+writing. Models between the two sizes are interpolated by their number of parameters. Weights in bfloat16 are twice the
+bytes and half the arithmetic, so both rates are halved. vLLM without tuning had 1/2.3 of a tuned server's rate for
+prompts of 4,000 tokens (GPUStack's performance lab, Qwen3-32B on an H100: 2,149 against 4,929 tokens/s).
+
+Judge and verify are computed from these rates, training from its operations, files as measured. Lengths are those of
+the recipes as they are checked in; what has no measurement is a constant here with its source, and `ASSUMPTIONS` says
+so to whoever reads the table.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from math import ceil
 
 from deepicd import paper
-from distill.plan_line import GB, MIB, Line, format_count, format_gpu_hours, format_hours, format_size
-from distill.rates import LLAMA_70B, UNTUNED, estimate_rates
+from deepicd.log import format_duration
 from distill.workload import ABOUT_CODE_TOKENS, OWN_WORDS_TOKENS, TOKENS_PER_WORD, Workload
+
+GB, MIB = 1e9, 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of the table; '' where a stage has no such figure."""
+
+    stage: str
+    what: str
+    amount: str
+    time: str = ""
+    disk: str = ""
+    memory: str = ""
+
+
+def format_count(number: float) -> str:
+    """Return a number of tokens or rows.
+
+    >>> format_count(93_142), format_count(62_200_000), format_count(3.5e9)
+    ('93,142', '62.2 M', '3.50 G')
+    """
+    if number >= 1e9:
+        return f"{number / 1e9:,.2f} G"
+    return f"{number / 1e6:,.1f} M" if number >= 1e6 else f"{number:,.0f}"
+
+
+def format_size(number: float) -> str:
+    """Return a number of bytes.
+
+    >>> format_size(614_700_000), format_size(1_200)
+    ('614.7 MB', '2 kB')
+    """
+    for unit, size in (("TB", 1e12), ("GB", GB), ("MB", 1e6)):
+        if number >= size:
+            return f"{number / size:,.1f} {unit}"
+    return f"{ceil(number / 1e3)} kB"
+
+
+def format_hours(hours: float) -> str:
+    """Return a duration; from three days on, in days."""
+    if hours >= 72:
+        return f"{hours / 24:,.0f} days"
+    return format_duration(hours * 3600)
+
+
+def format_gpu_hours(least: float, most: float) -> str:
+    return f"{least:,.0f} to {most:,.0f} GPU-hours"
+
+
+UNTUNED = 4929 / 2149
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A model of the table, on `gpus` H100."""
+
+    billions: float
+    gpus: int
+    short_answers: float
+    """Output tokens/s with 2,048 in and 128 out."""
+    long_answers: float
+    """Output tokens/s with 2,048 in and 2,048 out."""
+
+    @property
+    def writing(self) -> float:
+        """Tokens per second and GPU, without the time for prompts."""
+        return (2048 - 128) / (2048 / self.long_answers - 128 / self.short_answers) / self.gpus
+
+    @property
+    def reading(self) -> float:
+        return 2048 / (128 / self.short_answers - 128 / (self.writing * self.gpus)) / self.gpus
+
+
+LLAMA_8B = Published(8.03, 1, 3450, 9305)  # Llama-3.1-8B-Instruct-FP8
+LLAMA_70B = Published(70.6, 2, 762, 3082)  # Llama-3.3-70B-Instruct-FP8
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Tokens per second on one GPU."""
+
+    reading: float
+    writing: float
+
+    def count_hours(self, new_tokens: float, completion_tokens: float) -> float:
+        """Return GPU-hours."""
+        return (new_tokens / self.reading + completion_tokens / self.writing) / 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model that is planned for."""
+
+    name: str
+    billions: float
+    gpus: int
+    """80 GB GPUs that hold one copy in bfloat16, with room for the cache."""
+
+
+MODELS = (
+    Model("Qwen2.5-7B-Instruct", 7.6, 1),
+    Model("Qwen2.5-32B-Instruct", 32.8, 2),
+    Model("Llama-3.3-70B-Instruct", 70.6, 4),
+    Model("Qwen2.5-72B-Instruct", 72.7, 4),
+)
+
+
+def estimate_rates(billions: float, *, fp8: bool = False) -> Rates:
+    """Return the published rates of one H100 for a dense model of this size.
+
+    >>> estimate_rates(8.03, fp8=True).reading > 4 * estimate_rates(70.6, fp8=True).reading
+    True
+    """
+    share = (billions - LLAMA_8B.billions) / (LLAMA_70B.billions - LLAMA_8B.billions)
+    share = min(1.0, max(0.0, share))
+    halved = 1 if fp8 else 2
+    # work per second: tokens times parameters changes little with size
+    reading, writing = (
+        ((1 - share) * small * LLAMA_8B.billions + share * large * LLAMA_70B.billions) / billions / halved
+        for small, large in ((LLAMA_8B.reading, LLAMA_70B.reading), (LLAMA_8B.writing, LLAMA_70B.writing))
+    )
+    return Rates(reading, writing)
+
 
 CHARACTERS_PER_TOKEN = 4  # of a note; assumed
 TRACE_TOKENS = paper.MIMIC_REASON.words_mean * TOKENS_PER_WORD

@@ -1,9 +1,11 @@
 """`deepicd plan`: what a cohort will take, before anything runs: tokens, GPU-hours, requests, disk and memory.
 
-    rows = build_plan(measure(cohort, …), recipe, pilot=None); print(format_plan(rows, assumptions))
+    rows = build_plan(measure(cohort, …), recipe, pilot=None); print(format_plan(rows, limits, assumptions))
 
 Every figure is of one of three kinds, and its line says which: counted in the cohort, computed from a published rate
-(distill.rates), or measured by a pilot of the same recipe. What it takes for granted is printed below the table.
+(distill.plan_stages), or measured by a pilot of the same recipe. What it takes for granted is printed below the table,
+and what gives way first as a cohort grows: the rows at which a stage outgrows one machine of eight H100, 64 GB of main
+memory and 4 TB of disk, where nobody waits for longer than a week.
 """
 
 from collections.abc import Iterator
@@ -14,19 +16,26 @@ from deepicd.engines import metrics
 from deepicd.engines.metrics import Sample
 from deepicd.log import format_duration
 from deepicd.paper import MIMIC_REASON
-from distill.plan_limits import HEADING as LIMITS_HEADING
-from distill.plan_limits import Limit, PerRow, list_limits
-from distill.plan_line import MIB, Line, format_count, format_gpu_hours, format_hours, format_size
 from distill.plan_stages import (
     ASSUMPTIONS,
     CARD_ROW,
+    GB,
+    MIB,
+    MODELS,
     SCORE_BYTES,
+    UNTUNED,
     VERIFIED_BYTES,
+    Line,
+    Model,
+    estimate_rates,
+    format_count,
+    format_gpu_hours,
+    format_hours,
+    format_size,
     list_publication,
     list_training,
     list_verification,
 )
-from distill.rates import MODELS, UNTUNED, Model, estimate_rates
 from distill.recipe import Layout, Recipe
 from distill.workload import Workload
 
@@ -45,6 +54,23 @@ DATASET_NOTES = 4  # times that the three configs hold a note
 CLIENT_MEMORY, CLIENT_ROW = 140 * MIB, 550
 BUILD_MEMORY = 1_300 * MIB  # two processes; benchmarks.build
 ASSEMBLE_MEMORY = 420 * MIB  # a row group per config; benchmarks.scaling
+
+# The machine that limits are for; what it does is linear in the rows
+GPUS, MEMORY, DISK, HOURS = 8, 64 * GB, 4_000 * GB, 7 * 24
+LIMITS_HEADING = "What gives way first, on eight H100 with 64 GB of memory and 4 TB of disk, within a week:"
+CHECKED_PER_SECOND = 130  # traces per core, with evidence (benchmarks.evidence)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Limit:
+    """The number of rows at which something gives way, and what to do then."""
+
+    rows: int
+    what: str
+    then: str
+
+    def __str__(self) -> str:
+        return f"about {format_count(self.rows)} rows: {self.what}; {self.then}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,21 +122,37 @@ def build_plan(workload: Workload, recipe: Recipe, pilot: Pilot | None, pages: i
 
 
 def find_limits(workload: Workload, recipe: Recipe) -> list[Limit]:
-    """Return what gives way first as the rows grow, and at how many."""
+    """Return what gives way as the rows grow, and at how many, in the order in which the limits are met."""
+    return sorted(_list_limits(workload, recipe))
+
+
+def _list_limits(workload: Workload, recipe: Recipe) -> Iterator[Limit]:
     model = find_model(recipe)
     new = _count_new(workload, recipe, recipe.layout)
     hours = estimate_rates(model.billions).count_hours(new, workload.completion_tokens * recipe.rollouts)
-    note = workload.note_characters * NOTE_SHARE
     of_rollout = LEDGER_COMPLETION + TRACES_ROLLOUT + SCORE_BYTES + VERIFIED_BYTES
-    return list_limits(
-        PerRow(
-            gpu_hours=hours * UNTUNED / workload.rows,
-            model=model.name,
-            client_memory=recipe.rollouts * CLIENT_ROW,
-            card_memory=CARD_ROW,
-            disk=COHORT_ROW + DATASET_ROW + note * (1 + DATASET_NOTES) + recipe.rollouts * of_rollout,
-            rollouts=recipe.rollouts,
-        )
+    note = workload.note_characters * NOTE_SHARE
+    disk = COHORT_ROW + DATASET_ROW + note * (1 + DATASET_NOTES) + recipe.rollouts * of_rollout
+    yield Limit(
+        int(GPUS * HOURS / (hours * UNTUNED / workload.rows)),
+        f"{model.name} needs more than a week on {GPUS} H100, untuned",
+        "use several nodes (--shard, --engine ray), tune the server, or make fewer rollouts",
+    )
+    yield Limit(
+        int(HOURS * 3600 * CHECKED_PER_SECOND / recipe.rollouts),
+        "checks need more than a week on one core",
+        "divide the run: --workers, --shard",
+    )
+    yield Limit(int(DISK / disk), f"all stages need more than {DISK / 1e12:.0f} TB of disk", "use s3:// or NFS")
+    yield Limit(
+        int(MEMORY / (recipe.rollouts * CLIENT_ROW)),
+        f"the plan of one `distill` process needs more than {MEMORY / GB:.0f} GB of memory",
+        "divide the run: each shard holds only its own rows",
+    )
+    yield Limit(
+        int(MEMORY / CARD_ROW),
+        f"`card` needs more than {MEMORY / GB:.0f} GB of memory",
+        "describe the dataset in parts; nothing of ours divides a card",
     )
 
 

@@ -11,7 +11,7 @@ from deepicd.engines.openai_servers import OpenAIServersEngine
 from deepicd.errors import DeepicdError
 from deepicd.prompts.template import choose_template
 from distill import prompt, run
-from distill.plan import describe_plan
+from distill.attempts import describe_plan
 from distill.prompt_builder import Prompt, PromptBuilder
 from distill.run import Job
 

@@ -31,11 +31,10 @@ from deepicd.log import track_progress
 from deepicd.prompts.template import choose_template
 from deepicd.stage_records import DistillCounts, DistillRecord, PromptText
 from distill import prompt, throughput_figure, writer
-from distill.attempts import History
+from distill.attempts import History, Place, Plan, describe_plan, plan_rows
 from distill.budget import count_codes, plan_budget
+from distill.checks import explain_nothing_kept
 from distill.hints import Rejections, digest_hints, keep_round, phrase, read_rejections
-from distill.nothing_kept import explain_nothing_kept
-from distill.plan import Place, Plan, describe_plan, plan_rows
 from distill.prompt_builder import Prompt, PromptBuilder
 from distill.recipe import Recipe, refuse_rehearsal
 from distill.sources import Sources, add_examples, open_sources

@@ -13,12 +13,12 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import pypdfium2 as pdfium  # type: ignore[import-untyped]
 import pypdfium2.raw as raw  # type: ignore[import-untyped]
 
-from guidelines.styled_text import Style
+Style = Literal["bold", "underline", "italics"]
 
 TILT = 0.1  # radians by which horizontal text may lean
 PRINTED_AGAIN = (1.0, 0.15)  # points, and of the type size: the narrowest letter is 0.18 wide

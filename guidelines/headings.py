@@ -12,9 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from guidelines.lines import Line
+from guidelines.lines import Line, StyledText
 from guidelines.pdf_document import LEADERS, Bookmark, Document
-from guidelines.styled_text import StyledText
 
 LONGEST = 5  # lines of a heading; FY2025 needs two
 BOLD = 0.9  # share of a heading's characters; its label may be plain

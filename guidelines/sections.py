@@ -17,9 +17,8 @@ from statistics import median
 from deepicd.schema import Block, Mark, Section
 from guidelines.code_references import find_codes, find_sections
 from guidelines.headings import TOP, Heading
-from guidelines.lines import Line
+from guidelines.lines import Line, StyledText
 from guidelines.pdf_document import Document
-from guidelines.styled_text import StyledText
 
 FRONT = "front"
 CHAPTERS_ID = "I.C"

@@ -6,7 +6,7 @@ from typing import TypedDict, Unpack
 import click
 
 from deepicd import json_output
-from deepicd.accept_changes import accept_changes_option
+from deepicd.changed_inputs import accept_changes_option
 from scrapers.site import GESUND_URL, Language
 
 PATH = click.Path(path_type=Path)
@@ -52,7 +52,7 @@ def scrape(out: Path, **options: Unpack[ScrapeOptions]) -> None:
     \b
     deepicd scrape out/scrape --cohort out/cohort --contact you@example.org --dry-run
     """
-    from deepicd.knowledge.gm_list import read_gm_list
+    from deepicd.knowledge.icd10gm import read_gm_list
     from scrapers.crawl_plan import CrawlPlan, estimate_crawl, read_codes, read_cohort, read_dictionary
 
     if not (options["cohort"] or options["codes_file"] or options["mimic"] or options["follow"]):

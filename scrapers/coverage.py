@@ -12,7 +12,7 @@ from pathlib import Path
 
 from deepicd import records, storage
 from deepicd.icd10cm import CHAPTERS, Code, find_chapter
-from deepicd.knowledge.icd10gm_crosswalk import LEVELS, WARNINGS, Crosswalk, read_crosswalk
+from deepicd.knowledge.icd10gm import LEVELS, WARNINGS, Crosswalk, read_crosswalk
 from deepicd.schema import COHORT, SPLITS
 from deepicd.small_counts import SMALLEST_CELL, is_small
 from deepicd.stage_records import CoverageCounts, CoverageRecord

@@ -9,7 +9,6 @@ from cohorts import list_made_up_inputs
 from conftest import REPOSITORY
 
 from deepicd import records, storage
-from deepicd.grounding import measure_grounding
 from deepicd.icd10cm import Code
 from deepicd.schema import COHORT, EVIDENCE, PREDICTIONS, SCORES, SPLITS, TRACES, VERIFIED
 from deepicd.stage_records import (
@@ -27,6 +26,7 @@ from deepicd.stage_records import (
     VerifyRecord,
 )
 from deepicd.storage import Origin
+from deepicd.trace_measures import measure_grounding
 
 EXAMPLE = REPOSITORY / "tests" / "cards" / "reading_room" / "example.yaml"
 HOSTILE = 4  # number of the row whose texts are markup

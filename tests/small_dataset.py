@@ -8,8 +8,7 @@ from typing import Any
 from cohorts import list_made_up_inputs
 
 from deepicd import records, storage
-from deepicd.answer_form import write_answer
-from deepicd.answer_list import write_answers
+from deepicd.answer_form import write_answer, write_answers
 from deepicd.icd10cm import Code
 from deepicd.prompts.student import SEVERAL, build_messages
 from deepicd.prompts.template import load_own

@@ -8,7 +8,7 @@ from typing import Literal, TypedDict, TypeVar, Unpack
 
 import click
 
-from deepicd.accept_changes import accept_changes_option
+from deepicd.changed_inputs import accept_changes_option
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
-from deepicd.engines.attention import switch_off_cudnn_attention
+from deepicd.engines.model import switch_off_cudnn_attention
 from deepicd.engines.registry import TELEMETRY_OFF
 from deepicd.errors import DeepicdError, advise_install
 

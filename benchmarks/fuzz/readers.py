@@ -134,7 +134,7 @@ def _list_sources(demo: Path, scratch: Path) -> Iterator[Reader]:
 
     from builders.mimic.physionet.releases import read_checksums
     from deepicd.icd10cm import Code
-    from deepicd.knowledge.gm_list import read_gm_list
+    from deepicd.knowledge.icd10gm import read_gm_list
     from deepicd.mimic.table_rows import read_rows
     from deepicd.mimic.tables import Table
     from guidelines.parse import parse_pdf
@@ -228,7 +228,7 @@ def _list_tables(demo: Path, scratch: Path) -> Iterator[Reader]:
     from deepicd.engines.ledger import Ledger
     from deepicd.engines.ledger_lines import Session
     from deepicd.knowledge.guideline_sections import read_sections
-    from deepicd.knowledge.icd10gm_crosswalk import read_crosswalk
+    from deepicd.knowledge.icd10gm import read_crosswalk
     from deepicd.schema import COHORT, FIRST_TRACES
     from deepicd.text_store import open_text_store
     from train.evaluation.predictions import read_predictions
@@ -337,8 +337,7 @@ def _list_replies() -> Iterator[Reader]:
 
 def _list_texts() -> Iterator[Reader]:
     from builders.cohort.sections import split_sections
-    from deepicd.answer_form import find_diagnosis, parse_answer, read_code
-    from deepicd.answer_list import list_diagnoses, parse_answers
+    from deepicd.answer_form import find_diagnosis, list_diagnoses, parse_answer, parse_answers, read_code
     from deepicd.evidence import find_evidence
     from deepicd.icd10cm import Code
     from train.rewards.score import parse_scheme, parse_truths, score

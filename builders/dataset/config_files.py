@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from builders.dataset.stay_codes import ListedCodes
 from deepicd import storage
-from deepicd.answer_form import write_answer
-from deepicd.answer_list import write_answers
+from deepicd.answer_form import write_answer, write_answers
 from deepicd.engines.base import Message
 from deepicd.icd10cm import Code
 from deepicd.prompts import student

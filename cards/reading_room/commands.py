@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from deepicd.accept_changes import accept_changes_option
+from deepicd.changed_inputs import accept_changes_option
 
 
 @click.command()

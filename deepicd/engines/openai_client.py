@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from deepicd import addresses
+from deepicd import disclosure
 from deepicd.engines import replies
 from deepicd.engines.replies import Answer, Json, MalformedError, RefusedError
 from deepicd.errors import DeepicdError
@@ -136,7 +136,7 @@ class OpenAIClient:
 
         A name that was found private is not resolved again: it could be another address the second time.
         """
-        address = addresses.find_judged(self.host)
+        address = disclosure.find_judged(self.host)
         if address is None:
             return url, self._headers, None
         parts = urlsplit(url)

@@ -31,9 +31,8 @@ from deepicd.engines.base import Completion, Failure, Message, Request, Result, 
 from deepicd.engines.chat_template import merge_system
 from deepicd.engines.openai_client import LateError, OpenAIClient
 from deepicd.engines.openai_servers import OpenAIServersEngine
-from deepicd.engines.outage import PROBE, PatientClient, build_probe
+from deepicd.engines.outage import PROBE, PatientClient, build_probe, explain_refusal
 from deepicd.engines.recipe import ModelRecipe
-from deepicd.engines.refusals import explain_refusal
 from deepicd.engines.replies import Json, RefusedError
 from deepicd.engines.server_template import OPENING, PromptForm, read_prompt_form
 from deepicd.errors import DeepicdError

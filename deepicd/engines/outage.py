@@ -7,6 +7,9 @@ A request that fails is sent again, six times in all; one that hangs is sent twi
 If others have been answered meanwhile, the request is at fault. If nobody has, one request without a note is sent again
 and again in place of all, until it is answered or the outage exceeds its budget. A server that is only busy (429) is
 asked again when it says, as long as it answers others.
+
+Where a server answers nobody because it refuses a setting, `explain_refusal` finds which one, by leaving out one after
+the other.
 """
 
 import asyncio
@@ -14,8 +17,9 @@ import logging
 import time
 from dataclasses import replace
 
-from deepicd.engines import openai_client
-from deepicd.engines.openai_client import LateError, OpenAIClient
+from deepicd.engines import replies
+from deepicd.engines.openai_client import POLICY, LateError, OpenAIClient
+from deepicd.engines.recipe import ModelRecipe
 from deepicd.engines.replies import Answer, BusyError, Json, MalformedError, RefusedError
 from deepicd.errors import DeepicdError
 from deepicd.http import TransientError, log_failure
@@ -35,8 +39,8 @@ class PatientClient:
         """Whether anything has been answered."""
         self._alive = time.monotonic()  # when a reply last showed that the server works
         self._probing = asyncio.Lock()
-        self._attempts = openai_client.POLICY.attempts
-        self._policy = replace(openai_client.POLICY, attempts=1_000_000)  # of waits; the outage's budget ends them
+        self._attempts = POLICY.attempts
+        self._policy = replace(POLICY, attempts=1_000_000)  # of waits; the outage's budget ends them
 
     async def ask(self, body: Json) -> Answer:
         """Return the answer to a chat.
@@ -123,3 +127,47 @@ def build_probe(body: Json, *, with_system: bool = True) -> Json:
             for message in turns
         ]
     }
+
+
+# Names that a parameter has on newer servers (OpenAI's since its reasoning models)
+OTHER_NAMES = {"max_tokens": "max_completion_tokens"}
+
+
+async def explain_refusal(client: OpenAIClient, body: Json, refusal: RefusedError) -> DeepicdError:
+    """Return the error that names the setting without which the server answers."""
+    where = f"The server at {client.url} refuses every request, also one without a note."
+    if (setting := await _find_setting(client, body, refusal)) is not None:
+        value = "" if isinstance(body[setting], dict) else f" ({body[setting]})"
+        return DeepicdError(f"{where} It does not accept {setting!r}{value}.", _advise(setting))
+    if await _is_answered(client, build_probe(body, with_system=False)):
+        return DeepicdError(
+            f"{where} Its model's chat template accepts no system message.", "Choose a model whose template has one."
+        )
+    return DeepicdError(where, "Look for the reason in its own log, and change the recipe's setting that it names.")
+
+
+async def _find_setting(client: OpenAIClient, body: Json, refusal: RefusedError) -> str | None:
+    settings = [name for name in body if name not in ("model", "messages")]
+    if (named := replies.find_setting(refusal.param, settings)) is not None:
+        return named
+    for name in settings:
+        if await _is_answered(client, build_probe({key: value for key, value in body.items() if key != name})):
+            return name
+    return None
+
+
+def _advise(setting: str) -> str:
+    ways = [f"leave it out: --set 'drop_parameters=[{setting}]'"]
+    if other := OTHER_NAMES.get(setting):
+        ways.insert(0, f"give its other name: --set 'rename_parameters={{{setting}: {other}}}'")
+    if setting in ModelRecipe.model_fields:
+        ways.insert(0, f"change it in the recipe: --set {setting}=…")
+    return f"Ask another server, or {'; or '.join(ways)}."
+
+
+async def _is_answered(client: OpenAIClient, body: Json) -> bool:
+    try:
+        await client.ask(body)
+    except (RefusedError, TransientError):
+        return False
+    return True

@@ -9,9 +9,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from deepicd.engines.attention import switch_off_cudnn_attention
 from deepicd.engines.base import Completion, Failure, FinishReason, Request, Result
-from deepicd.engines.model import check_gpus, find_model
+from deepicd.engines.model import check_gpus, find_model, switch_off_cudnn_attention
 from deepicd.engines.recipe import ModelRecipe
 from deepicd.engines.tokens import PromptTokenizer
 from deepicd.errors import DeepicdError

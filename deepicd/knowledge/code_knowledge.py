@@ -7,7 +7,7 @@
     knowledge.choose_passages(Code.parse("E11.9"), max_tokens=1024)   # the sections that apply to the code, ranked
 
 Descriptions are of ICD-10-**GM**: each states its own code, the number of characters that match and how far to trust
-it (see deepicd.knowledge.icd10gm_crosswalk).
+it (see deepicd.knowledge.icd10gm).
 """
 
 from collections.abc import Callable, Iterator
@@ -20,10 +20,10 @@ from deepicd import storage
 from deepicd.engines.tokens import estimate_tokens
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
-from deepicd.knowledge import guideline_sections, icd10gm_crosswalk
+from deepicd.knowledge import guideline_sections, icd10gm
 from deepicd.knowledge.guideline_sections import Passage, SectionIndex
-from deepicd.knowledge.icd10gm_crosswalk import Crosswalk
-from deepicd.knowledge.icd10gm_crosswalk import Description as Description
+from deepicd.knowledge.icd10gm import Crosswalk
+from deepicd.knowledge.icd10gm import Description as Description
 from deepicd.schema import Block, ChapterGuidelines, Section
 
 
@@ -36,7 +36,7 @@ class Knowledge:
 
     @cached_property
     def _crosswalk(self) -> Crosswalk:
-        return icd10gm_crosswalk.read_crosswalk(self.descriptions_file) if self.descriptions_file else Crosswalk({})
+        return icd10gm.read_crosswalk(self.descriptions_file) if self.descriptions_file else Crosswalk({})
 
     @cached_property
     def _chapters(self) -> dict[int, "_Chapter"]:

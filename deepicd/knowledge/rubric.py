@@ -1,8 +1,11 @@
 """The prompt of a judge: how good is a trace, from 1 to 5, given the note and the knowledge of the predicted code?
 
+    messages, is_shortened = fit_messages(judged, knowledge, recipe, tokens, guidelines, template=template)
+
 The judge sees description and guideline sections of the code that the trace *predicts*, never of the true one: it
-grades the reasoning, not the outcome (DeepICD-R1, LLM as a judge). The words are a template:
-prompts/rubric-1.yaml, or a recipe's own.
+grades the reasoning, not the outcome (DeepICD-R1, LLM as a judge). The words are a template: prompts/rubric-1.yaml, or
+a recipe's own. As with the teacher's prompt, the note is never cut: guidelines give way as far as needed, and a note
+and a trace that do not fit without them get no prompt. `deepicd judge` and the reward of GRPO use it.
 """
 
 import json
@@ -10,11 +13,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from deepicd.answer_form import THINK, THINK_END
+from deepicd.engines.base import Message
+from deepicd.engines.tokens import CHAT_TOKENS, TokenCounter
 from deepicd.icd10cm import Code
-from deepicd.knowledge.icd10gm_crosswalk import Description
+from deepicd.knowledge.code_knowledge import Knowledge
+from deepicd.knowledge.icd10gm import Description
 from deepicd.prompts.template import Kind, PromptTemplate
 
 PROMPT = Kind(
@@ -114,3 +120,58 @@ def _read_value(value: object) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return int(value) if value in (1, 2, 3, 4, 5) else None
+
+
+TOO_LONG = "too long for the context"
+SMALLEST_EXCERPT = 64  # tokens; less room than that holds no section
+
+
+class Lengths(Protocol):
+    """What of a judge's recipe limits its prompt."""
+
+    @property
+    def context(self) -> int: ...
+
+    @property
+    def max_tokens(self) -> int: ...
+
+
+def fit_messages(
+    judged: JudgedTrace,
+    knowledge: Knowledge,
+    lengths: Lengths,
+    tokens: TokenCounter,
+    guidelines: str | None,
+    *,
+    template: PromptTemplate,
+) -> tuple[list[Message] | None, bool]:
+    """Return the chat that asks for a score, and whether guidelines were shortened; None where it cannot fit."""
+    messages = _build(judged, knowledge, template, guidelines)
+    if _measure_room(messages, lengths, tokens) >= 0:
+        return messages, False
+    bare = _build(judged, knowledge, template, None)
+    room = _measure_room(bare, lengths, tokens)
+    if room < 0:
+        return None, False
+    if guidelines and room > SMALLEST_EXCERPT:
+        excerpt = knowledge.build_excerpt(judged.code, max_tokens=room, count_tokens=tokens.count)
+        messages = _build(judged, knowledge, template, excerpt)
+        if _measure_room(messages, lengths, tokens) >= 0:
+            return messages, True
+    return bare, True
+
+
+def _build(
+    judged: JudgedTrace, knowledge: Knowledge, template: PromptTemplate, guidelines: str | None
+) -> list[Message]:
+    description = knowledge.find_description(judged.code)
+    return build_messages(judged, template, description=description, guidelines=guidelines)
+
+
+def _measure_room(messages: list[Message], lengths: Lengths, tokens: TokenCounter) -> int:
+    """Return the tokens that are left of the context; a cheap bound where it shows that there are enough."""
+    text = "\n".join(message["content"] for message in messages)
+    available = lengths.context - lengths.max_tokens - CHAT_TOKENS
+    if (room := available - tokens.bound_tokens(text)) >= 0:
+        return room
+    return available - tokens.count(text)

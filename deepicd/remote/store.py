@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from deepicd.addresses import is_private
-from deepicd.disclosure import SENTENCE
+from deepicd.disclosure import SENTENCE, is_private
 from deepicd.errors import DeepicdError, advise_install
 
 if TYPE_CHECKING:

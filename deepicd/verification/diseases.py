@@ -1,13 +1,18 @@
-"""Hold the diseases that a trace names against the stay's other codes: recall at k.
+"""The diseases that a trace names: hold them against the stay's other codes, and blank out that of its diagnosis.
 
     weigh("NSTEMI most likely; heart failure must be weighed.", first=Code("I214"), codes=(Code("I5021"), Code("N179")))
     # Weighing(named=2, covered=1, nameable=2, recall=0.5)
+    mask_diagnosis("This is an NSTEMI, I21.4.", Code("I214"), ["NSTEMI"], "[diagnosis]")
+    # 'This is an [diagnosis], [diagnosis].'
 
 A code is nameable if its title or an inclusion term has a disease that the lexicon knows. Diseases count in the order
-in which the trace names them first; what it denies or ascribes to the family does not.
+in which the trace names them first; what it denies or ascribes to the family does not. Blanked out, so that a reader
+has to find the diagnosis from the reasoning, are the code in any spelling, its titles and inclusion terms, and every
+name that the lexicon has for a disease of the title. A paraphrase that no list has stays: it counts as reasoning.
 """
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -65,3 +70,42 @@ def find_disease_keys(code: Code) -> frozenset[str]:
         if keys:
             return keys
     return frozenset()
+
+
+SHORTEST_TITLE = 4  # letters
+
+
+def mask_diagnosis(trace: str, code: Code, titles: Iterable[str], mask: str) -> str:
+    """Return the trace without code and names of its diagnosis."""
+    spans = [match.span() for match in _match_code(code).finditer(trace)]
+    names = dict.fromkeys(
+        name
+        for title in (*titles, code.title or "", *code.inclusion_terms)
+        for name in (title, title.partition(",")[0])
+    )
+    for name in names:
+        words = re.findall(r"\w+", name)
+        if sum(map(len, words)) >= SHORTEST_TITLE:
+            pattern = r"\b" + r"[\W_]+".join(map(re.escape, words)) + r"\b"
+            spans += [match.span() for match in re.finditer(pattern, trace, re.IGNORECASE)]
+    keys = find_disease_keys(code)
+    spans += [(one.start, one.end) for one in read_text(trace, {}).mentions if one.term.key in keys]
+    return _replace(trace, spans, mask)
+
+
+def _match_code(code: Code) -> re.Pattern[str]:
+    """Return a pattern for the code and those above it up to the category, dotted or not."""
+    spellings = "|".join(
+        re.escape(prefix[:3]) + (r"\.?" + re.escape(prefix[3:]) if len(prefix) > 3 else "") for prefix in code.prefixes
+    )
+    return re.compile(rf"\b(?:{spellings})\b", re.IGNORECASE)
+
+
+def _replace(text: str, spans: Sequence[tuple[int, int]], mask: str) -> str:
+    parts: list[str] = []
+    end = 0
+    for start, stop in sorted(spans):
+        if start >= end:
+            parts += [text[end:start], mask]
+        end = max(end, stop)
+    return "".join([*parts, text[end:]])

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from deepicd.accept_changes import accept_changes_option
+from deepicd.changed_inputs import accept_changes_option
 from deepicd.engines.registry import EngineName
 
 if TYPE_CHECKING:

@@ -10,9 +10,8 @@ from deepicd.answer_form import measure_overlap
 from deepicd.engines.ledger import Entry, Ledger
 from deepicd.icd10cm import Code
 from deepicd.verification.borne_out import Forecast, Verdict, find_borne_out, list_expectations
-from deepicd.verification.masking import mask_diagnosis
+from deepicd.verification.diseases import mask_diagnosis, weigh
 from deepicd.verification.outcome_text import read_outcome
-from deepicd.verification.weighing import weigh
 from distill.verification.cases import Case, CaseReader
 from distill.verification.claims import Ruling, apply_rulings, ask_for_claims
 from distill.verification.questions import (

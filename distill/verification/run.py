@@ -23,8 +23,8 @@ from deepicd.engines.runner import Runner
 from deepicd.icd10cm import Code
 from deepicd.schema import VERIFIED
 from deepicd.stage_records import DistillRecord, VerifyCounts, VerifyRecord
+from distill.checks import require_kept
 from distill.judge import find_input
-from distill.nothing_kept import require_kept
 from distill.recipe import refuse_rehearsal
 from distill.sources import Sources, open_sources
 from distill.verification.cases import CaseReader

@@ -7,6 +7,12 @@ It answers for any code, always in the same way. Of the codes that ICD-10-GM cou
 characters), 82 % have a text, 8 % none, 6 % the text of a parent (of a child, for a category), and 4 % are unknown. All
 other codes are unknown. Every page declares in its header `X-Made-Up` that it is made up, every text in its last line.
 
+A text is composed from `texts.yaml`: it fits its code's chapter and explains a few words of its title. The same code
+always has the same text.
+
+    >>> find_title(Code.parse("I50.1")), compose_text(Code.parse("I50.1"), "de")[0][:54]
+    ('Left ventricular failure, unspecified', 'Bei Ihnen sind das Herz oder die Blutgefäße erkrankt. ')
+
 Run: python -m scrapers.sample.site --port 8000
 """
 
@@ -18,13 +24,47 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from hashlib import sha256
 from html import escape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.resources import files
+from typing import Any
 
 from deepicd.icd10cm import Code
-from scrapers.sample import texts
+from deepicd.parsing import parse_yaml
 from scrapers.site import MADE_UP_HEADER, PATHS, Language
+
+
+def find_title(code: Code) -> str:
+    """Return the title of the code in ICD-10-CM or, for a code that only ICD-10-GM has, that of its nearest parent."""
+    titles = (title for prefix in code.prefixes if (title := Code(prefix).title))
+    return next(titles, code.chapter.title)
+
+
+def compose_text(code: Code, language: Language) -> list[str]:
+    """Return four paragraphs of 60 to 200 words in all; the last says that the text is made up."""
+    blocks = _load_blocks()[language]
+    chapter = blocks["chapters"][code.chapter.number]
+    title = find_title(code)
+    digest = sha256(code.value.encode()).digest()
+    first = digest[0] % 4
+    second = (first + 1 + digest[1] % 3) % 4  # never the first again
+    signs = blocks["signs"].format(first=chapter["signs"][first], second=chapter["signs"][second])
+    words = title.lower().replace(",", "").split()
+    explanations = [sentence for word, sentence in blocks["words"].items() if word in words]
+    return [
+        f"{chapter['opening']} {blocks['named'].format(title=title)}",
+        " ".join([chapter["body"], *explanations]),
+        f"{signs} {chapter['care']} {blocks['advice'][digest[2] % 4]}",
+        blocks["note"],
+    ]
+
+
+@cache
+def _load_blocks() -> Any:
+    return parse_yaml(files("scrapers").joinpath("sample", "texts.yaml").read_bytes())
+
 
 NO_TEXT, ANOTHER_CODE, UNKNOWN = 8, 6, 4
 """Shares, in percent, of the codes that ICD-10-GM could have; the rest have a text of their own."""
@@ -74,10 +114,10 @@ def render_page(code: Code, language: Language) -> str:
     """Return the page of any code as HTML."""
     if is_unknown(code):
         return _render_html(UNKNOWN_TITLE[language], f"<main><h1>{UNKNOWN_TITLE[language]}</h1></main>", language)
-    title = escape(texts.find_title(code))
+    title = escape(find_title(code))
     block = ""
     if owner := find_text_owner(code):
-        text = "".join(f"<p>\n{escape(part)}\n</p>" for part in texts.compose_text(owner, language))
+        text = "".join(f"<p>\n{escape(part)}\n</p>" for part in compose_text(owner, language))
         block = f'<div data-text-key="{owner}">{text}</div>'
     return _render_html(
         f"{KNOWN[language]}: {code} | Beispiel",

@@ -10,13 +10,13 @@ from typing import Any, ClassVar
 
 import pytest
 
-from deepicd import addresses
+from deepicd import disclosure
 from deepicd.engines.openai_client import OpenAIClient
 
 
 @pytest.fixture(autouse=True)
 def forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(addresses, "_judged", {})
+    monkeypatch.setattr(disclosure, "_judged", {})
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_this_machine_and_private_networks_are_private(address: str) -> None:
-    assert addresses.is_private(address)
+    assert disclosure.is_private(address)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_this_machine_and_private_networks_are_private(address: str) -> None:
     ],
 )
 def test_other_addresses_are_not(address: str, what: str) -> None:
-    assert not addresses.is_private(address), what
+    assert not disclosure.is_private(address), what
 
 
 def resolve_to(*numbers: str) -> Any:
@@ -72,15 +72,15 @@ def resolve_to(*numbers: str) -> Any:
 
 def test_a_name_with_several_addresses_is_judged_by_each(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", resolve_to("10.4.4.4", "9.9.9.9"))
-    assert not addresses.is_private("model.ward.example")
+    assert not disclosure.is_private("model.ward.example")
     monkeypatch.setattr(socket, "getaddrinfo", resolve_to("10.4.4.4", "10.4.4.5"))
-    assert addresses.is_private("model.ward.example")
+    assert disclosure.is_private("model.ward.example")
 
 
 def test_a_server_on_ipv4_is_reached_where_its_name_has_both_kinds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", resolve_to("::1", "127.0.0.1"))
-    assert addresses.is_private("localhost")
-    assert addresses.find_judged("localhost") == "127.0.0.1"
+    assert disclosure.is_private("localhost")
+    assert disclosure.find_judged("localhost") == "127.0.0.1"
 
 
 class Models(BaseHTTPRequestHandler):
@@ -110,7 +110,7 @@ def port() -> Iterator[int]:
 def test_a_server_is_reached_at_the_address_that_was_judged(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(socket, "getaddrinfo", resolve_to("127.0.0.1"))
-        assert addresses.is_private("Model.ward.example")
+        assert disclosure.is_private("Model.ward.example")
 
     async def ask() -> list[Any]:
         client = OpenAIClient(f"http://model.ward.example:{port}/v1", 5.0)
@@ -121,4 +121,4 @@ def test_a_server_is_reached_at_the_address_that_was_judged(port: int, monkeypat
 
     assert asyncio.run(ask()) == [{"id": "m"}]
     assert Models.hosts == [f"model.ward.example:{port}"]
-    assert addresses.is_private("model.ward.example")  # not resolved again
+    assert disclosure.is_private("model.ward.example")  # not resolved again

@@ -2,8 +2,16 @@
 
 import pytest
 
-from deepicd.answer_form import Answer, Malformed, parse_answer, write_answer
-from deepicd.answer_list import Answers, list_diagnoses, parse_answers, write_answers
+from deepicd.answer_form import (
+    Answer,
+    Answers,
+    Malformed,
+    list_diagnoses,
+    parse_answer,
+    parse_answers,
+    write_answer,
+    write_answers,
+)
 from deepicd.icd10cm import Code
 
 CODES = (Code("I214"), Code("I10"), Code("C7A8"))

@@ -12,7 +12,7 @@ from conftest import Deepicd
 
 from builders.dataset.assemble import assemble
 from deepicd import records, storage
-from deepicd.accept_changes import accept_changes
+from deepicd.changed_inputs import accept_changes
 from deepicd.errors import DeepicdError
 from distill.recipe import Recipe
 from distill.run import distill

@@ -5,8 +5,8 @@ import time
 import pytest
 
 from deepicd.answer_form import write_answer
-from deepicd.grounding import measure_grounding
 from deepicd.icd10cm import Code
+from deepicd.trace_measures import measure_grounding
 from distill.checks import Findings, find_reasons, measure
 from distill.prompt import Material
 from distill.recipe import Recipe

@@ -10,7 +10,7 @@ from openai_server import MODEL, StandIn, answer, openai_server, status
 
 from builders.dataset.assemble import AssembleOptions, assemble
 from deepicd import records
-from deepicd.accept_changes import accept_changes
+from deepicd.changed_inputs import accept_changes
 from deepicd.engines import ledger
 from deepicd.errors import DeepicdError
 from deepicd.knowledge import rubric

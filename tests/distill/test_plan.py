@@ -9,9 +9,9 @@ from conftest import Deepicd
 
 from deepicd.engines.tokens import TokenCounter
 from distill import run
+from distill.plan_stages import LLAMA_8B, LLAMA_70B, estimate_rates
 from distill.plan_table import build_plan, find_limits, read_pilot
 from distill.prompt_builder import PromptBuilder
-from distill.rates import LLAMA_8B, LLAMA_70B, estimate_rates
 from distill.recipe import Layout, Recipe, load_recipe
 from distill.sources import open_sources
 from distill.workload import assume_workload, count_pages, measure_workload

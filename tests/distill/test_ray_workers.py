@@ -22,7 +22,7 @@ from deepicd.engines.registry import TELEMETRY_OFF
 from deepicd.engines.shard import Shard
 from deepicd.errors import DeepicdError
 from deepicd.lease import Owner
-from distill import ray_workers, run
+from distill import run, sharding
 from distill.recipe import Recipe, load_recipe
 
 os.environ |= ON_LOOPBACK | TELEMETRY_OFF  # before any test imports Ray
@@ -75,7 +75,7 @@ def test_a_killed_worker_and_a_killed_raylet_leave_all_rows_once(cluster: Any, t
 
     killer = threading.Thread(target=kill, daemon=True)
     killer.start()
-    record = ray_workers.run_on_ray(run.Job(cohort, out, RECIPE), 2)
+    record = sharding.run_on_ray(run.Job(cohort, out, RECIPE), 2)
     killer.join()
     assert killed == ["worker", "raylet"]
     alone = run.distill(cohort, tmp_path / "alone", RECIPE)
@@ -99,7 +99,7 @@ def test_the_engine_ray_runs_a_model_per_worker_and_outlives_one(cluster: Any, t
     killer = threading.Thread(target=kill, daemon=True)
     killer.start()
     with pytest.raises(DeepicdError, match="of 60 attempts all were rejected"):  # no trace ends within 64 tokens
-        ray_workers.run_on_ray(run.Job(cohort, out, recipe), 2)
+        sharding.run_on_ray(run.Job(cohort, out, recipe), 2)
     killer.join()
     assert len(list((out / "ledger").glob("*.jsonl"))) == 3  # two sessions, and that of the worker's successor
     completions = count_completions(out)
@@ -129,13 +129,13 @@ def test_a_shard_that_does_not_get_further_ends_the_run(cluster: Any, tmp_path: 
     cohort = write_cohort(tmp_path / "cohort", 20)
     silent = RECIPE.replace(engine="openai_server", base_url="http://127.0.0.1:9/v1", outage=0)
     with pytest.raises(DeepicdError, match=r"127\.0\.0\.1:9"):
-        ray_workers.run_on_ray(run.Job(cohort, tmp_path / "out", silent), 2)
+        sharding.run_on_ray(run.Job(cohort, tmp_path / "out", silent), 2)
     assert not list((tmp_path / "out").glob("*/run.json"))
 
 
 def test_a_worker_that_does_not_see_the_disk_of_the_run_writes_nothing(tmp_path: Path) -> None:
     job = run.Job(write_cohort(tmp_path / "cohort", 20), tmp_path / "out", RECIPE)
-    work = ray_workers.Work(job, tmp_path, tmp_path / "out" / "ledger" / ray_workers.MARKER)
+    work = sharding.Work(job, tmp_path, tmp_path / "out" / "ledger" / sharding.MARKER)
     error = work.complete(FIRST)
     assert error is not None
     assert "A worker does not see what is in" in error.what
@@ -147,8 +147,8 @@ def test_the_marker_of_a_killed_run_is_taken_over_and_none_is_left(tmp_path: Pat
     ledger.mkdir()
     (ledger / ".workers-x1y2").touch()
     ended = replace(Owner.describe_this_process(), started="0")  # a process that had this one's pid before
-    (ledger / ray_workers.MARKER).write_text(json.dumps(asdict(ended)))
-    with ray_workers._write_marker(job) as marker:
+    (ledger / sharding.MARKER).write_text(json.dumps(asdict(ended)))
+    with sharding._write_marker(job) as marker:
         assert list(ledger.iterdir()) == [marker]
     assert not list(ledger.iterdir())
 
@@ -156,9 +156,9 @@ def test_the_marker_of_a_killed_run_is_taken_over_and_none_is_left(tmp_path: Pat
 def test_a_second_run_with_workers_is_refused_at_once_while_the_first_lives(tmp_path: Path) -> None:
     job, started = run.Job(tmp_path, tmp_path, RECIPE), time.monotonic()
     with (
-        ray_workers._write_marker(job),
+        sharding._write_marker(job),
         pytest.raises(DeepicdError, match="Another process is completing rows of"),
-        ray_workers._write_marker(job),
+        sharding._write_marker(job),
     ):
         pass
     assert time.monotonic() - started < 5
@@ -166,7 +166,7 @@ def test_a_second_run_with_workers_is_refused_at_once_while_the_first_lives(tmp_
 
 def test_a_worker_has_one_copy_of_the_model_and_writes_under_the_keys_of_the_run() -> None:
     recipe = load_recipe(Path("tiny")).replace(engine="ray", data_parallel=8, tensor_parallel=2, in_flight=100)
-    worker = ray_workers.build_worker_recipe(recipe)
+    worker = sharding.build_worker_recipe(recipe)
     assert (worker.engine, worker.data_parallel, worker.in_flight, count_gpus(worker)) == ("vllm", 1, 13, 2)
     assert worker.digest == recipe.digest
     assert build_key(worker, "1-DS-1", "sha") == build_key(recipe, "1-DS-1", "sha")
@@ -176,8 +176,8 @@ def test_a_worker_has_one_copy_of_the_model_and_writes_under_the_keys_of_the_run
 def test_a_worker_is_started_again_while_it_gets_further_and_otherwise_twice(tmp_path: Path) -> None:
     started: list[Shard] = []
     job = run.Job(tmp_path, tmp_path, RECIPE)
-    watch = ray_workers.Watch(started.append, ray_workers.Progress(job, lambda n, status="": None))
-    died = ray_workers.WorkerDied("A worker ended without a word.")
+    watch = sharding.Watch(started.append, sharding.Progress(job, lambda n, status="": None))
+    died = sharding.WorkerDied("A worker ended without a word.")
     watch.start(FIRST)
     assert [watch.may_continue(FIRST, died) for _ in range(3)] == [True, True, False]
     assert not watch.may_continue(SECOND, DeepicdError("There is no model."))

@@ -9,10 +9,9 @@ from deepicd import storage
 from deepicd.errors import DeepicdError
 from guidelines import parse
 from guidelines.completeness import find_label_faults, find_page_faults
-from guidelines.lines import Line
+from guidelines.lines import Line, StyledText
 from guidelines.running_lines import PageNumber
 from guidelines.sample import document
-from guidelines.styled_text import StyledText
 
 
 def numbers(text: str, of: int) -> list[PageNumber | None]:

@@ -1,9 +1,8 @@
 """Headings from bookmarks, and from fonts and numbering."""
 
 from guidelines.headings import detect_headings, locate_bookmarks
-from guidelines.lines import Line
+from guidelines.lines import Line, Span, StyledText
 from guidelines.pdf_document import Bookmark
-from guidelines.styled_text import Span, StyledText
 
 
 def line(text: str, top: float, *, bold: bool = False, page: int = 1, left: float = 100, size: float = 12) -> Line:

@@ -8,8 +8,7 @@ from reportlab.pdfbase.pdfmetrics import stringWidth
 from reportlab.pdfgen.canvas import Canvas
 
 from guidelines.characters import read_page
-from guidelines.lines import build_lines
-from guidelines.styled_text import Span, StyledText
+from guidelines.lines import Span, StyledText, build_lines
 
 ROMAN = ("Times-Roman", 12)
 

@@ -1,8 +1,7 @@
 """Lines → paragraphs and list items. `text` lines are 12 pt, 13.8 pt apart, and the margin is at 540 pt."""
 
-from guidelines.lines import Line
+from guidelines.lines import Line, StyledText
 from guidelines.sections import build_blocks, measure_right_margins
-from guidelines.styled_text import StyledText
 
 MARGIN = 540.0
 

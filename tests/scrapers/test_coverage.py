@@ -6,7 +6,7 @@ from cohorts import write_cohort
 from deepicd import records, storage
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
-from deepicd.knowledge.icd10gm_crosswalk import read_crosswalk
+from deepicd.knowledge.icd10gm import read_crosswalk
 from deepicd.schema import DESCRIPTIONS
 from deepicd.stage_records import CoverageRecord
 from scrapers import coverage

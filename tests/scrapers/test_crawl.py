@@ -15,8 +15,7 @@ from deepicd.icd10cm import Code
 from deepicd.schema import DESCRIPTIONS
 from scrapers import crawl
 from scrapers.crawl_plan import CrawlPlan, add_parents
-from scrapers.sample.site import HINT, Answer, answer_path, serve
-from scrapers.sample.texts import compose_text
+from scrapers.sample.site import HINT, Answer, answer_path, compose_text, serve
 
 # With their parents, 13 pages with every outcome that the sample site has.
 CODES = [Code.parse(code) for code in ("E11.65", "I50.21", "A18.2", "J18.9", "C7A.8", "Z3A")]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from deepicd.icd10cm import Code
 from scrapers.parser import Reading, read_page
-from scrapers.sample import site, texts
+from scrapers.sample import site
 
 PAGES = sorted(Path(__file__).with_name("pages").glob("*.html"))
 KEYED = '<title>ICD-10-Code: I10</title><div data-text-key="I10">{}</div>'
@@ -37,10 +37,10 @@ def test_the_sample_sites_text_comes_back_whole(code, language):
     owner = site.find_text_owner(asked)
     assert owner == asked, "choose a code that has a text of its own"
     reading = read_page(site.render_page(asked, language), asked)
-    text = "\n\n".join(texts.compose_text(asked, language))
+    text = "\n\n".join(site.compose_text(asked, language))
     hints = (site.HINT[language],)
     assert reading == Reading(
-        "described", texts.find_title(asked), text, code, marks=("G", "V"), hints=hints, has_article=True
+        "described", site.find_title(asked), text, code, marks=("G", "V"), hints=hints, has_article=True
     )
 
 

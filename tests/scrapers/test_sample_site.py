@@ -5,7 +5,7 @@ from urllib.request import urlopen
 import pytest
 
 from deepicd.icd10cm import CHAPTERS, Code
-from scrapers.sample import texts
+from scrapers.sample import site
 from scrapers.sample.site import ANOTHER_CODE, NO_TEXT, UNKNOWN, answer_path, find_text_owner, is_unknown, sample_site
 
 GM_LIKE = [Code(f"{letter}{number:04}") for letter in "AEIJMST" for number in range(0, 10_000, 17)]
@@ -31,13 +31,13 @@ def test_a_code_that_only_cm_can_have_is_unknown(code):
 def test_every_chapters_text_has_60_to_200_words_and_says_that_it_is_made_up(language, note):
     for chapter in CHAPTERS:
         for code in (Code(chapter.ranges[0][0]), Code(f"{chapter.ranges[0][0]}1")):
-            paragraphs = texts.compose_text(code, language)
+            paragraphs = site.compose_text(code, language)
             assert 60 <= len(" ".join(paragraphs).split()) <= 200
             assert paragraphs[-1].startswith(note)
 
 
 def test_a_text_explains_a_word_of_its_title():
-    assert "Akut bedeutet" in " ".join(texts.compose_text(Code.parse("I50.21"), "de"))
+    assert "Akut bedeutet" in " ".join(site.compose_text(Code.parse("I50.21"), "de"))
 
 
 def test_an_address_that_is_no_codes_is_not_found():

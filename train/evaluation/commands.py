@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
 import click
 
 from deepicd import json_output
-from deepicd.accept_changes import accept_changes_option
+from deepicd.changed_inputs import accept_changes_option
 from deepicd.engines.registry import EngineName
 
 logger = logging.getLogger(__name__)

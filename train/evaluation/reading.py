@@ -9,8 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from deepicd import answer_form
-from deepicd.answer_form import DIAGNOSIS, THINK, THINK_END, Answer, read_code
-from deepicd.answer_list import Answers, list_diagnoses, parse_answers
+from deepicd.answer_form import DIAGNOSIS, THINK, THINK_END, Answer, Answers, list_diagnoses, parse_answers, read_code
 from deepicd.icd10cm import Code
 
 Reading = Literal["form", "diagnosis", "list"]

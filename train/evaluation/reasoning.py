@@ -5,7 +5,7 @@
 
 named early     the predicted code, its title or its category's stands in the first half of the trace: it closed early
 weighing        sentences with "less likely", "rather than", "would bring", …, and traces without any
-grounded        share of numbers, drugs and quotations that the note has (deepicd.grounding)
+grounded        share of numbers, drugs and quotations that the note has (deepicd.trace_measures)
 invented vitals traces with a vital sign with a value that the note does not have for it
 repeated        share of words in runs of six that occurred before
 
@@ -28,10 +28,9 @@ import numpy as np
 
 from deepicd.answer_form import measure_repetition
 from deepicd.evaluation_metrics import Interval, Reasoning, ReasoningMetrics
-from deepicd.grounding import Grounding, Share, measure_grounding
 from deepicd.icd10cm import Code
 from deepicd.small_counts import is_small
-from deepicd.trace_measures import count_weighing, find_first_mention
+from deepicd.trace_measures import Grounding, Share, count_weighing, find_first_mention, measure_grounding
 from train.evaluation.intervals import FEWEST_NOTES, estimate_interval, estimate_mean, measure_spread, number_patients
 from train.evaluation.metrics import Indices, Numbers
 from train.evaluation.predictions import EvaluatedNote

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from deepicd.answer_list import write_answers
+from deepicd.answer_form import write_answers
 from deepicd.icd10cm import Code
 from train.rewards.bench_cases import TRACE, AnswerCase
 

@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from deepicd.answer_form import Answer, parse_answer
-from deepicd.engines import judge_prompt, tokens
+from deepicd.engines import tokens
 from deepicd.icd10cm import Code
 from deepicd.knowledge import rubric
 from deepicd.knowledge.code_knowledge import Knowledge
@@ -65,7 +65,7 @@ class Judge(JudgeServer[int]):
 
     def _build_body(self, note: str, answer: Answer) -> dict[str, object]:
         code, recipe = answer.code, self.recipe
-        messages, _ = judge_prompt.fit_messages(
+        messages, _ = rubric.fit_messages(
             JudgedTrace(note, answer.trace, code, code.title or "(not a code of this release)"),
             self._knowledge,
             recipe,

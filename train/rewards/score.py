@@ -14,7 +14,7 @@ text, however long or odd, makes one raise. There are four variants:
   pays a wrong code more than a half-right one, and categories such as C7A can never earn the form).
 * `authors`: what their code pays at the values of their job files: 15 times the outcome, −1 for no match and for each
   further match, +1 for a trace in the first match, −5 for an empty completion (see `_score_authors`).
-* `several`: for the config multi. The form is that of `deepicd.answer_list`; half of the outcome is for the first code,
+* `several`: for the config multi. The form is that of `deepicd.answer_form`; half of the outcome is for the first code,
   half for the list (train.rewards.several). Judge and stay judge the trace by the first code.
 
 `judge` is what one point of a judge's score is worth; the score itself comes from outside (train.rewards.judge).
@@ -27,8 +27,18 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 from pydantic import Field, model_validator
 
 from deepicd import answer_form
-from deepicd.answer_form import DIAGNOSIS, DIAGNOSIS_END, TAGS, THINK_END, Answer, measure_repetition, write_answer
-from deepicd.answer_list import Answers, list_diagnoses, parse_answers
+from deepicd.answer_form import (
+    DIAGNOSIS,
+    DIAGNOSIS_END,
+    TAGS,
+    THINK_END,
+    Answer,
+    Answers,
+    list_diagnoses,
+    measure_repetition,
+    parse_answers,
+    write_answer,
+)
 from deepicd.config import Config, ConfigError, Number
 from deepicd.icd10cm import Code
 from deepicd.paper import CODE_PATTERN, EXTRA_MATCH, MALFORMED_JUDGE_SCORE, MIMIC_REASON, NO_MATCH, NOTHING_GENERATED

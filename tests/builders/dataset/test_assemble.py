@@ -14,8 +14,8 @@ from cohorts import rows_in, write_cohort
 from builders.dataset import config_files
 from builders.dataset.assemble import AssembleOptions, assemble
 from deepicd import answer_form, storage
-from deepicd.accept_changes import accept_changes
 from deepicd.answer_form import Answer
+from deepicd.changed_inputs import accept_changes
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
 from deepicd.schema import DATASET

@@ -11,8 +11,8 @@ from copies import discharge, note, stay, write_copy
 from builders.cohort.build import build
 from builders.dataset.assemble import AssembleOptions, assemble
 from deepicd import records
-from deepicd.accept_changes import accept_changes
-from deepicd.answer_list import Answers, parse_answers
+from deepicd.answer_form import Answers, parse_answers
+from deepicd.changed_inputs import accept_changes
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
 from deepicd.stage_records import AssembleRecord

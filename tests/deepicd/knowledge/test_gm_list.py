@@ -3,7 +3,7 @@
 import pytest
 
 from deepicd.errors import DeepicdError
-from deepicd.knowledge.gm_list import read_gm_list
+from deepicd.knowledge.icd10gm import read_gm_list
 
 ROWS = """\
 3;N;X;01;A00;A00.-;A00;A00;Cholera;Cholera;;;V;V;1-002

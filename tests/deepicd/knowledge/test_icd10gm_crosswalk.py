@@ -8,7 +8,7 @@ from deepicd import storage
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code, load_release
 from deepicd.knowledge.code_knowledge import Knowledge
-from deepicd.knowledge.icd10gm_crosswalk import DIVERGENCES, Crosswalk, find_divergence, read_crosswalk
+from deepicd.knowledge.icd10gm import DIVERGENCES, Crosswalk, find_divergence, read_crosswalk
 from deepicd.schema import DESCRIPTIONS
 
 

@@ -4,9 +4,8 @@ import pytest
 
 from deepicd.icd10cm import Code
 from deepicd.verification.borne_out import Forecast, find_borne_out, list_expectations
-from deepicd.verification.masking import mask_diagnosis
+from deepicd.verification.diseases import Weighing, find_disease_keys, mask_diagnosis, weigh
 from deepicd.verification.outcome_text import OutcomeText, read_outcome
-from deepicd.verification.weighing import Weighing, find_disease_keys, weigh
 
 NOTE = "Pain in the right upper quadrant after fat. History of gout. No fever."
 SECTIONS = [

@@ -9,8 +9,7 @@ from builders.cohort.criteria import Criteria
 from builders.synthetic.synthesize import synthesize
 from deepicd.icd10cm import Code
 from deepicd.verification.borne_out import Verdict
-from deepicd.verification.masking import mask_diagnosis
-from deepicd.verification.weighing import find_disease_keys, weigh
+from deepicd.verification.diseases import find_disease_keys, mask_diagnosis, weigh
 from distill.rehearsal_trace import rehearse
 from distill.verification.questions import MASK, parse_code
 from distill.verification.rehearsal import solve

@@ -10,9 +10,9 @@ from conftest import Deepicd
 from evaluations import dataset, metrics
 
 from deepicd.answer_form import write_answer
-from deepicd.grounding import Share
 from deepicd.icd10cm import Code
 from deepicd.text_store import open_text_store
+from deepicd.trace_measures import Share
 from train.data import read_notes
 from train.evaluation import reasoning
 from train.evaluation.predictions import EvaluatedNote

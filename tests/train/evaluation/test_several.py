@@ -10,7 +10,7 @@ from openai_server import MODEL, openai_server
 from small_dataset import small_dataset
 
 from deepicd import storage
-from deepicd.answer_list import write_answers
+from deepicd.answer_form import write_answers
 from deepicd.icd10cm import Code
 from train.evaluation.several import PredictedList, measure_lists
 

@@ -2,8 +2,7 @@
 
 import pytest
 
-from deepicd.answer_form import write_answer
-from deepicd.answer_list import write_answers
+from deepicd.answer_form import write_answer, write_answers
 from deepicd.icd10cm import Code
 from train.rewards import score, trl, verl
 from train.rewards.bench_lists import build_list_cases
