@@ -11,7 +11,8 @@ prescribes; if the score is missing, the request is repeated with another seed.
 
 import logging
 from collections import Counter
-from dataclasses import KW_ONLY, dataclass, replace
+from collections.abc import Iterator
+from dataclasses import KW_ONLY, dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import TypedDict, Unpack
@@ -19,10 +20,10 @@ from typing import TypedDict, Unpack
 from deepicd import disclosure, records, storage
 from deepicd.engines import metrics, registry
 from deepicd.engines.ledger import Entry, Ledger, open_ledger
-from deepicd.engines.runner import complete_tasks, explain_no_answers
+from deepicd.engines.runner import Question, complete_tasks, explain_no_answers
 from deepicd.errors import DeepicdError
 from deepicd.knowledge import rubric
-from deepicd.knowledge.rubric import TOO_LONG
+from deepicd.knowledge.rubric import TOO_LONG, Score
 from deepicd.prompts.template import choose_template
 from deepicd.schema import SCORES
 from deepicd.stage_records import DistillRecord, JudgeCounts, JudgeRecord
@@ -146,21 +147,18 @@ def find_input(record: DistillRecord, role: str) -> Path:
 
 def _complete(reader: CaseReader, ledger: Ledger, out: Path) -> dict[str, str]:
     """Have the engine score what the ledger lacks. Return the requests that it could not answer, with reasons."""
-    recipe = reader.recipe
-    first_attempts = {
-        (case.note_id, case.rollout): attempt
-        for case in reader.read_cases()
-        if (attempt := case.find_next_attempt(ledger)) is not None
-    }
-    if not first_attempts:
+    if not (waiting := sum(1 for _ in _list_questions(reader, ledger))):
         return {}
-    waiting = (
-        replace(case, first_attempt=first_attempts[case.note_id, case.rollout])
-        for case in reader.read_cases()
-        if (case.note_id, case.rollout) in first_attempts
-    )
-    tracking = metrics.track_metrics("scores", len(first_attempts), out, recipe.digest)
-    return complete_tasks(recipe, ledger, waiting, recipe.attempts, tracking)
+    recipe = reader.recipe
+    tracking = metrics.track_metrics("scores", waiting, out, recipe.digest)
+    return complete_tasks(recipe, ledger, _list_questions(reader, ledger), recipe.attempts, tracking)
+
+
+def _list_questions(reader: CaseReader, ledger: Ledger) -> Iterator[Question[Score]]:
+    """Yield what the ledger has no score for, at the attempt to make next."""
+    for case in reader.read_cases():
+        if case.question and (task := case.question.find_task(ledger)):
+            yield task
 
 
 def _write_scores(
@@ -174,7 +172,7 @@ def _write_scores(
         with open_row_file(folder / "scores" / f"{split}-00000.parquet", SCORES, reader.sources.origin) as add:
             for case in cases:
                 shortened += case.is_shortened
-                add(row := _build_row(case, ledger, unanswered))
+                add(row := _build_row(case, reader.recipe, ledger, unanswered))
                 if row["score"] is None:
                     unscored[row["unscored_for"]] += 1
                 else:
@@ -182,14 +180,13 @@ def _write_scores(
     return scores, unscored, shortened
 
 
-def _build_row(case: Case, ledger: Ledger, unanswered: dict[str, str]) -> Row:
-    answers = case.read_answers(ledger)
+def _build_row(case: Case, recipe: Recipe, ledger: Ledger, unanswered: dict[str, str]) -> Row:
+    score, answers, reason = None, list[Entry](), TOO_LONG
+    if case.question:
+        score, answers = case.question.read(ledger)
+        key = case.question.find_key(ledger, len(answers))
+        reason = unanswered.get(key, NO_SCORE if answers else "not asked")
     last: Entry = answers[-1] if answers else {}
-    score = rubric.parse_score(last["text"]) if last else None
-    if not case.messages:
-        reason = TOO_LONG
-    else:
-        reason = unanswered.get(case.find_key(ledger, len(answers)), NO_SCORE if answers else "not asked")
     return {
         "note_id": case.note_id,
         "split": case.split,
@@ -198,9 +195,9 @@ def _build_row(case: Case, ledger: Ledger, unanswered: dict[str, str]) -> Row:
         "score": score.value if score else None,
         "why": score.why if score else None,
         "unscored_for": None if score else reason,
-        "judge": case.recipe.model,
-        "revision": case.recipe.revision,
-        "rubric": case.recipe.prompt,
+        "judge": recipe.model,
+        "revision": recipe.revision,
+        "rubric": recipe.prompt,
         "prompt_sha256": case.prompt_sha256,
         "attempts": len(answers),
         **{name: last.get(name) for name in ("engine", "engine_version", "seed")},

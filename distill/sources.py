@@ -1,5 +1,6 @@
 """What a distillation reads: a cohort, and the guidelines and descriptions of its codes."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from deepicd import records, storage
 from deepicd.engines.shard import WHOLE, Shard
 from deepicd.errors import DeepicdError
+from deepicd.kept_traces import read_kept_traces
 from deepicd.knowledge.code_knowledge import Knowledge
 from deepicd.schema import COHORT, SPLITS
 from deepicd.storage import Origin
@@ -58,6 +60,28 @@ class Sources:
                 yield from ((split, row) for part in parts for row in part.to_pylist())
                 if not left:
                     break
+
+    def read_traces(self, folder: Path, limit: int | None) -> Iterator[tuple[str, Row, list[Row]]]:
+        """Yield (split, row, its kept traces) in the cohort's order, at most `limit` traces of each split.
+
+        Raises DeepicdError, at the end, where a trace has no note in the cohort.
+        """
+        kept = {split: read_kept_traces(folder, split, ("note_id", "icd_code", "trace")) for split in SPLITS}
+        upcoming = {split: next(rows, None) for split, rows in kept.items()}
+        yielded: Counter[str] = Counter()
+        for split, row in self.read_rows():
+            traces: list[Row] = []
+            while (trace := upcoming[split]) and trace["note_id"] == row["note_id"]:
+                traces.append(trace)
+                upcoming[split] = next(kept[split], None)
+            if limit is not None:
+                del traces[limit - yielded[split] :]
+            yielded[split] += len(traces)
+            yield split, row, traces
+        if any(upcoming.values()):
+            raise DeepicdError(
+                "Some traces have no note in the cohort.", "Name the cohort that they were made from: --cohort DIR"
+            )
 
 
 def open_sources(cohort: Path, guidelines: Path | None, descriptions: Path | None) -> Sources:

@@ -8,15 +8,16 @@ import logging
 import signal
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import Protocol
+from typing import Any, Generic, Protocol, Self, TypeVar
 
-from deepicd.engines.base import Completion, Engine, Failure, Request, Result
-from deepicd.engines.ledger import Entry, Ledger
+from deepicd.engines.base import Completion, Engine, Failure, Message, Request, Result
+from deepicd.engines.ledger import Entry, Ledger, build_former_key, build_key, digest_prompt
 from deepicd.engines.metrics import RunMetrics
+from deepicd.engines.recipe import ModelRecipe
 from deepicd.engines.registry import Settings, open_engine
 from deepicd.errors import DeepicdError
 
@@ -24,6 +25,9 @@ logger = logging.getLogger(__name__)
 
 MAX_FAILURES = 16  # in a row, without a completion between them; then it is asked whether it answers at all
 RESUBMISSIONS = 2  # of one request that the engine failed at for a reason that may pass
+UNREADABLE = "answer cannot be read"
+
+T = TypeVar("T")
 
 
 class Task(Protocol):
@@ -37,6 +41,59 @@ class Task(Protocol):
 
     def check(self, attempt: int, entry: Entry) -> Sequence[str]:
         """Return why a completion is rejected; empty for one that is kept. Called once it is in the ledger."""
+
+
+@dataclass(frozen=True)
+class Question(Generic[T]):
+    """A task that is asked again, with another seed, until its answer can be read."""
+
+    recipe: ModelRecipe
+    attempts: int
+    """Answers at most."""
+    note_id: str
+    messages: Sequence[Message]
+    parse: Callable[[str], T | None]
+    schema: Mapping[str, Any] | None = None
+    rollout: int = 0
+    """Of several answers to the same question, or of the trace that is asked about, counted from 0."""
+    first_attempt: int = 0
+    unreadable: str = UNREADABLE
+    """The reason for asking again."""
+
+    def build_request(self, attempt: int) -> Request:
+        prompt_sha256 = digest_prompt(self.messages, "")
+        key = build_key(self.recipe, self.note_id, prompt_sha256, attempt, self.schema, rollout=self.rollout)
+        seed = self.recipe.derive_seed(attempt, self.rollout)
+        return Request(key, list(self.messages), seed, schema=self.schema, rollout=self.rollout)
+
+    def check(self, attempt: int, entry: Entry) -> Sequence[str]:
+        return [self.unreadable] if self.parse(entry["text"]) is None else []
+
+    def find_key(self, ledger: Ledger, attempt: int) -> str:
+        """Return the key under which the ledger has an attempt, or would have it."""
+        key = self.build_request(attempt).key
+        if self.rollout:
+            return key  # version 0.1.0 knew the first rollout alone
+        former = build_former_key(self.recipe, self.note_id, digest_prompt(self.messages, ""), attempt)
+        return ledger.resolve_key(key, former)
+
+    def read(self, ledger: Ledger) -> tuple[T | None, list[Entry]]:
+        """Return the first answer that can be read, and all entries up to it."""
+        entries: list[Entry] = []
+        for attempt in range(self.attempts):
+            if (entry := ledger.read_completion(self.find_key(ledger, attempt))) is None:
+                break
+            entries.append(entry)
+            if (value := self.parse(entry["text"])) is not None:
+                return value, entries
+        return None, entries
+
+    def find_task(self, ledger: Ledger) -> Self | None:
+        """Return the question at its next attempt; None where it is answered, or no attempt is left."""
+        value, entries = self.read(ledger)
+        if value is not None or len(entries) >= self.attempts:
+            return None
+        return replace(self, first_attempt=len(entries))
 
 
 @dataclass

@@ -1,6 +1,5 @@
 """What a verification reads: kept traces beside their notes and the sealed outcomes of their stays."""
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -9,14 +8,12 @@ from pathlib import Path
 from deepicd.engines.tokens import CHAT_TOKENS, TokenCounter, find_counter
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
-from deepicd.kept_traces import read_kept_traces
 from deepicd.outcome import Outcome, read_outcomes
 from deepicd.schema import SPLITS
 from deepicd.verification.outcome_text import DIAGNOSIS, DRUGS, PROCEDURE, UNHELPFUL
 from distill.sources import Row, Sources
 from distill.verification.recipe import VerifyRecipe
 
-COLUMNS = ("note_id", "icd_code", "trace")
 MARGIN = 1200  # tokens of a prompt beside the outcome
 FIRST_SECTIONS = (DIAGNOSIS, "Brief Hospital Course", "Active Issues", PROCEDURE, DRUGS, "Pertinent Results")
 """Of a long outcome these are shown first; what does not fit is left out."""
@@ -62,24 +59,14 @@ class CaseReader:
 
     def read_cases(self) -> Iterator[Case]:
         """Yield cases in the cohort's order. Raises DeepicdError where a trace has no note in the cohort."""
-        cohort = self.sources.cohort
-        kept = {split: read_kept_traces(self.traces, split, COLUMNS) for split in SPLITS}
-        outcomes = {split: read_outcomes(cohort, split, reader="verify") for split in SPLITS}
-        upcoming = {split: next(rows, None) for split, rows in kept.items()}
-        yielded: Counter[str] = Counter()
-        for split, row in self.sources.read_rows():
+        outcomes = {split: read_outcomes(self.sources.cohort, split, reader="verify") for split in SPLITS}
+        for split, row, traces in self.sources.read_traces(self.traces, self.limit):
             outcome = next(outcomes[split])
             if outcome.note_id != row["note_id"]:
-                raise DeepicdError(f"The sealed outcome of {cohort} is of another cohort.", "Build the cohort again.")
-            while (trace := upcoming[split]) and trace["note_id"] == row["note_id"]:
-                upcoming[split] = next(kept[split], None)
-                if self.limit is None or yielded[split] < self.limit:
-                    yielded[split] += 1
-                    yield _build_case(split, row, trace, outcome)
-        if any(upcoming.values()):
-            raise DeepicdError(
-                "Some traces have no note in the cohort.", "Name the cohort that they were made from: --cohort DIR"
-            )
+                raise DeepicdError(
+                    f"The sealed outcome of {self.sources.cohort} is of another cohort.", "Build the cohort again."
+                )
+            yield from (_build_case(split, row, trace, outcome) for trace in traces)
 
     def fit_outcome(self, outcome: Outcome) -> str:
         """Return the outcome's text as far as it fits the context, whole sections only, the telling ones first."""

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from deepicd.engines.runner import Question
 from deepicd.outcome import Outcome
 from deepicd.verification.borne_out import Forecast, Stance, Verdict
 from deepicd.verification.points import find_object
-from distill.verification.questions import OUTCOME_HEADING, Question, is_quoted, normalize
+from distill.verification.questions import OUTCOME_HEADING, is_quoted, normalize
 from distill.verification.recipe import VerifyRecipe
 
 MOST_CLAIMS = 20
@@ -56,7 +57,7 @@ def ask_for_claims(
     def parse(text: str) -> list[Ruling] | None:
         return read_rulings(find_object(text, "claims"), [one.stance for one in asked], plain)
 
-    return Question(recipe, note_id, messages, parse, _build_schema(len(asked)))
+    return Question(recipe, recipe.attempts, note_id, messages, parse, _build_schema(len(asked)))
 
 
 def quote_claim(trace: str, claim: Forecast) -> str:

@@ -3,14 +3,13 @@
 An answer counts only as far as it can be checked: a code has to be one, and a quotation has to stand in the outcome.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Generic, NamedTuple, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from deepicd import answer_form
 from deepicd.answer_form import Answer
-from deepicd.engines.base import Message, Request
-from deepicd.engines.ledger import Entry, Ledger, build_key, digest_prompt
+from deepicd.engines.ledger import Entry
+from deepicd.engines.runner import Question
 from deepicd.icd10cm import Code
 from deepicd.prompts import student
 from deepicd.verification.points import (
@@ -22,7 +21,6 @@ from deepicd.verification.points import (
 )
 from distill.verification.recipe import VerifyRecipe
 
-UNREADABLE = "answer cannot be read"
 SHORTEST_QUOTATION = 8  # characters; shorter words stand in any text
 MASK = "[diagnosis]"
 
@@ -48,8 +46,6 @@ of the record that decide it, verbatim and short.
 
 Answer as JSON: {{"points": [{{"question": "Does it …?", "quotation": "…"}}]}}"""
 
-T = TypeVar("T")
-
 
 class Point(NamedTuple):
     """A yes-or-no question about a stay."""
@@ -59,57 +55,15 @@ class Point(NamedTuple):
     """Words of the outcome that decide it."""
 
 
-@dataclass(frozen=True)
-class Question(Generic[T]):
-    """One thing to ask (a deepicd.engines.runner.Task)."""
-
-    recipe: VerifyRecipe
-    note_id: str
-    messages: Sequence[Message]
-    parse: Callable[[str], T | None]
-    schema: Mapping[str, Any] | None = None
-    sample: int = 0
-    """Of several answers to the same question, counted from 0."""
-    first_attempt: int = 0
-
-    def build_request(self, attempt: int) -> Request:
-        prompt_sha256 = digest_prompt(list(self.messages), "")
-        key = build_key(self.recipe, self.note_id, prompt_sha256, attempt, self.schema, rollout=self.sample)
-        seed = self.recipe.derive_seed(attempt, self.sample)
-        return Request(key, list(self.messages), seed, schema=self.schema, rollout=self.sample)
-
-    def check(self, attempt: int, entry: Entry) -> Sequence[str]:
-        return [UNREADABLE] if self.parse(entry["text"]) is None else []
-
-    def read(self, ledger: Ledger) -> tuple[T | None, list[Entry]]:
-        """Return the first answer that can be read, and all entries up to it."""
-        entries: list[Entry] = []
-        for attempt in range(self.recipe.attempts):
-            entry = ledger.read_completion(self.build_request(attempt).key)
-            if entry is None:
-                break
-            entries.append(entry)
-            if (value := self.parse(entry["text"])) is not None:
-                return value, entries
-        return None, entries
-
-    def find_task(self, ledger: Ledger) -> "Question[T] | None":
-        """Return the question at its next attempt; None where it is answered, or no attempt is left."""
-        value, entries = self.read(ledger)
-        if value is not None or len(entries) >= self.recipe.attempts:
-            return None
-        return replace(self, first_attempt=len(entries))
-
-
 def ask_from_trace(recipe: VerifyRecipe, note_id: str, masked: str) -> Question[Code]:
     """Return the question for the code that a masked trace leads to."""
     messages = [{"role": "system", "content": SOLVER}, {"role": "user", "content": f"{TRACE_HEADING}\n{masked}"}]
-    return Question(recipe, note_id, messages, parse_code)
+    return Question(recipe, recipe.attempts, note_id, messages, parse_code)
 
 
 def ask_from_note(recipe: VerifyRecipe, note_id: str, note: str, sample: int) -> Question[Code]:
     """Return the question for the code of a note: the prompt of a student."""
-    return Question(recipe, note_id, student.build_messages(note), parse_code, sample=sample)
+    return Question(recipe, recipe.attempts, note_id, student.build_messages(note), parse_code, rollout=sample)
 
 
 def ask_for_points(recipe: VerifyRecipe, note_id: str, outcome: str) -> Question[list[Point]]:
@@ -126,7 +80,7 @@ def ask_for_points(recipe: VerifyRecipe, note_id: str, outcome: str) -> Question
         found = [point for point in parse_points(text) if is_quoted(point.quotation, plain)]
         return found[: recipe.points_most] if len(found) >= recipe.points_least else None
 
-    return Question(recipe, note_id, messages, parse, schema)
+    return Question(recipe, recipe.attempts, note_id, messages, parse, schema)
 
 
 def ask_for_grades(recipe: VerifyRecipe, note_id: str, points: Sequence[Point], trace: str) -> Question[list[bool]]:
@@ -136,7 +90,7 @@ def ask_for_grades(recipe: VerifyRecipe, note_id: str, points: Sequence[Point], 
     def parse(text: str) -> list[bool] | None:
         return parse_met(text, len(points))
 
-    return Question(recipe, note_id, messages, parse, MET_SCHEMA)
+    return Question(recipe, recipe.attempts, note_id, messages, parse, MET_SCHEMA)
 
 
 def parse_code(text: str) -> Code | None:

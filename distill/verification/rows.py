@@ -8,6 +8,7 @@ from typing import Any
 from deepicd import storage
 from deepicd.answer_form import measure_overlap
 from deepicd.engines.ledger import Entry, Ledger
+from deepicd.engines.runner import Question
 from deepicd.icd10cm import Code
 from deepicd.verification.borne_out import Forecast, Verdict, find_borne_out, list_expectations
 from deepicd.verification.diseases import mask_diagnosis, weigh
@@ -17,7 +18,6 @@ from distill.verification.claims import Ruling, apply_rulings, ask_for_claims
 from distill.verification.questions import (
     MASK,
     Point,
-    Question,
     ask_for_grades,
     ask_for_points,
     ask_from_note,
@@ -64,6 +64,7 @@ def measure_level(answer: Code | None, truth: Code) -> int | None:
 class Questions:
     """What a case is asked; each None where the recipe does not ask it."""
 
+    recipe: VerifyRecipe
     from_trace: Question[Code] | None
     from_note: tuple[Question[Code], ...]
     points: Question[list[Point]] | None
@@ -78,6 +79,7 @@ class Questions:
         asks_claims = "untouched" in recipe.checks
         outcome = reader.fit_outcome(case.outcome) if asks_points or asks_claims else ""
         return cls(
+            recipe,
             ask_from_trace(recipe, case.note_id, masked) if asks_answer else None,
             tuple(ask_from_note(recipe, case.note_id, case.note, sample) for sample in samples),
             ask_for_points(recipe, case.note_id, outcome) if asks_points and outcome else None,
@@ -87,7 +89,7 @@ class Questions:
     def ask_for_grades(self, case: Case, ledger: Ledger) -> Question[list[bool]] | None:
         """Return the question for grades; None without points that the model has written."""
         points = self.points.read(ledger)[0] if self.points else None
-        return ask_for_grades(self.points.recipe, case.note_id, points, case.trace) if self.points and points else None
+        return ask_for_grades(self.recipe, case.note_id, points, case.trace) if points else None
 
 
 def build_row(case: Case, reader: CaseReader, ledger: Ledger) -> Row:

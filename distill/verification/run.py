@@ -19,7 +19,7 @@ from typing import Any
 from deepicd import disclosure, records
 from deepicd.engines import metrics, registry
 from deepicd.engines.ledger import Ledger, open_ledger
-from deepicd.engines.runner import Runner
+from deepicd.engines.runner import Question, Runner
 from deepicd.icd10cm import Code
 from deepicd.schema import VERIFIED
 from deepicd.stage_records import DistillRecord, VerifyCounts, VerifyRecord
@@ -28,7 +28,6 @@ from distill.judge import find_input
 from distill.recipe import refuse_rehearsal
 from distill.sources import Sources, open_sources
 from distill.verification.cases import CaseReader
-from distill.verification.questions import Question
 from distill.verification.recipe import VerifyRecipe
 from distill.verification.rows import Questions, build_row, list_unread
 from distill.writer import open_row_file
