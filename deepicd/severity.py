@@ -8,16 +8,14 @@
     >>> differs_in_severity(Code("I200"), Code("I214")), differs_in_severity(Code("J441"), Code("J441"))
     (False, False)
 
-The table comes from the titles of the release: within a category, codes whose titles are the same once words of
-severity are taken out. A wrong code of such a pair names the right disease: another error than one of another disease.
+Two codes of a category are such a pair if their titles are the same once words of severity are taken out. A wrong code
+of such a pair names the right disease: another error than one of another disease.
 """
 
 import re
-from collections.abc import Mapping
-from functools import cache
 from typing import NamedTuple
 
-from deepicd.icd10cm import Code, load_release
+from deepicd.icd10cm import Code
 
 _COMPLICATION = (
     r"(?:(?:acute |major |other |unspecified )?(?:exacerbation|complications?|status asthmaticus|perforation|bleeding"
@@ -59,18 +57,6 @@ def differs_in_severity(first: Code, second: Code) -> bool:
         return False
     one, other = find_severity(first), find_severity(second)
     return one is not None and other is not None and one.disease == other.disease and one.severity != other.severity
-
-
-@cache
-def list_severity_groups() -> Mapping[tuple[str, str], tuple[str, ...]]:
-    """Return (category, disease) → the billable codes that differ in severity only, two or more."""
-    release = load_release()
-    groups: dict[tuple[str, str], dict[str, frozenset[str]]] = {}
-    for value, title in release.titles.items():
-        if value in release.billable:
-            read = _read(title)
-            groups.setdefault((value[:3], read.disease), {})[value] = read.severity
-    return {key: tuple(codes) for key, codes in groups.items() if len(set(codes.values())) > 1}
 
 
 def _read(title: str) -> Reading:

@@ -228,13 +228,14 @@ def judge(traces: Path, out: Path, **options: Any) -> None:
     \b
     deepicd judge out/traces out/scores --recipe judge
     """
-    from distill.judge import JudgeJob, run_judge
+    from distill.judge import JudgeJob
+    from distill.judge import judge as judge_traces
     from distill.judge_reliability import CHANCE_SCORES
 
     recipe = _load_recipe(options, example=JUDGE_EXAMPLE, needs_file=True)
     if not recipe.uses_model:
         click.echo(CHANCE_SCORES)
-    counts = run_judge(JudgeJob(traces, out, recipe, **options)).counts
+    counts = judge_traces(JudgeJob(traces, out, recipe, **options)).counts
     shares = ", ".join(f"{score}: {number:,}" for score, number in counts.scores.items())
     click.echo(f"{counts.scored:,} traces scored, mean {counts.mean} ({shares}) → {out / counts.recipe_digest}")
     if counts.shortened:

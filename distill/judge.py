@@ -13,22 +13,23 @@ import logging
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import KW_ONLY, dataclass
+from functools import cached_property, lru_cache
 from itertools import groupby
 from pathlib import Path
-from typing import TypedDict, Unpack
 
 from deepicd import disclosure, records, storage
 from deepicd.engines import metrics, registry
-from deepicd.engines.ledger import Entry, Ledger, open_ledger
+from deepicd.engines.ledger import Entry, Ledger, digest_prompt, open_ledger
 from deepicd.engines.runner import Question, complete_tasks, explain_no_answers
+from deepicd.engines.tokens import TokenCounter, find_counter
 from deepicd.errors import DeepicdError
+from deepicd.icd10cm import Code
 from deepicd.knowledge import rubric
-from deepicd.knowledge.rubric import TOO_LONG, Score
-from deepicd.prompts.template import choose_template
+from deepicd.knowledge.rubric import TOO_LONG, JudgedTrace, Score
+from deepicd.prompts.template import PromptTemplate, choose_template
 from deepicd.schema import SCORES
 from deepicd.stage_records import DistillRecord, JudgeCounts, JudgeRecord
 from distill.checks import require_kept
-from distill.judge_cases import NO_SCORE, Case, CaseReader
 from distill.judge_reliability import check_independence, compare_judges
 from distill.recipe import Recipe, refuse_rehearsal
 from distill.sources import Row, Sources, open_sources
@@ -36,18 +37,68 @@ from distill.writer import open_row_file
 
 logger = logging.getLogger(__name__)
 
+NO_SCORE = "no score in the answer"
 
-class JudgeOptions(TypedDict, total=False):
-    """The optional fields of a judging job."""
 
-    cohort: Path | None
-    guidelines: Path | None
-    descriptions: Path | None
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A trace to score."""
+
+    note_id: str
+    split: str
+    code: Code
+    trace: str
+    question: Question[Score] | None
+    """None where it would not fit the judge's context."""
+    prompt_sha256: str
+    is_shortened: bool = False
+    """Whether guidelines were left out to fit."""
+
+
+@dataclass(frozen=True)
+class CaseReader:
+    """Reads cases from kept traces and the sources that they were made from."""
+
+    recipe: Recipe
+    traces: Path
+    sources: Sources
     limit: int | None
-    same_family: bool
-    overwrite: bool
-    responsible: str | None
-    rehearse: bool
+
+    @cached_property
+    def tokens(self) -> TokenCounter:
+        return find_counter(self.recipe)
+
+    @cached_property
+    def template(self) -> PromptTemplate:
+        return choose_template(rubric.PROMPT, self.recipe.prompt, self.recipe.messages)
+
+    def read_cases(self) -> Iterator[Case]:
+        """Yield cases in the cohort's order. Raises DeepicdError where a trace has no note in the cohort."""
+        read_excerpt = lru_cache(maxsize=None)(
+            lambda code: self.sources.knowledge.build_excerpt(code, max_tokens=self.recipe.guideline_tokens)
+        )
+        for split, row, traces in self.sources.read_traces(self.traces, self.limit):
+            for trace in traces:
+                yield self._build_case(split, row, trace, read_excerpt(Code(trace["icd_code"])))
+
+    def _build_case(self, split: str, row: Row, trace: Row, guidelines: str | None) -> Case:
+        code = Code(trace["icd_code"])  # a kept trace predicts the code of its row
+        judged = JudgedTrace(row["admission_note"], trace["trace"], code, code.title or row["icd_title"])
+        messages, is_shortened = rubric.fit_messages(
+            judged, self.sources.knowledge, self.recipe, self.tokens, guidelines, template=self.template
+        )
+        question = messages and Question(
+            self.recipe,
+            self.recipe.attempts,
+            row["note_id"],
+            messages,
+            rubric.parse_score,
+            rubric.SCHEMA,
+            rollout=trace["rollout"] - 1,
+            unreadable=NO_SCORE,
+        )
+        prompt_sha256 = digest_prompt(messages or [], "")
+        return Case(row["note_id"], split, code, trace["trace"], question or None, prompt_sha256, is_shortened)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +134,8 @@ class JudgeJob:
         )
 
 
-def judge(traces: Path, out: Path, recipe: Recipe, **options: Unpack[JudgeOptions]) -> JudgeRecord:
-    """Score the kept traces of a recipe under OUT/<digest>, and return the record."""
-    return run_judge(JudgeJob(traces, out, recipe, **options))
-
-
-def run_judge(job: JudgeJob) -> JudgeRecord:
-    """Score the traces of a job, and return the record."""
+def judge(job: JudgeJob) -> JudgeRecord:
+    """Score the kept traces of a job under OUT/<digest>, and return the record. Raises DeepicdError."""
     recipe, out = job.recipe, job.out
     choose_template(rubric.PROMPT, recipe.prompt, recipe.messages)
     if recipe.rollouts > 1:

@@ -15,7 +15,7 @@ from builders.dataset.assemble import AssembleOptions, assemble
 from cards.dataset_card import write_card
 from deepicd.errors import DeepicdError
 from distill import run
-from distill.judge import judge
+from distill.judge import JudgeJob, judge
 from distill.recipe import Recipe
 
 RECIPE = Recipe(name="test", engine="rehearsal", model="none")
@@ -62,9 +62,11 @@ def test_a_card_of_scored_traces_names_the_judge(tmp_path: Path) -> None:
     cohort = write_cohort(tmp_path / "cohort", 100)
     run.distill(cohort, tmp_path / "traces", RECIPE)
     judge(
-        tmp_path / "traces",
-        tmp_path / "scores",
-        Recipe(name="judge", engine="rehearsal", model="a judge", prompt="rubric-1"),
+        JudgeJob(
+            tmp_path / "traces",
+            tmp_path / "scores",
+            Recipe(name="judge", engine="rehearsal", model="a judge", prompt="rubric-1"),
+        )
     )
     assemble(cohort, tmp_path / "traces", tmp_path / "dataset", AssembleOptions(scores=tmp_path / "scores"))
     write_card(tmp_path / "dataset")

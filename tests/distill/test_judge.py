@@ -15,8 +15,7 @@ from deepicd.engines import ledger
 from deepicd.errors import DeepicdError
 from deepicd.knowledge import rubric
 from distill import run
-from distill.judge import judge
-from distill.judge_cases import CaseReader
+from distill.judge import CaseReader, JudgeJob, judge
 from distill.judge_reliability import find_families
 from distill.recipe import Recipe
 from distill.sources import open_sources
@@ -39,7 +38,7 @@ def by_server(stand_in: StandIn) -> Recipe:
 
 def test_every_kept_trace_gets_a_score_and_the_dataset_has_it(tmp_path: Path) -> None:
     cohort, made = written(tmp_path)
-    record = judge(made, tmp_path / "scores", JUDGE)
+    record = judge(JudgeJob(made, tmp_path / "scores", JUDGE))
     rows = rows_in(tmp_path / "scores" / JUDGE.digest / "scores")
     assert record.counts.scored == len(rows) == 40
     assert {row["score"] for row in rows} <= {1, 2, 3, 4, 5}
@@ -54,7 +53,7 @@ def test_a_run_that_kept_nothing_is_neither_judged_nor_verified(tmp_path: Path) 
     with pytest.raises(DeepicdError, match="None of 20 rows"):
         run.distill(cohort, tmp_path / "traces", TEACHER.replace(min_words=9000, max_words=9001))
     with pytest.raises(DeepicdError, match="holds no kept trace"):
-        judge(tmp_path / "traces", tmp_path / "scores", JUDGE)
+        judge(JudgeJob(tmp_path / "traces", tmp_path / "scores", JUDGE))
     with pytest.raises(DeepicdError, match="holds no kept trace"):
         verify(VerifyJob(tmp_path / "traces", tmp_path / "checked", load_verify_recipe(Path("rules"))))
     assert not (tmp_path / "scores").exists() and not (tmp_path / "checked").exists()
@@ -62,7 +61,7 @@ def test_a_run_that_kept_nothing_is_neither_judged_nor_verified(tmp_path: Path) 
 
 def test_scores_of_other_traces_are_refused(tmp_path: Path) -> None:
     cohort, made = written(tmp_path)
-    judge(made, tmp_path / "scores", JUDGE)
+    judge(JudgeJob(made, tmp_path / "scores", JUDGE))
     run.distill(cohort, tmp_path / "others", TEACHER.replace(seed=7))
     with pytest.raises(DeepicdError, match="scores of other traces"):
         assemble(cohort, tmp_path / "others", tmp_path / "dataset", AssembleOptions(scores=tmp_path / "scores"))
@@ -76,21 +75,21 @@ def test_a_second_run_asks_nothing_and_a_killed_one_goes_on(
         one_by_one = by_server(stand_in).replace(in_flight=1)
         stand_in.faults = [lambda handler: answer(stand_in, handler)] * 15 + [status(401)]
         with pytest.raises(DeepicdError, match="needs an API key"):
-            judge(made, tmp_path / "scores", one_by_one)
+            judge(JudgeJob(made, tmp_path / "scores", one_by_one))
         assert len(stand_in.asked) == 16
         monkeypatch.setattr("deepicd.log.LINE_EVERY", 0.0)
         capsys.readouterr()
-        record = judge(made, tmp_path / "scores", one_by_one)
+        record = judge(JudgeJob(made, tmp_path / "scores", one_by_one))
         assert record.counts.scores == {"4": 40}
         assert "scores: 25 of 25," in capsys.readouterr().err
-        assert judge(made, tmp_path / "scores", one_by_one) == record
+        assert judge(JudgeJob(made, tmp_path / "scores", one_by_one)) == record
         assert len(stand_in.asked) == 41
 
 
 def test_the_answer_is_asked_for_by_a_schema_and_never_by_a_regular_expression(tmp_path: Path) -> None:
     _, made = written(tmp_path, 10)
     with openai_server() as stand_in:
-        judge(made, tmp_path / "scores", by_server(stand_in))
+        judge(JudgeJob(made, tmp_path / "scores", by_server(stand_in)))
     body = stand_in.asked[0]
     assert body["response_format"]["json_schema"]["schema"]["properties"]["score"]["maximum"] == 5
     assert "guided_regex" not in json.dumps(body)
@@ -107,16 +106,16 @@ def test_an_answer_without_a_score_is_asked_for_again_and_then_counted(tmp_path:
         stand_in.faults = [status(200, words), lambda handler: answer(stand_in, handler)] * 2 + [
             status(200, words)
         ] * 18
-        record = judge(made, tmp_path / "scores", by_server(stand_in).replace(in_flight=1, attempts=2))
+        record = judge(JudgeJob(made, tmp_path / "scores", by_server(stand_in).replace(in_flight=1, attempts=2)))
     assert record.counts.scored == 2
     assert record.counts.unscored == {"no score in the answer": 8}
 
 
 def test_two_judges_are_compared(tmp_path: Path) -> None:
     _, made = written(tmp_path)
-    judge(made, tmp_path / "scores", JUDGE)
+    judge(JudgeJob(made, tmp_path / "scores", JUDGE))
     assert not (tmp_path / "scores" / "agreement.json").exists()
-    judge(made, tmp_path / "scores", JUDGE.replace(seed=7))
+    judge(JudgeJob(made, tmp_path / "scores", JUDGE.replace(seed=7)))
     [found] = json.loads((tmp_path / "scores" / "agreement.json").read_text())
     assert found["traces"] == 40
     assert -1 <= found["kappa"] <= 1
@@ -147,8 +146,8 @@ def test_a_judge_of_the_teachers_family_is_refused_unless_allowed(tmp_path: Path
         teacher = Recipe(name="test", engine="openai_server", model=MODEL, base_url=stand_in.url, timeout=5.0)
         run.distill(write_cohort(tmp_path / "cohort", 10), made, teacher)
         with pytest.raises(DeepicdError, match="is of the teacher's family"):
-            judge(made, tmp_path / "scores", by_server(stand_in))
-        record = judge(made, tmp_path / "scores", by_server(stand_in), same_family=True)
+            judge(JudgeJob(made, tmp_path / "scores", by_server(stand_in)))
+        record = judge(JudgeJob(made, tmp_path / "scores", by_server(stand_in), same_family=True))
     assert record.notes == ["The judge is of the teacher's own family."]
 
 
@@ -156,11 +155,11 @@ def test_a_cohort_that_changed_since_is_not_taken_silently(tmp_path: Path) -> No
     cohort, made = written(tmp_path)
     write_cohort(cohort, 30)
     with pytest.raises(DeepicdError, match="has changed or is gone"):
-        judge(made, tmp_path / "scores", JUDGE)
+        judge(JudgeJob(made, tmp_path / "scores", JUDGE))
     with pytest.raises(DeepicdError, match="descends from another cohort"):
-        judge(made, tmp_path / "scores", JUDGE, cohort=cohort)
+        judge(JudgeJob(made, tmp_path / "scores", JUDGE, cohort=cohort))
     with accept_changes(), pytest.raises(DeepicdError, match="have no note in the cohort"):
-        judge(made, tmp_path / "scores", JUDGE, cohort=cohort)
+        judge(JudgeJob(made, tmp_path / "scores", JUDGE, cohort=cohort))
 
 
 def test_the_command_prints_how_the_scores_fall(tmp_path: Path, deepicd: Deepicd) -> None:
@@ -182,7 +181,7 @@ def test_scores_of_an_earlier_version_are_paid_for_once(tmp_path: Path) -> None:
             for case in reader.read_cases():
                 key = ledger.build_former_key(recipe, case.note_id, case.prompt_sha256)
                 book.add_completion(key, {"text": '{"why": "It follows.", "score": 3}', "engine": "endpoint"})
-        record = judge(made, tmp_path / "scores", recipe)
+        record = judge(JudgeJob(made, tmp_path / "scores", recipe))
         assert stand_in.asked == []
     assert record.counts.scores == {"3": 10}
 
@@ -219,12 +218,12 @@ def test_a_judgement_without_any_score_is_an_error(tmp_path: Path) -> None:
         openai_server(always_chat=status(200, words)) as stand_in,
         pytest.raises(DeepicdError, match=r"No row was answered: no score in the answer \(10\)"),
     ):
-        judge(made, tmp_path / "scores", by_server(stand_in))
+        judge(JudgeJob(made, tmp_path / "scores", by_server(stand_in)))
     assert not list((tmp_path / "scores").glob("*/run.json"))
 
 
 def test_a_prompt_over_the_judges_context_gets_no_score_and_is_counted(tmp_path: Path) -> None:
     _, made = written(tmp_path, rows=8)
     with openai_server() as stand_in, pytest.raises(DeepicdError, match=r"too long for the context \(9\)"):
-        judge(made, tmp_path / "none", by_server(stand_in).replace(context=300, max_tokens=256))
+        judge(JudgeJob(made, tmp_path / "none", by_server(stand_in).replace(context=300, max_tokens=256)))
     assert not stand_in.asked

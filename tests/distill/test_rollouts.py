@@ -17,7 +17,7 @@ from deepicd.kept_traces import read_kept_traces
 from deepicd.knowledge import rubric
 from deepicd.schema import FIRST_TRACES
 from distill import run
-from distill.judge import judge
+from distill.judge import JudgeJob, judge
 from distill.pilot import Share, run_pilot
 from distill.recipe import Recipe
 
@@ -88,7 +88,7 @@ def test_equal_rollouts_are_refused() -> None:
 def test_the_dataset_has_the_judges_favourite_of_each_row(tmp_path: Path) -> None:
     cohort = write_cohort(tmp_path / "cohort", 40)
     run.distill(cohort, tmp_path / "traces", FOUR)
-    record = judge(tmp_path / "traces", tmp_path / "scores", JUDGE)
+    record = judge(JudgeJob(tmp_path / "traces", tmp_path / "scores", JUDGE))
     kept = rows_in(tmp_path / "traces" / FOUR.digest / "kept")
     assert record.counts.scored == len(kept) > 120
     assemble(cohort, tmp_path / "traces", tmp_path / "best", AssembleOptions(scores=tmp_path / "scores"))
@@ -109,7 +109,7 @@ def test_the_dataset_has_the_judges_favourite_of_each_row(tmp_path: Path) -> Non
 def test_a_judge_scores_each_trace_once(tmp_path: Path) -> None:
     run.distill(write_cohort(tmp_path / "cohort", 20), tmp_path / "traces", ONE)
     with pytest.raises(DeepicdError, match="The judge's recipe asks for 2 rollouts"):
-        judge(tmp_path / "traces", tmp_path / "scores", JUDGE.replace(rollouts=2))
+        judge(JudgeJob(tmp_path / "traces", tmp_path / "scores", JUDGE.replace(rollouts=2)))
 
 
 TRACE = dict.fromkeys(selection.COLUMNS, 0) | {"judge_score": None, "rollout": 1}
