@@ -35,7 +35,7 @@ cohort.sample(frac=1, random_state=42).to_parquet(out)
 """
 PACKAGES = ("duckdb", "pandas", "pyarrow")
 # Notes as long as those of MIMIC-IV-Note 2.2, and its share of ICD-9 stays.
-COPY_OPTIONS = ("--admissions", "160000", "--note-length", "10500", "--icd9-share", "0.63")
+COPY_OPTIONS = ("--admissions", "100000", "--note-length", "10500", "--icd9-share", "0.63")
 
 
 def main(*copies: Path) -> None:

@@ -52,8 +52,11 @@ class Form(NamedTuple):
     label: Label
     has_colon: bool
     is_item: bool
-    opens_nothing: bool
+    may_open: bool
     is_header: bool
+    """Whether it is a header beyond doubt."""
+    needs_space: bool
+    """Whether all that matters is that white space follows: not 'Q4H:PRN'."""
 
 
 class Forms(dict[str, Form]):
@@ -65,7 +68,8 @@ class Forms(dict[str, Form]):
     def judge(self, match: re.Match[str]) -> Form:
         """Return the form of a match of LABEL, and remember it."""
         start, label = match[0], self.headers[match[1]]
-        form = _judge_form(label, has_colon=start.endswith(":"), is_item="#" in start[: start.index(match[1])])
+        is_item = "#" in start[: start.index(match[1])]
+        form = _judge_form(label, has_colon=start.endswith(":"), is_item=is_item, has_dash=" - " in match[1])
         if len(self) < Headers.MOST:
             self[start] = form
         return form
@@ -77,17 +81,19 @@ def load_forms(own: tuple[tuple[str, str], ...] = ()) -> Forms:
     return Forms(load_headers(own))
 
 
-def _judge_form(label: Label, *, has_colon: bool, is_item: bool) -> Form:
+def _judge_form(label: Label, *, has_colon: bool, is_item: bool, has_dash: bool) -> Form:
     name = label.section
     # An item of a problem list, such as '# PE', is no header.
     is_problem = is_item and name in KNOWN_NAMES and (len(label.text) < 5 or name == MEDICATIONS)
     is_plain = name is not None and name != "Date of Birth" and not (name == RESULTS and "lab" in label.words)
+    may_open = not (label.is_inert or is_problem)
     return Form(
         label,
         has_colon,
         is_item,
-        opens_nothing=label.is_inert or is_problem,
-        is_header=is_plain and has_colon and (label.is_title or label.has_capital),
+        may_open,
+        is_header=may_open and is_plain and has_colon and (label.is_title or label.has_capital),
+        needs_space=may_open and name is None and has_colon and not has_dash,
     )
 
 
@@ -95,7 +101,8 @@ def find_labels(note: str, forms: Forms) -> list[Found]:
     """Return the labels of a note that begins and ends with a line break, in its order."""
     found = _find_at_lines(note, forms)
     sections = {entry[0] for entry in found}
-    if note.count(SEPARATOR) >= FEW and len(sections & MAIN) >= FEW_MAIN and not sections.isdisjoint(TEMPLATES_OWN):
+    has_template = len(note.split(SEPARATOR, FEW)) > FEW  # stops at the last it needs, as note.count would not
+    if has_template and len(sections & MAIN) >= FEW_MAIN and not sections.isdisjoint(TEMPLATES_OWN):
         return found
     return _add_others(found, note, forms.headers)
 
@@ -109,7 +116,7 @@ def _find_at_lines(note: str, forms: Forms) -> list[Found]:
     found = list[Found]()
     half: re.Match[str] | None = None  # a line that may be the first half of a header
     for match in LABEL.finditer(note):
-        label, has_colon, is_item, opens_nothing, is_header = form = forms.get(match[0]) or forms.judge(match)
+        label, has_colon, is_item, may_open, is_header, needs_space = form = forms.get(match[0]) or forms.judge(match)
         if not has_colon:
             half = match if label.may_be_half else None
         elif half is not None:
@@ -119,11 +126,14 @@ def _find_at_lines(note: str, forms: Forms) -> list[Found]:
                     found.pop()
                 found.append(joint)
                 continue
-        if opens_nothing:
-            continue
         if is_header:
-            found.append((label.section, match.start(), match.end(), label, is_item))
-        elif entry := _describe(note, match, form, forms.headers):
+            start, begin = match.span()
+            found.append((label.section, start, begin, label, is_item))
+        elif needs_space:
+            start, begin = match.span()
+            if note[begin].isspace():
+                found.append((None, start, begin, label, is_item))
+        elif may_open and (entry := _describe(note, match, form, forms.headers)):
             found.append(entry)
     return found
 

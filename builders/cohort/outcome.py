@@ -5,11 +5,13 @@ Source: the sections of the note that `build` cuts, hosp.diagnoses_icd, hosp.adm
 A trace is written by a model that must not know this. `deepicd.outcome` says who may open these files.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+
 from deepicd import outcome, storage
-from deepicd.icd10cm import Code
+from deepicd.icd10cm import SHAPE
 from deepicd.mimic.databases import quote_sql
 from deepicd.schema import OUTCOME
 
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import duckdb
-    import pyarrow as pa
 
     from deepicd.storage import Origin
 
@@ -36,7 +37,9 @@ DIED = "hospital_expire_flag = 1"
 UNKNOWN = "null"
 
 OUTCOME_ROWS = """
-select c.note_id, c.hadm_id, e.sections, c.icd_codes, s.days, s.died, c.icu
+select
+    c.note_id, c.hadm_id, e.sections, s.days, s.died, c.icu,
+    list_filter(c.icd_codes, lambda code: regexp_full_match(code, {shape})) as icd_codes
 from cohort c
 join extracted e on e.rowid = c.row
 left join stay_outcomes s on s.hadm_id = c.hadm_id
@@ -57,21 +60,9 @@ def write_outcomes(
     db.execute(STAY_OUTCOMES.format(days=DAYS if has_days else UNKNOWN, died=DIED if has_death else UNKNOWN))
     for split in splits:
         with outcome.open_writer(folder, split, origin) as writer:
-            for batch in db.sql(OUTCOME_ROWS.format(split=quote_sql(split))).to_arrow_reader(storage.ROW_GROUP):
-                writer.write_table(_convert(batch).cast(writer.schema))
+            for batch in db.sql(
+                OUTCOME_ROWS.format(shape=quote_sql(SHAPE.pattern), split=quote_sql(split))
+            ).to_arrow_reader(storage.ROW_GROUP):
+                writer.write_table(pa.Table.from_batches([batch]).select(OUTCOME.names).cast(writer.schema))
     missing = ["length of stay"] * (not has_days) + ["death"] * (not has_death)
     return [f"The sealed outcome has no {' and no '.join(missing)}: admissions lacks the columns."] if missing else []
-
-
-def _convert(batch: "pa.RecordBatch") -> "pa.Table":
-    """Return a batch with its codes in one spelling, each once; what is no ICD-10-CM code is left out."""
-    import pyarrow as pa
-
-    codes = [list(dict.fromkeys(_list_codes(texts or []))) for texts in batch["icd_codes"].to_pylist()]
-    place = OUTCOME.get_field_index("icd_codes")
-    table = pa.Table.from_batches([batch]).select(OUTCOME.names)
-    return table.set_column(place, OUTCOME.field(place), pa.array(codes, OUTCOME.field(place).type))
-
-
-def _list_codes(texts: Iterable[str]) -> Iterator[str]:
-    return (code.value for text in texts if (code := Code.find(text)))

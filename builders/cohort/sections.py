@@ -30,6 +30,7 @@ ADDENDUM = "Addendum"
 PERSONAL = frozenset({"Name", "Admission Date", "Sex", "Date of Birth", "Service", "Attending", "Facility"})
 """Sections that tell who was treated, when and by whom, and nothing of what was found."""
 _NAMED_BY_LABEL = frozenset({"Diagnosis", "Discharge", EXAM, DISCHARGE_EXAM})
+_EMPTY = ("", "___")
 _LATER_PARTS = {EXAM: DISCHARGE_EXAM, RESULTS: RESULTS}
 _DISCHARGE_PARTS = {"diagnosis": "Diagnosis", "medications": "Medications", "condition": "Condition",
                     "disposition": "Disposition", "instructions": "Instructions"}  # fmt: skip
@@ -92,18 +93,19 @@ def divide_note(note: str, criteria: Criteria = DEFAULT, unknown: Counter[Unknow
                 texts[name][-1] += text
             else:
                 texts.setdefault(name, []).append(text)
-    sections = {}
+    sections: dict[str, str] = {}
     for name in sorted(texts, key=ORDER.__getitem__):
-        whole = [trim(text) for text in texts[name]]
-        kept = [_cut(name, *pair, criteria) for pair in zip(texts[name], whole, strict=True)]
-        inside += [(_LATER_PARTS.get(name, COURSE), _find_cut(name, *pair)) for pair in zip(whole, kept, strict=True)]
-        if text := "\n".join(text for text in kept if text and text != "___"):
-            sections[name] = text
+        for text in texts[name]:
+            whole = trim(text)
+            if (kept := _cut(name, text, whole, criteria)) != whole:
+                inside.append((_LATER_PARTS.get(name, COURSE), _find_cut(name, whole, kept)))
+            if kept not in _EMPTY:
+                sections[name] = f"{sections[name]}\n{kept}" if name in sections else kept
     outside = [
         (_name_later(name, note[start:begin]) if name in _NAMED_BY_LABEL else name, trim(note[begin:end]))
         for begin, (name, start, end) in later.items()
     ]
-    return DividedNote(sections, [(name, text) for name, text in outside + inside if text not in ("", "___")])
+    return DividedNote(sections, [(name, text) for name, text in outside + inside if text not in _EMPTY])
 
 
 @lru_cache(2**12)
@@ -118,9 +120,9 @@ def _name_later(name: str, label: str) -> str:
 
 
 def _find_cut(name: str, whole: str, kept: str) -> str:
-    """Return what of a section was not known at admission; '' where all of it was kept."""
+    """Return what of a section was not known at admission."""
     if name in NARRATIVES:
-        return extract_stay(whole) if kept != whole else ""
+        return extract_stay(whole)
     if len(kept) == len(whole):
         return ""
     lines = Counter(map(str.rstrip, kept.split("\n")))
