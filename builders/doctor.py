@@ -22,8 +22,8 @@ from pathlib import Path
 import click
 
 from builders.doctor_packages import check_engines, check_lock, check_packages, find_locks
-from builders.mimic.physionet.session import PASSWORD
-from builders.mimic.physionet.verify import (
+from builders.physionet.session import PASSWORD
+from builders.physionet.verify import (
     Check,
     Section,
     Status,
@@ -67,8 +67,8 @@ def doctor(mimic: Path | None, notes: Path | None, rows: int) -> None:
         Section("Tokens", list(check_tokens())),
     ]
     if mimic or notes:
-        from builders.mimic.physionet.copy_parts import find_only_part
-        from builders.mimic.physionet.releases import MIMIC, NOTE
+        from builders.physionet.copy_parts import find_only_part
+        from builders.physionet.releases import MIMIC, NOTE
 
         targets = ((mimic, MIMIC, "--mimic"), (notes, NOTE, "--notes"))
         sections += check_parts([find_only_part(path, project, option) for path, project, option in targets if path])

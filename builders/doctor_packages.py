@@ -13,7 +13,7 @@ from urllib.request import url2pathname
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from builders.mimic.physionet.verify import Check
+from builders.physionet.verify import Check
 from deepicd.errors import advise_install
 from deepicd.parsing import parse_json
 

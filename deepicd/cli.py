@@ -27,7 +27,7 @@ COMMANDS = {
     "run": ("deepicd.commands:run", "Run what is missing of the chain in deepicd.yaml."),
     "status": ("deepicd.commands:status", "Show what is done of the chain in deepicd.yaml."),
     "doctor": ("builders.doctor:doctor", "Check this machine and a copy of MIMIC."),
-    "physionet": ("builders.commands:physionet", "Download MIMIC-IV and its notes, or verify a copy."),
+    "physionet": ("builders.physionet.commands:physionet", "Download MIMIC-IV and its notes, or verify a copy."),
     "synthesize": ("builders.commands:synthesize", "Make up a copy of MIMIC-IV 3.1 and Note 2.2."),
     "guidelines": ("guidelines.commands:guidelines", "Parse the guideline PDF into one JSON file per chapter."),
     "scrape": ("scrapers.commands:scrape", "Scrape descriptions of codes from gesund.bund.de."),

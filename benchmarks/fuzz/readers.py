@@ -132,7 +132,7 @@ def _list_sources(demo: Path, scratch: Path) -> Iterator[Reader]:
     import gzip
     import sqlite3
 
-    from builders.mimic.physionet.releases import read_checksums
+    from builders.physionet.releases import read_checksums
     from deepicd.icd10cm import Code
     from deepicd.knowledge.icd10gm import read_gm_list
     from deepicd.mimic.table_rows import read_rows

@@ -9,9 +9,9 @@ import pytest
 from conftest import Deepicd
 from copies import discharge, stay, write_copy
 
-from builders.mimic.physionet.copy_parts import find_parts
-from builders.mimic.physionet.releases import CHECKSUMS, RELEASES, read_checksums
-from builders.mimic.physionet.verify import Check, check_parts
+from builders.physionet.copy_parts import find_parts
+from builders.physionet.releases import CHECKSUMS, RELEASES, read_checksums
+from builders.physionet.verify import Check, check_parts
 from deepicd.errors import DeepicdError
 from deepicd.synthetic_proof import write_mark
 

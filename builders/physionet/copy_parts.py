@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from builders.mimic.physionet.releases import PROJECTS, Project
+from builders.physionet.releases import PROJECTS, Project
 from deepicd.errors import DeepicdError
 from deepicd.mimic import local_copy
 from deepicd.mimic.table_rows import load_table, read_rows

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from builders.mimic.physionet.releases import Project
+from builders.physionet.releases import Project
 from deepicd.errors import DeepicdError
 from deepicd.http import USER_AGENT, RetryPolicy, TransientError, raise_if_transient
 

@@ -17,8 +17,8 @@ from typing import Literal
 
 import click
 
-from builders.mimic.physionet.copy_parts import Part, PartCounts, count_orphans, count_tables
-from builders.mimic.physionet.releases import (
+from builders.physionet.copy_parts import Part, PartCounts, count_orphans, count_tables
+from builders.physionet.releases import (
     CHECKSUMS,
     MIMIC,
     NOTE,

@@ -12,7 +12,7 @@ import pytest
 from conftest import Deepicd
 from physionet_site import PASSWORD, USER, Fault, Site, files, serving
 
-from builders.mimic.physionet.session import Account, check_base_url, find_account
+from builders.physionet.session import Account, check_base_url, find_account
 from deepicd.errors import DeepicdError
 
 VARIABLE = "DEEPICD_PHYSIONET_PASSWORD"

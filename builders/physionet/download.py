@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from builders.mimic.physionet.releases import CHECKSUMS, is_checksum_list
-from builders.mimic.physionet.session import Session
+from builders.physionet.releases import CHECKSUMS, is_checksum_list
+from builders.physionet.session import Session
 from deepicd import storage
 from deepicd.errors import DeepicdError
 from deepicd.http import RetryPolicy, TransientError

@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from builders.mimic.physionet.download import RemoteFile, adopt_partial, download
-from builders.mimic.physionet.releases import CHECKSUMS, LICENSE, PROJECTS, Project, read_checksums
-from builders.mimic.physionet.session import POLICY, Account, Session
+from builders.physionet.download import RemoteFile, adopt_partial, download
+from builders.physionet.releases import CHECKSUMS, LICENSE, PROJECTS, Project, read_checksums
+from builders.physionet.session import POLICY, Account, Session
 from deepicd.errors import DeepicdError
 from deepicd.http import USER_AGENT, RetryPolicy
 from deepicd.lease import LOCK, hold_lease

@@ -11,8 +11,8 @@ from time import sleep
 import pytest
 from physionet_site import PASSWORD, USER, Fault, Site, files, serving
 
-from builders.mimic.physionet.fetch import fetch
-from builders.mimic.physionet.session import Account
+from builders.physionet.fetch import fetch
+from builders.physionet.session import Account
 from deepicd.errors import DeepicdError
 from deepicd.http import USER_AGENT, RetryPolicy
 from deepicd.lease import LOCK, hold_lease

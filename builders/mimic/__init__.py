@@ -1,1 +1,0 @@
-"""Fetch and verify a copy of MIMIC-IV and MIMIC-IV-Note."""
