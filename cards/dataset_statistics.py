@@ -10,7 +10,7 @@ from pathlib import Path
 from sys import intern
 from typing import TYPE_CHECKING
 
-from cards.several import OtherDiagnoses, count_other_diagnoses
+from cards.further_configs import OtherDiagnoses, count_other_diagnoses
 from cards.verified_statistics import CONFIG as VERIFIED
 from cards.verified_statistics import VerifiedStatistics, read_verified
 from deepicd.errors import DeepicdError

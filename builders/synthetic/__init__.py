@@ -6,7 +6,7 @@
     clinical_case → note_admission_sections,        a note's parts: those known at admission, those that name the
         note_discharge_sections, note_filler        diagnosis, and what makes it long
     note_template, note_oddities → discharge_note   the parts under their headers, with the irregularities of real notes
-    foreign_lexicon, foreign_layout → foreign_note  the same case as another hospital writes it (--style foreign)
+    foreign_lexicon, foreign_style → foreign_note  the same case as another hospital writes it (--style foreign)
     mimic_csv, synthesize                           the tables as files, the command (the proof that all is made up is
                                                     deepicd.synthetic_proof)
 

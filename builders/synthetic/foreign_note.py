@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from builders.synthetic.clinical_case import Case
-from builders.synthetic.foreign_layout import Layout, draw_layout
+from builders.synthetic.foreign_style import Layout, draw_layout
 from builders.synthetic.foreign_lexicon import UnknownEntry, load_lexicon
 from builders.synthetic.foreign_sections import (
     fill_name,

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, Protocol
 
-from cards.reading_room import evaluation, figures
+from cards.reading_room import evaluation, overview
 from cards.reading_room.filters import CLAIMS, SORT_TITLES, VERDICTS, Filters
 from cards.reading_room.html import render as render_template
 from cards.reading_room.marking import mark_note, mark_texts
@@ -100,7 +100,7 @@ class Pages:
             "Overview",
             filters=filters,
             choices=self._choices,
-            **figures.measure(self.rows, filters),
+            **overview.measure(self.rows, filters),
         )
 
     def render_list(self, filters: Filters, size: int = PAGE) -> str:

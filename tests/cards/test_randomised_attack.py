@@ -20,7 +20,7 @@ from cards.dataset_statistics import Statistics
 from cards.hub.differences import find_small_differences
 from cards.hub.recipe_files import ListedRow, list_splits
 from cards.rendering import render_template
-from cards.several import OtherDiagnoses, name_bucket
+from cards.further_configs import OtherDiagnoses, name_bucket
 from cards.verified_statistics import VERDICTS, VerifiedStatistics
 from deepicd.icd10cm import CHAPTERS, Code
 from deepicd.record_model import Counts, Record
