@@ -163,9 +163,9 @@ def build(
     """
     from builders.cohort import funnel
     from builders.cohort.build import build as build_cohort
-    from builders.cohort.code_titles import format_code_flags
     from builders.cohort.criteria import PRESETS
     from builders.cohort.headers import read_headers
+    from builders.cohort.stays import format_code_flags
 
     headers = read_headers(own_headers, headers_file and headers_file.expanduser())
     split_file = options.pop("split_file", None)

@@ -15,8 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cards.dataset_statistics import Cell, Statistics
-from cards.further_configs import add_other_diagnoses
-from cards.verified_statistics import VERDICTS, VerifiedStatistics
+from cards.further_configs import VERDICTS, VerifiedStatistics, add_other_diagnoses
 from deepicd.icd10cm import CHAPTERS
 from deepicd.schema import SPLITS
 from deepicd.small_counts import Counts, Key, is_small

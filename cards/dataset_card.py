@@ -14,8 +14,8 @@ from cards import model_card
 from cards.counts import BUCKETS, MEAN_SCORE, ChapterRow, collect_counts, list_chapter_rows
 from cards.dataset_statistics import Bin, Statistics, build_histogram, read_statistics, summarize_lengths
 from cards.front_matter import AGREEMENT, LICENCE, LICENCE_LINK, build_front_matter, join_card
-from cards.rendering import TEMPLATES, render_template
 from cards.further_configs import BUCKETS as OTHER_BUCKETS
+from cards.rendering import TEMPLATES, render_template
 from cards.verification import list_kinds, list_lifts, list_selection, summarize_verification
 from deepicd import records, storage
 from deepicd.errors import DeepicdError

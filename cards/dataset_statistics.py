@@ -10,9 +10,7 @@ from pathlib import Path
 from sys import intern
 from typing import TYPE_CHECKING
 
-from cards.further_configs import OtherDiagnoses, count_other_diagnoses
-from cards.verified_statistics import CONFIG as VERIFIED
-from cards.verified_statistics import VerifiedStatistics, read_verified
+from cards.further_configs import OtherDiagnoses, VerifiedStatistics, count_other_diagnoses, read_verified
 from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
 from deepicd.schema import CONFIGS, DATASET, SPLITS
@@ -106,7 +104,7 @@ def read_statistics(folder: Path) -> Statistics:
         whole = "grpo" if config in OF_COHORT else "traces"
         if statistics.rows[config] != statistics.rows[whole]:
             raise _mismatch_error(folder, f"`{config}` has other rows than `{whole}`")
-    statistics.verified = read_verified([path for paths in files.get(VERIFIED, {}).values() for path in paths])
+    statistics.verified = read_verified([path for paths in files.get("verified", {}).values() for path in paths])
     for split in SPLITS:
         _count_split(statistics, folder, split, files)
     statistics.others = count_other_diagnoses(path for paths in files.get("multi", {}).values() for path in paths)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from cards.counts import ChapterRow
-from cards.verified_statistics import CONFIG, VERDICTS, VerifiedStatistics
+from cards.further_configs import VERDICTS, VerifiedStatistics
 from deepicd.small_counts import SMALLEST_CELL, PublishedCounts
 from deepicd.stage_records import AssembleRecord, DistillRecord, VerifyCounts, VerifyRecord
 
@@ -28,7 +28,7 @@ def summarize_verification(
     `counts` is None where the config is left out. What only records count is withheld of credentialed rows.
     """
     upstream = record.find_upstream(VerifyRecord)
-    if upstream is None or CONFIG not in record.inputs:
+    if upstream is None or "verified" not in record.inputs:
         return None
     found, options = upstream.counts, upstream.options
     asks_model = bool(found.levels or found.met is not None or found.unread)

@@ -42,7 +42,7 @@ COMMANDS = {
     "assemble": ("builders.commands:assemble", "Assemble cohort and traces into a dataset folder."),
     "view": ("cards.reading_room.commands:view", "Read traces beside their notes in a browser."),
     "report": ("cards.reading_room.commands:report", "Write the same pages, for a sample, into a folder."),
-    "review": ("cards.reading_room.review.commands:review", "Let people rate traces; measure their agreement."),
+    "review": ("cards.reading_room.commands:review", "Let people rate traces; measure their agreement."),
     "train": ("train.commands:train", "Train on the dataset (SFT, GRPO); compare rewards."),
     "evaluate": ("train.evaluation.commands:evaluate", "Evaluate a model by the paper's metrics."),
     "table": ("train.evaluation.commands:table", "Print the paper's tables with your evaluations beside them."),

@@ -88,7 +88,7 @@ def _list_people(demo: Path) -> Iterator[Stage]:
     def draw(out: Path) -> None:
         from click.testing import CliRunner
 
-        from cards.reading_room.review.commands import review
+        from cards.reading_room.commands import review
 
         done = CliRunner().invoke(review, [*map(str, [*start[1:], out, *drawn])])
         if done.exit_code:

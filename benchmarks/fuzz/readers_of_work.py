@@ -138,7 +138,7 @@ def _list_prompts(scratch: Path) -> Iterator[Reader]:
 
 
 def _list_cohort(demo: Path, scratch: Path) -> Iterator[Reader]:
-    from builders.cohort.split_file import read_split_file
+    from builders.cohort.splits import read_split_file
     from deepicd.outcome import FOLDER, read_outcomes
 
     sealed = (demo / "cohort" / FOLDER / "test.parquet").read_bytes()

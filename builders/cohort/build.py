@@ -27,7 +27,7 @@ from builders.cohort.extraction import extract_notes
 from builders.cohort.funnel import ICU_STAY, NO_SPLIT, SECOND_NOTE, build_funnel, count_headers
 from builders.cohort.outcome import write_outcomes
 from builders.cohort.parallel import MapInOrder, choose_processes, open_workers
-from builders.cohort.split_file import read_split_file
+from builders.cohort.splits import read_split_file
 from builders.cohort.stays import read_stays
 from builders.cohort.unknown_headers import UnknownHeader
 from deepicd import records, storage

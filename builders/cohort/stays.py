@@ -1,17 +1,23 @@
-"""Read the codes of each stay of a copy, and join each discharge note with those of its stay.
+"""Read the codes of each stay of a copy, with their titles, and join each discharge note with those of its stay.
 
 One stay: hadm_id=20000019 icd_version=10 icd_code='I214' second_code='I10' seq_num=1.
 Source: hosp.diagnoses_icd, hosp.admissions, hosp.d_icd_diagnoses, note.discharge (MIMIC-IV 2.0 to 3.1, Note 2.2).
 ICD-9 stays are left out, not mapped: a GEM map is many-to-many and would invent labels.
+
+    icd_code='I214' title='Non-ST elevation (NSTEMI) myocardial infarction' flag=None
+    icd_code='I48' title='Atrial fibrillation and flutter' flag='not billable'
+
+A stay is coded by the release of its year (FY2016 to FY2022), and MIMIC's dictionary names every code in use then. So a
+code that FY2025 lacks is retired if the dictionary names it, and else never existed. Without a dictionary it may be
+either. A header of FY2025 may have been billable in the stay's year: codes are divided over the years.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from builders.cohort.code_titles import read_titles
 from builders.cohort.leakage import Terms, build_terms
-from deepicd.icd10cm import Code
+from deepicd.icd10cm import Code, load_release
 from deepicd.mimic import local_copy
 from deepicd.mimic.databases import open_database
 from deepicd.mimic.table_rows import load_table, read_rows
@@ -115,3 +121,65 @@ def load_terms(db: "duckdb.DuckDBPyConnection") -> dict[str, Terms]:
     ).fetchall()
     codes = ((code, title) for text, title in rows if (code := Code.find(text)))
     return {code.value: build_terms(code.value, title, code.inclusion_terms) for code, title in codes}
+
+
+NOT_BILLABLE, RETIRED, NEVER_EXISTED = "not billable", "retired", "never existed"
+NOT_IN_RELEASE = "not in FY2025"  # retired or never existed: the copy has no dictionary that tells
+
+TITLES = """
+create temp table titles as
+select
+    u.icd_code,
+    coalesce(min(d.long_title), any_value(u.title)) as title,
+    case
+        when any_value(u.billable) then null
+        when any_value(u.title) is not null then '{not_billable}'
+        when not {has_dictionary} then '{not_in_release}'
+        when count(d.icd_code) > 0 then '{retired}'
+        else '{never_existed}'
+    end as flag
+from used u
+left join ({dictionary}) d using (icd_code)
+group by u.icd_code
+"""
+DICTIONARY = "select icd_code, long_title from d_icd_diagnoses where icd_version = 10"
+NO_ROWS = "select null::varchar as icd_code, null::varchar as long_title where false"
+
+
+def read_titles(db: "duckdb.DuckDBPyConnection", *, has_dictionary: bool) -> None:
+    """Create the table `titles` of the codes in `stays`, from MIMIC's dictionary or else the release tables."""
+    import pyarrow as pa
+
+    release = load_release()
+    rows = db.execute("select distinct icd_code from stays where icd_version = 10").fetchall()
+    codes = sorted({code.value for (text,) in rows if (code := Code.find(text))})
+    columns = {
+        "icd_code": pa.array(codes, pa.string()),
+        "title": pa.array([release.titles.get(code) for code in codes], pa.string()),
+        "billable": pa.array([code in release.billable for code in codes], pa.bool_()),
+    }
+    db.register("used", pa.table(columns))
+    db.execute(
+        TITLES.format(
+            not_billable=NOT_BILLABLE,
+            not_in_release=NOT_IN_RELEASE,
+            retired=RETIRED,
+            never_existed=NEVER_EXISTED,
+            has_dictionary=has_dictionary,
+            dictionary=DICTIONARY if has_dictionary else NO_ROWS,
+        )
+    )
+    db.unregister("used")
+
+
+def format_code_flags(flags: Mapping[str, int]) -> str:
+    """Return the line of a build's summary about codes that may not be billed in FY2025; `flags` are its counts."""
+    counts = {
+        "that never existed": flags.get(NEVER_EXISTED, 0),
+        "that is a header of FY2025 (not billable)": flags.get(NOT_BILLABLE, 0),
+        "that is retired": flags.get(RETIRED, 0),
+    }
+    if unknown := flags.get(NOT_IN_RELEASE, 0):
+        counts["that is retired or never existed (the copy has no d_icd_diagnoses)"] = unknown
+    stays = ", ".join(f"{number:,} with one {what}" for what, number in counts.items())
+    return f"First codes outside FY2025's billable ones, flagged and kept: {stays}"

@@ -20,10 +20,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from builders.dataset import selection
+from builders.dataset.code_support import StayCodes, read_stay_codes, require_codes
 from builders.dataset.config_files import Joined, Row, write_split
-from builders.dataset.rows_by_note import RowsByNote, read_rows
-from builders.dataset.stay_codes import StayCodes, read_stay_codes, require_codes
-from builders.dataset.verification import find_verification, read_verification, require_verification
+from builders.dataset.selection import RowsByNote, find_verification, read_rows, read_verification, require_verification
 from deepicd import records, storage
 from deepicd.errors import DeepicdError
 from deepicd.kept_traces import read_kept_columns, read_kept_traces

@@ -7,6 +7,12 @@ A title supports its code where the note states every disease, symptom or sign t
 the tabular list includes under the code. What is denied, weighed or the family's supports nothing, nor do allergies. A
 history supports what lasts. code_support.yaml has other names, drugs, values, and words too vague to support a code.
 What no rule finds counts as unsupported: the rules would rather miss a code than add one that cannot be known.
+
+    for codes in read_stay_codes(Path("out/cohort"), "train"):
+        codes.list_supported(note)      # ListedCodes(codes=(I21.4, I10), not_supported=(N17.9,), support=(…))
+
+All codes of a stay are known at discharge and stand in the sealed outcome; in the config multi they become what a model
+is to answer, and no part of a prompt. It has the first diagnosis and, of the others, those with support.
 """
 
 import re
@@ -16,12 +22,14 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from deepicd.errors import DeepicdError
 from deepicd.evidence.lexicon import Name, Term, load_lexicon
 from deepicd.evidence.mentions import Mention
 from deepicd.evidence.numbers import Number
 from deepicd.evidence.reading import mark_family_sections, read_text
 from deepicd.evidence.tokens import split_tokens
 from deepicd.icd10cm import Code
+from deepicd.outcome import read_codes
 from deepicd.parsing import parse_yaml
 from deepicd.verification.outcome_text import LONGEST_NAME, SHORTEST_NAME, strip_title
 
@@ -203,3 +211,46 @@ def _list_names(code: Code) -> Iterator[Name]:
 def _find_longest(table: Mapping[str, Sequence[Any]], code: Code) -> Sequence[Any]:
     """Return the entry of the longest beginning of a code; () for none."""
     return next((table[prefix] for prefix in code.prefixes if prefix in table), ())
+
+
+@dataclass(frozen=True, slots=True)
+class ListedCodes:
+    """What a row of the config multi says of its stay's codes."""
+
+    codes: tuple[Code, ...]
+    """The first diagnosis, then the others that the note supports, in billing order."""
+    not_supported: tuple[Code, ...]
+    support: tuple[Support, ...]
+    """Of `codes`; the first may have none."""
+
+
+@dataclass(frozen=True, slots=True)
+class StayCodes:
+    note_id: str
+    codes: tuple[Code, ...]
+    """In billing order."""
+
+    def list_supported(self, note: str) -> ListedCodes:
+        """Return the codes divided by whether an admission note supports them."""
+        support = find_support(note, self.codes)
+        known = {found.code for found in support} | {self.codes[0]}
+        return ListedCodes(
+            codes=tuple(code for code in self.codes if code in known),
+            not_supported=tuple(code for code in self.codes if code not in known),
+            support=tuple(support),
+        )
+
+
+def read_stay_codes(cohort: Path, split: str) -> Iterator[StayCodes]:
+    """Yield the codes of each stay in the cohort's order. Raises DeepicdError for a cohort without sealed outcomes."""
+    for note_id, values in read_codes(cohort, split, reader="assemble"):
+        yield StayCodes(note_id, tuple(dict.fromkeys(map(Code.parse, values))))
+
+
+def require_codes(stay: StayCodes | None, note_id: str, first: str) -> StayCodes:
+    """Return the codes of a row. Raises DeepicdError where they are another stay's, or begin with another code."""
+    if stay is None or stay.note_id != note_id or not stay.codes or stay.codes[0].value != first:
+        raise DeepicdError(
+            "The outcomes of the cohort are of other rows than the cohort has.", "Build the cohort again: deepicd build"
+        )
+    return stay

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from builders.dataset.stay_codes import ListedCodes
+from builders.dataset.code_support import ListedCodes
 from deepicd import storage
 from deepicd.answer_form import write_answer, write_answers
 from deepicd.engines.base import Message

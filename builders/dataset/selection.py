@@ -1,14 +1,29 @@
-"""Which of a row's kept traces the dataset gets, and which criterion decided.
+"""Select which of a row's kept traces the dataset gets, by what `judge` and `verify` said of them.
 
     choose("best", [{"rollout": 1, "judge_score": 3.0, …}, {"rollout": 2, "judge_score": 4.5, …}])
     # ({"rollout": 2, …}, "judge")
 
 A rule is a list of criteria, the most telling first; a criterion turns a trace into a number, and the smallest wins. To
 add one, write a function and name it in `CRITERIA`; a column of the traces that it reads goes into `COLUMNS`.
+
+    rows = RowsByNote(read_rows(folder / "scores", SCORES, ["note_id", "trace_sha256", "score"]))
+    rows.take("10000032-DS-21")      # [{"note_id": …, "trace_sha256": …, "score": 4}, …]
+
+Judge and verification write in the traces' order, so that one row is in memory; in any other order, more wait there.
 """
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deepicd import records, storage
+from deepicd.errors import DeepicdError
+from deepicd.schema import SPLITS, VERIFIED
+from deepicd.stage_records import VerifyRecord
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Row = dict[str, Any]
 """A kept trace: `COLUMNS`, rollout, words, judge_score (None without scores) and `verification`, its row of
@@ -17,6 +32,8 @@ schema.VERIFIED (None without one)."""
 _CLAIMS = ("numbers", "drugs", "quotes")
 COLUMNS = (*_CLAIMS, *(f"{kind}_in_note" for kind in _CLAIMS), "giveaways", "repeated", "other_script")
 ONLY_ONE = "the only one"
+VERIFICATION = "verified"  # the folder in an output of `deepicd verify`
+BATCH = 256  # rows in memory at once
 
 
 def _measure_support(trace: Row) -> float:
@@ -81,3 +98,61 @@ def choose(rule: str, traces: Iterable[Row]) -> tuple[Row, str] | None:
         return chosen, ONLY_ONE
     decided = (name for name, own, other in zip(names, key, ranked[1][0], strict=True) if own != other)
     return chosen, next(decided, "order")
+
+
+class RowsByNote:
+    """Rows with a `note_id`, those of a note one after the other."""
+
+    def __init__(self, rows: Iterator[Row]) -> None:
+        self._rows = rows
+        self._waiting: defaultdict[str, list[Row]] = defaultdict(list)
+
+    def take(self, note_id: str) -> list[Row]:
+        """Return the rows of a note; none if there are none, or if they were taken."""
+        found = self._waiting.pop(note_id, [])
+        for row in self._rows:
+            if row["note_id"] == note_id:
+                found.append(row)
+                continue
+            self._waiting[row["note_id"]].append(row)
+            if found:
+                break
+        return found
+
+    def take_rest(self) -> Iterator[Row]:
+        """Yield all rows that were not taken."""
+        for rows in self._waiting.values():
+            yield from rows
+        yield from self._rows
+
+
+def read_rows(folder: Path, schema: "pa.Schema", columns: Sequence[str]) -> Iterator[Row]:
+    """Yield the rows of a folder's files, split by split as cohorts and traces are read."""
+    for path in (path for split in SPLITS for path in sorted(folder.glob(f"{split}-*.parquet"))):
+        for batch in storage.open_parquet(path, schema).iter_batches(BATCH, columns=list(columns)):
+            yield from batch.to_pylist()
+
+
+def find_verification(folder: Path | None, rule: str) -> Path | None:
+    """Return the folder of a finished verification. Raises DeepicdError where a rule needs one and none is given."""
+    if folder is None:
+        if rule in NEED_VERIFICATION:
+            raise DeepicdError(f"--select {rule} needs what `deepicd verify` found.", "Name its output: --verified DIR")
+        return None
+    return records.find_run_folder(folder, VerifyRecord, VERIFICATION)[0]
+
+
+def read_verification(folder: Path | None) -> RowsByNote | None:
+    """Return the rows of a verification; None without one."""
+    return RowsByNote(read_rows(folder / VERIFICATION, VERIFIED, VERIFIED.names)) if folder else None
+
+
+def require_verification(rows: Mapping[str, Row], trace_sha256: str) -> Row:
+    """Return the row of a trace. Raises DeepicdError where the verification has none: it was of other traces."""
+    row = rows.get(trace_sha256)
+    if row is None:
+        raise DeepicdError(
+            "The verification lacks some of these traces: it is of others, or was limited.",
+            "Verify these traces: deepicd verify TRACES OUT",
+        )
+    return row

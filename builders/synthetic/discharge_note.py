@@ -60,13 +60,13 @@ from builders.synthetic.note_discharge_sections import (
     write_procedure,
 )
 from builders.synthetic.note_filler import USUAL_LENGTH, draw_filler
-from builders.synthetic.note_oddities import add_oddities
 from builders.synthetic.note_template import (
     OPTIONAL,
     REVIEW_SECTION,
     SECTION_MISSING,
     SURGICAL_SECTION,
     Part,
+    add_oddities,
     join_parts,
 )
 

@@ -2,7 +2,7 @@
 
     text, parts = write_foreign_note(case, 4000)  # 'DISCHARGE SUMMARY…', [Part('Chief Complaint', 'Cough', True), …]
 
-Headers, their order and the texts of the stay come from foreign_lexicon, the findings from the case. Gold says of each
+Headers, their order and the texts of the stay come from foreign_style, the findings from the case. Gold says of each
 line whether it was known at admission, and is silent where a careful reader might decide either way: lines of the form,
 a history under one header with the stay, histories that only point elsewhere. Sections that MIMIC's template lacks:
 `Unknown` is a header that no template knows, `Later History` the sentences of a history that run on into the stay,
@@ -13,8 +13,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from builders.synthetic.clinical_case import Case
-from builders.synthetic.foreign_style import Layout, draw_layout
-from builders.synthetic.foreign_lexicon import UnknownEntry, load_lexicon
 from builders.synthetic.foreign_sections import (
     fill_name,
     format_medications,
@@ -33,6 +31,7 @@ from builders.synthetic.foreign_sections import (
     write_surgeries,
     write_vitals,
 )
+from builders.synthetic.foreign_style import Layout, UnknownEntry, draw_layout, load_lexicon
 from builders.synthetic.note_admission_sections import (
     list_home_medications,
     list_past_conditions,

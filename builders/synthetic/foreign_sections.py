@@ -6,8 +6,7 @@ What was known at admission never names the first diagnosis; texts of the stay d
 import re
 
 from builders.synthetic.clinical_case import Case
-from builders.synthetic.foreign_style import Layout
-from builders.synthetic.foreign_lexicon import load_lexicon
+from builders.synthetic.foreign_style import Layout, load_lexicon
 from builders.synthetic.generator_knowledge import load_common_texts
 from builders.synthetic.note_admission_sections import format_problem_list, lowercase_first
 from builders.synthetic.note_filler import Filler

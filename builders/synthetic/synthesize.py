@@ -21,7 +21,7 @@ from builders.cohort.parallel import count_cores, open_workers
 from builders.synthetic.admissions import MOST_ADMISSIONS
 from builders.synthetic.clinical_case import Stay
 from builders.synthetic.discharge_note import GOLD, GOLD_FILE, BatchTables, NoteBatch, Style, Titles, make_note_table
-from builders.synthetic.foreign_lexicon import FOREIGN
+from builders.synthetic.foreign_style import FOREIGN
 from builders.synthetic.generator_knowledge import KNOWLEDGE, load_knowledge
 from builders.synthetic.mimic_csv import COLUMNS, HospCopy, format_csv, get_table_path, open_table
 from builders.synthetic.note_filler import LONGEST, USUAL_LENGTH

@@ -2,16 +2,25 @@
 
 publications/<owner>--<name>/journal.jsonl, or models--<owner>--<name>/journal.jsonl for a model, beside the published
 folder; lines are only ever appended. What a line that cannot be read had said is unknown, and not nothing.
+
+    publications/.scratch-k3x9/.lock     held for as long as its process lives (deepicd.lease)
+    publications/.scratch-k3x9/files/    what the process sends or reads back; the folder is 0700
+
+Scratch is there and not in /tmp, which is often too small for copies of rows.
 """
 
 import json
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from deepicd.lease import LOCK, hold_lease, is_held
 from deepicd.parsing import ParseError, parse_json
 
 
@@ -80,3 +89,29 @@ class Journal:
         return {entry.commit for entry in self.read_events("created")} | {
             entry.commit for entry in self.read_events("committed") if not entry.protected
         }
+
+
+PREFIX = ".scratch-"
+
+
+@contextmanager
+def open_scratch(folder: Path) -> Iterator[Path]:
+    """Yield a new private folder below `folder`, and remove it at the end; first remove those of killed processes.
+
+    Nothing of `folder` stays if it did not exist before and nothing else was written to it.
+    """
+    new = [place for place in (folder, *folder.parents) if not place.exists()]  # innermost first
+    folder.mkdir(parents=True, exist_ok=True)
+    for lock in folder.glob(f"{PREFIX}*/{LOCK}"):
+        if not is_held(lock):
+            shutil.rmtree(lock.parent, ignore_errors=True)
+    scratch = Path(tempfile.mkdtemp(prefix=PREFIX, dir=folder))
+    try:
+        with hold_lease(scratch / LOCK, f"using {scratch}"):
+            (scratch / "files").mkdir()
+            yield scratch / "files"
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+        with suppress(OSError):  # others have written to it
+            for place in new:
+                place.rmdir()

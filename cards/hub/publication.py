@@ -26,8 +26,7 @@ from cards.hub import policy, upload, verify
 from cards.hub.client import Account, HubRepository, RepositoryState
 from cards.hub.contents import README, Contents, gather_contents
 from cards.hub.errors import NoAnswerError
-from cards.hub.journal import Journal
-from cards.hub.scratch import open_scratch
+from cards.hub.journal import Journal, open_scratch
 from cards.hub.settings import PublicationOptions, What
 from cards.hub.verify import Verifier
 from deepicd import records, storage

@@ -4,7 +4,6 @@ The commit names its parent: if somebody else commits in between, the Hub refuse
 was lost, the repository is read before anything is sent again: it may already hold everything.
 """
 
-import hashlib
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -60,15 +59,11 @@ def find_changes(contents: Contents, remote: Mapping[str, RemoteFile]) -> Change
 
 def is_same(path: Path, file: RemoteFile) -> bool:
     """Return whether a local file has the size and digest that the Hub lists."""
+    from huggingface_hub.utils.sha import git_hash
+
     if path.stat().st_size != file.size:
         return False
-    return storage.digest_path(path) == file.sha256 if file.sha256 else hash_as_git(path) == file.sha1
-
-
-def hash_as_git(path: Path) -> str:
-    """Return git's SHA-1 of a file."""
-    content = path.read_bytes()
-    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+    return storage.digest_path(path) == file.sha256 if file.sha256 else git_hash(path.read_bytes()) == file.sha1
 
 
 def commit(hub: HubRepository, contents: Contents, before: RepositoryState, message: str) -> str:

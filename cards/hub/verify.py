@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from cards.hub.scratch import open_scratch
+from cards.hub.journal import open_scratch
 from cards.hub.settings import PublicationOptions
 from deepicd import http, storage
 from deepicd.errors import DeepicdError

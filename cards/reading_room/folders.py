@@ -7,12 +7,13 @@ PATH is the output of a stage or a folder above several of them. Inputs that its
 when the stage ran, if they are still there and still the same run.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 from deepicd import records, storage
+from deepicd.changed_inputs import find_other_cohorts
 from deepicd.errors import DeepicdError
 from deepicd.records import Record
 from deepicd.schema import SPLITS
@@ -51,13 +52,10 @@ class Holdings:
         for part in (self.cohorts, self.traces, self.datasets, self.scores, self.verified, self.evaluations):
             yield from part.items()
 
-    def leave_out(self, builds: Collection[str]) -> int:
-        """Remove what was made from cohorts with these keys; return the number of folders."""
-        strange = [
-            folder
-            for folder, record in self.list_records()
-            if "build" in record.lineage and record.lineage["build"].key in builds
-        ]
+    def leave_out_other_cohorts(self, chosen: BuildRecord) -> int:
+        """Remove what was made from another cohort; return the number of folders."""
+        own = {str(folder): record for folder, record in self.list_records()}
+        strange = [Path(folder) for folder in find_other_cohorts({"cohort": chosen, **own})]
         parts: tuple[dict[Path, Any], ...] = (self.traces, self.datasets, self.scores, self.verified, self.evaluations)
         for part in parts:
             for folder in strange:
@@ -142,9 +140,8 @@ def _settle_cohort(holdings: Holdings, named: Path | None) -> None:
         holdings.cohorts = {folder: holdings.cohorts[folder] for folder in first.values()}
         return
     chosen = holdings.cohorts[named.resolve()]
-    others = {record.key for record in holdings.cohorts.values()} - {chosen.key}
     holdings.cohorts = {named.resolve(): chosen}
-    if holdings.leave_out(others) and not any(folder != named.resolve() for folder, _ in holdings.list_records()):
+    if holdings.leave_out_other_cohorts(chosen) and [*holdings.list_records()] == [(named.resolve(), chosen)]:
         raise DeepicdError(
             f"Nothing here was made from {named}, but from another cohort.",
             "Point at it alone, or name the other.",

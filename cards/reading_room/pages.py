@@ -2,22 +2,30 @@
 
 pages = Pages(rows, ServerLinks())
 pages.render_overview(filters), pages.render_list(filters), pages.render_row(17, filters)
+
+A note may hold tags, `</think>` or right-to-left marks. Jinja2 escapes the first two; the marks would reorder what
+stands beside them and are shown by their number instead: ⟦U+202E⟧.
 """
 
+import re
 from collections.abc import Mapping, Sequence
-from functools import cached_property
-from typing import Any, Protocol
+from functools import cache, cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 from cards.reading_room import evaluation, overview
 from cards.reading_room.filters import CLAIMS, SORT_TITLES, VERDICTS, Filters
-from cards.reading_room.html import render as render_template
 from cards.reading_room.marking import mark_note, mark_texts
 from cards.reading_room.rows import PAGE, Entry, Rows
 from cards.reading_room.sent import Teaching
 from deepicd.errors import DeepicdError
 from deepicd.evidence import Kind
+from deepicd.icd10cm import CHAPTERS, SHORT_NAMES, Code
 from deepicd.schema import SPLITS
 from deepicd.stage_records import describe_rehearsal
+
+if TYPE_CHECKING:
+    import jinja2
 
 TEXTS = ("trace", "completion", "evidence", "verdict", "note_id", "icd_code", "split", "rejected_for")
 """Columns of an attempt that the page shows elsewhere than among its measurements."""
@@ -91,7 +99,7 @@ class Pages:
             "has_evaluation": bool(self.runs) and not self.links.is_report,
             "kinds": KINDS,
         }
-        return render_template(template, common | fields)
+        return render(template, common | fields)
 
     def render_overview(self, filters: Filters) -> str:
         """Return the page of figures, narrowed by the filters."""
@@ -200,3 +208,43 @@ def _list_provenance(attempt: Mapping[str, Any], teaching: Teaching | None) -> l
 
 def _format(value: Any) -> Any:
     return f"{value:.3g}" if isinstance(value, float) else f"{value:,}" if type(value) is int else value
+
+
+HERE = Path(__file__).parent
+STATIC = HERE / "static"
+_STEERING = re.compile("[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+
+
+def reveal(value: Any) -> Any:
+    """Return a text with each control and direction mark shown by its number; anything else as it is.
+
+    >>> reveal("a\\u202eb"), reveal(3)
+    ('a⟦U+202E⟧b', 3)
+    """
+    if type(value) is not str:  # Markup is ours, and numbers have no marks
+        return value
+    return _STEERING.sub(lambda match: "" if match[0] == "\r" else f"⟦U+{ord(match[0]):04X}⟧", value)
+
+
+def render(template: str, fields: Mapping[str, Any]) -> str:
+    """Return a page. An unknown field is an error."""
+    return _load_environment().get_template(template).render(**fields)
+
+
+@cache
+def _load_environment() -> "jinja2.Environment":
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE / "templates"),
+        undefined=jinja2.StrictUndefined,
+        autoescape=True,
+        finalize=reveal,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"dotted": lambda code: str(Code(code)), "roman": lambda number: CHAPTERS[number - 1].roman,
+                            "chapter_title": lambda number: CHAPTERS[number - 1].title,
+                            "chapter_name": lambda number: SHORT_NAMES[CHAPTERS[number - 1].roman]}  # fmt: skip
+    environment.globals["chapters"] = CHAPTERS
+    return environment

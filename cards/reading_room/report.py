@@ -12,8 +12,7 @@ from pathlib import Path
 
 from cards.reading_room.filters import Filters
 from cards.reading_room.folders import Holdings, find_holdings
-from cards.reading_room.html import STATIC
-from cards.reading_room.pages import Pages
+from cards.reading_room.pages import STATIC, Pages
 from cards.reading_room.rows import open_rows
 from cards.reading_room.server import FILES, describe_folder
 from deepicd import records, storage
@@ -65,8 +64,6 @@ def write_report(
         return done
     with records.open_fresh_folder(out, plan, holdings.origin, overwrite=overwrite) as run:
         run.counts = _write_pages(run.folder, holdings, path, rows, seed)
-        if run.origin == "mimic":
-            _close_to_others(run.folder)
     return run.record
 
 
@@ -96,10 +93,3 @@ def _write_pages(folder: Path, holdings: Holdings, path: Path, size: int, seed: 
     for name in FILES:
         storage.write_text(folder / "static" / name, (STATIC / name).read_text(encoding="utf-8"))
     return ReportCounts(rows=len(numbers), of=total)
-
-
-def _close_to_others(folder: Path) -> None:
-    """Let nobody but the owner read a folder."""
-    folder.chmod(0o700)
-    for path in folder.rglob("*"):
-        path.chmod(0o700 if path.is_dir() else 0o600)

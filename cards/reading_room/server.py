@@ -20,8 +20,7 @@ from typing import TYPE_CHECKING
 
 from cards.reading_room.evaluation import parse_view
 from cards.reading_room.filters import Filters, parse_filters
-from cards.reading_room.html import STATIC, render
-from cards.reading_room.pages import Links, Pages
+from cards.reading_room.pages import STATIC, Links, Pages, render
 from deepicd.errors import DeepicdError
 
 if TYPE_CHECKING:

@@ -7,8 +7,7 @@ import pytest
 from conftest import Deepicd
 from copies import discharge, stay, write_copy
 
-from builders.doctor import check_disk, check_gpu, check_tokens
-from builders.doctor_packages import check_lock, check_packages
+from builders.doctor import check_disk, check_gpu, check_lock, check_packages, check_tokens
 from deepicd import __version__
 
 

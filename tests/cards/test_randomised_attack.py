@@ -17,11 +17,10 @@ from cards import dataset_card
 from cards.counts import collect_counts, list_chapter_rows
 from cards.dataset_card import DatasetFacts, build_fields, build_statistics
 from cards.dataset_statistics import Statistics
+from cards.further_configs import VERDICTS, OtherDiagnoses, VerifiedStatistics, name_bucket
 from cards.hub.differences import find_small_differences
 from cards.hub.recipe_files import ListedRow, list_splits
 from cards.rendering import render_template
-from cards.further_configs import OtherDiagnoses, name_bucket
-from cards.verified_statistics import VERDICTS, VerifiedStatistics
 from deepicd.icd10cm import CHAPTERS, Code
 from deepicd.record_model import Counts, Record
 from deepicd.schema import SPLITS

@@ -6,9 +6,9 @@ import pytest
 
 from cards.counts import ChapterRow, RowParts, add_verification
 from cards.dataset_statistics import Statistics
+from cards.further_configs import VerifiedStatistics
 from cards.verification import list_kinds, list_lifts, list_selection
 from cards.verification_figures import draw
-from cards.verified_statistics import VerifiedStatistics
 from deepicd.small_counts import Counts, PublishedCounts
 from deepicd.stage_records import AssembleCounts, AssembleRecord
 

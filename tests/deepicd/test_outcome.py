@@ -24,7 +24,7 @@ REPOSITORY = Path(__file__).parent.parent.parent
 PACKAGES = ("deepicd", "scrapers", "guidelines", "builders", "distill", "train", "cards")
 MAY_OPEN = {
     "builders/cohort/outcome.py",  # writes it
-    "builders/dataset/stay_codes.py",  # reads the codes alone, which the config multi has as answers
+    "builders/dataset/code_support.py",  # reads the codes alone, which the config multi has as answers
     "distill/verification/cases.py",  # reads it for checks of finished traces
     "distill/verification/claims.py",  # says in which of its sections a quotation stands
     "train/rewards/borne_out.py",  # turns it into a number per answer

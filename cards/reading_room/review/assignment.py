@@ -110,8 +110,6 @@ def start_review(
         run.counts = ReviewCounts(
             items=len(items), shared=review.shared, forms={name: len(own) for name, own in steps.items()}
         )
-        if run.origin == "mimic":
-            run.folder.chmod(0o700)
     return run.record
 
 

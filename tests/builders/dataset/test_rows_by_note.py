@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from builders.dataset.rows_by_note import Row, RowsByNote
+from builders.dataset.selection import Row, RowsByNote
 
 
 def list_rows(*note_ids: str) -> list[Row]:

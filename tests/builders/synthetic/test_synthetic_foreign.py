@@ -12,9 +12,8 @@ import pytest
 
 from benchmarks.foreign import StyleScore, add_note, is_held
 from builders.synthetic.clinical_case import Stay, build_case
-from builders.synthetic.foreign_style import Layout
-from builders.synthetic.foreign_lexicon import load_lexicon
 from builders.synthetic.foreign_note import write_foreign_note
+from builders.synthetic.foreign_style import Layout, load_lexicon
 from builders.synthetic.generator_knowledge import Diagnosis
 from builders.synthetic.mimic_csv import get_table_path
 from builders.synthetic.synthesize import synthesize, synthesize_notes

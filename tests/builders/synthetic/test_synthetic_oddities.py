@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from builders.synthetic import note_oddities, note_template
+from builders.synthetic import note_template
 from builders.synthetic.admissions import DUPLICATED, ORGAN_DONOR
 from builders.synthetic.diagnosis_sampling import FirstDiagnosisSampler
 from builders.synthetic.discharge_note import GoldRow, write_discharge_note
@@ -62,7 +62,7 @@ def test_every_form_of_a_header_occurs(notes, section, form):
 
 def test_a_hospital_course_stands_inside_another_section(notes):
     twice = [len(note.parts("Brief Hospital Course")) == 2 for note in notes]
-    assert share(notes, twice) == about(note_oddities.COURSE_INSIDE)
+    assert share(notes, twice) == about(note_template.COURSE_INSIDE)
     inside = [note.parts("Brief Hospital Course")[0] for note, found in zip(notes, twice, strict=True) if found]
     assert all(re.match(r"(?:Brief )?(?:M?ICU |Hospital )Course", text, re.IGNORECASE) for text in inside)
 
@@ -70,7 +70,7 @@ def test_a_hospital_course_stands_inside_another_section(notes):
 def test_some_exams_are_of_the_discharge_alone(notes):
     with_one = [note for note in notes if note.parts("Discharge Exam")]
     alone = [not note.parts("Physical Exam") for note in with_one]
-    assert share(with_one, alone) == about(note_oddities.ONLY_DISCHARGE_EXAM)
+    assert share(with_one, alone) == about(note_template.ONLY_DISCHARGE_EXAM)
 
 
 def test_exams_follow_each_other_without_an_empty_line_and_under_headers_with_digits_and_brackets(notes):
@@ -85,7 +85,7 @@ def test_exams_follow_each_other_without_an_empty_line_and_under_headers_with_di
 def test_a_section_comes_in_two_halves_under_two_headers(notes):
     names = ("History of Present Illness", "Past Medical History", "Medications on Admission")
     assert share(notes, [any(len(note.parts(name)) == 2 for name in names) for note in notes]) == about(
-        note_oddities.SECTION_TWICE
+        note_template.SECTION_TWICE
     )
 
 
@@ -116,12 +116,12 @@ def test_the_line_between_sections_may_be_missing(notes):
 
 def test_some_notes_end_in_a_section_known_at_admission(notes):
     last_known = [note.gold[-1][4] for note in notes]
-    assert share(notes, last_known) == about(0.9 * note_oddities.ENDS_EARLY + note_oddities.MEDICATIONS_LAST)
+    assert share(notes, last_known) == about(0.9 * note_template.ENDS_EARLY + note_template.MEDICATIONS_LAST)
     assert not any(note.text.endswith("\n") for note, last in zip(notes, last_known, strict=True) if last)
 
 
 def test_some_notes_have_an_addendum(notes):
-    assert share(notes, [bool(note.parts("Addendum")) for note in notes]) == about(note_oddities.ADDENDUM)
+    assert share(notes, [bool(note.parts("Addendum")) for note in notes]) == about(note_template.ADDENDUM)
 
 
 def test_some_lines_end_in_cr_lf(notes):
@@ -133,7 +133,7 @@ def test_a_discharge_may_be_a_finding(notes):
     told = [
         bool(re.search(r"discharge", exam, re.IGNORECASE)) for note in notes for exam in note.parts("Physical Exam")
     ]
-    assert sum(told) / len(told) >= note_oddities.DISCHARGE_AS_FINDING / 2
+    assert sum(told) / len(told) >= note_template.DISCHARGE_AS_FINDING / 2
 
 
 def test_paragraphs_open_like_headers(notes):

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from cards.hub.journal import open_scratch
 from cards.hub.publication import open_publication
-from cards.hub.scratch import open_scratch
 from cards.hub.settings import PublicationOptions
 from deepicd.errors import DeepicdError
 from deepicd.http import RetryPolicy
@@ -18,7 +18,7 @@ from .conftest import WRITE, Loopback, dataset
 
 KILLED = """
 import os, pathlib, sys
-from cards.hub.scratch import open_scratch
+from cards.hub.journal import open_scratch
 with open_scratch(pathlib.Path(sys.argv[1])) as own:
     (own / "note").write_text("a note")
     os.kill(os.getpid(), 9)

@@ -34,7 +34,9 @@ def test_a_folder_without_notes_is_an_error_that_says_what_to_point_at(tmp_path:
 def test_traces_of_another_cohort_than_the_one_in_its_place_are_not_mixed_with_it(tmp_path: Path) -> None:
     folder = write_example(tmp_path)
     record = folder / "cohort" / "run.json"
-    record.write_text(json.dumps(json.loads(record.read_text()) | {"key": "0" * 64}))
+    values = json.loads(record.read_text())
+    values["outputs"]["train.parquet"]["sha256"] = "0" * 64
+    record.write_text(json.dumps(values | {"key": "0" * 64}))
     with pytest.raises(DeepicdError, match="is another run than the cohort"):
         find_holdings(folder / "traces")
 
@@ -46,7 +48,9 @@ def test_a_copy_of_the_cohort_is_no_second_one_and_the_named_cohort_is_read(tmp_
     assert list(find_holdings(folder).cohorts) == [folder / "cohort"]
     assert list(find_holdings(folder, other).cohorts) == [other]
     record = other / "run.json"
-    record.write_text(json.dumps(json.loads(record.read_text()) | {"key": "0" * 64}))
+    values = json.loads(record.read_text())
+    values["outputs"]["train.parquet"]["sha256"] = "0" * 64
+    record.write_text(json.dumps(values | {"key": "0" * 64}))
     with pytest.raises(DeepicdError, match="holds 2 cohorts"):
         find_holdings(folder)
     chosen = find_holdings(folder, folder / "cohort")

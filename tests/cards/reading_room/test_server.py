@@ -8,8 +8,7 @@ import pytest
 from conftest import Deepicd
 from reading_room_example import HOSTILE
 
-from cards.reading_room.html import reveal
-from cards.reading_room.pages import Pages
+from cards.reading_room.pages import Pages, reveal
 from cards.reading_room.server import SENTENCE, Address, check_host
 from deepicd.errors import DeepicdError
 
