@@ -44,12 +44,13 @@ demo-train: $(FULL_READY) ## the training recipe in small on a CPU (a quarter of
 	$(FULL)/bin/deepicd demo out/demo-train/records --admissions 6000
 	$(FULL)/bin/deepicd train demo out/demo-train/records/dataset out/demo-train/training$(if $(filter-out 1,$(SEEDS)),-$(SEEDS) --seeds $(SEEDS))
 
-test: $(READY) ## the quick tests (no torch, about two minutes)
-	$(BIN)/python -m pytest -n auto -m "not engines and not slow"
+# A file's tests share what they build, so one worker runs them all.
+test: $(READY) ## the quick tests (no torch, about five minutes on two cores)
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "not engines and not slow"
 
 # Engine tests share what they start (vLLM takes half a minute) and fill the memory of a machine: one after the other.
 test-full: $(FULL_READY) ## all tests, those with vLLM, Ray, transformers, TRL and verl too (some twenty minutes)
-	$(FULL)/bin/python -m pytest -n auto -m "not engines"
+	$(FULL)/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --hypothesis-profile=full -m "not engines"
 	$(FULL)/bin/python -m pytest -m engines
 
 lint: $(READY) ## ruff, mypy (strict) and codespell

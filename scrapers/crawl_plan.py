@@ -24,7 +24,6 @@ from deepicd.log import format_duration
 from deepicd.mimic.local_copy import find_root, find_table_file, missing_table_error
 from deepicd.mimic.table_rows import read_rows
 from deepicd.mimic.tables import Table
-from deepicd.schema import COHORT, SPLITS
 from scrapers.page_store import PageStore, open_store
 from scrapers.site import GESUND_URL, Language, Pace, Site
 
@@ -200,6 +199,8 @@ def _parse_code(entry: str, path: Path, number: int, line: str) -> Code:
 
 def read_cohort(cohort: Path) -> list[Code]:
     """Return the distinct codes of a cohort's stays, over all splits, sorted. Raises DeepicdError if there are none."""
+    from deepicd.schema import COHORT, SPLITS  # with pyarrow, which each crawl's own process would load
+
     codes: set[Code] = set()
     for split in SPLITS:
         column = storage.open_parquet(cohort / f"{split}.parquet", COHORT).read(["icd_code"])["icd_code"]

@@ -9,6 +9,15 @@ from scrapers.site import ROBOT_NAME
 REDIRECTS = 5
 """The most redirects in a row."""
 
+UNUSED_EXTENSIONS = [
+    f"scrapy.extensions.{name}"
+    for name in (
+        *("telnet.TelnetConsole", "remote_control.RemoteControl"),  # they open ports
+        *("memdebug.MemoryDebugger", "feedexport.FeedExporter", "spiderstate.SpiderState"),
+    )
+]
+"""They are not even loaded, which takes longer than a page."""
+
 
 def build_settings(job: CrawlJob) -> dict[str, Any]:
     """Return Scrapy's settings: one request at a time, robots.txt, checked certificates, no cookies, no other host."""
@@ -42,13 +51,12 @@ def build_settings(job: CrawlJob) -> dict[str, Any]:
             "scrapers.middlewares.BackOffMiddleware": 550,
             "scrapers.middlewares.StoredPageMiddleware": 560,  # after robots.txt
         },
-        "EXTENSIONS": {"scrapers.middlewares.CrawlDelayExtension": 0},
+        "EXTENSIONS": {"scrapers.middlewares.CrawlDelayExtension": 0, **dict.fromkeys(UNUSED_EXTENSIONS)},
+        "DOWNLOAD_HANDLERS": dict.fromkeys(("data", "file", "ftp", "s3")),  # pages come by HTTP alone
         "HTTPERROR_ALLOW_ALL": True,  # an error page is an outcome
         # two codes may lead to one page, which StoredPageMiddleware answers
         "DUPEFILTER_CLASS": "scrapy.dupefilters.BaseDupeFilter",
         "COOKIES_ENABLED": False,
         "HTTPPROXY_ENABLED": job.is_public,
-        "TELNETCONSOLE_ENABLED": False,
-        "REMOTE_CONTROL_ENABLED": False,  # else each crawl opens a port
         "LOG_LEVEL": "INFO",
     }

@@ -6,8 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
+from hypothesis import settings
 
 REPOSITORY = Path(__file__).parent.parent
+
+settings.register_profile("quick", max_examples=30, deadline=None)  # a busy machine is no failure
+settings.register_profile("full", max_examples=300, deadline=None)  # make test-full
+settings.load_profile("quick")
 
 
 @dataclass(frozen=True)
@@ -49,17 +55,30 @@ def real_data() -> Path:
     return folder
 
 
+def build_once(factory: pytest.TempPathFactory, name: str, build: Callable[[Path], object]) -> Path:
+    """Return a folder that the first of all workers builds. Tests only read it."""
+    shared = factory.getbasetemp()
+    shared = shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared
+    folder, done = shared / name, shared / f"{name}.done"
+    with FileLock(shared / f"{name}.lock"):
+        if not done.exists():
+            folder.mkdir()
+            build(folder)
+            done.touch()
+    return folder
+
+
 @pytest.fixture(scope="session")
 def sample_pdf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from guidelines.sample.document import write_sample
 
-    return write_sample(tmp_path_factory.mktemp("sample") / "guideline.pdf")
+    return (
+        build_once(tmp_path_factory, "sample", lambda folder: write_sample(folder / "guideline.pdf")) / "guideline.pdf"
+    )
 
 
 @pytest.fixture(scope="session")
 def sample_folder(sample_pdf: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     from guidelines import parse
 
-    out = tmp_path_factory.mktemp("parsed")
-    parse.parse_pdf(sample_pdf, out)
-    return out / "fy2025"
+    return build_once(tmp_path_factory, "parsed", lambda out: parse.parse_pdf(sample_pdf, out)) / "fy2025"

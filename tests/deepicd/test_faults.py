@@ -27,7 +27,8 @@ def test_a_stage_that_met_a_fault_ends_right_or_says_why_not(trial: Trial, fault
 
 
 def test_wrong_output_a_traceback_and_an_unknown_exit_code_are_defects(trial: Trial) -> None:
-    trial.measure()
+    trial.start_afresh()
+    assert faults.run(trial.command).code == 0
     assert trial.judge(End(0, "")) == "right"
     assert trial.judge(End(1, "Error: The disk is full.")) == "refused"
     assert trial.judge(End(1, "Traceback (most recent call last):\nKeyError: 'x'")) == "TRACEBACK: KeyError: 'x'"

@@ -16,7 +16,7 @@ import pytest
 from deepicd import http
 from deepicd.http import RetryPolicy, TransientError, parse_retry_after
 
-QUICK = RetryPolicy(attempts=4, timeout=0.5, first_wait=0.01, longest_wait=5.0)
+QUICK = RetryPolicy(attempts=4, timeout=20.0, first_wait=0.01, longest_wait=5.0)
 
 
 @dataclass
@@ -26,15 +26,16 @@ class Server:
     url: str = ""
     answers: list[tuple[int, Mapping[str, str]] | None] = field(default_factory=list)
     requests: list[float] = field(default_factory=list)  # when each came
+    timeout: float = QUICK.timeout  # of its clients
 
     def get(self) -> str:
         """One request, as a caller makes it."""
-        response = httpx.get(self.url, timeout=QUICK.timeout)
+        response = httpx.get(self.url, timeout=self.timeout)
         http.raise_if_transient(response)
         return response.raise_for_status().text
 
     async def get_async(self) -> str:
-        async with httpx.AsyncClient(timeout=QUICK.timeout) as client:
+        async with httpx.AsyncClient(timeout=self.timeout) as client:
             return (await client.get(self.url)).raise_for_status().text
 
 
@@ -76,7 +77,7 @@ def test_a_busy_server_is_asked_again(status: int, server: Server) -> None:
 
 
 def test_a_broken_and_a_late_answer_are_asked_for_again(server: Server) -> None:
-    server.answers = [None, (200, {"X-Delay": "0.8"})]
+    server.answers, server.timeout = [None, (200, {"X-Delay": "3"})], 1.0
     assert http.retry(server.get, QUICK, doing="Reading") == "whole"
     assert len(server.requests) == 3
 

@@ -1,11 +1,12 @@
 """The demo keeps what it says: it needs no network, and asks nothing of it."""
 
-import shlex
 import sys
 from pathlib import Path
 
 import pytest
-from loopback import Watched, has_namespaces, run_watched
+from loopback import has_namespaces, run_watched
+
+from .conftest import Demo
 
 NATIVE_CONNECTION = """
 import ctypes, socket, struct
@@ -15,33 +16,13 @@ libc.connect(libc.socket(socket.AF_INET, socket.SOCK_DGRAM, 0), address, 16)
 """
 
 
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Watched:
-    """The demo of a user who has never run anything: no cache, and nothing that says offline."""
-    scratch = tmp_path_factory.mktemp("offline")
-    environment = {
-        "HOME": str(scratch),
-        "HF_HOME": str(scratch / "hf"),
-        "HF_HUB_OFFLINE": "",
-        "HF_DATASETS_OFFLINE": "",
-    }
-    command = [sys.executable, "-m", "deepicd", "demo", scratch / "demo", "--admissions", "100"]
-    watched = run_watched(command, scratch, environment)
-    assert watched.code == 0, watched.err
-    load = next(line for line in watched.out.splitlines() if line.startswith("Load it: "))
-    loaded = run_watched([sys.executable, *shlex.split(load.removeprefix("Load it: "))[1:]], scratch, environment)
-    assert loaded.code == 0, loaded.err
-    routes = None if watched.without_route is None else watched.without_route + (loaded.without_route or 0)
-    return Watched(0, watched.out + loaded.out, "", watched.attempts + loaded.attempts, routes)
-
-
-def test_the_demo_and_the_line_that_loads_it_ask_no_other_machine(demo: Watched) -> None:
-    assert demo.attempts == []
+def test_the_demo_and_the_line_that_loads_it_ask_no_other_machine(demo: Demo) -> None:
+    assert demo.ran.attempts + demo.loaded.attempts == []
 
 
 @pytest.mark.skipif(not has_namespaces(), reason="needs network namespaces (Linux, open to users)")
-def test_nor_does_any_library_below_python(demo: Watched) -> None:
-    assert demo.without_route == 0
+def test_nor_does_any_library_below_python(demo: Demo) -> None:
+    assert (demo.ran.without_route, demo.loaded.without_route) == (0, 0)
 
 
 def test_the_watch_sees_a_lookup_and_a_connection_of_a_process_that_another_one_starts(tmp_path: Path) -> None:

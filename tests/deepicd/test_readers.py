@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from benchmarks.fuzz.reader import ERRORS, Reader, run_reader
 from benchmarks.fuzz.readers import list_readers
 
-SETTINGS = settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+SETTINGS = settings(derandomize=True, suppress_health_check=list(HealthCheck))
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda children: st.lists(children, max_size=4) | st.dictionaries(st.text(), children, max_size=4),

@@ -166,7 +166,7 @@ def test_half_written_files_of_a_killed_run_go(tmp_path: Path) -> None:
 
 
 def test_sigterm_cleans_up_like_ctrl_c(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "deepicd", "synthesize", tmp_path / "copy", "--admissions", "100000"]
+    command = [sys.executable, "-m", "deepicd", "synthesize", tmp_path / "copy", "--admissions", "20000"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         # until notes are written: an interrupt within an import's own callbacks is one that Python drops
         while process.poll() is None and not any(

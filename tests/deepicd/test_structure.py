@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from conftest import Deepicd
 
 from deepicd.cli import COMMANDS
 
@@ -240,10 +241,9 @@ sys.exit(f"loaded: {{loaded}}" if loaded else 0)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_each_commands_help_ends_in_a_line_to_paste(command: str) -> None:
-    script = f"import sys; from deepicd.cli import main; main([{command!r}, '--help'])"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    assert f"deepicd {command} " in done.stdout.split("Options:")[0], done.stdout + done.stderr
+def test_each_commands_help_ends_in_a_line_to_paste(command: str, deepicd: Deepicd) -> None:
+    done = deepicd(command, "--help")
+    assert f"deepicd {command} " in done.out.split("Options:")[0], done.out + done.err
 
 
 def test_every_command_stands_in_the_table_of_commands() -> None:

@@ -3,6 +3,7 @@
 import re
 import runpy
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,14 +11,16 @@ from pathlib import Path
 import pytest
 from conftest import REPOSITORY
 
+from .conftest import Demo
+
 DOCS = REPOSITORY / "docs"
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder that has out/demo."""
     folder = tmp_path_factory.mktemp("tutorial")
-    run("deepicd demo out/demo", folder)
+    shutil.copytree(demo.out, folder / "out" / "demo")
     return folder
 
 

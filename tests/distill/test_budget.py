@@ -14,18 +14,13 @@ from distill.prompt_builder import Prompt, PromptBuilder
 from distill.recipe import Recipe
 from distill.run import distill
 from distill.verification.rows import HINTS, MISLEADS, UNMET
-from guidelines.parse import parse_pdf
-from guidelines.sample.document import write_sample
 
 RECIPE = Recipe(name="t", engine="rehearsal", model="none", attempts=1, rare_below=5, rare_attempts=3, rare_most=0.5)
 
 
 @pytest.fixture(scope="module")
-def knowledge(tmp_path_factory: pytest.TempPathFactory) -> Knowledge:
-    folder = tmp_path_factory.mktemp("guidelines")
-    write_sample(folder / "sample.pdf")
-    parse_pdf(folder / "sample.pdf", folder / "out")
-    return Knowledge(folder / "out" / "fy2025", None).read()
+def knowledge(sample_folder: Path) -> Knowledge:
+    return Knowledge(sample_folder, None).read()
 
 
 def test_the_rarest_codes_come_first_and_the_cap_counts_what_it_leaves_out() -> None:

@@ -105,4 +105,4 @@ def test_any_text_is_measured_in_linear_time(piece: str) -> None:
         measure(piece * pieces, "stop", Material(piece * pieces, CODE, TITLE, None, None))
         return time.process_time() - clock
 
-    assert min(seconds(16_000) for _ in range(2)) < 24 * max(min(seconds(2_000) for _ in range(3)), 0.005)
+    assert min(seconds(8_000) for _ in range(2)) < 24 * max(min(seconds(1_000) for _ in range(3)), 0.005)

@@ -16,22 +16,12 @@ from distill import pilot, prompt, run
 from distill.prompt import Material
 from distill.prompt_builder import PromptBuilder
 from distill.recipe import Recipe
-from guidelines.parse import parse_pdf
-from guidelines.sample.document import write_sample
 
 RECIPE = Recipe(name="test", engine="rehearsal", model="none")
 DESCRIPTION = Description(
     code="I21", level="3", warning="medium", reasons=(), title="Akuter Myokardinfarkt", text="Ihr Herz."
 )
 MATERIAL = Material(NOTE, Code("I214"), "NSTEMI", DESCRIPTION, "9. Chapter 9: Circulatory")
-
-
-@pytest.fixture(scope="module")
-def guidelines(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("guidelines")
-    write_sample(folder / "sample.pdf")
-    parse_pdf(folder / "sample.pdf", folder / "out")
-    return folder / "out"
 
 
 REHEARSE = ("--recipe", "rehearsal")
@@ -62,8 +52,8 @@ def test_rows_are_asked_for_in_the_order_that_shares_prefixes(tmp_path: Path) ->
     assert first == sorted(first)
 
 
-def test_guidelines_are_shown_in_full_in_part_or_not_at_all(guidelines: Path) -> None:
-    known, row = Knowledge(guidelines / "fy2025"), {"note_id": "n", "icd_code": "I214", "icd_title": "NSTEMI"}
+def test_guidelines_are_shown_in_full_in_part_or_not_at_all(sample_folder: Path) -> None:
+    known, row = Knowledge(sample_folder), {"note_id": "n", "icd_code": "I214", "icd_title": "NSTEMI"}
     lengths = {}
     for wish in ("full", "relevant", "none"):
         asked = PromptBuilder(RECIPE.replace(guideline_text=wish), known, TokenCounter()).build(
@@ -77,8 +67,8 @@ def test_guidelines_are_shown_in_full_in_part_or_not_at_all(guidelines: Path) ->
     assert lengths["full"] >= lengths["relevant"] > lengths["none"]
 
 
-def test_a_prompt_over_the_context_is_shortened_or_dropped_as_the_recipe_says(guidelines: Path) -> None:
-    known, row = Knowledge(guidelines / "fy2025"), {"note_id": "n", "icd_code": "I214", "icd_title": "NSTEMI"}
+def test_a_prompt_over_the_context_is_shortened_or_dropped_as_the_recipe_says(sample_folder: Path) -> None:
+    known, row = Knowledge(sample_folder), {"note_id": "n", "icd_code": "I214", "icd_title": "NSTEMI"}
     row["admission_note"] = NOTE
     whole = PromptBuilder(RECIPE, known, TokenCounter())
     asked = whole.build(row)

@@ -15,24 +15,14 @@ from distill.prompt_builder import PromptBuilder
 from distill.recipe import Layout, Recipe, load_recipe
 from distill.sources import open_sources
 from distill.workload import assume_workload, count_pages, measure_workload
-from guidelines.parse import parse_pdf
-from guidelines.sample.document import write_sample
 
 RECIPE = Recipe(name="test", engine="rehearsal", model="none")
 LAYOUTS: tuple[Layout, ...] = ("prefix", "paper")
 
 
-@pytest.fixture(scope="module")
-def guidelines(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("guidelines")
-    write_sample(folder / "sample.pdf")
-    parse_pdf(folder / "sample.pdf", folder / "out")
-    return folder / "out"
-
-
-def test_tokens_are_those_of_the_prompts_that_a_run_sends(tmp_path: Path, guidelines: Path) -> None:
+def test_tokens_are_those_of_the_prompts_that_a_run_sends(tmp_path: Path, sample_folder: Path) -> None:
     sources = open_sources(
-        write_cohort(tmp_path / "cohort", 100, codes=("I214", "I5021", "E119", "J189")), guidelines, None
+        write_cohort(tmp_path / "cohort", 100, codes=("I214", "I5021", "E119", "J189")), sample_folder.parent, None
     )
     counter = TokenCounter()
     builders = {layout: PromptBuilder(RECIPE.replace(layout=layout), sources.knowledge, counter) for layout in LAYOUTS}
@@ -81,7 +71,7 @@ def test_a_cohort_is_planned_for_and_a_pilots_rates_are_used(tmp_path: Path, dee
     assert "| build " in deepicd(*arguments).out
     missing = deepicd(*arguments, "--traces", out)
     assert missing.code == 2
-    assert "Run a pilot first: deepicd distill … --pilot 1%" in missing.err
+    assert "deepicd distill … --pilot 1%" in missing.err
     assert deepicd("distill", cohort, out, "--recipe", "rehearsal", "--pilot", "20").code == 0
     planned = deepicd(*arguments, "--traces", out, "--rows", 1_000_000)
     assert "1,000,000" in planned.out

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pypdfium2
 import pytest
+from conftest import build_once
 from reportlab.pdfgen.canvas import Canvas
 
 from guidelines.characters import read_page
@@ -47,6 +48,4 @@ def real_pdf() -> Path:
 def real_folder(real_pdf: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     from guidelines.parse import parse_pdf
 
-    out = tmp_path_factory.mktemp("real")
-    parse_pdf(real_pdf, out)
-    return out / "fy2025"
+    return build_once(tmp_path_factory, "real", lambda out: parse_pdf(real_pdf, out)) / "fy2025"

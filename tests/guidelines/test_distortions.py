@@ -16,6 +16,7 @@ SAMPLE = {
     "stamp aside": "identical",
     "watermark over the text": "identical",
     "overprint of two pages": "identical",
+    "without bookmarks": "identical",
     "trailing bytes": "identical",
     "note on page 9": "has text that was added to the document, on page 9",
     "two pages recognised": "pages 8–9 of the file are a picture with text recognised on it",

@@ -8,7 +8,7 @@ from deepicd.icd10cm import Code, load_release
 from deepicd.knowledge.guideline_sections import SectionText, choose_passages, read_sections
 
 
-@pytest.fixture(params=["sample_folder", "real_folder"])
+@pytest.fixture(params=["sample_folder", pytest.param("real_folder", marks=pytest.mark.slow)])
 def year(request: pytest.FixtureRequest) -> Path:
     return request.getfixturevalue(request.param)
 

@@ -31,6 +31,7 @@ def sections(folder: Path) -> dict[str, Section]:
     return {section["id"]: section for section in parse.read_year(folder).walk()}
 
 
+@pytest.mark.slow
 def test_every_word_is_in_one_place_and_every_bookmark_is_a_section(real_pdf, folder):
     result = audit(real_pdf, list(parse.read_year(folder).walk()))
     assert result.is_clean, list(result.format_lines())
@@ -75,6 +76,7 @@ def test_reserved_chapters_are_3_8_and_11(folder):
     assert [chapter["number"] for chapter in map(storage.read_json, files) if chapter["reserved"]] == [3, 8, 11]
 
 
+@pytest.mark.slow
 def test_without_its_bookmarks_the_same_sections_come_out(real_pdf, sections, tmp_path):
     with pikepdf.open(real_pdf) as pdf:
         del pdf.Root["/Outlines"]
@@ -85,6 +87,7 @@ def test_without_its_bookmarks_the_same_sections_come_out(real_pdf, sections, tm
     assert bare == sections
 
 
+@pytest.mark.slow
 def test_missing_pages_are_named_with_bookmarks_and_without(real_pdf, tmp_path):
     with pikepdf.open(real_pdf) as pdf:
         del pdf.pages[62:66]

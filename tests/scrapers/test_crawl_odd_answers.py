@@ -11,7 +11,7 @@ from scrapers.sample.site import HTML, Answer, answer_path, serve
 from scrapers.site import Pace
 
 TEXT = "„Übel“ ist Ihnen."
-QUICK = Pace(delay=0.0, back_off=0.01, timeout=0.5)
+QUICK = Pace(delay=0.0, back_off=0.01, timeout=1.5)
 
 
 def keyed(path: str, text: str = TEXT) -> str:
@@ -50,7 +50,7 @@ def test_a_text_comes_out_the_same_however_it_was_sent(tmp_path, rows):
             case "k27":
                 return Answer(200, page, HTML | {"Content-Length": ""}, share=0.5) if first else Answer(200, page)
             case "k28":
-                return Answer(200, page, wait=1 if first else 0)
+                return Answer(200, page, wait=3 if first else 0)
             case _:
                 return answer_path(path)
 

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from deepicd.icd10cm import Code
@@ -49,7 +49,6 @@ def test_anything_else_has_an_outcome(html):
     assert read_page(html, Code("I10")) == Reading("not an ICD page")
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_a_text_is_there_exactly_when_the_page_is_described(inner):
     reading = read_page(KEYED.format(inner), Code("I10"))

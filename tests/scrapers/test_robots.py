@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import time
 
 import pytest
@@ -14,7 +15,7 @@ from scrapers.sample.site import PLAIN, Answer, answer_path, serve
 from scrapers.site import Pace
 
 CODES = [Code("K20"), Code("K21")]
-QUICK = Pace(delay=0.0, back_off=0.01, timeout=0.5)
+QUICK = Pace(delay=0.0, back_off=0.01, timeout=20.0)
 FORBIDDING = Answer(200, "User-agent: *\nDisallow: /\n", PLAIN)
 
 
@@ -38,7 +39,8 @@ def with_robots(robots: Answer) -> Callable[[str], Answer]:
 def test_without_robots_txt_no_page_is_requested(tmp_path, robots, reason):
     message = re.escape(f"its robots.txt cannot be fetched ({reason}), so no page may be requested")
     with serve(with_robots(robots)) as site, pytest.raises(DeepicdError, match=message):
-        crawl.scrape(CODES, tmp_path / "out", base_url=site.url, pace=QUICK)
+        pace = replace(QUICK, timeout=0.5) if robots.wait else QUICK
+        crawl.scrape(CODES, tmp_path / "out", base_url=site.url, pace=pace)
     assert site.pages == []
     assert not (tmp_path / "out").exists()
 

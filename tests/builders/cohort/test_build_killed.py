@@ -18,8 +18,8 @@ COMMAND = [sys.executable, "-m", "deepicd", "build"]
 
 
 def test_a_build_killed_at_any_moment_is_made_whole_by_the_next(tmp_path: Path) -> None:
-    diagnoses = [row for n in range(4000) for row in stay(20000000 + n, [(1, f"I{10 + n % 7}")])]
-    notes = [discharge(20000000 + n, note("Cough", "word " * 2000)) for n in range(4000)]
+    diagnoses = [row for n in range(2000) for row in stay(20000000 + n, [(1, f"I{10 + n % 7}")])]
+    notes = [discharge(20000000 + n, note("Cough", "word " * 2000)) for n in range(2000)]
     copy = write_copy(tmp_path / "copy", diagnoses, notes)
     command = [*COMMAND, "--mimic", str(copy), "--notes", str(copy)]
     began = time.monotonic()
@@ -27,7 +27,7 @@ def test_a_build_killed_at_any_moment_is_made_whole_by_the_next(tmp_path: Path) 
     lasted = time.monotonic() - began
     expected = records.require(tmp_path / "whole", "build").outputs
     moments, killed = random.Random(0), 0
-    for _ in range(6):
+    for _ in range(4):
         with subprocess.Popen([*command, str(tmp_path / "killed")], stdout=subprocess.DEVNULL) as process:
             try:
                 process.wait(lasted * moments.uniform(0.1, 0.9))

@@ -82,7 +82,7 @@ def test_the_plain_copy_has_what_spelling_can_lose(plain: Path) -> None:
     assert ("I214" in found) != ("I48" in found)  # of two codes with one rank the smaller
 
 
-@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_any_spelling_of_the_codes_gives_the_same_bytes(
     plain: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

@@ -232,7 +232,7 @@ def _drip(handler: BaseHTTPRequestHandler) -> None:
 )
 def test_what_no_server_should_send_is_asked_for_again(fault: Fault, tmp_path: Path) -> None:
     with openai_server(faults=[fault]) as server:
-        record = distilled(server, tmp_path, 10, timeout=1.0)
+        record = distilled(server, tmp_path, 10, timeout=2.0)
     assert sum(record.counts.kept.values()) == 10
 
 
@@ -290,9 +290,9 @@ def test_a_run_in_which_no_row_was_answered_is_an_error(tmp_path: Path) -> None:
 def test_a_row_that_hangs_costs_two_timeouts_and_the_others_are_answered(tmp_path: Path) -> None:
     cohort = write_cohort(tmp_path / "cohort", 20, notes=["Chief Complaint:\nREFUSE\n" + "It hurts. " * 40])
     with openai_server() as server:
-        server.always_chat = when(lambda body: "REFUSE" in str(body["messages"]), hang(3.0), server)
-        record = run.distill(cohort, tmp_path / "out", recipe(server, in_flight=1, timeout=0.5))
-        assert record.counts.unanswered == {"no answer within 0.5 seconds": 1}
+        server.always_chat = when(lambda body: "REFUSE" in str(body["messages"]), hang(8.0), server)
+        record = run.distill(cohort, tmp_path / "out", recipe(server, in_flight=1, timeout=2.0))
+        assert record.counts.unanswered == {"no answer within 2 seconds": 1}
         assert sum("REFUSE" in str(body["messages"]) for body in server.asked) == 2
 
 

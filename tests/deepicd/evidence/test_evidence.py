@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from deepicd.evidence import Category, Kind, count_kinds, find_all_evidence, find_evidence, find_unused
@@ -190,7 +190,6 @@ PIECES = [
 TEXTS = st.one_of(st.text(max_size=60), st.lists(st.sampled_from(PIECES), max_size=40).map("".join))
 
 
-@settings(max_examples=300, deadline=None)
 @given(TEXTS, TEXTS)
 def test_spans_are_in_range_in_order_and_apart(trace: str, note: str) -> None:
     evidence = find_evidence(trace, note)
@@ -213,7 +212,6 @@ def test_spans_are_in_range_in_order_and_apart(trace: str, note: str) -> None:
 SENTENCES = ["Chest pain for 2 hours.", "BP 95/60, HR 110.", "On lisinopril 40 mg.", "Pale."]
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.lists(st.sampled_from(SENTENCES), min_size=1))
 def test_what_a_trace_copies_from_its_note_is_supported(sentences: list[str]) -> None:
     trace = " ".join(sentences)
