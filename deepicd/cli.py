@@ -7,7 +7,7 @@ import gc
 import logging
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from typing import NoReturn
 
@@ -77,10 +77,12 @@ class LazyGroup(click.Group):
             command: click.Command = getattr(import_module(module), function)
         except ModuleNotFoundError as error:
             raise explain_missing_library(error) from error
-        add_log_options(command)
-        accept_urls(name, command)
-        add_json_option(name, command)
-        accept_out_option(command)
+        for full_name, leaf in walk_commands(name, command):
+            if not any(param.name == "log_level" for param in leaf.params):  # else it was asked for before
+                leaf.params += make_log_options()
+                accept_urls(full_name, leaf)
+                add_json_option(full_name, leaf)
+                accept_out_option(leaf)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -88,21 +90,17 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
 
 
-def add_log_options(command: click.Command) -> None:
-    """Add the logging options to a command, or to each command of a group."""
-    if isinstance(command, click.Group):
-        for subcommand in command.commands.values():
-            add_log_options(subcommand)
-    elif not any(param.name == "log_level" for param in command.params):
-        command.params += make_log_options()
+def walk_commands(name: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:
+    """Yield a command with its full name; of a group, each command in it."""
+    if not isinstance(command, click.Group):
+        yield name, command
+        return
+    for subcommand in command.commands.values():
+        yield from walk_commands(f"{name} {subcommand.name}", subcommand)
 
 
 def accept_out_option(command: click.Command) -> None:
-    """Have each command whose last argument is OUT also take `--out OUT`, with a note: it is the name elsewhere."""
-    if isinstance(command, click.Group):
-        for subcommand in command.commands.values():
-            accept_out_option(subcommand)
-        return
+    """Have a command whose last argument is OUT also take `--out OUT`, with a note: it is the name elsewhere."""
     arguments = [param for param in command.params if isinstance(param, click.Argument)]
     if (
         command.name in IN_PLACE

@@ -41,11 +41,7 @@ def offer_record(record: "Record") -> None:
 
 
 def add_json_option(name: str, command: click.Command) -> None:
-    """Add `--json` to a command, or to each command of a group, that has none of its own and is no server."""
-    if isinstance(command, click.Group):
-        for subcommand in command.commands.values():
-            add_json_option(f"{name} {subcommand.name}", subcommand)
-        return
+    """Add `--json` to a command that has none of its own and is no server."""
     has_it = any("--json" in param.opts for param in command.params)
     if has_it or command.callback is None or f"deepicd {name}" in SERVERS:
         return

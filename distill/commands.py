@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-if TYPE_CHECKING:
-    from deepicd.stage_records import DistillRecord
-
 from deepicd.changed_inputs import accept_changes_option
 from deepicd.engines.registry import EngineName
 
 if TYPE_CHECKING:
+    from deepicd.stage_records import DistillRecord
     from distill.recipe import Recipe
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -24,13 +22,11 @@ OVERRIDES = ("engine", "model", "base_url", "seed", "guideline_text", "layout", 
 DISTILL_EXAMPLE = "deepicd distill out/cohort out/traces --recipe qwen2.5-32b"  # vLLM on two 80 GB GPUs
 JUDGE_EXAMPLE = "deepicd judge out/traces out/scores --recipe judge"
 
-_SHARED = [
+ENGINE_OPTIONS = [
     click.option("--engine", type=EngineName(), help="Which engine generates."),
     click.option("--model", help="The model, by name or path."),
     click.option("--base-url", help="Server of the engine openai_server: http://127.0.0.1:8000/v1, or several, divided"
                                     " by commas; chooses that engine unless --engine names another one that asks."),
-    click.option("--prompt", "prompt_path", type=click.Path(path_type=Path),
-                 help="YAML file with another prompt; see `deepicd prompt`."),
     click.option("--seed", type=int, help="Seed of the first attempt; further attempts derive theirs."),
     click.option("--set", "fields", multiple=True, metavar="FIELD=VALUE",
                  help="Any other field of the recipe, for instance temperature=0.7; may be repeated."),
@@ -39,10 +35,13 @@ _SHARED = [
     click.option("--rehearse", is_flag=True,
                  help="Allow an engine without a language model (rehearsal) on credentialed rows."),
 ]  # fmt: skip
+_prompt_option = click.option("--prompt", "prompt_path", type=click.Path(path_type=Path),
+                              help="YAML file with another prompt; see `deepicd prompt`.")  # fmt: skip
 
 
-def _add_shared_options(command: Command) -> Command:
-    for option in reversed(_SHARED):
+def add_engine_options(command: Command) -> Command:
+    """Add the options of every command that asks a model by a recipe."""
+    for option in reversed(ENGINE_OPTIONS):
         command = option(command)
     return command
 
@@ -93,7 +92,8 @@ def _load_recipe(options: dict[str, Any], *, example: str, needs_file: bool) -> 
               help="The code's whole chapter, the sections that bear on the code, or nothing.")  # fmt: skip
 @click.option("--layout", type=click.Choice(["prefix", "paper"]), help="Shared texts first, or the paper's order.")
 @click.option("--context", type=int, help="Tokens of prompt and completion together.")
-@_add_shared_options
+@_prompt_option
+@add_engine_options
 @click.option("--limit", type=click.IntRange(min=1), metavar="N",
               help="Only the first N rows of each split, so up to 3 × N in all.")  # fmt: skip
 @click.option(
@@ -213,7 +213,8 @@ def format_summary(record: "DistillRecord", out: Path) -> str:
               help="Folder of `deepicd guidelines`; by default that of the traces.")  # fmt: skip
 @click.option("--descriptions", type=click.Path(path_type=Path),
               help="descriptions.parquet of `deepicd scrape`; by default that of the traces.")  # fmt: skip
-@_add_shared_options
+@_prompt_option
+@add_engine_options
 @click.option("--limit", type=click.IntRange(min=1), metavar="N",
               help="Only the first N kept traces of each split, so up to 3 × N in all.")  # fmt: skip
 @click.option("--same-family", is_flag=True, help="Allow a judge of the teacher's own family; the record says so.")

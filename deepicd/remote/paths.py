@@ -62,13 +62,7 @@ def _require_usable(path: Any) -> Any:
 
 
 def accept_urls(name: str, command: click.Command) -> None:
-    """Have a command (or each of a group) understand URLs, or refuse them in words."""
-    if isinstance(command, click.Group):
-        for subcommand in command.commands.values():
-            accept_urls(f"{name} {subcommand.name}", subcommand)
-        return
-    if any(isinstance(param.type, UrlPath) for param in command.params):
-        return  # asked for before
+    """Have a command understand URLs, or refuse them in words."""
     for param in command.params:
         if isinstance(param.type, click.Path):
             param.type = UrlPath(param.type, allows_urls=name in COMMANDS and param.name not in STAYS)

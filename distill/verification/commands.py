@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from deepicd.changed_inputs import accept_changes_option
-from deepicd.engines.registry import EngineName
+from distill.commands import add_engine_options
 
 if TYPE_CHECKING:
     from deepicd.stage_records import VerifyCounts
@@ -20,15 +20,7 @@ PATH = click.Path(path_type=Path)
 @click.argument("out", type=PATH)
 @click.option("--recipe", "recipe_path", type=PATH, help="A YAML file, or one of: rules, verify, rehearsal.")
 @click.option("--cohort", type=PATH, help="Cohort with the sealed outcome; by default that of the traces.")
-@click.option("--engine", type=EngineName(), help="Which engine answers.")
-@click.option("--model", help="The model, by name or path.")
-@click.option("--base-url", help="Server of the engine openai_server: http://127.0.0.1:8000/v1.")
-@click.option("--seed", type=int, help="Seed of the first attempt; further attempts derive theirs.")
-@click.option("--set", "fields", multiple=True, metavar="FIELD=VALUE",
-              help="Any other field of the recipe, for instance most_refuted=0.1; may be repeated.")  # fmt: skip
-@click.option("--responsible", metavar="SENTENCE",
-              help="Allow credentialed notes to go to a server elsewhere; the error gives the sentence.")  # fmt: skip
-@click.option("--rehearse", is_flag=True, help="Allow an engine without a language model on credentialed rows.")
+@add_engine_options
 @click.option("--limit", type=click.IntRange(min=1), metavar="N",
               help="Only the first N kept traces of each split, so up to 3 × N in all.")  # fmt: skip
 @accept_changes_option

@@ -12,7 +12,7 @@ from conftest import Deepicd
 from copies import discharge, stay, write_copy
 
 from deepicd import json_output, log
-from deepicd.cli import PACKAGES, add_log_options, cli
+from deepicd.cli import PACKAGES, cli, make_log_options
 from deepicd.errors import DeepicdError, advise_install
 
 
@@ -183,7 +183,7 @@ def test_log_options_say_what_stands_beside_the_result(
         logger.warning("warning")
         click.echo("42")
 
-    add_log_options(count)
+    count.params += make_log_options()
     log.configure("INFO", PACKAGES)
     count.main(options, standalone_mode=False)
     log.configure("INFO", PACKAGES)
