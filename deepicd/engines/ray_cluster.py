@@ -8,6 +8,7 @@ A worker is one process with `gpus` GPUs of one node, or a CPU core where the cl
 
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -21,9 +22,8 @@ RecipeType = TypeVar("RecipeType", bound=ModelRecipe)
 OBJECT_STORE = 2**28  # bytes of a cluster that is started here; requests and results are small
 # Ray binds to loopback alone where it is not meant to reach other machines, which it assumes of a Mac
 ON_LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
-WITH_TOKEN = {
-    "RAY_AUTH_MODE": "token"
-}  # Ray's default for a cluster that it starts, of which it warns unless it is set
+# Ray's default for a cluster that it starts, of which it warns unless it is set
+WITH_TOKEN = {"RAY_AUTH_MODE": "token"}
 ADVICE = (
     "RAY_ADDRESS names the head of a running cluster. One that `ray start` made needs RAY_AUTH_MODE=token and the same"
     " RAY_AUTH_TOKEN_PATH on every machine. Without RAY_ADDRESS a cluster is started on this machine: rerun the command"
@@ -74,8 +74,11 @@ def open_cluster(workers: int, gpus: int) -> Iterator[dict[str, Any]]:
 def _join(workers: int) -> bool:
     """Join a cluster, and return whether it was started here."""
     address = os.environ.get("RAY_ADDRESS")
-    for name, value in (TELEMETRY_OFF | ({} if address else ON_LOOPBACK | WITH_TOKEN)).items():
-        os.environ.setdefault(name, value)  # before the import, which reads them
+    variables = TELEMETRY_OFF if address else TELEMETRY_OFF | ON_LOOPBACK
+    # Ray reads the mode as it is imported: a cluster that is started with another one would refuse this process
+    variables = variables | ({} if address or "ray" in sys.modules else WITH_TOKEN)
+    for name, value in variables.items():
+        os.environ.setdefault(name, value)
     import ray
 
     if ray.is_initialized():
