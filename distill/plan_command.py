@@ -67,8 +67,8 @@ def plan(
     if traces and pilot is None:
         has = "only rates of shards or workers" if metrics.has_parts(traces, recipe.digest) else "no rates"
         raise click.UsageError(
-            f"{traces} has {has} of this recipe ({recipe.digest}). They come from a run of one process that takes a"
-            " tenth of a second or more: deepicd distill … --pilot 1%"
+            f"{traces} has {has} of this recipe ({recipe.digest}); rates come from a run of one process that takes a"
+            " tenth of a second or more. Run a pilot first: deepicd distill … --pilot 1%"
         )
     lines, assumptions = build_plan(workload, recipe, pilot, pages), list_assumptions(workload, recipe, pilot)
     limits = find_limits(workload, recipe)

@@ -304,7 +304,7 @@ def test_an_edited_review_is_an_error_of_ours(
         ({"questions": []}, "questions"),
         ({"questions": [{"name": "a", "ask": "?", "kind": "stars"}]}, "kind"),
         ({"questions": [{"name": "a", "ask": "?", "kind": "scale"}] * 2}, "same name"),
-        ({"questions": [{"name": "a", "ask": "?", "kind": "text"}], "judged": "a"}, "no question with a scale"),
+        ({"questions": [{"name": "a", "ask": "?", "kind": "text"}], "judged": "a"}, "not a question with a scale"),
     ],
 )
 def test_a_rubric_that_cannot_be_asked_is_an_error(rubric: dict[str, object], problem: str) -> None:
