@@ -8,7 +8,7 @@ file, line and reason; it never shows the text.
 """
 
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,16 +23,9 @@ from cards.firewall.content_origin import (
     find_obstacle,
     list_outgoing,
 )
-from cards.firewall.normalize import (
-    blank_tags,
-    decode_quoted,
-    has_divided,
-    join_marked,
-    join_wraps,
-    normalize,
-    split_columns,
-)
-from cards.firewall.note_search import find_notes
+from cards.firewall.normalize import normalize
+from cards.firewall.note_search import find_notes, read_notes
+from cards.firewall.readings import Block, Reader, Reading
 from deepicd.errors import DeepicdError
 
 PASSAGE = f"{passages.LENGTH} words in a row that also occur in a note or trace"
@@ -87,17 +80,25 @@ class Report:
             raise DeepicdError(
                 f"{len(self.unchecked):,} of {self.files:,} files were not checked, {self.unchecked[0]} among them:"
                 " they are not proven to be made up or public, and there are no notes to compare them with.",
-                "Name the notes to compare them with (--notes-from DIR), or rerun the stage that made them.",
+                "Name the notes that they must not repeat, or run again the stage that made them.",
             )
 
 
-@dataclass
-class _TextRuns:
-    """Runs of words in the texts, and where they are."""
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """Runs of words or letters of a text that have to be compared with the notes."""
 
-    hashes: list[passages.Hashes] = field(default_factory=list)
-    lines: list[passages.Places] = field(default_factory=list)
-    names: list[str] = field(default_factory=list)
+    name: str
+    line: int
+    """Of the first byte; 0 for the file as a whole."""
+    reading: Reading
+
+    def find_lines(self, shared: passages.HashSet) -> list[int]:
+        """Return the lines whose runs are among these."""
+        places = self.reading.places[shared.find(self.reading.hashes)[0]]
+        if not self.line or not len(places):
+            return [0] * bool(len(places))
+        return sorted(set((self.line + np.searchsorted(_find_ends(self.reading.text), places)).tolist()))
 
 
 def check_path(path: Path, *, notes_from: Path | None = None) -> Report:
@@ -111,7 +112,7 @@ def check_path(path: Path, *, notes_from: Path | None = None) -> Report:
 
 def check_files(files: Sequence[OutgoingFile], *, notes_from: Sequence[Path]) -> Report:
     """Return a report on these files. `notes_from`: where the notes are that texts must not repeat; empty for none."""
-    report, words = Report(len(files)), _TextRuns()
+    report, runs = Report(len(files)), list[_Run]()
     for file in files:
         obstacle = find_obstacle(file.path)
         report.size += 0 if obstacle else file.path.stat().st_size
@@ -122,20 +123,18 @@ def check_files(files: Sequence[OutgoingFile], *, notes_from: Sequence[Path]) ->
         for _, pattern in patterns.find_patterns(name):
             report.findings.append(Finding(re.sub(r"\d", "#", file.name), 0, f"its name has {pattern}"))
         if notes_from:
-            for hashes, places in passages.WordRuns().feed(name):
-                words.hashes.append(hashes)
-                words.lines.append(np.zeros_like(places))
-                words.names.append(f"{re.sub(r'[^/._ -]', '#', file.name)} (its name)")
+            shown = f"{re.sub(r'[^/._ -]', '#', file.name)} (its name)"
+            runs += [_Run(shown, 0, reading) for reading in Reader().read(Block(name))]
         if reason := obstacle or _refuse_by_kind(file):
             report.findings.append(Finding(file.name, 0, reason))
             continue
         try:
-            report.findings += _scan(file, report, words if notes_from else None)
+            report.findings += _scan(file, report, runs if notes_from else None)
             report.unchecked += [] if notes_from else [file.name]
         except DeepicdError:
             report.findings.append(Finding(file.name, 0, NOT_PNG if file.kind == "picture" else NOT_TEXT))
-    if notes_from and words.hashes:
-        report.findings += _find_passages(words, notes_from)
+    if notes_from and runs:
+        report.findings += _find_passages(runs, notes_from)
         report.notes_from += notes_from
     report.findings.sort()
     return report
@@ -161,68 +160,39 @@ def _refuse_by_kind(file: OutgoingFile) -> str | None:
     return None
 
 
-def _scan(file: OutgoingFile, report: Report, words: _TextRuns | None) -> Iterator[Finding]:
-    """Yield the findings in a text or in the texts of an image; its runs of words are added to `words`."""
+def _scan(file: OutgoingFile, report: Report, runs: list[_Run] | None) -> Iterator[Finding]:
+    """Yield the findings in a text or in the texts of an image; what has to be compared is added to `runs`."""
     number, line = 0, 1
-    views = _open_views()
-    for block in extract_png_texts(file.path) if file.kind == "picture" else _read_blocks(file.path):
-        if file.kind != "picture":
-            _require_utf8(block)
-        report.scanned += len(block)
-        block = normalize(block)
-        ends = np.flatnonzero(np.frombuffer(block, np.uint8) == 10)
+    reader = Reader()
+    is_picture = file.kind == "picture"
+    for raw in extract_png_texts(file.path) if is_picture else _read_blocks(file.path):
+        if not is_picture:
+            _require_utf8(raw)
+        report.scanned += len(raw)
+        block = Block(normalize(raw))
         for place, reason in _find_patterns(block, markdown=file.path.suffix == ".md"):
             number += 1
-            yield Finding(file.name, line + int(np.searchsorted(ends, place)) if file.kind != "picture" else 0, reason)
+            yield Finding(file.name, 0 if is_picture else line + int(np.searchsorted(block.breaks, place)), reason)
         if number >= MAX_FINDINGS:
             yield Finding(file.name, 0, f"{MAX_FINDINGS:,} or more findings; the rest was not read")
             return
-        if words is not None:
-            for name, text in _derive_views(block):
-                runs = views[name]
-                start = runs.at
-                for hashes, places in runs.feed(text):
-                    words.hashes.append(hashes)
-                    # a run that began in the previous block gets the first line of this one
-                    words.lines.append(line + np.searchsorted(ends, np.maximum(places - start, 0)).astype(np.int64))
-                    words.names += [file.name]
-        line += len(ends)
+        if runs is not None:
+            runs += [_Run(file.name, 0 if is_picture else line, reading) for reading in reader.read(block)]
+        line += len(block.breaks)
 
 
-def _find_patterns(block: bytes, *, markdown: bool) -> Iterator[tuple[int, str]]:
-    """Yield what stands in a text, and the numbers that tags or stars divide in it."""
-    found = set(patterns.find_patterns(block, markdown=markdown))
+def _find_patterns(block: Block, *, markdown: bool) -> Iterator[tuple[int, str]]:
+    """Yield what stands in a text, and the ids that tags or stars divide in it."""
+    found = set(patterns.find_patterns(block.text, markdown=markdown))
     yield from sorted(found)
-    if has_divided(block):
+    if block.unmarked is not None:
         known = {reason for _, reason in found}
-        joined = patterns.find_patterns(join_marked(block), markdown=markdown)
+        joined = patterns.find_patterns(block.unmarked, markdown=markdown)
         yield from ((place, reason) for place, reason in joined if reason in patterns.IDS and reason not in known)
 
 
-def _open_views() -> defaultdict[str, passages.WordRuns]:
-    """Return the runs of words of each reading of a text, by its name."""
-    views = defaultdict(passages.WordRuns)
-    for name in ("rare", "untagged rare"):
-        views[name] = passages.WordRuns(omit_frequent=True)
-    return views
-
-
-def _derive_views(block: bytes) -> Iterator[tuple[str, bytes]]:
-    """Yield the text as each reader may take it: as it stands, without what recurs, tags, hyphens or other columns."""
-    yield "plain", block
-    yield "rare", block
-    if b"<" in block and b">" in block:
-        untagged = blank_tags(block)
-        yield "untagged", untagged
-        yield "untagged rare", untagged
-    if has_divided(block):
-        yield "unmarked", join_marked(block)
-    if b"=20" in block or b"=\n" in block or b"=\r\n" in block:
-        yield "unquoted", decode_quoted(block)
-    if b"-\n" in block or b"-\r\n" in block:
-        yield "joined", join_wraps(block)
-    for place, column in enumerate(split_columns(block)):
-        yield f"column {place}", column
+def _find_ends(text: bytes) -> passages.Places:
+    return np.flatnonzero(np.frombuffer(text, np.uint8) == ord("\n"))
 
 
 def _read_blocks(path: Path) -> Iterator[bytes]:
@@ -242,13 +212,14 @@ def _require_utf8(block: bytes) -> None:
         raise DeepicdError(NOT_TEXT)
 
 
-def _find_passages(words: _TextRuns, notes_from: Sequence[Path]) -> Iterator[Finding]:
-    """Yield the lines that share a run of words with the notes."""
-    candidates = passages.leave_out_titles(np.concatenate(words.hashes))
-    shared = passages.find_shared(candidates, (text for source in notes_from for text in passages.read_notes(source)))
-    for name, hashes, lines in zip(words.names, words.hashes, words.lines, strict=True):
-        for line in np.unique(lines[np.isin(hashes, shared)]).tolist():
-            yield Finding(name, line, PASSAGE)
+def _find_passages(runs: list[_Run], notes_from: Sequence[Path]) -> Iterator[Finding]:
+    """Yield the lines that share a run with the notes."""
+    candidates = np.concatenate([run.reading.hashes for run in runs])
+    notes = (text for source in notes_from for text in read_notes(source))
+    has_letters = any(run.reading.is_letters for run in runs)
+    shared = passages.HashSet(passages.find_shared(candidates, notes, letters=has_letters))
+    found = {(run.name, line) for run in runs for line in run.find_lines(shared)}
+    yield from (Finding(name, line, PASSAGE) for name, line in found)
 
 
 def format_findings(findings: Iterable[Finding], most: int = 20) -> Iterator[str]:

@@ -1,93 +1,148 @@
 """Bring a text into the form in which it is compared, as a reader would take it.
 
 Word processors, browsers and exports change a note's characters without changing what is read: no-break spaces, curly
-quotes, dashes, bullets, soft hyphens, zero-width characters, entities, `%20`, `\\u0041`, a literal `\\n`. All of them
-are undone, and so are accents, full-width forms and the digits of other scripts. Line breaks stay where they are, so
-that a finding has its line. Text in ASCII without any of these is returned as it is.
+quotes, dashes, bullets, soft hyphens, zero-width characters, entities, `%20`, `\\u0041`, `\\101`, a literal `\\n`. All
+of them are undone, and so are accents, full-width forms, the digits of other scripts and letters of other scripts that
+look like a to z. Line breaks stay where they are, so that a finding has its line. Text in ASCII without any of these is
+returned as it is. Where a text may be read in two ways, the second reading is a function of its own.
 """
 
 import html
 import re
 import unicodedata
+from collections.abc import Callable
+from functools import lru_cache
+
+import numpy as np
 
 # Each begins with a plain character, which the regex engine finds ten times as fast as a group or a repetition.
 _PERCENT = re.compile(rb"%[0-9A-Fa-f]{2}(?:%[0-9A-Fa-f]{2})*")
-_ESCAPE = re.compile(
-    rb"\\\\*(?:u([0-9A-Fa-f]{4})|u\{([0-9A-Fa-f]{1,6})\}|U([0-9A-Fa-f]{8})|x([0-9A-Fa-f]{2})|[nrtbfv\"'/])"
-)
+_BYTES = re.compile(rb"\\\\*%b(?:\\\\*%b)*" % ((rb"(?:x[0-9A-Fa-f]{2}|[0-3][0-7]{2}(?![0-9]))",) * 2))
+_ESCAPE = re.compile(rb"\\\\*(?:u[0-9A-Fa-f]{4}|u\{[0-9A-Fa-f]{1,6}\}|U[0-9A-Fa-f]{8}|[nrtbfv\"'/])")
 _ENTITY = re.compile(rb"&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
+_FREQUENT = (
+    (b"&nbsp;", b" "),
+    (b"&#160;", b" "),
+    (b"&quot;", b'"'),
+    (b"&#39;", b"'"),
+    (b"&lt;", b"<"),
+    (b"&gt;", b">"),
+)
 _INVISIBLE = re.compile("[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\U000e0000-\U000e0fff]")  # fmt: skip # noqa: E501
 _MARKS = re.compile("[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]")
 _DASHES = re.compile("[\u2010-\u2015\u2043\u2212\u2e3a\u2e3b]")
-_DIGITS = re.compile(r"[^\D0-9]")
-_SEPARATORS = re.compile(r"[^\w\x00-\x7f]")
-_OTHER_LETTERS = re.compile(r"[^\x00-\x7f]+")
-_TAG = re.compile(rb"<[^<>\n]{0,300}>")
-_MARK = re.compile(rb"<[^<>\n]{0,300}>|\*")
+_ALIKE = (
+    "AАΑꓮᎪ BВΒꓐᏴ CСϹꓚᏟ DꓓᎠ EЕΕꓰᎬ FꓝϜ GԌꓖᏀ HНΗꓧᎻ IІΙꓲӀ JЈꓙᎫ KКΚꓗᏦ LꓡᏞ MМΜꓟᎷ NΝꓠ OОΟꓳՕ PРΡꓑᏢ QԚ RꓣᎡ SЅꓢᏚՏ TТΤꓔᎢ UꓴՍ VѴꓦᏙ"
+    " WԜꓪᎳ XХΧꓫ YУΥҮꓬ ZΖꓜᏃ aаαɑᴀ bвƅʙ cсϲᴄ dԁᴅ eеєεᴇ fꜰ gɡɢց hһнհʜ iіιıɩɪӏ jјȷϳᴊ kкκᴋ lʟ mмᴍ nпηոɴ oоοօσᴏ pрρᴘ qԛզ rгʀ"
+    " sѕꜱ tтτᴛ uυսᴜ vνѵᴠ wԝωѡᴡ xхχ yуүγʏ zᴢ oø dđ lł hħ tŧ OØ DĐ LŁ HĦ TŦ"
+)  # fmt: skip
+_LOOKALIKES = {ord(letter): part[0] for part in _ALIKE.split() for letter in part[1:]}
+"""Letters that look like A to z and do not decompose to them: Cyrillic, Greek, Lisu, Cherokee, Armenian, Latin."""
+_LOOKALIKES |= {first + place: chr(65 + place) for first in (0x1F150, 0x1F170, 0x1F1E6) for place in range(26)}
+_SLICE = 2**18  # characters normalized at a time
+_UNKNOWN, _DELETED, _LONGER = 0x110000, 0x110001, 0x110002
+_read_as = np.full(0x110000, _UNKNOWN, np.uint32)  # what each character is read as, filled when it first occurs
+_read_as[:128] = np.arange(128)
+_longer: dict[int, str] = {}  # what is read as several characters
+_TAG = rb"<[^<>\n]{0,300}>"
+_MARK = re.compile(_TAG + rb"|\*")
 # From the beginning of a word on and without going back, so that a line of stars costs its length.
-_MARKED = re.compile(rb"(?<!\S)[^\s<>*]*+(?:(?:<[^<>\n]{0,300}>|\*)++[^\s<>*]++)++(?:<[^<>\n]{0,300}>|\*)*+")
-_DIVIDED = re.compile(rb"[0-9A-Za-z](?:<[^<>\n]{0,300}>|\*)++[0-9A-Za-z]")
+_MARKED = re.compile(rb"(?<!\S)[^\s<>*]*+(?:(?:%b|\*)++[^\s<>*]++)++(?:%b|\*)*+" % (_TAG, _TAG))
 _SOFT_BREAK = re.compile(rb"=(\r?\n)([A-Za-z]*)")
-_QUOTED = re.compile(rb"=[0-9A-F]{2}")
-_WRAP = re.compile(rb"([A-Za-z])-\r?\n([^A-Za-z0-9\n]*)([A-Za-z]+)")
+_QUOTED = re.compile(rb"=[0-9A-F]{2}(?:=[0-9A-F]{2})*")
+_WRAP = re.compile(rb"-(?<=[A-Za-z]-)\r?\n([^A-Za-z0-9\n]*)([A-Za-z]+)")
 
 
 def normalize(block: bytes) -> bytes:
     """Return UTF-8 text as a reader takes it; the number of line breaks does not change.
 
-    >>> normalize("Chest\\u00a0pain \\u2022 10\\u200b103827 &amp; 50%20mg".encode())
-    b'Chest pain   10103827 & 50 mg'
+    >>> normalize("Chest\\u00a0pain \\u2022 10\\u200b103827 &amp; 50%20mg \\\\160o".encode())
+    b'Chest pain   10103827 & 50 mg po'
     """
     if b"%" in block:
-        block = _PERCENT.sub(_decode_percent, block)
+        block = _substitute(_PERCENT, _decode_percent, block)
         if b"%" in block:  # `%2520`: an address within an address
-            block = _PERCENT.sub(_decode_percent, block)
+            block = _substitute(_PERCENT, _decode_percent, block)
     if b"\\" in block:
-        block = _ESCAPE.sub(_decode_escape, block)
+        block = _substitute(_ESCAPE, _decode_escape, _substitute(_BYTES, _decode_bytes, block))
     if b"&" in block:
-        block = _ENTITY.sub(_decode_entity, block)
-    return block if block.isascii() else _normalize_characters(block)
+        for written, read in _FREQUENT:
+            block = block.replace(written, read)
+        block = _substitute(_ENTITY, _decode_entity, block)
+    if block.isascii():
+        return block
+    text = block.decode(errors="replace")
+    return b"".join(_read_characters(text[start : start + _SLICE]) for start in range(0, len(text), _SLICE))
 
 
-def _normalize_characters(block: bytes) -> bytes:
-    text = unicodedata.normalize("NFKD", block.decode(errors="replace"))
-    text = _MARKS.sub("", _INVISIBLE.sub("", text))
-    text = _DASHES.sub("-", text)
-    text = _DIGITS.sub(lambda digit: str(unicodedata.digit(digit[0])), text)
-    # ASCII keeps its case, which tells a note id; passages are compared regardless of it
-    return _OTHER_LETTERS.sub(lambda letters: letters[0].lower(), _SEPARATORS.sub(" ", text)).encode(errors="replace")
+def _read_characters(text: str) -> bytes:
+    """Return each character as it is read, in UTF-8; none depends on its neighbours."""
+    codes = np.frombuffer(text.encode("utf-32-le"), np.uint32)
+    read = _read_as.take(codes)
+    if read.max(initial=0) >= _UNKNOWN and (read == _UNKNOWN).any():
+        for code in np.unique(codes[read == _UNKNOWN]).tolist():
+            _longer[code] = fold(chr(code))
+            _read_as[code] = ord(_longer[code]) if len(_longer[code]) == 1 else _LONGER if _longer[code] else _DELETED
+        read = _read_as.take(codes)
+    if (highest := read.max(initial=0)) >= _UNKNOWN:
+        if highest == _LONGER:
+            return _read_characters(text.translate({code: _longer[code] for code in np.unique(codes[read == _LONGER])}))
+        read = read[read != _DELETED]
+    if not len(read) or read.max() < 128:
+        return read.astype(np.uint8).tobytes()
+    return read.tobytes().decode("utf-32-le").encode()
 
 
-def _decode_percent(match: re.Match[bytes]) -> bytes:
-    raw = bytes.fromhex(match[0].replace(b"%", b"").decode())
-    return _flatten(raw.decode(errors="replace"))
+def fold(character: str) -> str:
+    """Return what a character is read as. ASCII keeps its case, which tells a note id; passages do not depend on it.
+
+    >>> [fold(character) for character in ("\\u0430", "\\ufb01", "\\u0665", "\\u2014", "\\u00e9", "\\u200b", "\\u2022")]
+    ['a', 'fi', '5', '-', 'e', '', ' ']
+    """
+    text = _MARKS.sub("", _INVISIBLE.sub("", _DASHES.sub("-", unicodedata.normalize("NFKD", character))))
+    text = text.translate(_LOOKALIKES)
+    return "".join(part if part < "\x80" else _fold_part(part) for part in text)
 
 
-def _decode_escape(match: re.Match[bytes]) -> bytes:
-    code = match[1] or match[2] or match[3] or match[4]
-    if not code:
-        return b" "
-    number = int(code, 16)
+def _fold_part(character: str) -> str:
+    if (digit := unicodedata.digit(character, None)) is not None:
+        return str(digit)
+    return character.casefold().translate(_LOOKALIKES) if character.isalnum() else " "
+
+
+@lru_cache(2**12)
+def _decode_percent(written: bytes) -> bytes:
+    return _flatten(bytes.fromhex(written.replace(b"%", b"").decode()).decode(errors="replace"))
+
+
+@lru_cache(2**12)
+def _decode_bytes(written: bytes) -> bytes:
+    raw = bytes(int(code[1:], 16) if code[:1] == b"x" else int(code, 8) for code in written.split(b"\\") if code)
+    try:
+        return _flatten(raw.decode())
+    except UnicodeDecodeError:
+        return _flatten(raw.decode("latin-1"))
+
+
+@lru_cache(2**12)
+def _decode_escape(written: bytes) -> bytes:
+    code = written.lstrip(b"\\")[1:].strip(b"{}")
+    number = int(code, 16) if code else 32
     return _flatten(chr(number)) if number < 0xD800 or 0xE000 <= number < 0x110000 else b" "
 
 
-def _decode_entity(match: re.Match[bytes]) -> bytes:
-    return _flatten(html.unescape(match[0].decode()))
+@lru_cache(2**12)
+def _decode_entity(written: bytes) -> bytes:
+    return _flatten(html.unescape(written.decode()))
+
+
+def _substitute(pattern: re.Pattern[bytes], decode: Callable[[bytes], bytes], block: bytes) -> bytes:
+    return pattern.sub(lambda match: decode(match[0]), block)
 
 
 def _flatten(text: str) -> bytes:
     """Return the text without line breaks and control characters of its own."""
     return "".join(" " if character < " " else character for character in text).encode(errors="replace")
-
-
-def blank_tags(block: bytes) -> bytes:
-    """Return the text with blanks for tags; offsets do not change."""
-    return _TAG.sub(lambda tag: b" " * len(tag[0]), block)
-
-
-def has_divided(block: bytes) -> bool:
-    """Return whether tags or stars stand inside a word."""
-    return (b"<" in block or b"*" in block) and _DIVIDED.search(block) is not None
 
 
 def join_marked(block: bytes) -> bytes:
@@ -100,39 +155,23 @@ def join_marked(block: bytes) -> bytes:
 
 
 def decode_quoted(block: bytes) -> bytes:
-    """Return a text as mail programs quote it (`=20`, `=` at a line's end) with blanks, and words in one piece.
+    r"""Return a text as mail programs quote it (`=20`, `=E9`, `=` at a line's end) as it was, words before line breaks.
 
-    >>> decode_quoted(b"chest=20pa=\\nin today")
-    b'chest   pain\\n today'
+    >>> decode_quoted(b"chest=20pa=\nin t=6Fday")
+    b'chest pain\n today'
     """
-    return _QUOTED.sub(b"   ", _SOFT_BREAK.sub(rb"\2\1", block))
+    return _substitute(_QUOTED, _decode_quoted, _SOFT_BREAK.sub(rb"\2\1", block))
+
+
+@lru_cache(2**12)
+def _decode_quoted(written: bytes) -> bytes:
+    return normalize(_decode_percent(written.replace(b"=", b"%")))
 
 
 def join_wraps(block: bytes) -> bytes:
-    """Return the text with words that were hyphenated at a line's end in one piece, before the line break.
+    r"""Return the text with words that were hyphenated at a line's end in one piece, before the line break.
 
-    >>> join_wraps(b"a myo-\\n> cardial scar")
-    b'a myocardial\\n>  scar'
+    >>> join_wraps(b"a myo-\n> cardial scar")
+    b'a myocardial\n>  scar'
     """
-    return _WRAP.sub(rb"\1\3\n\2", block)
-
-
-def split_columns(block: bytes) -> list[bytes]:
-    """Return for each column of a table the text with blanks for the other columns; offsets do not change.
-
-    A table has a tab, comma, semicolon, bar or blank in most lines, always as many, up to eleven.
-    """
-    lines = block.split(b"\n")
-    for separator in (b"\t", b",", b";", b"|", b" "):
-        counts = [line.count(separator) for line in lines if line.strip()]
-        usual = max(set(counts), key=counts.count) if counts else 0
-        if 1 <= usual <= 11 and len(counts) >= 8 and counts.count(usual) >= 0.8 * len(counts):
-            cells = [line.split(separator) for line in lines]
-            return [_blank_other_columns(cells, column) for column in range(usual + 1)]
-    return []
-
-
-def _blank_other_columns(cells: list[list[bytes]], column: int) -> bytes:
-    return b"\n".join(
-        b" ".join(cell if place == column else b" " * len(cell) for place, cell in enumerate(line)) for line in cells
-    )
+    return _WRAP.sub(rb"\2\n\1", block)

@@ -1,4 +1,4 @@
-"""Find the notes that a text may repeat: those of the run that it belongs to, by the records.
+"""Find the notes that a text may repeat, those of the run that it belongs to, by the records; and read them.
 
     report/README.md     ← report/run.json has read evaluation/          (by its path)
       evaluation/        ← its run.json has read dataset/grpo
@@ -6,18 +6,25 @@
         cohort/          beside or above it, with the digests that the lineage gives for `deepicd build`
 
 All notes are found or none: if one of several inputs is gone and no cohort takes its place, the text is not checked.
+
+They are read from a cohort or a dataset folder (then with the traces), from a parquet file with a column of texts, or
+from a copy of MIMIC-IV-Note or its discharge.csv.gz.
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
-from cards.firewall import passages
 from cards.firewall.content_origin import read_record
 from cards.firewall.made_up import NEAR
 from deepicd import records
+from deepicd.errors import DeepicdError
 from deepicd.stage_records import BuildRecord
 
 DEEPEST = 12  # records from a text to the notes
+COLUMNS = ("admission_note", "text", "trace", "completion")
+NESTED = {"extra_info": "extra_info.note"}  # config `grpo`: every row of the cohort
+_ROWS = 512  # read at a time
 
 
 def find_notes(path: Path) -> list[Path]:
@@ -32,7 +39,7 @@ def find_notes(path: Path) -> list[Path]:
 
 def _follow(folder: Path, record: records.Record, deepest: int) -> list[Path] | None:
     """Return the notes that a run has read; [] if it has read none, None if some of them are gone."""
-    if passages.has_notes(folder):
+    if has_notes(folder):
         return [folder]
     found: list[Path] = []
     is_complete = deepest > 0
@@ -47,7 +54,7 @@ def _follow(folder: Path, record: records.Record, deepest: int) -> list[Path] | 
             if (notes := _follow(above, before, deepest - 1)) is None:
                 is_complete = False
             found += notes or []
-        elif passages.has_notes(place):
+        elif has_notes(place):
             found.append(place)
     if not is_complete or not found:
         cohort = _find_cohort(folder, record)
@@ -68,3 +75,77 @@ def _list_runs(folder: Path) -> Iterator[Path]:
     for pattern in ("*/run.json", "*/*/run.json"):
         for path in sorted(folder.glob(pattern)):
             yield path.parent
+
+
+def has_notes(folder: Path) -> bool:
+    """Return whether a folder has a parquet file with admission notes, at any depth, or is MIMIC's table of notes."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if folder.is_file():
+        return folder.name.startswith("discharge.csv")
+    for path in folder.rglob("*.parquet") if folder.is_dir() else ():
+        with suppress(pa.ArrowInvalid, OSError):
+            names = pq.read_schema(path).names
+            if "admission_note" in names or any(name in names for name in NESTED):
+                return True
+    return False
+
+
+def read_notes(source: Path) -> Iterator[bytes]:
+    """Yield every note, and every trace if there are any. Raises DeepicdError where nothing is found."""
+    tables = [source] if source.is_file() else sorted(source.rglob("*.parquet"))
+    if source.is_dir() and not tables:
+        tables = sorted(path for path in source.rglob("discharge.csv*") if path.is_file())
+    is_empty = True
+    for path in tables:
+        for batch in _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path):
+            is_empty = False
+            yield batch
+    if is_empty:
+        raise DeepicdError(
+            f"{source} holds no notes to compare with.",
+            "Name a cohort (`deepicd build`), a dataset folder, or the copy of MIMIC-IV-Note: --notes-from DIR",
+        )
+
+
+def _read_parquet(path: Path) -> Iterator[bytes]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        file = pq.ParquetFile(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DeepicdError(f"{path} is not a complete parquet file.", "Make it again.") from error
+    names = file.schema_arrow.names
+    columns = [name for name in COLUMNS if name in names] + [NESTED[name] for name in NESTED if name in names]
+    if not columns:
+        return
+    batches = (
+        batch
+        for group in range(file.num_row_groups)  # a reader over all of them keeps in memory what it has read
+        for batch in file.iter_batches(_ROWS, row_groups=[group], columns=columns)
+    )
+    for batch in batches:
+        for column in batch.columns:
+            column = column.field("note") if pa.types.is_struct(column.type) else column
+            if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+                yield "\n".join(text for text in column.to_pylist() if text).encode() + b"\n"
+
+
+def _read_csv(path: Path) -> Iterator[bytes]:
+    import pyarrow as pa
+    from pyarrow import csv
+
+    try:
+        reader = csv.open_csv(
+            path,
+            parse_options=csv.ParseOptions(newlines_in_values=True),
+            convert_options=csv.ConvertOptions(include_columns=["text"], column_types={"text": pa.string()}),
+        )
+        for batch in reader:
+            yield "\n".join(text for text in batch.column(0).to_pylist() if text).encode() + b"\n"
+    except (pa.ArrowInvalid, KeyError) as error:
+        raise DeepicdError(
+            f"{path} is not a table of notes: it has no column `text`.", "Name note/discharge.csv.gz."
+        ) from error

@@ -1,4 +1,4 @@
-"""Find passages of the notes in texts that are to leave: eight words in a row.
+"""Find passages of the notes in texts that are to leave: eight words in a row, or 32 letters without words.
 
 The texts are small and the notes are many: the runs of eight words of the texts are kept, as 64-bit hashes in a sorted
 array, and the notes are read once. Words are letters and digits, regardless of case, so a passage with other line
@@ -7,37 +7,32 @@ of a passage may be numbered, its words labelled. Five of the eight words must c
 discharge note do not: recipes list them in a row. Titles of ICD-10-CM do not count as passages, however often notes
 contain them.
 
-A word's hash is a difference of running sums, so words are never copied.
+Where words are glued together or fall apart into letters, the letters are compared instead, 32 in a row.
 
-The notes come from a cohort or a dataset folder (then with the traces), from a parquet file with a column of texts, or
-from a copy of MIMIC-IV-Note or its discharge.csv.gz.
+A word's hash is a difference of running sums, so words are never copied.
 """
 
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
 
 from cards.firewall.normalize import normalize
-from deepicd.errors import DeepicdError
 from deepicd.icd10cm import CHAPTERS, load_release
 
 LENGTH = 8  # words
 MEANINGFUL = 5  # words among them that carry meaning
 SURROUNDINGS = 512  # words among which a word is frequent or rare
+LETTERS = 32  # in a row, where there are no words
+GLUED = 12  # letters from which on a word may be several
 HEADINGS = """
     admission allergies attending birth brief chief complaint condition course date diagnosis discharge disposition exam
     facility family followup history hospital illness instructions invasive major medical medications of on or past
     pertinent physical present procedure results service sex social surgical unit
 """
-
-COLUMNS = ("admission_note", "text", "trace", "completion")
-NESTED = {"extra_info": "extra_info.note"}  # config `grpo`: every row of the cohort
-_ROWS = 512  # read at a time
 
 Hashes = npt.NDArray[np.uint64]
 Places = npt.NDArray[np.int64]
@@ -46,7 +41,7 @@ _PIECE = 2**16  # bytes hashed at a time, so that the data stays in the processo
 _BASE = 0x9E3779B97F4A7C15  # odd, so it has an inverse modulo 2^64
 _STEP = 0xD1B54A32D192ED03
 _FILTER = 2**20
-_LOW = np.uint64(_FILTER - 1)  # bits of a hash that are looked up before the search
+_LOW = np.uint64(_FILTER - 1)
 
 
 def _powers(base: int) -> Hashes:
@@ -54,14 +49,18 @@ def _powers(base: int) -> Hashes:
 
 
 _UP, _DOWN = _powers(_BASE), _powers(pow(_BASE, -1, 2**64))
-_VALUE = np.zeros(256, np.uint64)
-for _byte in range(256):
-    if _byte >= 128 or chr(_byte).isalnum():  # letters outside ASCII consist of bytes from 128 on
-        _VALUE[_byte] = (ord(chr(_byte).lower()) * 0xBF58476D1CE4E5B9 + 0x94D049BB133111EB) % 2**64
-_IS_WORD = _VALUE != 0
+_NINE = ord("9")  # the letters follow
+_LOWER = bytes(byte if byte >= 128 else ord(chr(byte).lower()) * chr(byte).isalnum() for byte in range(256))
+"""Letters and digits in lower case, and 0 for all else; letters outside ASCII consist of bytes from 128 on."""
 
 
-_in_headings = np.zeros(_FILTER, np.bool_)  # by the low bits of a word's hash
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Words of a text that are no numbers: their hashes, and where they begin and end."""
+
+    hashes: Hashes
+    starts: Places
+    ends: Places
 
 
 @dataclass
@@ -69,43 +68,66 @@ class WordRuns:
     """The runs of eight words of a text that arrives in pieces."""
 
     hashes: Hashes = field(default_factory=lambda: np.zeros(0, np.uint64))
-    is_meaningful: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
     places: Places = field(default_factory=lambda: np.zeros(0, np.int64))
-    at: int = 0
-    has_gaps: bool = False
-    """Whether words of the last piece were passed over."""
-    omit_frequent: bool = False
-    """Whether to pass over words that make up a tenth of their surroundings: tags, keys, labels, names of files."""
+    numbers: Places = field(default_factory=lambda: np.zeros(0, np.int64))
 
     def feed(self, text: bytes) -> Iterator[tuple[Hashes, Places]]:
-        """Yield hash and position of the runs that end in this piece. A piece must not end inside a word."""
-        for piece in _split_pieces(text):
-            had_gaps = self.has_gaps
-            hashes, is_meaningful, places = _hash_words(piece)
-            if self.omit_frequent:
-                is_rare = _find_rare(hashes)
-                hashes, is_meaningful, places = hashes[is_rare], is_meaningful[is_rare], places[is_rare]
-                self.has_gaps = not is_rare.all() or (had_gaps and len(hashes) < LENGTH)
-            self.hashes = np.concatenate((self.hashes, hashes))
-            self.is_meaningful = np.concatenate((self.is_meaningful, is_meaningful))
-            self.places = np.concatenate((self.places, places + self.at))
-            self.at += len(piece)
-            number = len(self.hashes) - LENGTH + 1
-            if number > 0 and self.omit_frequent and not had_gaps and not self.has_gaps:
-                self._drop(number)  # nothing was passed over: the same runs as in the text as it stands
-            elif number > 0:
-                total, words = self.hashes, self.is_meaningful.astype(np.int8)
-                for n in (1, 2, 4):  # a run of eight is two runs of four, and so on
-                    total = total[:-n] * np.uint64(pow(_STEP, n, 2**64)) + total[n:]
-                    words = words[:-n] + words[n:]
-                of_words = words >= MEANINGFUL
-                yield total[of_words], self.places[:number][of_words]
-                self._drop(number)
+        """Yield hash and position of the runs that end in this text. It must not end inside a word."""
+        for words in read_words(text):
+            yield self.extend(words.hashes, words.starts)
 
-    def _drop(self, number: int) -> None:
-        """Forget the first words: every run that begins with them has been seen."""
-        self.hashes, self.is_meaningful = self.hashes[number:], self.is_meaningful[number:]
-        self.places = self.places[number:]
+    def extend(self, hashes: Hashes, places: Places, numbers: Places | None = None) -> tuple[Hashes, Places]:
+        """Return hash and position of the runs that end with these words.
+
+        `numbers`: the words' places among all words of the text; runs that pass over none of them are left out.
+        """
+        self.hashes, self.places = np.concatenate((self.hashes, hashes)), np.concatenate((self.places, places))
+        self.numbers = self.numbers if numbers is None else np.concatenate((self.numbers, numbers))
+        hashes, places, numbers = self.hashes, self.places, self.numbers
+        done = max(0, len(hashes) - LENGTH + 1)
+        self.hashes, self.places, self.numbers = hashes[done:], places[done:], numbers[done:]
+        if len(numbers) and numbers[-1] - numbers[0] < len(numbers):
+            return hashes[:0], places[:0]
+        has_meaning = (~_in_headings[hashes & _LOW]).view(np.int8)
+        for size in (1, 2, 4):  # a run of eight is two runs of four, and so on
+            hashes = hashes[:-size] * np.uint64(pow(_STEP, size, 2**64)) + hashes[size:]
+            has_meaning = has_meaning[:-size] + has_meaning[size:]
+        is_run = has_meaning >= MEANINGFUL
+        if len(numbers):
+            is_run &= numbers[LENGTH - 1 :] - numbers[: len(is_run)] >= LENGTH
+        return hashes[is_run], places[: len(is_run)][is_run]
+
+
+def read_words(text: bytes, glued: list[tuple[int, int]] | None = None) -> Iterator[Words]:
+    """Yield the words of a text, piece by piece.
+
+    `glued`: receives where stretches begin and end that have to be compared letter by letter.
+    """
+    at = 0
+    for piece in _split_pieces(text):
+        low = np.frombuffer(piece.translate(_LOWER), np.uint8)
+        inside = np.zeros(len(low) + 2, np.bool_)
+        np.not_equal(low, 0, out=inside[1:-1])
+        edges = np.flatnonzero(inside[1:] != inside[:-1])
+        starts, ends = edges[::2], edges[1::2]
+        is_word = low[starts] > _NINE
+        starts, ends = starts[is_word], ends[is_word]
+        lengths = ends - starts
+        if glued is not None:
+            glued += [(at + start, at + end) for start, end in _find_glued(low, starts, ends, lengths)]
+        is_word = lengths > 1
+        starts, ends = starts[is_word], ends[is_word]
+        yield Words(_hash_spans(low, starts, ends), starts + at, ends + at)
+        at += len(piece)
+
+
+def find_words(text: bytes, glued: list[tuple[int, int]] | None = None) -> Words:
+    """Return all words of a text; `glued` as above."""
+    parts = list(read_words(text, glued))
+    hashes, starts, ends = (
+        np.concatenate([getattr(part, name) for part in parts]) for name in ("hashes", "starts", "ends")
+    )
+    return Words(hashes, starts, ends)
 
 
 def _split_pieces(text: bytes) -> Iterator[bytes]:
@@ -119,29 +141,53 @@ def _split_pieces(text: bytes) -> Iterator[bytes]:
     yield text[start:]
 
 
-def _hash_words(text: bytes) -> tuple[Hashes, npt.NDArray[np.bool_], Places]:
-    """Return for each word its hash, whether it carries meaning, and where it begins."""
-    codes = np.frombuffer(text, np.uint8)
-    inside = np.zeros(len(codes) + 2, np.bool_)
-    inside[1:-1] = _IS_WORD.take(codes)
-    edges = np.flatnonzero(inside[1:] != inside[:-1])
-    starts, ends = edges[::2], edges[1::2]
-    sums = np.zeros(len(codes) + 1, np.uint64)
-    np.cumsum(_VALUE.take(codes) * _UP[: len(codes)], out=sums[1:])
-    hashes = _mix_bits((sums[ends] - sums[starts]) * _DOWN[starts])
-    first = codes[starts]
-    is_word = ((first < 48) | (first > 57)) & (ends - starts > 1)
-    hashes, starts = hashes[is_word], starts[is_word]
-    return hashes, ~_in_headings[hashes & _LOW], starts.astype(np.int64)
+def _hash_spans(low: npt.NDArray[np.uint8], starts: Places, ends: Places) -> Hashes:
+    sums = np.zeros(len(low) + 1, np.uint64)
+    np.cumsum(np.multiply(low, _UP[: len(low)], dtype=np.uint64), out=sums[1:])
+    return _mix_bits((sums[ends] - sums[starts]) * _DOWN[starts])
 
 
-def _find_rare(hashes: Hashes) -> npt.NDArray[np.bool_]:
-    """Return which words make up less than a tenth of the words around them."""
+def _find_glued(low: npt.NDArray[np.uint8], starts: Places, ends: Places, lengths: Places) -> Iterator[tuple[int, int]]:
+    """Yield where stretches of single letters and of very long words begin and end. Digests and the like are none."""
+    first, last = find_stretches((lengths == 1) | (lengths >= GLUED))
+    total = np.concatenate(([0], np.cumsum(lengths)))
+    is_long = total[last] - total[first] >= LETTERS
+    for start, end in zip(starts[first[is_long]].tolist(), ends[last[is_long] - 1].tolist(), strict=True):
+        written = low[start:end]
+        if np.count_nonzero(written > _NINE) >= max(LETTERS, 0.9 * np.count_nonzero(written)):
+            yield start, end
+
+
+def hash_letters(text: bytes) -> Iterator[tuple[Hashes, Places]]:
+    """Yield hash and position of the runs of letters in a text, whatever stands between them."""
+    low = np.frombuffer(text.translate(_LOWER), np.uint8)
+    places = np.flatnonzero(low > _NINE)
+    for start in range(0, len(places) - LETTERS + 1, _PIECE - LETTERS + 1):
+        part = places[start : start + _PIECE]
+        first = np.arange(len(part) - LETTERS + 1)
+        yield _hash_spans(low[part], first, first + LETTERS), part[: len(first)]
+
+
+def find_stretches(mask: npt.NDArray[np.bool_]) -> tuple[Places, Places]:
+    """Return where the stretches of True begin and end."""
+    framed = np.zeros(len(mask) + 2, np.bool_)
+    framed[1:-1] = mask
+    edges = np.flatnonzero(framed[1:] != framed[:-1])
+    return edges[::2], edges[1::2]
+
+
+def find_rare(hashes: Hashes) -> npt.NDArray[np.bool_]:
+    """Return which words make up less than a tenth of the 512 words around them: no tags, keys, labels, file names."""
     is_rare = np.ones(len(hashes), np.bool_)
-    for start in range(0, len(hashes), SURROUNDINGS):
-        part = hashes[start : start + SURROUNDINGS]
-        _, inverse, counts = np.unique(part, return_inverse=True, return_counts=True)
-        is_rare[start : start + SURROUNDINGS] = counts[inverse] < max(2, len(part) / 10)
+    # no word is frequent where no last byte of a hash is
+    groups = len(hashes) // SURROUNDINGS
+    keys = (hashes[: groups * SURROUNDINGS] & np.uint64(255)).astype(np.int64)
+    counts = np.bincount(keys + np.arange(groups).repeat(SURROUNDINGS) * 256, minlength=groups * 256).reshape(-1, 256)
+    for group in [*np.flatnonzero((counts >= SURROUNDINGS / 10).any(1)).tolist(), groups]:
+        part = slice(group * SURROUNDINGS, (group + 1) * SURROUNDINGS)
+        order = np.sort(hashes[part])
+        numbers = np.searchsorted(order, hashes[part], "right") - np.searchsorted(order, hashes[part])
+        is_rare[part] = numbers < max(2, len(order) / 10)
     return is_rare
 
 
@@ -152,114 +198,46 @@ def _mix_bits(hashes: Hashes) -> Hashes:
     return hashes ^ (hashes >> np.uint64(31))
 
 
-def find_shared(candidates: Hashes, notes: Iterable[bytes]) -> Hashes:
-    """Return those of the runs of words that also occur in the notes, sorted."""
-    candidates = np.unique(candidates)
-    if not len(candidates):
-        return candidates
-    is_possible = np.zeros(_FILTER, np.bool_)
-    is_possible[candidates & _LOW] = True
+class HashSet:
+    """A set of hashes, in a sorted array and behind a filter that keeps most of what is asked for away from it."""
+
+    def __init__(self, hashes: Hashes) -> None:
+        self.hashes = np.sort(hashes)  # np.unique and np.isin take a minute for some ten million
+        self._low = np.uint64((1 << min(28, max(16, (8 * len(hashes)).bit_length()))) - 1)
+        self._is_possible = np.zeros(int(self._low) + 1, np.bool_)
+        self._is_possible[self.hashes & self._low] = True
+
+    def find(self, hashes: Hashes) -> tuple[Places, Places]:
+        """Return the places of those hashes that are in the set, and their first places in the set."""
+        places = np.flatnonzero(self._is_possible[hashes & self._low])
+        hashes = hashes[places]
+        own = np.searchsorted(self.hashes, hashes)
+        is_in = self.hashes[own - (own == len(self.hashes))] == hashes if len(hashes) else own < 0
+        return places[is_in], own[is_in]
+
+
+def find_shared(candidates: Hashes, notes: Iterable[bytes], *, letters: bool = False) -> Hashes:
+    """Return those of the runs that also occur in the notes but not in ICD-10-CM's titles, sorted.
+
+    `letters`: whether runs of letters are among them.
+    """
+    known, runs = HashSet(candidates), WordRuns()
     is_shared = np.zeros(len(candidates), np.bool_)
-    runs = WordRuns()
-    for text in notes:
-        for hashes, _ in runs.feed(normalize(text)):
-            hashes = hashes[is_possible[hashes & _LOW]]
-            places = np.minimum(np.searchsorted(candidates, hashes), len(candidates) - 1)
-            is_shared[places[candidates[places] == hashes]] = True
-    shared: Hashes = candidates[is_shared]
-    return shared
+    for text in map(normalize, notes) if len(candidates) else ():
+        for hashes, _ in chain(runs.feed(text), hash_letters(text) if letters else ()):
+            is_shared[known.find(hashes)[1]] = True
+    shared = known.hashes[is_shared]
+    return np.delete(shared, hash_titles().find(shared)[0])
 
 
 @cache
-def hash_titles() -> Hashes:
+def hash_titles() -> HashSet:
     """Return the runs of words in ICD-10-CM's own titles, which cards, notes and traces may all contain."""
     tables = load_release()
     titles = [*(chapter.title for chapter in CHAPTERS), *tables.titles.values()]
     terms = [term for of_code in tables.inclusion_terms.values() for term in of_code]
-    runs = WordRuns()
-    return np.unique(np.concatenate([hashes for hashes, _ in runs.feed("\n".join(titles + terms).encode())]))
+    return HashSet(np.concatenate([hashes for hashes, _ in WordRuns().feed("\n".join(titles + terms).encode())]))
 
 
-def leave_out_titles(hashes: Hashes) -> Hashes:
-    """Return those of the runs of words that are not in ICD-10-CM's own titles."""
-    titles = hash_titles()  # half a million, sorted: sorting them again takes as long as reading many a card
-    places = np.minimum(np.searchsorted(titles, hashes), len(titles) - 1)
-    others: Hashes = hashes[titles[places] != hashes]
-    return others
-
-
-def has_notes(folder: Path) -> bool:
-    """Return whether a folder has a parquet file with admission notes, at any depth, or is MIMIC's table of notes."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    if folder.is_file():
-        return folder.name.startswith("discharge.csv")
-    for path in folder.rglob("*.parquet") if folder.is_dir() else ():
-        with suppress(pa.ArrowInvalid, OSError):
-            names = pq.read_schema(path).names
-            if "admission_note" in names or any(name in names for name in NESTED):
-                return True
-    return False
-
-
-def read_notes(source: Path) -> Iterator[bytes]:
-    """Yield every note, and every trace if there are any. Raises DeepicdError where nothing is found."""
-    tables = [source] if source.is_file() else sorted(source.rglob("*.parquet"))
-    if source.is_dir() and not tables:
-        tables = sorted(path for path in source.rglob("discharge.csv*") if path.is_file())
-    is_empty = True
-    for path in tables:
-        for batch in _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path):
-            is_empty = False
-            yield batch
-    if is_empty:
-        raise DeepicdError(
-            f"{source} holds no notes to compare with.",
-            "Name a cohort (`deepicd build`), a dataset folder, or the copy of MIMIC-IV-Note: --notes-from DIR",
-        )
-
-
-def _read_parquet(path: Path) -> Iterator[bytes]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        file = pq.ParquetFile(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DeepicdError(f"{path} is not a complete parquet file.", "Make it again.") from error
-    names = file.schema_arrow.names
-    columns = [name for name in COLUMNS if name in names] + [NESTED[name] for name in NESTED if name in names]
-    if not columns:
-        return
-    batches = (
-        batch
-        for group in range(file.num_row_groups)  # a reader over all of them keeps in memory what it has read
-        for batch in file.iter_batches(_ROWS, row_groups=[group], columns=columns)
-    )
-    for batch in batches:
-        for column in batch.columns:
-            column = column.field("note") if pa.types.is_struct(column.type) else column
-            if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-                yield "\n".join(text for text in column.to_pylist() if text).encode() + b"\n"
-
-
-def _read_csv(path: Path) -> Iterator[bytes]:
-    import pyarrow as pa
-    from pyarrow import csv
-
-    try:
-        reader = csv.open_csv(
-            path,
-            parse_options=csv.ParseOptions(newlines_in_values=True),
-            convert_options=csv.ConvertOptions(include_columns=["text"], column_types={"text": pa.string()}),
-        )
-        for batch in reader:
-            yield "\n".join(text for text in batch.column(0).to_pylist() if text).encode() + b"\n"
-    except (pa.ArrowInvalid, KeyError) as error:
-        raise DeepicdError(
-            f"{path} is not a table of notes: it has no column `text`.", "Name note/discharge.csv.gz."
-        ) from error
-
-
-_in_headings[_hash_words(HEADINGS.encode())[0] & _LOW] = True
+_in_headings = np.zeros(_FILTER, np.bool_)  # by the low bits of a word's hash
+_in_headings[find_words(HEADINGS.encode()).hashes & _LOW] = True

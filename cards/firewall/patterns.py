@@ -23,6 +23,8 @@ from datetime import date
 import numpy as np
 import numpy.typing as npt
 
+from cards.firewall.passages import find_stretches
+
 SUBJECT = "a number in MIMIC's range of subject_id"
 STAY = "a number in MIMIC's range of hadm_id"
 ICU = "a number in MIMIC's range of stay_id"
@@ -58,12 +60,12 @@ _BEFORE, _AFTER = 48, 40  # bytes around a number that are considered
 def find_patterns(text: bytes, *, markdown: bool = False) -> Iterator[tuple[int, str]]:
     """Yield position and reason of everything that may not leave: numbers, then blanks, then prompts."""
     codes = np.frombuffer(text, np.uint8)
-    starts, ends = _find_stretches((codes - np.uint8(48)) < 10)
+    starts, ends = find_stretches((codes - np.uint8(48)) < 10)
     for start, end in _find_long_numbers(text, codes, starts, ends):
         if reason := _classify_number(text, start, end):
             yield start, reason
     if b"___" in text:
-        starts, ends = _find_stretches(codes == 95)
+        starts, ends = find_stretches(codes == 95)
         for start in starts[ends - starts == 3].tolist():
             if not (markdown and _is_alone_on_line(text, start)):
                 yield start, BLANK
@@ -72,14 +74,6 @@ def find_patterns(text: bytes, *, markdown: bool = False) -> Iterator[tuple[int,
             yield match.start(), EMBEDDED
     for match in _PROMPT.finditer(text):
         yield match.start(), PROMPT
-
-
-def _find_stretches(mask: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Return where the stretches of True begin and end."""
-    turns = np.flatnonzero(mask[1:] != mask[:-1]) + 1
-    edges = np.concatenate(([0] if len(mask) and mask[0] else [], turns, [len(mask)] if len(mask) and mask[-1] else []))
-    edges = edges.astype(np.intp)
-    return edges[::2], edges[1::2]
 
 
 def _find_long_numbers(
