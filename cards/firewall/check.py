@@ -24,7 +24,7 @@ from cards.firewall.content_origin import (
     list_outgoing,
 )
 from cards.firewall.normalize import normalize
-from cards.firewall.note_search import find_notes, read_notes
+from cards.firewall.note_search import find_notes, read_ids, read_notes
 from cards.firewall.readings import Block, Reader, Reading
 from deepicd.errors import DeepicdError
 
@@ -80,7 +80,7 @@ class Report:
             raise DeepicdError(
                 f"{len(self.unchecked):,} of {self.files:,} files were not checked, {self.unchecked[0]} among them:"
                 " they are not proven to be made up or public, and there are no notes to compare them with.",
-                "Name the notes that they must not repeat, or run again the stage that made them.",
+                "Name the notes to compare them with (--notes-from DIR), or rerun the stage that made them.",
             )
 
 
@@ -101,6 +101,21 @@ class _Run:
         return sorted(set((self.line + np.searchsorted(_find_ends(self.reading.text), places)).tolist()))
 
 
+@dataclass
+class _Contents:
+    """What of all texts has to be compared with the notes."""
+
+    runs: list[_Run] = field(default_factory=list)
+    numbers: list[tuple[Finding, int]] = field(default_factory=list)
+    """What may be an id in parts, and the id."""
+
+    def add(self, name: str, line: int, block: Block, reader: Reader) -> None:
+        self.runs += [_Run(name, line, reading) for reading in reader.read(block)]
+        for place, number in patterns.find_apart(block.text):
+            at = line + int(np.searchsorted(block.breaks, place)) if line else 0
+            self.numbers.append((Finding(name, at, patterns.APART), number))
+
+
 def check_path(path: Path, *, notes_from: Path | None = None) -> Report:
     """Return a report on a file or a folder. Without `notes_from`, it is compared with the notes of its own run."""
     files = list_outgoing(path)
@@ -112,7 +127,7 @@ def check_path(path: Path, *, notes_from: Path | None = None) -> Report:
 
 def check_files(files: Sequence[OutgoingFile], *, notes_from: Sequence[Path]) -> Report:
     """Return a report on these files. `notes_from`: where the notes are that texts must not repeat; empty for none."""
-    report, runs = Report(len(files)), list[_Run]()
+    report, contents = Report(len(files)), _Contents()
     for file in files:
         obstacle = find_obstacle(file.path)
         report.size += 0 if obstacle else file.path.stat().st_size
@@ -124,17 +139,18 @@ def check_files(files: Sequence[OutgoingFile], *, notes_from: Sequence[Path]) ->
             report.findings.append(Finding(re.sub(r"\d", "#", file.name), 0, f"its name has {pattern}"))
         if notes_from:
             shown = f"{re.sub(r'[^/._ -]', '#', file.name)} (its name)"
-            runs += [_Run(shown, 0, reading) for reading in Reader().read(Block(name))]
+            contents.add(shown, 0, Block(name), Reader())
         if reason := obstacle or _refuse_by_kind(file):
             report.findings.append(Finding(file.name, 0, reason))
             continue
         try:
-            report.findings += _scan(file, report, runs if notes_from else None)
+            report.findings += _scan(file, report, contents if notes_from else None)
             report.unchecked += [] if notes_from else [file.name]
         except DeepicdError:
             report.findings.append(Finding(file.name, 0, NOT_PNG if file.kind == "picture" else NOT_TEXT))
-    if notes_from and runs:
-        report.findings += _find_passages(runs, notes_from)
+    if notes_from and contents.runs:
+        report.findings += _find_passages(contents.runs, notes_from)
+        report.findings += _find_ids(contents.numbers, notes_from)
         report.notes_from += notes_from
     report.findings.sort()
     return report
@@ -160,24 +176,22 @@ def _refuse_by_kind(file: OutgoingFile) -> str | None:
     return None
 
 
-def _scan(file: OutgoingFile, report: Report, runs: list[_Run] | None) -> Iterator[Finding]:
-    """Yield the findings in a text or in the texts of an image; what has to be compared is added to `runs`."""
+def _scan(file: OutgoingFile, report: Report, contents: _Contents | None) -> Iterator[Finding]:
+    """Yield the findings in a text or in the texts of an image; what has to be compared is added to `contents`."""
     number, line = 0, 1
     reader = Reader()
     is_picture = file.kind == "picture"
     for raw in extract_png_texts(file.path) if is_picture else _read_blocks(file.path):
-        if not is_picture:
-            _require_utf8(raw)
         report.scanned += len(raw)
-        block = Block(normalize(raw))
+        block = Block(normalize(raw) if is_picture else _normalize_text(raw))
         for place, reason in _find_patterns(block, markdown=file.path.suffix == ".md"):
             number += 1
             yield Finding(file.name, 0 if is_picture else line + int(np.searchsorted(block.breaks, place)), reason)
         if number >= MAX_FINDINGS:
             yield Finding(file.name, 0, f"{MAX_FINDINGS:,} or more findings; the rest was not read")
             return
-        if runs is not None:
-            runs += [_Run(file.name, 0 if is_picture else line, reading) for reading in reader.read(block)]
+        if contents is not None:
+            contents.add(file.name, 0 if is_picture else line, block, reader)
         line += len(block.breaks)
 
 
@@ -202,14 +216,15 @@ def _read_blocks(path: Path) -> Iterator[bytes]:
             yield block + text.readline()
 
 
-def _require_utf8(block: bytes) -> None:
+def _normalize_text(block: bytes) -> bytes:
     """Raise DeepicdError for text that is not UTF-8. UTF-16 contains zero bytes, which our texts never do."""
     try:
-        block.decode()
+        text = normalize(block, "strict")
     except UnicodeDecodeError as error:
         raise DeepicdError(NOT_TEXT) from error
     if b"\0" in block:
         raise DeepicdError(NOT_TEXT)
+    return text
 
 
 def _find_passages(runs: list[_Run], notes_from: Sequence[Path]) -> Iterator[Finding]:
@@ -220,6 +235,12 @@ def _find_passages(runs: list[_Run], notes_from: Sequence[Path]) -> Iterator[Fin
     shared = passages.HashSet(passages.find_shared(candidates, notes, letters=has_letters))
     found = {(run.name, line) for run in runs for line in run.find_lines(shared)}
     yield from (Finding(name, line, PASSAGE) for name, line in found)
+
+
+def _find_ids(numbers: list[tuple[Finding, int]], notes_from: Sequence[Path]) -> Iterator[Finding]:
+    """Yield which numbers are ids of the notes."""
+    ids = set[int]().union(*map(read_ids, notes_from)) if numbers else set[int]()
+    yield from {finding for finding, number in numbers if number in ids}
 
 
 def format_findings(findings: Iterable[Finding], most: int = 20) -> Iterator[str]:

@@ -53,8 +53,10 @@ _QUOTED = re.compile(rb"=[0-9A-F]{2}(?:=[0-9A-F]{2})*")
 _WRAP = re.compile(rb"-(?<=[A-Za-z]-)\r?\n([^A-Za-z0-9\n]*)([A-Za-z]+)")
 
 
-def normalize(block: bytes) -> bytes:
+def normalize(block: bytes, errors: str = "replace") -> bytes:
     """Return UTF-8 text as a reader takes it; the number of line breaks does not change.
+
+    `errors`: "strict" to raise UnicodeDecodeError for what is not UTF-8.
 
     >>> normalize("Chest\\u00a0pain \\u2022 10\\u200b103827 &amp; 50%20mg \\\\160o".encode())
     b'Chest pain   10103827 & 50 mg po'
@@ -71,7 +73,7 @@ def normalize(block: bytes) -> bytes:
         block = _substitute(_ENTITY, _decode_entity, block)
     if block.isascii():
         return block
-    text = block.decode(errors="replace")
+    text = block.decode(errors=errors)
     return b"".join(_read_characters(text[start : start + _SLICE]) for start in range(0, len(text), _SLICE))
 
 

@@ -11,9 +11,11 @@ They are read from a cohort or a dataset folder (then with the traces), from a p
 from a copy of MIMIC-IV-Note or its discharge.csv.gz.
 """
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cards.firewall.content_origin import read_record
 from cards.firewall.made_up import NEAR
@@ -21,9 +23,13 @@ from deepicd import records
 from deepicd.errors import DeepicdError
 from deepicd.stage_records import BuildRecord
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 DEEPEST = 12  # records from a text to the notes
-COLUMNS = ("admission_note", "text", "trace", "completion")
-NESTED = {"extra_info": "extra_info.note"}  # config `grpo`: every row of the cohort
+COLUMNS = ("admission_note", "text", "trace", "completion", "extra_info.note")  # the last: config `grpo`
+IDS = ("note_id", "subject_id", "hadm_id", "extra_info.note_id")
+_ID = re.compile(r"(?<!\d)[123]\d{7}(?!\d)")
 _ROWS = 512  # read at a time
 
 
@@ -87,21 +93,17 @@ def has_notes(folder: Path) -> bool:
     for path in folder.rglob("*.parquet") if folder.is_dir() else ():
         with suppress(pa.ArrowInvalid, OSError):
             names = pq.read_schema(path).names
-            if "admission_note" in names or any(name in names for name in NESTED):
+            if "admission_note" in names or "extra_info" in names:
                 return True
     return False
 
 
 def read_notes(source: Path) -> Iterator[bytes]:
     """Yield every note, and every trace if there are any. Raises DeepicdError where nothing is found."""
-    tables = [source] if source.is_file() else sorted(source.rglob("*.parquet"))
-    if source.is_dir() and not tables:
-        tables = sorted(path for path in source.rglob("discharge.csv*") if path.is_file())
     is_empty = True
-    for path in tables:
-        for batch in _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path):
-            is_empty = False
-            yield batch
+    for texts in _read_columns(source, COLUMNS):
+        is_empty = False
+        yield "\n".join(texts).encode() + b"\n"
     if is_empty:
         raise DeepicdError(
             f"{source} holds no notes to compare with.",
@@ -109,7 +111,28 @@ def read_notes(source: Path) -> Iterator[bytes]:
         )
 
 
-def _read_parquet(path: Path) -> Iterator[bytes]:
+def read_ids(source: Path) -> set[int]:
+    """Return the ids of the patients and stays of the notes."""
+    found = (_ID.findall(text) for texts in _read_columns(source, IDS) for text in texts)
+    return {int(number) for numbers in found for number in numbers}
+
+
+def _read_columns(source: Path, columns: Sequence[str]) -> Iterator[list[str]]:
+    """Yield what is not empty in each of the columns that there are, batch by batch; numbers as text."""
+    import pyarrow as pa
+
+    tables = [source] if source.is_file() else sorted(source.rglob("*.parquet"))
+    if source.is_dir() and not tables:
+        tables = sorted(path for path in source.rglob("discharge.csv*") if path.is_file())
+    for path in tables:
+        for batch in (_read_parquet if path.suffix == ".parquet" else _read_csv)(path, columns):
+            for column in batch.columns:
+                for part in column.flatten() if pa.types.is_struct(column.type) else [column]:
+                    if not pa.types.is_nested(part.type):
+                        yield [str(value) for value in part.to_pylist() if value]
+
+
+def _read_parquet(path: Path, columns: Sequence[str]) -> Iterator["pa.RecordBatch"]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -117,34 +140,24 @@ def _read_parquet(path: Path) -> Iterator[bytes]:
         file = pq.ParquetFile(path)
     except (pa.ArrowInvalid, OSError) as error:
         raise DeepicdError(f"{path} is not a complete parquet file.", "Make it again.") from error
-    names = file.schema_arrow.names
-    columns = [name for name in COLUMNS if name in names] + [NESTED[name] for name in NESTED if name in names]
-    if not columns:
-        return
-    batches = (
-        batch
-        for group in range(file.num_row_groups)  # a reader over all of them keeps in memory what it has read
-        for batch in file.iter_batches(_ROWS, row_groups=[group], columns=columns)
-    )
-    for batch in batches:
-        for column in batch.columns:
-            column = column.field("note") if pa.types.is_struct(column.type) else column
-            if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-                yield "\n".join(text for text in column.to_pylist() if text).encode() + b"\n"
+    there = [name for name in columns if name.partition(".")[0] in file.schema_arrow.names]
+    for group in range(file.num_row_groups) if there else ():  # a reader over all keeps in memory what it has read
+        yield from file.iter_batches(_ROWS, row_groups=[group], columns=there)
 
 
-def _read_csv(path: Path) -> Iterator[bytes]:
+def _read_csv(path: Path, columns: Sequence[str]) -> Iterator["pa.RecordBatch"]:
     import pyarrow as pa
     from pyarrow import csv
 
+    has_text = "text" in columns
+    chosen = ["text"] if has_text else [name for name in columns if "." not in name]
+    options = csv.ConvertOptions(
+        include_columns=chosen,
+        include_missing_columns=not has_text,
+        column_types=dict.fromkeys(chosen, pa.string()),
+    )
     try:
-        reader = csv.open_csv(
-            path,
-            parse_options=csv.ParseOptions(newlines_in_values=True),
-            convert_options=csv.ConvertOptions(include_columns=["text"], column_types={"text": pa.string()}),
-        )
-        for batch in reader:
-            yield "\n".join(text for text in batch.column(0).to_pylist() if text).encode() + b"\n"
+        yield from csv.open_csv(path, parse_options=csv.ParseOptions(newlines_in_values=True), convert_options=options)
     except (pa.ArrowInvalid, KeyError) as error:
         raise DeepicdError(
             f"{path} is not a table of notes: it has no column `text`.", "Name note/discharge.csv.gz."

@@ -151,10 +151,10 @@ def _find_glued(low: npt.NDArray[np.uint8], starts: Places, ends: Places, length
     """Yield where stretches of single letters and of very long words begin and end. Digests and the like are none."""
     first, last = find_stretches((lengths == 1) | (lengths >= GLUED))
     total = np.concatenate(([0], np.cumsum(lengths)))
-    is_long = total[last] - total[first] >= LETTERS
-    for start, end in zip(starts[first[is_long]].tolist(), ends[last[is_long] - 1].tolist(), strict=True):
-        written = low[start:end]
-        if np.count_nonzero(written > _NINE) >= max(LETTERS, 0.9 * np.count_nonzero(written)):
+    sizes = total[last] - total[first]
+    for place in np.flatnonzero(sizes >= LETTERS).tolist():
+        start, end = int(starts[first[place]]), int(ends[last[place] - 1])
+        if np.count_nonzero(low[start:end] > _NINE) >= max(LETTERS, 0.9 * sizes[place]):
             yield start, end
 
 

@@ -6,7 +6,8 @@ The text is normalized before (cards.firewall.normalize). What counts as an id: 
 (`10103827.0`), as a float (`1.0103827e+07`), over the end of a line of prose; and note ids, `10103827-DS-21`. What does
 not count, so that harmless files pass:
 
-  digests, UUIDs     letters on both sides, ten or more hexadecimal digits with a letter among them, or a UUID
+  digests, UUIDs     letters on both sides and further digits, ten or more hexadecimal digits with a letter among them,
+                     or a UUID
   decimals           0.12345678
   sizes and counts   the preceding key ends in bytes, size, tokens, …, or such a unit follows
   references         PMID, DOI, arXiv
@@ -31,6 +32,7 @@ ICU = "a number in MIMIC's range of stay_id"
 NOTE = "a note id as MIMIC writes them"
 IDS = (SUBJECT, STAY, ICU, NOTE)
 BLANK = "`___`, MIMIC's mark for removed words"
+APART = "an id of the notes in parts"
 EMBEDDED = "embedded data, which cannot be read"
 PROMPT = "a prompt with an admission note"
 
@@ -53,6 +55,12 @@ _PROMPT = re.compile(rb"# Admission note(?:\n|\\n)(?!\{)")
 _EMBEDDED = re.compile(
     rb"data:[^,\s\"']{0,100};\s*base64\s*,|\"image/[\w.+-]{1,30}\"\s*:\s*(?:\[\s*)?\"[A-Za-z0-9+/]{16}"
 )
+
+_WEAK = frozenset(b"0123456789 \t|/-_,;:.'\"[](){}<>*")  # what may stand between the digits of an id
+# Digits one by one with the same between them; two parts; or several.
+_ONE_BY_ONE = re.compile(rb"\d(\D+)\d(?:\1\d){6}")
+_APART = re.compile(rb"\d(\D+)\d(?:\1\d){6}|\d+[^\d.:]+\d+|\d+([/_-])\d+(?:\2\d+)+")
+_DATE = re.compile(rb"(?:19|20)\d\d\D+(?:19|20)\d\d|(?:19|20)\d\d\D[01]\d\D[0-3]\d|[0-3]\d\D[0-3]\d\D(?:19|20)\d\d")
 
 _BEFORE, _AFTER = 48, 40  # bytes around a number that are considered
 
@@ -92,7 +100,9 @@ def _find_long_numbers(
             yield int(starts[place]), int(ends[place])
     yield from _find_divided_numbers(text, codes, starts, ends)
     gaps, between = starts[1:] - ends[:-1], codes[np.minimum(ends, len(codes) - 1)]
-    breaks = np.flatnonzero(is_high[:-1] & (lengths[:-1] + lengths[1:] == 8) & (gaps <= 4) & (between[:-1] == 10))
+    breaks = np.flatnonzero(
+        is_high[:-1] & (lengths[:-1] + lengths[1:] == 8) & (gaps <= 4) & np.isin(between[:-1], (10, 45))
+    )
     for place in breaks.tolist():
         if _is_wrapped(text, *(int(edge) for edge in (starts[place], ends[place], starts[place + 1], ends[place + 1]))):
             yield int(starts[place]), int(ends[place + 1])
@@ -126,12 +136,44 @@ def _find_divided_numbers(
             yield int(starts[place]), match.end()
 
 
+def find_apart(text: bytes) -> Iterator[tuple[int, int]]:
+    """Yield where eight digits stand that may be an id in parts, and the number; whether it is one, only the ids tell.
+
+    `1, 0, 1, 0, 3, 8, 2, 7`, `| 1010 | 3827 |`, `10/103/827`, and eight digits within a digest. No other digits stand
+    beside them, so that no row of a table of counts is one.
+
+    >>> [number for _, number in find_apart(b"x | 1010 | 3827 | on 2024-02-29, x [2,0,1,0,3,8,2,7] of 1,234 | 5,678")]
+    [10103827, 20103827]
+    """
+    codes = np.frombuffer(text, np.uint8)
+    starts, ends = find_stretches((codes - np.uint8(48)) < 10)
+    if not len(starts):
+        return
+    for start in starts[ends - starts == 8].tolist():
+        if text[max(0, start - 1) : start].isalpha() and text[start + 8 : start + 9].isalpha():
+            yield start, int(text[start : start + 8])
+    total = np.concatenate(([0], np.cumsum(ends - starts)))
+    found = set()
+    for weak, written in ((_WEAK, _APART), (_WEAK | {10, 13}, _ONE_BY_ONE)):
+        is_strong = np.ones(256, np.bool_)
+        is_strong[list(weak)] = False
+        strong = np.cumsum(is_strong.take(codes), dtype=np.int32)
+        is_gap = (strong[starts[1:] - 1] == strong[ends[:-1] - 1]) & (starts[1:] - ends[:-1] <= 6)
+        turns = np.flatnonzero(~is_gap) + 1
+        first, last = np.append(0, turns), np.append(turns, len(starts))
+        for place in np.flatnonzero((total[last] - total[first] == 8) & (last - first > 1)).tolist():
+            start, end = int(starts[first[place]]), int(ends[last[place] - 1])
+            if written.fullmatch(text, start, end) and not _DATE.fullmatch(text, start, end):
+                found.add((start, int(bytes(code for code in text[start:end] if 48 <= code <= 57))))
+    yield from sorted(found)
+
+
 def _is_wrapped(text: bytes, start: int, end: int, resumed: int, stop: int) -> bool:
     """Return whether two stretches of digits are one number in prose that goes over a line's end."""
     parts = (text[start:end], text[resumed:stop])
     is_prose = text[max(0, start - 1) : start] in (b" ", b"") and text[stop : stop + 1] in (b" ", b".", b",", b"", b")")
-    is_alone = not text[end:resumed].strip(b"\n >") and not all(_YEARS.fullmatch(part) for part in parts)
-    return is_prose and is_alone and (start > 0 or stop < len(text))
+    is_alone = re.fullmatch(rb"-?\n[ >]*", text[end:resumed]) and not all(_YEARS.fullmatch(part) for part in parts)
+    return is_prose and bool(is_alone) and (start > 0 or stop < len(text))
 
 
 def _classify_number(text: bytes, start: int, end: int) -> str | None:
@@ -140,7 +182,8 @@ def _classify_number(text: bytes, start: int, end: int) -> str | None:
     digits = bytes(code for code in written if 48 <= code <= 57).lstrip(b"0")
     left, right = _TOKEN_BEFORE.search(before), _TOKEN_AFTER.match(after)
     letters = (left[0] if left else b"", right[0] if right else b"")
-    if any(letters) and (all(letters) or _HEX.fullmatch(letters[0] + written + letters[1])):
+    is_digest = all(letters) and re.search(rb"[0-9]", letters[0] + letters[1])
+    if is_digest or (any(letters) and _HEX.fullmatch(letters[0] + written + letters[1])):
         return None
     if _UUID.match(after) or (before[-1:] == b"." and before[-2:-1].isdigit()):
         return None

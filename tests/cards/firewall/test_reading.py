@@ -11,7 +11,7 @@ from cohorts import write_cohort
 
 from cards.firewall import patterns
 from cards.firewall.check import PASSAGE, check_path
-from cards.firewall.normalize import join_marked, normalize
+from cards.firewall.normalize import fold, join_marked, normalize
 
 WORDS = (
     "Slipped on wet leaves behind the brewery and twisted her left ankle, kept walking for 3 days, then noticed"
@@ -30,6 +30,8 @@ def notes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_cohort(tmp_path_factory.mktemp("notes") / "cohort", 30, "mimic", notes=[TEXT] * 3)
 
 
+CYRILLIC = str.maketrans("aeopcyi", "\u0430\u0435\u043e\u0440\u0441\u0443\u0456")
+GREEK = str.maketrans("AEOTHN", "\u0391\u0395\u039f\u03a4\u0397\u039d")
 WRITINGS: dict[str, tuple[str, Callable[[], str]]] = {
     "no-break spaces": ("a.md", lambda: "\u00a0".join(WORDS)),
     "thin spaces": ("a.md", lambda: "\u2009".join(WORDS)),
@@ -64,6 +66,19 @@ WRITINGS: dict[str, tuple[str, Callable[[], str]]] = {
     "mail": ("a.txt", lambda: "=20".join(WORDS)),
     "mail, soft breaks": ("a.txt", lambda: " ".join(f"{w[:3]}=\n{w[3:]}" if len(w) > 3 else w for w in WORDS)),
     "long escapes": ("a.txt", lambda: "".join(f"\\U{ord(c):08x}" for c in TEXT)),
+    "Cyrillic letters": ("a.md", lambda: TEXT.translate(CYRILLIC)),
+    "Greek letters": ("a.md", lambda: TEXT.upper().translate(GREEK)),
+    "glued": ("a.md", lambda: "".join(WORDS)),
+    "glued by four": ("a.md", lambda: " ".join("".join(WORDS[n : n + 4]) for n in range(0, len(WORDS), 4))),
+    "camel case": ("a.md", lambda: "".join(word.capitalize() for word in WORDS)),
+    "letter by letter": ("a.md", lambda: " ".join(TEXT.replace(" ", ""))),
+    "a letter per line": ("a.csv", lambda: "\n".join(f"{n},{c}" for n, c in enumerate(TEXT.replace(" ", "")))),
+    "keys between": ("a.json", lambda: json.dumps({f"{'ABCDEFG'[n % 7] * 3} {n}": w for n, w in enumerate(WORDS)})),
+    "analysed": ("a.json", lambda: json.dumps([{"form": w, "lemma": w[::-1] + "q", "tag": f"q{w}"} for w in WORDS])),
+    "settings": ("a.yaml", lambda: "\n".join(f"{chr(97 + n % 23) * 2}_{n}: {word}" for n, word in enumerate(WORDS))),
+    "octal": ("a.txt", lambda: "".join(f"\\{ord(c):03o}" for c in TEXT)),
+    "bytes": ("a.py", lambda: "".join(f"\\x{ord(c):02x}" for c in TEXT)),
+    "mail, all quoted": ("a.txt", lambda: "".join(f"={ord(c):02X}" for c in TEXT)),
     "hyphenated": ("a.md", lambda: " ".join(f"{w[:3]}-\n{w[3:]}" if len(w) > 5 else w for w in WORDS)),
 }  # fmt: skip
 
@@ -106,10 +121,67 @@ def test_an_id_is_found_in_the_digits_of_any_script(text: str) -> None:
     assert [reason for _, reason in patterns.find_patterns(normalize(f"of {text} it".encode()))]
 
 
-@pytest.mark.parametrize("text", ["1765<b>4321</b>", "1765**4321**", "1,76,54,321", "<i>1</i>7654321-DS-9"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1765<b>4321</b>",
+        "1765**4321**",
+        "1,76,54,321",
+        "<i>1</i>7654321-DS-9",
+        "1765-\n4321",
+        "176-\n> 54321",
+        "\\061\\067\\066\\065\\064\\063\\062\\061",
+        "seen17654321today",
+    ],
+)
 def test_an_id_is_found_behind_marks_and_separators(text: str, tmp_path: Path) -> None:
     (tmp_path / "a.html").write_text(f"of {text} it")
     assert [finding.reason for finding in check_path(tmp_path / "a.html").findings]
+
+
+ID = "10000007"
+"""Of a row of the cohort, see cohorts.py."""
+
+IN_PARTS = [
+    "1000 | 0007", "1000/0007", "10/000/007", "10-000-007", "1000\t0007", "1000 0007", "1000,0007", "abc10000007def",
+    "1, 0, 0, 0, 0, 0, 0, 7", '["1", "0", "0", "0", "0", "0", "0", "7"]', "1 | 0 | 0 | 0 | 0 | 0 | 0 | 7",
+    "1\n0\n0\n0\n0\n0\n0\n7", "1_0_0_0_0_0_0_7",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", IN_PARTS)
+def test_an_id_of_the_notes_is_found_in_parts_and_other_numbers_pass(text: str, notes: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text(f"one\nof {text} it\n")
+    [finding] = check_path(tmp_path, notes_from=notes).findings
+    assert (finding.line, finding.reason) == (2, patterns.APART)
+    (tmp_path / "a.md").write_text(f"one\nof {text.replace('7', '8').replace('1', '3')} it\n")
+    assert check_path(tmp_path, notes_from=notes).findings == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "| I00 | 10 | 000 | 007 |",  # a row of counts
+        "| 1,000 | 0,007 |",
+        "on 2000-00-07, 2019\u20132020",
+        "1.0, 0.0, 0.0, 0.7",
+        "[1, 0, 0, 0, 0, 0, 0, 7, 1, 0]",
+        "1000.0007",
+    ],
+)
+def test_numbers_side_by_side_are_no_id(text: str) -> None:
+    assert 10_000_007 not in [number for _, number in patterns.find_apart(normalize(text.encode()))]
+
+
+def test_each_character_is_read_as_something_that_is_read_as_itself() -> None:
+    for code in (*range(0xD800), *range(0xE000, 0x110000)):
+        read = fold(chr(code))
+        assert "".join(map(fold, read)) == read, f"U+{code:04X}"
+
+
+def test_characters_are_read_one_by_one_in_any_company() -> None:
+    text = "\ufb01 \u00bd \u03a3 \u0430b\u200bc \U0001f170\u212b\uac00 x"
+    assert normalize(text.encode()) == "".join(map(fold, text)).encode()
 
 
 def test_a_long_line_of_marks_costs_its_length() -> None:
