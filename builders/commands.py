@@ -48,11 +48,9 @@ class AssembleCommandOptions(TypedDict):
 
 
 class SynthesizeOptions(TypedDict):
-    admissions: int
     seed: int
+    length: int
     style: Literal["mimic", "foreign", "mixed"]
-    note_length: int
-    icd9_share: float
     processes: int | None
     overwrite: bool
 
@@ -66,7 +64,7 @@ class SynthesizeOptions(TypedDict):
 @click.option(
     "--hosp", type=FOLDER, help="Only write notes, for the admissions of this copy, for instance MIMIC-IV's open demo."
 )
-@click.option("--note-length", type=click.IntRange(4000, 30_000), default=4000, show_default=True,
+@click.option("--note-length", "length", type=click.IntRange(4000, 30_000), default=4000, show_default=True,
               help="Mean characters per note; 10,500 in MIMIC.")  # fmt: skip
 @click.option("--icd9-share", type=click.FloatRange(0, 1, max_open=True), default=0.45, show_default=True,
               help="Share of stays with ICD-9 codes; 0.63 of those with a note in MIMIC.")  # fmt: skip
@@ -76,7 +74,9 @@ class SynthesizeOptions(TypedDict):
     "--processes", type=click.IntRange(min=1), help="Default: one per core for large copies. Changes no byte."
 )
 @overwrite
-def synthesize(out: Path, hosp: Path | None, **options: Unpack[SynthesizeOptions]) -> None:
+def synthesize(
+    out: Path, hosp: Path | None, admissions: int, icd9_share: float, **options: Unpack[SynthesizeOptions]
+) -> None:
     """Make up a copy of MIMIC-IV 3.1 and MIMIC-IV-Note 2.2 under OUT/hosp and OUT/note.
 
     Layout, columns and quirks are those of the real tables; every patient is invented. SYNTHETIC.json in OUT proves it,
@@ -89,27 +89,9 @@ def synthesize(out: Path, hosp: Path | None, **options: Unpack[SynthesizeOptions
     from builders.synthetic.synthesize import synthesize as make_copy
     from builders.synthetic.synthesize import synthesize_notes
 
-    if hosp is None:
-        record = make_copy(
-            out,
-            options["admissions"],
-            options["seed"],
-            length=options["note_length"],
-            icd9_share=options["icd9_share"],
-            style=options["style"],
-            processes=options["processes"],
-            overwrite=options["overwrite"],
-        )
-    else:
-        record = synthesize_notes(
-            out,
-            hosp,
-            options["seed"],
-            length=options["note_length"],
-            style=options["style"],
-            processes=options["processes"],
-            overwrite=options["overwrite"],
-        )
+    record = (
+        synthesize_notes(out, hosp, **options) if hosp else make_copy(out, admissions, icd9_share=icd9_share, **options)
+    )
     counts = record.counts.dump()
     parts = [f"{counts[name]:,} {name}" for name in ("patients", "admissions", "diagnoses", "notes") if name in counts]
     click.echo(", ".join(parts) + f" → {out}")

@@ -78,7 +78,7 @@ def write_bundle(
             else write_rows_without_notes(folder, run.folder, facts)
         )
         dataset_card.draw_figures(run.folder / "card", facts)
-        fields |= {"files": _list_sizes(run.folder, data)}
+        fields["files"] = [{"path": name, "bytes": (run.folder / name).stat().st_size} for name in data]
         storage.write_text(run.folder / "README.md", render_template("physionet.md.j2", fields))
         storage.write_text(run.folder / LICENSE, render_template("license.txt.j2", fields))
         storage.write_json(run.folder / "metadata.json", _build_metadata(fields))
@@ -168,11 +168,6 @@ def _read_rows_without_notes(paths: list[Path], traces: Iterator[Row]) -> Iterat
             "The rows of `traces` are not in the order of `grpo`.",
             "Assemble the dataset again: deepicd assemble --cohort DIR --traces DIR OUT",
         )
-
-
-def _list_sizes(folder: Path, names: list[str]) -> list[dict[str, object]]:
-    """Return path and size of each data file."""
-    return [{"path": name, "bytes": (folder / name).stat().st_size} for name in names]
 
 
 def _build_metadata(fields: dict[str, Any]) -> dict[str, object]:

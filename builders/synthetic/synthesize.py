@@ -20,7 +20,7 @@ from typing import TypedDict, Unpack
 from builders.cohort.parallel import count_cores, open_workers
 from builders.synthetic.admissions import MOST_ADMISSIONS
 from builders.synthetic.clinical_case import Stay
-from builders.synthetic.discharge_note import GOLD, GOLD_FILE, BatchTables, NoteBatch, Style, Titles, make_note_table
+from builders.synthetic.discharge_note import GOLD, GOLD_FILE, BatchTables, NoteBatch, Style, make_note_table
 from builders.synthetic.foreign_style import FOREIGN
 from builders.synthetic.generator_knowledge import KNOWLEDGE, load_knowledge
 from builders.synthetic.mimic_csv import COLUMNS, HospCopy, format_csv, get_table_path, open_table
@@ -130,7 +130,13 @@ def synthesize_notes(
             track_progress("notes written", stays) as advance,
         ):
             batches = (
-                NoteBatch(stays=batch, titles=_select_titles(batch, titles), seed=seed, length=length, style=style)
+                NoteBatch(
+                    stays=batch,
+                    titles={stay.first: titles[stay.first] for _, stay in batch if stay.first in titles},  # not all
+                    seed=seed,
+                    length=length,
+                    style=style,
+                )
                 for batch in _batch_stays(copy.read_stays())
             )
             tables = in_order(make_note_table, batches)
@@ -192,11 +198,6 @@ def _batch_stays(stays: Iterable[Stay]) -> Iterator[list[tuple[int, Stay]]]:
             batch = []
     if batch:
         yield batch
-
-
-def _select_titles(stays: Iterable[tuple[int, Stay]], titles: Titles) -> Titles:
-    """Select the titles these notes need: the whole dictionary is too large to send with each batch."""
-    return {stay.first: titles[stay.first] for _, stay in stays if stay.first in titles}
 
 
 def _write_tables(

@@ -1,7 +1,8 @@
 """`deepicd view`, `deepicd report` and `deepicd review`."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -12,18 +13,32 @@ if TYPE_CHECKING:
     from cards.reading_room.rows import Rows
     from deepicd.stage_records import ReviewRecord
 
+PATH = click.Path(path_type=Path)
+Command = TypeVar("Command", bound=Callable[..., None])
+
+cohort_option = click.option("--cohort", type=PATH, help="The cohort, if it has moved since its traces were made.")
+
+
+def server_options(command: Command) -> Command:
+    """Add the options of a server of pages."""
+    options = [
+        click.option("--host", default="127.0.0.1", show_default=True,
+                     help="Address to listen on; others need --responsible."),
+        click.option("--port", type=click.IntRange(0, 65535), default=0,
+                     help="Port to listen on; any free one by default."),
+        click.option("--responsible", metavar="SENTENCE",
+                     help="Allow an address that others may reach; the error gives the sentence."),
+        click.option("--no-browser", is_flag=True, help="Only print the address."),
+    ]  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command
+
 
 @click.command()
-@click.argument("path", type=click.Path(path_type=Path))
-@click.option(
-    "--cohort", type=click.Path(path_type=Path), help="The cohort, if it has moved since its traces were made."
-)
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; others need --responsible.")
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port to listen on; any free one by default.")
-@click.option(
-    "--responsible", metavar="SENTENCE", help="Allow an address that others may reach; the error gives the sentence."
-)
-@click.option("--no-browser", is_flag=True, help="Only print the address.")
+@click.argument("path", type=PATH)
+@cohort_option
+@server_options
 def view(path: Path, cohort: Path | None, host: str, port: int, responsible: str | None, no_browser: bool) -> None:
     """Read traces beside their notes in a browser. PATH: any output of ours, or a folder above several.
 
@@ -47,15 +62,13 @@ def view(path: Path, cohort: Path | None, host: str, port: int, responsible: str
 
 
 @click.command()
-@click.argument("path", type=click.Path(path_type=Path))
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("path", type=PATH)
+@click.argument("out", type=PATH)
 @click.option(
     "--rows", type=click.IntRange(min=1), default=200, show_default=True, help="Rows, from every chapter and verdict."
 )
 @click.option("--seed", type=int, default=42, show_default=True, help="Seed of the sample.")
-@click.option(
-    "--cohort", type=click.Path(path_type=Path), help="The cohort, if it has moved since its traces were made."
-)
+@cohort_option
 @accept_changes_option
 @click.option("--overwrite", is_flag=True, help="Replace the output of another run of this stage in OUT.")
 def report(path: Path, out: Path, rows: int, seed: int, cohort: Path | None, overwrite: bool) -> None:
@@ -85,8 +98,8 @@ def review() -> None:
 
 
 @review.command()
-@click.argument("path", type=click.Path(path_type=Path))
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("path", type=PATH)
+@click.argument("out", type=PATH)
 @click.option("--reviewers", required=True, metavar="NAMES", help="Names of the reviewers, separated by commas.")
 @click.option("--rows", type=click.IntRange(min=1), default=80, show_default=True, help="Notes, from every chapter.")
 @click.option(
@@ -95,11 +108,9 @@ def review() -> None:
     help="Notes that every reviewer rates.  [default: 40, or all of --rows if fewer]",
 )
 @click.option("--pairs", is_flag=True, help="Compare the traces of two teachers, whose names are hidden.")
-@click.option("--rubric", type=click.Path(path_type=Path), default=Path("clinicians"), help="A YAML file of questions.")
+@click.option("--rubric", type=PATH, default=Path("clinicians"), help="A YAML file of questions.")
 @click.option("--seed", type=int, default=42, show_default=True, help="Seed of the draw.")
-@click.option(
-    "--cohort", type=click.Path(path_type=Path), help="The cohort, if it has moved since its traces were made."
-)
+@cohort_option
 @click.option("--overwrite", is_flag=True, help="Replace another review in OUT, with its ratings.")
 def start(
     path: Path,
@@ -128,14 +139,9 @@ def start(
 
 
 @review.command()
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("out", type=PATH)
 @click.option("--reviewer", required=True, help="Whose forms.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; others need --responsible.")
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port to listen on; any free one by default.")
-@click.option(
-    "--responsible", metavar="SENTENCE", help="Allow an address that others may reach; the error gives the sentence."
-)
-@click.option("--no-browser", is_flag=True, help="Only print the address.")
+@server_options
 def rate(out: Path, reviewer: str, host: str, port: int, responsible: str | None, no_browser: bool) -> None:
     """Open a reviewer's forms in a browser, as `deepicd view` does. Each is stored when it is sent; Ctrl-C ends it.
 
@@ -157,7 +163,7 @@ def rate(out: Path, reviewer: str, host: str, port: int, responsible: str | None
 
 
 @review.command()
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("out", type=PATH)
 def summary(out: Path) -> None:
     """Print agreement, preference and the judge's calibration, and write OUT/summary.json.
 
@@ -181,8 +187,8 @@ def summary(out: Path) -> None:
 
 
 @review.command("export")
-@click.argument("out", type=click.Path(path_type=Path))
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("out", type=PATH)
+@click.argument("file", type=PATH)
 @click.option(
     "--format",
     "format_name",
@@ -214,7 +220,7 @@ def export_command(out: Path, file: Path, format_name: str) -> None:
 
 
 @review.command("import")
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("out", type=PATH)
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--format", "format_name", type=click.Choice(["argilla", "label-studio"]), required=True,
               help="The program that FILE comes from.")  # fmt: skip

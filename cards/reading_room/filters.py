@@ -63,19 +63,19 @@ class Filters:
 
     def where(self) -> tuple[str, list[object]]:
         """Return the condition on table `entries` and its parameters; the text is searched for separately."""
-        conditions: list[tuple[bool, str, object]] = [
-            (bool(self.split), "split = ?", self.split),
-            (bool(self.chapter), "chapter = ?", self.chapter),
-            (bool(self.code), "starts_with(icd_code, ?)", self.code),
-            (bool(self.verdict), "verdict = ?", self.verdict),
-            (bool(self.reason), "list_contains(reasons, ?)", self.reason),
-            (bool(self.flag), "list_contains(flags, ?)", self.flag),
-            (bool(self.score), "round(score) = ?", self.score),
-            (bool(self.recipe), "recipe_digest = ?", self.recipe),
-            (bool(self.claim), f"{self.claim or 'absent'} > ?", 0),
-        ]
-        chosen = [(text, value) for is_set, text, value in conditions if is_set]
-        return " and ".join(text for text, _ in chosen) or "true", [value for _, value in chosen]
+        conditions: dict[str, object] = {
+            "split = ?": self.split,
+            "chapter = ?": self.chapter,
+            "starts_with(icd_code, ?)": self.code,
+            "verdict = ?": self.verdict,
+            "list_contains(reasons, ?)": self.reason,
+            "list_contains(flags, ?)": self.flag,
+            "round(score) = ?": self.score,
+            "recipe_digest = ?": self.recipe,
+        }
+        chosen = {text: value for text, value in conditions.items() if value}
+        chosen |= {f"{self.claim} > ?": 0} if self.claim else {}
+        return " and ".join(chosen) or "true", list(chosen.values())
 
 
 _ALL = Filters()

@@ -10,7 +10,7 @@ when the stage ran, if they are still there and still the same run.
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from deepicd import records, storage
 from deepicd.changed_inputs import find_other_cohorts
@@ -29,7 +29,6 @@ from deepicd.storage import Origin
 
 SEALED = "outcome"  # of a cohort; of the same origin as its notes
 DEPTH = 4  # folders below PATH that are searched
-R = TypeVar("R", bound=Record)
 
 INPUTS = {"cohort": "build", "traces": "distill"}  # role of an input → the command that writes such a folder
 
@@ -47,31 +46,38 @@ class Holdings:
     absent: list[str] = field(default_factory=list)
     """Inputs that records name and that are not there, in words."""
 
+    @property
+    def _parts(self) -> dict[type[Record], dict[Path, Any]]:
+        return {
+            BuildRecord: self.cohorts,
+            DistillRecord: self.traces,
+            AssembleRecord: self.datasets,
+            JudgeRecord: self.scores,
+            VerifyRecord: self.verified,
+            EvaluateRecord: self.evaluations,
+        }
+
     def list_records(self) -> Iterator[tuple[Path, Record]]:
         """Yield every folder with its record."""
-        for part in (self.cohorts, self.traces, self.datasets, self.scores, self.verified, self.evaluations):
+        for part in self._parts.values():
             yield from part.items()
 
     def leave_out_other_cohorts(self, chosen: BuildRecord) -> int:
         """Remove what was made from another cohort; return the number of folders."""
         own = {str(folder): record for folder, record in self.list_records()}
-        strange = [Path(folder) for folder in find_other_cohorts({"cohort": chosen, **own})]
-        parts: tuple[dict[Path, Any], ...] = (self.traces, self.datasets, self.scores, self.verified, self.evaluations)
-        for part in parts:
+        strange = find_other_cohorts({"cohort": chosen, **own})
+        for part in self._parts.values():
             for folder in strange:
-                part.pop(folder, None)
+                part.pop(Path(folder), None)
         return len(strange)
 
     def add(self, folder: Path, record: Record) -> bool:
         """Keep a folder that readers look at; return whether it is new."""
-        return (
-            _add(self.cohorts, BuildRecord, folder, record)
-            or _add(self.traces, DistillRecord, folder, record)
-            or _add(self.datasets, AssembleRecord, folder, record)
-            or _add(self.scores, JudgeRecord, folder, record)
-            or _add(self.verified, VerifyRecord, folder, record)
-            or _add(self.evaluations, EvaluateRecord, folder, record)
-        )
+        for kind, part in self._parts.items():
+            if record.command in kind.COMMANDS and folder not in part:
+                part[folder] = record.parse_as(kind, str(folder / records.RECORD))
+                return True
+        return False
 
     @property
     def origin(self) -> Origin:
@@ -92,14 +98,6 @@ class Holdings:
     def list_notes(self) -> list[Path]:
         """Return the cohort's files, in the order of the splits."""
         return [file for folder in self.cohorts for split in SPLITS if (file := folder / f"{split}.parquet").is_file()]
-
-
-def _add(part: dict[Path, R], kind: type[R], folder: Path, record: Record) -> bool:
-    """Keep a folder among those of a kind if it is one and new."""
-    if record.command not in kind.COMMANDS or folder in part:
-        return False
-    part[folder] = record.parse_as(kind, str(folder / records.RECORD))
-    return True
 
 
 def find_holdings(path: Path, cohort: Path | None = None) -> Holdings:

@@ -34,15 +34,9 @@ create table scores (
 create table hits (q varchar, note_id varchar);
 """
 
-READ_COHORT = """
+READ_NOTES = """
 insert into notes
-select note_id, $split, icd_code, icd_title, category, chapter, flags, $file, 'admission_note', 'note_id'
-from read_parquet($file)
-"""
-
-READ_DATASET_NOTES = """
-insert into notes
-select note_id, $split, icd_code, icd_title, category, chapter, [], $file, 'admission_note', 'note_id'
+select note_id, $split, icd_code, icd_title, category, chapter, {flags}, $file, 'admission_note', 'note_id'
 from read_parquet($file)
 """
 
@@ -116,9 +110,13 @@ def create_tables(connection: "duckdb.DuckDBPyConnection", holdings: Holdings) -
     connection.execute(CREATE)
     for file in holdings.list_notes():
         open_parquet(file, COHORT).close()
-        connection.execute(READ_COHORT, {"split": file.stem, "file": str(file)})
+        connection.execute(READ_NOTES.format(flags="flags"), {"split": file.stem, "file": str(file)})
     for folder, record in holdings.traces.items():
-        values = {"digest": record.counts.recipe_digest, "teacher": record.teacher, "recipe": _name_recipe(record)}
+        values = {
+            "digest": record.counts.recipe_digest,
+            "teacher": record.teacher,
+            "recipe": record.options.get("name"),
+        }
         for verdict in ("kept", "rejected"):
             for file in sorted((folder / verdict).glob("*.parquet")):
                 sql = _build_attempts(file, with_digest=bool(holdings.scores))
@@ -131,11 +129,6 @@ def create_tables(connection: "duckdb.DuckDBPyConnection", holdings: Holdings) -
     if files:
         connection.execute(READ_SCORES, {"files": list(map(str, files))})
     connection.execute(CREATE_ENTRIES, {"splits": list(SPLITS)})
-
-
-def _name_recipe(record: object) -> str:
-    options = getattr(record, "options", {})
-    return str(options.get("name", ""))
 
 
 def _build_attempts(file: Path, *, with_digest: bool) -> str:
@@ -159,7 +152,7 @@ def _read_datasets(connection: "duckdb.DuckDBPyConnection", holdings: Holdings) 
             open_parquet(file, DATASET["traces"]).close()
             values = {"split": file.name.split("-")[0], "file": str(file)}
             if not holdings.cohorts and not number:
-                connection.execute(READ_DATASET_NOTES, values)
+                connection.execute(READ_NOTES.format(flags="[]"), values)
             if not holdings.traces:
                 connection.execute(READ_DATASET_TRACES, {"file": str(file), "digest": folder.name})
         for file in sorted(folder.glob("grpo/*.parquet")):
