@@ -1,5 +1,5 @@
 # Two commands do everything on a fresh machine: `make demo` and `make test`. Each sets up .venv by itself.
-# With a language model: `make demo ENGINE=vllm` and `make test-full`, in an environment of their own (4 GB, Linux).
+# With a language model: `make demo ENGINE=vllm` and `make test-full`, in an environment of their own (5 GB, Linux).
 PYTHON ?= python3
 ENGINE ?= rehearsal
 SEEDS ?= 1
