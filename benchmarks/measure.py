@@ -49,6 +49,8 @@ class Comparison:
     seconds: float
     floor_seconds: float
     peak_mib: float
+    cpu_ratio: float | None = None
+    """The ratio of their CPU times, which other programs disturb less; None if not measured."""
 
     @property
     def ratio(self) -> float:
@@ -58,6 +60,7 @@ class Comparison:
         return (
             f"{self.what}: {self.seconds:.2f} s, {self.peak_mib:.0f} MiB at most; {self.against}: "
             f"{self.floor_seconds:.2f} s; ratio {self.ratio:.2f}"
+            + (f", of CPU time {self.cpu_ratio:.2f}" if self.cpu_ratio else "")
         )
 
 
@@ -96,10 +99,16 @@ def compare(
     """Run both in turns; return the median times and our peak memory."""
     costs, floors = [], []
     for _ in range(rounds):
-        floors.append(floor().seconds)
+        floors.append(floor())
         costs.append(ours())
+    floor_cpu = median(cost.cpu for cost in floors)
     return Comparison(
-        what, against, median(cost.seconds for cost in costs), median(floors), max(cost.peak_mib for cost in costs)
+        what,
+        against,
+        median(cost.seconds for cost in costs),
+        median(cost.seconds for cost in floors),
+        max(cost.peak_mib for cost in costs),
+        round(median(cost.cpu for cost in costs) / floor_cpu, 3) if floor_cpu else None,
     )
 
 

@@ -12,7 +12,6 @@ memory and a file of texts instead saved less than 15 % of the time (benchmarks/
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -162,10 +161,8 @@ def build(
             run.notes.append("The copy has no d_icd_diagnoses: titles come from the ICD-10-CM release tables, FY2025.")
         db.execute(CODES_OF_STAYS)
         db.execute(COHORT_ROWS)
-        with ThreadPoolExecutor(1) as beside:
-            files = beside.submit(_write_files, db.cursor(), run.folder, copy.origin)
-            run.notes += write_outcomes(db, copy.tables["admissions"].header, run.folder, SPLITS, copy.origin)
-            files.result()
+        _write_files(db, run.folder, copy.origin)
+        run.notes += write_outcomes(db, copy.tables["admissions"].header, run.folder, SPLITS, copy.origin)
         _write_headers(run.folder / "headers.parquet", headers, copy.origin)
         [(codes,)] = db.execute(CODES).fetchall()
         flags = db.execute(FLAGS).fetchall()
