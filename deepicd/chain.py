@@ -10,7 +10,7 @@ import shlex
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -252,9 +252,8 @@ def _is_out_of_date(record: Record, found: Mapping[str, Record]) -> bool:
 def _compute_end(record: Record) -> str | None:
     if not record.started:
         return None
-    return datetime.fromtimestamp(datetime.fromisoformat(record.started).timestamp() + record.seconds, UTC).isoformat(
-        timespec="seconds"
-    )
+    end = datetime.fromisoformat(record.started) + timedelta(seconds=record.seconds)
+    return end.astimezone(UTC).isoformat(timespec="seconds")
 
 
 def render_board(statuses: Sequence[StepStatus]) -> str:

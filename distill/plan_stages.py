@@ -110,8 +110,6 @@ class Rates:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model that is planned for."""
-
     name: str
     billions: float
     gpus: int

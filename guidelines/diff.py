@@ -67,11 +67,9 @@ class YearDiff:
     """Number of all other sections."""
 
     def to_json(self) -> str:
-        """Return the differences as JSON."""
         return json.dumps(asdict(self), ensure_ascii=False, indent=2)
 
     def to_markdown(self) -> str:
-        """Return the differences as Markdown."""
         return "\n".join(_render_markdown(self))
 
 

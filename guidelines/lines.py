@@ -109,8 +109,6 @@ BULLETS = "•●▪◦‣\uf0a7\uf0b7"  # the last two are those of Wingdings a
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One printed line."""
-
     page: int
     """Counted from 1."""
     left: float

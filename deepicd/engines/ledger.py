@@ -141,7 +141,6 @@ class Ledger:
         return None
 
     def add_completion(self, key: str, entry: Mapping[str, object]) -> None:
-        """Write a completion."""
         self._append("completion", key, entry)
 
     def add_findings(self, key: str, entry: Mapping[str, object]) -> None:

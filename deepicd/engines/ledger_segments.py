@@ -55,8 +55,6 @@ _CODEC = pa.Codec("zstd", 3)
 
 
 class Segment:
-    """An open segment."""
-
     damaged = 0  # lines in it that fail their checksum are met on reading
 
     def __init__(self, path: Path) -> None:
@@ -132,13 +130,9 @@ class Segment:
         return None if value is None else _decompress(value, batch.column(f"{column}_bytes")[row].as_py())
 
 
-def list_segments(folder: Path) -> list[Path]:
-    return sorted(folder.glob(PATTERN))
-
-
 def open_segments(folder: Path) -> tuple[list[Segment], list[Path]]:
     """Open the segments of a ledger, oldest first; return also the paths of those that a larger one has replaced."""
-    opened = [Segment(path) for path in list_segments(folder)]
+    opened = [Segment(path) for path in sorted(folder.glob(PATTERN))]
     replaced = [one for one in opened if any(one.sessions < other.sessions for other in opened)]
     return [segment for segment in opened if segment not in replaced], [segment.path for segment in replaced]
 

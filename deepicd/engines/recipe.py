@@ -146,7 +146,6 @@ class ModelRecipe(Config):
 
     @property
     def base_urls(self) -> list[str]:
-        """The servers of `base_url`."""
         return [url.strip() for url in self.base_url.split(",") if url.strip()]
 
     @property
