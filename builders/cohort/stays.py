@@ -58,6 +58,28 @@ from (select distinct subject_id, hadm_id from admissions where subject_id is no
 left join stays s using (subject_id, hadm_id)
 """
 
+NOT_BILLABLE, RETIRED, NEVER_EXISTED = "not billable", "retired", "never existed"
+NOT_IN_RELEASE = "not in FY2025"  # retired or never existed: the copy has no dictionary that tells
+
+TITLES = """
+create temp table titles as
+select
+    u.icd_code,
+    coalesce(min(d.long_title), any_value(u.title)) as title,
+    case
+        when any_value(u.billable) then null
+        when any_value(u.title) is not null then '{not_billable}'
+        when not {has_dictionary} then '{not_in_release}'
+        when count(d.icd_code) > 0 then '{retired}'
+        else '{never_existed}'
+    end as flag
+from used u
+left join ({dictionary}) d using (icd_code)
+group by u.icd_code
+"""
+DICTIONARY = "select icd_code, long_title from d_icd_diagnoses where icd_version = 10"
+NO_ROWS = "select null::varchar as icd_code, null::varchar as long_title where false"
+
 IDS = ("note_id", "subject_id", "hadm_id")
 CODES = ("icd_code", "second_code", "seq_num")
 
@@ -121,29 +143,6 @@ def load_terms(db: "duckdb.DuckDBPyConnection") -> dict[str, Terms]:
     ).fetchall()
     codes = ((code, title) for text, title in rows if (code := Code.find(text)))
     return {code.value: build_terms(code.value, title, code.inclusion_terms) for code, title in codes}
-
-
-NOT_BILLABLE, RETIRED, NEVER_EXISTED = "not billable", "retired", "never existed"
-NOT_IN_RELEASE = "not in FY2025"  # retired or never existed: the copy has no dictionary that tells
-
-TITLES = """
-create temp table titles as
-select
-    u.icd_code,
-    coalesce(min(d.long_title), any_value(u.title)) as title,
-    case
-        when any_value(u.billable) then null
-        when any_value(u.title) is not null then '{not_billable}'
-        when not {has_dictionary} then '{not_in_release}'
-        when count(d.icd_code) > 0 then '{retired}'
-        else '{never_existed}'
-    end as flag
-from used u
-left join ({dictionary}) d using (icd_code)
-group by u.icd_code
-"""
-DICTIONARY = "select icd_code, long_title from d_icd_diagnoses where icd_version = 10"
-NO_ROWS = "select null::varchar as icd_code, null::varchar as long_title where false"
 
 
 def read_titles(db: "duckdb.DuckDBPyConnection", *, has_dictionary: bool) -> None:

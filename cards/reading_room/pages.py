@@ -27,6 +27,9 @@ from deepicd.stage_records import describe_rehearsal
 if TYPE_CHECKING:
     import jinja2
 
+HERE = Path(__file__).parent
+STATIC = HERE / "static"
+_STEERING = re.compile("[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 TEXTS = ("trace", "completion", "evidence", "verdict", "note_id", "icd_code", "split", "rejected_for")
 """Columns of an attempt that the page shows elsewhere than among its measurements."""
 ORIGINS = {
@@ -40,6 +43,15 @@ KINDS = {
     Kind.CONTRADICTED: "contradicted",
     Kind.ABSENT: "not in the note",
 }
+
+
+_PROVENANCE = ("recipe", "recipe_digest", "teacher", "revision", "engine", "engine_version", "temperature", "top_p",
+               "top_k", "max_tokens", "seed", "prompt", "layout", "prompt_sha256", "note_sha256", "description_code",
+               "description_sha256", "guideline_chapter", "guideline_text", "guidelines_sha256", "prompt_tokens",
+               "completion_tokens", "cached_tokens", "seconds")  # fmt: skip
+
+
+_ELSEWHERE = ("place", "attempt", "attempts", "row_kept", "admission_note", "subject_id", "hadm_id")
 
 
 class Links(Protocol):
@@ -152,15 +164,6 @@ class Pages:
         )
 
 
-_PROVENANCE = ("recipe", "recipe_digest", "teacher", "revision", "engine", "engine_version", "temperature", "top_p",
-               "top_k", "max_tokens", "seed", "prompt", "layout", "prompt_sha256", "note_sha256", "description_code",
-               "description_sha256", "guideline_chapter", "guideline_text", "guidelines_sha256", "prompt_tokens",
-               "completion_tokens", "cached_tokens", "seconds")  # fmt: skip
-
-
-_ELSEWHERE = ("place", "attempt", "attempts", "row_kept", "admission_note", "subject_id", "hadm_id")
-
-
 def _choose_attempt(attempts: Sequence[Entry], number: int) -> Entry | None:
     """Return the attempt at a place, else the kept one, else the last; None where there is none."""
     named = [attempt for attempt in attempts if attempt["place"] == number]
@@ -208,11 +211,6 @@ def _list_provenance(attempt: Mapping[str, Any], teaching: Teaching | None) -> l
 
 def _format(value: Any) -> Any:
     return f"{value:.3g}" if isinstance(value, float) else f"{value:,}" if type(value) is int else value
-
-
-HERE = Path(__file__).parent
-STATIC = HERE / "static"
-_STEERING = re.compile("[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 
 
 def reveal(value: Any) -> Any:
