@@ -48,7 +48,7 @@ def run(case: dict[str, Any], endpoint: str, journals: Path) -> dict[str, Any]:
     options = PublicationOptions(
         folder=Path(case["out"]), repo=case["repo"], what=case["what"], endpoint=endpoint, token=case["token"],
         public=case.get("public", False), gated=case.get("gated", False), responsible=case.get("responsible"),
-        retry=RetryPolicy(timeout=3, attempts=3, first_wait=0.01), journals=journals,
+        retry=RetryPolicy(timeout=6, attempts=3, first_wait=0.01), journals=journals,
     )  # fmt: skip
     try:
         outcome = publish(options, verifier=verify)
@@ -60,7 +60,7 @@ def run(case: dict[str, Any], endpoint: str, journals: Path) -> dict[str, Any]:
 def main(endpoint: str, folder: str) -> None:
     os.environ.pop("HF_HUB_OFFLINE", None)  # tests of engines set it for theirs
     os.environ["HF_HOME"] = folder
-    os.environ["HF_HUB_ETAG_TIMEOUT"] = os.environ["HF_HUB_DOWNLOAD_TIMEOUT"] = "3"
+    os.environ["HF_HUB_ETAG_TIMEOUT"] = os.environ["HF_HUB_DOWNLOAD_TIMEOUT"] = "6"
     from cards.hub.settings import prepare_environment
 
     prepare_environment(endpoint)

@@ -13,7 +13,7 @@ from deepicd.errors import DeepicdError
 from deepicd.http import RetryPolicy
 from guidelines.download import ADDRESS, download_guidelines
 
-TWICE = RetryPolicy(attempts=2, timeout=5.0, first_wait=0.01)
+TWICE = RetryPolicy(attempts=2, timeout=20.0, first_wait=0.01)
 
 
 class Site(BaseHTTPRequestHandler):

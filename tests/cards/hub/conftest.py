@@ -109,7 +109,7 @@ def send(loopback: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     ) -> Any:
         options = PublicationOptions(
             folder=out, repo=repo, what=what, endpoint=endpoint, dry_run=dry_run, journals=tmp_path / "records",
-            retry=RetryPolicy(timeout=5, attempts=3, first_wait=0.01), **wishes,
+            retry=RetryPolicy(timeout=20, attempts=3, first_wait=0.01), **wishes,
         )  # fmt: skip
         # other tests verify in a fresh process
         with open_publication(options, verifier=lambda *_: "not read again") as publication:

@@ -31,7 +31,7 @@ def options(loopback: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
     return PublicationOptions(
         folder=dataset(tmp_path / "set", "synthetic", 20), repo=loopback.new(), what="rows", endpoint=loopback.url,
-        retry=RetryPolicy(timeout=5, attempts=3, first_wait=0.01), journals=tmp_path / "records",
+        retry=RetryPolicy(timeout=20, attempts=3, first_wait=0.01), journals=tmp_path / "records",
     )  # fmt: skip
 
 

@@ -21,7 +21,7 @@ from deepicd.http import RetryPolicy
 
 from .conftest import NOTE, WRITE, Loopback, Run, Send
 
-QUICK = RetryPolicy(timeout=5, attempts=2, first_wait=0)
+QUICK = RetryPolicy(timeout=20, attempts=2, first_wait=0)
 
 
 def text_of(loopback: Loopback, repo: str, name: str = "README.md") -> str:

@@ -226,7 +226,7 @@ def test_retract_finds_a_model_and_asks_where_a_dataset_has_the_same_name(
     loopback.hub.create(repo, "sam", private=False)
     assert "--kind dataset or model" in run("retract", repo).err
     monkeypatch.setenv("HF_TOKEN", "hf_write")
-    quick = RetryPolicy(timeout=5, attempts=2, first_wait=0)
+    quick = RetryPolicy(timeout=20, attempts=2, first_wait=0)
     _, now = retract(find_repository(repo, loopback.url, retry=quick, kind="dataset"), journals=tmp_path)
     assert now.private
 

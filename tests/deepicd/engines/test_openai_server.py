@@ -78,8 +78,8 @@ def test_what_may_pass_is_asked_again(fault: Fault, tmp_path: Path) -> None:
 
 
 def test_a_request_that_hangs_is_given_up_and_asked_again(tmp_path: Path) -> None:
-    with openai_server(faults=[hang(2.0)]) as stand_in:
-        record = distilled(stand_in, tmp_path, timeout=0.5)
+    with openai_server(faults=[hang(8.0)]) as stand_in:
+        record = distilled(stand_in, tmp_path, timeout=2.0)
     assert sum(record.counts.kept.values()) == 20
 
 
@@ -117,7 +117,7 @@ def test_a_prompt_over_the_servers_context_is_a_row_without_an_answer(tmp_path: 
 )
 def test_a_server_that_is_none_is_an_error_with_what_to_do(always: Fault, message: str, tmp_path: Path) -> None:
     with openai_server(always=always) as stand_in, pytest.raises(DeepicdError, match=message):
-        distilled(stand_in, tmp_path, timeout=0.3)
+        distilled(stand_in, tmp_path, timeout=0.3 if "0.3" in message else 20.0)
 
 
 def test_no_server_a_wrong_model_and_a_small_context_are_told_apart(tmp_path: Path) -> None:
