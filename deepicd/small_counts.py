@@ -206,13 +206,20 @@ class Counts:
 
     def _find_tight(self, groups: frozenset[Key], withheld: set[Key]) -> list[Key]:
         """Return the shown counts that bound a sum of groups too tightly; none if it is safe."""
-        most, above = self._solve(groups, frozenset(withheld), -1)
+        tight = self._find_causes(groups, frozenset(withheld))
+        if tight == []:
+            raise SolverError("A small count follows from others, and it is unknown from which.")
+        return tight or []
+
+    def _find_causes(self, groups: frozenset[Key], withheld: frozenset[Key]) -> list[Key] | None:
+        """Return the shown counts of which the bounds of a sum are made; None where these are wide enough."""
+        most, above = self._solve(groups, withheld, -1)
         if -most < SMALLEST_CELL - TOLERANCE:
             return above
-        least, below = self._solve(groups, frozenset(withheld), 1)
+        least, below = self._solve(groups, withheld, 1)
         if -most > NEAR and -most - least > NEAR:
             self._wide.add(groups)  # and it stays so: withholding more only widens them
-        return below + above if -most - least < SMALLEST_CELL - TOLERANCE else []
+        return below + above if -most - least < SMALLEST_CELL - TOLERANCE else None
 
     def _select_own(self, keys: Iterable[Key]) -> list[Key]:
         """Return the counts that can be withheld."""
@@ -295,6 +302,7 @@ class Counts:
         row = np.zeros(len(self.groups))
         for name, value in values.items():
             row[self._columns[name]] = side * (value - mean) - half
+        row /= np.abs(row).max()  # or its dual would be as small as its values are large
         return row
 
 

@@ -26,8 +26,13 @@ def main() -> None:
     mount("-o", f"remount,rw,size={ROOM}", folder)
     second = run(command)
     shutil.rmtree(kept, ignore_errors=True)
-    shutil.copytree(folder, kept, symlinks=True)
+    shutil.copytree(folder, kept, symlinks=True, ignore=list_sockets)
     print(json.dumps({"first": first, "second": second}))
+
+
+def list_sockets(folder: str, names: list[str]) -> list[str]:
+    """Return the names that are sockets, as Ray's, which cannot be copied."""
+    return [name for name in names if Path(folder, name).is_socket()]
 
 
 def mount(*arguments: str) -> None:

@@ -168,6 +168,13 @@ def test_a_mean_gives_two_hidden_scores_away() -> None:
     assert counts.find_withheld() == {"3", "5", "mean"}
 
 
+def test_a_mean_of_large_values_gives_a_hidden_count_away() -> None:
+    """Three of 103 cost a million each: the mean says how many they are, however large the unit."""
+    counts = one_way(a=3, b=60, c=40)
+    assert counts.show_mean("mean", {"a": 1e6, "b": 0.0, "c": 0.0}, 29126.21, places=2, cost=1.0)
+    assert counts.find_withheld() == {"a", "c", "mean"}
+
+
 def test_the_rest_of_a_part_is_small_if_it_is_of_few_patients() -> None:
     """112 stays of 100 patients: twelve further ones, and all of three patients."""
     counts = one_way(a=112)
