@@ -64,11 +64,11 @@ def extract_batch(notes: pa.RecordBatch, criteria: Criteria, terms: Mapping[str,
         if criteria.strict and sections:
             course = "\n".join(text for name, text in later if name == COURSE)
             sections = remove_signals(sections, terms[code.value], course)
-        note = join_sections(sections)
-        if reason := "only a reference" if is_reference else find_reason(sections, note, criteria):
+        admission_note = join_sections(sections)
+        if reason := "only a reference" if is_reference else find_reason(sections, admission_note, criteria):
             reasons[place] = (reason,)
         else:
-            kept[place] = (note, code.value, code.category, code.chapter.number, later)
+            kept[place] = (admission_note, code.value, code.category, code.chapter.number, later)
     return Extraction(_take(notes, kept, EXTRACTED, ROWS), _take(notes, reasons, ["reason"], EXCLUDED), headers)
 
 
