@@ -184,9 +184,9 @@ def _scan(file: OutgoingFile, report: Report, contents: _Contents | None) -> Ite
     for raw in extract_png_texts(file.path) if is_picture else _read_blocks(file.path):
         report.scanned += len(raw)
         block = Block(normalize(raw) if is_picture else _normalize_text(raw))
-        for place, reason in _find_patterns(block, markdown=file.path.suffix == ".md"):
+        for below, reason in _find_patterns(block, markdown=file.path.suffix == ".md"):
             number += 1
-            yield Finding(file.name, 0 if is_picture else line + int(np.searchsorted(block.breaks, place)), reason)
+            yield Finding(file.name, 0 if is_picture else line + below, reason)
         if number >= MAX_FINDINGS:
             yield Finding(file.name, 0, f"{MAX_FINDINGS:,} or more findings; the rest was not read")
             return
@@ -196,13 +196,15 @@ def _scan(file: OutgoingFile, report: Report, contents: _Contents | None) -> Ite
 
 
 def _find_patterns(block: Block, *, markdown: bool) -> Iterator[tuple[int, str]]:
-    """Yield what stands in a text, and the ids that tags or stars divide in it."""
-    found = set(patterns.find_patterns(block.text, markdown=markdown))
-    yield from sorted(found)
-    if block.unmarked is not None:
-        known = {reason for _, reason in found}
-        joined = patterns.find_patterns(block.unmarked, markdown=markdown)
-        yield from ((place, reason) for place, reason in joined if reason in patterns.IDS and reason not in known)
+    """Yield line, from 0, and reason of what stands in a text, and of the ids that tags or stars divide in it."""
+    found = sorted(set(patterns.find_patterns(block.text, markdown=markdown)))
+    known = [(int(np.searchsorted(block.breaks, place)), reason) for place, reason in found]
+    yield from known
+    listed = set(known)
+    for place, reason in patterns.find_patterns(block.unmarked or b"", markdown=markdown):
+        line = int(np.searchsorted(block.breaks, place))
+        if reason in patterns.IDS and (line, reason) not in listed:
+            yield line, reason
 
 
 def _find_ends(text: bytes) -> passages.Places:

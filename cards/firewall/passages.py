@@ -27,7 +27,7 @@ LENGTH = 8  # words
 MEANINGFUL = 5  # words among them that carry meaning
 SURROUNDINGS = 512  # words among which a word is frequent or rare
 LETTERS = 32  # in a row, where there are no words
-GLUED = 12  # letters from which on a word may be several
+GLUED = 20  # letters from which on a word may be several; lists of illnesses have shorter ones
 HEADINGS = """
     admission allergies attending birth brief chief complaint condition course date diagnosis discharge disposition exam
     facility family followup history hospital illness instructions invasive major medical medications of on or past
@@ -112,10 +112,9 @@ def read_words(text: bytes, glued: list[tuple[int, int]] | None = None) -> Itera
         starts, ends = edges[::2], edges[1::2]
         is_word = low[starts] > _NINE
         starts, ends = starts[is_word], ends[is_word]
-        lengths = ends - starts
         if glued is not None:
-            glued += [(at + start, at + end) for start, end in _find_glued(low, starts, ends, lengths)]
-        is_word = lengths > 1
+            glued += [(at + start, at + end) for start, end in _find_glued(piece, low, starts, ends)]
+        is_word = ends - starts > 1
         starts, ends = starts[is_word], ends[is_word]
         yield Words(_hash_spans(low, starts, ends), starts + at, ends + at)
         at += len(piece)
@@ -147,9 +146,14 @@ def _hash_spans(low: npt.NDArray[np.uint8], starts: Places, ends: Places) -> Has
     return _mix_bits((sums[ends] - sums[starts]) * _DOWN[starts])
 
 
-def _find_glued(low: npt.NDArray[np.uint8], starts: Places, ends: Places, lengths: Places) -> Iterator[tuple[int, int]]:
-    """Yield where stretches of single letters and of very long words begin and end. Digests and the like are none."""
-    first, last = find_stretches((lengths == 1) | (lengths >= GLUED))
+def _find_glued(piece: bytes, low: npt.NDArray[np.uint8], starts: Places, ends: Places) -> Iterator[tuple[int, int]]:
+    """Yield where stretches of single letters and of words in one begin and end. Digests and the like are none."""
+    codes, lengths = np.frombuffer(piece, np.uint8), ends - starts
+    is_glued = (lengths == 1) | (lengths >= GLUED)
+    humps = np.flatnonzero((codes[:-1] >= ord("a")) & (codes[1:] <= ord("Z")) & (codes[1:] >= ord("A")))
+    in_word = np.searchsorted(starts, humps, "right") - 1
+    is_glued[in_word[in_word >= 0]] = True
+    first, last = find_stretches(is_glued)
     total = np.concatenate(([0], np.cumsum(lengths)))
     sizes = total[last] - total[first]
     for place in np.flatnonzero(sizes >= LETTERS).tolist():

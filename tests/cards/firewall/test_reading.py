@@ -2,6 +2,7 @@
 
 import html
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
@@ -69,7 +70,8 @@ WRITINGS: dict[str, tuple[str, Callable[[], str]]] = {
     "Cyrillic letters": ("a.md", lambda: TEXT.translate(CYRILLIC)),
     "Greek letters": ("a.md", lambda: TEXT.upper().translate(GREEK)),
     "glued": ("a.md", lambda: "".join(WORDS)),
-    "glued by four": ("a.md", lambda: " ".join("".join(WORDS[n : n + 4]) for n in range(0, len(WORDS), 4))),
+    "glued by seven": ("a.md", lambda: " ".join("".join(WORDS[n : n + 7]) for n in range(0, len(WORDS), 7))),
+    "camel case by two": ("a.md", lambda: re.sub(r" (\w)(\w+) ", lambda m: f"{m[1].upper()}{m[2]} ", TEXT)),
     "camel case": ("a.md", lambda: "".join(word.capitalize() for word in WORDS)),
     "letter by letter": ("a.md", lambda: " ".join(TEXT.replace(" ", ""))),
     "a letter per line": ("a.csv", lambda: "\n".join(f"{n},{c}" for n, c in enumerate(TEXT.replace(" ", "")))),
@@ -96,6 +98,13 @@ def test_other_words_in_the_same_dress_pass(notes: Path, tmp_path: Path) -> None
     (tmp_path / "a.html").write_text(" ".join(f"<span>{word}</span>" for word in words))
     (tmp_path / "a.md").write_text("\u00a0".join(words) + "\n50&nbsp;% \u2013 12\u00a0345 rows \u2264 9\n")
     assert check_path(tmp_path, notes_from=notes).findings == []
+
+
+def test_a_list_of_long_words_is_no_passage(tmp_path: Path) -> None:
+    illnesses = "hypertension, hyperlipidemia, hypothyroidism, gastroparesis, cardiomyopathy"
+    cohort = write_cohort(tmp_path / "cohort", 30, "mimic", notes=[f"History of {illnesses} and a cold."])
+    (tmp_path / "a.md").write_text(f"Codes of {illnesses}.\n")
+    assert check_path(tmp_path / "a.md", notes_from=cohort).findings == []
 
 
 def test_a_finding_has_the_line_of_the_file(notes: Path, tmp_path: Path) -> None:
