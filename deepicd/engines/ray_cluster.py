@@ -8,7 +8,9 @@ A worker is one process with `gpus` GPUs of one node, or a CPU core where the cl
 
 import logging
 import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -85,14 +87,20 @@ def _join(workers: int) -> bool:
         return False
     # Some cores for what feeds the workers, even if this machine has fewer.
     here: dict[str, Any] = {"num_cpus": max(os.cpu_count() or 1, workers + 1), "object_store_memory": OBJECT_STORE}
+    on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
         options = {} if address else here | {"address": "local", "include_dashboard": False}
         ray.init(log_to_driver=False, logging_level=logging.WARNING, **options)
+    except SystemExit:  # Ray's answer to SIGTERM, in place of ours
+        raise KeyboardInterrupt from None
     except Exception as error:  # Ray raises one that has no better name where a node takes over 30 seconds to start
         raise DeepicdError(
             f"No Ray cluster could be joined or started: {str(error).strip().splitlines()[0][:200]}",
             SHORTEN if "AF_UNIX path" in str(error) else ADVICE,
         ) from error
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, on_sigterm)
     logging.getLogger("ray").setLevel(logging.ERROR)
     return True
 

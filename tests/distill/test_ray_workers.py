@@ -111,7 +111,7 @@ def test_the_engine_ray_runs_a_model_per_worker_and_outlives_one(cluster: Any, t
 @pytest.mark.engines
 def test_the_command_starts_a_cluster_of_its_own_or_says_why_ray_cannot(tmp_path: Path) -> None:
     pytest.importorskip("ray")
-    cohort, out = write_cohort(tmp_path / "cohort", 20), tmp_path / "out"
+    cohort, out = write_cohort(tmp_path / "cohort", 2000), tmp_path / "out"
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "TMPDIR"))}
     command = [*kills.build_command(cohort, out), "--workers", "2"]
     deep = tmp_path / ("x" * 90)
@@ -120,6 +120,12 @@ def test_the_command_starts_a_cluster_of_its_own_or_says_why_ray_cannot(tmp_path
     assert done.returncode == 1
     assert "a shorter one: RAY_TMPDIR=/tmp" in done.stderr, done.stderr
     assert "Traceback" not in done.stderr
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=kept) as process:
+        wait_for_lines(out, FIRST, 1)
+        process.terminate()
+        _, err = process.communicate()
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
     subprocess.run(command, check=True, env=kept)
     assert rows_in(next(out.glob("*/kept")))
 
