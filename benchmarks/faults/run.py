@@ -46,8 +46,9 @@ where a damaged file without a checksum is another good one (a list of codes tha
 CLOSING = """
 `publish` and `physionet fetch` talk to the servers of our tests, on loopback; the client meets the fault, and their own
 tests break the connection. `report` stands for `view`, which serves the same pages and writes nothing, and
-`review import` for the forms of `review rate`, which are written by the same function. vLLM and training by TRL run
-with the shipped tiny model, where they are installed; verl and Ray are not tried.
+`review import` for the forms of `review rate`, which are written by the same function. Ray workers run
+the rehearsal, on a cluster of their own. There are stages of vLLM and of training by TRL with the shipped tiny model,
+where these are installed; they have met no fault yet, and verl has none.
 
 Bad inputs are tried apart, by `make fuzz` (`benchmarks/results/fuzz.json`): 3,406,151 of them found nine tracebacks in
 seven of 65 readers, which were mended; 277,169 new ones after that, through the same 65 readers, found none.
