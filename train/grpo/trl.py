@@ -14,7 +14,6 @@ from deepicd.answer_form import measure_repetition
 from deepicd.schema import DATASET
 from deepicd.stage_records import GrpoRecord
 from train import base_model, launch
-from train.gradient_guard import NonfiniteGradientGuard
 from train.grpo.monitor import AnswerStatistics, GuardRails, StepLog, summarize_step
 from train.grpo.setup import FitOutcome, GrpoSetup
 from train.rewards import trl
@@ -23,7 +22,7 @@ from train.rewards.judge import Judge, open_judge
 from train.rewards.points import Points, open_points
 from train.rewards.trl import Completion, RewardFunction, extract_texts
 from train.run_folder import TrainingFolder, find_last_checkpoint, parse_step
-from train.trainer_callbacks import TrainerState, TrainingProgress
+from train.trainer_hooks import NonfiniteGradientGuard, TrainerState, TrainingProgress
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -179,7 +178,7 @@ def _build_arguments(setup: GrpoSetup, checkpoints: Path) -> "GRPOConfig":
         logging_steps=1,
         logging_nan_inf_filter=False,  # a NaN loss is not a NaN gradient, and the log tells
         pad_to_multiple_of=recipe.pad_to_multiple_of or None,
-        disable_tqdm=True,  # train.trainer_callbacks shows progress
+        disable_tqdm=True,  # train.trainer_hooks shows progress
         report_to="none",
         **(vllm if recipe.rollout == "vllm" else {}),
     )

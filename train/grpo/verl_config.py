@@ -142,7 +142,7 @@ def build_environment() -> dict[str, str]:
     """Return the environment variables that verl's processes need on every node."""
     import torch
 
-    modules = ["train.grpo.verl_without_trl", "train.grpo.verl_attention"]
+    modules = ["train.grpo.verl_patches"]
     if not torch.cuda.is_available():
         modules.append("train.grpo.verl_on_cpu")
         return SILENT | {

@@ -4,7 +4,7 @@ verl 0.9.1 knows GPUs and NPUs. This module answers for a CPU what verl asks of 
 shared memory, and Ray hands out one "GPU" that is not one. verl loads it in each of its processes
 (train.grpo.verl_config):
 
-    VERL_USE_EXTERNAL_MODULES=train.grpo.verl_without_trl,train.grpo.verl_on_cpu
+    VERL_USE_EXTERNAL_MODULES=train.grpo.verl_patches,train.grpo.verl_on_cpu
     VERL_PLATFORM=cpu VERL_ENGINE_DEVICE=cuda
 
 It shows that the wiring works (configuration, data, rewards, the loop, checkpoints, resuming), and says nothing about

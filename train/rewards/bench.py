@@ -33,8 +33,8 @@ from train.rewards.bench_cases import (
     AnswerCase,
     build_cases,
     build_expectation_cases,
+    build_list_cases,
 )
-from train.rewards.bench_lists import build_list_cases
 from train.rewards.outcome import OUTCOMES, Variant
 from train.rewards.points import draw_points, leave_out_copies
 from train.rewards.points import pay as pay_points

@@ -1,9 +1,9 @@
 """Answers to test rewards on, good, partly right, broken and hostile: each a way in which training could go wrong."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from deepicd.answer_form import DIAGNOSIS, DIAGNOSIS_END, TAGS, THINK, THINK_END, write_answer
+from deepicd.answer_form import DIAGNOSIS, DIAGNOSIS_END, TAGS, THINK, THINK_END, write_answer, write_answers
 from deepicd.icd10cm import Code
 
 TRACE = (
@@ -11,6 +11,15 @@ TRACE = (
     " the crackles, but there is no fever and no sputum; swollen legs and a raised jugular pulse speak for the heart."
 )
 MEGABYTE = 2**20
+TRUE_LIST = tuple(map(Code, ("I5021", "I4891", "E1122", "N179", "Z7901")))
+WRONG_LIST = tuple(map(Code, ("J189", "A419", "K7460", "G4733", "F329")))
+COMMON_LIST = tuple(map(Code, (
+    "I10", "E785", "Z87891", "K219", "F329", "I2510", "N179", "F419", "E119", "Z7901", "I4891", "J449", "E039", "Z794",
+    "D649", "N390", "E871", "G4733", "E669", "I5032", "J45909", "F17210", "Z7902", "I252", "M109", "N189", "D62",
+    "I129", "E876", "J9601", "Y929", "N400", "I5022", "Z8673", "D696", "Z66", "E872", "I480", "K5900", "R6520",
+)))  # fmt: skip
+"""Forty that many stays have, and two of these."""
+MANY = 20_000  # blocks of a hostile answer, some half a megabyte
 LOOK_ALIKES = {"I": "І", "5": "５", "0": "О"}  # Cyrillic I and O, a full-width five
 
 
@@ -148,3 +157,35 @@ def _build_hostile(code: str) -> list[tuple[str, str]]:
 
 def _write_answer(code: str, trace: str = TRACE) -> str:
     return f"{THINK}\n{trace}\n{THINK_END}\n{DIAGNOSIS}{code}{DIAGNOSIS_END}"
+
+
+def build_list_cases() -> Iterator[AnswerCase]:
+    """Yield answers about one stay, with its true codes; the first is the answer that should earn most."""
+    truth = ", ".join(code.value for code in TRUE_LIST)
+    first, *others = TRUE_LIST
+    lists: dict[str, Sequence[Code]] = {
+        "gold": TRUE_LIST,
+        "the others in reverse": (first, *reversed(others)),
+        "all in reverse": TRUE_LIST[::-1],
+        "the first at the end": (*others, first),
+        "the first alone": (first,),
+        "without the first": others,
+        "one more, wrong": (*TRUE_LIST, WRONG_LIST[0]),
+        "as many wrong ones after": (*TRUE_LIST, *WRONG_LIST),
+        "as many wrong ones before": (*WRONG_LIST, *TRUE_LIST),
+        "each twice": TRUE_LIST * 2,
+        "the first five times": (first,) * 5,
+        "categories right": tuple(Code(code.category) for code in TRUE_LIST),
+        "five codes of the first one's category": tuple(map(Code, ("I5021", "I5022", "I5023", "I5030", "I509"))),
+        "the first, then the 40 commonest": (first, *COMMON_LIST),
+        "the 40 commonest": COMMON_LIST,
+        "nothing right": WRONG_LIST,
+    }
+    for name, codes in lists.items():
+        yield AnswerCase(name, write_answers(TRACE, codes), truth, is_gold=name == "gold")
+    text = write_answers(TRACE, TRUE_LIST)
+    yield AnswerCase("a word between the blocks", text.replace("I4891</diagnosis>", "I4891</diagnosis> and"), truth)
+    yield AnswerCase("a block without a code", text.replace("N179", "renal failure"), truth)
+    yield AnswerCase("all codes in one block", write_answers(TRACE, TRUE_LIST[:1]).replace("I5021", truth), truth)
+    yield AnswerCase("no trace", text.replace(TRACE, ""), truth)
+    yield AnswerCase(f"{MANY:,} blocks", write_answers(TRACE, TRUE_LIST * (MANY // len(TRUE_LIST))), truth)

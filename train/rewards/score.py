@@ -15,7 +15,7 @@ text, however long or odd, makes one raise. There are four variants:
 * `authors`: what their code pays at the values of their job files: 15 times the outcome, −1 for no match and for each
   further match, +1 for a trace in the first match, −5 for an empty completion (see `_score_authors`).
 * `several`: for the config multi. The form is that of `deepicd.answer_form`; half of the outcome is for the first code,
-  half for the list (train.rewards.several). Judge and stay judge the trace by the first code.
+  half for the list (train.rewards.outcome). Judge and stay judge the trace by the first code.
 
 `judge` is what one point of a judge's score is worth; the score itself comes from outside (train.rewards.judge).
 """
@@ -42,8 +42,7 @@ from deepicd.answer_form import (
 from deepicd.config import Config, ConfigError, Number
 from deepicd.icd10cm import Code
 from deepicd.paper import CODE_PATTERN, EXTRA_MATCH, MALFORMED_JUDGE_SCORE, MIMIC_REASON, NO_MATCH, NOTHING_GENERATED
-from train.rewards.outcome import OUTCOMES, Variant
-from train.rewards.several import score_list
+from train.rewards.outcome import OUTCOMES, Variant, score_list
 
 PAPER_PATTERN = re.compile(CODE_PATTERN)  # used with fullmatch
 AUTHORS_MATCH_START = re.compile(r"^(?:<think>|<diagnosis>)", re.MULTILINE)

@@ -11,11 +11,10 @@ from deepicd import storage
 from deepicd.engines.tokenizer import load_tokenizer
 from deepicd.errors import DeepicdError
 from train.config import SftRecipe
-from train.gradient_guard import NonfiniteGradientGuard
 from train.launch import prepare_libraries
 from train.run_folder import find_last_checkpoint, parse_step
 from train.sft.packing import check_rows_stay_apart
-from train.trainer_callbacks import TrainingProgress
+from train.trainer_hooks import NonfiniteGradientGuard, TrainingProgress
 
 if TYPE_CHECKING:
     from peft import LoraConfig
@@ -155,7 +154,7 @@ def _build_arguments(recipe: SftRecipe, values: Job) -> "SFTConfig":
         pad_to_multiple_of=recipe.pad_to_multiple_of or None,
         logging_steps=max(1, values["steps"] // 200),
         include_num_input_tokens_seen="non_padding",
-        disable_tqdm=True,  # train.trainer_callbacks shows progress
+        disable_tqdm=True,  # train.trainer_hooks shows progress
         report_to="none",
     )
 

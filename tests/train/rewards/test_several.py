@@ -5,8 +5,8 @@ import pytest
 from deepicd.answer_form import write_answer, write_answers
 from deepicd.icd10cm import Code
 from train.rewards import score, trl, verl
-from train.rewards.bench_lists import build_list_cases
-from train.rewards.several import measure_f1, score_list
+from train.rewards.bench_cases import build_list_cases
+from train.rewards.outcome import measure_f1, score_list
 
 TRUTH = ("I214", "I10", "E871", "E119")
 TEXT = write_answers("Pressure.", map(Code, TRUTH))

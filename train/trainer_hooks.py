@@ -1,7 +1,9 @@
-"""Skip updates with non-finite gradients in TRL's trainers, and record what led to them.
+"""What hooks into TRL's trainers: progress on stderr, and a guard that skips updates with non-finite gradients.
 
-    guard = NonfiniteGradientGuard(checkpoints)
+    progress, guard = TrainingProgress(), NonfiniteGradientGuard(checkpoints)
+    trainer = SFTTrainer(…, callbacks=[progress.build_callback()])
     guard.watch(trainer)                 # before trainer.train()
+    progress.seconds, progress.tokens_per_second
     guard.skipped                        # [SkippedUpdate(step=5, batches=[[16, 1088]], weight='….q_proj.weight')]
 
 One update with a non-finite gradient makes every weight NaN for good. TRL's trainers apply it, and the first sign is a
@@ -14,24 +16,89 @@ gradient is not finite tell a fault of attention, which comes with certain lengt
 """
 
 import logging
+import time
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from deepicd import storage
 from deepicd.errors import DeepicdError
+from deepicd.log import Advance, track_progress
 from deepicd.record_model import parse_model
 from deepicd.stage_records import SkippedUpdate
 
 if TYPE_CHECKING:
     import torch
-    from transformers import Trainer
+    from transformers import Trainer, TrainerCallback
 
 MAX_SKIPPED_IN_A_ROW = 10  # updates after which a run is stopped
 OVERFLOW = "none: the norm of finite gradients overflows"
 
 logger = logging.getLogger(__name__)
+
+
+class TrainerState(Protocol):
+    """What is read of transformers.TrainerState."""
+
+    is_world_process_zero: bool
+    max_steps: int
+    global_step: int
+    num_input_tokens_seen: int
+
+
+class TrainingProgress:
+    """Seconds and speed of the training alone, without what comes before and after it."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.tokens_per_second: int | None = None
+        """Without padding, and without the first step, in which a device warms up."""
+        self._advance: Advance | None = None
+        self._bar = ExitStack()
+
+    def show_status(self, status: str) -> None:
+        """Show a text next to the count of steps."""
+        if self._advance:
+            self._advance(0, status)
+
+    def build_callback(self) -> "TrainerCallback":
+        from transformers import TrainerCallback
+
+        progress = self
+        started = 0.0
+        first_step: tuple[float, int] | None = None  # when it ended, and the tokens until then
+
+        class Callback(TrainerCallback):  # type: ignore[misc]  # transformers has no types
+            def on_train_begin(self, args: object, state: TrainerState, control: object, **_: object) -> None:
+                nonlocal started
+                if state.is_world_process_zero:
+                    progress._advance = progress._bar.enter_context(track_progress("steps", total=state.max_steps))
+                    progress._advance(state.global_step)
+                started = time.perf_counter()
+
+            def on_step_end(self, args: object, state: TrainerState, control: object, **_: object) -> None:
+                nonlocal first_step
+                first_step = first_step or (time.perf_counter(), state.num_input_tokens_seen)
+                if progress._advance:
+                    progress._advance(1)
+
+            def on_log(
+                self, args: object, state: object, control: object, logs: Mapping[str, float], **_: object
+            ) -> None:
+                if "loss" in logs and "reward" not in logs:
+                    progress.show_status(f"loss {float(logs['loss']):.3f}")
+
+            def on_train_end(self, args: object, state: TrainerState, control: object, **_: object) -> None:
+                now = time.perf_counter()
+                progress.seconds = now - started
+                if first_step and state.num_input_tokens_seen > first_step[1]:
+                    tokens = state.num_input_tokens_seen - first_step[1]
+                    progress.tokens_per_second = round(tokens / (now - first_step[0]))
+                progress._bar.close()
+
+        return Callback()
 
 
 class NonfiniteGradientGuard:

@@ -20,7 +20,7 @@ def build(tmp_path: Path) -> tuple[Any, Any, Any]:
     """A guard that watches a linear layer and torch's own clipping, as TRL's trainers call it."""
     import torch
 
-    from train.gradient_guard import NonfiniteGradientGuard
+    from train.trainer_hooks import NonfiniteGradientGuard
 
     layer = torch.nn.Linear(4, 4)
     accelerator = SimpleNamespace(clip_grad_norm_=torch.nn.utils.clip_grad_norm_)
