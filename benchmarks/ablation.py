@@ -23,6 +23,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from scipy.stats import t as student
 
 from benchmarks.borne_out import ASSERTED, EXCLUDED, SEED, Stay, hold, plant, read_stays
 from benchmarks.measure import RESULTS, describe_machine, write_into_doc
@@ -33,7 +34,7 @@ from deepicd.verification.borne_out import Verdict
 from deepicd.verification.diseases import mask_diagnosis
 from distill.rehearsal_trace import rehearse
 from distill.verification.recipe import VerifyRecipe
-from train.evaluation.intervals import estimate_difference, measure_spread
+from train.evaluation.intervals import CONFIDENCE, measure_spread
 from train.evaluation.metrics import Indices, Numbers
 
 ADMISSIONS, SEEDS, FOLDS = 2_000, 10, 3
@@ -168,15 +169,15 @@ def _compare(ours: str, theirs: str, by_seed: dict[str, Numbers], patients: Indi
     differences = by_seed[ours] - by_seed[theirs]
     by_note, of_seeds = differences.mean(axis=0), differences.mean(axis=1)
     mean = float(by_note.mean())
-    spread = measure_spread(((by_note.sum() - by_note) / (len(by_note) - 1))[:, None], patients)
-    over_patients = estimate_difference(mean, float(spread.standard_errors[0]), len(spread.changes))
-    over_seeds = estimate_difference(mean, float(of_seeds.std(ddof=1)) / SEEDS**0.5, SEEDS)
+    spread = measure_spread(np.bincount(patients, by_note - mean) / len(by_note))
+    over_patients = student.interval(CONFIDENCE, patients.max(), mean, spread.error)
+    over_seeds = student.interval(CONFIDENCE, SEEDS - 1, mean, of_seeds.std(ddof=1) / SEEDS**0.5)
     return {
         "ours": ours,
         "theirs": theirs,
         "difference": round(mean, 4),
-        "over_patients": [round(end, 4) for end in over_patients[0]] if over_patients else None,
-        "over_seeds": [round(end, 4) for end in over_seeds[0]] if over_seeds else None,
+        "over_patients": [round(float(end), 4) for end in over_patients],
+        "over_seeds": [round(float(end), 4) for end in over_seeds],
     }
 
 

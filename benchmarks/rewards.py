@@ -2,8 +2,8 @@
 
   rewards      completions/s on one core, against a pattern and a loop with the same rewards (without hostile inputs, on
                which the pattern would not return); and milliseconds for 512 completions, one step of verl
-  evaluation   18,654 predictions at three levels, against scikit-learn computing the same means; and their intervals,
-               against these means once more
+  evaluation   18,654 predictions at three levels with their intervals, and two runs compared, each against scikit-learn
+               computing the same means once, without intervals
 
 Run: python -m benchmarks.rewards
 """
@@ -86,8 +86,8 @@ def compare_evaluation(texts: Sequence[str], truths: Sequence[str]) -> list[Comp
     from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 
     from deepicd.icd10cm import Code
-    from train.evaluation.intervals import measure_spread
-    from train.evaluation.metric_vector import MetricVector
+    from train.evaluation.comparison import SHUFFLES, compare_runs
+    from train.evaluation.metric_vector import METRICS, MetricVector
     from train.evaluation.metrics import LEVELS, get_class
     from train.evaluation.reading import extract_code
 
@@ -105,20 +105,20 @@ def compare_evaluation(texts: Sequence[str], truths: Sequence[str]) -> list[Comp
             means += [*map(float, macro[:3]), float(accuracy_score(y_true, y_pred))]
         return means
 
-    vector = MetricVector.build(true, given)
-    ours = dict(zip(vector.names, vector.values, strict=True))
-    shared = [ours[f"{name}.{metric}"] for name in LEVELS for metric in ("macro_precision", "macro_recall", "macro_f1",
-                                                                        "accuracy")]  # fmt: skip
-    if not max(abs(mean - other) for mean, other in zip(shared, theirs(), strict=True)) < 1e-12:
+    vector, other = MetricVector.build(true, given), MetricVector.build(true, given[::-1])
+    shared = [vector.values[f"{name}.{metric}"] for name in LEVELS for metric in METRICS]
+    if not max(abs(mean - expected) for mean, expected in zip(shared, theirs(), strict=True)) < 1e-12:
         raise RuntimeError("The means differ from those of scikit-learn.")
     rows = f"{len(true):,} predictions"
     return [
         compare(
-            f"metrics of {rows}", lambda: time_call(lambda: MetricVector.build(true, given)),
-            "scikit-learn, the same means", lambda: time_call(theirs),
+            f"metrics of {rows}, with intervals",
+            lambda: time_call(lambda: MetricVector.build(true, given).estimate_intervals()),
+            "scikit-learn, the same means once", lambda: time_call(theirs),
         ),
         compare(
-            f"intervals of {rows}", lambda: time_call(lambda: measure_spread(vector.compute_without_each()).freedom),
+            f"two runs compared on {rows}, {SHUFFLES:,} swaps",
+            lambda: time_call(lambda: compare_runs(vector, other)),
             "scikit-learn, the means once", lambda: time_call(theirs),
         ),
     ]  # fmt: skip

@@ -133,17 +133,15 @@ def evaluate(
     if averaging not in get_args(Averaging):
         raise DeepicdError(f"There is no averaging {averaging!r}.", f"One of: {', '.join(get_args(Averaging))}.")
     with prefer_own_packages():
-        from train.evaluation.intervals import estimate_intervals, measure_spread
         from train.evaluation.metric_vector import METRICS, MetricVector
         from train.evaluation.metrics import LEVELS
 
         codes = [None if text is None else Code.find(text) for text in predicted]
         vector = MetricVector.build([Code.parse(text) for text in truths], codes, averaging=averaging)
-        values = dict(zip(vector.names, vector.values.tolist(), strict=True))
-        intervals, _ = estimate_intervals(vector, measure_spread(vector.compute_without_each()))
+        intervals, _ = vector.estimate_intervals()
         return {
             level: Scores(
-                **{metric: values[f"{level}.{metric}"] for metric in METRICS},
+                **{metric: vector.values[f"{level}.{metric}"] for metric in METRICS},
                 intervals={metric: intervals[name] for metric in METRICS if (name := f"{level}.{metric}") in intervals},
             )
             for level in LEVELS

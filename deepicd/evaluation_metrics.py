@@ -47,7 +47,7 @@ class LevelMetrics(MacroAverages):
 
 
 class IntervalMethod(Model):
-    """How the intervals were made: by leaving out one patient at a time (the delete-one jackknife)."""
+    """How the intervals were made: by leaving out one patient at a time (the jackknife)."""
 
     patients: int
     confidence: float
@@ -99,6 +99,16 @@ class SeverityErrors(Model):
     """'I20.9 for I20.0' (predicted for true) → answers, the most frequent ten."""
 
 
+class Difference(Model):
+    """A figure of this run and of another one on the same notes."""
+
+    ours: float
+    theirs: float
+    difference: float
+    interval: Interval | None
+    p: float | None
+
+
 class ListLevel(Model):
     """Means over the lists of a split, at one level."""
 
@@ -128,6 +138,8 @@ class ListMetrics(Model):
     chapters: list[ListChapter]
     severity: SeverityErrors | None
     """Wrong codes of the lists; None for credentialed rows."""
+    comparison: dict[str, Difference] | None = None
+    """'LEVEL.FIGURE' → difference of the means; absent unless two runs are compared."""
 
 
 class AnswerCounts(Model):
@@ -192,16 +204,6 @@ class Reasoning(Model):
     overall: ReasoningMetrics
     chapters: dict[str, ReasoningMetrics]
     """By the number of the chapter of the true code."""
-
-
-class Difference(Model):
-    """A figure of this run and of another one on the same notes."""
-
-    ours: float
-    theirs: float
-    difference: float
-    interval: Interval | None
-    p: float | None
 
 
 class Metrics(Model):

@@ -23,6 +23,7 @@ from train.evaluation.predictions import (
     read_predictions_origin,
 )
 from train.evaluation.reading import Reading
+from train.evaluation.several import LISTS_FILE
 from train.evaluation.subgroups import list_cohort_files
 from train.run_folder import read_model_origin
 
@@ -125,6 +126,8 @@ def read_inputs(settings: EvaluationSettings, texts: TextStore) -> Inputs:
     if settings.against:
         paths["against"] = settings.against / PREDICTIONS_FILE
         origins.append(storage.read_origin(paths["against"]))
+        if settings.config:
+            paths["against_lists"] = settings.against / LISTS_FILE
     if settings.subgroups:
         for file in list_cohort_files(settings.subgroups):
             paths[f"subgroups_{file.stem}"] = file

@@ -138,7 +138,7 @@ def score_classes(counts: ClassCounts) -> ClassScores:
 
 def divide(part: Numbers, whole: Numbers) -> Numbers:
     """Return the quotients; 0 where the divisor is 0."""
-    return np.divide(part, whole, out=np.zeros_like(whole), where=whole > 0)
+    return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
 
 
 def compute_mean(values: Numbers, over: Mask) -> float:
@@ -154,3 +154,10 @@ def average_classes(scores: ClassScores, over: Mask) -> dict[str, float]:
         "macro_recall": compute_mean(scores.recall, over),
         "macro_f1": compute_mean(scores.f1, over),
     }
+
+
+def measure_level(rows: LevelRows, averaging: Averaging) -> dict[str, float]:
+    """Return the means over the classes of a convention, and the accuracy."""
+    counts = count_classes(rows)
+    means = average_classes(score_classes(counts), select_classes(rows.known, counts, averaging))
+    return means | {"accuracy": counts.accuracy}

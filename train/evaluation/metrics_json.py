@@ -5,7 +5,7 @@ the three levels are exact: a card that shows them withholds what they would rev
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,6 @@ from deepicd.evaluation_metrics import (
     Averaging,
     ChapterMetrics,
     ConventionMetrics,
-    Difference,
     GroupMetrics,
     IntervalMethod,
     LevelMetrics,
@@ -28,16 +27,8 @@ from deepicd.icd10cm import CHAPTERS, Code
 from deepicd.severity import differs_in_severity
 from deepicd.small_counts import suppress_small
 from deepicd.storage import Origin
-from train.evaluation.intervals import (
-    CONFIDENCE,
-    FEWEST_DIFFERING,
-    Intervals,
-    Spread,
-    estimate_difference,
-    estimate_intervals,
-    measure_spread,
-    number_patients,
-)
+from train.evaluation.comparison import compare_runs
+from train.evaluation.intervals import CONFIDENCE, Intervals, number_patients
 from train.evaluation.metric_vector import GROUPS, METRICS, MetricVector
 from train.evaluation.metrics import (
     AVERAGINGS,
@@ -74,6 +65,7 @@ class MetricSettings:
         return MetricVector.build(
             [note.truth for note in notes],
             [note.predicted for note in notes],
+            patients=number_patients([note.note_id for note in notes]),
             averaging=self.averaging,
             vocabulary=self.vocabulary,
             train=self.train,
@@ -99,40 +91,32 @@ def compute_metrics(
     notes: Sequence[EvaluatedNote], settings: MetricSettings, other: Sequence[EvaluatedNote] = ()
 ) -> Metrics:
     """Return the content of metrics.json. `other`: the same notes as answered by another run, to compare with."""
-    vector, patients = settings.build_vector(notes), number_patients([note.note_id for note in notes])
-    spread = measure_spread(vector.compute_without_each(), patients)
-    values = dict(zip(vector.names, vector.values.tolist(), strict=True))
-    intervals, missing = estimate_intervals(vector, spread)
+    vector = settings.build_vector(notes)
+    intervals, missing = vector.estimate_intervals()
     depth, answers = _count_answers(notes, vector, settings)
-    metrics = Metrics(
-        chapter=_build_level("chapter", vector, values, intervals),
-        category=_build_level("category", vector, values, intervals),
-        full=_build_level("full", vector, values, intervals),
+    return Metrics(
+        chapter=_build_level("chapter", vector, intervals),
+        category=_build_level("category", vector, intervals),
+        full=_build_level("full", vector, intervals),
         rows=len(notes),
         origin=settings.origin,
         averaging=settings.averaging,
-        intervals=IntervalMethod(patients=len(spread.changes), confidence=CONFIDENCE, missing=missing),
+        intervals=IntervalMethod(patients=len(np.unique(vector.patients)), confidence=CONFIDENCE, missing=missing),
         conventions=_build_conventions(vector, with_vocabulary=settings.vocabulary is not None),
         chapters=build_chapters(vector, intervals, settings),
-        terciles=_build_terciles(vector, values, intervals, settings) if settings.train else None,
+        terciles=_build_terciles(vector, intervals, settings) if settings.train else None,
         prefix_depth=depth,
         answers=answers,
         right_patients=count_right_patients(notes),
         severity=count_severity_errors(notes) if settings.shows_all else None,
+        comparison=compare_runs(vector, settings.build_vector(other)) if other else None,
     )
-    if not other:
-        return metrics
-    theirs = settings.build_vector(other)
-    difference = spread - measure_spread(theirs.compute_without_each(), patients)
-    return metrics.model_copy(update={"comparison": _compare(vector, theirs, difference)})
 
 
-def _build_level(
-    level: LevelName, vector: MetricVector, values: Mapping[str, float], intervals: Intervals
-) -> LevelMetrics:
+def _build_level(level: LevelName, vector: MetricVector, intervals: Intervals) -> LevelMetrics:
     rows = vector.levels[level]
     return LevelMetrics(
-        **{metric: values[f"{level}.{metric}"] for metric in METRICS},
+        **{metric: vector.values[f"{level}.{metric}"] for metric in METRICS},
         classes=int(select_classes(rows.known, count_classes(rows), vector.averaging).sum()),
         interval={metric: intervals.get(f"{level}.{metric}") for metric in METRICS},
     )
@@ -192,7 +176,7 @@ def build_chapters(vector: MetricVector, intervals: Intervals, settings: MetricS
 
 
 def _build_terciles(
-    vector: MetricVector, values: Mapping[str, float], intervals: Intervals, settings: MetricSettings
+    vector: MetricVector, intervals: Intervals, settings: MetricSettings
 ) -> dict[LevelName, dict[str, GroupMetrics]]:
     """Return head, middle and tail of the training rows, at category and full code."""
     terciles: dict[LevelName, dict[str, GroupMetrics]] = {}
@@ -208,7 +192,7 @@ def _build_terciles(
             terciles[level][name] = GroupMetrics(
                 samples=shown[name],
                 classes=int((counts.true[groups[name]] > 0).sum()),
-                macro_f1=values[figure] if is_shown else None,
+                macro_f1=vector.values[figure] if is_shown else None,
                 f1_interval=intervals.get(figure) if is_shown else None,
                 accuracy=accuracies[name],
             )
@@ -247,27 +231,3 @@ def count_severity_errors(notes: Sequence[EvaluatedNote]) -> SeverityErrors:
     )
     frequent = sorted(pairs.items(), key=lambda item: (-item[1], item[0]))[:SHOWN_PAIRS]
     return SeverityErrors(errors=len(wrong), severity_only=pairs.total(), pairs=dict(frequent))
-
-
-def _compare(ours: MetricVector, theirs: MetricVector, spread: Spread) -> dict[str, Difference]:
-    differing = {
-        name: int((level.is_right != theirs.levels[name].is_right).sum()) for name, level in ours.levels.items()
-    }
-    differences: dict[str, Difference] = {}
-    for name, our_value, their_value, error in zip(
-        ours.names, ours.values.tolist(), theirs.values.tolist(), spread.standard_errors.tolist(), strict=True
-    ):
-        level, metric = name.split(".")[:2]
-        if metric not in METRICS:
-            continue
-        estimate = None
-        if differing[LEVELS[LEVELS.index(level)]] >= FEWEST_DIFFERING:
-            estimate = estimate_difference(our_value - their_value, error, len(spread.changes))
-        differences[name] = Difference(
-            ours=our_value,
-            theirs=their_value,
-            difference=our_value - their_value,
-            interval=estimate[0] if estimate else None,
-            p=estimate[1] if estimate else None,
-        )
-    return differences

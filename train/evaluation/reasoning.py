@@ -31,7 +31,7 @@ from deepicd.evaluation_metrics import Interval, Reasoning, ReasoningMetrics
 from deepicd.icd10cm import Code
 from deepicd.small_counts import is_small
 from deepicd.trace_measures import Grounding, Share, count_weighing, find_first_mention, measure_grounding
-from train.evaluation.intervals import FEWEST_NOTES, estimate_interval, estimate_mean, measure_spread, number_patients
+from train.evaluation.intervals import FEWEST_NOTES, estimate_interval, estimate_mean, measure_ratio, number_patients
 from train.evaluation.metrics import Indices, Numbers
 from train.evaluation.predictions import EvaluatedNote
 from train.evaluation.reading import extract_trace
@@ -267,14 +267,11 @@ def _measure_ratio(pairs: Numbers, patients: Indices, is_mean: bool) -> Ratio:
 
     No interval covers where fewer than three traces have any part, or, in a share, lack any.
     """
-    part, whole = pairs.sum(axis=0)
-    if not whole:
+    part, whole = pairs[:, 0], pairs[:, 1]
+    if not whole.any():
         return Ratio(None, None)
-    lacking = (pairs[:, 0] < pairs[:, 1]).sum() if not is_mean else len(pairs)
-    left = whole - pairs[:, 1]
-    value = float(part / whole)
-    if min((pairs[:, 0] > 0).sum(), lacking) < FEWEST_NOTES or not left.all():
+    value, spread = measure_ratio(part, whole, patients)
+    lacking = (part < whole).sum() if not is_mean else len(pairs)
+    if min((part > 0).sum(), lacking) < FEWEST_NOTES:
         return Ratio(value, None)
-    spread = measure_spread(((part - pairs[:, 0]) / left)[:, None], patients)
-    estimate = estimate_mean if is_mean else estimate_interval
-    return Ratio(value, estimate(value, float(spread.standard_errors[0]), float(spread.freedom[0])))
+    return Ratio(value, (estimate_mean if is_mean else estimate_interval)(value, spread))

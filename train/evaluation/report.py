@@ -1,14 +1,16 @@
 """An evaluation in words and tables: report.md, rendered from metrics.json."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from deepicd.evaluation_metrics import METRICS_FILE, Interval, Metrics, ReasoningMetrics, read_metrics
+from deepicd.evaluation_metrics import METRICS_FILE, Difference, Interval, Metrics, read_metrics
 from deepicd.icd10cm import CHAPTERS
-from train.evaluation.intervals import FEWEST_DIFFERING, FEWEST_NOTES
+from train.evaluation.comparison import FEWEST_DIFFERING
+from train.evaluation.intervals import FEWEST_NOTES
 from train.evaluation.metric_vector import GROUPS
 from train.evaluation.metrics import LEVELS
 from train.evaluation.several import KS
+from train.evaluation.tables import REASONING_COLUMNS, list_reasoning_cells
 
 CONVENTIONS = {
     "truth": "the classes that occur in the truth; NIL is a wrong prediction and no class",
@@ -29,8 +31,8 @@ def _render_lines(name: str, metrics: Metrics) -> Iterator[str]:
     yield ""
     yield f"{metrics.rows:,} notes. Means are over {CONVENTIONS[metrics.averaging]}."
     yield (
-        f"In brackets: {metrics.intervals.confidence:.0%} intervals of the mean score over test sets of this size (the"
-        f" delete-one jackknife over {metrics.intervals.patients:,} patients). There is none where fewer than"
+        f"In brackets: {metrics.intervals.confidence:.0%} intervals of the mean score over test sets of this size"
+        f" (leaving out one of {metrics.intervals.patients:,} patients at a time). There is none where fewer than"
         f" {FEWEST_NOTES} notes are right, or fewer than {FEWEST_NOTES} wrong: there no interval covers."
     )
     yield ""
@@ -111,6 +113,9 @@ def _render_several(metrics: Metrics) -> Iterator[str]:
     if several.severity:
         yield from ("", f"Of {several.severity.errors:,} wrong codes in the lists, {several.severity.severity_only:,}"
                     " name a disease of the stay in another severity.")  # fmt: skip
+    if several.comparison:
+        yield from ("", "Lists of the other run, compared as below:")
+        yield from _render_differences(several.comparison)
 
 
 def _render_conventions(metrics: Metrics) -> Iterator[str]:
@@ -195,35 +200,6 @@ def _render_terciles(metrics: Metrics) -> Iterator[str]:
             yield f"| {level} | {name} | {group.classes:,} | {_format_count(group.samples)} | {' | '.join(cells)} |"
 
 
-REASONING_COLUMNS = (
-    "traces", "words", "names its code", "in the first half", "sentences that weigh", "without any", "words repeated",
-    "numbers grounded", "drugs grounded", "quotations grounded", "with invented vitals",
-)  # fmt: skip
-
-
-def list_reasoning_cells(row: ReasoningMetrics, *, with_intervals: bool = False) -> list[str]:
-    """Return the cells of REASONING_COLUMNS; '–' for what is not known or withheld."""
-
-    def show(name: str, value: float | None, factor: float = 1) -> str:
-        if value is None:
-            return "–"
-        ends = row.interval.get(name) if with_intervals else None
-        text = f"{factor * value:,.1f}"
-        return f"{text} [{factor * ends[0]:,.1f}, {factor * ends[1]:,.1f}]" if ends else text
-
-    return [
-        "–" if row.traces is None else f"{row.traces:,}",
-        show("words", row.words),
-        show("named", row.named, 100),
-        show("named_early", row.named_early, 100),
-        show("weighing", row.weighing),
-        show("without_weighing", row.without_weighing, 100),
-        show("repeated", row.repeated, 100),
-        *(show(f"grounded.{name}", row.grounded.get(name), 100) for name in ("numbers", "drugs", "quotations")),
-        show("invented_vitals", row.invented_vitals, 100),
-    ]
-
-
 def _render_reasoning(metrics: Metrics) -> Iterator[str]:
     if metrics.reasoning is None:
         return
@@ -273,15 +249,19 @@ def _render_comparison(metrics: Metrics) -> Iterator[str]:
         return
     yield from ("", "## Compared with another run on the same notes", "")
     yield (
-        "Difference in percentage points, with its interval and two-sided p (delete-one jackknife, paired by note)."
-        f" Where the runs disagree on fewer than {FEWEST_DIFFERING} notes there is none."
+        "Difference in percentage points, with its interval and two-sided p, from swapping the answers of the two runs"
+        f" for random patients. Where fewer than {FEWEST_DIFFERING} patients tell them apart there is none."
     )
+    yield from _render_differences(metrics.comparison)
+
+
+def _render_differences(differences: Mapping[str, Difference]) -> Iterator[str]:
     yield from ("", "| measure | this run | the other | difference | p |", "|---|---:|---:|---:|---:|")
-    for name, figures in metrics.comparison.items():
+    for name, figures in differences.items():
         ours, theirs = format_percent(figures.ours), format_percent(figures.theirs)
         difference = format_percent(figures.difference, figures.interval)
         p_value = "" if figures.p is None else f"{figures.p:.3f}"
-        yield f"| {name.replace('.', ' ')} | {ours} | {theirs} | {difference} | {p_value} |"
+        yield f"| {name.replace('.', ' ').replace('_', ' ')} | {ours} | {theirs} | {difference} | {p_value} |"
 
 
 def format_summary(folder: Path) -> str:

@@ -29,14 +29,13 @@ from deepicd.evaluation_metrics import (
     read_metrics,
 )
 from deepicd.log import RUN_LOG
-from deepicd.schema import LISTS, PREDICTIONS
+from deepicd.schema import PREDICTIONS
 from deepicd.stage_records import EvaluateCounts, EvaluateRecord
 from deepicd.storage import Origin
 from deepicd.text_store import TextStore, open_text_store
 from train.data import EvaluationSplit, iterate_notes, read_notes, read_true_lists
 from train.evaluation.answers import generate_answers
 from train.evaluation.inputs import EvaluationSettings, Inputs, check_settings, read_inputs
-from train.evaluation.intervals import number_patients
 from train.evaluation.metrics_json import MetricSettings, build_chapters, compute_metrics
 from train.evaluation.predictions import (
     PREDICTIONS_FILE,
@@ -47,11 +46,10 @@ from train.evaluation.predictions import (
 from train.evaluation.reading import NO_ANSWER, explain_problems, find_advice
 from train.evaluation.reasoning import measure_traces, summarize
 from train.evaluation.report import render_report
-from train.evaluation.several import PredictedList, measure_lists
+from train.evaluation.several import LISTS_FILE, PredictedList, measure_lists, read_lists, write_lists
 from train.evaluation.subgroups import measure_subgroups, name_terciles, read_columns
 
 REPORT_FILE, FIGURE_FILE = "report.md", "chapters.png"
-LISTS_FILE = "lists.parquet"
 OWN_NAMES = {METRICS_FILE, REPORT_FILE, FIGURE_FILE, PREDICTIONS_FILE, LISTS_FILE, RUN_LOG, ledger.FOLDER,
              metrics.FOLDER}  # fmt: skip
 """What an evaluation that was killed may have left."""
@@ -68,6 +66,8 @@ def evaluate(settings: EvaluationSettings, *, overwrite: bool = False) -> Evalua
 
 def _evaluate(settings: EvaluationSettings, texts: TextStore, *, overwrite: bool) -> EvaluateRecord:
     inputs = read_inputs(settings, texts)
+    if settings.config and settings.against and inputs.split:
+        read_lists(settings.against, read_true_lists(inputs.split))  # fails before anything is generated
     plan = records.plan_run(EvaluateRecord, options=settings.options, inputs=inputs.paths)
     finished = records.find_finished(settings.out, plan)
     if finished and not (finished.counts.generation and finished.counts.generation.unanswered):
@@ -179,16 +179,10 @@ def _measure_lists(
     opening = settings.opening
     lists = [PredictedList(note.note_id, truths[note.note_id], note.list_codes(settings.answer_reading, opening))
              for note in notes]  # fmt: skip
-    rows = (
-        {
-            "note_id": one.note_id,
-            "icd_codes": [code.value for code in one.truth],
-            "predicted": [code.value if code else None for code in one.listed],
-        }
-        for one in lists
-    )
-    storage.write_parquet(run.folder / LISTS_FILE, rows, LISTS, split.origin)
-    return measure_lists(lists, show_all=split.origin != "mimic")
+    theirs = read_lists(settings.against, truths) if settings.against else {}
+    write_lists(run.folder, lists, split.origin)
+    other = [theirs[one.note_id] for one in lists] if theirs else ()
+    return measure_lists(lists, show_all=split.origin != "mimic", other=other)
 
 
 def _measure_subgroups(cohort: Path, notes: Sequence[EvaluatedNote], settings: MetricSettings) -> dict[str, Subgroups]:
@@ -196,7 +190,7 @@ def _measure_subgroups(cohort: Path, notes: Sequence[EvaluatedNote], settings: M
     columns, vector = read_columns(cohort, note_ids), settings.build_vector(notes)
     if terciles := name_terciles(vector):
         columns["frequency"] = terciles
-    return measure_subgroups(vector, number_patients(note_ids), columns, show_all=settings.shows_all)
+    return measure_subgroups(vector, columns, show_all=settings.shows_all)
 
 
 def _measure_reasoning(

@@ -6,24 +6,36 @@
 Each is computed per note and averaged over the notes. A code that is listed again, and a block without a code, takes a
 place and is wrong; a note without an answer has an empty list, of which every figure is 0. At the level `category` a
 code stands for its category. Average precision is the mean, over the true codes, of the precision down to the place
-where each is listed, 0 for one that is not. Intervals are those of the means, by leaving out one patient at a time.
+where each is listed, 0 for one that is not. Intervals leave out one patient at a time; two runs are compared by
+swapping their answers.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from deepicd import storage
+from deepicd.errors import DeepicdError
 from deepicd.evaluation_metrics import Interval, ListChapter, ListLevel, ListLevelName, ListMetrics, SeverityErrors
 from deepicd.icd10cm import CHAPTERS, Code
+from deepicd.schema import LISTS
 from deepicd.severity import differs_in_severity
 from deepicd.small_counts import Counts, Key, is_small
-from train.evaluation.intervals import FEWEST_NOTES, estimate_interval, measure_spread, number_patients
-from train.evaluation.metrics import Indices
+from deepicd.storage import Origin
+from train.evaluation.comparison import compare_means
+from train.evaluation.intervals import FEWEST_NOTES, estimate_interval, measure_ratio, number_patients
+from train.evaluation.metrics import Indices, Numbers
 
 KS = (1, 3, 5, 10)
 SHOWN_PAIRS = 10
+LISTS_FILE = "lists.parquet"
+LEVELS: Mapping[ListLevelName, Callable[[Code], str]] = {
+    "category": lambda code: code.category,
+    "full": lambda code: code.value,
+}
 PLACES = {"listed": 1, "true": 1, "repeated": 3}
 """Of a mean over credentialed rows."""
 PARTS = ("right", "missed", "wrong")
@@ -42,6 +54,45 @@ class PredictedList(NamedTuple):
     """None for a block without a code."""
 
 
+def write_lists(folder: Path, lists: Iterable[PredictedList], origin: Origin) -> None:
+    """Write the lists of an evaluation."""
+    rows = (
+        {
+            "note_id": one.note_id,
+            "icd_codes": [code.value for code in one.truth],
+            "predicted": [code.value if code else None for code in one.listed],
+        }
+        for one in lists
+    )
+    storage.write_parquet(folder / LISTS_FILE, rows, LISTS, origin)
+
+
+def read_lists(folder: Path, truths: Mapping[str, tuple[Code, ...]]) -> dict[str, PredictedList]:
+    """Return note_id → the list of another evaluation. Raises DeepicdError unless its true codes are these."""
+    if not (folder / LISTS_FILE).is_file():
+        raise DeepicdError(
+            f"{folder} holds no {LISTS_FILE}.",
+            "Lists are compared with lists: evaluate the other run with --config multi, or this one without.",
+        )
+    rows = storage.read_table(folder / LISTS_FILE, LISTS, LISTS.names).to_pylist()
+    lists = {
+        row["note_id"]: PredictedList(
+            row["note_id"],
+            tuple(map(Code, row["icd_codes"])),
+            tuple(Code(code) if code else None for code in row["predicted"]),
+        )
+        for row in rows
+    }
+    if differing := sum(
+        note_id not in truths or set(truths[note_id]) != set(one.truth) for note_id, one in lists.items()
+    ):
+        raise DeepicdError(
+            f"{differing:,} of {len(lists):,} lists of the other run answer other notes, or have other true codes.",
+            "Compare runs on the same split of the same dataset.",
+        )
+    return lists
+
+
 class _Places(NamedTuple):
     """What stands at each place of a list, at one level."""
 
@@ -51,13 +102,12 @@ class _Places(NamedTuple):
     """True classes."""
 
 
-def measure_lists(lists: Sequence[PredictedList], *, show_all: bool) -> ListMetrics:
-    """Return all figures of some lists. `show_all`: whether small counts may be shown."""
+def measure_lists(
+    lists: Sequence[PredictedList], *, show_all: bool, other: Sequence[PredictedList] = ()
+) -> ListMetrics:
+    """Return all figures of some lists, compared with `other` ones. `show_all`: whether small counts may be shown."""
     patients = number_patients([one.note_id for one in lists])
-    levels: dict[ListLevelName, Callable[[Code], str]] = {
-        "category": lambda code: code.category,
-        "full": lambda code: code.value,
-    }
+    scores = {level: score_lists(lists, level) for level in LEVELS}
     counts = _count_codes(lists)
     withheld = frozenset[Key]() if show_all else _find_withheld(lists, counts, patients)
     means = {
@@ -65,17 +115,20 @@ def measure_lists(lists: Sequence[PredictedList], *, show_all: bool) -> ListMetr
         "true": _average(len(one.truth) for one in lists),
         "repeated": _average(_share_repeated(one.listed) for one in lists),
     }
+    differences = {
+        f"{level}.{name}": difference
+        for level in LEVELS
+        for name, difference in compare_means(scores[level], score_lists(other, level), patients).items()
+    } if other else None  # fmt: skip
     return ListMetrics(
         **{
             name: mean if show_all else None if name in withheld else round(mean, PLACES[name])
             for name, mean in means.items()
         },
-        levels={
-            name: _measure_level([_find_places(one, get_class) for one in lists], patients)
-            for name, get_class in levels.items()
-        },
+        levels={level: _measure_level(of_level, patients) for level, of_level in scores.items()},
         chapters=_measure_chapters(counts, withheld),
         severity=_count_severity(lists) if show_all else None,
+        comparison=differences,
     )
 
 
@@ -127,20 +180,20 @@ def score_places(places: _Places) -> dict[str, float]:
     }
 
 
-def _measure_level(places: Sequence[_Places], patients: Indices) -> ListLevel:
-    scores = [score_places(one) for one in places]
-    names = list(scores[0]) if scores else []
-    values = np.array([[one[name] for name in names] for one in scores], np.float64).reshape(len(scores), len(names))
-    means = values.mean(axis=0) if len(scores) else np.zeros(len(names))
-    intervals: dict[str, Interval | None] = dict.fromkeys(names)
-    if len(scores) > 1:
-        spread = measure_spread((values.sum(axis=0) - values) / (len(scores) - 1), patients)
-        enough = np.minimum((values > 0).sum(axis=0), (values < 1).sum(axis=0)) >= FEWEST_NOTES
-        for name, mean, error, freedom, holds in zip(
-            names, means.tolist(), spread.standard_errors.tolist(), spread.freedom.tolist(), enough, strict=True
-        ):
-            intervals[name] = estimate_interval(mean, error, freedom) if holds else None
-    return ListLevel(means=dict(zip(names, means.tolist(), strict=True)), interval=intervals)
+def score_lists(lists: Sequence[PredictedList], level: ListLevelName) -> dict[str, Numbers]:
+    """Return the figures of each list at a level, by name."""
+    scores = [score_places(_find_places(one, LEVELS[level])) for one in lists]
+    return {name: np.array([one[name] for one in scores]) for name in scores[0]} if scores else {}
+
+
+def _measure_level(scores: Mapping[str, Numbers], patients: Indices) -> ListLevel:
+    means: dict[str, float] = {}
+    intervals: dict[str, Interval | None] = {}
+    for name, values in scores.items():
+        means[name], spread = measure_ratio(values, np.ones(len(values)), patients)
+        is_covered = min((values > 0).sum(), (values < 1).sum()) >= FEWEST_NOTES
+        intervals[name] = estimate_interval(means[name], spread) if is_covered else None
+    return ListLevel(means=means, interval=intervals)
 
 
 def _measure_chapters(counts: CodeCounts, withheld: frozenset[Key]) -> list[ListChapter]:

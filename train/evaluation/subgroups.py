@@ -1,7 +1,7 @@
 """Scores by sex, age band, race, admission type, ICU and frequency of the code, with the largest gap of each.
 
     columns = read_columns(Path("out/cohort"), [note.note_id for note in notes])      # {'sex': ['F', 'M', None, …], …}
-    measure_subgroups(vector, patients, columns, show_all=False)["sex"].gaps["chapter"]
+    measure_subgroups(vector, columns, show_all=False)["sex"].gaps["chapter"]
     # SubgroupGap(higher='F', lower='M', difference=0.021, interval=[-0.004, 0.046])
 
 Groups are compared by accuracy. Macro F1 stands beside it, but falls with the number of notes (more rare classes), so
@@ -23,12 +23,12 @@ from scipy.stats import norm
 
 from deepicd import storage
 from deepicd.errors import DeepicdError
-from deepicd.evaluation_metrics import Interval, LevelName, SubgroupGap, SubgroupMetrics, Subgroups
+from deepicd.evaluation_metrics import LevelName, SubgroupGap, SubgroupMetrics, Subgroups
 from deepicd.schema import SPLITS
 from deepicd.small_counts import suppress_small
-from train.evaluation.intervals import CONFIDENCE, estimate_intervals, measure_spread
+from train.evaluation.intervals import CONFIDENCE, score_interval
 from train.evaluation.metric_vector import MetricVector
-from train.evaluation.metrics import LEVELS, Indices, Mask
+from train.evaluation.metrics import LEVELS, Mask
 from train.evaluation.suppression import suppress_shares
 
 COLUMNS = ("sex", "age_band", "race", "admission_type", "icu")
@@ -88,13 +88,9 @@ def name_terciles(vector: MetricVector) -> list[str] | None:
     return [str(name) for name in names]
 
 
-def measure_subgroups(
-    vector: MetricVector, patients: Indices, columns: Columns, *, show_all: bool
-) -> dict[str, Subgroups]:
+def measure_subgroups(vector: MetricVector, columns: Columns, *, show_all: bool) -> dict[str, Subgroups]:
     """Return the scores of each group of each column; None where they would reveal a small group."""
-    return {
-        name: _measure_column(vector, patients, np.array(groups), show_all=show_all) for name, groups in columns.items()
-    }
+    return {name: _measure_column(vector, np.array(groups), show_all=show_all) for name, groups in columns.items()}
 
 
 class _Group(NamedTuple):
@@ -106,10 +102,10 @@ class _Group(NamedTuple):
 
 
 def _measure_column(
-    vector: MetricVector, patients: Indices, names: "np.ndarray[tuple[int], np.dtype[np.str_]]", *, show_all: bool
+    vector: MetricVector, names: "np.ndarray[tuple[int], np.dtype[np.str_]]", *, show_all: bool
 ) -> Subgroups:
     masks: dict[str, Mask] = {str(name): np.asarray(names == name) for name in np.unique(names)}
-    groups = {name: _count_group(vector, patients, mask) for name, mask in masks.items()}
+    groups = {name: _count_group(vector, mask) for name, mask in masks.items()}
     samples = {name: group.notes for name, group in groups.items()}
     shown: dict[str, int | None] = dict(samples) if show_all else suppress_small(samples)
     accuracies = {
@@ -118,9 +114,7 @@ def _measure_column(
     }
     return Subgroups(
         groups={
-            name: _build_group(
-                vector, patients, mask, shown[name], {level: accuracies[level][name] for level in LEVELS}
-            )
+            name: _build_group(vector, mask, shown[name], {level: accuracies[level][name] for level in LEVELS})
             for name, mask in masks.items()
         },
         gaps={
@@ -136,14 +130,13 @@ def _measure_column(
     )
 
 
-def _count_group(vector: MetricVector, patients: Indices, mask: Mask) -> _Group:
+def _count_group(vector: MetricVector, mask: Mask) -> _Group:
     right = {name: int((level.is_right & mask).sum()) for name, level in vector.levels.items()}
-    return _Group(int(mask.sum()), len(np.unique(patients[mask])), right)
+    return _Group(int(mask.sum()), len(np.unique(vector.patients[mask])), right)
 
 
 def _build_group(
     vector: MetricVector,
-    patients: Indices,
     mask: Mask,
     samples: int | None,
     accuracies: Mapping[LevelName, float | None],
@@ -151,16 +144,16 @@ def _build_group(
     part = MetricVector(
         {name: replace(level, truth=level.truth[mask], predicted=level.predicted[mask])
          for name, level in vector.levels.items()},
+        vector.patients[mask],
         averaging=vector.averaging,
     )  # fmt: skip
-    intervals, _ = estimate_intervals(part, measure_spread(part.compute_without_each(), patients[mask]))
-    values = dict(zip(part.names, part.values.tolist(), strict=True))
+    intervals, _ = part.estimate_intervals()
     shown = [level for level in LEVELS if accuracies[level] is not None]
     return SubgroupMetrics(
         samples=samples,
         accuracy=dict(accuracies),
         accuracy_interval={level: intervals.get(f"{level}.accuracy") for level in shown},
-        macro_f1={level: values[f"{level}.macro_f1"] for level in shown},
+        macro_f1={level: part.values[f"{level}.macro_f1"] for level in shown},
         f1_interval={level: intervals.get(f"{level}.macro_f1") for level in shown},
     )
 
@@ -180,17 +173,9 @@ def find_largest_gap(groups: Mapping[str, tuple[float, int]]) -> SubgroupGap | N
     pairs = len(list(combinations(groups, 2)))
     quantile = float(norm.ppf(1 - (1 - CONFIDENCE) / (2 * pairs)))
     (most, most_ends), (least, least_ends) = (
-        (groups[name][0], _score_interval(*groups[name], quantile)) for name in (higher, lower)
+        (groups[name][0], score_interval(*groups[name], quantile)) for name in (higher, lower)
     )
     difference = most - least
     low = difference - float(np.hypot(most - most_ends[0], least_ends[1] - least))
     high = difference + float(np.hypot(most_ends[1] - most, least - least_ends[0]))
     return SubgroupGap(higher=higher, lower=lower, difference=round(difference, 12), interval=[low, high])
-
-
-def _score_interval(share: float, number: int, quantile: float) -> Interval:
-    """Return Wilson's score interval of a share, which covers at 0 and 1, too."""
-    square = quantile**2
-    center = (share + square / (2 * number)) / (1 + square / number)
-    reach = quantile / (1 + square / number) * np.sqrt(share * (1 - share) / number + square / (4 * number**2))
-    return [float(center - reach), float(center + reach)]

@@ -14,7 +14,6 @@ from deepicd.evaluation_metrics import METRICS_FILE, Averaging, Interval, LevelM
 from deepicd.paper import MIMIC_REASON, REPORTED_ABLATIONS, REPORTED_SCORES, ReportedScores
 from deepicd.stage_records import EvaluateRecord
 from train.evaluation.metrics import LEVELS
-from train.evaluation.report import REASONING_COLUMNS, list_reasoning_cells
 
 BASELINES = 0
 TITLES = {
@@ -23,6 +22,10 @@ TITLES = {
     BASELINES: "Baselines without a language model",
 }
 MADE_UP = "made-up records"
+REASONING_COLUMNS = (
+    "traces", "words", "names its code", "in the first half", "sentences that weigh", "without any", "words repeated",
+    "numbers grounded", "drugs grounded", "quotations grounded", "with invented vitals",
+)  # fmt: skip
 
 
 class Cells(TypedDict):
@@ -166,3 +169,26 @@ def _render_cells(cells: Cells) -> list[str]:
     )
     interval = cells["f1_interval"]
     return [recall, precision, f"{f1} [{interval[0]:.1f}, {interval[1]:.1f}]" if interval else f1]
+
+
+def list_reasoning_cells(row: ReasoningMetrics, *, with_intervals: bool = False) -> list[str]:
+    """Return the cells of REASONING_COLUMNS; '–' for what is not known or withheld."""
+
+    def show(name: str, value: float | None, factor: float = 1) -> str:
+        if value is None:
+            return "–"
+        ends = row.interval.get(name) if with_intervals else None
+        text = f"{factor * value:,.1f}"
+        return f"{text} [{factor * ends[0]:,.1f}, {factor * ends[1]:,.1f}]" if ends else text
+
+    return [
+        "–" if row.traces is None else f"{row.traces:,}",
+        show("words", row.words),
+        show("named", row.named, 100),
+        show("named_early", row.named_early, 100),
+        show("weighing", row.weighing),
+        show("without_weighing", row.without_weighing, 100),
+        show("repeated", row.repeated, 100),
+        *(show(f"grounded.{name}", row.grounded.get(name), 100) for name in ("numbers", "drugs", "quotations")),
+        show("invented_vitals", row.invented_vitals, 100),
+    ]

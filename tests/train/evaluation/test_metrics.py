@@ -2,14 +2,12 @@
 
 import random
 from collections.abc import Sequence
-from typing import Any
 
-import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 
 from deepicd.icd10cm import Code, load_release
-from train.evaluation.metric_vector import MetricVector, split_terciles
+from train.evaluation.metric_vector import split_terciles
 from train.evaluation.metrics import (
     AVERAGINGS,
     LEVELS,
@@ -65,20 +63,6 @@ def test_every_mean_is_scikit_learns(averaging: Averaging, seed: int) -> None:
         ours = average_classes(score_classes(counts), select_classes(level.known, counts, averaging))
         theirs = average_with_scikit_learn(name, truths, guesses, known, averaging)
         assert [*(ours[metric] for metric in METRICS), counts.accuracy] == pytest.approx(theirs, abs=1e-12, rel=0)
-
-
-@pytest.mark.parametrize("averaging", AVERAGINGS)
-def test_leaving_out_a_note_in_closed_form_is_measuring_the_others(averaging: Averaging) -> None:
-    truths, guesses, known = draw_rows(9, 60)
-    options: dict[str, Any] = {"vocabulary": known | set(truths), "train": truths[:40], "averaging": averaging}
-    vector = MetricVector.build(truths, guesses, **options)
-    measured = [
-        MetricVector.build(
-            truths[:place] + truths[place + 1 :], guesses[:place] + guesses[place + 1 :], **options
-        ).values
-        for place in range(60)
-    ]
-    assert vector.compute_without_each() == pytest.approx(np.array(measured), abs=1e-12)
 
 
 def test_a_small_case_by_hand() -> None:

@@ -208,7 +208,7 @@ def test_a_run_is_compared_with_another_on_the_same_notes(
     assert outcome.code == 0, outcome.err
     full = metrics(tmp_path / "two")["comparison"]["full.accuracy"]
     assert (full["ours"], full["theirs"], full["difference"]) == (1.0, 0.25, 0.75)
-    assert full["interval"][0] > 0.5 and full["p"] < 0.02
+    assert full["interval"][0] > 0.3 and full["p"] < 0.02
     assert "| full accuracy | 100.0 | 25.0 | 75.0 [" in (tmp_path / "two" / "report.md").read_text()
     unsaid = ["evaluate", "--predictions", better, "--out", tmp_path / "unsaid", "--against", tmp_path / "one"]
     assert "cells under ten are withheld" in deepicd(*unsaid).err  # one of the two may be credentialed

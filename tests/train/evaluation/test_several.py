@@ -184,3 +184,42 @@ def test_a_model_is_asked_for_several_diagnoses(several: Path, tmp_path: Path, d
     assert "<diagnosis>the next code, without a dot</diagnosis>" in server.asked[0]["messages"][0]["content"]
     assert storage.read_json(tmp_path / "out" / "metrics.json")["several"]["listed"] == 1.0  # R69, in each answer
     assert "lists of full codes: recall at 5 0.0, precision 0.0, F1 0.0, MAP 0.0" in done.out
+
+
+def test_lists_are_compared_with_those_of_another_run(several: Path, tmp_path: Path, deepicd: Deepicd) -> None:
+    rows = read_rows(several)
+    answers = {
+        "right": [{"note_id": row["note_id"], "codes": row["icd_codes"]} for row in rows],
+        "wrong": [{"note_id": row["note_id"], "codes": ["S72001A"]} for row in rows],
+    }
+    for name, lines in answers.items():
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    command = ["evaluate", "--dataset", several, "--predictions"]
+    alone = deepicd(*command, tmp_path / "wrong.jsonl", "--config", "multi", tmp_path / "wrong")
+    assert alone.code == 0, alone.err
+    both = deepicd(*command, tmp_path / "right.jsonl", "--config", "multi", "--against", tmp_path / "wrong",
+                   tmp_path / "right")  # fmt: skip
+    assert both.code == 0, both.err
+    found = storage.read_json(tmp_path / "right" / "metrics.json")["several"]["comparison"]["full.f1"]
+    assert (found["ours"], found["theirs"], found["difference"]) == (1.0, 0.0, 1.0)
+    assert found["p"] < 0.02 and found["interval"][1] == 1.0
+    assert "| full f1 | 100.0 | 0.0 | 100.0 [" in (tmp_path / "right" / "report.md").read_text()
+
+
+def test_lists_are_not_compared_with_a_run_without_them(several: Path, tmp_path: Path, deepicd: Deepicd) -> None:
+    rows = read_rows(several)
+    lines = [{"note_id": row["note_id"], "codes": ["I10"]} for row in rows]
+    (tmp_path / "answers.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    command = ["evaluate", "--dataset", several, "--predictions", tmp_path / "answers.jsonl"]
+    assert deepicd(*command, tmp_path / "one").code == 0
+    done = deepicd(*command, "--config", "multi", "--against", tmp_path / "one", tmp_path / "two")
+    assert done.code == 1 and "holds no lists.parquet" in done.err and "--config multi" in done.err
+    assert not (tmp_path / "two").exists()
+
+
+def test_equal_lists_are_told_apart_as_seldom_as_by_a_sign_test() -> None:
+    ours = [build_list("I200", note_id=f"{number}-DS-1") for number in range(12)]
+    theirs = [build_list(*(("I200",) if number > 6 else ("J189",)), note_id=f"{number}-DS-1") for number in range(12)]
+    found = (measure_lists(ours, show_all=True, other=theirs).comparison or {})["full.recall"]
+    assert found.difference == pytest.approx(7 / 12 / 4)
+    assert found.p == pytest.approx(1 / 2**7, abs=0.004)  # all seven differ in one direction; ties count half
