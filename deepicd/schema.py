@@ -391,7 +391,7 @@ NEVER_NULL = frozenset(
             "rollout",
         ),
         *("giveaways", "repeated", "english", "other_script", "numbers", "numbers_in_note", "drugs", "drugs_in_note"),
-        *("quotes", "quotes_in_note", "failed_for", "code", "outcome", "prompt", "reward_model", "extra_info"),
+        *("quotes", "quotes_in_note", "failed_for", "code", "codes", "outcome", "prompt", "reward_model", "extra_info"),
     }
 )
 BUNDLE_NULLABLE = frozenset(BUNDLE.names[3:])

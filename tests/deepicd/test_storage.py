@@ -84,7 +84,12 @@ def test_a_digest_that_is_being_taken_is_waited_for(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "values"),
-    [("icd_code", ["I214", None]), ("extra_info", [{"note": "a"}, {"note": None}]), ("prompt", [[{"role": None}]])],
+    [
+        ("icd_code", ["I214", None]),
+        ("extra_info", [{"note": "a"}, {"note": None}]),
+        ("prompt", [[{"role": None}]]),
+        ("codes", [[], None]),
+    ],
 )
 def test_rows_that_lack_what_no_row_may_lack_are_refused_by_column(
     name: str, values: list[object], tmp_path: Path
