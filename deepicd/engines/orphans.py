@@ -1,13 +1,13 @@
 """End the processes of an engine whose own process was killed: vLLM's would keep a GPU's memory for ever.
 
-vLLM's processes wait for requests and never ask whether anybody is left to send them. So each engine starts one process
-that looks once per second, and kills what the engine had started if it is gone (`kill -9`, out of memory).
+vLLM's processes wait for requests and never ask whether anybody is left to send them. So each engine first starts one
+process that looks once per second, and kills what was started after itself if the engine's process is gone (`kill -9`,
+out of memory). What that process had started before, a notebook's other jobs for instance, is left alone.
 
 Run by deepicd.engines.vllm: python -m deepicd.engines.orphans PID
 """
 
 import contextlib
-import os
 import subprocess
 import sys
 import time
@@ -25,24 +25,24 @@ def start_watching(pid: int) -> "subprocess.Popen[bytes]":
 
 
 def main(pid: int) -> None:
-    """Wait until the process is gone, then kill those that it had started, with all below them."""
+    """Wait until the process is gone, then kill those that it has started since, with all below them."""
     import psutil
 
-    parent, below = psutil.Process(pid), list[psutil.Process]()
-    while parent.is_running() and parent.status() != psutil.STATUS_ZOMBIE:
-        try:
-            below = [process for process in parent.children(recursive=True) if not _ends_by_itself(process)]
-        except psutil.NoSuchProcess:
-            break
-        time.sleep(LOOK_EVERY)
+    own, below = psutil.Process(), list[psutil.Process]()
+    with contextlib.suppress(psutil.NoSuchProcess):
+        parent = psutil.Process(pid)
+        while parent.is_running() and parent.status() != psutil.STATUS_ZOMBIE:
+            below = [process for process in parent.children(recursive=True) if _is_left_behind(process, own)]
+            time.sleep(LOOK_EVERY)
     for process in below:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()  # psutil compares the time of creation: never another process with this number
 
 
-def _ends_by_itself(process: "psutil.Process") -> bool:
-    """Return whether it is this process or Python's resource tracker, which removes shared memory after the others."""
-    return process.pid == os.getpid() or any("resource_tracker" in word for word in process.cmdline())
+def _is_left_behind(process: "psutil.Process", own: "psutil.Process") -> bool:
+    """Return whether it is younger than this one. Python's resource tracker frees shared memory and ends by itself."""
+    is_younger = process != own and process.create_time() >= own.create_time()
+    return is_younger and not any("resource_tracker" in word for word in process.cmdline())
 
 
 if __name__ == "__main__":

@@ -17,8 +17,8 @@ import logging
 import time
 from dataclasses import replace
 
-from deepicd.engines import replies
-from deepicd.engines.openai_client import POLICY, LateError, OpenAIClient
+from deepicd.engines import openai_client, replies
+from deepicd.engines.openai_client import LateError, OpenAIClient
 from deepicd.engines.recipe import ModelRecipe
 from deepicd.engines.replies import Answer, BusyError, Json, MalformedError, RefusedError
 from deepicd.errors import DeepicdError
@@ -39,8 +39,8 @@ class PatientClient:
         """Whether anything has been answered."""
         self._alive = time.monotonic()  # when a reply last showed that the server works
         self._probing = asyncio.Lock()
-        self._attempts = POLICY.attempts
-        self._policy = replace(POLICY, attempts=1_000_000)  # of waits; the outage's budget ends them
+        self._attempts = openai_client.POLICY.attempts
+        self._policy = replace(openai_client.POLICY, attempts=1_000_000)  # of waits; the outage's budget ends them
 
     async def ask(self, body: Json) -> Answer:
         """Return the answer to a chat.

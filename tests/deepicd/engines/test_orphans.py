@@ -12,10 +12,12 @@ import pytest
 PARENT = """
 import subprocess, sys, time, os
 from deepicd.engines.orphans import start_watching
+earlier = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 watcher = start_watching(os.getpid())
+time.sleep(0.1)  # the clock of processes has a hundredth of a second
 below = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(600)'])"
 engine = subprocess.Popen([sys.executable, "-c", below], start_new_session=True)
-print(watcher.pid, engine.pid, flush=True)
+print(watcher.pid, engine.pid, earlier.pid, flush=True)
 time.sleep(600)
 """
 
@@ -33,7 +35,7 @@ def test_processes_below_a_killed_process_are_killed() -> None:
     psutil = pytest.importorskip("psutil")
     with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
-        watcher, engine = map(psutil.Process, map(int, parent.stdout.readline().split()))
+        watcher, engine, earlier = map(psutil.Process, map(int, parent.stdout.readline().split()))
         assert wait_until(lambda: len(engine.children()) == 1)
         below = engine.children()[0]
         time.sleep(2.5)  # the watcher has looked, and has left them alone
@@ -49,3 +51,5 @@ def test_processes_below_a_killed_process_are_killed() -> None:
             return True
 
     assert wait_until(lambda: all(map(has_ended, (watcher, engine, below))))
+    assert earlier.is_running()  # it was there before the watcher
+    earlier.kill()
