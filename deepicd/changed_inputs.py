@@ -73,7 +73,9 @@ def find_other_cohorts(own: Mapping[str, "Record"]) -> dict[str, str]:
 
 
 def _list_rows(build: "Record") -> dict[str, str]:
-    return {name: output.sha256 for name, output in build.outputs.items() if name.endswith(".parquet")}
+    from deepicd.record_model import COHORT_FILES
+
+    return {name: output.sha256 for name, output in build.outputs.items() if name in COHORT_FILES}
 
 
 def require_accepted(changes: Mapping[str, str], command: str) -> dict[str, dict[str, str]]:

@@ -21,10 +21,12 @@ from deepicd.storage import Origin
 
 LOCAL = {"argv", "base_url", "checksum", "contact", "path", "running", "series"}
 """Keys of records that describe the machine or the person who ran it."""
-TRIABLE = {"hints", "split_digest"}
-"""Keys of digests of note_ids: each is one of ten million patients and a small number, all of which can be tried."""
+TRIABLE = {"codes_sha256", "hints", "split_digest"}
+"""Keys of digests that can be tried: of note_ids (each is one of ten million patients and a small number), and of the
+codes of a cohort (whoever knows all but one or two can try the rest)."""
 _PATH = re.compile(r"^(~|/|[A-Za-z]:[\\/]|\.{1,2}[\\/])")
-_COHORT = re.compile(r"(train|validation|test)\.parquet")
+COHORT_FILES = ("train.parquet", "validation.parquet", "test.parquet")
+"""Files of `build` that hold its rows: those that tell whether two runs have one cohort."""
 
 
 class Model(BaseModel):
@@ -138,10 +140,8 @@ def make_portable(record: Mapping[str, object]) -> dict[str, Any]:
     for stage in portable.get("lineage", {}).values():
         stage["key"] = ""
         if stage["origin"] == "mimic":
-            is_build = stage["command"] == "build"
-            stage["outputs"] = {
-                name: file for name, file in stage["outputs"].items() if is_build and _COHORT.fullmatch(name)
-            }
+            kept = COHORT_FILES if stage["command"] == "build" else ()
+            stage["outputs"] = {name: file for name, file in stage["outputs"].items() if name in kept}
     return portable
 
 

@@ -33,12 +33,18 @@ SHORTEST = 50  # words in a note that serves as key
 
 
 def describe_stages(record: records.Record) -> dict[str, object]:
-    """Return version, options and digests of inputs of each stage."""
+    """Return version, options and digests of inputs of each stage.
+
+    A crawl is public, but its codes are the cohort's: of credentialed rows, no stage says how many it counted.
+    """
     portable = records.make_portable(record.dump())
     stages = {**portable["lineage"], record.command: portable}
+    credentialed = record.origin == "mimic"
+    if credentialed and (scrape := stages.get("scrape")):
+        scrape["options"].pop("codes", None)
     return {
         name: {key: stage[key] for key in ("version", "origin", "options", "inputs")}
-        | {"notes": [note for note in stage["notes"] if stage["origin"] != "mimic" or not has_count(note)]}
+        | {"notes": [note for note in stage["notes"] if not (credentialed and has_count(note))]}
         for name, stage in stages.items()
     }
 

@@ -206,9 +206,15 @@ class Rows:
 
 
 def _number_attempts(attempts: Sequence[Entry]) -> list[Entry]:
-    """Return the attempts of all rollouts in their order, numbered by `place` from 1."""
+    """Return the attempts of all rollouts in their order, numbered by `place` from 1.
+
+    The rows of a dataset are kept traces, without the columns for why one was rejected and for what else was written.
+    """
     ordered = sorted(attempts, key=lambda attempt: (attempt.get("rollout") or 1, attempt.get("attempt") or 0))
-    return [attempt | {"place": place} for place, attempt in enumerate(ordered, start=1)]
+    return [
+        {"rejected_for": [], "completion": None} | attempt | {"place": place}
+        for place, attempt in enumerate(ordered, start=1)
+    ]
 
 
 def open_rows(holdings: Holdings) -> Rows:

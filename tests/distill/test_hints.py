@@ -14,6 +14,7 @@ from cards.bundle import write_bundle
 from cards.hub.recipe_files import describe_stages
 from deepicd import records, storage
 from deepicd.errors import DeepicdError
+from deepicd.icd10cm import Code
 from deepicd.storage import Origin
 from distill.hints import ROUNDS, add_hint, phrase, read_rejections
 from distill.preview import describe_job
@@ -23,6 +24,9 @@ from distill.sources import open_sources
 from distill.verification.recipe import load_recipe
 from distill.verification.rows import HINTS
 from distill.verification.run import VerifyJob, verify
+from scrapers.crawl import TERMS, _list_options
+from scrapers.crawl_plan import CrawlPlan
+from scrapers.site import GESUND_URL, Site
 
 RECIPE = Recipe(name="t", engine="rehearsal", model="none", rollouts=2)
 
@@ -78,6 +82,13 @@ def test_nothing_that_others_receive_has_a_digest_by_which_ids_or_small_counts_c
     hinted = distill(cohort, out, RECIPE, rehearse=True, hints=tmp_path / "checked", overwrite=True)
     assembled = assemble(cohort, out, dataset)
     write_bundle(dataset, tmp_path / "bundle", notes=False)
+    site, codes = Site.parse(GESUND_URL, "de"), (Code("I2699"), Code("J189"))
+    crawl = records.plan_run("scrape", options=_list_options(site, CrawlPlan(codes)), inputs={})
+    with records.open_fresh_folder(tmp_path / "scrape", crawl, "public") as crawled:
+        crawled.notes = ["Pages without an answer: 2 (2 × 404).", TERMS]
+    assembled = assembled.model_copy(update={"lineage": assembled.lineage | {"scrape": crawled.record}})
+    scrape = describe_stages(assembled)["scrape"]
+    assert isinstance(scrape, dict) and "codes" not in scrape["options"] and scrape["notes"] == [TERMS]
     records_for_others = [
         *(storage.read_json(tmp_path / "bundle" / name) for name in ("run.json", "bundle.json")),
         records.make_portable(assembled.dump()),  # what `publish --what rows` sends
@@ -86,7 +97,7 @@ def test_nothing_that_others_receive_has_a_digest_by_which_ids_or_small_counts_c
     keys = {record.key for record in (assembled, *assembled.lineage.values())}
     small = [dataset / "run.json", *(cohort / name for name in ("splits.csv", "excluded.parquet", "funnel.json"))]
     assert hinted.key in keys
-    secret = {hinted.options["hints"], *keys, *map(storage.digest_path, small)}
+    secret = {hinted.options["hints"], crawl.options["codes_sha256"], *keys, *map(storage.digest_path, small)}
     for record in records_for_others:
         assert not secret & set(re.findall(r"\b[0-9a-f]{64}\b", json.dumps(record)))
     assert storage.digest_path(cohort / "train.parquet") in json.dumps(records_for_others[0])

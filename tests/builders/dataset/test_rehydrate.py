@@ -17,9 +17,14 @@ from builders.dataset.assemble import assemble
 from builders.dataset.rehydrate import rehydrate
 from cards.bundle import write_bundle
 from cards.dataset_card import write_card
+from cards.reading_room.folders import find_holdings
+from deepicd import records
+from deepicd.changed_inputs import find_other_cohorts
 from deepicd.errors import DeepicdError
 from distill import run
 from distill.recipe import Recipe
+from distill.verification.recipe import load_recipe
+from distill.verification.run import VerifyJob, verify
 
 STAYS = [20_000_001 + number for number in range(24)]
 ONE_ATTEMPT = Recipe(name="once", engine="rehearsal", model="none", attempts=1)
@@ -81,6 +86,41 @@ def test_a_dataset_that_came_back_has_the_same_card(outputs: Path, tmp_path: Pat
     write_card(outputs / "dataset")
     write_card(tmp_path / "out")
     assert (tmp_path / "out" / "README.md").read_text() == (outputs / "dataset" / "README.md").read_text()
+
+
+@pytest.mark.parametrize("is_rehydrated", [True, False])
+def test_what_others_received_is_of_the_cohort_that_it_was_made_from(
+    outputs: Path, tmp_path: Path, deepicd: Deepicd, *, is_rehydrated: bool
+) -> None:
+    received, cohort, traces = tmp_path / "received", outputs / "cohort", outputs / "traces"
+    if is_rehydrated:
+        rehydrate(outputs / "bundle", received, outputs / "mimic", outputs / "mimic")
+    else:
+        write_bundle(outputs / "dataset", received)
+    assert records.require(received, "assemble" if is_rehydrated else "bundle").origin == "mimic"
+    evaluated = deepicd(
+        *("evaluate", "--baseline", "majority", "--dataset", received, "--subgroups", cohort, tmp_path / "scores")
+    )
+    assert evaluated.code == 0, evaluated.err
+    assert "subgroups_test" in records.require(tmp_path / "scores", "evaluate").inputs
+    verify(VerifyJob(traces, tmp_path / "checked", load_recipe(Path("rules"))))
+    [checked] = (tmp_path / "checked").glob("*/run.json")
+    plan = {"cohort": cohort, "hints": checked.parent, "dataset": received}
+    assert find_other_cohorts({role: record for role, path in plan.items() if (record := records.read(path))}) == {}
+    holdings = find_holdings(tmp_path, cohort)
+    assert (len(holdings.datasets), len(holdings.evaluations), len(holdings.verified)) == (int(is_rehydrated), 1, 1)
+
+
+def test_a_dataset_that_came_back_is_reported_without_its_traces(
+    outputs: Path, tmp_path: Path, deepicd: Deepicd
+) -> None:
+    rehydrate(outputs / "bundle", tmp_path / "out", outputs / "mimic", outputs / "mimic")
+    done = deepicd("report", tmp_path / "out", tmp_path / "report")
+    assert done.code == 0, done.err
+    pages = [page.read_text() for page in (tmp_path / "report" / "row").glob("*.html")]
+    kept = sum(len(rows_in(path)) for path in [tmp_path / "out" / "traces"])
+    assert len(pages) == len(STAYS)
+    assert sum('<span class="verdict kept">kept</span>' in page for page in pages) == kept > 0
 
 
 def differing(tmp_path: Path) -> Path:
