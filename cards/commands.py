@@ -118,11 +118,12 @@ def check_disclosure(path: Path, notes_from: Path | None) -> None:
     for name in report.unchecked[:MAX_UNCHECKED]:
         click.echo(f"{name}: not checked")
     if report.findings:
-        click.echo(f"Refused: {len({finding.name for finding in report.findings}):,} files may not leave.")
-    if report.unchecked:
+        refused = len({finding.name for finding in report.findings})
+        click.echo(f"Refused: {refused:,} file{'s'[: refused != 1]} may not leave.")
+    if unchecked := len(report.unchecked):
         click.echo(
-            f"Not checked: {len(report.unchecked):,} files are not proven to be made up or public, and there are no"
-            " notes to compare them with. Name the notes with --notes-from DIR."
+            f"Not checked: {unchecked:,} file{'s'[: unchecked != 1]} not proven to be made up or public, and no notes"
+            " to compare with. Name the notes with --notes-from DIR."
         )
     if not report.may_leave:
         raise SystemExit(1)

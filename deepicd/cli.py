@@ -178,11 +178,14 @@ def cli() -> None:
 
 def explain_missing_library(error: ModuleNotFoundError) -> DeepicdError:
     """Return the error to show for a package that is not installed. Raises `error` if the module is part of deepicd."""
-    if error.name is None or error.name.split(".")[0] in PACKAGES:
+    from deepicd.engines.registry import INSTALL
+
+    package = (error.name or "").split(".")[0]
+    if not package or package in PACKAGES:
         raise error
     return DeepicdError(
         f"This command needs the Python package {error.name!r}, which is not installed.",
-        f"Install the packages of all stages: {advise_install('all')}",
+        INSTALL.get(package) or f"Install the packages of all stages: {advise_install('all')}",
     )
 
 

@@ -180,9 +180,9 @@ def describe_plan(counts: Counter[str], builder: PromptBuilder) -> list[str]:
         lines.append(
             f"{hinted:,} rollouts of {len(builder.hints):,} rows were rejected and are written anew, with a hint."
         )
-    lacking = {
-        "no note": "have no note",
-        "without description": "have no description",
-        "without guidelines": "have no guidelines",
-    }
-    return lines + [f"{counts[what]:,} rows {words}." for what, words in lacking.items() if counts[what]]
+    lacking = {"no note": "note", "without description": "description", "without guidelines": "guidelines"}
+    return lines + [
+        f"{counts[what]:,} {'row has' if counts[what] == 1 else 'rows have'} no {part}."
+        for what, part in lacking.items()
+        if counts[what]
+    ]

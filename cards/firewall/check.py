@@ -70,16 +70,17 @@ class Report:
 
     def refuse(self) -> None:
         """Raise DeepicdError if anything may not leave."""
+        files = f"{self.files:,} file{'s'[: self.files != 1]}"
         if self.findings:
             raise DeepicdError(
-                f"{len({finding.name for finding in self.findings}):,} of {self.files:,} files may not leave:\n"
+                f"{len({finding.name for finding in self.findings}):,} of {files} may not leave:\n"
                 + "\n".join(f"  {line}" for line in format_findings(self.findings)),
                 "Remove what descends from credentialed records, or leave the file out.",
             )
         if self.unchecked:
             raise DeepicdError(
-                f"{len(self.unchecked):,} of {self.files:,} files were not checked, {self.unchecked[0]} among them:"
-                " they are not proven to be made up or public, and there are no notes to compare them with.",
+                f"{len(self.unchecked):,} of {files} could not be checked, {self.unchecked[0]} among them: nothing"
+                " proves what they hold to be made up or public, and there are no notes to compare with.",
                 "Name the notes to compare them with (--notes-from DIR), or rerun the stage that made them.",
             )
 

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from deepicd.changed_inputs import accept_changes_option
+from deepicd.errors import DeepicdError
 from distill.commands import add_engine_options
 
 if TYPE_CHECKING:
     from deepicd.stage_records import VerifyCounts
+    from distill.verification.recipe import VerifyRecipe
 
 EXAMPLE = "deepicd verify out/traces out/verified --recipe rules"
 PATH = click.Path(path_type=Path)
@@ -48,7 +50,7 @@ def verify(traces: Path, out: Path, **options: Any) -> None:
     click.echo(f"→ {out / counts.recipe_digest}")
 
 
-def _load_recipe(options: dict[str, Any]) -> Any:
+def _load_recipe(options: dict[str, Any]) -> "VerifyRecipe":
     """Remove the recipe's options from a command's options, and return the recipe. Raises UsageError without one."""
     from deepicd.config import parse_assignments
     from deepicd.engines.registry import choose_engine
@@ -65,7 +67,25 @@ def _load_recipe(options: dict[str, Any]) -> Any:
         )
     recipe = load_recipe(path)
     overrides["engine"] = choose_engine(recipe.engine, overrides["engine"], overrides["base_url"])
-    return recipe.replace(**overrides).replace(**fields)
+    changed = recipe.replace(**overrides).replace(**fields)
+    _refuse_unasked_model(recipe, changed)
+    return changed
+
+
+def _refuse_unasked_model(recipe: "VerifyRecipe", changed: "VerifyRecipe") -> None:
+    """Raise DeepicdError where options say how a model is asked, and the recipe has no check that asks one."""
+    from deepicd.engines.recipe import ModelRecipe
+    from distill.verification.recipe import CHECKS, RULES
+
+    names = [name for name in ModelRecipe.model_fields if getattr(changed, name) != getattr(recipe, name)]
+    if names and not changed.asks_model:
+        asking = ", ".join(check for check in CHECKS if check not in RULES)
+        raise DeepicdError(
+            f"The checks of this recipe ({', '.join(changed.checks)}) ask no model, and {', '.join(names)} would change"
+            " nothing but the recipe's digest.",
+            f"Leave the option out, or choose a recipe with a check that asks a model ({asking}), such as"
+            " --recipe verify.",
+        )
 
 
 def format_summary(counts: "VerifyCounts") -> list[str]:

@@ -11,6 +11,7 @@ from deepicd.config import ConfigError, PositiveCount, Share
 from deepicd.engines.recipe import ModelRecipe
 
 Check = Literal["borne out", "untouched", "weighing", "answer", "rubric"]
+CHECKS: tuple[Check, ...] = get_args(Check)
 RULES: tuple[Check, ...] = ("borne out", "weighing")
 """Checks that ask no model."""
 USUAL: tuple[Check, ...] = ("borne out", "weighing", "answer", "rubric")
@@ -67,12 +68,12 @@ class VerifyRecipe(ModelRecipe):
     @classmethod
     def _order_checks(cls, checks: tuple[Check, ...]) -> tuple[Check, ...]:
         if not checks:
-            raise ConfigError("It names no check.", f"Checks are {', '.join(get_args(Check))}.")
+            raise ConfigError("It names no check.", f"Checks are {', '.join(CHECKS)}.")
         if "untouched" in checks and "borne out" not in checks:
             raise ConfigError(
                 "The check `untouched` is of what `borne out` leaves untouched.", "Add `borne out` to the checks."
             )
-        return tuple(check for check in get_args(Check) if check in checks)
+        return tuple(check for check in CHECKS if check in checks)
 
     @model_validator(mode="after")
     def _check_points(self) -> Self:

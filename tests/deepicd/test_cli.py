@@ -12,7 +12,7 @@ from conftest import Deepicd
 from copies import discharge, stay, write_copy
 
 from deepicd import json_output, log
-from deepicd.cli import PACKAGES, cli, make_log_options
+from deepicd.cli import PACKAGES, cli, explain_missing_library, make_log_options
 from deepicd.errors import DeepicdError, advise_install
 
 
@@ -88,6 +88,14 @@ def test_the_advice_to_install_an_extra_fits_how_deepicd_was_installed(
     (information / "direct_url.json").write_text(direct_url)
     monkeypatch.syspath_prepend(tmp_path)
     assert advise_install("pdf") == command
+
+
+def test_a_package_of_an_engine_has_its_own_advice_since_no_extra_has_it() -> None:
+    explained = {
+        name: str(explain_missing_library(ModuleNotFoundError(name=name))) for name in ("ray", "ray.util", "duckdb")
+    }
+    assert all("Install it beside vLLM: pip install ray" in explained[name] for name in ("ray", "ray.util"))
+    assert "Install the packages of all stages: " in explained["duckdb"]
 
 
 def test_a_folder_that_cannot_be_written_is_a_message(deepicd: Deepicd, tmp_path: Path) -> None:

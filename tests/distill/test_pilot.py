@@ -1,6 +1,7 @@
 """Before an engine starts: which prompt each row gets, in what order, and what does not fit."""
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from deepicd.errors import DeepicdError
 from deepicd.icd10cm import Code
 from deepicd.knowledge.code_knowledge import Description, Knowledge
 from distill import pilot, prompt, run
+from distill.attempts import describe_plan
 from distill.prompt import Material
 from distill.prompt_builder import PromptBuilder
 from distill.recipe import Recipe
@@ -83,6 +85,12 @@ def test_a_prompt_over_the_context_is_shortened_or_dropped_as_the_recipe_says(sa
     assert (
         PromptBuilder(RECIPE.replace(context=used - 10), known, TokenCounter()).build(row) == "too long for the context"
     )
+
+
+def test_one_row_that_lacks_something_is_spoken_of_in_the_singular() -> None:
+    builder = PromptBuilder(RECIPE, Knowledge(), TokenCounter())
+    lines = describe_plan(Counter({"rows": 2, "without description": 2, "without guidelines": 1}), builder)
+    assert lines[-2:] == ["2 rows have no description.", "1 row has no guidelines."]
 
 
 def test_a_dry_run_says_what_does_not_fit_and_leaves_nothing_behind(tmp_path: Path, deepicd: Deepicd) -> None:

@@ -191,6 +191,7 @@ def test_words_of_the_notes_are_found_by_line_and_not_shown(deepicd: Deepicd, tm
     outcome = deepicd("check-disclosure", card, "--notes-from", cohort)
     assert outcome.code == 1
     assert f"README.md, line 6: {PASSAGE}" in outcome.out
+    assert outcome.out.endswith("\nRefused: 1 file may not leave.\n")
     assert "woke her" not in outcome.out + outcome.err
     card.write_text("# A card\n\nNothing of a note.\n")
     assert deepicd("check-disclosure", card, "--notes-from", cohort).code == 0

@@ -16,6 +16,7 @@ from cards.dataset_card import write_card
 from cards.firewall.check import PASSAGE, Report, check_path
 from cards.firewall.made_up import Prover
 from deepicd import records, storage, synthetic_proof
+from deepicd.errors import DeepicdError
 from deepicd.schema import COHORT
 
 TEXT = "Fell from a ladder while picking cherries and lay there until the neighbour's dog barked for help."
@@ -179,7 +180,9 @@ def test_without_notes_a_text_that_is_not_proven_is_not_checked(deepicd: Deepicd
     (tmp_path / "mail.txt").write_text("Nothing in it.")
     outcome = deepicd("check-disclosure", tmp_path)
     assert outcome.code == 1
-    assert "Not checked: 1 files" in outcome.out and "--notes-from DIR" in outcome.out
+    assert "Not checked: 1 file not" in outcome.out and "--notes-from DIR" in outcome.out
+    with pytest.raises(DeepicdError, match=r"^1 of 1 file could not be checked, mail\.txt among them"):
+        check_path(tmp_path).refuse()
     assert deepicd("check-disclosure", tmp_path, "--notes-from", real).code == 0
 
 

@@ -198,6 +198,30 @@ def test_the_command_says_what_was_verified_and_why_the_rest_was_not(
     assert (lost.code, "rules (rehearsal)" in lost.err) == (2, True)
 
 
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        (("--engine", "vllm"), "engine would"),
+        (("--base-url", "http://127.0.0.1:9/v1"), "engine, base_url would"),
+        (("--model", "no/such", "--set", "temperature=0.3"), "model, temperature would"),
+        (("--seed", 7), "seed would"),
+    ],
+)
+def test_options_of_a_model_are_refused_where_no_check_asks_one(
+    outputs: Path, tmp_path: Path, deepicd: Deepicd, options: tuple[object, ...], what: str
+) -> None:
+    done = deepicd("verify", outputs / "traces", tmp_path / "out", "--recipe", "rules", *options)
+    assert done.code == 1
+    assert f"(borne out, weighing) ask no model, and {what} change nothing" in done.err
+    assert "a check that asks a model (untouched, answer, rubric)" in done.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_rules_take_the_thresholds_that_they_use(outputs: Path, tmp_path: Path, deepicd: Deepicd) -> None:
+    command = ("verify", outputs / "traces", tmp_path / "out", "--recipe", "rules", "--set", "most_refuted=0.5")
+    assert deepicd(*command).code == 0
+
+
 def test_the_recipes_of_this_package_parse() -> None:
     assert list_recipes() == {"rehearsal": "rehearsal", "rules": "rehearsal", "verify": "vllm"}
     with pytest.raises(DeepicdError, match="names no check"):
