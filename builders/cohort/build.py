@@ -21,8 +21,8 @@ import pyarrow as pa
 from builders.cohort import splits
 from builders.cohort.analysis import CODES_OF_STAYS, read_analysis
 from builders.cohort.batch import ROWS
+from builders.cohort.batch_dispatch import extract_notes
 from builders.cohort.criteria import DEFAULT, Criteria, load_token_counter
-from builders.cohort.extraction import extract_notes
 from builders.cohort.funnel import ICU_STAY, NO_SPLIT, SECOND_NOTE, build_funnel, count_headers
 from builders.cohort.outcome import write_outcomes
 from builders.cohort.parallel import MapInOrder, choose_processes, open_workers

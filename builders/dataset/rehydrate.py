@@ -122,7 +122,7 @@ def _extract_notes(copy: local_copy.Copy, criteria: Criteria, bundle: Path, text
     """Return the notes of the bundle that the copy has, with their texts in a store."""
     import pyarrow as pa
 
-    from builders.cohort.extraction import extract_notes
+    from builders.cohort.batch_dispatch import extract_notes
 
     result = CopyNotes({}, {})
     note_ids = {row["note_id"] for split in SPLITS for row in bundle_manifest.iterate_rows(bundle, split, ["note_id"])}

@@ -5,7 +5,7 @@
     diagnosis_sampling, admissions, patients        diagnoses, stays and patients, drawn in batches
     clinical_case → note_admission_sections,        a note's parts: those known at admission, those that name the
         note_discharge_sections, note_filler        diagnosis, and what makes it long
-    note_template → discharge_note                  the parts under their headers, with the irregularities of real notes
+    note_layout → discharge_note                    the parts under their headers, with the irregularities of real notes
     foreign_style, foreign_sections → foreign_note  the same case as another hospital writes it (--style foreign)
     mimic_csv, synthesize                           the tables as files, the command (the proof that all is made up is
                                                     deepicd.synthetic_proof)

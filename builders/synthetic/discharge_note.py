@@ -60,7 +60,7 @@ from builders.synthetic.note_discharge_sections import (
     write_procedure,
 )
 from builders.synthetic.note_filler import USUAL_LENGTH, draw_filler
-from builders.synthetic.note_template import (
+from builders.synthetic.note_layout import (
     OPTIONAL,
     REVIEW_SECTION,
     SECTION_MISSING,

@@ -40,7 +40,7 @@ from builders.synthetic.note_admission_sections import (
 )
 from builders.synthetic.note_discharge_sections import write_discharge_diagnosis, write_procedure
 from builders.synthetic.note_filler import draw_filler
-from builders.synthetic.note_template import Part
+from builders.synthetic.note_layout import Part
 from builders.synthetic.unlisted_codes import find_chapter_number
 
 # Shares of notes, higher than in reality so that a few hundred show every form

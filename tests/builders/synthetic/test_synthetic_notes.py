@@ -9,7 +9,7 @@ import pytest
 from builders.synthetic.clinical_case import Stay, build_case
 from builders.synthetic.discharge_note import Part, build_note_parts, join_parts
 from builders.synthetic.generator_knowledge import Condition, Diagnosis, load_knowledge
-from builders.synthetic.note_template import TEMPLATE
+from builders.synthetic.note_layout import LAYOUT
 from builders.synthetic.unlisted_codes import find_chapter_number
 from deepicd.icd10cm import CHAPTERS, Code, load_release
 
@@ -150,7 +150,7 @@ def test_an_unknown_icd9_code_gets_a_note_of_its_chapter():
 def test_a_note_follows_the_template_and_holds_each_part_verbatim(seed):
     code = random.Random(seed).choice([code for c in CONDITIONS.values() for code in c.codes])
     parts = parts_of(stay(code, seed=seed))
-    places = [TEMPLATE.index(part.section) for part in parts]
+    places = [LAYOUT.index(part.section) for part in parts]
     assert places == sorted(places)
     text = join_parts(parts, random.Random(seed)).replace("\r\n", "\n")
     assert text.startswith(" \nName:  ___                     Unit No:   ___\n \nAdmission Date:  ___")
@@ -165,7 +165,7 @@ def test_an_ordinary_note_has_the_headers_of_the_template():
     plain = random.Random()
     plain.random = lambda: 0.999  # type: ignore[method-assign]  # no variant, nothing lost
     headers = re.findall(r"^([A-Z][A-Za-z ]+): ?$", join_parts(parts, plain), re.MULTILINE)
-    assert [header for header in headers if header in TEMPLATE] == [
+    assert [header for header in headers if header in LAYOUT] == [
         section for section in dict.fromkeys(part.section for part in parts) if section not in
         ("Name", "Admission Date", "Sex", "Service", "Attending")
     ]  # fmt: skip

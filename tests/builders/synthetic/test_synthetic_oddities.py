@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from builders.synthetic import note_template
+from builders.synthetic import note_layout
 from builders.synthetic.admissions import DUPLICATED, ORGAN_DONOR
 from builders.synthetic.diagnosis_sampling import FirstDiagnosisSampler
 from builders.synthetic.discharge_note import GoldRow, write_discharge_note
@@ -15,7 +15,7 @@ from builders.synthetic.note_admission_sections import COLON_PARAGRAPH, HEADER_I
 from builders.synthetic.patients import Person, draw_people, plan_batches
 
 HEADER_FORMS = [
-    (section, form) for section, forms in note_template.FORMS.items() if section != "Addendum" for form in forms
+    (section, form) for section, forms in note_layout.FORMS.items() if section != "Addendum" for form in forms
 ]
 
 
@@ -62,7 +62,7 @@ def test_every_form_of_a_header_occurs(notes, section, form):
 
 def test_a_hospital_course_stands_inside_another_section(notes):
     twice = [len(note.parts("Brief Hospital Course")) == 2 for note in notes]
-    assert share(notes, twice) == about(note_template.COURSE_INSIDE)
+    assert share(notes, twice) == about(note_layout.COURSE_INSIDE)
     inside = [note.parts("Brief Hospital Course")[0] for note, found in zip(notes, twice, strict=True) if found]
     assert all(re.match(r"(?:Brief )?(?:M?ICU |Hospital )Course", text, re.IGNORECASE) for text in inside)
 
@@ -70,7 +70,7 @@ def test_a_hospital_course_stands_inside_another_section(notes):
 def test_some_exams_are_of_the_discharge_alone(notes):
     with_one = [note for note in notes if note.parts("Discharge Exam")]
     alone = [not note.parts("Physical Exam") for note in with_one]
-    assert share(with_one, alone) == about(note_template.ONLY_DISCHARGE_EXAM)
+    assert share(with_one, alone) == about(note_layout.ONLY_DISCHARGE_EXAM)
 
 
 def test_exams_follow_each_other_without_an_empty_line_and_under_headers_with_digits_and_brackets(notes):
@@ -85,7 +85,7 @@ def test_exams_follow_each_other_without_an_empty_line_and_under_headers_with_di
 def test_a_section_comes_in_two_halves_under_two_headers(notes):
     names = ("History of Present Illness", "Past Medical History", "Medications on Admission")
     assert share(notes, [any(len(note.parts(name)) == 2 for name in names) for note in notes]) == about(
-        note_template.SECTION_TWICE
+        note_layout.SECTION_TWICE
     )
 
 
@@ -99,11 +99,11 @@ def test_a_header_may_be_written_twice(notes):
 def test_a_text_may_begin_on_its_headers_line(notes):
     assert share(
         notes, [bool(re.search(r"^(?:HPI|History of Present Illness): \S", n.text, re.M)) for n in notes]
-    ) == about(note_template.VALUE_ON_HEADER_LINE)
+    ) == about(note_layout.VALUE_ON_HEADER_LINE)
 
 
 def test_some_headers_have_lost_their_colon(notes):
-    assert share(notes, ["\nSocial History\n" in note.text for note in notes]) == about(note_template.COLON_LOST)
+    assert share(notes, ["\nSocial History\n" in note.text for note in notes]) == about(note_layout.COLON_LOST)
 
 
 def test_the_line_between_sections_may_be_missing(notes):
@@ -111,21 +111,21 @@ def test_the_line_between_sections_may_be_missing(notes):
         bool(re.search(r"[^:\s]\n(?:Past Medical History|Social History|Physical Exam|Pertinent Results):\n", n.text))
         for n in notes
     ]
-    assert share(notes, glued) == about(4 * note_template.SEPARATOR_LOST)
+    assert share(notes, glued) == about(4 * note_layout.SEPARATOR_LOST)
 
 
 def test_some_notes_end_in_a_section_known_at_admission(notes):
     last_known = [note.gold[-1][4] for note in notes]
-    assert share(notes, last_known) == about(0.9 * note_template.ENDS_EARLY + note_template.MEDICATIONS_LAST)
+    assert share(notes, last_known) == about(0.9 * note_layout.ENDS_EARLY + note_layout.MEDICATIONS_LAST)
     assert not any(note.text.endswith("\n") for note, last in zip(notes, last_known, strict=True) if last)
 
 
 def test_some_notes_have_an_addendum(notes):
-    assert share(notes, [bool(note.parts("Addendum")) for note in notes]) == about(note_template.ADDENDUM)
+    assert share(notes, [bool(note.parts("Addendum")) for note in notes]) == about(note_layout.ADDENDUM)
 
 
 def test_some_lines_end_in_cr_lf(notes):
-    assert share(notes, ["\r\n" in note.text for note in notes]) == about(note_template.CRLF_LINES)
+    assert share(notes, ["\r\n" in note.text for note in notes]) == about(note_layout.CRLF_LINES)
     assert not any(re.search(r"(?<!\r)\n", note.text) for note in notes if "\r\n" in note.text)
 
 
@@ -133,7 +133,7 @@ def test_a_discharge_may_be_a_finding(notes):
     told = [
         bool(re.search(r"discharge", exam, re.IGNORECASE)) for note in notes for exam in note.parts("Physical Exam")
     ]
-    assert sum(told) / len(told) >= note_template.DISCHARGE_AS_FINDING / 2
+    assert sum(told) / len(told) >= note_layout.DISCHARGE_AS_FINDING / 2
 
 
 def test_paragraphs_open_like_headers(notes):

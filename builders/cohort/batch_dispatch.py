@@ -1,4 +1,7 @@
-"""Extract the notes of a copy batch by batch. What is done to a note: builders.cohort.batch."""
+"""Hand the notes of a copy to worker processes, batch by batch, and yield the results in order.
+
+What is done to a note: builders.cohort.batch.
+"""
 
 from collections import deque
 from collections.abc import Iterator

@@ -1,6 +1,6 @@
-"""The discharge note's template: its sections, their headers and variants, how parts become one text, and oddities.
+"""The layout of a made-up discharge note: sections, headers and their variants, how parts become one text, oddities.
 
-Oddities depart from the template as real notes do, in ways that mislead a parser of headers. Rates are shares of notes
+Oddities depart from the layout as real notes do, in ways that mislead a parser of headers. Rates are shares of notes
 or of their sections, higher than in reality so that a few thousand notes show every form.
 """
 
@@ -107,8 +107,8 @@ FORMS: dict[str, tuple[str, ...]] = {
     "Followup Instructions": ("___ Instructions", "Followup ___"),
     "Addendum": ("ADDENDUM", "Addendum ___"),
 }
-TEMPLATE = tuple(FORMS)
-"""The sections in the order of the template."""
+LAYOUT = tuple(FORMS)
+"""The sections in the order of the layout."""
 
 OPTIONAL = frozenset(
     {"Chief Complaint", "History of Present Illness", "Past Medical History", "Family History", "Pertinent Results"}
@@ -142,7 +142,7 @@ class Part(NamedTuple):
     """A piece of a note, with what an extraction is scored by: its section and whether it was known at admission."""
 
     section: str
-    """One of TEMPLATE: the header it stands under. Neighbors of one section share a header."""
+    """One of LAYOUT: the header it stands under. Neighbors of one section share a header."""
     text: str
     known_at_admission: bool
     is_tight: bool = False
