@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -106,15 +107,20 @@ class _Run:
 class _Contents:
     """What of all texts has to be compared with the notes."""
 
+    notes_from: Sequence[Path]
     runs: list[_Run] = field(default_factory=list)
-    numbers: list[tuple[Finding, int]] = field(default_factory=list)
-    """What may be an id in parts, and the id."""
 
-    def add(self, name: str, line: int, block: Block, reader: Reader) -> None:
+    @cached_property
+    def ids(self) -> passages.HashSet:
+        """Return the ids of the notes."""
+        return passages.HashSet(np.array(list(set[int]().union(*map(read_ids, self.notes_from))), np.uint64))
+
+    def add(self, name: str, line: int, block: Block, reader: Reader) -> list[Finding]:
+        """Keep the runs of a block, and return where ids of the notes stand in parts."""
         self.runs += [_Run(name, line, reading) for reading in reader.read(block)]
-        for place, number in patterns.find_apart(block.text):
-            at = line + int(np.searchsorted(block.breaks, place)) if line else 0
-            self.numbers.append((Finding(name, at, patterns.APART), number))
+        places = [place for place, _ in patterns.find_apart(block.text, self.ids)]
+        lines = set((line + np.searchsorted(block.breaks, places)).tolist()) if line else {0} if places else set()
+        return [Finding(name, at, patterns.APART) for at in sorted(lines)]
 
 
 def check_path(path: Path, *, notes_from: Path | None = None) -> Report:
@@ -128,7 +134,7 @@ def check_path(path: Path, *, notes_from: Path | None = None) -> Report:
 
 def check_files(files: Sequence[OutgoingFile], *, notes_from: Sequence[Path]) -> Report:
     """Return a report on these files. `notes_from`: where the notes are that texts must not repeat; empty for none."""
-    report, contents = Report(len(files)), _Contents()
+    report, contents = Report(len(files)), _Contents(notes_from)
     for file in files:
         obstacle = find_obstacle(file.path)
         report.size += 0 if obstacle else file.path.stat().st_size
@@ -140,7 +146,7 @@ def check_files(files: Sequence[OutgoingFile], *, notes_from: Sequence[Path]) ->
             report.findings.append(Finding(re.sub(r"\d", "#", file.name), 0, f"its name has {pattern}"))
         if notes_from:
             shown = f"{re.sub(r'[^/._ -]', '#', file.name)} (its name)"
-            contents.add(shown, 0, Block(name), Reader())
+            report.findings += contents.add(shown, 0, Block(name), Reader())
         if reason := obstacle or _refuse_by_kind(file):
             report.findings.append(Finding(file.name, 0, reason))
             continue
@@ -151,7 +157,6 @@ def check_files(files: Sequence[OutgoingFile], *, notes_from: Sequence[Path]) ->
             report.findings.append(Finding(file.name, 0, NOT_PNG if file.kind == "picture" else NOT_TEXT))
     if notes_from and contents.runs:
         report.findings += _find_passages(contents.runs, notes_from)
-        report.findings += _find_ids(contents.numbers, notes_from)
         report.notes_from += notes_from
     report.findings.sort()
     return report
@@ -188,11 +193,13 @@ def _scan(file: OutgoingFile, report: Report, contents: _Contents | None) -> Ite
         for below, reason in _find_patterns(block, markdown=file.path.suffix == ".md"):
             number += 1
             yield Finding(file.name, 0 if is_picture else line + below, reason)
+        if contents is not None and number < MAX_FINDINGS:
+            apart = contents.add(file.name, 0 if is_picture else line, block, reader)
+            number += len(apart)
+            yield from apart
         if number >= MAX_FINDINGS:
             yield Finding(file.name, 0, f"{MAX_FINDINGS:,} or more findings; the rest was not read")
             return
-        if contents is not None:
-            contents.add(file.name, 0 if is_picture else line, block, reader)
         line += len(block.breaks)
 
 
@@ -238,12 +245,6 @@ def _find_passages(runs: list[_Run], notes_from: Sequence[Path]) -> Iterator[Fin
     shared = passages.HashSet(passages.find_shared(candidates, notes, letters=has_letters))
     found = {(run.name, line) for run in runs for line in run.find_lines(shared)}
     yield from (Finding(name, line, PASSAGE) for name, line in found)
-
-
-def _find_ids(numbers: list[tuple[Finding, int]], notes_from: Sequence[Path]) -> Iterator[Finding]:
-    """Yield which numbers are ids of the notes."""
-    ids = set[int]().union(*map(read_ids, notes_from)) if numbers else set[int]()
-    yield from {finding for finding, number in numbers if number in ids}
 
 
 def format_findings(findings: Iterable[Finding], most: int = 20) -> Iterator[str]:

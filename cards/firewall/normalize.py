@@ -3,8 +3,9 @@
 Word processors, browsers and exports change a note's characters without changing what is read: no-break spaces, curly
 quotes, dashes, bullets, soft hyphens, zero-width characters, entities, `%20`, `\\u0041`, `\\101`, a literal `\\n`. All
 of them are undone, and so are accents, full-width forms, the digits of other scripts and letters of other scripts that
-look like a to z. Line breaks stay where they are, so that a finding has its line. Text in ASCII without any of these is
-returned as it is. Where a text may be read in two ways, the second reading is a function of its own.
+look like a to z. Line breaks stay where they are, so that a finding has its line; the breaks of other systems and those
+that are written out become form feeds. Text in ASCII without any of these is returned as it is. Where a text may be
+read in two ways, the second reading is a function of its own.
 """
 
 import html
@@ -15,10 +16,11 @@ from functools import lru_cache
 
 import numpy as np
 
-# Each begins with a plain character, which the regex engine finds ten times as fast as a group or a repetition.
+# Each begins with a plain character, which the regex engine finds ten times as fast as a group or a repetition. A run
+# of backslashes is read once, from its beginning.
 _PERCENT = re.compile(rb"%[0-9A-Fa-f]{2}(?:%[0-9A-Fa-f]{2})*")
-_BYTES = re.compile(rb"\\\\*%b(?:\\\\*%b)*" % ((rb"(?:x[0-9A-Fa-f]{2}|[0-3][0-7]{2}(?![0-9]))",) * 2))
-_ESCAPE = re.compile(rb"\\\\*(?:u[0-9A-Fa-f]{4}|u\{[0-9A-Fa-f]{1,6}\}|U[0-9A-Fa-f]{8}|[nrtbfv\"'/])")
+_BYTES = re.compile(rb"\\(?<!\\\\)\\*+%b(?:\\\\*%b)*" % ((rb"(?:x[0-9A-Fa-f]{2}|[0-3][0-7]{2}(?![0-9]))",) * 2))
+_ESCAPE = re.compile(rb"\\(?<!\\\\)\\*+(?:u[0-9A-Fa-f]{4}|u\{[0-9A-Fa-f]{1,6}\}|U[0-9A-Fa-f]{8}|[nrtbfv\"'/])")
 _ENTITY = re.compile(rb"&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 _FREQUENT = (
     (b"&nbsp;", b" "),
@@ -50,7 +52,7 @@ _MARK = re.compile(_TAG + rb"|\*")
 _MARKED = re.compile(rb"(?<!\S)[^\s<>*]*+(?:(?:%b|\*)++[^\s<>*]++)++(?:%b|\*)*+" % (_TAG, _TAG))
 _SOFT_BREAK = re.compile(rb"=(\r?\n)([A-Za-z]*)")
 _QUOTED = re.compile(rb"=[0-9A-F]{2}(?:=[0-9A-F]{2})*")
-_WRAP = re.compile(rb"-(?<=[A-Za-z]-)\r?\n([^A-Za-z0-9\n]*)([A-Za-z]+)")
+_WRAP = re.compile(rb"-(?<=[A-Za-z]-)([ \t]*+[\n\r\f\v][^A-Za-z0-9]*+)([A-Za-z]+)")
 
 
 def normalize(block: bytes, errors: str = "replace") -> bytes:
@@ -109,7 +111,9 @@ def fold(character: str) -> str:
 def _fold_part(character: str) -> str:
     if (digit := unicodedata.digit(character, None)) is not None:
         return str(digit)
-    return character.casefold().translate(_LOOKALIKES) if character.isalnum() else " "
+    if character.isalnum():
+        return character.casefold().translate(_LOOKALIKES)
+    return "\f" if character in "\x85\u2028\u2029" else " "
 
 
 @lru_cache(2**12)
@@ -129,7 +133,7 @@ def _decode_bytes(written: bytes) -> bytes:
 @lru_cache(2**12)
 def _decode_escape(written: bytes) -> bytes:
     code = written.lstrip(b"\\")[1:].strip(b"{}")
-    number = int(code, 16) if code else 32
+    number = int(code, 16) if code else ord("\n" if written[-1:] in b"nr" else " ")
     return _flatten(chr(number)) if number < 0xD800 or 0xE000 <= number < 0x110000 else b" "
 
 
@@ -143,8 +147,9 @@ def _substitute(pattern: re.Pattern[bytes], decode: Callable[[bytes], bytes], bl
 
 
 def _flatten(text: str) -> bytes:
-    """Return the text without line breaks and control characters of its own."""
-    return "".join(" " if character < " " else character for character in text).encode(errors="replace")
+    """Return the text without lines and control characters of its own; its line breaks become form feeds."""
+    text = "".join(character if character >= " " else "\f" if character in "\n\r" else " " for character in text)
+    return text.encode(errors="replace")
 
 
 def join_marked(block: bytes) -> bytes:
@@ -176,4 +181,4 @@ def join_wraps(block: bytes) -> bytes:
     >>> join_wraps(b"a myo-\n> cardial scar")
     b'a myocardial\n>  scar'
     """
-    return _WRAP.sub(rb"\2\n\1", block)
+    return _WRAP.sub(rb"\2\1", block)

@@ -133,7 +133,7 @@ def _split_pieces(text: bytes) -> Iterator[bytes]:
     """Yield pieces that end between two words, or anywhere in a word that is longer than a piece."""
     start = 0
     while len(text) - start > _PIECE:
-        end = max(text.rfind(b" ", start, start + _PIECE), text.rfind(b"\n", start, start + _PIECE))
+        end = max(text.rfind(blank, start, start + _PIECE) for blank in (b" ", b"\n", b"\f"))
         end = end if end > start else start + _PIECE
         yield text[start:end]
         start = end

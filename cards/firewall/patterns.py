@@ -24,7 +24,7 @@ from datetime import date
 import numpy as np
 import numpy.typing as npt
 
-from cards.firewall.passages import find_stretches
+from cards.firewall.passages import HashSet, find_stretches
 
 SUBJECT = "a number in MIMIC's range of subject_id"
 STAY = "a number in MIMIC's range of hadm_id"
@@ -49,19 +49,22 @@ _UNIT = re.compile(rf"\s?(?:{_MEASURED}|b|kb|kib)\b".encode(), re.IGNORECASE)
 _REFERENCE = re.compile(rb"(?:pmid|pmc|doi|arxiv|isbn|issn)\W*[\w./]*$|10\.\d{4,9}/\S*$", re.IGNORECASE)
 _OF_PEOPLE = re.compile(rb"subject|hadm|note|patient|stay|admission|\bids?\b", re.IGNORECASE)
 # Our prompts' heading above the note (distill.prompt), not followed by a template's placeholder.
-_PROMPT = re.compile(rb"# Admission note(?:\n|\\n)(?!\{)")
+_PROMPT = re.compile(rb"# Admission note(?:[ \t]*+[\n\r\f\v]\s*+|\\n)(?!\{)")
 
 # In SVG, HTML and Markdown; and the pictures of a notebook.
 _EMBEDDED = re.compile(
     rb"data:[^,\s\"']{0,100};\s*base64\s*,|\"image/[\w.+-]{1,30}\"\s*:\s*(?:\[\s*)?\"[A-Za-z0-9+/]{16}"
 )
 
-_WEAK = frozenset(b"0123456789 \t|/-_,;:.'\"[](){}<>*")  # what may stand between the digits of an id
+_WEAK = frozenset(b"0123456789 \t\f|/-_,;:.'\"[](){}<>*")  # what may stand between the digits of an id
 # Digits one by one with the same between them; two parts; or several.
 _ONE_BY_ONE = re.compile(rb"\d(\D+)\d(?:\1\d){6}")
 _APART = re.compile(rb"\d(\D+)\d(?:\1\d){6}|\d+[^\d.:]+\d+|\d+([/_-])\d+(?:\2\d+)+")
 _DATE = re.compile(rb"(?:19|20)\d\d\D+(?:19|20)\d\d|(?:19|20)\d\d\D[01]\d\D[0-3]\d|[0-3]\d\D[0-3]\d\D(?:19|20)\d\d")
 
+_WRAP = re.compile(rb"-?[ \t]*[\n\r\f\v][\s>]*")
+_LINE_END = re.compile(rb"[\n\r\f\v]")
+_LONGEST_WRAP = 16  # bytes
 _BEFORE, _AFTER = 48, 40  # bytes around a number that are considered
 
 
@@ -99,11 +102,11 @@ def _find_long_numbers(
         if len(number) == 8 and number[:1] in b"123":
             yield int(starts[place]), int(ends[place])
     yield from _find_divided_numbers(text, codes, starts, ends)
-    gaps, between = starts[1:] - ends[:-1], codes[np.minimum(ends, len(codes) - 1)]
-    breaks = np.flatnonzero(
-        is_high[:-1] & (lengths[:-1] + lengths[1:] == 8) & (gaps <= 4) & np.isin(between[:-1], (10, 45))
-    )
-    for place in breaks.tolist():
+    is_near = starts[1:] - ends[:-1] <= _LONGEST_WRAP
+    parts = np.flatnonzero(is_high[:-1] & (lengths[:-1] + lengths[1:] == 8) & is_near)
+    breaks = np.flatnonzero((codes - np.uint8(10)) < 4) if len(parts) else parts
+    is_divided = np.searchsorted(breaks, ends[parts]) < np.searchsorted(breaks, starts[parts + 1])
+    for place in parts[is_divided].tolist():
         if _is_wrapped(text, *(int(edge) for edge in (starts[place], ends[place], starts[place + 1], ends[place + 1]))):
             yield int(starts[place]), int(ends[place + 1])
 
@@ -123,7 +126,7 @@ def _find_divided_numbers(
             separator = text[ends[place] : ends[place] + 1]
             goes_on = place + 3 < len(starts) and gaps[place + 2] == 1 and between[place + 2] == between[place]
             follows = place > 0 and gaps[place - 1] == 1 and between[place - 1] == between[place]
-            if separator in b",. '_" and between[place + 1] == between[place] and not goes_on and not follows:
+            if separator in b",. '_\f" and between[place + 1] == between[place] and not goes_on and not follows:
                 yield int(starts[place]), int(ends[place + 2])
     crores = np.flatnonzero(is_high & (lengths == 1) & is_next & (between == 44))
     for place in crores[crores + 3 < len(starts)].tolist():  # 1,01,03,827
@@ -136,43 +139,62 @@ def _find_divided_numbers(
             yield int(starts[place]), match.end()
 
 
-def find_apart(text: bytes) -> Iterator[tuple[int, int]]:
-    """Yield where eight digits stand that may be an id in parts, and the number; whether it is one, only the ids tell.
+def find_apart(text: bytes, ids: HashSet | None = None) -> Iterator[tuple[int, int]]:
+    """Yield where eight digits stand that may be an id in parts, and the number.
 
     `1, 0, 1, 0, 3, 8, 2, 7`, `| 1010 | 3827 |`, `10/103/827`, and eight digits within a digest. No other digits stand
     beside them, so that no row of a table of counts is one.
+
+    `ids`: those to look for; None for any.
 
     >>> [number for _, number in find_apart(b"x | 1010 | 3827 | on 2024-02-29, x [2,0,1,0,3,8,2,7] of 1,234 | 5,678")]
     [10103827, 20103827]
     """
     codes = np.frombuffer(text, np.uint8)
-    starts, ends = find_stretches((codes - np.uint8(48)) < 10)
+    is_digit = (codes - np.uint8(48)) < 10
+    starts, ends = find_stretches(is_digit)
     if not len(starts):
         return
-    for start in starts[ends - starts == 8].tolist():
+    digits, total = codes[is_digit] - np.uint8(48), np.concatenate(([0], np.cumsum(ends - starts)))
+    for place, number in _select_ids(np.flatnonzero(ends - starts == 8), digits, total, ids):
+        start = int(starts[place])
         if text[max(0, start - 1) : start].isalpha() and text[start + 8 : start + 9].isalpha():
-            yield start, int(text[start : start + 8])
-    total = np.concatenate(([0], np.cumsum(ends - starts)))
+            yield start, number
     found = set()
-    for weak, written in ((_WEAK, _APART), (_WEAK | {10, 13}, _ONE_BY_ONE)):
+    for weak, written in ((_WEAK, _APART), (_WEAK | {10, 11, 13}, _ONE_BY_ONE)):
         is_strong = np.ones(256, np.bool_)
         is_strong[list(weak)] = False
         strong = np.cumsum(is_strong.take(codes), dtype=np.int32)
         is_gap = (strong[starts[1:] - 1] == strong[ends[:-1] - 1]) & (starts[1:] - ends[:-1] <= 6)
         turns = np.flatnonzero(~is_gap) + 1
         first, last = np.append(0, turns), np.append(turns, len(starts))
-        for place in np.flatnonzero((total[last] - total[first] == 8) & (last - first > 1)).tolist():
-            start, end = int(starts[first[place]]), int(ends[last[place] - 1])
+        is_eight = (total[last] - total[first] == 8) & (last - first > 1)
+        for place, number in _select_ids(first[is_eight], digits, total, ids):
+            start, end = int(starts[place]), int(ends[np.searchsorted(total, total[place] + 8) - 1])
             if written.fullmatch(text, start, end) and not _DATE.fullmatch(text, start, end):
-                found.add((start, int(bytes(code for code in text[start:end] if 48 <= code <= 57))))
+                found.add((start, number))
     yield from sorted(found)
+
+
+def _select_ids(
+    places: npt.NDArray[np.intp], digits: npt.NDArray[np.uint8], total: npt.NDArray[np.intp], ids: HashSet | None
+) -> Iterator[tuple[int, int]]:
+    """Yield which of these stretches of digits begin an id, and the id; without Python's loop for what is none."""
+    numbers = np.zeros(len(places), np.uint64)
+    for after in range(8):
+        numbers = numbers * np.uint64(10) + digits[total[places] + after]
+    chosen = np.arange(len(places)) if ids is None else ids.find(numbers)[0]
+    yield from zip(places[chosen].tolist(), numbers[chosen].tolist(), strict=True)
 
 
 def _is_wrapped(text: bytes, start: int, end: int, resumed: int, stop: int) -> bool:
     """Return whether two stretches of digits are one number in prose that goes over a line's end."""
     parts = (text[start:end], text[resumed:stop])
     is_prose = text[max(0, start - 1) : start] in (b" ", b"") and text[stop : stop + 1] in (b" ", b".", b",", b"", b")")
-    is_alone = re.fullmatch(rb"-?\n[ >]*", text[end:resumed]) and not all(_YEARS.fullmatch(part) for part in parts)
+    if text[end : end + 1] in (b" ", b"\t"):  # padded columns of numbers end so, too
+        beside = _LINE_END.split(text[max(0, start - _BEFORE) : start])[-1]
+        is_prose &= bool(re.search(rb"[^\W\d]", beside + _LINE_END.split(text[stop : stop + _AFTER])[0]))
+    is_alone = _WRAP.fullmatch(text, end, resumed) and not all(_YEARS.fullmatch(part) for part in parts)
     return is_prose and bool(is_alone) and (start > 0 or stop < len(text))
 
 

@@ -3,6 +3,8 @@
 import html
 import json
 import re
+import time
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
@@ -11,7 +13,7 @@ import pytest
 from cohorts import write_cohort
 
 from cards.firewall import patterns
-from cards.firewall.check import PASSAGE, check_path
+from cards.firewall.check import MAX_FINDINGS, PASSAGE, check_path
 from cards.firewall.normalize import fold, join_marked, normalize
 
 WORDS = (
@@ -24,6 +26,10 @@ TEXT = " ".join(WORDS)
 
 def cut(words: list[str], length: int) -> list[str]:
     return [" ".join(words[place : place + length]) for place in range(0, len(words), length)]
+
+
+def hyphenate(line_break: str) -> str:
+    return " ".join(f"{word[:3]}{line_break}{word[3:]}" if len(word) > 5 else word for word in WORDS)
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +87,11 @@ WRITINGS: dict[str, tuple[str, Callable[[], str]]] = {
     "octal": ("a.txt", lambda: "".join(f"\\{ord(c):03o}" for c in TEXT)),
     "bytes": ("a.py", lambda: "".join(f"\\x{ord(c):02x}" for c in TEXT)),
     "mail, all quoted": ("a.txt", lambda: "".join(f"={ord(c):02X}" for c in TEXT)),
-    "hyphenated": ("a.md", lambda: " ".join(f"{w[:3]}-\n{w[3:]}" if len(w) > 5 else w for w in WORDS)),
+    "hyphenated": ("a.md", lambda: hyphenate("-\n")),
+    "hyphenated, blanks": ("a.md", lambda: hyphenate("-  \n")),
+    "hyphenated, empty lines": ("a.md", lambda: hyphenate("-\r\n\r\n")),
+    "hyphenated, U+2028": ("a.md", lambda: hyphenate("-\u2028")),
+    "hyphenated in JSON": ("a.json", lambda: json.dumps(hyphenate("-\n"))),
 }  # fmt: skip
 
 
@@ -148,6 +158,30 @@ def test_an_id_is_found_behind_marks_and_separators(text: str, tmp_path: Path) -
     assert [finding.reason for finding in check_path(tmp_path / "a.html").findings]
 
 
+BREAKS = (
+    "\n", "\r\n", "\r", "\f", "\v", "\x85", "\u2028", "\u2029", "  \n", "\t\r\n", "\n\n", "\r\n\r\n\r\n", "\n>\n> ",
+    "-\r\n", "- \n", "\\n", "\\r\\n", "-\\n", "&#10;", "%0D%0A", "\\u2028",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("line_break", BREAKS)
+def test_an_id_is_found_over_line_ends_of_any_kind(line_break: str, tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text(f"one\nid 1765{line_break}4321 is", newline="")
+    assert [(found.line, found.reason) for found in check_path(tmp_path).findings] == [(2, patterns.SUBJECT)]
+    (tmp_path / "a.md").write_text(f"in 2019{line_break}2020 it\n 1765{line_break}4321{line_break}9", newline="")
+    assert check_path(tmp_path).findings == []  # years; a list
+    (tmp_path / "a.md").write_text("sums\n 1765  2000 \n 4321  1000 \n 1234 \n 5678 \n")
+    assert check_path(tmp_path).findings == []
+
+
+@pytest.mark.parametrize("line_break", ["\n", "\r\n", " \n", "\u2028", "\\n"])
+def test_a_prompt_is_found_with_any_line_end_and_its_template_passes(line_break: str, tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(f'"# Admission note{line_break}## Sex{line_break}F"', newline="")
+    assert [finding.reason for finding in check_path(tmp_path).findings] == [patterns.PROMPT]
+    (tmp_path / "a.json").write_text(f'"# Admission note{line_break}{{note}}"', newline="")
+    assert check_path(tmp_path).findings == []
+
+
 ID = "10000007"
 """Of a row of the cohort, see cohorts.py."""
 
@@ -196,6 +230,28 @@ def test_characters_are_read_one_by_one_in_any_company() -> None:
 def test_a_long_line_of_marks_costs_its_length() -> None:
     for block in (b"*" * 2**18, b"a*" * 2**17, b"<a>" * 2**16, b"<a b>" * 2**16, b"<" * 2**18, b"a" * 2**18 + b"<"):
         assert len(join_marked(block)) == len(block)
+
+
+def test_a_long_run_of_the_same_costs_its_length(tmp_path: Path) -> None:
+    start = time.monotonic()
+    for text in ("\\", "\\061\\", "a\\", "a-\n", "-\n", "\n", "1-\n", "1,", "1\n", "_ "):
+        (tmp_path / "a.txt").write_text(text * (2**18 // len(text)))
+        assert check_path(tmp_path).findings == []
+    assert time.monotonic() - start < 60
+
+
+def test_pairs_of_numbers_are_not_kept_and_a_list_of_ids_in_parts_is_cut(notes: Path, tmp_path: Path) -> None:
+    table = tmp_path / "a.csv"
+    table.write_text("".join(f"{1000 + n % 2000},{9999 - n % 9000:04d}\n" for n in range(300_000)))
+    tracemalloc.start()
+    try:
+        assert check_path(table, notes_from=notes).findings == []
+        assert tracemalloc.get_traced_memory()[1] < 30 * 2**20
+    finally:
+        tracemalloc.stop()
+    table.write_text(f"{ID[:4]},{ID[4:]}\n" * 300_000)
+    found = check_path(table, notes_from=notes).findings
+    assert MAX_FINDINGS < len(found) < 50_000 and "the rest was not read" in found[0].reason
 
 
 def test_a_word_in_tags_keeps_its_line() -> None:
