@@ -43,7 +43,6 @@ ADMISSION_WORDS = ("admi", "arrival", "presentation", "initial")
 """Each line above contains one of these words; they are searched first, because that is fast."""
 DISCHARGE_WORDS = _LATER_WORDS[:6]
 
-_BLANKS = re.compile(r"[ \t]+\n")
 _LABS = r"lab(?:s|orator\w+)?"
 _ADMISSION_LABS = re.compile(
     rf"^[\W_]*(?:{_IN}\b[^\n:]{{0,20}}\b{_LABS}\b|{_LABS}\b[^\n:]{{0,40}}\b(?:at|on|upon)\s+{_IN}\b)",
@@ -109,9 +108,7 @@ def extract_admission_labs(text: str) -> str:
 def trim(text: str) -> str:
     """Return a text without empty lines at either end or blanks at line ends; inner lines stay as they are."""
     text = text.strip("\n \t")
-    while " \n" in text:
-        text = text.replace(" \n", "\n")
-    return _BLANKS.sub("\n", text) if "\t\n" in text else text
+    return "\n".join(map(str.rstrip, text.split("\n"))) if " \n" in text or "\t\n" in text else text
 
 
 def contains_any(text: str, words: tuple[str, ...]) -> bool:

@@ -6,6 +6,7 @@ Each note is made up; each case is a way of writing seen in MIMIC-IV-Note's temp
 import pytest
 from copies import note
 
+from builders.cohort.exam_parts import trim
 from builders.cohort.sections import (
     extract_admission_exam,
     extract_admission_note,
@@ -260,3 +261,9 @@ def test_a_medication_list_behind_the_course_is_taken_where_it_can_only_be_that_
     ):
         assert "LEAK" not in extract_admission_note(f"{course}LEAK{line}LEAK\n")
     assert "LEAK" not in extract_admission_note(f"{course}Home medications:\n1. Aspirin\n\n# Sepsis: LEAK\n")
+
+
+@pytest.mark.parametrize("blank", list("\r\v\f\x1c\x1f\x85\u00a0\u2028\u3000"))
+def test_blanks_of_every_kind_go_from_line_ends_as_they_always_did(blank: str) -> None:
+    assert trim(f"\n a \nb{blank}\n{blank}c{blank} {blank}\t\n d{blank}") == f"a\nb\n{blank}c\n d"
+    assert trim(f"a{blank}\nb") == f"a{blank}\nb"  # where no line ends in a plain blank or tab
