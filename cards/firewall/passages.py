@@ -7,7 +7,8 @@ of a passage may be numbered, its words labelled. Five of the eight words must c
 discharge note do not: recipes list them in a row. Titles of ICD-10-CM do not count as passages, however often notes
 contain them.
 
-Where words are glued together or fall apart into letters, the letters are compared instead, 32 in a row.
+Where words are glued together or fall apart into letters, the letters are compared instead, 32 in a row, unless they
+lie within one title.
 
 A word's hash is a difference of running sums, so words are never copied.
 """
@@ -231,16 +232,35 @@ def find_shared(candidates: Hashes, notes: Iterable[bytes], *, letters: bool = F
         for hashes, _ in chain(runs.feed(text), hash_letters(text) if letters else ()):
             is_shared[known.find(hashes)[1]] = True
     shared = known.hashes[is_shared]
-    return np.delete(shared, hash_titles().find(shared)[0])
+    shared = np.delete(shared, hash_titles().find(shared)[0])
+    return np.delete(shared, _find_titles(HashSet(shared))) if letters and len(shared) else shared
 
 
 @cache
 def hash_titles() -> HashSet:
     """Return the runs of words in ICD-10-CM's own titles, which cards, notes and traces may all contain."""
+    return HashSet(np.concatenate([hashes for hashes, _ in WordRuns().feed(_read_titles())]))
+
+
+def _find_titles(shared: HashSet) -> Places:
+    """Return the first places of those runs of letters that lie within one title."""
+    text = _read_titles()
+    codes = np.frombuffer(text.translate(_LOWER), np.uint8)
+    line = np.cumsum(np.frombuffer(text, np.uint8) == ord("\n"))[codes > _NINE]  # of each letter
+    found, at = [np.zeros(0, np.int64)], 0
+    for hashes, _ in hash_letters(text):
+        is_within = line[at : at + len(hashes)] == line[at + LETTERS - 1 : at + LETTERS - 1 + len(hashes)]
+        found.append(shared.find(hashes[is_within])[1])
+        at += len(hashes)
+    return np.unique(np.concatenate(found))
+
+
+@cache
+def _read_titles() -> bytes:
     tables = load_release()
     titles = [*(chapter.title for chapter in CHAPTERS), *tables.titles.values()]
     terms = [term for of_code in tables.inclusion_terms.values() for term in of_code]
-    return HashSet(np.concatenate([hashes for hashes, _ in WordRuns().feed("\n".join(titles + terms).encode())]))
+    return normalize("\n".join(titles + terms).encode())
 
 
 _in_headings = np.zeros(_FILTER, np.bool_)  # by the low bits of a word's hash

@@ -208,6 +208,21 @@ def test_titles_of_icd_10_cm_are_no_passages(tmp_path: Path) -> None:
     assert [finding.reason for finding in check_path(card, notes_from=cohort).findings] == [PASSAGE]
 
 
+def test_a_title_of_icd_10_cm_in_one_word_is_no_passage_and_a_passage_around_it_is(tmp_path: Path) -> None:
+    glued = "HypertensiveHeartAndChronicKidneyDiseaseWithHeartFailure"
+    note = f"Chief Complaint:\nwas told of{glued}butFeelsFineAtHome"
+    cohort = write_cohort(tmp_path / "cohort", 30, "mimic", notes=[note])
+    card = run_of(tmp_path / "card", "mimic") / "README.md"
+    for text, reasons in (
+        (f"one\n| {glued} | 12 |\n", []),
+        (f"| {glued.lower()} | 12 |\n", []),
+        (f"| {glued}butFeels | 12 |\n", [PASSAGE]),
+        (f"| Of{glued} | 12 |\n", [PASSAGE]),
+    ):
+        card.write_text(text)
+        assert [finding.reason for finding in check_path(card, notes_from=cohort).findings] == reasons, text
+
+
 def test_words_in_json_are_found_behind_its_escapes(tmp_path: Path) -> None:
     cohort = write_cohort(tmp_path / "cohort", 30, "mimic")
     storage.write_json(run_of(tmp_path / "card", "mimic") / "data.json", {"text": NOTE})
