@@ -148,8 +148,9 @@ def build(
     from builders.cohort.criteria import PRESETS
     from builders.cohort.headers import read_headers
     from builders.cohort.stays import format_code_flags
+    from deepicd.storage import expand_home
 
-    headers = read_headers(own_headers, headers_file and headers_file.expanduser())
+    headers = read_headers(own_headers, headers_file and expand_home(headers_file))
     split_file = options.pop("split_file", None)
     criteria = PRESETS[preset].replace(**options, headers=headers)
     if split_file and (options["split"] or options["seed"] is not None):

@@ -144,7 +144,7 @@ def list_steps(settings: ChainSettings, base: Path) -> list[Step]:
     """Return the steps in order; those that the settings leave out are absent."""
 
     def locate(path: str) -> Path:
-        return base / Path(path).expanduser()
+        return base / storage.expand_home(path)
 
     out, more = locate(settings.out), settings.extra
     guidelines, cohort, scraped = out / "guidelines", out / "cohort", out / "descriptions"
@@ -182,7 +182,7 @@ def list_steps(settings: ChainSettings, base: Path) -> list[Step]:
 
 def _locate_recipe(recipe: str, base: Path) -> Path:
     """Return a recipe's file, or its bare name, which distill resolves."""
-    return base / Path(recipe).expanduser() if "/" in recipe or recipe.endswith((".yaml", ".yml")) else Path(recipe)
+    return base / storage.expand_home(recipe) if "/" in recipe or recipe.endswith((".yaml", ".yml")) else Path(recipe)
 
 
 State = Literal["done", "running", "changed", "out of date", "unfinished", "waiting"]

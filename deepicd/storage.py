@@ -263,6 +263,14 @@ def list_files(folder: Path) -> list[Path]:
     return files
 
 
+def expand_home(path: Path | str) -> Path:
+    """Return a path with `~` and `~user` replaced by a home folder. Raises DeepicdError where there is none."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise DeepicdError(f"{path}: no home folder is known for it.", "Write the whole path.") from error
+
+
 def require_utf8(path: Path) -> None:
     """Raise DeepicdError for a path with a name that is not UTF-8, which neither JSON nor Arrow nor DuckDB can hold."""
     try:

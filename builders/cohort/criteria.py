@@ -11,12 +11,12 @@ PyTorch; the tokenizer comes from a folder, or from the Hub and its local cache.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
-from pathlib import Path
 from typing import Any, Literal
 
 from builders.cohort.headers import KNOWN
 from builders.cohort.splits import Rule
 from deepicd.errors import DeepicdError
+from deepicd.storage import expand_home
 
 # The sections of the extraction that DeepICD-R1 builds on.
 PUBLISHED = (
@@ -97,7 +97,7 @@ def load_token_counter(tokenizer: str) -> Callable[[str], int]:
     """
     from tokenizers import Tokenizer
 
-    path = Path(tokenizer).expanduser()
+    path = expand_home(tokenizer)
     path = path / TOKENIZER_FILE if path.is_dir() else path
     try:
         loaded = Tokenizer.from_file(str(path)) if path.is_file() else Tokenizer.from_pretrained(tokenizer)

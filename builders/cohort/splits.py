@@ -190,7 +190,7 @@ class SplitFile:
 
 def read_split_file(path: Path) -> SplitFile:
     """Return the split in a file. Raises DeepicdError if it cannot be read, or puts an id into two splits."""
-    path = path.expanduser()
+    path = storage.expand_home(path)
     if not path.is_file():
         raise DeepicdError(f"There is no file {path}.", "Name a file with an id and a split: --splits splits.csv")
     level, rows = _read_rows(path)

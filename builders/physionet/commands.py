@@ -9,6 +9,7 @@ from builders.physionet.releases import MIMIC, NOTE
 from builders.physionet.session import PHYSIONET
 from deepicd import json_output
 from deepicd.http import USER_AGENT
+from deepicd.storage import expand_home
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ def fetch(folder: Path, user: str | None, mimiciv: str, note: str, base_url: str
 
     url = check_base_url(base_url)
     fetched = download_missing(
-        folder.expanduser(),
+        expand_home(folder),
         url,
         lambda: find_account(user, urlsplit(url).hostname or ""),
         {MIMIC.slug: mimiciv, NOTE.slug: note},

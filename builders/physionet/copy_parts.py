@@ -15,6 +15,7 @@ from deepicd.errors import DeepicdError
 from deepicd.mimic import local_copy
 from deepicd.mimic.table_rows import load_table, read_rows
 from deepicd.mimic.tables import Table
+from deepicd.storage import expand_home
 from deepicd.synthetic_proof import is_synthetic
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def find_parts(paths: Iterable[Path]) -> list[Part]:
 
 def find_parts_below(path: Path) -> list[Part]:
     """Return the parts at a path or below it, hosp before note. Raises DeepicdError if there are none."""
-    path = path.expanduser()
+    path = expand_home(path)
     if not path.exists():
         raise DeepicdError(
             f"{path} does not exist.", "Fetch a copy first: deepicd physionet fetch --user NAME DIR, or check the path."

@@ -15,7 +15,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -24,6 +23,7 @@ import click
 from builders.physionet.releases import Project
 from deepicd.errors import DeepicdError
 from deepicd.http import USER_AGENT, RetryPolicy, TransientError, raise_if_transient
+from deepicd.storage import expand_home
 
 if TYPE_CHECKING:
     import ssl
@@ -209,7 +209,7 @@ def find_account(user: str | None, host: str) -> Account:
 
 def _read_netrc(host: str) -> tuple[str | None, str | None]:
     """Return the login and password in netrc (NETRC, else ~/.netrc) for a host; (None, None) if it has none."""
-    path = Path(os.environ.get("NETRC") or "~/.netrc").expanduser()
+    path = expand_home(os.environ.get("NETRC") or "~/.netrc")
     if not path.is_file():
         return None, None
     try:

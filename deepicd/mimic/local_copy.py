@@ -20,7 +20,7 @@ from deepicd.errors import DeepicdError
 from deepicd.mimic.databases import open_database
 from deepicd.mimic.table_rows import load_table
 from deepicd.mimic.tables import DATABASES, Table, has_table
-from deepicd.storage import Origin
+from deepicd.storage import Origin, expand_home
 from deepicd.synthetic_proof import is_synthetic
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def missing_table_error(root: Path, name: str) -> DeepicdError:
 
 def find_root(path: Path, folder: str, option: str) -> Path:
     """Return the only root of a copy at a path or below it. Raises DeepicdError unless there is exactly one."""
-    path = path.expanduser()
+    path = expand_home(path)
     found = find_roots(path, folder)
     first = next(found, None)
     if first is None:

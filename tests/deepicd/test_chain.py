@@ -99,3 +99,10 @@ def test_a_stage_at_work_shows_as_running(tmp_path: Path, sources: Path, deepicd
         listed = json.loads(deepicd("status", "--settings", path, "--json").out)
     states = {state["step"]: state["state"] for state in listed}
     assert (states["build"], states["distill"], states["card"]) == ("running", "running", "waiting")
+
+
+def test_a_path_below_a_home_that_nobody_has_is_refused(deepicd: Deepicd, sources: Path, tmp_path: Path) -> None:
+    path = write_file(tmp_path, sources, notes="~nobody-here")
+    for command in ("run", "status"):
+        result = deepicd(command, "--settings", path)
+        assert result.code == 1 and "~nobody-here: no home folder is known for it." in result.err

@@ -118,3 +118,12 @@ def test_a_folder_that_holds_a_name_that_is_not_utf8_is_refused(tmp_path: Path) 
     (tmp_path / "a\udcff.parquet").touch()
     with pytest.raises(DeepicdError, match=r"a\\xff.parquet' is not UTF-8"):
         storage.digest_path(tmp_path)
+
+
+def test_a_home_that_nobody_has_is_refused_and_an_own_one_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert storage.expand_home("~/copy") == tmp_path / "copy"
+    with pytest.raises(DeepicdError, match=r"~nobody-here/copy: no home folder is known for it\."):
+        storage.expand_home("~nobody-here/copy")

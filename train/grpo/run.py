@@ -10,7 +10,7 @@ Run: deepicd train grpo --dataset out/dataset --recipe grpo-7b --model out/sft-7
 from contextlib import closing
 from pathlib import Path
 
-from deepicd import records
+from deepicd import records, storage
 from deepicd.errors import DeepicdError
 from deepicd.stage_records import GrpoCounts, GrpoRecord
 from train import base_model
@@ -50,7 +50,7 @@ def train(
             judge.check()
     notes = check_points(setup) if recipe.points_weight else []
     if recipe.borne_out_weight:
-        BorneOut(Path(recipe.borne_out_cohort).expanduser())  # fail now rather than after the model is loaded
+        BorneOut(storage.expand_home(recipe.borne_out_cohort))  # fail now rather than after the model is loaded
     fit = trl.fit if recipe.backend == "trl" else verl.fit
     with open_training_folder(out, plan, setup.dataset.origin, overwrite=overwrite) as folder:
         outcome = fit(setup, folder)

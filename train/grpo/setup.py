@@ -5,7 +5,7 @@ from math import ceil
 from pathlib import Path
 from typing import Literal, Required, TypedDict
 
-from deepicd import records
+from deepicd import records, storage
 from deepicd.errors import DeepicdError
 from deepicd.stage_records import GrpoRecord, SkippedUpdate
 from train import base_model, launch
@@ -59,7 +59,7 @@ class GrpoSetup:
         """The plan of the run: recipe, dataset and model decide it, and the outcomes or points that rewards read."""
         inputs = {"dataset": self.dataset.config_folder} | self.base.inputs
         if self.recipe.borne_out_weight:
-            inputs["borne_out_cohort"] = Path(self.recipe.borne_out_cohort).expanduser()
+            inputs["borne_out_cohort"] = storage.expand_home(self.recipe.borne_out_cohort)
         if self.recipe.points_weight:
             inputs["points_verified"] = find_points(Path(self.recipe.points_verified))
         return records.plan_run(GrpoRecord, options=self.recipe.options | self.base.options, inputs=inputs)

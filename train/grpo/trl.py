@@ -37,7 +37,7 @@ def fit(setup: GrpoSetup, folder: TrainingFolder[GrpoRecord]) -> FitOutcome:
 
     recipe = setup.recipe
     progress, guard = TrainingProgress(), NonfiniteGradientGuard(folder.checkpoints)
-    held = BorneOut(Path(recipe.borne_out_cohort).expanduser()).score if recipe.borne_out_weight else None
+    held = BorneOut(storage.expand_home(recipe.borne_out_cohort)).score if recipe.borne_out_weight else None
     scheme = recipe.build_scheme(setup.base.chat.opening)
     with ExitStack() as servers:
         judge = servers.enter_context(closing(_open_judge(setup))) if recipe.judge_weight else None

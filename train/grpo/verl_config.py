@@ -18,6 +18,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from deepicd import storage
 from deepicd.errors import DeepicdError
 from deepicd.parsing import parse_json
 from train.grpo.setup import GrpoSetup
@@ -130,7 +131,7 @@ def build_reward_fields(setup: GrpoSetup, out: Path) -> Overrides:
     """Return what train.rewards.verl takes: a scheme's fields, and a judge's prefixed with `judge_`."""
     fields = setup.recipe.build_scheme(setup.base.chat.opening).options | {"record": str(out / ".rewards")}
     if setup.recipe.borne_out_weight:
-        fields |= {"cohort": str(Path(setup.recipe.borne_out_cohort).expanduser().absolute())}
+        fields |= {"cohort": str(storage.expand_home(setup.recipe.borne_out_cohort).absolute())}
     if setup.recipe.points_weight:
         fields |= {"verified": str(find_points(Path(setup.recipe.points_verified)).absolute())}
     if judge := setup.recipe.judge or (setup.recipe.judge_server if setup.recipe.points_weight else {}):

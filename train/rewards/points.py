@@ -50,7 +50,7 @@ class PointsOfStay:
 
 def find_points(folder: Path) -> Path:
     """Return the folder of a finished verification, given itself or the one above. Raises DeepicdError."""
-    return records.find_run_folder(folder.expanduser(), VerifyRecord, "verified")[0]
+    return records.find_run_folder(storage.expand_home(folder), VerifyRecord, "verified")[0]
 
 
 def read_points(folder: Path) -> dict[str, list[str]]:
