@@ -158,6 +158,8 @@ class PromptTemplate:
             template = environment.from_string(content)
         except RecursionError as error:
             raise DeepicdError(f"The prompt for the {self.kind.who} is nested too deeply.", _ADVICE) from error
+        except ValueError as error:
+            raise DeepicdError(f"The prompt for the {self.kind.who} has a number that is too long.", _ADVICE) from error
         except TemplateSyntaxError as error:
             raise DeepicdError(
                 f"Line {error.lineno} of the prompt for the {self.kind.who} is not Jinja2: {error.message}.", _ADVICE

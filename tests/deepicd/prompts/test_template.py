@@ -57,6 +57,7 @@ def judge_prompt(content: str) -> list[dict[str, str]]:
         ("{{ note }} {{ trace }} {{ [1, 2]|random }}", "No filter named 'random'"),
         ("{{ note }} {{ trace }} {{ lipsum() }}", "uses lipsum"),
         ("{{ note }} {{ trace }} {{ " + "(" * 5000 + "1" + ")" * 5000 + " }}", "nested too deeply"),
+        ("{{ note }} {{ trace }} {{ " + "9" * 5000 + " }}", "a number that is too long"),
         ("{{ note }} {{ trace }} {{ 'a' * 10 ** 18 }}", "needs more memory than there is"),
     ],
 )
