@@ -8,6 +8,7 @@ Run by deepicd.engines.vllm: python -m deepicd.engines.orphans PID
 """
 
 import contextlib
+import os
 import subprocess
 import sys
 import time
@@ -25,15 +26,15 @@ def start_watching(pid: int) -> "subprocess.Popen[bytes]":
 
 
 def main(pid: int) -> None:
-    """Wait until the process is gone, then kill those that it has started since, with all below them."""
+    """Wait until the process, whose child this one is, is gone; then kill those that it has started since."""
     import psutil
 
     own, below = psutil.Process(), list[psutil.Process]()
-    with contextlib.suppress(psutil.NoSuchProcess):
-        parent = psutil.Process(pid)
-        while parent.is_running() and parent.status() != psutil.STATUS_ZOMBIE:
-            below = [process for process in parent.children(recursive=True) if _is_left_behind(process, own)]
-            time.sleep(LOOK_EVERY)
+    while os.getppid() == pid:  # a process that loses its parent gets another
+        with contextlib.suppress(psutil.NoSuchProcess):
+            children = psutil.Process(pid).children(recursive=True)
+            below = [child for child in children if _is_left_behind(child, own)]
+        time.sleep(LOOK_EVERY)
     for process in below:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()  # psutil compares the time of creation: never another process with this number
@@ -41,8 +42,13 @@ def main(pid: int) -> None:
 
 def _is_left_behind(process: "psutil.Process", own: "psutil.Process") -> bool:
     """Return whether it is younger than this one. Python's resource tracker frees shared memory and ends by itself."""
-    is_younger = process != own and process.create_time() >= own.create_time()
-    return is_younger and not any("resource_tracker" in word for word in process.cmdline())
+    import psutil
+
+    try:
+        is_younger = process != own and process.create_time() >= own.create_time()
+        return is_younger and not any("resource_tracker" in word for word in process.cmdline())
+    except psutil.NoSuchProcess:  # it has ended since it was listed
+        return False
 
 
 if __name__ == "__main__":

@@ -18,7 +18,8 @@ time.sleep(0.1)  # the clock of processes has a hundredth of a second
 below = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(600)'])"
 engine = subprocess.Popen([sys.executable, "-c", below], start_new_session=True)
 print(watcher.pid, engine.pid, earlier.pid, flush=True)
-time.sleep(600)
+while True:  # processes that end while the watcher looks at them are no reason to kill the others
+    subprocess.run(["true"])
 """
 
 
@@ -33,15 +34,6 @@ def wait_until(is_true: Callable[[], bool], seconds: float = 60) -> bool:
 
 def test_processes_below_a_killed_process_are_killed() -> None:
     psutil = pytest.importorskip("psutil")
-    with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True) as parent:
-        assert parent.stdout is not None
-        watcher, engine, earlier = map(psutil.Process, map(int, parent.stdout.readline().split()))
-        assert wait_until(lambda: len(engine.children()) == 1)
-        below = engine.children()[0]
-        time.sleep(2.5)  # the watcher has looked, and has left them alone
-        assert watcher.is_running() and engine.is_running() and below.is_running()
-        parent.send_signal(signal.SIGKILL)
-        parent.wait()
     ended = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
 
     def has_ended(process: Any) -> bool:
@@ -50,6 +42,15 @@ def test_processes_below_a_killed_process_are_killed() -> None:
         except psutil.NoSuchProcess:
             return True
 
+    with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        watcher, engine, earlier = map(psutil.Process, map(int, parent.stdout.readline().split()))
+        assert wait_until(lambda: len(engine.children()) == 1)
+        below = engine.children()[0]
+        time.sleep(4)  # the watcher has looked several times, and has left them alone
+        assert not any(map(has_ended, (watcher, engine, below)))
+        parent.send_signal(signal.SIGKILL)
+        parent.wait()
     assert wait_until(lambda: all(map(has_ended, (watcher, engine, below))))
     assert earlier.is_running()  # it was there before the watcher
     earlier.kill()
