@@ -45,11 +45,11 @@ demo-train: $(FULL_READY) ## the training recipe in small on a CPU (a quarter of
 	$(FULL)/bin/deepicd train demo out/demo-train/records/dataset out/demo-train/training$(if $(filter-out 1,$(SEEDS)),-$(SEEDS) --seeds $(SEEDS))
 
 # A file's tests share what they build, so one worker runs them all.
-test: $(READY) ## the quick tests (no torch, about five minutes on two cores)
+test: $(READY) ## the quick tests (no torch, six to ten minutes on two cores)
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "not engines and not slow"
 
 # Engine tests share what they start (vLLM takes half a minute) and fill the memory of a machine: one after the other.
-test-full: $(FULL_READY) ## all tests, those with vLLM, Ray, transformers, TRL and verl too (some twenty minutes)
+test-full: $(FULL_READY) ## all tests, those with vLLM, Ray, transformers, TRL and verl too (up to an hour on two cores)
 	$(FULL)/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --hypothesis-profile=full -m "not engines"
 	$(FULL)/bin/python -m pytest -m engines
 
