@@ -50,9 +50,9 @@ tests break the connection. `report` stands for `view`, which serves the same pa
 the rehearsal, on a cluster of their own. There are stages of vLLM and of training by TRL with the shipped tiny model,
 where these are installed; they have met no fault yet, and verl has none.
 
-Bad inputs are tried apart, by `make fuzz` (`benchmarks/results/fuzz.json`): 3,406,151 of them found nine tracebacks in
-seven of 65 readers, which were mended; 1,219,380 new ones after that found one
-more, mended too.
+Bad inputs are tried apart, by `make fuzz` (`benchmarks/results/fuzz.json`): 15,355,061 of them in
+seven runs through 65 readers. All tracebacks that they found were mended, each with a test; the last run, after that,
+was of 7,875,610 inputs and found none.
 
 What this cannot show: power cuts (files are synced before they are renamed), file servers (see the leases in
 `deepicd/lease.py`), and flipped bits in sources without checksums. A PDF, a list of codes and a file of predictions
