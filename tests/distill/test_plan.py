@@ -73,6 +73,9 @@ def test_a_cohort_is_planned_for_and_a_pilots_rates_are_used(tmp_path: Path, dee
     assert missing.code == 2
     assert "deepicd distill … --pilot 1%" in missing.err
     assert deepicd("distill", cohort, out, "--recipe", "rehearsal", "--pilot", "20").code == 0
+    [series] = (out / "progress").glob("*.jsonl")
+    last = json.loads(series.read_text().splitlines()[-1])
+    series.write_text(json.dumps(last | {"seconds": 2.0}) + "\n")  # a fast machine takes less than can be measured
     planned = deepicd(*arguments, "--traces", out, "--rows", 1_000_000)
     assert "1,000,000" in planned.out
     assert "measured on 20 rollouts" in planned.out
